@@ -1,0 +1,5 @@
+"""`python -m installer` is `nbserver`."""
+
+from installer.cli import main
+
+main()

@@ -1,0 +1,163 @@
+"""Commands and options. `nbserver --help` imports nothing heavy: each command imports what it needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from installer import __version__
+from installer.errors import NbserverError, UsageError
+
+if TYPE_CHECKING:
+    from installer.envelope import Mode
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=HELP)
+@click.version_option(__version__, prog_name="nbserver")
+def cli() -> None:
+    """Sets up a secured notebook server on the hosts of an inventory.
+
+    One readable script a host: what you audit is what runs. HOST is a host's name, a group, or a glob such as 'web*'.
+
+    Exit codes: 0 done, 1 a defect of nbserver, 2 usage or inventory, 3 a host failed, 4 plan found differences,
+    5 not approved or evidence does not match.
+    """
+
+
+def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
+    """HOST... and -i, which nearly every command has."""
+    command = click.option(
+        "-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"),
+        show_default=True, help="The inventory.",
+    )(command)  # fmt: skip
+    return click.argument("hosts", metavar="HOST...", nargs=-1, required=True)(command)
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What plan, apply and undo have in common."""
+    for option in (
+        click.option("--forks", type=click.IntRange(1, 500), default=10, show_default=True, help="Hosts at a time."),
+        click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept (default: nbserver-runs beside the inventory)."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output."),
+    ):
+        command = option(command)
+    return hosts_and_inventory(command)
+
+
+@cli.command()
+@hosts_and_inventory
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the scripts and manifest.json.")
+@click.option("--check", is_flag=True, help="Write nothing: compare what is there with what would be rendered.")
+def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bool) -> int:
+    """Write each host's script and manifest.json. Contacts nothing."""
+    from installer import inventory, rendering
+
+    selected = inventory.load(inventory_path).select(hosts)
+    files = rendering.files(selected)
+    if check:
+        rendering.compare(files, output)
+        click.echo(f"{output} is what this release renders")
+    else:
+        rendering.write(files, output)
+        for line in rendering.overview(selected, output):
+            click.echo(line)
+    return 0
+
+
+@cli.command()
+@run_options
+def plan(**given: Any) -> int:
+    """Tell what differs on the hosts. Changes nothing."""
+    return _operate("test", **given)
+
+
+@cli.command()
+@run_options
+@click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
+def apply(**given: Any) -> int:
+    """Change what differs. A second run finds nothing to do."""
+    return _operate("apply", **given)
+
+
+@cli.command()
+@run_options
+@click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
+def undo(**given: Any) -> int:
+    """Put back what was there before the first apply."""
+    return _operate("undo", **given)
+
+
+def _operate(
+    mode: Mode, hosts: tuple[str, ...], inventory_path: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None = None
+) -> int:
+    from installer import inventory, operation, view
+
+    loaded = inventory.load(inventory_path)
+    options = operation.Options(runs=runs, approved=approved, forks=forks)
+    results = operation.operate(mode, loaded, loaded.select(hosts), options, _ask(), view.choose(as_json))
+    return operation.exit_code(mode, results)
+
+
+@cli.command()
+@hosts_and_inventory
+@click.option("--png", "png_directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the picture that each host drew.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
+def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, as_json: bool) -> int:
+    """Do what a browser does: HTTPS, log in, compute, draw, and keep the picture."""
+    from installer import inventory, verification
+
+    loaded = inventory.load(inventory_path)
+    return verification.verify_all(loaded, loaded.select(hosts), png_directory, _ask(), as_json)
+
+
+@cli.command("hash-password")
+@click.argument("host")
+@click.option("--port", type=click.IntRange(1, 65535), default=9999, show_default=True, help="The notebook's port.")
+def hash_password(host: str, port: int) -> int:
+    """Print the hash of a notebook password, for a script that is run by hand."""
+    from installer import notebook_password
+
+    ask = _ask()
+    plain = ask(f"Notebook password of {host}") if ask else sys.stdin.readline().rstrip("\r\n")
+    if not plain:
+        raise UsageError("the password is empty", todo="Type one")
+    click.echo(notebook_password.hash_password(plain, host=host, port=port))
+    return 0
+
+
+def _ask() -> Callable[[str], str] | None:
+    """How to ask a person for a secret; None where nobody is there."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return None
+
+    def ask(question: str) -> str:
+        answer: str = click.prompt(question, hide_input=True, err=True)
+        return answer
+
+    return ask
+
+
+def main() -> None:
+    """The command `nbserver`: ends with the contract's exit code, and with one message for a person's mistake."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except NbserverError as error:
+        click.echo(f"nbserver: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        click.echo("nbserver: left at once; what runs on a host ends there by itself", err=True)
+        code = 3
+    sys.exit(code if isinstance(code, int) else 0)
+
+

@@ -1,0 +1,48 @@
+"""The envelope: the only input of a run beside its script. Lines of `name value`, so mode and secrets change no hash."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Mode = Literal["test", "apply", "undo", "events"]
+
+RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What a run is asked to do. `after` belongs to mode events: send what `run` wrote after that event.
+
+    Secrets are kept out of repr; they leave in `lines()` only.
+    """
+
+    mode: Mode
+    run: str
+    operator: str = ""
+    after: int = 0
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not RUN_ID.fullmatch(self.run):
+            raise ValueError("a run's name is 1 to 64 letters, digits and hyphens")
+        for name in self.secrets:
+            if not SECRET_NAME.fullmatch(name):
+                raise ValueError("a secret's name is lower-case letters, digits, '_' and '.'")
+
+    def lines(self) -> list[str]:
+        """The lines as they are sent, in ASCII."""
+        lines = [f"mode {self.mode}", f"run {self.run}"]
+        if self.operator:
+            lines.append(f"operator {_base64(self.operator)}")
+        if self.mode == "events":
+            lines.append(f"after {self.after}")
+        return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8")).decode("ascii")

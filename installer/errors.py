@@ -1,0 +1,80 @@
+"""The errors a person may see: what happened, where, and what to do next. No message ever holds a secret."""
+
+from __future__ import annotations
+
+
+class NbserverError(Exception):
+    """The root of the tree. `where` is a file and line, a host or a step; `todo` is the next thing to try."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+        super().__init__(what)
+        self.what = what.rstrip(". \n")
+        self.where = where
+        self.todo = todo.rstrip(". \n")
+
+    def __str__(self) -> str:
+        where = f"{self.where}: " if self.where else ""
+        todo = f" {self.todo}." if self.todo else ""
+        return f"{where}{self.what}.{todo}"
+
+
+class UsageError(NbserverError):
+    """The command line asks for something that does not exist or does not fit."""
+
+    exit_code = 2
+
+
+class InventoryError(NbserverError):
+    """The inventory, or a file that it names, cannot be used as it stands."""
+
+    exit_code = 2
+
+
+class SecretError(NbserverError):
+    """A secret that the inventory refers to cannot be had."""
+
+    exit_code = 2
+
+
+class CatalogError(NbserverError):
+    """The catalog has no entry that may be used."""
+
+    exit_code = 2
+
+
+class HostError(NbserverError):
+    """One host failed; the others go on. `host` is its name in the inventory."""
+
+    exit_code = 3
+
+    def __init__(self, what: str, *, host: str, where: str = "", todo: str = "") -> None:
+        super().__init__(what, where=where or host, todo=todo)
+        self.host = host
+
+
+class ConnectError(HostError):
+    """No connection: unknown name, closed port, proxy, time-out, or a connection that was lost."""
+
+
+class AuthenticationError(HostError):
+    """The host answered, but refused the user."""
+
+
+class CertificateError(HostError):
+    """The certificate shown is not the expected one."""
+
+
+class ScriptError(HostError):
+    """The script ran, or should have run, and failed or broke its protocol."""
+
+
+class VerifyError(HostError):
+    """The notebook server does not do what a browser needs."""
+
+
+class ApprovalError(NbserverError):
+    """What would run is not what was approved, or evidence does not match."""
+
+    exit_code = 5

@@ -1,0 +1,154 @@
+"""One host's run: connect, run its script, keep what it says, and say how it ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from installer.envelope import Envelope, Mode
+from installer.errors import ConnectError, HostError, ScriptError
+from installer.events import Event, EventError, Sequence, parse
+from installer.host_settings import Host
+from installer.journal import HostJournal
+from installer.script import Script
+from installer.transports import StopRequested, Transport
+
+Connect = Callable[[], Transport]
+Listener = Callable[[str, Event], None]
+
+# After a lost connection: how often and how soon (seconds) the run is looked for again.
+REJOIN_PAUSES = (2.0, 5.0, 15.0)
+
+
+@dataclass
+class Result:
+    """How a run ended on a host. `outcome`: ok, differs (plan), failed or stopped; `steps` maps a step to its last word."""
+
+    host: str
+    outcome: str = "failed"
+    changed: int = 0
+    reboot: bool = False
+    fingerprint: str = ""
+    steps: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The host's part of the summary."""
+        return {
+            "outcome": self.outcome,
+            "changed": self.changed,
+            "reboot": self.reboot,
+            "steps": self.steps,
+            **({"error": self.error} if self.error else {}),
+        }
+
+
+class HostRun:
+    """Runs one script on one host. Errors end up in the result: the other hosts go on."""
+
+    def __init__(self, host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
+        self.host, self.script, self.mode, self.run = host, script, mode, run
+        self._journal, self._listener = journal, listener
+        self._sequence = Sequence()
+        self.result = Result(host.name)
+
+    def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> Result:
+        """The whole run. Only HostError and StopRequested are answered here; anything else is a defect."""
+        envelope = Envelope(self.mode, self.run, operator, secrets=secrets)
+        try:
+            transport = connect()
+            try:
+                self._hear(self._run(transport, envelope))
+            finally:
+                transport.close()
+        except ConnectError as error:
+            if self._sequence.last == 0 or self.mode == "test":
+                self._fail(error)
+            else:
+                self._rejoin(connect, stop, error)
+        except HostError as error:
+            self._fail(error)
+        except StopRequested:
+            self.result.outcome = "stopped"
+        if self.result.outcome == "running":
+            self._fail(ScriptError("the script ended without saying how", host=self.host.name, todo="Run this again"))
+        return self.result
+
+    def _run(self, transport: Transport, envelope: Envelope) -> Iterator[str]:
+        """A stopped script closes its brackets in silence: what it did then is fetched from its own record of events."""
+        self.result.outcome = "running"
+        try:
+            yield from transport.run(self.script.text, envelope.lines())
+        except StopRequested:
+            if self.mode == "test" or self._sequence.last == 0:
+                raise
+            yield from transport.run(self.script.text, Envelope("events", self.run, after=self._sequence.last).lines())
+
+    def _rejoin(self, connect: Connect, stop: threading.Event, lost: ConnectError) -> None:
+        """The script may have gone on: asks it for the events after the last one that came."""
+        for pause in REJOIN_PAUSES:
+            self._journal.note(f"{lost}; asking for the events after {self._sequence.last} in {pause:.0f} s")
+            if stop.wait(pause):
+                break
+            try:
+                transport = connect()
+                try:
+                    after = Envelope("events", self.run, after=self._sequence.last)
+                    self._hear(transport.run(self.script.text, after.lines()))
+                    if self.result.outcome == "running":
+                        break
+                    return
+                finally:
+                    transport.close()
+            except ConnectError as error:
+                lost = error
+            except HostError as error:
+                self._fail(error)
+                return
+        self._fail(lost)
+
+    def _hear(self, lines: Iterator[str]) -> None:
+        for line in lines:
+            try:
+                event = parse(line)
+                new = self._sequence.accept(event)
+            except EventError as error:
+                raise ScriptError(f"the script's stream is broken: {error}", host=self.host.name, todo="Run this again") from None
+            if new:
+                self._journal.event(event)
+                self._take(event)
+                self._listener(self.host.name, event)
+
+    def _take(self, event: Event) -> None:
+        result, data = self.result, event.data
+        if event.n == 1 and event.event == "started" and data.get("script_sha256") != self.script.sha256:
+            raise ScriptError(
+                f"the host ran a script with SHA-256 {data.get('script_sha256')}, sent was {self.script.sha256}",
+                host=self.host.name,
+                todo="Something between here and there changes scripts; find it before you go on",
+            )
+        if event.event == "difference":
+            result.steps[event.step] = "differs"
+        elif event.event in ("changed", "unchanged", "failed", "restored") and event.step:
+            result.steps[event.step] = event.event
+        if event.event == "failed":
+            result.error = f"{self.host.name}, {event.step or 'script'}: {data.get('text', '')}"
+        if event.event == "finished":
+            self._finish(data)
+
+    def _finish(self, data: Mapping[str, Any]) -> None:
+        result = self.result
+        outcome = str(data.get("outcome"))
+        result.outcome = "differs" if outcome == "ok" and self.mode == "test" and data.get("differs") else outcome
+        result.changed = int(data.get("changed") or 0)
+        result.reboot = bool(data.get("reboot"))
+        result.fingerprint = str(data.get("fingerprint") or "")
+
+    def _fail(self, error: HostError) -> None:
+        self.result.outcome = "failed"
+        self.result.error = str(error)
+        self._journal.note(str(error))
+
+

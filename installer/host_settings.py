@@ -1,0 +1,177 @@
+"""What can be said about a host: names, types, allowed values and defaults. The inventory fills it in.
+
+Every field's description is the "allowed" part of error messages and of the JSON Schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from installer.secret import SecretReference
+from installer.setting_types import (
+    Array,
+    ConfigurationName,
+    ExistingFile,
+    Fingerprint,
+    HostName,
+    ListenAddress,
+    ProxyUrl,
+    PublicUrl,
+    RemoteAddress,
+    Settings,
+    VersionPrefix,
+    WebAddress,
+    WindowsFolder,
+    WindowsPath,
+    one_firewall_rule,
+    refuse,
+    unlike,
+)
+
+_REFERENCE = 'a reference to a secret: { env = "NAME" }, { keyring = "NAME" }, { file = "PATH" } or { prompt = true }'
+_PORT = "a whole number from 1 to 65535"
+_PROXY = "a URL such as http://proxy.example.com:3128"
+
+
+def _known_system(value: Any) -> Any:
+    if value == "linux":
+        raise refuse('this release sets up Windows hosts only; "linux" is for a later one')
+    return value
+
+
+class PythonSettings(Settings):
+    version: VersionPrefix | None = Field(
+        default=None, description='a version of the catalog or its beginning, such as "3.13"'
+    )
+
+
+class OpensslSettings(Settings):
+    version: VersionPrefix | None = Field(
+        default=None, description='a version of the catalog or its beginning, such as "3.5"'
+    )
+
+
+class PackagesSettings(Settings):
+    index_url: WebAddress | None = Field(default=None, description="the URL of a package index, without credentials")
+    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv or pip")
+
+
+class DownloadsSettings(Settings):
+    proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
+
+
+class PathSettings(Settings):
+    entries: Annotated[tuple[WindowsPath, ...], AfterValidator(unlike), Array] | None = Field(
+        default=None, description="an array of absolute Windows paths, or paths that begin with %Variable%, without ;"
+    )
+
+
+class CertificateSettings(Settings):
+    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
+        default=(), description="an array of DNS names and IP addresses"
+    )
+    days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
+
+
+class NotebookSettings(Settings):
+    port: int = Field(default=9999, ge=1, le=65535, description=_PORT)
+    ip: ListenAddress = Field(default="*", description='"*" for every address of the host, or one IP address')
+    directory: WindowsFolder = Field(
+        default="%ProgramData%\\nbserver\\notebooks",
+        description="an absolute Windows path, or one that begins with %Variable%, to a folder",
+    )
+    public_url: PublicUrl | None = Field(
+        default=None, description="a URL such as https://notebooks.example.com, without a path"
+    )
+    password: SecretReference = Field(description=_REFERENCE)
+
+
+class FirewallSettings(Settings):
+    remote_addresses: Annotated[tuple[RemoteAddress, ...], AfterValidator(one_firewall_rule), Array] = Field(
+        default=("Any",),
+        description="an array of addresses, networks such as 192.0.2.0/24, or the words Any, LocalSubnet",
+    )
+
+
+class HostSettings(Settings):
+    """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have."""
+
+    system: Annotated[Literal["windows"], BeforeValidator(_known_system)] = Field(description='"windows"')
+    address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
+    transport: Literal["psrp"] = Field(default="psrp", description='"psrp"')
+    tls: bool = Field(default=True, description="true or false")
+    port: int = Field(
+        default_factory=lambda settings: 5986 if settings["tls"] else 5985,
+        ge=1,
+        le=65535,
+        description=f"{_PORT} (default: 5986 with tls, 5985 without)",
+    )
+    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(
+        default="negotiate", description="negotiate, kerberos, ntlm or basic"
+    )
+    ca_file: ExistingFile | None = Field(default=None, description="the path of a PEM file, relative to the inventory")
+    fingerprint: (
+        Annotated[Fingerprint, WithJsonSchema({"type": "string", "pattern": "^[Ss][Hh][Aa]256:([0-9A-Fa-f]:?){64}$"})]
+        | None
+    ) = Field(default=None, description="SHA256: and 64 hex digits: the SHA-256 of the WinRM listener's certificate")
+    configuration_name: ConfigurationName = Field(
+        default="Microsoft.PowerShell", description="the name of a PowerShell session configuration"
+    )
+    proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
+    user: str | None = Field(
+        default=None, description="a user name (without user and password: the current Windows logon)"
+    )
+    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
+    catalog: ExistingFile | None = Field(
+        default=None, description="the path of a site catalog, relative to the inventory"
+    )
+    skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
+        default=(), description="an array with any of ie_esc, path, firewall"
+    )
+    python: PythonSettings = PythonSettings()
+    openssl: OpensslSettings = OpensslSettings()
+    packages: PackagesSettings = PackagesSettings()
+    downloads: DownloadsSettings = DownloadsSettings()
+    path: PathSettings = PathSettings()
+    certificate: CertificateSettings = CertificateSettings()
+    notebook: NotebookSettings
+    firewall: FirewallSettings = FirewallSettings()
+
+
+class Host(HostSettings):
+    """One host, checked and complete. Paths are absolute; the port is set."""
+
+    name: str = Field(description="the host's name in the inventory")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Host:
+        broken = contradictions(dict(self))
+        if broken:
+            raise PydanticCustomError(
+                "contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)}
+            )
+        return self
+
+
+def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (key, reason) for every rule between settings that a host breaks. Absent keys have their defaults."""
+    tls = settings.get("tls", True) is not False
+    basic = settings.get("auth") == "basic"
+    has = {key for key in ("user", "password", "ca_file", "fingerprint") if settings.get(key) is not None}
+    neither = "leave out both for the current Windows logon"
+    rules = [
+        ("auth", basic and not tls, '"basic" sends the password as it is, so it needs tls = true'),
+        ("auth", basic and "user" not in has, '"basic" needs user and password'),
+        ("user", "user" in has and "password" not in has, f"it needs a password beside it; {neither}"),
+        ("password", "password" in has and "user" not in has, f"it needs a user beside it; {neither}"),
+        ("fingerprint", has >= {"fingerprint", "ca_file"}, "it cannot stand beside ca_file: choose one of them"),
+        ("fingerprint", "fingerprint" in has and not tls, "it has a meaning only with tls = true"),
+        ("ca_file", "ca_file" in has and not tls, "it has a meaning only with tls = true"),
+    ]
+    return [(key, reason) for key, is_broken, reason in rules if is_broken]

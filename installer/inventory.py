@@ -1,0 +1,293 @@
+"""The inventory: the file an admin writes, read into checked settings for every host.
+
+A host's settings are [defaults], then its groups in the order of the file, then its own. Tables merge key by key; a
+value, an array or a reference to a secret replaces the one before as a whole.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from installer.errors import InventoryError
+from installer.host_settings import Host, HostSettings, contradictions
+from installer.secret import SecretReference
+from installer.setting_errors import dotted, faults, kind, nearest
+from installer.toml_lines import Key, TomlFile, read
+
+TABLES = ("defaults", "groups", "hosts")
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Hosts in the order of the file; `groups` has the names of each group's hosts. `path` is absolute."""
+
+    path: Path
+    hosts: dict[str, Host]
+    groups: dict[str, tuple[str, ...]]
+
+    def select(self, patterns: Sequence[str]) -> list[Host]:
+        """Return the hosts that a name, a group or a glob on host names means, each once, in the order of the file.
+
+        Capitals make no difference. Raises InventoryError for a pattern that means no host.
+        """
+        chosen: set[str] = set()
+        for pattern in patterns:
+            wanted = pattern.lower()
+            members = [member for name, group in self.groups.items() if name.lower() == wanted for member in group]
+            matches = members or [name for name in self.hosts if fnmatch.fnmatchcase(name.lower(), wanted)]
+            if not matches and wanted not in (name.lower() for name in self.groups):
+                raise InventoryError(
+                    f'"{pattern}" is no host, no group and no pattern that fits a host'
+                    f"{nearest(pattern, [*self.hosts, *self.groups])}",
+                    where=str(self.path),
+                    todo=f"Hosts: {', '.join(self.hosts)}. Groups: {', '.join(self.groups) or 'none'}",
+                )
+            chosen.update(matches)
+        return [host for name, host in self.hosts.items() if name in chosen]
+
+
+def load(path: Path) -> Inventory:
+    """Read and check an inventory.
+
+    Raises InventoryError with every fault of the file, one a line, each with file and line. No value that could be a
+    secret is in it.
+    """
+    file = read(path, InventoryError)
+    return _Reader(file, Path(os.path.abspath(path))).inventory()
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the file, for editors. It does not know the rules between settings."""
+    schema = _without_null(HostSettings.model_json_schema())
+    definitions = schema.pop("$defs")
+    schema.pop("required", None)  # any table may leave out what another one says
+    for definition in definitions.values():
+        definition.pop("required", None)
+    group = copy.deepcopy(schema)
+    group["properties"]["hosts"] = {
+        "type": "array",
+        "items": {"type": "string"},
+        "uniqueItems": True,
+        "description": "the names of the group's hosts",
+    }
+    group["required"] = ["hosts"]
+    definitions.update(host=schema, group=group)
+    names = {"type": "object", "propertyNames": {"pattern": NAME.pattern}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "nbserver inventory",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["hosts"],
+        "properties": {
+            "defaults": {"$ref": "#/$defs/host"},
+            "groups": {**names, "additionalProperties": {"$ref": "#/$defs/group"}},
+            "hosts": {**names, "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/host"}},
+        },
+        "$defs": definitions,
+    }
+
+
+NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$")
+
+
+def name_fault(name: str) -> str | None:
+    """Say why a host or group cannot have this name, which becomes part of file names on Windows too."""
+    if not NAME.fullmatch(name):
+        return "a name has up to 100 letters, digits and . - _, begins with a letter or digit and ends in no dot"
+    if RESERVED.fullmatch(name):
+        return "Windows keeps this name for a device"
+    if name.lower() == "local":
+        return '"local" means this machine'
+    if re.match(r"\d{4}-\d\d-\d\dT", name):
+        return "it reads like a date and time, which PowerShell would change on its way"
+    return None
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over each other, the last one on top. The tables in `layers` are not changed.
+
+    Only a table of settings is merged: a reference to a secret is one value, so { file = ... } replaces { env = ... }.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = merged.get(key)
+            both = isinstance(value, Mapping) and isinstance(below, Mapping) and key != "password"
+            merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+    return merged
+
+
+class _Reader:
+    """One pass over one file; `faults` has (line, message) of everything that is wrong."""
+
+    def __init__(self, file: TomlFile, path: Path) -> None:
+        self.file, self.path = file, path
+        self.faults: list[tuple[int, str]] = []
+        self.context = {"folder": path.parent}
+
+    def inventory(self) -> Inventory:
+        for key in self.file.values:
+            if key not in TABLES:
+                hint = nearest(key, TABLES)
+                if not hint and key in HostSettings.model_fields:
+                    hint = " (for all hosts, it stands under [defaults])"
+                self._fault((key,), f"{dotted((key,))}: unknown key{hint}; allowed: {', '.join(TABLES)}")
+        defaults = self._table(("defaults",))
+        groups = self._tables("groups")
+        hosts = self._tables("hosts")
+        if not hosts and not self.faults:
+            self._fault(("hosts",), "there is no host; a host is a table [hosts.NAME]")
+        self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
+        members = {name: self._members(name, groups[name], hosts) for name in groups}
+        self._check_layer(("defaults",), defaults)
+        for name, table in groups.items():
+            self._check_layer(("groups", name), {key: value for key, value in table.items() if key != "hosts"})
+        for name, table in hosts.items():
+            self._check_layer(("hosts", name), table)
+        merged = {name: self._merge(name, defaults, groups, members, hosts) for name in hosts}
+        self._check_contradictions(merged)
+        self._raise()
+        return Inventory(
+            self.path,
+            {
+                name: Host.model_validate({**settings, "name": name}, context=self.context)
+                for name, (settings, _) in merged.items()
+            },
+            members,
+        )
+
+    def _fault(self, key: Key, message: str) -> None:
+        fault = (self.file.line(key), message)
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+    def _raise(self) -> None:
+        if self.faults:
+            (line, first), *others = sorted(self.faults, key=lambda fault: fault[0])
+            text = [first, *(f"{self.file.name}:{line}: {message}" for line, message in others)]
+            raise InventoryError("\n".join(text), where=f"{self.file.name}:{line}")
+
+    def _table(self, key: Key) -> dict[str, Any]:
+        value: Any = self.file.values
+        for part in key:
+            value = value.get(part, {})
+        if isinstance(value, dict):
+            return value
+        self._fault(key, f"{dotted(key)}: {kind(value)} does not fit here; allowed: a table [{dotted(key)}]")
+        return {}
+
+    def _tables(self, key: str) -> dict[str, dict[str, Any]]:
+        """Return the named tables under `key`, in the order of the file."""
+        found = self._table((key,))
+        order = [str(place[1]) for place in self.file.lines if len(place) == 2 and place[0] == key]
+        return {name: self._table((key, name)) for name in order if name in found}
+
+    def _check_names(self, keys: Sequence[Key]) -> None:
+        seen: dict[str, Key] = {}
+        for key in keys:
+            name = str(key[1])
+            fault = name_fault(name)
+            if fault:
+                self._fault(key, f"{dotted(key)}: {fault}")
+            first = seen.setdefault(name.lower(), key)
+            if first != key:
+                line = self.file.line(first)
+                self._fault(
+                    key,
+                    f"{dotted(key)}: the name is taken by {dotted(first)} in line {line}; capitals make no difference",
+                )
+
+    def _members(self, group: str, table: Mapping[str, Any], hosts: Mapping[str, Any]) -> tuple[str, ...]:
+        key: Key = ("groups", group, "hosts")
+        label, allowed = f"[{dotted(key[:2])}] hosts", "allowed: an array of names of hosts"
+        if "hosts" not in table:
+            self._fault(key, f"{label}: it is missing; {allowed}")
+            return ()
+        names = table["hosts"]
+        if not isinstance(names, list):
+            self._fault(key, f"{label}: {kind(names)} does not fit here; {allowed}")
+            return ()
+        members: list[str] = []
+        for index, name in enumerate(names):
+            if not isinstance(name, str):
+                self._fault((*key, index), f"{label}: {kind(name)} does not fit here; {allowed}")
+            elif name in members:
+                self._fault((*key, index), f'{label}: "{name}" is named twice')
+            elif name in hosts:
+                members.append(name)
+            else:
+                hint = nearest(name, hosts)
+                self._fault(
+                    (*key, index), f'{label}: there is no host "{name}"{hint}; hosts: {", ".join(hosts) or "none"}'
+                )
+        return tuple(members)
+
+    def _check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
+        for location, message in faults(table, HostSettings, self.context, missing=False):
+            hint = ""
+            if (
+                len(key) == 2
+                and location[0] not in HostSettings.model_fields
+                and isinstance(table[str(location[0])], dict)
+            ):
+                hint = f'; a name with dots stands in quotes: [{key[0]}."{key[1]}.{location[0]}"]'
+            self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
+
+    def _merge(
+        self,
+        name: str,
+        defaults: Mapping[str, Any],
+        groups: Mapping[str, Mapping[str, Any]],
+        members: Mapping[str, tuple[str, ...]],
+        hosts: Mapping[str, Mapping[str, Any]],
+    ) -> tuple[dict[str, Any], dict[str, Key]]:
+        """Return a host's settings and, for every key of its top level, where its value stands in the file."""
+        own = [group for group in groups if name in members[group]]
+        layers: list[tuple[Key, Mapping[str, Any]]] = [(("defaults",), defaults)]
+        layers += [(("groups", g), {k: v for k, v in groups[g].items() if k != "hosts"}) for g in own]
+        layers += [(("hosts", name), hosts[name])]
+        settings = merge(*(table for _, table in layers))
+        settings.setdefault("notebook", {})
+        for _, message in self._missing(settings):
+            self._fault(("hosts", name), f"[{dotted(('hosts', name))}] {message}")
+        return settings, {key: (*place, key) for place, table in layers for key in table}
+
+    def _missing(self, settings: Mapping[str, Any]) -> list[tuple[Key, str]]:
+        told = faults(settings, HostSettings, self.context, missing=False)
+        return [fault for fault in faults(settings, HostSettings, self.context, missing=True) if fault not in told]
+
+    def _check_contradictions(self, merged: Mapping[str, tuple[dict[str, Any], dict[str, Key]]]) -> None:
+        """A contradiction that several hosts have from one place is told once, with their names."""
+        found: dict[tuple[Key, str], list[str]] = {}
+        for name, (settings, places) in merged.items():
+            for key, reason in contradictions(settings):
+                found.setdefault((places[key], f"{key}: {reason}"), []).append(name)
+        for (place, message), names in found.items():
+            those = f"{'host' if len(names) == 1 else 'hosts'} {', '.join(names)}"
+            self._fault(place, f"[{dotted(place[:-1])}] {message} ({those})")
+
+
+def _without_null(schema: Any) -> Any:
+    """TOML has no null: an optional key is simply absent."""
+    if isinstance(schema, list):
+        return [_without_null(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: _without_null(value) for key, value in schema.items() if not (key == "default" and value is None)}
+    kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["anyOf"]
+        schema = {**kinds[0], **schema}
+    return schema
+
+
+__all__ = ["Host", "Inventory", "SecretReference", "json_schema", "load"]

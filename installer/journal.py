@@ -1,0 +1,111 @@
+"""What a run leaves on the workstation: a folder a run, in it a folder a host, with the script sent, its hash, events and log."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TextIO
+
+from installer import __version__, atomic_file
+from installer.errors import UsageError
+from installer.events import Event
+from installer.script import Script
+
+FOLDER = "nbserver-runs"
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A name for a run that sorts by time and is used once: 20261122T101112Z-0a1b2c."""
+    moment = now or datetime.now(timezone.utc)
+    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+class Journal:
+    """The folder of one run. Raises UsageError where it cannot be written."""
+
+    def __init__(self, runs: Path, run: str, mode: str, operator: str) -> None:
+        self.run = run
+        self.folder = runs / run
+        try:
+            self.folder.mkdir(parents=True)
+            head = {"v": 1, "run": run, "mode": mode, "operator": operator, "release": __version__}
+            atomic_file.write_text(self.folder / "run.json", json.dumps(head, indent=2) + "\n")
+        except OSError as error:
+            raise UsageError(
+                f"the run directory {self.folder} cannot be written ({error.strerror})", todo="Name another one with --runs"
+            ) from None
+
+    def host(self, script: Script) -> HostJournal:
+        """The part of one host."""
+        return HostJournal(self.folder / script.host, script)
+
+    def finish(self, hosts: Mapping[str, Any]) -> None:
+        """Writes the run's summary."""
+        atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
+
+
+class HostJournal:
+    """script.ps1 as sent, script.sha256 of it, events.jsonl as they came, log.txt for a person. One thread writes."""
+
+    def __init__(self, folder: Path, script: Script) -> None:
+        folder.mkdir()
+        self.folder = folder
+        suffix = Path(script.file_name).suffix
+        atomic_file.write_text(folder / f"script{suffix}", script.text)
+        atomic_file.write_text(folder / "script.sha256", f"{script.sha256}  script{suffix}\n")
+        self._events = self._open("events.jsonl")
+        self._log = self._open("log.txt")
+        self._lock = threading.Lock()
+
+    def event(self, event: Event) -> None:
+        """Keeps an event, and a line of it for a person."""
+        with self._lock:
+            self._events.write(event.line + "\n")
+            self._log.write(f"{event.time}  {event.step or '-':<12} {event.event:<10} {describe(event)}".rstrip() + "\n")
+
+    def note(self, text: str) -> None:
+        """A line in the log that is no event: what went wrong on this side."""
+        with self._lock:
+            self._log.write(text + "\n")
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._events.close()
+        self._log.close()
+
+    def _open(self, name: str) -> TextIO:
+        return open(self.folder / name, "a", encoding="utf-8", newline="\n", buffering=1)
+
+
+def describe(event: Event) -> str:
+    """What an event says, in one line."""
+    data = event.data
+    if event.event == "difference":
+        return f"{data.get('what')}: is {shown(data.get('is'))}, should be {shown(data.get('should'))}"
+    if event.event == "progress":
+        return progress(data)
+    if event.event == "finished":
+        return f"{data.get('outcome')}, {data.get('changed', 0)} changed"
+    for key in ("text", "title", "what", "mode"):
+        if key in data:
+            return str(data[key])
+    return ""
+
+
+def progress(data: Mapping[str, Any]) -> str:
+    """`python-3.13.13-amd64.zip 12 of 30 MB`"""
+    what, done, total = str(data.get("what", "")), data.get("done"), data.get("total")
+    if not isinstance(done, (int, float)):
+        return what
+    scale, unit = (1e6, "MB") if data.get("unit") == "bytes" else (1, str(data.get("unit", "")))
+    of = f" of {total / scale:.0f}" if isinstance(total, (int, float)) else ""
+    return f"{what} {done / scale:.0f}{of} {unit}".rstrip()
+
+
+def shown(value: Any) -> str:
+    """A value of a difference as a person reads it."""
+    return "absent" if value is None else str(value) if value != "" else "empty"

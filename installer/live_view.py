@@ -1,0 +1,76 @@
+"""The live view on a terminal: a bar a host, what it does now, and above them what is worth keeping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from installer.events import Event
+from installer.journal import describe
+from installer.view import COLORS, summary_lines
+
+if TYPE_CHECKING:
+    from installer.host import Result
+
+TOLD = frozenset({"difference", "warning", "failed"})
+ENDED = frozenset({"changed", "unchanged", "difference"})
+
+
+class LiveView:
+    """Draws on standard error, so that standard output stays for the summary."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.fields[host]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:>2.0f}/{task.total:.0f}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=self._console,
+        )
+        self._bars: dict[str, TaskID] = {}
+        self._done: dict[str, set[str]] = {}
+        self._told = TOLD
+
+    def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
+        self._told = TOLD if mode == "test" else TOLD - {"difference"}
+        width = max(map(len, steps), default=0)
+        for host, names in steps.items():
+            total = len([name for name in names])
+            self._bars[host] = self._progress.add_task("connecting", total=None if mode == "undo" else total, host=f"{host:<{width}}")
+            self._done[host] = set()
+        self._progress.start()
+
+    def event(self, host: str, event: Event) -> None:
+        bar = self._bars[host]
+        if event.event in self._told:
+            color = COLORS.get(event.event, "default")
+            self._console.print(f"{host}  {event.step:<11} [{color}]{event.event}[/] {escape(describe(event))}")
+        if event.event in ENDED and event.step:
+            self._done[host].add(event.step)
+        words = describe(event) if event.event in ("progress", "log", "started", "restored") else event.event
+        self._progress.update(bar, completed=len(self._done[host]), description=escape(f"{event.step}: {words}"[:90] if event.step else words[:90]))
+
+    def host_ended(self, result: Result) -> None:
+        bar = self._bars[result.host]
+        total = self._progress.tasks[bar].total or 1
+        done = total if result.outcome in ("ok", "differs") else len(self._done[result.host])
+        self._progress.update(bar, total=total, completed=done, description=f"[{COLORS.get(result.outcome, 'default')}]{result.outcome}[/]")
+        self._progress.stop_task(bar)
+
+    def interrupted(self) -> None:
+        self._console.print("stopping: the hosts put back what is open; once more Ctrl-C leaves at once")
+
+    def end(self) -> None:
+        self._progress.stop()
+
+    def summary(self, results: Mapping[str, Result], folder: Path) -> None:
+        for line in summary_lines(results, folder):
+            click.echo(line)

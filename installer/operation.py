@@ -1,0 +1,133 @@
+"""plan, apply and undo: from the inventory to the summary, in the order in which things may go wrong."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from installer import known, manifest
+from installer.envelope import Mode
+from installer.journal import FOLDER, HostJournal, Journal, new_run_id
+from installer.script import Script
+
+if TYPE_CHECKING:
+    from installer.host import Result
+    from installer.host_settings import Host
+    from installer.inventory import Inventory
+    from installer.view import View
+
+Ask = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may say about a run beside the hosts. `runs` is where runs are kept; `approved` a manifest."""
+
+    runs: Path | None = None
+    approved: Path | None = None
+    forks: int = 10
+
+
+def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
+    """Runs the hosts' scripts in `mode`. Everything that can be refused without a host is refused first.
+
+    Raises NbserverError for that; what happens on a host is in its Result.
+    """
+    from installer.fleet import for_each
+
+    scripts = {script.host: script for script in render_all(hosts)}
+    if options.approved and mode != "test":
+        approved = manifest.read(options.approved)
+        for script in scripts.values():
+            manifest.require_approved(approved, options.approved, script)
+    secrets = {host.name: _secrets(host, mode, ask) for host in hosts}
+    journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
+    stop, writing = threading.Event(), threading.Lock()
+    known_file = inventory.path.parent / known.FILE_NAME
+
+    def job(host: Host) -> Result:
+        part = journal.host(scripts[host.name])
+        try:
+            result = _run_host(host, scripts[host.name], mode, journal.run, part, secrets[host.name], stop, view)
+        finally:
+            part.close()
+        with writing:
+            if result.fingerprint and mode != "undo":
+                known.remember(known_file, host.name, result.fingerprint, journal.run)
+        view.host_ended(result)
+        return result
+
+    view.begin(mode, {name: script.steps for name, script in scripts.items()})
+    try:
+        jobs = {host.name: (lambda host=host: job(host)) for host in hosts}
+        results = for_each(jobs, options.forks, stop, view.interrupted)
+    finally:
+        view.end()
+    journal.finish({name: result.as_json() for name, result in results.items()})
+    view.summary(results, journal.folder)
+    return results
+
+
+def render_all(hosts: Sequence[Host]) -> list[Script]:
+    """The scripts of the hosts. Raises CatalogError, with the host's name."""
+    from installer import catalog
+    from installer.render import render
+
+    return [render(host, catalog.load(host.catalog)) for host in hosts]
+
+
+def operator() -> str:
+    """Who runs this, as the record on the host names them."""
+    with suppress(OSError, KeyError, ImportError):
+        return f"{getpass.getuser()}@{platform.node()}"
+    return "unknown"
+
+
+def notebook_password(host: Host, ask: Ask | None) -> str:
+    """The plain password of the host's notebook. Raises SecretError."""
+    from installer.secret import resolve
+
+    return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
+
+
+def _secrets(host: Host, mode: Mode, ask: Ask | None) -> dict[str, str]:
+    """The connection's password under "", and what goes into the envelope: the hash, never the plain password."""
+    from installer.notebook_password import hash_password
+    from installer.secret import resolve
+
+    found: dict[str, str] = {}
+    if host.password:
+        found[""] = resolve(host.password, what="password", host=host.name, ask=ask)
+    if mode != "undo":
+        plain = notebook_password(host, ask)
+        found["notebook.password_hash"] = hash_password(plain, host=host.name, port=host.notebook.port)
+    return found
+
+
+def _run_host(
+    host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, secrets: dict[str, str], stop: threading.Event, view: View
+) -> Result:
+    from installer.host import HostRun
+    from installer.transports.psrp import PsrpTransport
+
+    def connect() -> PsrpTransport:
+        return PsrpTransport(host, secrets.get(""), stop)
+
+    envelope = {name: value for name, value in secrets.items() if name}
+    return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), envelope, stop)
+
+
+def exit_code(mode: Mode, results: dict[str, Result]) -> int:
+    """3 where a host failed or was stopped, 4 where a plan found differences, else 0."""
+    outcomes = {result.outcome for result in results.values()}
+    if outcomes & {"failed", "stopped"}:
+        return 3
+    return 4 if "differs" in outcomes else 0
+
+

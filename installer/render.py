@@ -1,0 +1,85 @@
+"""A checked host and the catalog, turned into the settings of its script."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import Any
+from urllib.parse import urlsplit
+
+from installer import __version__
+from installer.catalog import Catalog, Download
+from installer.host_settings import Host
+from installer.script import Script, render_windows
+
+PROGRAMS = "%ProgramFiles%\\nbserver"
+
+
+def render(host: Host, catalog: Catalog) -> Script:
+    """The script of a host; the same bytes wherever it is rendered. Raises CatalogError."""
+    python = catalog.python(host.python.version, host.architecture)
+    openssl = catalog.openssl(host.openssl.version, host.architecture)
+    lock = catalog.lock(python.version, host.architecture)
+    lock_sha256 = hashlib.sha256("".join(f"{line}\n" for line in lock.lines).encode("ascii")).hexdigest()
+    settings: dict[str, Any] = {
+        "architecture": host.architecture,
+        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
+        "downloads": {"proxy": host.downloads.proxy},
+        "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
+        "host": host.name,
+        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port},
+        "openssl": _download(openssl),
+        "packages": {
+            "index_url": host.packages.index_url,
+            "installer": host.packages.installer,
+            "lock_sha256": lock_sha256,
+        },
+        "path": {"entries": path_entries(host, python, openssl, lock_sha256)},
+        "python": _download(python),
+        "release": __version__,
+        "skip": sorted(host.skip),
+    }
+    return render_windows(settings, lock.lines)
+
+
+def subject_alternative_names(host: Host) -> list[str]:
+    """The certificate's names: the address, the public URL's host, and those of the inventory, each once."""
+    names = [host.address]
+    if host.notebook.public_url:
+        names.append(urlsplit(host.notebook.public_url).hostname or "")
+    names += host.certificate.names
+    return list(dict.fromkeys(_canonical(name) for name in names if name))
+
+
+def path_entries(host: Host, python: Download, openssl: Download, lock_sha256: str) -> list[str]:
+    """The entries of the machine's PATH: the inventory's, or those of what is installed."""
+    if host.path.entries is not None:
+        return list(host.path.entries)
+    python_folder = f"{PROGRAMS}\\python-{python.version}"
+    openssl_program = openssl.executable[0]
+    if openssl.kind == "zip":
+        openssl_program = f"{PROGRAMS}\\openssl-{openssl.version}\\{openssl_program}"
+    return [
+        f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts",
+        python_folder,
+        f"{python_folder}\\Scripts",
+        openssl_program.rpartition("\\")[0],
+    ]
+
+
+def _canonical(name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name.lower()
+
+
+def _download(download: Download) -> dict[str, Any]:
+    return {
+        "executable": list(download.executable),
+        "kind": download.kind,
+        "sha256": download.sha256,
+        "size": download.size,
+        "url": download.url,
+        "version": download.version,
+    }

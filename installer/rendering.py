@@ -1,0 +1,55 @@
+"""`nbserver render`: the files of a rendered folder, written, compared, and told to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from installer import atomic_file, catalog, manifest
+from installer.errors import ApprovalError, UsageError
+from installer.render import render
+
+if TYPE_CHECKING:
+    from installer.host_settings import Host
+
+
+def files(hosts: Sequence[Host]) -> dict[str, bytes]:
+    """File name -> bytes: a script a host, and the manifest. Raises CatalogError."""
+    catalogs = {host.catalog: catalog.load(host.catalog) for host in hosts}
+    scripts = [render(host, catalogs[host.catalog]) for host in hosts]
+    digests = {host.name: catalogs[host.catalog].digest for host in hosts}
+    found = {script.file_name: script.text.encode("ascii") for script in scripts}
+    found[manifest.FILE_NAME] = manifest.to_text(manifest.build(scripts, digests)).encode("ascii")
+    return found
+
+
+def write(found: Mapping[str, bytes], folder: Path) -> None:
+    """Writes the files, the manifest last: it never names a script that is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in sorted(found, key=lambda name: name == manifest.FILE_NAME):
+            atomic_file.write_bytes(folder / name, found[name])
+    except OSError as error:
+        raise UsageError(f"the folder cannot be written ({error.strerror})", where=str(folder), todo="Name another one with -o") from None
+
+
+def compare(found: Mapping[str, bytes], folder: Path) -> None:
+    """Raises ApprovalError that names every file which is missing or differs."""
+    wrong = []
+    for name, data in sorted(found.items()):
+        path = folder / name
+        if not path.is_file():
+            wrong.append(f"{name} is missing")
+        elif path.read_bytes() != data:
+            wrong.append(f"{name} differs")
+    if wrong:
+        raise ApprovalError(", ".join(wrong), where=str(folder), todo="Render again and have the difference approved")
+
+
+def overview(hosts: Sequence[Host], folder: Path) -> list[str]:
+    """What was written, with the hashes that an approval names."""
+    content = manifest.read(folder / manifest.FILE_NAME)
+    lines = [f"{folder / entry['script']}  sha256 {entry['sha256']}" for entry in content["hosts"].values()]
+    bodies = sorted({entry["body_sha256"] for entry in content["hosts"].values()})
+    return [*lines, *(f"body of release {content['release']}: sha256 {body}" for body in bodies), str(folder / manifest.FILE_NAME)]

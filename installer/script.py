@@ -1,0 +1,115 @@
+"""A host's settings and the step files, joined into the one script that runs there. Pure but for reading step files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from installer import __version__
+from installer.errors import NbserverError
+from installer.step_files import read_body
+
+# PowerShell 7 reads such a text as a date, Windows PowerShell does not: no setting may look like one.
+DATE_LIKE = re.compile(r"^\s*\d{4}-\d\d-\d\dT|^/Date\(")
+
+
+@dataclass(frozen=True)
+class Script:
+    """What runs on one host. `text` is pure ASCII with LF line ends; the hashes are SHA-256, 64 lower-case hex digits."""
+
+    host: str
+    text: str
+    settings: dict[str, Any]
+    steps: tuple[str, ...]
+    sha256: str
+    body_sha256: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.host}.ps1"
+
+
+def render_windows(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
+    """The script of a Windows host.
+
+    `settings` are plain JSON values as docs/formats.md describes them; `lock` are lines `name==version --hash=...`.
+    Raises NbserverError when a text in them cannot stay data in a script.
+    """
+    body, steps = read_body("ps_scripts")
+    text = header(settings, steps) + PARAMETERS + settings_block(settings) + lock_block(lock) + body
+    try:
+        code = text.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise NbserverError(f"the rendered script of {settings['host']} is not ASCII at character {error.start}") from error
+    return Script(
+        host=settings["host"],
+        text=text,
+        settings=settings,
+        steps=steps,
+        sha256=hashlib.sha256(code).hexdigest(),
+        body_sha256=body_sha256(body),
+    )
+
+
+def body_sha256(body: str) -> str:
+    """The hash that a release publishes for its body: SHA-256 over its bytes."""
+    return hashlib.sha256(body.encode("ascii")).hexdigest()
+
+
+PARAMETERS = """
+param(
+    [ValidateSet('test', 'apply', 'undo')]
+    [string]$Mode = 'test'
+)
+
+"""
+
+
+def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
+    """The comment at the top: what this is, for which host, and how to run and undo it by hand."""
+    host = settings["host"]
+    return f"""\
+# nbserver {__version__}: sets up a secured notebook server on the Windows host '{host}'.
+#
+# steps     {", ".join(steps)}
+# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
+# by hand   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1               tells what differs, changes nothing
+#           powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply   changes it
+#           powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo    puts back what was there before
+# ends with 0 as it should be, 2 something differs (test), 3 failed, 3010 a reboot is needed
+# Needs Windows PowerShell 3.0 or newer, 64 bit, and administrator rights.
+"""
+
+
+def settings_block(settings: dict[str, Any]) -> str:
+    """`$Settings = ConvertFrom-Json '...'`: one literal in which nothing can end the quotes or leave ASCII."""
+    for path, value in texts(settings):
+        if DATE_LIKE.search(value):
+            raise NbserverError(f"the setting {path} looks like a date, which PowerShell 7 would change", todo="Write it differently")
+    data = json.dumps(settings, indent=1, sort_keys=True, ensure_ascii=True).replace("'", "\\u0027").replace("\x7f", "\\u007f")
+    return f"$Settings = ConvertFrom-Json '\n{data}\n'\n\n"
+
+
+def texts(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """Every text in a JSON value, with its dotted path."""
+    if isinstance(value, str):
+        return [(path, value)]
+    if isinstance(value, dict):
+        return [found for key, item in value.items() for found in texts(item, f"{path}.{key}".lstrip("."))]
+    if isinstance(value, list):
+        return [found for item in value for found in texts(item, path)]
+    return []
+
+
+LOCK_LINE = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+( --hash=sha256:[0-9a-f]{64})+")
+
+
+def lock_block(lock: tuple[str, ...]) -> str:
+    """`$Lock = @(...)`: the lock's lines, each a literal of its own."""
+    for line in lock:
+        if not LOCK_LINE.fullmatch(line):
+            raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version --hash=sha256:...)")
+    return "$Lock = @(\n" + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

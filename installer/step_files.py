@@ -1,0 +1,36 @@
+"""The files of ps_scripts and linux_scripts, in the order in which they stand in a script."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+PRELUDE = {
+    "ps_scripts": (
+        "run events envelope lock record registry path_entries files programs downloads tasks firewall".split(),
+        ".ps1",
+    ),
+}
+STEPS = {
+    "ps_scripts": "preflight tls ie_esc python packages openssl path certificate notebook service firewall check".split(),
+}
+
+
+def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
+    """(body, names of its steps): prelude, steps and main of `kind`, word for word, joined with one empty line."""
+    prelude, suffix = PRELUDE[kind]
+    steps = STEPS[kind]
+    folder = step_folder(kind)
+    names = [*(f"prelude/{name}" for name in prelude), *(f"steps/{name}" for name in steps), "main"]
+    parts = [folder.joinpath(f"{name}{suffix}").read_bytes().decode("ascii").replace("\r\n", "\n") for name in names]
+    return "\n".join(parts), tuple(steps)
+
+
+def step_folder(kind: str) -> Traversable:
+    """Where the files of `kind` are: inside the installed package, or beside it in a checkout."""
+    installed = resources.files("installer").joinpath(kind)
+    return installed if installed.is_dir() else Path(__file__).parent.parent / kind

@@ -1,0 +1,122 @@
+# ---- main ----------------------------------------------------------------------------------------------
+
+function Invoke-Test($Step) {
+    $Run.Step = $Step.Name
+    $Run.Differences = New-Object Collections.ArrayList
+    if ($Settings.skip -notcontains $Step.Name) { & $Step.Test }
+}
+
+function Write-Differences {
+    foreach ($difference in $Run.Differences) { Write-Event difference $difference }
+}
+
+# What differs from what the steps want. Leaves the host alone. Brackets want nothing for themselves.
+function Invoke-Plan {
+    foreach ($step in $Steps) {
+        if ($step.Bracket) { continue }
+        Invoke-Test $step
+        if ($Run.Differences.Count) { $Run.Differs = $true }
+        if ($Run.Mode -ne 'test') { continue }
+        if ($Run.Differences.Count) { Write-Differences } else { Write-Event unchanged }
+    }
+}
+
+# Apply where something differs, then test again: what is still different then has failed.
+function Invoke-Apply($Step) {
+    Invoke-Test $Step
+    if (-not $Run.Differences.Count) { Write-Event unchanged; return }
+    Write-Event started @{ title = $Step.Title }
+    Write-Differences
+    & $Step.Apply
+    Invoke-Test $Step
+    foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
+    $Run.Changed++
+    Write-Event changed
+}
+
+# Puts back what was there before, newest first. What can't be put back stays in the record and is told.
+function Undo-Record([switch]$BracketsOnly) {
+    $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
+    $left = New-Object Collections.ArrayList
+    foreach ($line in @(Read-Record)) { [void]$left.Add($line) }
+    for ($i = $left.Count - 1; $i -ge 0; $i--) {
+        $line = $left[$i]
+        if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
+        $Run.Step = $line.step
+        try {
+            if (-not $Restore.ContainsKey($line.kind)) { throw "this script cannot put back a '$($line.kind)'; use the release that wrote it" }
+            & $Restore[$line.kind] $line.key $line.before
+            $left.RemoveAt($i)
+            Write-Record $left
+            Write-Event restored @{ kind = $line.kind; what = $line.key }
+        }
+        catch {
+            $Run.Outcome = 'failed'
+            Write-Event failed @{ text = "$($line.key) could not be put back: $_. Mend what stands in its way, then run undo again" }
+        }
+    }
+    $Run.Step = ''
+}
+
+# A run that changes something holds the lock and keeps its events; a test leaves no trace.
+function Start-Run {
+    if ($Run.Mode -eq 'events') { return }
+    if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
+    else {
+        Initialize-StateFolder
+        Enter-Lock
+        $folder = Join-Path $StateFolder "runs\$($Run.Id)"
+        if (Test-Path -LiteralPath $folder) { throw "run '$($Run.Id)' was here before; a run's name is used once" }
+        [void](New-Item -ItemType Directory -Force -Path $folder)
+        $Run.EventFile = Join-Path $folder 'events.jsonl'
+    }
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    $hash = ([BitConverter]::ToString($sha256.ComputeHash($Utf8.GetBytes($ScriptText))) -replace '-', '').ToLowerInvariant()
+    Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
+}
+
+function Complete-Run {
+    $Run.Step = ''
+    Write-Event finished @{ outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot; fingerprint = $Run.Fingerprint }
+}
+
+function Invoke-Run {
+    $ended = $false
+    try {
+        Read-Envelope
+        Start-Run
+        if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
+        if ($Run.Mode -eq 'undo') { Undo-Record }
+        else { Invoke-Plan }
+        if ($Run.Mode -eq 'apply') {
+            foreach ($step in $Steps) {
+                if ($step.Bracket -and -not $Run.Differs) { continue }
+                Invoke-Apply $step
+            }
+        }
+        $ended = $true
+    }
+    catch {
+        $ended = $true
+        $Run.Outcome = 'failed'
+        Write-Event failed @{ text = [string]$_; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
+    }
+    finally {
+        # Not ended: the workstation stopped the pipeline. Brackets are closed all the same.
+        if (-not $ended) { $Run.Stopped = $true; $Run.Outcome = 'stopped' }
+        if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
+        if ($Run.Mode -ne 'events') { Complete-Run }
+        Exit-Lock
+    }
+}
+
+$ScriptText = $MyInvocation.MyCommand.ScriptBlock.ToString()
+$EnvelopeLines = @($input)
+
+Invoke-Run | ForEach-Object { if ($Run.Mode -eq 'events' -and $_ -is [string]) { $_ } else { $_ | Out-Event } }
+
+if ($MyInvocation.MyCommand.CommandType -eq 'ExternalScript') {
+    if ($Run.Outcome -ne 'ok') { exit 3 }
+    if ($Run.Reboot) { exit 3010 }
+    if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }
+}

@@ -1,0 +1,32 @@
+# ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
+# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, after N, secret NAME BASE64.
+# Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
+# can end in Windows' module logging.
+
+$Secrets = @{}
+
+function Read-Envelope {
+    $Run.Mode = $Mode
+    foreach ($line in $EnvelopeLines) {
+        $word = ([string]$line).Split([char[]]' ')
+        if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
+        elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -match '^[0-9A-Za-z-]{1,64}$') { $Run.Id = $word[1] }
+        elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
+        elseif ($word[0] -ceq 'after' -and $word.Count -eq 2) { $Run.After = [int]$word[1] }
+        elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3) { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
+        else { throw "the envelope has a line that this script does not know, named '$($word[0])'" }
+    }
+    if (-not $Run.Id) { $Run.Id = [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand' }
+}
+
+# Run by hand, an apply asks for what the envelope would have brought.
+function Request-Secret([string]$Name, [string]$Prompt) {
+    if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
+    $typed = Read-Host -Prompt $Prompt -AsSecureString
+    $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
+}
+
+# The text with its @NAME@ replaced by the secret of that name.
+function Expand-Secret([string]$Text, [string]$Name) {
+    if ($Name) { $Text.Replace("@$Name@", $Secrets[$Name]) } else { $Text }
+}

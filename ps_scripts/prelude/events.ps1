@@ -1,0 +1,43 @@
+# ---- prelude: events, all that this script says --------------------------------------------------------
+
+# An event is one line of JSON, in ASCII whatever it says. n counts up, so that a reader sees a loss.
+# A test leaves nothing on the host; other runs keep their events there too, before they are sent.
+function Write-Event([string]$Event, [hashtable]$Data = @{}) {
+    $Run.Events++
+    $fields = [ordered]@{ v = 1; n = $Run.Events; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event }
+    foreach ($name in $Data.Keys | Sort-Object) { $fields[$name] = $Data[$name] }
+    $json = ConvertTo-Json $fields -Compress -Depth 4
+    $json = [regex]::Replace($json, '[^\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
+    if ($Run.EventFile) { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
+    # A stopped pipeline takes no output any more; the file has the event.
+    if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }
+}
+
+# The end of the pipe: events leave as their JSON, and whatever else a step let out becomes a log event,
+# so that no program's output can pass for an event.
+filter Out-Event {
+    if ($_ -is [Management.Automation.PSCustomObject] -and $_.PSObject.Properties['NbserverEvent']) { $_.NbserverEvent }
+    else { (Write-Event log @{ text = [string]$_ }).NbserverEvent }
+}
+
+# Sends again what run $Run.Id wrote after event $After, and goes on while that run holds the lock.
+function Send-EventsAfter([int]$After) {
+    $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
+    if (-not (Test-Path -LiteralPath $file)) { throw "this host knows no run '$($Run.Id)'" }
+    $sent = $After
+    do {
+        # Asked before reading: what was written before the lock was given back is then read for certain.
+        $running = (Get-LockOwner) -match "^run $([regex]::Escape($Run.Id))\b"
+        $lines = @(Read-CompleteLines $file)
+        for ($i = $sent; $i -lt $lines.Count; $i++) { $lines[$i] }
+        if ($lines.Count -gt $sent) { $sent = $lines.Count }
+        if ($running) { [Threading.Thread]::Sleep(500) }
+    } while ($running)
+}
+
+# Lines that end; a line still being written, or torn by a crash, is left out.
+function Read-CompleteLines([string]$File) {
+    $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite')
+    try { $text = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
+    $text.Substring(0, $text.LastIndexOf("`n") + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
+}

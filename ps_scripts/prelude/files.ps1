@@ -1,0 +1,154 @@
+# ---- prelude: folders, their access lists, and text files ----------------------------------------------
+
+# The service is a task of LOCAL SERVICE. Its process carries, beside that account shared with other
+# services, a SID of its own, made from the task's name: S-1-5-87- and SHA-1 of the name in capitals.
+# `schtasks /showsid /tn nbserver` shows it. Files are granted to this SID, never to LOCAL SERVICE.
+$ServiceSid = 'S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054'
+
+# Access lists in SDDL: FA full control, 0x1200a9 read and execute, 0x1301bf modify; SY SYSTEM, BA administrators.
+$AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
+$ServiceReads = $AdministratorsOnly + "(A;OICI;0x1200a9;;;$ServiceSid)"
+$ServiceWrites = $AdministratorsOnly + "(A;OICI;0x1301bf;;;$ServiceSid)"
+
+function Get-AccessSddl([string]$Path) {
+    (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
+}
+
+# The entries count; what Windows adds to the flags before them (AI, AR) does not.
+function Test-Access([string]$Path, [string]$Sddl) {
+    $is = Get-AccessSddl $Path
+    $is -match '^D:[A-Z]*P' -and ($is -replace '^D:[A-Z]*', '') -eq ($Sddl -replace '^D:[A-Z]*', '')
+}
+
+function Set-Access([string]$Path, [string]$Sddl) {
+    $acl = Get-Acl -LiteralPath $Path
+    $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
+    Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+# Kind folder: what this script installed; undo removes it with all that is in it.
+function Add-Folder([string]$Path, [string]$Sddl) {
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Save-Before 'folder' $Path $null
+        [void](New-Item -ItemType Directory -Path $Path)
+    }
+    if ($Sddl -and -not (Test-Access $Path $Sddl)) {
+        if (-not (Test-Record 'folder' $Path)) { Save-Before 'access' $Path (Get-AccessSddl $Path) }
+        Set-Access $Path $Sddl
+    }
+}
+
+function Compare-Folder([string]$Path, [string]$Sddl) {
+    if (-not (Test-Path -LiteralPath $Path)) { Difference $Path 'not there' 'a folder' }
+    elseif ($Sddl -and -not (Test-Access $Path $Sddl)) { Difference "access to $Path" (Get-AccessSddl $Path) $Sddl }
+}
+
+$Restore.folder = {
+    param($Path)
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    # A program that ends, or a virus scanner, may hold a file for a moment.
+    for ($try = 1; ; $try++) {
+        try { Remove-Item -LiteralPath $Path -Recurse -Force; return }
+        catch { if ($try -ge 10) { throw }; [Threading.Thread]::Sleep(1000) }
+    }
+}
+
+$Restore.access = {
+    param($Path, $Before)
+    if (Test-Path -LiteralPath $Path) { Set-Access $Path $Before }
+}
+
+# ---- folders that hold people's files: the service is let in beside those who have access already, and
+# ---- undo removes the folder only when it is empty
+
+function Test-ServiceGrant([string]$Path) {
+    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -like "*;0x1301bf;;;$ServiceSid)*"
+}
+
+function Add-DataFolder([string]$Path) {
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Save-Before 'data_folder' $Path $null
+        [void](New-Item -ItemType Directory -Path $Path)
+    }
+    if (Test-ServiceGrant $Path) { return }
+    Save-Before 'grant' $Path $null
+    $acl = Get-Acl -LiteralPath $Path
+    $acl.AddAccessRule((New-Object Security.AccessControl.FileSystemAccessRule(
+                (New-Object Security.Principal.SecurityIdentifier $ServiceSid), 'Modify', 'ContainerInherit, ObjectInherit', 'None', 'Allow')))
+    Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+$Restore.grant = {
+    param($Path)
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    $acl = Get-Acl -LiteralPath $Path
+    $acl.PurgeAccessRules((New-Object Security.Principal.SecurityIdentifier $ServiceSid))
+    Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+$Restore.data_folder = {
+    param($Path)
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) { Write-Event warning @{ text = "$Path holds files and stays" } }
+    else { Remove-Item -LiteralPath $Path -Force }
+}
+
+# ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
+
+function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+    if (-not (Test-Path -LiteralPath $Path)) { return $false }
+    $is = [IO.File]::ReadAllText($Path, $Utf8)
+    if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return $is -ceq (Expand-Secret $Text $Secret) }
+    # A test by hand does not know the secret: everything around it is compared.
+    $start, $end = $Text -split [regex]::Escape("@$Secret@"), 2
+    $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
+}
+
+function Set-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+    Save-FileBefore $Path
+    Write-TextFile $Path $Text $Secret
+}
+
+# What was there is kept as a copy beside the record: the record itself never holds a file's text.
+function Save-FileBefore([string]$Path) {
+    if (Test-Record 'file' $Path) { return }
+    $before = $null
+    if (Test-Path -LiteralPath $Path) {
+        $before = Join-Path $StateFolder ('before\' + [guid]::NewGuid().ToString())
+        [void](New-Item -ItemType Directory -Force -Path (Split-Path $before))
+        [IO.File]::Copy($Path, $before)
+    }
+    Save-Before 'file' $Path $before
+}
+
+$Restore.file = {
+    param($Path, $Before)
+    if ($Before) { [IO.File]::Copy($Before, $Path, $true); [IO.File]::Delete($Before) }
+    elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
+}
+
+# ---- the folder that undo trusts: made for SYSTEM and administrators only; any other is refused
+
+function Initialize-StateFolder {
+    if (-not (Test-Path -LiteralPath $StateFolder)) {
+        [void](New-Item -ItemType Directory -Path $StateFolder)
+        $acl = Get-Acl -LiteralPath $StateFolder
+        $acl.SetSecurityDescriptorSddlForm("O:BA$AdministratorsOnly", 'Owner, Access')
+        Set-Acl -LiteralPath $StateFolder -AclObject $acl
+        if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) { throw "$StateFolder was filled by somebody while it was made. Look at it, remove it, run this again" }
+    }
+    Assert-StateFolder
+}
+
+function Assert-StateFolder {
+    $refused = "$StateFolder cannot be trusted with what undo would put back: {0}. An administrator must look at it and remove it"
+    if ((Get-Item -LiteralPath $StateFolder -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { throw ($refused -f 'it is a link') }
+    $acl = Get-Acl -LiteralPath $StateFolder
+    $trusted = 'S-1-5-18', 'S-1-5-32-544'
+    $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
+    if ($trusted -notcontains $owner) { throw ($refused -f "it belongs to $owner") }
+    foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
+        $who = $rule.IdentityReference.Value
+        if ([string]$rule.AccessControlType -eq 'Allow' -and $trusted -notcontains $who) { throw ($refused -f "$who has access to it") }
+    }
+}

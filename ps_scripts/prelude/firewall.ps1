@@ -1,0 +1,39 @@
+# ---- prelude: firewall rules, by their stable name; display names are localized and not unique ---------
+
+# The rule's properties as texts, or nothing.
+function Get-FirewallRule([string]$Name) {
+    $rule = Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue
+    if (-not $rule) { return }
+    $port = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule
+    $address = Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule
+    @{
+        Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction; Action = [string]$rule.Action; Profile = [string]$rule.Profile
+        Protocol = [string]$port.Protocol; LocalPort = @($port.LocalPort | ForEach-Object { [string]$_ })
+        RemoteAddress = @($address.RemoteAddress | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
+    }
+}
+
+# Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for.
+function ConvertTo-NetworkPrefix([string]$Address) {
+    $network, $mask = $Address -split '/', 2
+    if ($mask -notmatch '^\d+\.\d+\.\d+\.\d+$') { return $Address }
+    $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
+    "$network/$(($bits -replace '0', '').Length)"
+}
+
+function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
+    $before = Get-FirewallRule $Name
+    Save-Before 'firewall_rule' $Name $before
+    if ($before) { Set-NetFirewallRule -Name $Name @Rule }
+    else { [void](New-NetFirewallRule -Name $Name -DisplayName $DisplayName -Group 'nbserver' @Rule) }
+}
+
+$Restore.firewall_rule = {
+    param($Name, $Before)
+    if (-not $Before) {
+        if (Get-FirewallRule $Name) { Remove-NetFirewallRule -Name $Name }
+        return
+    }
+    Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action -Profile $Before.Profile `
+        -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress
+}

@@ -1,0 +1,61 @@
+# ---- prelude: other programs, all through this one wrapper ---------------------------------------------
+
+# Windows' rules for one argument of a command line: quotes around it, backslashes doubled before a quote.
+function Format-Argument([string]$Text) {
+    if ($Text -match '^[^\s"]+$') { return $Text }
+    '"' + ([regex]::Replace([regex]::Replace($Text, '(\\*)"', '$1$1\"'), '(\\+)$', '$1$1')) + '"'
+}
+
+# Runs a program to its end. What it prints becomes log events, line by line. An exit code that is not
+# in $Accept fails the step, with the program's last words and $Todo: what a person can do about it.
+# $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
+function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
+    $start = New-Object Diagnostics.ProcessStartInfo
+    $start.FileName = $File
+    $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
+    $start.WorkingDirectory = $StateFolder
+    $start.UseShellExecute = $false
+    $start.CreateNoWindow = $true
+    $start.RedirectStandardInput = $true
+    $start.RedirectStandardOutput = $true
+    $start.RedirectStandardError = $true
+    $start.StandardOutputEncoding = $Utf8
+    $start.StandardErrorEncoding = $Utf8
+    foreach ($name in $Environment.Keys) { $start.EnvironmentVariables[$name] = $Environment[$name] }
+
+    $name = Split-Path -Leaf $File
+    $last = New-Object Collections.Generic.Queue[string]
+    $process = [Diagnostics.Process]::Start($start)
+    try {
+        $process.StandardInput.Close()
+        $readers = $process.StandardOutput, $process.StandardError
+        $pending = [Threading.Tasks.Task[]]@($readers[0].ReadLineAsync(), $readers[1].ReadLineAsync())
+        $open = 2
+        while ($open) {
+            $i = [Threading.Tasks.Task]::WaitAny($pending, 500)
+            if ($i -lt 0) { continue }
+            $line = $pending[$i].Result
+            if ($null -eq $line) {
+                $open--
+                $pending[$i] = (New-Object Threading.Tasks.TaskCompletionSource[string]).Task   # never completes
+                continue
+            }
+            $pending[$i] = $readers[$i].ReadLineAsync()
+            if (-not $line.Trim()) { continue }
+            $last.Enqueue($line.Trim())
+            if ($last.Count -gt 12) { [void]$last.Dequeue() }
+            if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
+        }
+        while (-not $process.WaitForExit(500)) { continue }
+        $Run.ExitCode = $process.ExitCode
+        $Run.Output = $last.ToArray()
+    }
+    finally {
+        if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
+        $process.Dispose()
+    }
+    if ($Accept -notcontains $Run.ExitCode) {
+        if ($Todo) { $Todo = " $Todo" }
+        throw "$name ended with code $($Run.ExitCode): $($last -join ' / ').$Todo"
+    }
+}

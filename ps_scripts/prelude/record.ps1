@@ -1,0 +1,35 @@
+# ---- prelude: the record, what was there before a thing was first changed ------------------------------
+# One line a thing: step, kind, key, before. Every change below goes through a function of its kind that
+# writes here first; $Restore holds how a kind is put back; undo plays the record backwards.
+
+$Restore = @{}
+
+function Save-Before([string]$Kind, [string]$Key, $Before) {
+    $record = @(Read-Record)
+    foreach ($line in $record) { if ($line.kind -eq $Kind -and $line.key -eq $Key) { return } }
+    Write-Record ($record + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
+}
+
+function Read-Record {
+    if (Test-Path -LiteralPath $RecordFile) {
+        [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
+    }
+}
+
+function Test-Record([string]$Kind, [string]$Key) {
+    foreach ($line in @(Read-Record)) { if ($line.kind -eq $Kind -and $line.key -eq $Key) { return $true } }
+    $false
+}
+
+# Whole and at once: a torn record would put back the wrong things.
+function Write-Record($Lines) {
+    $text = -join @($Lines | ForEach-Object { (ConvertTo-Json $_ -Compress -Depth 6) + "`n" })
+    Write-TextFile $RecordFile $text
+}
+
+# The one writer of text files: UTF-8 without BOM, whole and at once.
+function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+    [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
+    if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
+    else { [IO.File]::Move("$Path.new", $Path) }
+}

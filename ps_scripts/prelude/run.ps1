@@ -1,0 +1,40 @@
+# ==== body: from this line to the end the script is the same for every Windows host of a release ========
+# Order: prelude (what every step may use), steps (each a Test and an Apply), main (walks the steps).
+
+Set-StrictMode -Version 2
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+
+# ---- prelude: places, and the state of this run --------------------------------------------------------
+
+$Programs = Join-Path $env:ProgramFiles 'nbserver'       # only administrators write here
+$StateFolder = Join-Path $env:ProgramData 'nbserver'     # only SYSTEM and administrators read or write here
+$ServiceFolder = Join-Path $StateFolder 'service'        # configuration, certificate and key: the service reads
+$WorkFolder = Join-Path $StateFolder 'work'              # the service's own: it reads and writes
+$CacheFolder = Join-Path $StateFolder 'cache'            # downloads
+$RecordFile = Join-Path $StateFolder 'record.jsonl'      # what was there before, for undo
+$LockFile = Join-Path $StateFolder 'lock'                # held while a run changes this host
+
+$Utf8 = New-Object Text.UTF8Encoding $false              # the one encoding of every file written: no BOM
+$Steps = New-Object Collections.ArrayList
+$Run = @{
+    Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
+    Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
+    ExitCode = 0; Output = @()
+}
+
+# Test tells what differs and changes nothing; Apply changes it. A bracket is applied before the other
+# steps, only when one of them has work to do, and put back when they are done or have failed.
+function Step([string]$Name, [string]$Title, [scriptblock]$Test, [scriptblock]$Apply, [switch]$Bracket) {
+    [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
+}
+
+# A step's Test calls this for each thing that is not as it should be; main tells.
+function Difference([string]$What, $Is, $Should) {
+    [void]$Run.Differences.Add(@{ what = $What; is = $Is; should = $Should })
+}
+
+# Settings name places as %ProgramFiles%\...: this host says where that is.
+function Expand-Path([string]$Path) {
+    [Environment]::ExpandEnvironmentVariables($Path)
+}

@@ -1,0 +1,57 @@
+# ---- prelude: scheduled tasks, as their XML ------------------------------------------------------------
+
+# The task's XML, or nothing.
+function Get-TaskXml([string]$Name) {
+    if (Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue) { [string](Export-ScheduledTask -TaskName $Name -TaskPath '\') }
+}
+
+function Set-Task([string]$Name, [string]$Xml) {
+    Save-Before 'task' $Name (Get-TaskXml $Name)
+    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -Force)
+}
+
+$Restore.task = {
+    param($Name, $Before)
+    if ($Before) { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Before -Force); return }
+    if (-not (Get-TaskXml $Name)) { return }
+    Stop-Task $Name
+    Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false
+}
+
+# A server's kernels are processes of their own and can outlive its task: when the task runs a program from
+# our folder, whatever else runs from there is ended too.
+function Stop-Task([string]$Name) {
+    Stop-ScheduledTask -TaskName $Name -TaskPath '\'
+    if ((Get-TaskXml $Name) -notlike "*<Command>$Programs\*") { return }
+    foreach ($process in Get-Process) {
+        if ($process.Path -and $process.Path.StartsWith("$Programs\", [StringComparison]::OrdinalIgnoreCase)) {
+            try { $process.Kill(); [void]$process.WaitForExit(10000) }
+            catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
+        }
+    }
+}
+
+function Protect-Xml([string]$Text) {
+    [Security.SecurityElement]::Escape($Text)
+}
+
+# An open bracket must not outlive a run that was cut off: until it is closed, a startup task holds the
+# literal commands which put the registry value back and then remove the task. No file is involved.
+function Add-ClosingTask([string]$Path, [string]$Name) {
+    $before = Get-RegistryValue $Path $Name
+    if (-not $before -or $before.type -ne 'DWord') { throw "$Path\$Name is not a DWORD: no startup task can put it back" }
+    $task = "nbserver-close-$($Run.Step)"
+    $key = Protect-Xml ($Path -replace '^HKLM:', 'HKLM')
+    Set-Task $task @"
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo><Description>nbserver: puts $(Protect-Xml $Name) back after a run that was cut off</Description></RegistrationInfo>
+  <Triggers><BootTrigger><Enabled>true</Enabled></BootTrigger></Triggers>
+  <Principals><Principal id="Author"><UserId>S-1-5-18</UserId><RunLevel>HighestAvailable</RunLevel></Principal></Principals>
+  <Settings><DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries><StopIfGoingOnBatteries>false</StopIfGoingOnBatteries></Settings>
+  <Actions Context="Author">
+    <Exec><Command>%SystemRoot%\System32\reg.exe</Command><Arguments>add "$key" /v "$(Protect-Xml $Name)" /t REG_DWORD /d $($before.value) /f</Arguments></Exec>
+    <Exec><Command>%SystemRoot%\System32\schtasks.exe</Command><Arguments>/delete /tn "$task" /f</Arguments></Exec>
+  </Actions>
+</Task>
+"@
+}

@@ -1,0 +1,80 @@
+# ---- step: notebook ------------------------------------------------------------------------------------
+# The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
+# The service can read these files and cannot write them.
+
+$ConfigurationFile = Join-Path $ServiceFolder 'jupyter_server_config.json'
+$StarterFile = Join-Path $ServiceFolder 'serve.py'
+$MigratedFile = Join-Path $ServiceFolder 'migrated'
+
+# @notebook.password_hash@ is put in only when the file is written.
+function Get-Configuration {
+    $configuration = [ordered]@{
+        ServerApp = [ordered]@{
+            ip = $Settings.notebook.ip
+            port = $Settings.notebook.port
+            port_retries = 0
+            open_browser = $false
+            allow_remote_access = $true
+            root_dir = Expand-Path $Settings.notebook.directory
+            certfile = $CertificateFile
+            keyfile = $KeyFile
+        }
+        PasswordIdentityProvider = [ordered]@{
+            hashed_password = '@notebook.password_hash@'
+            password_required = $true
+            allow_password_change = $false
+        }
+        IdentityProvider = [ordered]@{ token = '' }
+    }
+    (ConvertTo-Json $configuration -Depth 4) -replace "`r", ''
+}
+
+# Everything that the server and its kernels write is in folders of their own, and -I (in the service's
+# command) keeps Python from importing from anywhere else.
+$Starter = @'
+# Starts the notebook server. Its configuration stands beside this file, what it writes goes to "work".
+import os
+import sys
+
+service = os.path.dirname(os.path.abspath(__file__))
+work = os.path.join(os.path.dirname(service), "work")
+
+os.environ.update(
+    JUPYTER_CONFIG_DIR=service,
+    JUPYTER_DATA_DIR=os.path.join(work, "data"),
+    JUPYTER_RUNTIME_DIR=os.path.join(work, "runtime"),
+    JUPYTERLAB_SETTINGS_DIR=os.path.join(work, "settings"),
+    JUPYTERLAB_WORKSPACES_DIR=os.path.join(work, "workspaces"),
+    IPYTHONDIR=os.path.join(work, "ipython"),
+    MPLCONFIGDIR=os.path.join(work, "matplotlib"),
+    MPLBACKEND="module://matplotlib_inline.backend_inline",
+    PYTHONUTF8="1",
+)
+
+# One log for each start, and the one before it. A task has no console: without a file nothing is seen.
+log = os.path.join(work, "notebook.log")
+if os.path.exists(log):
+    os.replace(log, log + ".before")
+sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+
+from notebook.app import main
+
+main(["--no-browser"])
+'@ -replace "`r", ''
+
+Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
+    Compare-Folder $ServiceFolder $ServiceReads
+    Compare-Folder $WorkFolder $ServiceWrites
+    $directory = Expand-Path $Settings.notebook.directory
+    if (-not (Test-ServiceGrant $directory)) { Difference "the service's access to $directory" 'none' 'modify' }
+    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash')) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
+    if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'another or none' 'as in this script' }
+} -Apply {
+    Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
+    Add-Folder $ServiceFolder $ServiceReads
+    Add-Folder $WorkFolder $ServiceWrites
+    Add-DataFolder (Expand-Path $Settings.notebook.directory)
+    Set-TextFile $MigratedFile ''   # Jupyter would write this file itself at its second start, and may not
+    Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
+    Set-TextFile $StarterFile $Starter
+}

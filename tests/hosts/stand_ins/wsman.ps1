@@ -1,0 +1,21 @@
+# Get-WSManInstance, for the one resource that scripts ask for. The limit is 2048 MB, as on a server, or what stands in
+# C:\nbserver-test\MaxMemoryPerShellMB.txt.
+
+function global:Get-WSManInstance {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, Position = 0)] [uri]$ResourceURI)
+    if ("$ResourceURI" -ne 'winrm/config/winrs') {
+        $text = "The stand-in for Get-WSManInstance knows winrm/config/winrs only, not $ResourceURI."
+        $PSCmdlet.ThrowTerminatingError((New-StandInError $text 'WsManError' 'InvalidOperation' $ResourceURI))
+    }
+    $memory = '2048'
+    $file = 'C:\nbserver-test\MaxMemoryPerShellMB.txt'
+    if ([IO.File]::Exists($file)) { $memory = [IO.File]::ReadAllText($file).Trim() }
+    $xml = New-Object System.Xml.XmlDocument
+    $xml.LoadXml("<cfg:Winrs xmlns:cfg=`"http://schemas.microsoft.com/wbem/wsman/1/config/winrs`" xml:lang=`"en-US`">" +
+        "<cfg:AllowRemoteShellAccess>true</cfg:AllowRemoteShellAccess><cfg:IdleTimeout>7200000</cfg:IdleTimeout>" +
+        "<cfg:MaxConcurrentUsers>2147483647</cfg:MaxConcurrentUsers><cfg:MaxShellRunTime>2147483647</cfg:MaxShellRunTime>" +
+        "<cfg:MaxProcessesPerShell>2147483647</cfg:MaxProcessesPerShell><cfg:MaxMemoryPerShellMB>$memory</cfg:MaxMemoryPerShellMB>" +
+        "<cfg:MaxShellsPerUser>2147483647</cfg:MaxShellsPerUser></cfg:Winrs>")
+    , $xml.DocumentElement
+}

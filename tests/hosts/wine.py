@@ -1,0 +1,75 @@
+"""Debian's Wine: where it is, and the environment for its programs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+WINE = "/usr/lib/wine/wine64"
+WINESERVER = "/usr/lib/wine/wineserver64"
+PWSH_VARIABLE = "NBSERVER_TEST_PWSH"
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "PWSH_HOME")
+
+
+def pwsh_command() -> str:
+    """The program that runs PowerShell for Windows, named by NBSERVER_TEST_PWSH. Raises LookupError if it is not set."""
+    command = os.environ.get(PWSH_VARIABLE, "")
+    if not command:
+        raise LookupError(f"{PWSH_VARIABLE} is not set: it names the program that runs PowerShell for Windows under Wine")
+    return command
+
+
+def environment(prefix: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a Windows program at `prefix` (a WINEPREFIX) sees of this machine: little, as on a host of its own.
+
+    No proxy, pip setting or secret of the test's own environment gets in.
+    """
+    return {
+        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        "WINEPREFIX": str(prefix),
+        "WINEDEBUG": "-all",
+        "POWERSHELL_TELEMETRY_OPTOUT": "1",
+        "POWERSHELL_UPDATECHECK": "Off",
+        **(extra or {}),
+    }
+
+
+def linux_path(prefix: Path, windows_path: str) -> Path:
+    r"""`C:\a\b` as a path on this machine. Letter case is taken from what exists; the rest stays as given."""
+    drive, _, rest = windows_path.partition(":")
+    if len(drive) != 1 or not drive.isalpha():
+        raise ValueError(f"not an absolute Windows path: {windows_path}")
+    found = (prefix / "dosdevices" / f"{drive.lower()}:").resolve()
+    for part in filter(None, rest.replace("\\", "/").split("/")):
+        exact = found / part
+        if not exact.exists() and found.is_dir():
+            exact = next((child for child in found.iterdir() if child.name.lower() == part.lower()), exact)
+        found = exact
+    return found
+
+
+def windows_path(path: Path) -> str:
+    r"""A path of this machine as a Windows program sees it: `Z:\...`."""
+    return "Z:" + str(path.absolute()).replace("/", "\\")
+
+
+def run(prefix: Path, *arguments: str, timeout: float = 120) -> str:
+    """Runs a Windows program and returns its output. Its standard streams are pipes, or console programs do not start.
+
+    Raises subprocess.CalledProcessError with the output.
+    """
+    done = subprocess.run(
+        [WINE, *arguments],
+        env=environment(prefix),
+        input=b"\n",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout,
+        check=False,
+    )
+    text = done.stdout.decode("utf-8", "replace")
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, list(arguments), text)
+    return text

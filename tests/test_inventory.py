@@ -1,0 +1,219 @@
+"""What a wrong inventory answers: file, line, what is wrong and what is allowed, for every kind of mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from installer.errors import InventoryError
+from installer.inventory import load, name_fault
+
+GOOD = """\
+[hosts.win1]
+system = "windows"
+address = "win1.example.com"
+notebook.password = { env = "NOTEBOOK_PASSWORD" }
+"""
+SECRET = "hunter2"  # whatever is wrong, this is in no message
+
+
+def refusal(folder: Path, text: str) -> str:
+    path = folder / "nbserver.toml"
+    path.write_bytes(text.encode())
+    with pytest.raises(InventoryError) as error:
+        load(path)
+    message = str(error.value)
+    assert SECRET not in message and SECRET not in repr(error.value)
+    assert message.startswith(f"{path}:") and message.endswith(".")
+    return message.replace(f"{path}:", "")
+
+
+def test_the_sample_is_an_inventory() -> None:
+    inventory = load(Path(__file__).parent.parent / "nbserver.sample.toml")
+    assert list(inventory.hosts) == ["win1", "win2"]
+    assert inventory.hosts["win2"].auth == "ntlm"
+    assert inventory.hosts["win2"].fingerprint == "SHA256:" + "00112233445566778899aabbccddeeff" * 2
+    assert inventory.groups == {"lab": ("win1", "win2")}
+
+
+# A line that is put behind a good host, in line 5, and what the message must hold.
+SETTINGS = [
+    ('system = "linux"', 'this release sets up Windows hosts only; "linux" is for a later one'),
+    ('system = "windos"', '"windos" is not known here (did you mean "windows"?); allowed: "windows"'),
+    ('adress = "x"', 'adress: unknown key (did you mean "address"?); allowed: system, address, transport'),
+    ('public_url = "https://x"', 'public_url: unknown key (did you mean "notebook.public_url"?)'),
+    ('"odd key\\u0007" = 1', '"odd key\\x07": unknown key'),
+    ("notebook.prot = 1", 'notebook.prot: unknown key (did you mean "port"?); allowed: port, ip, directory, public_url'),
+    ("name = 'x'", "name: unknown key"),
+    ('address = "https://win1"', "address: it holds a scheme"),
+    ('address = "win1:5986"', "address: it holds a port"),
+    (f'address = "me:{SECRET}@win1"', "address: it holds a user"),
+    ('address = "[2001:db8::1]"', "without brackets"),
+    ('address = "fe80::1%eth0"', "zone"),
+    ('address = "192.0.2.256"', "not an IPv4 address"),
+    ('address = "a..b"', "neither a DNS name nor an IP address; allowed: a DNS name, an IPv4 or an IPv6 address"),
+    ('address = "win1.example.com."', "neither a DNS name"),
+    ('address = ""', "address: it is empty"),
+    ("address = 5", "address: a whole number stands here, but it must be text: put it in quotes"),
+    ("address = true", "address: true or false does not fit here"),
+    ("address = 2026-11-22", "address: a date or time does not fit here"),
+    ('transport = "ssh"', '"ssh" is not known here; allowed: "psrp"'),
+    ("port = 0", "port: 0 is out of range; allowed: a whole number from 1 to 65535"),
+    ("port = 65536", "port: 65536 is out of range"),
+    ("port = true", "port: true or false does not fit here; allowed: a whole number"),
+    ("port = 5986.0", "port: a number with a point does not fit here"),
+    ('port = "5986"', "port: text stands here, but it must be a number: leave out the quotes"),
+    ("port = 1979-05-27T07:32:00Z", "port: a date or time does not fit here"),
+    ("port = 07:32:00", "port: a date or time does not fit here"),
+    ("tls = 1", "tls: a whole number does not fit here; allowed: true or false"),
+    ('auth = "kerbros"', '(did you mean "kerberos"?); allowed: negotiate, kerberos, ntlm or basic'),
+    ('ca_file = "absent.pem"', "absent.pem; allowed: the path of a PEM file"),
+    ('catalog = "absent.toml"', "catalog: there is no file"),
+    ('fingerprint = "SHA256:00"', "fingerprint: it is not SHA256: followed by 64 hex digits"),
+    ('fingerprint = "' + "0" * 64 + '"', "fingerprint: it is not SHA256:"),
+    ('configuration_name = "a b"', "configuration_name: it holds a character other than"),
+    ('proxy = "ftp://proxy"', "proxy: it does not begin with http:// or https://"),
+    (f'proxy = "http://me:{SECRET}@proxy:3128"', "proxy: a URL here never holds a user or password"),
+    ('proxy = "http://proxy:99999"', "its host or port cannot be read"),
+    ('proxy = "http://proxy/path"', "it holds a path"),
+    (f'user = "\\t{SECRET}"', "user: it holds a control character"),
+    ('user = " x"', "begins or ends with a space"),
+    ('user = "2026-11-22T10:11:12"', "it reads like a date and time"),
+    (f'password = "{SECRET}"', 'it must be a reference such as { env = "NAME" }, never the secret itself'),
+    (f"password = ['{SECRET}']", "password: it must be a reference"),
+    (f"password = {{ env = '{SECRET}!' }}", "password.env: it is not the name of an environment variable"),
+    (f"password = {{ value = '{SECRET}' }}", "password.value: unknown key; allowed: env, keyring, file, prompt"),
+    (f"password = {{ env = 'A', keyring = '{SECRET}' }}", "password: it must name exactly one place"),
+    ("password = {}", "password: it must name exactly one place"),
+    ("password = { prompt = false }", "password: it must name exactly one place"),
+    ("password = { prompt = 'yes' }", "password.prompt: text does not fit here; allowed: true"),
+    (f"notebook.password = '{SECRET}'", "|"),
+    ('architecture = "amd64"', '"amd64" is not known here'),
+    ('skip = ["firewal"]', 'skip[1]: "firewal" is not known here (did you mean "firewall"?)'),
+    ('skip = ["path", "path"]', "skip: the array names something twice"),
+    ('skip = "path"', "skip: text does not fit here; allowed: an array"),
+    ("python.version = 3.13", "python.version: a number with a point stands here, but it must be text"),
+    ('python.version = "3.x"', "python.version: it is not a version"),
+    ('python = "3.13"', "python: text does not fit here; allowed: a table with version"),
+    ('openssl.version = "v3"', "openssl.version: it is not a version"),
+    (f'packages.index_url = "https://u:{SECRET}@mirror.example.com/simple/"', "never holds a user or password"),
+    ('packages.index_url = "https://mirror.example.com/simple/?a=b"', "it holds a query"),
+    ('packages.index_url = "https://mirror example.com/"', "a character that no URL has"),
+    ('packages.installer = "conda"', "packages.installer: "),
+    ('downloads.proxy = "proxy:3128"', "downloads.proxy: it does not begin with http://"),
+    ('path.entries = ["bin"]', "path.entries[1]: it is not absolute"),
+    ('path.entries = ["C:\\\\a", "C:\\\\b;C:\\\\c"]', "path.entries[2]: it holds a character that has no place"),
+    ("path.entries = ['C:\\a\"']", "path.entries[1]: it holds a character"),
+    ("path.entries = [\"%ProgramFiles%\\\\a'\"]", "path.entries[1]: it holds a character"),
+    ("path.entries = ['C:\\" + "x" * 198 + "']", "it is longer than 200 characters"),
+    ("path.entries = [7]", "path.entries[1]: a whole number stands here"),
+    ('certificate.names = ["*.example.com"]', "certificate.names[1]: it is neither a DNS name"),
+    ("certificate.days = 398", "certificate.days: 398 is out of range; allowed: a whole number from 1 to 397"),
+    ("notebook.port = 0", "notebook.port: 0 is out of range"),
+    ('notebook.ip = "localhost"', "notebook.ip: it is not an IP address; allowed: "),
+    ('notebook.directory = "notebooks"', "notebook.directory: it is not absolute"),
+    ("notebook.directory = 'C:\\'", "names no folder below the drive"),
+    ('notebook.directory = "%ProgramData%"', "names no folder below the drive or the variable"),
+    ("notebook.directory = 'C:\\a\\..\\Windows'", "it holds . or .. as a folder"),
+    ('notebook.public_url = "http://notebooks.example.com"', "it does not begin with https://"),
+    (f'notebook.public_url = "https://me:{SECRET}@n.example.com"', "never holds a user or password"),
+    ('notebook.public_url = "https:///"', "it lacks a host"),
+    ("firewall.remote_addresses = []", "nobody could connect"),
+    ('firewall.remote_addresses = ["Any", "192.0.2.1"]', '"Any" makes the other addresses pointless'),
+    ('firewall.remote_addresses = ["192.0.2.1/24"]', "bits set behind its prefix length"),
+    ('firewall.remote_addresses = ["office"]', "firewall.remote_addresses[1]: it is not an IP address, a network"),
+    ('user = "x"', "user: it needs a password beside it"),
+    ('password = { env = "A" }', "password: it needs a user beside it"),
+    ('auth = "basic"', '"basic" needs user and password (host win1)'),
+    ("tls = false\nfingerprint = 'SHA256:" + "0" * 64 + "'", "6: [hosts.win1] fingerprint: it has a meaning only with tls"),
+    ("tls = false\nca_file = 'nbserver.toml'", "6: [hosts.win1] ca_file: it has a meaning only with tls = true"),
+    (f"fingerprint = 'SHA256:{'0' * 64}'\nca_file = 'nbserver.toml'", "fingerprint: it cannot stand beside ca_file"),
+    ("tls = false\nauth = 'basic'\nuser = 'x'\npassword = {env = 'A'}", "6: [hosts.win1] auth: \"basic\" sends"),
+    ("[hosts.win1.example]\naddress = 'x'", 'a name with dots stands in quotes: [hosts."win1.example"]'),
+]
+
+
+@pytest.mark.parametrize(("lines", "words"), SETTINGS, ids=[line for line, _ in SETTINGS])
+def test_a_wrong_setting(tmp_path: Path, lines: str, words: str) -> None:
+    key = lines.split("=")[0].strip()
+    good = "".join(x + "\n" for x in GOOD.splitlines() if not x.startswith(key))
+    line = good.count("\n") + 1
+    message = refusal(tmp_path, good + lines + "\n")
+    if words == "|":
+        words = "notebook.password: it must be a reference such as"
+    assert words in message
+    if not words[0].isdigit():
+        assert message.startswith(f"{line}: [hosts.win1] ")
+    assert message.count("\n") == (1 if key == "system" and False else 0)
+
+
+LAYOUT = [
+    ("", 1, "there is no host"),
+    ("# nothing\n[defaults]\nport = 1\n", 1, "there is no host; a host is a table [hosts.NAME]"),
+    ("hosts = 3\n", 1, "hosts: a whole number does not fit here; allowed: a table [hosts]"),
+    (GOOD + "[groups]\nlab = 1\n", 6, "groups.lab: a whole number does not fit here"),
+    (GOOD + "[[defaults]]\nport = 1\n", 5, "defaults: an array does not fit here"),
+    (GOOD.replace("hosts.", "host."), 1, 'host: unknown key (did you mean "hosts"?); allowed: defaults, groups, hosts'),
+    ("port = 1\n" + GOOD, 1, "port: unknown key (for all hosts, it stands under [defaults])"),
+    (GOOD + "[groups.lab]\n", 5, "[groups.lab] hosts: it is missing"),
+    (GOOD + "[groups.lab]\nhosts = 'win1'\n", 6, "[groups.lab] hosts: text does not fit here"),
+    (GOOD + "[groups.lab]\nhosts = [\n  'win1',\n  'win2']\n", 8, 'there is no host "win2" (did you mean "win1"?)'),
+    (GOOD + "[groups.lab]\nhosts = ['win1', 'win1']\n", 6, '"win1" is named twice'),
+    (GOOD + "[groups.lab]\nhosts = [1]\n", 6, "a whole number does not fit here; allowed: an array of names of hosts"),
+    (GOOD + "[groups.WIN1]\nhosts = []\n", 1, "hosts.win1: the name is taken by groups.WIN1 in line 5"),
+    (GOOD + GOOD.replace("win1]", "Win1]"), 5, "hosts.Win1: the name is taken by hosts.win1 in line 1"),
+    (GOOD.replace("win1]", "local]"), 1, '"local" means this machine'),
+    (GOOD.replace("win1]", '"com1.example"]'), 1, "Windows keeps this name for a device"),
+    (GOOD.replace("win1]", '"win1."]'), 1, "ends in no dot"),
+    (GOOD.replace("win1]", '"win 1"]'), 1, "a name has up to 100 letters"),
+    ("[hosts.win1]\n", 1, "[hosts.win1] system: it is missing"),
+    (GOOD.replace("address", "#"), 1, "[hosts.win1] address: it is missing; allowed: a DNS name"),
+    (GOOD.replace("notebook.", "# "), 1, "[hosts.win1] notebook.password: it is missing; allowed: a reference"),
+    (GOOD + "\n[groups.empty]\nhosts = []\nport = 0\n", 8, "[groups.empty] port: 0 is out of range"),
+    (GOOD + "= 1\n", 5, "this is not TOML: empty key"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "words"), LAYOUT, ids=[words for _, _, words in LAYOUT])
+def test_a_wrong_layout(tmp_path: Path, text: str, line: int, words: str) -> None:
+    message = refusal(tmp_path, text)
+    assert message.startswith(f"{line}: ")
+    assert words in message
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = '[defaults]\nport = 0\nauth = "x"\n' + GOOD + "tls = 1\n[hosts.win2]\nsystem = 'windows'\nfoo = 1\n"
+    lines = refusal(tmp_path, text).splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["2", "3", "8", "9", "9", "11"]
+    assert "port" in lines[0] and "auth" in lines[1] and "tls" in lines[2] and "foo" in lines[5]
+    assert {"address", "notebook.password"} == {line.split()[2].rstrip(":") for line in lines[3:5]}
+
+
+def test_a_fault_in_the_defaults_is_told_once(tmp_path: Path) -> None:
+    many = "".join(GOOD.replace("win1", f"win{n}") for n in range(5))
+    assert refusal(tmp_path, "[defaults]\nport = 0\n" + many).count("port") == 1
+    message = refusal(tmp_path, "[defaults]\nuser = 'x'\n" + many)
+    assert message.startswith("2: [defaults] user: it needs a password") and message.count("\n") == 0
+    assert "(hosts win0, win1, win2, win3, win4)" in message
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match="there is no such file"):
+        load(tmp_path / "absent.toml")
+    (tmp_path / "x.toml").write_bytes(b"[hosts]\n# \xff\n")
+    with pytest.raises(InventoryError, match=r"x\.toml:2: the text is not UTF-8"):
+        load(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("name", ["win1", "a", "192.0.2.1", "A-b_c.d", "console", "com10", "localhost", "x" * 100])
+def test_good_names(name: str) -> None:
+    assert name_fault(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "-a", ".a", "a.", "a b", "a/b", "ä", "CON", "nul.txt", "Com1", "lpt9.x", "LOCAL", "x" * 101, "2026-11-22T10", "a\n"],
+)
+def test_bad_names(name: str) -> None:
+    assert name_fault(name) is not None

@@ -1,0 +1,126 @@
+"""nbserver.known: what is written is read back, and what is not ours is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from installer import known
+from installer.errors import ApprovalError
+
+A = "SHA256:" + "a1" * 32
+B = "SHA256:" + "b2" * 32
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "nbserver.known"
+
+
+def test_no_file_knows_no_host(path: Path) -> None:
+    assert known.read(path) == {}
+    assert known.expected(path, "win1") is None
+
+
+def test_what_is_remembered_is_read_back(path: Path) -> None:
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    known.remember(path, "win1", A, "20261122-101112-abcd")
+    entry = known.read(path)["win1"]
+    assert (entry.fingerprint, entry.run) == (A, "20261122-101112-abcd")
+    written = datetime.strptime(entry.time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    assert before <= written <= datetime.now(timezone.utc)
+
+
+def test_other_hosts_stay_and_a_newer_certificate_replaces(path: Path) -> None:
+    known.remember(path, "win2", A, "1")
+    known.remember(path, "win1", A, "2")
+    known.remember(path, "win1", B, "3")
+    assert {name: (entry.fingerprint, entry.run) for name, entry in known.read(path).items()} == {
+        "win1": (B, "3"),
+        "win2": (A, "1"),
+    }
+
+
+def test_a_name_counts_without_its_case(path: Path) -> None:
+    known.remember(path, "Win1", A, "1")
+    assert known.expected(path, "win1") == A
+    known.remember(path, "WIN1", B, "2")
+    assert list(known.read(path)) == ["WIN1"]
+
+
+def test_the_file_is_the_documented_one(path: Path) -> None:
+    known.remember(path, "win1", A, "1")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["v"] == 1
+    assert sorted(content["hosts"]["win1"]) == ["fingerprint", "run", "time"]
+    assert path.read_bytes().isascii()
+    assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "no valid JSON"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[]", "no version"),
+        (b"{}", "no version"),
+        (b'{"v": true, "hosts": {}}', "no version"),
+        (b'{"v": 2, "hosts": {}}', "has version 2, this release of nbserver knows 1"),
+        (b'{"v": 1}', 'no "hosts"'),
+        (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00"}}}', "entry of win1 is not complete"),
+        (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00", "run": "1", "time": "t"}}}', "fingerprint of win1"),
+        (b"[" * 100_000, "no valid JSON"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path, content: bytes, reason: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(ApprovalError, match=reason) as refused:
+        known.read(path)
+    assert str(path) in str(refused.value)
+    with pytest.raises(ApprovalError):
+        known.remember(path, "win1", A, "1")
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("fingerprint", ["", A.upper(), A[:-1], A.removeprefix("SHA256:"), A + "\n"])
+def test_another_form_of_fingerprint_is_not_written(path: Path, fingerprint: str) -> None:
+    with pytest.raises(ValueError, match="64 lower-case"):
+        known.remember(path, "win1", fingerprint, "1")
+    assert not path.exists()
+
+
+def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known.remember(path, "win1", A, "1")
+    old = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ApprovalError, match="cannot be written .No space left on device"):
+        known.remember(path, "win1", B, "2")
+    assert path.read_bytes() == old
+    assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["v", "hosts", "fingerprint", "run"]), inner),
+    max_leaves=8,
+).map(lambda value: json.dumps(value).encode())
+
+
+@given(st.binary(max_size=200) | _json)
+def test_no_content_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.known"
+    path.write_bytes(content)
+    try:
+        assert known.read(path) == {}
+    except ApprovalError as refused:
+        assert str(path) in str(refused)

@@ -1,0 +1,412 @@
+"""The verifier against a real notebook server: what passes, and what each failure says."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from installer import pinned_tls
+from installer.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
+from installer.kernel_channel import KernelChannel, plain
+from installer.notebook_client import Address, NotebookClient
+from installer.verify import STEPS, Verification, address_of, verify
+from tests.notebook_server import (
+    PASSWORD,
+    Certificate,
+    Forwarder,
+    NotebookServer,
+    free_port,
+    kernels,
+    logged_in,
+    make_certificate,
+    missing,
+    notebook_server,
+    web_server,
+)
+
+needs_notebook = pytest.mark.skipif(bool(missing()), reason=missing())
+OTHER = "SHA256:" + "0" * 64
+
+
+@dataclass
+class NotebookSettings:
+    port: int
+    public_url: str | None = None
+
+
+@dataclass
+class HostSettings:
+    """The part of a host's settings that the verifier reads."""
+
+    notebook: NotebookSettings
+    name: str = "box"
+    address: str = "127.0.0.1"
+
+
+@dataclass
+class Run:
+    """Calls verify() and keeps the steps that were reported."""
+
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def verify(
+        self,
+        port: int,
+        *,
+        address: str = "127.0.0.1",
+        public_url: str | None = None,
+        password: str = PASSWORD,
+        fingerprint: str | None = OTHER,
+        png_directory: Path | None = None,
+        url: str | None = None,
+    ) -> Verification:
+        host = HostSettings(NotebookSettings(port, public_url), address=address)
+        return verify(
+            cast(Any, host),
+            password=password,
+            fingerprint=fingerprint,
+            png_directory=png_directory,
+            url=url,
+            on_step=lambda name, text: self.steps.append((name, text)),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.steps)
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookServer]:
+    with notebook_server(tmp_path_factory.mktemp("notebook")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@needs_notebook
+def test_a_notebook_server_passes_and_leaves_its_picture(server: NotebookServer, tmp_path: Path) -> None:
+    run = Run()
+    seen = run.verify(server.port, fingerprint=server.certificate.fingerprint, png_directory=tmp_path / "new" / "png")
+
+    assert run.names == STEPS == tuple(seen.seconds)
+    assert all(text for _, text in run.steps)
+    assert (seen.host, seen.url, seen.fingerprint) == ("box", server.url, server.certificate.fingerprint)
+    for name in ("numpy", "matplotlib", "notebook", "jupyter_server", "tornado", "ipython"):
+        assert seen.versions[name] == version(name)
+    assert seen.versions["zmq"] == version("pyzmq")
+    assert seen.versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert seen.versions["openssl"] == ssl.OPENSSL_VERSION
+
+    assert seen.png == tmp_path / "new" / "png" / "box.png"
+    assert [entry.name for entry in seen.png.parent.iterdir()] == ["box.png"]
+    with Image.open(seen.png) as image:
+        assert image.format == "PNG"
+        assert image.size == seen.png_size
+        colours = {colour: count for count, colour in image.convert("RGB").getcolors(image.width * image.height) or []}
+    assert colours[(31, 119, 180)] > 500
+    assert colours[(214, 39, 40)] > 500
+    assert max(colours, key=lambda colour: colours[colour]) == (255, 255, 255)
+    assert kernels(server) == []
+
+
+@needs_notebook
+def test_through_a_port_translation_with_a_public_url(server: NotebookServer) -> None:
+    with Forwarder(server.port) as front:
+        public_url = f"https://localhost:{front.port}/"
+        seen = Run().verify(
+            1, address="unused.invalid", public_url=public_url, fingerprint=server.certificate.fingerprint
+        )
+    assert seen.url == f"https://localhost:{front.port}"
+    assert seen.png is None
+
+
+@needs_notebook
+def test_over_ipv6(server: NotebookServer) -> None:
+    try:
+        front = Forwarder(server.port, address="::1")
+    except OSError:
+        pytest.skip("needs IPv6 on the loopback interface")
+    with front:
+        seen = Run().verify(front.port, address="::1", fingerprint=server.certificate.fingerprint)
+    assert seen.url == f"https://[::1]:{front.port}"
+
+
+@needs_notebook
+def test_through_a_proxy_that_sees_no_password(server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Forwarder(server.port, proxy=True) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        seen = Run().verify(9999, address="win1.example.com", fingerprint=server.certificate.fingerprint)
+    assert seen.url == "https://win1.example.com:9999"
+    sent = b"".join(proxy.sent)
+    connects = re.findall(rb"CONNECT (\S+) HTTP/1.[01]\r\n", sent)
+    assert set(connects) == {b"win1.example.com:9999"}
+    assert len(connects) >= 3  # the certificate, the requests, the WebSocket
+    assert b"password" not in sent
+
+
+@needs_notebook
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a system whose trust SSL_CERT_FILE can replace (Linux)")
+def test_without_a_fingerprint_the_systems_trust_decides(
+    server: NotebookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CertificateError) as refused:
+        Run().verify(server.port, fingerprint=None)
+    assert server.certificate.fingerprint in str(refused.value)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate.certificate))
+    assert Run().verify(server.port, fingerprint=None).fingerprint == server.certificate.fingerprint
+
+
+@needs_notebook
+def test_a_wrong_password_says_so_and_is_not_told(server: NotebookServer) -> None:
+    run = Run()
+    with pytest.raises(VerifyError) as refused:
+        run.verify(server.port, password="hunter2-wrong", fingerprint=server.certificate.fingerprint)
+    assert str(refused.value).startswith("box: verify: login: the server refuses the password. ")
+    assert refused.value.host == "box"
+    assert run.names == ("certificate", "anonymous", "wrong_password")
+    assert "hunter2" not in f"{refused.value!r} {refused.value.__dict__} {run.steps}"
+
+
+@needs_notebook
+def test_another_certificate_ends_it_before_anything_is_sent(server: NotebookServer) -> None:
+    run = Run()
+    with pytest.raises(CertificateError) as refused:
+        run.verify(server.port, fingerprint=OTHER)
+    assert OTHER in str(refused.value)
+    assert server.certificate.fingerprint in str(refused.value)
+    assert str(refused.value).startswith("box: verify: certificate: ")
+    assert run.steps == []
+
+
+@needs_notebook
+def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
+    with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
+        Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
+    assert str(refused.value).startswith("box: verify: anonymous: the kernels can be reached without a password. ")
+
+
+@needs_notebook
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        ("module://no_such_backend", "the cell failed with ModuleNotFoundError: No module named 'no_such_backend'\n"),
+        ("agg", "the cell drew 0 pictures, expected 1 (Matplotlib's backend is agg)"),
+    ],
+)
+def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: str) -> None:
+    run = Run()
+    with notebook_server(tmp_path, environment={"MPLBACKEND": backend}) as server:
+        with pytest.raises(VerifyError) as refused:
+            run.verify(server.port, fingerprint=server.certificate.fingerprint, png_directory=tmp_path / "png")
+        assert kernels(server) == []
+    assert f"box: verify: draw: {reason}" in str(refused.value)
+    assert "\x1b" not in str(refused.value)
+    assert run.names[-1] == "compute"
+    assert not (tmp_path / "png").exists()
+
+
+@needs_notebook
+@pytest.mark.parametrize(
+    ("cell", "seconds", "reason"),
+    [
+        ("1 / 0", 60.0, "the cell failed with ZeroDivisionError: division by zero\n"),
+        ("import time; time.sleep(600)", 2.0, "the cell was not done after 2 s"),
+        ("import os; os._exit(1)", 60.0, "the kernel died while the cell ran"),
+    ],
+)
+def test_a_cell_that_fails(server: NotebookServer, cell: str, seconds: float, reason: str) -> None:
+    with logged_in(server) as client:
+        kernel = client.start_kernel(seconds=60)
+        try:
+            with _channel(client, kernel, client.address.origin) as channel, pytest.raises(VerifyError) as failed:
+                channel.run("print('warm')", seconds=60)
+                channel.run(cell, seconds=seconds)
+        finally:
+            client.stop_kernel(kernel)
+    assert str(failed.value).startswith(f"box: {reason}")
+    assert kernels(server) == []
+
+
+@needs_notebook
+def test_what_a_cell_prints_and_shows(server: NotebookServer) -> None:
+    with logged_in(server) as client:
+        kernel = client.start_kernel(seconds=60)
+        try:
+            with _channel(client, kernel, client.address.origin) as channel:
+                first = channel.run("import sys; print('out'); print('err', file=sys.stderr)", seconds=60)
+                second = channel.run("from IPython.display import Image; Image(b'any bytes', format='png')", seconds=60)
+        finally:
+            client.stop_kernel(kernel)
+    assert (first.stdout, first.stderr, first.pictures) == ("out\n", "err\n", [])
+    assert (second.stdout, second.pictures) == ("", [b"any bytes"])
+
+
+@needs_notebook
+def test_a_foreign_origin_is_refused(server: NotebookServer) -> None:
+    with logged_in(server) as client:
+        kernel = client.start_kernel(seconds=60)
+        try:
+            with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
+                _channel(client, kernel, "https://evil.example.com")
+        finally:
+            client.stop_kernel(kernel)
+
+
+def _channel(client: NotebookClient, kernel: str, origin: str) -> KernelChannel:
+    address = client.address
+    path = f"/api/kernels/{kernel}/channels"
+    pinned = client._session.adapters["https://"]
+    assert isinstance(pinned, pinned_tls.PinnedAdapter)
+    tls = pinned_tls.connect(address.host, address.port, fingerprint=pinned.fingerprint, timeout=30)
+    url = f"wss://{address.netloc}{path}"
+    return KernelChannel(tls, url=url, origin=origin, cookie=client.cookies_for(path), host="box", seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ({}, "anonymous: GET /api/kernels without a login answered 404, expected 403"),
+        (
+            {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
+            "anonymous: GET /api/kernels without a login answered 302, expected 403",
+        ),
+        ({"/api/kernels": (403, {})}, "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf"),
+        (
+            {"/api/kernels": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
+            "wrong_password: a login with a wrong password answered 200, expected 401",
+        ),
+    ],
+)
+def test_a_web_server_that_is_no_notebook(
+    certificate: Certificate, answers: dict[str, tuple[int, dict[str, str]]], reason: str
+) -> None:
+    with web_server(certificate, answers) as port, pytest.raises(VerifyError) as refused:
+        Run().verify(port, fingerprint=certificate.fingerprint)
+    assert str(refused.value).startswith(f"box: verify: {reason}. ")
+
+
+def test_a_server_that_takes_any_password_is_refused(certificate: Certificate) -> None:
+    class AnyPassword(dict[str, tuple[int, dict[str, str]]]):
+        asked = 0
+
+        def get(self, path: str, default: Any = None) -> Any:
+            if path != "/login":
+                return (403, {})
+            self.asked += 1
+            return (200, {"Set-Cookie": "_xsrf=1; Path=/"}) if self.asked == 1 else (302, {"Location": "/tree"})
+
+    with web_server(certificate, AnyPassword()) as port, pytest.raises(VerifyError, match="accepts any password"):
+        Run().verify(port, fingerprint=certificate.fingerprint)
+
+
+def test_a_server_without_tls(certificate: Certificate) -> None:
+    with web_server(None, {}) as port, pytest.raises(ConnectError, match="certificate: .* does not speak TLS"):
+        Run().verify(port, fingerprint=certificate.fingerprint)
+
+
+def test_an_expired_certificate_is_refused_though_it_is_the_expected_one(tmp_path: Path) -> None:
+    expired = make_certificate(tmp_path, ends_in_days=-1)
+    with web_server(expired, {}) as port, pytest.raises(CertificateError, match="is valid from .* a browser refuses"):
+        Run().verify(port, fingerprint=expired.fingerprint)
+
+
+def test_a_closed_port_and_an_unknown_name() -> None:
+    port = free_port()
+    with pytest.raises(ConnectError) as closed:
+        Run().verify(port)
+    assert str(closed.value).startswith(f"box: verify: certificate: nothing listens at 127.0.0.1:{port}. ")
+    for name in ("no-such-host.invalid", "a" * 64 + ".example.com"):
+        with pytest.raises(ConnectError) as unknown:
+            Run().verify(port, address=name)
+        assert str(unknown.value).startswith(f"box: verify: certificate: the name {name} is not known. ")
+
+
+def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        with pytest.raises(ConnectError) as dropped:
+            Run().verify(int(listener.getsockname()[1]))
+        thread.join()
+    assert isinstance(dropped.value, HostError)
+    with web_server(None, {}) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@127.0.0.1:{port}")
+        with pytest.raises(ConnectError, match="the proxy 127.0.0.1 refused") as refused:
+            Run().verify(9999, address="win1.example.com")
+    assert "s3cret" not in str(refused.value)
+
+
+def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certificate, tmp_path: Path) -> None:
+    from installer.verify import _keep_picture
+    from tests.test_picture import DRAWING
+
+    (tmp_path / "png").write_text("a file")
+    with pytest.raises(VerifyError, match="cannot be written"):
+        _keep_picture("box", DRAWING, tmp_path / "png")
+
+
+def test_the_address_comes_from_the_settings() -> None:
+    def url(address: str, public_url: str | None = None) -> str:
+        return address_of(cast(Any, HostSettings(NotebookSettings(9999, public_url), address=address))).url
+
+    assert url("win1.example.com") == "https://win1.example.com:9999"
+    assert url("2001:db8::7") == "https://[2001:db8::7]:9999"
+    assert url("win1", "https://notebooks.example.com") == "https://notebooks.example.com"
+    assert url("win1", "https://notebooks.example.com:443/") == "https://notebooks.example.com"
+    assert url("win1", "https://notebooks.example.com:8443/base/") == "https://notebooks.example.com:8443/base"
+
+
+@given(
+    st.ip_addresses().map(str) | st.from_regex(r"[a-z][a-z0-9]{0,20}(\.[a-z][a-z0-9]{0,10}){0,3}", fullmatch=True),
+    st.integers(min_value=1, max_value=65535),
+    st.sampled_from(["", "/base", "/a/b"]),
+)
+def test_an_address_is_read_back_from_its_url(host: str, port: int, path: str) -> None:
+    address = Address(host, port, path)
+    assert Address.parse(address.url) == address
+    assert address.url == address.origin + path
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://win1", "win1:9999", "https://", "https://u:hunter2@win1", "https://win1:0", "https://win1:70000",
+     "https://win1:x", "https://[::1", "https://win1/?hunter2", "https://win1/#x"],
+)  # fmt: skip
+def test_another_url_is_refused(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Address.parse(url)
+    assert "hunter2" not in str(refused.value)
+
+
+@given(st.text())
+def test_a_kernels_text_cannot_steer_a_terminal(text: str) -> None:
+    assert all(character.isprintable() or character in "\n\t" for character in plain(text))
+
+
+def test_colours_are_taken_out() -> None:
+    assert plain("\x1b[31mZeroDivisionError\x1b[39m\x1b[49m: \x1b[1;32mx\x1b[0m\r\n") == "ZeroDivisionError: x\n"
