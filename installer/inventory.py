@@ -17,7 +17,6 @@ from typing import Any
 
 from installer.errors import InventoryError
 from installer.host_settings import Host, HostSettings, contradictions
-from installer.secret import SecretReference
 from installer.setting_errors import dotted, faults, kind, nearest
 from installer.toml_lines import Key, TomlFile, read
 
@@ -288,6 +287,3 @@ def _without_null(schema: Any) -> Any:
         del schema["anyOf"]
         schema = {**kinds[0], **schema}
     return schema
-
-
-__all__ = ["Host", "Inventory", "SecretReference", "json_schema", "load"]

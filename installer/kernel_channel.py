@@ -140,9 +140,7 @@ class KernelChannel:
                 message = json.loads(text)
             except ValueError:
                 raise VerifyError("the server sent a message that is no JSON", host=self.host) from None
-            if isinstance(message, dict) and all(
-                isinstance(message.get(part), dict) for part in ("header", "parent_header", "content")
-            ):
+            if isinstance(message, dict) and all(isinstance(message.get(part), dict) for part in ("header", "parent_header", "content")):
                 return message
 
     def _execute_request(self, request: str, code: str) -> dict[str, Any]:

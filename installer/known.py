@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from installer import atomic_file
 from installer.errors import ApprovalError
 
 FILE_NAME = "nbserver.known"
@@ -78,7 +77,7 @@ def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
     hosts[host] = KnownCertificate(fingerprint, run, now)
     content = {"v": VERSION, "hosts": {name: asdict(hosts[name]) for name in sorted(hosts)}}
     try:
-        _replace(path, json.dumps(content, indent=2) + "\n")
+        atomic_file.write_text(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         todo = "Make the folder writable, or close the program that holds the file"
         raise ApprovalError(f"cannot be written ({_reason(error)})", where=str(path), todo=todo) from None
@@ -91,20 +90,6 @@ def _entry(path: Path, name: str, value: object) -> KnownCertificate:
     if not _FINGERPRINT.fullmatch(value["fingerprint"]):
         raise ApprovalError(f"the fingerprint of {name} is not SHA256: and 64 digits", where=str(path), todo=_RESTORE)
     return KnownCertificate(value["fingerprint"], value["run"], value["time"])
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

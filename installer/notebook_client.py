@@ -1,6 +1,6 @@
 """The notebook server's login and REST interface over HTTPS, as a browser uses it: cookies, `_xsrf`, kernels.
 
-The sequence is the same on notebook 7.6, 6.5 and 6.4 (tried against them); no redirect is followed.
+The sequence is the same on notebook 7.6, 6.5 and 6.4. No redirect is followed.
 A proxy that the environment names is used with CONNECT: it carries TLS and sees no password.
 """
 

@@ -34,7 +34,7 @@ def render(host: Host, catalog: Catalog) -> Script:
             "installer": host.packages.installer,
             "lock_sha256": lock_sha256,
         },
-        "path": {"entries": path_entries(host, python, openssl, lock_sha256)},
+        "path": path(host, python, lock_sha256),
         "python": _download(python),
         "release": __version__,
         "skip": sorted(host.skip),
@@ -51,20 +51,18 @@ def subject_alternative_names(host: Host) -> list[str]:
     return list(dict.fromkeys(_canonical(name) for name in names if name))
 
 
-def path_entries(host: Host, python: Download, openssl: Download, lock_sha256: str) -> list[str]:
-    """The entries of the machine's PATH: the inventory's, or those of what is installed."""
+def path(host: Host, python: Download, lock_sha256: str) -> dict[str, Any]:
+    """The entries of the machine's PATH: the inventory's, or those of what is installed.
+
+    Where OpenSSL ends up is known on the host only (an msi chooses), hence `openssl` beside the entries.
+    """
     if host.path.entries is not None:
-        return list(host.path.entries)
+        return {"entries": list(host.path.entries), "openssl": False}
     python_folder = f"{PROGRAMS}\\python-{python.version}"
-    openssl_program = openssl.executable[0]
-    if openssl.kind == "zip":
-        openssl_program = f"{PROGRAMS}\\openssl-{openssl.version}\\{openssl_program}"
-    return [
-        f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts",
-        python_folder,
-        f"{python_folder}\\Scripts",
-        openssl_program.rpartition("\\")[0],
-    ]
+    return {
+        "entries": [f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts", python_folder, f"{python_folder}\\Scripts"],
+        "openssl": True,
+    }
 
 
 def _canonical(name: str) -> str:

@@ -119,13 +119,16 @@ def _from_file(path: Path, what: str, host: str) -> str:
             where=host,
             todo="Correct the path or file",
         ) from None
-    with open(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise SecretError(f"{what}: {path} is not a file", where=host, todo="Name a file that holds the secret")
         if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SecretError(f"{what}: others can use the secret file {path}", where=host, todo=f"chmod 600 {path}")
-        content = file.read(LONGEST + 1)
+        with open(handle, "rb", closefd=False) as file:
+            content = file.read(LONGEST + 1)
+    finally:
+        os.close(handle)
     if len(content) > LONGEST:
         raise SecretError(
             f"{what}: the secret file {path} is longer than {LONGEST} bytes", where=host, todo="Correct the path"

@@ -1,7 +1,7 @@
 """The kinds of text that settings are made of: addresses, URLs, Windows paths, fingerprints.
 
-Each check refuses with a reason. A reason does not repeat the text, which could hold a password in the wrong place; only
-a missing file is named.
+Each check refuses with a reason. A reason does not repeat the text, which could hold a password in the wrong place;
+only a missing file is named.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ def refuse(reason: str) -> PydanticCustomError:
 
 
 # PowerShell 7's ConvertFrom-Json turns such text into a date, so a setting could not arrive as it was written.
-# Source: ConvertFrom-Json, remarks on DateTime values (Microsoft's documentation of PowerShell 7.4).
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT")
 
 

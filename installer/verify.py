@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import secrets
 import socket
 import ssl
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import requests
 import websocket
 
-from installer import picture, pinned_tls
+from installer import atomic_file, picture, pinned_tls
 from installer.errors import CertificateError, ConnectError, HostError, VerifyError
-from installer.kernel_channel import KernelChannel, Output
+from installer.kernel_channel import KernelChannel, Output, plain
 from installer.notebook_client import REQUEST_SECONDS, Address, NotebookClient
 
 if TYPE_CHECKING:
@@ -148,8 +146,8 @@ def verify(
 def address_of(host: Host) -> Address:
     """The public URL where the settings have one, else the host's address and the notebook's port."""
     if host.notebook.public_url:
-        return Address.parse(host.notebook.public_url)
-    return Address(host.address, host.notebook.port)
+        return Address.parse(str(host.notebook.public_url))
+    return Address(str(host.address), host.notebook.port)
 
 
 @dataclass
@@ -220,9 +218,7 @@ def _check_certificate(walk: _Walk, fingerprint: str | None) -> tuple[str, datet
         shown = pinned_tls.certificate_at(address.host, address.port, timeout=REQUEST_SECONDS, proxy=proxy)
         reason = f"{pinned_tls.fingerprint_of(shown)}: {error.verify_message}"
         todo = "Run nbserver apply, which records the certificate, or make the authority that signed it trusted here"
-        raise CertificateError(
-            f"this workstation does not trust the certificate {reason}", host=walk.host, todo=todo
-        ) from None
+        raise CertificateError(f"this workstation does not trust the certificate {reason}", host=walk.host, todo=todo) from None
     certificate = x509.load_der_x509_certificate(der)
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not start <= datetime.now(timezone.utc) <= end:
@@ -232,9 +228,7 @@ def _check_certificate(walk: _Walk, fingerprint: str | None) -> tuple[str, datet
     return pinned_tls.fingerprint_of(der), end
 
 
-def _use_kernel(
-    walk: _Walk, client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float
-) -> tuple[dict[str, str], bytes]:
+def _use_kernel(walk: _Walk, client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float) -> tuple[dict[str, str], bytes]:
     """The versions that the kernel reports, and the picture that it drew."""
     with ExitStack() as open_channels:
         with walk.step("compute") as say:
@@ -243,11 +237,11 @@ def _use_kernel(
             cell = _COMPUTE.replace("MARK", _MARK).replace("TERMS", str(terms))
             answer = _answer(channel.run(cell, seconds=seconds), walk.host)
             _check_results(answer, terms, walk.host)
-            versions = {str(name): str(version) for name, version in sorted(answer["versions"].items())}
+            versions = {plain(str(name)): plain(str(version)) for name, version in sorted(answer["versions"].items())}
             say(f"NumPy {versions.get('numpy')} computes right on Python {versions.get('python')}")
         with walk.step("draw") as say:
             output = channel.run(_DRAW.replace("MARK", _MARK), seconds=seconds)
-            backend = _answer(output, walk.host).get("backend")
+            backend = plain(str(_answer(output, walk.host).get("backend")))
             if len(output.pictures) != 1:
                 what = f"the cell drew {len(output.pictures)} pictures, expected 1 (Matplotlib's backend is {backend})"
                 todo = "Remove MPLBACKEND and the backend in matplotlibrc on the host: a notebook needs the inline one"
@@ -314,20 +308,8 @@ def _keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[
     path = directory / f"{host}.png"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _replace(path, png)
+        atomic_file.write_bytes(path, png)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise VerifyError(f"{path} cannot be written ({reason})", host=host, todo="Choose another folder") from None
     return size, path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -60,8 +60,8 @@ class PlainLines:
         self._write(f"{host:<{self._width}}  {event.step:<11} {said} {describe(event)}".rstrip())
 
     def host_ended(self, result: Result) -> None:
-        if result.error and "failed" not in result.steps.values():
-            self._write(f"{result.host:<{self._width}}  {click.style('failed', fg='red')}: {result.error}")
+        if result.outcome == "failed" and not result.steps:
+            self._write(f"{result.host:<{self._width}}  {'':<11} {click.style('failed', fg='red')}")
 
     def interrupted(self) -> None:
         click.echo("stopping: the hosts put back what is open; once more Ctrl-C leaves at once", err=True)

@@ -82,15 +82,15 @@ def make_certificate(folder: Path, *, name: str = "notebook", ends_in_days: int 
         .not_valid_after(now + datetime.timedelta(days=ends_in_days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / f"{name}.crt", folder / f"{name}.key"
     paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return Certificate(*paths, fingerprint_of(certificate.public_bytes(serialization.Encoding.DER)))
 
 
@@ -104,7 +104,7 @@ def notebook_server(
 ) -> Iterator[NotebookServer]:
     """Starts the server, waits until it answers, stops it. With `password` None everybody may come in."""
     certificate = certificate or make_certificate(folder)
-    for attempt in range(3):
+    for _attempt in range(3):
         port = free_port()
         process, log = _start(folder, port, password, certificate, environment or {})
         try:

@@ -45,12 +45,10 @@ def test_the_last_layer_wins(tmp_path: Path, data: st.DataObject, order: list[st
         layer: data.draw(st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in CHOICES.items()}))
         for layer in LAYERS
     }
-    text = "hosts.other.system = 'windows'\n" if dotted else ""
     text = "\n".join(_table(layer, chosen[layer], dotted) for layer in order)
-    text += "\n[hosts.bare]\n" + BASE
     host = write(tmp_path, text).hosts["h"]
     groups = [layer for layer in order if layer.startswith("groups")]
-    for key, _ in CHOICES.items():
+    for key in CHOICES:
         values = [chosen[x][key] for x in ["defaults", *groups, "hosts.h"] if key in chosen[x]]
         table, _, name = key.rpartition(".")
         part = getattr(host, table) if table else host
@@ -70,13 +68,14 @@ def _table(layer: str, chosen: dict[str, Any], dotted: bool) -> str:
         lines += ["system = 'windows'", "address = 'a'"]
     if layer.startswith("groups"):
         lines += ["hosts = ['h']"]
-    if layer == "hosts.h" or (layer == "defaults" and "notebook.password" not in chosen):
-        pass
     nested: dict[str, list[str]] = {}
     if layer == "defaults":
         chosen = {"notebook.password": {"env": "N"}, **chosen}
     for key, value in chosen.items():
-        text = f"{{ {next(iter(value))} = {json.dumps(next(iter(value.values())))} }}" if isinstance(value, dict) else json.dumps(value)
+        text = json.dumps(value)
+        if isinstance(value, dict):
+            ((place, name),) = value.items()
+            text = f"{{ {place} = {json.dumps(name)} }}"
         table, _, name = key.rpartition(".")
         if dotted or not table:
             lines.append(f"{key} = {text}")
@@ -93,7 +92,9 @@ _tables = st.recursive(
 
 
 @given(_tables, _tables, _tables)
-def test_merging_is_one_order_whatever_the_brackets(one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]) -> None:
+def test_merging_is_one_order_whatever_the_brackets(
+    one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]
+) -> None:
     before = json.dumps([one, two, three])
     assert merge(one) == one and merge(one, one) == one and merge({}, one, {}) == one
     if _alike(one, two, three):
@@ -120,7 +121,10 @@ def test_paths_count_from_the_inventory(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "site").mkdir()
     for name in ("ca.pem", "site.toml"):
         (tmp_path / "site" / name).write_text("")
-    text = "[hosts.h]\nca_file = 'ca.pem'\ncatalog = '../site/site.toml'\nuser = 'u'\npassword = { file = 'secret' }\n" + BASE
+    text = (
+        "[hosts.h]\nca_file = 'ca.pem'\ncatalog = '../site/site.toml'\nuser = 'u'\npassword = { file = 'secret' }\n"
+        + BASE
+    )
     (tmp_path / "site" / "nbserver.toml").write_text(text, "utf-8")
     monkeypatch.chdir(tmp_path)
     inventory = load(Path("site", "nbserver.toml"))
@@ -134,7 +138,8 @@ def test_paths_count_from_the_inventory(tmp_path: Path, monkeypatch: pytest.Monk
 def test_values_get_their_one_form(tmp_path: Path) -> None:
     text = (
         f"[hosts.h]\n{BASE}tls = true\nfingerprint = 'sha256:{':'.join(['AB'] * 32)}'\n"
-        "certificate.names = ['2001:DB8:0::1']\nfirewall.remote_addresses = ['localsubnet', '2001:DB8::/32', '192.0.2.1']\n"
+        "certificate.names = ['2001:DB8:0::1']\n"
+        "firewall.remote_addresses = ['localsubnet', '2001:DB8::/32', '192.0.2.1']\n"
         "[hosts.plain]\n" + BASE + "tls = false\n"
     )
     inventory = write(tmp_path, text)
@@ -148,7 +153,8 @@ def test_values_get_their_one_form(tmp_path: Path) -> None:
         host.port = 1  # type: ignore[misc]
 
 
-HOSTS = "".join(f"[hosts.{name}]\n{BASE}" for name in ("web2", "Web1", "db")) + "[groups.lab]\nhosts = ['db', 'web2']\n[groups.none]\nhosts = []\n"
+HOSTS = "".join(f"[hosts.{name}]\n{BASE}" for name in ("web2", "Web1", "db"))
+HOSTS += "[groups.lab]\nhosts = ['db', 'web2']\n[groups.none]\nhosts = []\n"
 
 
 @pytest.mark.parametrize(

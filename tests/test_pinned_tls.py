@@ -44,6 +44,7 @@ class Recorder:
         self.handshakes = 0
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate.certificate, certificate.key)
+        self._context.num_tickets = 0  # a client that leaves at once cannot make the handshake fail
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.url = f"https://127.0.0.1:{self.port}/secret"
@@ -122,9 +123,7 @@ def test_a_fingerprint_is_normal_already(der: bytes) -> None:
     assert normalize(fingerprint_of(der)) == fingerprint_of(der)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "SHA256:", "SHA256:" + "0" * 63, "SHA1:" + "0" * 40, "0" * 40, "0" * 65, "g" * 64, ":" + "0" * 64]
-)
+@pytest.mark.parametrize("text", ["", "SHA256:", "SHA256:" + "0" * 63, "SHA1:" + "0" * 40, "0" * 40, "0" * 65, "g" * 64, ":" + "0" * 64])
 def test_other_texts_are_no_fingerprint(text: str) -> None:
     with pytest.raises(ValueError, match="64 hexadecimal digits"):
         normalize(text)
@@ -145,9 +144,7 @@ def test_a_client_with_another_pin_sends_nothing(certificate: Certificate) -> No
     assert (refused.value.expected, refused.value.actual) == (OTHER, certificate.fingerprint)
 
 
-def test_the_session_and_the_environment_cannot_switch_the_pin_off(
-    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_session_and_the_environment_cannot_switch_the_pin_off(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.certificate))
     with _recording(certificate) as server:
         session = _session(PinnedAdapter(OTHER))
@@ -179,11 +176,13 @@ def test_the_pin_holds_through_a_proxy(certificate: Certificate) -> None:
 
 
 def test_connect_returns_a_connection_that_was_checked(certificate: Certificate) -> None:
-    with _recording(certificate) as server:
-        with connect("127.0.0.1", server.port, fingerprint=certificate.fingerprint, timeout=20) as tls:
-            assert tls.version() in ("TLSv1.2", "TLSv1.3")
-            tls.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert tls.recv(4) == b"HTTP"
+    with (
+        _recording(certificate) as server,
+        connect("127.0.0.1", server.port, fingerprint=certificate.fingerprint, timeout=20) as tls,
+    ):
+        assert tls.version() in ("TLSv1.2", "TLSv1.3")
+        tls.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert tls.recv(4) == b"HTTP"
     assert server.received == b"GET / HTTP/1.1\r\n\r\n"
 
 
@@ -193,9 +192,7 @@ def test_connect_refuses_another_certificate(certificate: Certificate) -> None:
     assert server.received == b""
     error = refused.value.for_host("win1", todo="Ask")
     assert isinstance(error, CertificateError)
-    assert str(error) == (
-        f"win1: the server shows another certificate: expected {OTHER}, got {certificate.fingerprint}. Ask."
-    )
+    assert str(error) == (f"win1: the server shows another certificate: expected {OTHER}, got {certificate.fingerprint}. Ask.")
 
 
 def test_connect_goes_through_a_proxy(certificate: Certificate) -> None:
@@ -238,7 +235,7 @@ def test_the_systems_trust_checks_the_name_too(certificate: Certificate, monkeyp
     with _recording(certificate) as server:
         assert _session(SystemTrustAdapter()).get(server.url, timeout=20).text == "hi"
         connect("localhost", server.port, fingerprint=None, timeout=20).close()
-        with pytest.raises(ssl.SSLCertVerificationError, match="win1.example.com"):
+        with pytest.raises(ssl.SSLCertVerificationError, match=r"win1.example.com"):
             connect("127.0.0.1", server.port, fingerprint=None, timeout=20, server_name="win1.example.com")
 
 

@@ -44,6 +44,7 @@ n = 2
 x = -0.1
 [out]
 late = 1
+quotes = ["""x"""", "y", "z"]
 """
 )
 LINES: dict[Key, int] = {
@@ -74,6 +75,7 @@ LINES: dict[Key, int] = {
     ("table", "other", "x"): 27,
     ("out",): 28,
     ("out", "late"): 29,
+    ("out", "quotes", 2): 30,
 }
 
 
@@ -121,7 +123,19 @@ def test_other_encodings_are_refused(tmp_path: Any) -> None:
         read(tmp_path, CatalogError)
 
 
-SCALARS = ["1", "-2.5e3", "true", "1979-05-27T07:32:00Z", "07:32:00", '"a\\"]"', "'}'", '"""\n"]\n"""', "'''#\n'''"]
+SCALARS = [
+    "1",
+    "-2.5e3",
+    "true",
+    "1979-05-27T07:32:00Z",
+    "07:32:00",
+    '"a\\"]"',
+    "'}'",
+    '"""\n"]\n"""',
+    "'''#\n'''",
+    '"""x""""',
+    "'''x'''''",
+]
 
 
 class _Writer:

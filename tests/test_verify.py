@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,19 +42,9 @@ needs_notebook = pytest.mark.skipif(bool(missing()), reason=missing())
 OTHER = "SHA256:" + "0" * 64
 
 
-@dataclass
-class NotebookSettings:
-    port: int
-    public_url: str | None = None
-
-
-@dataclass
-class HostSettings:
+def _host(port: int, address: str, public_url: str | None = None) -> Any:
     """The part of a host's settings that the verifier reads."""
-
-    notebook: NotebookSettings
-    name: str = "box"
-    address: str = "127.0.0.1"
+    return SimpleNamespace(name="box", address=address, notebook=SimpleNamespace(port=port, public_url=public_url))
 
 
 @dataclass
@@ -73,9 +64,8 @@ class Run:
         png_directory: Path | None = None,
         url: str | None = None,
     ) -> Verification:
-        host = HostSettings(NotebookSettings(port, public_url), address=address)
         return verify(
-            cast(Any, host),
+            _host(port, address, public_url),
             password=password,
             fingerprint=fingerprint,
             png_directory=png_directory,
@@ -135,10 +125,8 @@ def test_a_notebook_server_passes_and_leaves_its_picture(server: NotebookServer,
 @needs_notebook
 def test_through_a_port_translation_with_a_public_url(server: NotebookServer) -> None:
     with Forwarder(server.port) as front:
-        public_url = f"https://localhost:{front.port}/"
-        seen = Run().verify(
-            1, address="unused.invalid", public_url=public_url, fingerprint=server.certificate.fingerprint
-        )
+        url = f"https://localhost:{front.port}/"
+        seen = Run().verify(1, address="no.invalid", public_url=url, fingerprint=server.certificate.fingerprint)
     assert seen.url == f"https://localhost:{front.port}"
     assert seen.png is None
 
@@ -169,9 +157,7 @@ def test_through_a_proxy_that_sees_no_password(server: NotebookServer, monkeypat
 
 @needs_notebook
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a system whose trust SSL_CERT_FILE can replace (Linux)")
-def test_without_a_fingerprint_the_systems_trust_decides(
-    server: NotebookServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_fingerprint_the_systems_trust_decides(server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CertificateError) as refused:
         Run().verify(server.port, fingerprint=None)
     assert server.certificate.fingerprint in str(refused.value)
@@ -300,9 +286,7 @@ def _channel(client: NotebookClient, kernel: str, origin: str) -> KernelChannel:
         ),
     ],
 )
-def test_a_web_server_that_is_no_notebook(
-    certificate: Certificate, answers: dict[str, tuple[int, dict[str, str]]], reason: str
-) -> None:
+def test_a_web_server_that_is_no_notebook(certificate: Certificate, answers: dict[str, tuple[int, dict[str, str]]], reason: str) -> None:
     with web_server(certificate, answers) as port, pytest.raises(VerifyError) as refused:
         Run().verify(port, fingerprint=certificate.fingerprint)
     assert str(refused.value).startswith(f"box: verify: {reason}. ")
@@ -323,13 +307,13 @@ def test_a_server_that_takes_any_password_is_refused(certificate: Certificate) -
 
 
 def test_a_server_without_tls(certificate: Certificate) -> None:
-    with web_server(None, {}) as port, pytest.raises(ConnectError, match="certificate: .* does not speak TLS"):
+    with web_server(None, {}) as port, pytest.raises(ConnectError, match=r"certificate: .* does not speak TLS"):
         Run().verify(port, fingerprint=certificate.fingerprint)
 
 
 def test_an_expired_certificate_is_refused_though_it_is_the_expected_one(tmp_path: Path) -> None:
     expired = make_certificate(tmp_path, ends_in_days=-1)
-    with web_server(expired, {}) as port, pytest.raises(CertificateError, match="is valid from .* a browser refuses"):
+    with web_server(expired, {}) as port, pytest.raises(CertificateError, match=r"is valid from .* a browser refuses"):
         Run().verify(port, fingerprint=expired.fingerprint)
 
 
@@ -344,9 +328,7 @@ def test_a_closed_port_and_an_unknown_name() -> None:
         assert str(unknown.value).startswith(f"box: verify: certificate: the name {name} is not known. ")
 
 
-def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(
-    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=lambda: listener.accept()[0].close())
         thread.start()
@@ -356,7 +338,7 @@ def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(
     assert isinstance(dropped.value, HostError)
     with web_server(None, {}) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@127.0.0.1:{port}")
-        with pytest.raises(ConnectError, match="the proxy 127.0.0.1 refused") as refused:
+        with pytest.raises(ConnectError, match=r"the proxy 127.0.0.1 refused") as refused:
             Run().verify(9999, address="win1.example.com")
     assert "s3cret" not in str(refused.value)
 
@@ -372,7 +354,7 @@ def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certific
 
 def test_the_address_comes_from_the_settings() -> None:
     def url(address: str, public_url: str | None = None) -> str:
-        return address_of(cast(Any, HostSettings(NotebookSettings(9999, public_url), address=address))).url
+        return address_of(_host(9999, address, public_url)).url
 
     assert url("win1.example.com") == "https://win1.example.com:9999"
     assert url("2001:db8::7") == "https://[2001:db8::7]:9999"

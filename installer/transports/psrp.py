@@ -39,7 +39,7 @@ class PsrpTransport:
                 auth=host.auth,
                 username=host.user,
                 password=password,
-                cert_validation=str(host.ca_file) if host.ca_file else True,
+                cert_validation=str(host.ca_file) if host.ca_file else True,  # type: ignore[arg-type]  # a path is documented
                 encryption="auto" if host.tls else "always",
                 proxy=host.proxy,
                 no_proxy=host.proxy is None,
@@ -62,7 +62,7 @@ class PsrpTransport:
         pipeline.add_script(script)
         sent = 0
         try:
-            pipeline.begin_invoke(input=list(envelope))
+            pipeline.begin_invoke(input=_in_one_message(envelope))
             while pipeline.state == PSInvocationState.RUNNING:
                 if self._stop.is_set():
                     pipeline.stop()
@@ -93,3 +93,8 @@ class PsrpTransport:
 def _lines(records: Sequence[Any]) -> Iterator[str]:
     for record in records:
         yield from str(record).splitlines()
+
+
+def _in_one_message(envelope: Sequence[str]) -> Iterator[list[str]]:
+    """A generator of one list: pypsrp sends a message an item otherwise."""
+    yield list(envelope)

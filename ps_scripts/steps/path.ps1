@@ -1,12 +1,17 @@
 # ---- step: path ----------------------------------------------------------------------------------------
 # Programs that run already keep the PATH they started with; new sessions see this one.
 
+function Get-PathEntries {
+    foreach ($entry in $Settings.path.entries) { Expand-Path $entry }
+    if ($Settings.path.openssl) { Split-Path -Parent (Get-OpenSsl) }
+}
+
 Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
-    foreach ($entry in $Settings.path.entries) {
-        if (-not (Test-PathEntry (Expand-Path $entry))) { Difference 'PATH' $null (Expand-Path $entry) }
+    foreach ($entry in Get-PathEntries) {
+        if (-not (Test-PathEntry $entry)) { Difference 'PATH' $null $entry }
     }
 } -Apply {
-    foreach ($entry in $Settings.path.entries) {
-        if (-not (Test-PathEntry (Expand-Path $entry))) { Add-PathEntry (Expand-Path $entry) }
+    foreach ($entry in Get-PathEntries) {
+        if (-not (Test-PathEntry $entry)) { Add-PathEntry $entry }
     }
 }

@@ -1,0 +1,25 @@
+r"""Machines in a box: what the end-to-end tests set up a notebook server on.
+
+    windows.py          a Windows Server: a Wine prefix of its own, real PowerShell 7.4 for Windows, its task scheduler
+    winrm/              its WinRM service (WSMan and PSRP over HTTP and HTTPS, Basic, NTLM with message encryption)
+    stand_ins/          what Wine lacks, loaded into each session before the client's first command
+    task_scheduler.py   starts and ends what scheduled tasks say, outside any session
+    mirror.py           a site's mirror: CPython and OpenSSL for Windows, a package index; it can misbehave
+
+What is real: PowerShell, .NET, the registry, files, processes, TLS, msiexec (Wine's), CPython, pip, uv, wheels.
+
+What stands in, with the parameters that scripts use and no others (a parameter more is an error, as it is a gap):
+    acl.ps1             Get-Acl, Set-Acl. SDDL is kept, nothing is enforced or inherited; Owner is a name, as on Windows.
+    net_security.ps1    New-, Get-, Set-, Remove-NetFirewallRule, Get-NetFirewallPortFilter, Get-NetFirewallAddressFilter.
+                        Nothing is filtered. IPv4 networks come back with a mask (192.0.2.0/255.255.255.0), as on Windows.
+    scheduled_tasks.ps1 Register-, Unregister-, Export-, Get-, Start-, Stop-ScheduledTask, for tasks in the root folder.
+                        The XML is written anew, with a URI in RegistrationInfo, as the service does. Accounts are not
+                        switched; of all triggers only startup fires, by TaskScheduler.boot(). As on Windows, a task
+                        that is unregistered while it runs goes on running: stop it first.
+    wsman.ps1           Get-WSManInstance for winrm/config/winrs; C:\nbserver-test\MaxMemoryPerShellMB.txt sets the limit.
+State is kept below C:\nbserver-test and in C:\windows\system32\Tasks, so it outlives sessions and a snapshot sees it.
+An administrator is always an administrator there; what ACLs, the firewall and accounts do, such a box cannot show.
+
+Needed: Debian's wine64, xz-utils and wixl; NBSERVER_TEST_PWSH, the program that runs PowerShell for Windows;
+NBSERVER_TEST_WINDOWS, a folder with OpenSSL for Windows; NBSERVER_TEST_CACHE (optional), where built files are kept.
+"""

@@ -157,7 +157,7 @@ class WindowsHost:
         return {
             "registry": {**self.registry(ACTIVE_SETUP), **self.registry(ENVIRONMENT)},
             "firewall": {name: json.loads(text) for name, text in self._texts(r"C:\nbserver-test\firewall", "*.json")},
-            "tasks": {file.name: file.read_text("utf-16") for file in sorted(self.path(TASKS).iterdir())},
+            "tasks": {file.name: file.read_bytes().decode("utf-16") for file in sorted(self.path(TASKS).iterdir())},
             "running": sorted(name for name in self.scheduler.runs if self.scheduler.is_running(name)),
             "acl": dict(self._descriptors()),
             "files": dict(self._files((*VOLATILE, *except_))),

@@ -1,0 +1,68 @@
+"""`nbserver verify`: the hosts one after the other, each told step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from installer import known, verify
+from installer.errors import ConnectError, HostError
+from installer.operation import Ask, notebook_password
+
+if TYPE_CHECKING:
+    from installer.host_settings import Host
+    from installer.inventory import Inventory
+    from installer.verify import Verification
+
+
+def verify_all(inventory: Inventory, hosts: Sequence[Host], png_directory: Path | None, ask: Ask | None, as_json: bool) -> int:
+    """Verifies the hosts, says so, and returns the exit code. Raises SecretError and ApprovalError before any is contacted."""
+    known_file = inventory.path.parent / known.FILE_NAME
+    work = [(host, notebook_password(host, ask), known.expected(known_file, host.name)) for host in hosts]
+    summary: dict[str, dict[str, object]] = {}
+    for host, password, fingerprint in work:
+        say = _json_step(host.name) if as_json else _plain_step(host.name)
+        try:
+            found = verify.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say)
+        except HostError as error:
+            summary[host.name] = {"outcome": "failed", "error": _with_hint(error, fingerprint)}
+            if not as_json:
+                click.echo(click.style("failed", fg="red") + f"  {_with_hint(error, fingerprint)}")
+        else:
+            summary[host.name] = _as_json(found)
+            if not as_json:
+                click.echo(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
+    if as_json:
+        click.echo(json.dumps({"event": "summary", "hosts": summary}))
+    return 3 if any(entry["outcome"] == "failed" for entry in summary.values()) else 0
+
+
+def _with_hint(error: HostError, fingerprint: str | None) -> str:
+    """A self-signed certificate is trusted because an authenticated run saw it: without one, that is what is missing."""
+    if fingerprint is None and not isinstance(error, ConnectError):
+        return f"{error} No certificate of this host is known yet: nbserver plan or apply writes it to {known.FILE_NAME}."
+    return str(error)
+
+
+def _plain_step(host: str) -> Callable[[str, str], None]:
+    return lambda name, text: click.echo(f"{host}  {name:<14} {text}")
+
+
+def _json_step(host: str) -> Callable[[str, str], None]:
+    return lambda name, text: click.echo(json.dumps({"host": host, "event": "verified", "step": name, "text": text}))
+
+
+def _as_json(found: Verification) -> dict[str, object]:
+    return {
+        "outcome": "ok",
+        "url": found.url,
+        "fingerprint": found.fingerprint,
+        "versions": found.versions,
+        "png": str(found.png) if found.png else None,
+        "png_size": list(found.png_size),
+        "seconds": {name: round(value, 3) for name, value in found.seconds.items()},
+    }

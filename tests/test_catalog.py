@@ -1,0 +1,234 @@
+"""The shipped catalog and locks, choosing from them, and a site catalog laid over them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from installer.catalog import Catalog, Download, Lock, load
+from installer.errors import CatalogError
+
+HEX = "0123456789abcdef" * 4
+NAMED = {"numpy", "matplotlib", "tornado", "pyzmq", "ipython", "notebook", "uv", "ipykernel"}
+SHIPPED = load()
+
+
+def entry(**changes: str) -> str:
+    keys = {
+        "version": '"3.13.16"',
+        "architecture": '"x64"',
+        "kind": '"zip"',
+        "url": '"http://mirror.example.com/python-3.13.16-amd64.zip"',
+        "sha256": f'"{HEX}"',
+        "executable": '"python.exe"',
+        **changes,
+    }
+    return "[[python]]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items() if value)
+
+
+def overlay(folder: Path, text: str) -> Catalog:
+    (folder / "site.toml").write_text(text, "utf-8")
+    return load(folder / "site.toml")
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(CatalogError) as error:
+        overlay(folder, text)
+    return str(error.value).replace(str(folder) + "/", "")
+
+
+@pytest.mark.parametrize("download", SHIPPED.downloads, ids=lambda x: f"{x.name}-{x.version}-{x.architecture}")
+def test_a_shipped_download_is_hashed_or_unverified(download: Download) -> None:
+    assert download.sha256 is None or re.fullmatch("[0-9a-f]{64}", download.sha256)
+    assert download.url.startswith("https://")
+    assert download.version.replace(".", "_") in download.url or download.version in download.url
+    assert download.source
+    choose = getattr(SHIPPED, download.name)
+    if download.sha256:
+        assert choose(download.version, download.architecture) == download
+    else:
+        with pytest.raises(CatalogError, match="is unverified"):
+            choose(download.version, download.architecture)
+
+
+def test_the_shipped_hashes_differ() -> None:
+    hashes = [download.sha256 for download in SHIPPED.downloads if download.sha256]
+    assert len(hashes) == len(set(hashes)) == 9
+
+
+@pytest.mark.parametrize("lock", SHIPPED.locks, ids=lambda x: x.python)
+def test_a_shipped_lock(lock: Lock) -> None:
+    names = [line.partition("==")[0] for line in lock.lines]
+    assert set(names) >= NAMED
+    assert names == sorted(set(names))
+    assert all(re.fullmatch(r"[a-z0-9-]+==[^ ]+( --hash=sha256:[0-9a-f]{64})+", line) for line in lock.lines)
+    path = Path(__file__).parent.parent / "installer" / "catalog_data" / lock.file
+    kept = [line for line in path.read_text("ascii").splitlines() if line and line[0] != "#"]
+    assert tuple(kept) == lock.lines, "the file itself is sorted"
+    assert lock.sha256 == hashlib.sha256("".join(f"{line}\n" for line in kept).encode()).hexdigest()
+    assert lock.python in SHIPPED.python(lock.python, "x64").version
+
+
+def test_the_defaults_can_be_had() -> None:
+    assert SHIPPED.python(None, "x64").version == "3.13.13"
+    assert SHIPPED.python(None, "arm64").url.endswith("-arm64.zip")
+    openssl = SHIPPED.openssl(None, "x64")
+    assert (openssl.version, openssl.kind, len(openssl.executable)) == ("3.5.6", "msi", 2)
+    assert SHIPPED.lock("3.13.13", "x64") == SHIPPED.lock("3.13", "x64")
+
+
+@pytest.mark.parametrize(
+    ("choose", "words"),
+    [
+        (lambda: SHIPPED.python("3.13.16", "x64"), "Python 3.13.16 for x64 is unverified: the catalog knows 3.13.16"),
+        (lambda: SHIPPED.python("3.13.16", "x64"), "or choose python.version from: 3.11.9, 3.12.10, 3.13.13, 3.14.4."),
+        (lambda: SHIPPED.python("3.1", "x64"), "Python 3.1 for x64 is not in the catalog. Choose python.version"),
+        (lambda: SHIPPED.python("2", "x64"), "Python 2 for x64 is not in the catalog"),
+        (
+            lambda: SHIPPED.openssl(None, "arm64"),
+            "OpenSSL 3.5 for arm64 is not in the catalog. Add it in a site catalog",
+        ),
+        (
+            lambda: SHIPPED.lock("3.13.13", "arm64"),
+            "no lock file for Python 3.13.13 on arm64; there is one for: 3.11 (x64)",
+        ),
+        (lambda: SHIPPED.lock("3.1", "x64"), "no lock file for Python 3.1 on x64"),
+    ],
+)
+def test_what_cannot_be_chosen(choose: object, words: str) -> None:
+    with pytest.raises(CatalogError) as error:
+        choose()  # type: ignore[operator]
+    assert words in str(error.value)
+
+
+_versions = st.tuples(*[st.integers(0, 12)] * 3)
+
+
+@given(
+    st.lists(st.tuples(_versions, st.booleans()), unique_by=lambda x: x[0], max_size=8), _versions, st.integers(1, 3)
+)
+def test_the_highest_verified_version_is_chosen(
+    entries: list[tuple[tuple[int, ...], bool]], wanted: tuple[int, ...], length: int
+) -> None:
+    def text(numbers: tuple[int, ...]) -> str:
+        return ".".join(map(str, numbers))
+
+    downloads = tuple(
+        Download("python", text(v), "x64", "zip", "https://x/y", HEX if known else None, None, ("p",), "")
+        for v, known in entries
+    )
+    prefix = wanted[:length]
+    fitting = [v for v, known in entries if known and v[:length] == prefix]
+    catalog = Catalog(downloads, (), "3", "3", "")
+    if fitting:
+        assert catalog.python(text(prefix), "x64").version == text(max(fitting))
+    else:
+        with pytest.raises(CatalogError):
+            catalog.python(text(prefix), "x64")
+
+
+def test_a_site_catalog_replaces_adds_and_sets_defaults(tmp_path: Path) -> None:
+    text = '[defaults]\npython = "3.12"\n' + entry(sha256=f'"{HEX.upper()}"', size="5") + entry(version='"3.12.10"')
+    text += '[[lock]]\npython = "3.12"\narchitecture = "x64"\nfile = "own.txt"\n'
+    (tmp_path / "own.txt").write_text(f"# mine\r\nb==1.0 --hash=sha256:{HEX}\r\n\r\na-c==2 --hash=sha256:{HEX}\r\n")
+    catalog = overlay(tmp_path, text)
+    verified = catalog.python("3.13", "x64")
+    assert (verified.version, verified.sha256, verified.size) == ("3.13.16", HEX, 5)
+    assert catalog.python(None, "x64").url == "http://mirror.example.com/python-3.13.16-amd64.zip"
+    assert catalog.python("3.12", "arm64") == SHIPPED.python("3.12", "arm64")
+    assert len(catalog.downloads) == len(SHIPPED.downloads)
+    assert catalog.downloads[0] == verified
+    assert catalog.lock("3.12.10", "x64").lines == (f"a-c==2 --hash=sha256:{HEX}", f"b==1.0 --hash=sha256:{HEX}")
+    assert catalog.lock("3.13", "x64") == SHIPPED.lock("3.13", "x64")
+    assert catalog.default_openssl == SHIPPED.default_openssl
+
+
+def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
+    text = '[[lock]]\npython = "3.12"\narchitecture = "x64"\nfile = "own.txt"\n'
+    digests = {SHIPPED.digest, load().digest}
+    assert len(digests) == 1
+    for lock, toml in (("", text), ("# x", text), ("# x", text + "# y")):
+        (tmp_path / "own.txt").write_text(f"a==1 --hash=sha256:{HEX}\n{lock}\n")
+        digests.add(overlay(tmp_path, toml).digest)
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[python]\n", "site.toml:1: this is not TOML"),
+        ("\n[[pyhton]]\n", 'site.toml:2: pyhton: unknown key (did you mean "python"?); allowed: defaults, python'),
+        (entry(size="-1"), "site.toml:8: python[1].size: -1 is out of range"),
+        (entry(size='"5"'), "site.toml:8: python[1].size: text stands here, but it must be a number"),
+        (entry(sha256='"abc"'), "site.toml:6: python[1].sha256: it has 3 characters or others than 64 hex digits"),
+        (entry(sha256='"' + "g" * 64 + '"'), "site.toml:6: python[1].sha256"),
+        (
+            entry(url='"https://u:hunter2@x/y.zip"'),
+            "site.toml:5: python[1].url: a URL here never holds a user or password",
+        ),
+        (entry(url='"ftp://x/y.zip"'), "site.toml:5: python[1].url: it does not begin with"),
+        (entry(url='"https://x/"'), "it names a folder, not a file"),
+        (entry(kind='"msi"'), 'site.toml:4: python[1].kind: "msi" is not known here; allowed: zip'),
+        (
+            entry(kind='"exe"').replace("python]", "openssl]"),
+            'openssl[1].kind: "exe" is not known here; allowed: zip or msi',
+        ),
+        (entry(architecture=""), "site.toml:1: python[1].architecture: it is missing; allowed: x64 or arm64"),
+        (
+            entry(version="3.13"),
+            "site.toml:2: python[1].version: a number with a point stands here, but it must be text",
+        ),
+        (entry(executable='"..\\\\x.exe"'), "python[1].executable[1]: it holds an empty part, . or .."),
+        (entry(executable='"bin/x.exe"'), "folders are separated by backslashes"),
+        (entry(executable='["a.exe", "b.exe"]'), "site.toml:1: python[1]: executable of a zip is one path inside it"),
+        (entry(executable="[]"), "site.toml:7: python[1].executable: "),
+        (entry(kind='"msi"').replace("python]", "openssl]"), "openssl[1]: executable of an msi is an absolute path"),
+        (entry() + entry(), "site.toml:8: python[2]: there is such an entry already"),
+        ("[defaults]\npython = 3.13\n", "site.toml:2: defaults.python: a number with a point"),
+        (
+            '[[lock]]\npython = "3.13"\narchitecture = "x64"\nfile = "absent.txt"\n',
+            "site.toml:4: the lock file absent.txt",
+        ),
+        ("python = 3\n", "site.toml:1: python: a whole number does not fit here; allowed: tables [[python]]"),
+    ],
+)
+def test_a_broken_site_catalog(tmp_path: Path, text: str, words: str) -> None:
+    message = refusal(tmp_path, text)
+    assert words in message
+    assert "hunter2" not in message
+
+
+def test_all_faults_of_a_site_catalog_are_told(tmp_path: Path) -> None:
+    message = refusal(tmp_path, entry(size="0", sha256='"x"'))
+    assert [line.split(":")[1] for line in message.splitlines()] == ["6", "8"]
+
+
+def test_a_site_catalog_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="there is no such file"):
+        load(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("", "own.txt:1: there is no package in it"),
+        ("a==1\n", "own.txt:1: this is not a line such as"),
+        (f"a==1 \\\n    --hash=sha256:{HEX}\n", "own.txt:2: this is not a line"),
+        (f"# x\nA==1 --hash=sha256:{HEX}\n", "own.txt:2: this is not a line"),
+        (f"a==1 --hash=sha256:{HEX[1:]}\n", "own.txt:1: this is not a line"),
+        (f"a>=1 --hash=sha256:{HEX}\n", "own.txt:1: this is not a line"),
+        (f"a @ https://x/y.whl --hash=sha256:{HEX}\n", "own.txt:1: this is not a line"),
+        ("--index-url https://x\n", "own.txt:1: this is not a line"),
+        (f"a==1 --hash=sha256:{HEX}; x\n", "own.txt:1: this is not a line"),
+        (f"a==1 --hash=sha256:{HEX}\na==2 --hash=sha256:{HEX}\n", "own.txt:2: a stands here a second time"),
+    ],
+)
+def test_a_broken_lock_file(tmp_path: Path, lines: str, words: str) -> None:
+    (tmp_path / "own.txt").write_text(lines)
+    text = '[[lock]]\npython = "3.12"\narchitecture = "x64"\nfile = "own.txt"\n'
+    assert words in refusal(tmp_path, text)
