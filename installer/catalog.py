@@ -100,8 +100,7 @@ class Catalog:
             raise CatalogError(
                 f"{program} is unverified: the catalog knows {versions}, but not the publisher's hash of it",
                 where="catalog",
-                todo="Put the entry with the publisher's hash into a site catalog"
-                + (f", or {choice}" if choice else ""),
+                todo="Put the entry with the publisher's hash into a site catalog" + (f", or {choice}" if choice else ""),
             )
         raise CatalogError(
             f"{program} is not in the catalog",
@@ -134,9 +133,7 @@ def load(overlay: Path | None = None) -> Catalog:
         defaults = {**layer.defaults, **defaults}
         for content in layer.contents:
             digest.update(hashlib.sha256(content).digest())
-    return Catalog(
-        tuple(downloads.values()), tuple(locks.values()), defaults["python"], defaults["openssl"], digest.hexdigest()
-    )
+    return Catalog(tuple(downloads.values()), tuple(locks.values()), defaults["python"], defaults["openssl"], digest.hexdigest())
 
 
 def _hash(text: str) -> str:
@@ -172,14 +169,12 @@ class Entry(Settings):
     version: VersionPrefix = Field(description='a whole version such as "3.13.13"')
     architecture: Literal["x64", "arm64"] = Field(description="x64 or arm64")
     kind: Literal["zip", "msi"] = Field(description="zip or msi")
-    url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(
-        description="the http or https URL of a file, without credentials"
-    )
+    url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(description="the http or https URL of a file, without credentials")
     sha256: Annotated[str, AfterValidator(_hash)] | None = Field(default=None, description=_SHA256)
     size: int | None = Field(default=None, ge=1, description="the number of bytes")
-    executable: Annotated[
-        tuple[Annotated[str, AfterValidator(_program_path)], ...], Array, BeforeValidator(_candidates)
-    ] = Field(min_length=1, description="a path inside the zip, or an array of the paths that an msi may install")
+    executable: Annotated[tuple[Annotated[str, AfterValidator(_program_path)], ...], Array, BeforeValidator(_candidates)] = Field(
+        min_length=1, description="a path inside the zip, or an array of the paths that an msi may install"
+    )
     source: str = Field(default="", description="where the publisher's hash was read, and when")
 
     @model_validator(mode="after")
@@ -282,9 +277,7 @@ def _lock(entry: LockEntry, content: bytes) -> Lock:
         if not line or line.startswith("#"):
             continue
         if not match:
-            wrong.append(
-                (number, "this is not a line such as name==1.2.3 --hash=sha256:... (64 hex digits, name in lower case)")
-            )
+            wrong.append((number, "this is not a line such as name==1.2.3 --hash=sha256:... (64 hex digits, name in lower case)"))
         elif match.group(1) in packages:
             wrong.append((number, f"{match.group(1)} stands here a second time"))
         else:

@@ -45,15 +45,11 @@ def _known_system(value: Any) -> Any:
 
 
 class PythonSettings(Settings):
-    version: VersionPrefix | None = Field(
-        default=None, description='a version of the catalog or its beginning, such as "3.13"'
-    )
+    version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.13"')
 
 
 class OpensslSettings(Settings):
-    version: VersionPrefix | None = Field(
-        default=None, description='a version of the catalog or its beginning, such as "3.5"'
-    )
+    version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.5"')
 
 
 class PackagesSettings(Settings):
@@ -85,9 +81,7 @@ class NotebookSettings(Settings):
         default="%ProgramData%\\nbserver\\notebooks",
         description="an absolute Windows path, or one that begins with %Variable%, to a folder",
     )
-    public_url: PublicUrl | None = Field(
-        default=None, description="a URL such as https://notebooks.example.com, without a path"
-    )
+    public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
     password: SecretReference = Field(description=_REFERENCE)
 
 
@@ -111,26 +105,19 @@ class HostSettings(Settings):
         le=65535,
         description=f"{_PORT} (default: 5986 with tls, 5985 without)",
     )
-    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(
-        default="negotiate", description="negotiate, kerberos, ntlm or basic"
-    )
+    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(default="negotiate", description="negotiate, kerberos, ntlm or basic")
     ca_file: ExistingFile | None = Field(default=None, description="the path of a PEM file, relative to the inventory")
-    fingerprint: (
-        Annotated[Fingerprint, WithJsonSchema({"type": "string", "pattern": "^[Ss][Hh][Aa]256:([0-9A-Fa-f]:?){64}$"})]
-        | None
-    ) = Field(default=None, description="SHA256: and 64 hex digits: the SHA-256 of the WinRM listener's certificate")
+    fingerprint: Annotated[Fingerprint, WithJsonSchema({"type": "string", "pattern": "^[Ss][Hh][Aa]256:([0-9A-Fa-f]:?){64}$"})] | None = (
+        Field(default=None, description="SHA256: and 64 hex digits: the SHA-256 of the WinRM listener's certificate")
+    )
     configuration_name: ConfigurationName = Field(
         default="Microsoft.PowerShell", description="the name of a PowerShell session configuration"
     )
     proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
-    user: str | None = Field(
-        default=None, description="a user name (without user and password: the current Windows logon)"
-    )
+    user: str | None = Field(default=None, description="a user name (without user and password: the current Windows logon)")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
     architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
-    catalog: ExistingFile | None = Field(
-        default=None, description="the path of a site catalog, relative to the inventory"
-    )
+    catalog: ExistingFile | None = Field(default=None, description="the path of a site catalog, relative to the inventory")
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
         default=(), description="an array with any of ie_esc, path, firewall"
     )
@@ -153,9 +140,7 @@ class Host(HostSettings):
     def _fit_together(self) -> Host:
         broken = contradictions(dict(self))
         if broken:
-            raise PydanticCustomError(
-                "contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)}
-            )
+            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)})
         return self
 
 

@@ -44,8 +44,7 @@ class Inventory:
             matches = members or [name for name in self.hosts if fnmatch.fnmatchcase(name.lower(), wanted)]
             if not matches and wanted not in (name.lower() for name in self.groups):
                 raise InventoryError(
-                    f'"{pattern}" is no host, no group and no pattern that fits a host'
-                    f"{nearest(pattern, [*self.hosts, *self.groups])}",
+                    f'"{pattern}" is no host, no group and no pattern that fits a host{nearest(pattern, [*self.hosts, *self.groups])}',
                     where=str(self.path),
                     todo=f"Hosts: {', '.join(self.hosts)}. Groups: {', '.join(self.groups) or 'none'}",
                 )
@@ -60,7 +59,7 @@ def load(path: Path) -> Inventory:
     secret is in it.
     """
     file = read(path, InventoryError)
-    return _Reader(file, Path(os.path.abspath(path))).inventory()
+    return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
 
 
 def json_schema() -> dict[str, Any]:
@@ -157,10 +156,7 @@ class _Reader:
         self._raise()
         return Inventory(
             self.path,
-            {
-                name: Host.model_validate({**settings, "name": name}, context=self.context)
-                for name, (settings, _) in merged.items()
-            },
+            {name: Host.model_validate({**settings, "name": name}, context=self.context) for name, (settings, _) in merged.items()},
             members,
         )
 
@@ -225,19 +221,13 @@ class _Reader:
                 members.append(name)
             else:
                 hint = nearest(name, hosts)
-                self._fault(
-                    (*key, index), f'{label}: there is no host "{name}"{hint}; hosts: {", ".join(hosts) or "none"}'
-                )
+                self._fault((*key, index), f'{label}: there is no host "{name}"{hint}; hosts: {", ".join(hosts) or "none"}')
         return tuple(members)
 
     def _check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
         for location, message in faults(table, HostSettings, self.context, missing=False):
             hint = ""
-            if (
-                len(key) == 2
-                and location[0] not in HostSettings.model_fields
-                and isinstance(table[str(location[0])], dict)
-            ):
+            if len(key) == 2 and location[0] not in HostSettings.model_fields and isinstance(table[str(location[0])], dict):
                 hint = f'; a name with dots stands in quotes: [{key[0]}."{key[1]}.{location[0]}"]'
             self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
 

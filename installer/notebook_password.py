@@ -45,7 +45,7 @@ def check_password(password: str, *, host: str) -> None:
     The notebook server strips white space around what was typed and replaces control characters
     (`get_argument` of tornado 6.6, tornado/web.py), so such a password would never match its hash.
     """
-    todo = "Choose another one (nbserver set-password)"
+    todo = "Choose another one"
     if not password:
         raise SecretError("the notebook password is empty", where=host, todo=todo)
     if password != password.strip():

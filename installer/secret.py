@@ -32,15 +32,9 @@ class SecretReference(Settings):
     env: Annotated[str, AfterValidator(_variable)] | None = Field(
         None, description="the name of an environment variable: letters, digits and _"
     )
-    keyring: str | None = Field(
-        default=None, description=f'the user name of an entry of "{KEYRING_SERVICE}" in the keyring'
-    )
-    file: FilePath | None = Field(
-        default=None, description="the path of a file with the secret, relative to the inventory"
-    )
-    prompt: bool = Field(
-        default=False, description="true: ask the person at the terminal", json_schema_extra={"const": True}
-    )
+    keyring: str | None = Field(default=None, description=f'the user name of an entry of "{KEYRING_SERVICE}" in the keyring')
+    file: FilePath | None = Field(default=None, description="the path of a file with the secret, relative to the inventory")
+    prompt: bool = Field(default=False, description="true: ask the person at the terminal", json_schema_extra={"const": True})
 
     @model_validator(mode="before")
     @classmethod
@@ -75,9 +69,7 @@ def _from_environment(name: str, what: str, host: str) -> str:
     secret = os.environ.get(name)
     if not secret:
         state = "is not set" if secret is None else "is empty"
-        raise SecretError(
-            f"{what}: the environment variable {name} {state}", where=host, todo=f"Set {name} and run again"
-        )
+        raise SecretError(f"{what}: the environment variable {name} {state}", where=host, todo=f"Set {name} and run again")
     return secret
 
 
@@ -130,15 +122,11 @@ def _from_file(path: Path, what: str, host: str) -> str:
     finally:
         os.close(handle)
     if len(content) > LONGEST:
-        raise SecretError(
-            f"{what}: the secret file {path} is longer than {LONGEST} bytes", where=host, todo="Correct the path"
-        )
+        raise SecretError(f"{what}: the secret file {path} is longer than {LONGEST} bytes", where=host, todo="Correct the path")
     try:
         secret = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise SecretError(
-            f"{what}: the secret file {path} is not UTF-8", where=host, todo="Save the file as UTF-8"
-        ) from None
+        raise SecretError(f"{what}: the secret file {path} is not UTF-8", where=host, todo="Save the file as UTF-8") from None
     secret = secret.removesuffix("\n").removesuffix("\r")
     if not secret:
         raise SecretError(f"{what}: the secret file {path} is empty", where=host, todo="Write the secret into it")
@@ -148,9 +136,7 @@ def _from_file(path: Path, what: str, host: str) -> str:
 def _from_person(what: str, host: str, ask: Callable[[str], str] | None) -> str:
     where_else = "Use env, keyring or file in the inventory, or run it at a terminal"
     if ask is None:
-        raise SecretError(
-            f"{what}: the inventory says prompt = true, but this run cannot ask", where=host, todo=where_else
-        )
+        raise SecretError(f"{what}: the inventory says prompt = true, but this run cannot ask", where=host, todo=where_else)
     try:
         secret = ask(f"{what} of {host}: ")
     except EOFError:

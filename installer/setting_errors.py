@@ -28,8 +28,7 @@ def faults(values: Any, model: type[BaseModel], context: Mapping[str, Any], *, m
         return [
             (tuple(details["loc"]), explain(details, model))
             for details in error.errors(include_url=False)
-            if details["type"] not in ("default_factory_not_called", "contradiction")
-            and (missing or details["type"] != "missing")
+            if details["type"] not in ("default_factory_not_called", "contradiction") and (missing or details["type"] != "missing")
         ]
     return []
 
@@ -48,9 +47,7 @@ def explain(details: ErrorDetails, model: type[BaseModel]) -> str:
 def unknown_key(location: Key, model: type[BaseModel]) -> str:
     key, table = str(location[-1]), _model_at(model, location[:-1])
     allowed = list(table.model_fields)
-    near = difflib.get_close_matches(key.lower(), allowed, 1) or [
-        x for x in _dotted_names(model) if x.endswith(f".{key}")
-    ]
+    near = difflib.get_close_matches(key.lower(), allowed, 1) or [x for x in _dotted_names(model) if x.endswith(f".{key}")]
     hint = f' (did you mean "{near[0]}"?)' if near else ""
     return f"{dotted(location)}: unknown key{hint}; allowed: {', '.join(allowed)}"
 

@@ -16,7 +16,7 @@ PRELUDE = {
     ),
 }
 STEPS = {
-    "ps_scripts": "preflight tls ie_esc python packages openssl path certificate notebook service firewall check".split(),
+    "ps_scripts": "preflight tls ie_esc python openssl packages path certificate notebook service firewall check".split(),
 }
 
 

@@ -6,6 +6,7 @@ finds the line of every key, table, element of an array and key of an inline tab
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,10 +113,8 @@ _TOKEN = re.compile(
 def scan(text: str) -> _Scan:
     """Find the lines of a valid TOML text; one that is not valid may end the scan early. Raises RecursionError."""
     scan = _Scan(text)
-    try:
+    with contextlib.suppress(StopIteration):
         scan.document()
-    except StopIteration:
-        pass
     return scan
 
 

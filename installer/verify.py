@@ -223,7 +223,7 @@ def _check_certificate(walk: _Walk, fingerprint: str | None) -> tuple[str, datet
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not start <= datetime.now(timezone.utc) <= end:
         what = f"the certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d} only, a browser refuses it"
-        todo = "Run nbserver rotate-certificate, or set this workstation's clock"
+        todo = "Run nbserver apply, which makes a new one, or set this workstation's clock"
         raise CertificateError(what, host=walk.host, todo=todo)
     return pinned_tls.fingerprint_of(der), end
 

@@ -27,8 +27,12 @@ def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsHo
         pytest.skip(f"a Windows host needs {WINE} (Debian package wine64)")
     if not os.access(os.environ.get(PWSH_VARIABLE, ""), os.X_OK):
         pytest.skip(f"a Windows host needs {PWSH_VARIABLE}: the program that runs PowerShell for Windows under Wine")
-    with WindowsHost.create(tmp_path_factory.mktemp("windows") / "prefix") as host:
-        yield host
+    prefix = tmp_path_factory.mktemp("windows") / "prefix"
+    try:
+        with WindowsHost.create(prefix) as host:
+            yield host
+    finally:
+        shutil.rmtree(prefix, ignore_errors=True)  # 700 MB
 
 
 @pytest.fixture(scope="session")

@@ -109,18 +109,13 @@ def test_what_cannot_be_chosen(choose: object, words: str) -> None:
 _versions = st.tuples(*[st.integers(0, 12)] * 3)
 
 
-@given(
-    st.lists(st.tuples(_versions, st.booleans()), unique_by=lambda x: x[0], max_size=8), _versions, st.integers(1, 3)
-)
-def test_the_highest_verified_version_is_chosen(
-    entries: list[tuple[tuple[int, ...], bool]], wanted: tuple[int, ...], length: int
-) -> None:
+@given(st.lists(st.tuples(_versions, st.booleans()), unique_by=lambda x: x[0], max_size=8), _versions, st.integers(1, 3))
+def test_the_highest_verified_version_is_chosen(entries: list[tuple[tuple[int, ...], bool]], wanted: tuple[int, ...], length: int) -> None:
     def text(numbers: tuple[int, ...]) -> str:
         return ".".join(map(str, numbers))
 
     downloads = tuple(
-        Download("python", text(v), "x64", "zip", "https://x/y", HEX if known else None, None, ("p",), "")
-        for v, known in entries
+        Download("python", text(v), "x64", "zip", "https://x/y", HEX if known else None, None, ("p",), "") for v, known in entries
     )
     prefix = wanted[:length]
     fitting = [v for v, known in entries if known and v[:length] == prefix]

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,7 +103,6 @@ def test_nothing_else_is_there(mirror: Mirror, path: str) -> None:
 
 @pytest.mark.parametrize("package", ["zip", "msi"])
 def test_the_catalog_tells_the_truth(site: Mirror, tmp_path: Path, package: str) -> None:
-    tomlkit = pytest.importorskip("tomlkit", reason="the catalog is TOML")
     catalog = tomlkit.parse(site.write_catalog(tmp_path / "catalog.toml", openssl=package).read_text()).unwrap()
     for entry in (*catalog["python"], *catalog["openssl"]):
         status, body, _ = get(site, urlsplit(entry["url"]).path)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.hosts import registry_file as reg
 from tests.hosts.task_scheduler import Action, Task, read_task
-from tests.hosts.wine import environment, linux_path, pwsh_command
 from tests.hosts.windows_command_line import split_arguments
+from tests.hosts.wine import environment, linux_path, pwsh_command
 
 
 @given(st.lists(st.text(alphabet='ab \\"\t-', max_size=8)))
@@ -24,9 +24,7 @@ def test_a_command_line_is_cut_where_it_was_joined(arguments: list[str]) -> None
 def test_registry_values_come_back(text: str) -> None:
     key = r"HKEY_LOCAL_MACHINE\SOFTWARE\Test"
     written = reg.write({key: {"expand": reg.expandable(text), "number": reg.dword(258), 'a"b\\c': reg.string("x")}})
-    assert reg.read(written) == {
-        key: {"expand": f"REG_EXPAND_SZ:{text}", "number": "dword:00000102", 'a"b\\c': '"x"'}
-    }
+    assert reg.read(written) == {key: {"expand": f"REG_EXPAND_SZ:{text}", "number": "dword:00000102", 'a"b\\c': '"x"'}}
 
 
 def test_long_registry_values_go_on_in_the_next_line() -> None:

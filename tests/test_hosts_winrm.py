@@ -10,21 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import winrm
+from pypsrp.complex_objects import PSInvocationState
+from pypsrp.exceptions import AuthenticationError, WSManFaultError
+from pypsrp.powershell import PowerShell, RunspacePool
+from pypsrp.wsman import WSMan
 
 from tests.hosts.marked_process import alive
 from tests.hosts.windows import WindowsHost
-
-pytest.importorskip("pypsrp", reason="the WinRM service is tried with pypsrp")
-pytest.importorskip("winrm", reason="the WinRM service is tried with pywinrm")
-
-import requests  # noqa: E402
-import winrm  # noqa: E402
-from pypsrp.complex_objects import PSInvocationState  # noqa: E402
-from pypsrp.exceptions import AuthenticationError, WSManFaultError  # noqa: E402
-from pypsrp.powershell import PowerShell, RunspacePool  # noqa: E402
-from pypsrp.wsman import WSMan  # noqa: E402
-
-from tests.hosts.winrm import Certificate, Endpoint, make_certificate  # noqa: E402
+from tests.hosts.winrm import Certificate, Endpoint, make_certificate
 
 USER, PASSWORD = "admin", "correct horse"
 
@@ -125,9 +120,7 @@ def test_a_certificates_fingerprint_is_that_of_its_der(tmp_path: Path) -> None:
 def test_output_arrives_while_the_script_runs(endpoint: Endpoint, windows_host: WindowsHost) -> None:
     go = windows_host.path("C:\\") / "go.txt"
     with connect(endpoint) as wsman, RunspacePool(wsman) as pool:
-        shell = PowerShell(pool).add_script(
-            "'first'; while (-not (Test-Path C:\\go.txt)) { Start-Sleep -Milliseconds 20 }; 'second'"
-        )
+        shell = PowerShell(pool).add_script("'first'; while (-not (Test-Path C:\\go.txt)) { Start-Sleep -Milliseconds 20 }; 'second'")
         shell.begin_invoke()
         assert wait_until(lambda: shell.poll_invoke(timeout=1) or shell.output)
         assert shell.output == ["first"] and shell.state == PSInvocationState.RUNNING
@@ -226,9 +219,7 @@ def test_pywinrm(endpoint: Endpoint) -> None:
     assert too_long.status_code == 1 and b"too long" in too_long.std_err
 
 
-@pytest.mark.parametrize(
-    ("path", "size", "status"), [("/wsman", 10, 401), ("/elsewhere", 10, 404), ("/wsman", 600_000, 413)]
-)
+@pytest.mark.parametrize(("path", "size", "status"), [("/wsman", 10, 401), ("/elsewhere", 10, 404), ("/wsman", 600_000, 413)])
 def test_http_status(endpoint: Endpoint, path: str, size: int, status: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=30)
     connection.request("POST", path, b"x" * size, {"Content-Type": "application/soap+xml"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,7 @@ LAYERS = ["defaults", "groups.one", "groups.two", "hosts.h"]
 @given(st.data(), st.permutations(LAYERS), st.booleans())
 def test_the_last_layer_wins(tmp_path: Path, data: st.DataObject, order: list[str], dotted: bool) -> None:
     chosen: dict[str, dict[str, Any]] = {
-        layer: data.draw(st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in CHOICES.items()}))
-        for layer in LAYERS
+        layer: data.draw(st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in CHOICES.items()})) for layer in LAYERS
     }
     text = "\n".join(_table(layer, chosen[layer], dotted) for layer in order)
     host = write(tmp_path, text).hosts["h"]
@@ -86,15 +84,13 @@ def _table(layer: str, chosen: dict[str, Any], dotted: bool) -> str:
     return "\n".join(lines)
 
 
-_tables = st.recursive(
-    st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8
-).map(lambda value: value if isinstance(value, dict) else {"a": value})
+_tables = st.recursive(st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8).map(
+    lambda value: value if isinstance(value, dict) else {"a": value}
+)
 
 
 @given(_tables, _tables, _tables)
-def test_merging_is_one_order_whatever_the_brackets(
-    one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]
-) -> None:
+def test_merging_is_one_order_whatever_the_brackets(one: dict[str, Any], two: dict[str, Any], three: dict[str, Any]) -> None:
     before = json.dumps([one, two, three])
     assert merge(one) == one and merge(one, one) == one and merge({}, one, {}) == one
     if _alike(one, two, three):
@@ -121,10 +117,7 @@ def test_paths_count_from_the_inventory(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "site").mkdir()
     for name in ("ca.pem", "site.toml"):
         (tmp_path / "site" / name).write_text("")
-    text = (
-        "[hosts.h]\nca_file = 'ca.pem'\ncatalog = '../site/site.toml'\nuser = 'u'\npassword = { file = 'secret' }\n"
-        + BASE
-    )
+    text = "[hosts.h]\nca_file = 'ca.pem'\ncatalog = '../site/site.toml'\nuser = 'u'\npassword = { file = 'secret' }\n" + BASE
     (tmp_path / "site" / "nbserver.toml").write_text(text, "utf-8")
     monkeypatch.chdir(tmp_path)
     inventory = load(Path("site", "nbserver.toml"))
@@ -218,5 +211,5 @@ def test_the_schema_accepts_the_sample() -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="the package jsonschema is not installed")
     import tomlkit
 
-    sample = Path(os.path.dirname(__file__), os.pardir, "nbserver.sample.toml").read_text("utf-8")
+    sample = (Path(__file__).parent.parent / "nbserver.sample.toml").read_text("utf-8")
     jsonschema.Draft202012Validator(json_schema()).validate(tomlkit.parse(sample).unwrap())

@@ -117,7 +117,10 @@ def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
         """A real backend of keyring's own interface that keeps entries in memory."""
 
         priority = 1
-        entries = {("nbserver", "win1"): SECRET, ("nbserver", "empty"): "", ("other", "win2"): "x"}
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.entries = {("nbserver", "win1"): SECRET, ("nbserver", "empty"): "", ("other", "win2"): "x"}
 
         def get_password(self, service: str, username: str) -> str | None:
             if username == "locked":
@@ -133,9 +136,7 @@ def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
         keyring.set_password("nbserver", "new", "y")
         assert get(SecretReference(keyring="win1")) == SECRET
         assert get(SecretReference(keyring="new")) == "y"
-        assert 'no entry "win2" of nbserver. Store it with: keyring set nbserver "win2"' in refusal(
-            SecretReference(keyring="win2")
-        )
+        assert 'no entry "win2" of nbserver. Store it with: keyring set nbserver "win2"' in refusal(SecretReference(keyring="win2"))
         assert 'no entry "empty"' in refusal(SecretReference(keyring="empty"))
         assert "cannot be used (KeyringLocked)" in refusal(SecretReference(keyring="locked"))
     finally:

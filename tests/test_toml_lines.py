@@ -12,18 +12,16 @@ from hypothesis import strategies as st
 from installer.errors import CatalogError, InventoryError
 from installer.toml_lines import Key, parse, read
 
-DOCUMENT = (
-    r'''# comment with = and [brackets]
+# Three tildes stand for three single quotes.
+DOCUMENT = r'''# comment with = and [brackets]
 plain = 1
 dotted.key.deep = "a # no comment"
 text = """one
 "two" \""" three"""""
-literal = '''
-    + """'''
+literal = ~~~
 first
 = 'second'
-'''"""
-    + r"""
+~~~
 array = [ 1.5, # a comment, with ] in it
   "three]",
   { k = 1, "quoted key" = [3,
@@ -45,8 +43,7 @@ x = -0.1
 [out]
 late = 1
 quotes = ["""x"""", "y", "z"]
-"""
-)
+'''.replace("~~~", "'" * 3)
 LINES: dict[Key, int] = {
     ("plain",): 2,
     ("dotted",): 3,

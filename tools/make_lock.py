@@ -67,18 +67,22 @@ def resolve(python: str, target: str, scratch: Path) -> Path:
     if uv is None:
         sys.exit("make_lock: uv is not installed beside this Python or on PATH")
     run(
-        [uv, "--no-config", "pip", "compile", str(wanted), "--python-platform", target, "--python-version", python]
-        + ["--only-binary", ":all:", "--generate-hashes", "--no-header", "--no-annotate", "--quiet"]
-        + ["--output-file", str(resolved)]
+        [
+            *(uv, "--no-config", "pip", "compile", str(wanted), "--output-file", str(resolved), "--quiet"),
+            *("--python-platform", target, "--python-version", python, "--only-binary", ":all:"),
+            *("--generate-hashes", "--no-header", "--no-annotate"),
+        ]
     )
     return resolved
 
 
 def download(requirements: Path, wheels: Path, python: str, tag: str, *more: str) -> None:
     run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        + ["--only-binary", ":all:", "--platform", tag, "--python-version", python]
-        + ["--dest", str(wheels), "--requirement", str(requirements), *more]
+        [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(wheels)),
+            *("--no-deps", "--require-hashes", "--requirement", str(requirements)),
+            *("--only-binary", ":all:", "--platform", tag, "--python-version", python, *more),
+        ]
     )
 
 
@@ -100,9 +104,7 @@ def lock_line(name: str, version: str, wheels: Path) -> str:
     def normal(text: str) -> str:
         return re.sub(r"[-_.]+", "-", text).lower()
 
-    fitting = [
-        f for f in wheels.glob("*.whl") if [normal(p) for p in f.name.split("-")[:2]] == [normal(name), normal(version)]
-    ]
+    fitting = [f for f in wheels.glob("*.whl") if [normal(p) for p in f.name.split("-")[:2]] == [normal(name), normal(version)]]
     if len(fitting) != 1:
         sys.exit(f"make_lock: {name}=={version}: expected one wheel in {wheels}, found {[f.name for f in fitting]}")
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(fitting[0].read_bytes()).hexdigest()}"

@@ -23,7 +23,11 @@ POLL = 2
 
 
 class PsrpTransport:
-    """A connection to a Windows host. `stop` is looked at between polls: HTTP with NTLM allows one request at a time."""
+    """A connection to a Windows host.
+
+    `stop` is looked at between polls, because HTTP with NTLM allows one request at a time. It stops one pipeline: what
+    is run after it, to hear how that one ended, runs.
+    """
 
     def __init__(self, host: Host, password: str | None, stop: threading.Event) -> None:
         from pypsrp.powershell import RunspacePool
@@ -31,6 +35,7 @@ class PsrpTransport:
 
         self._host = host
         self._stop = stop
+        self._stopped = False
         try:
             self._wsman = WSMan(
                 host.address,
@@ -64,7 +69,8 @@ class PsrpTransport:
         try:
             pipeline.begin_invoke(input=_in_one_message(envelope))
             while pipeline.state == PSInvocationState.RUNNING:
-                if self._stop.is_set():
+                if self._stop.is_set() and not self._stopped:
+                    self._stopped = True
                     pipeline.stop()
                     break
                 pipeline.poll_invoke(timeout=POLL)

@@ -74,7 +74,7 @@ def windows_folder() -> Path:
 def _locked(cache: Path) -> Iterator[None]:
     """One maker at a time, over all processes."""
     cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / "lock", "w") as file:
+    with (cache / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -129,7 +129,7 @@ def _make_python_zip(work: Path, target: Path) -> None:
         member = next(entry for entry in archive if entry.name.endswith(PYTHON_DATA))
         stream = archive.extractfile(member)
         assert stream is not None
-        with open(work / "data.zip", "wb") as file:
+        with (work / "data.zip").open("wb") as file:
             shutil.copyfileobj(stream, file)
     with zipfile.ZipFile(work / "data.zip") as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
         for entry in source.infolist():
@@ -177,7 +177,7 @@ def wheels(cache: Path, lock: Path) -> Path:
 
 def sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -6,16 +6,16 @@ starts itself once more to have a console. So what belongs together carries a ma
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 MARK = "NBSERVER_TEST_MARK"
-WINE_OWN = re.compile(
-    rb"wineserver|\\(services|winedevice|plugplay|svchost|rpcss|explorer|wineboot|winemenubuilder|conhost)\.exe", re.I
-)
+WINE_OWN = re.compile(rb"wineserver|\\(services|winedevice|plugplay|svchost|rpcss|explorer|wineboot|winemenubuilder|conhost)\.exe", re.I)
 
 
 def marked(environment: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
@@ -25,16 +25,10 @@ def marked(environment: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
 
 
 def _carriers(mark: bytes) -> Iterator[int]:
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                if mark not in file.read():
-                    continue
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if not WINE_OWN.search(file.read()):
-                    yield int(pid)
-        except OSError:
-            continue
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            if mark in (process / "environ").read_bytes() and not WINE_OWN.search((process / "cmdline").read_bytes()):
+                yield int(process.name)
 
 
 def alive(mark: bytes) -> bool:
@@ -49,7 +43,5 @@ def kill_marked(mark: bytes) -> None:
         if not pids:
             return
         for pid in pids:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass

@@ -75,11 +75,13 @@ class Mirror:
     def file(self, name: str) -> Path:
         """One of the downloads by name. Raises LookupError when it cannot be made here, KeyError for another name."""
         with self.guard:
-            return {
-                artifacts.PYTHON_ZIP: lambda: artifacts.python_zip(self.cache),
-                artifacts.OPENSSL_ZIP: artifacts.openssl_zip,
-                artifacts.OPENSSL_MSI: lambda: artifacts.openssl_msi(self.cache),
-            }[name]()
+            if name == artifacts.PYTHON_ZIP:
+                return artifacts.python_zip(self.cache)
+            if name == artifacts.OPENSSL_MSI:
+                return artifacts.openssl_msi(self.cache)
+            if name == artifacts.OPENSSL_ZIP:
+                return artifacts.openssl_zip()
+            raise KeyError(name)
 
     def misbehave(self, kind: Kind, path: str = "*", *, times: int | None = 1, after: int = 0) -> None:
         """See Misbehaviour."""
@@ -147,9 +149,7 @@ class Mirror:
         files = sorted(self.wheels.glob("*.whl"))
         if match[1]:
             links = [
-                (f"../../wheels/{file.name}#sha256={artifacts.sha256(file)}", file.name)
-                for file in files
-                if _project(file) == match[1]
+                (f"../../wheels/{file.name}#sha256={artifacts.sha256(file)}", file.name) for file in files if _project(file) == match[1]
             ]
         else:
             links = [(f"{name}/", name) for name in sorted({_project(file) for file in files})]
@@ -169,7 +169,7 @@ class Mirror:
             return None
         if not file.is_file():
             return None
-        return open(file, "rb"), file.stat().st_size
+        return file.open("rb"), file.stat().st_size
 
     def note(self, request: Request) -> Misbehaviour | None:
         """Writes a request down and says what is to go wrong with it."""
@@ -186,9 +186,7 @@ class Mirror:
     def __enter__(self) -> Mirror:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 
@@ -255,9 +253,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         target = urlsplit(self.path)
-        wrong = self.mirror.note(
-            Request(self.command, target.path, self.headers.get("Range", ""), through_proxy=bool(target.scheme))
-        )
+        wrong = self.mirror.note(Request(self.command, target.path, self.headers.get("Range", ""), through_proxy=bool(target.scheme)))
         if wrong and wrong.kind == "proxy_authentication":
             return self.answer(407, PORTAL, {"Content-Type": HTML, "Proxy-Authenticate": 'Basic realm="proxy"'})
         if wrong and wrong.kind == "missing":

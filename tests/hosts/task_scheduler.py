@@ -8,8 +8,10 @@ switched.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -90,7 +92,7 @@ class Run:
         self.thread.start()
 
     def _run(self) -> None:
-        with open(self.output, "ab") as log:
+        with self.output.open("ab") as log:
             for action in self.task.actions:
                 if self.stopping:
                     break
@@ -103,12 +105,9 @@ class Run:
 
     def _act(self, action: Action, log: int) -> int:
         arguments = split_arguments(action.arguments)
-        if POWERSHELL.match(action.command):
-            argv = [*self.powershell, *arguments]
-        else:
-            argv = [WINE, action.command, *arguments]
+        program = self.powershell if POWERSHELL.match(action.command) else [WINE, action.command]
         process = subprocess.Popen(
-            argv,
+            [*program, *arguments],
             stdin=subprocess.PIPE,  # with pipes for standard streams console programs need no console
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -124,11 +123,9 @@ class Run:
 
     @staticmethod
     def _copy(source: int, target: int) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the log is closed
             while data := os.read(source, 65536):
                 os.write(target, data)
-        except OSError:
-            pass
 
     def stop(self) -> None:
         self.stopping = True
@@ -229,17 +226,19 @@ class TaskScheduler:
         return True
 
     def close(self) -> None:
-        """Ends the thread and everything that tasks have started, also by tasks that were removed meanwhile."""
+        """Ends the thread and everything that tasks have started, also by tasks that were removed meanwhile.
+
+        What they printed is gone then.
+        """
         self.closing.set()
         self.thread.join()
         with self.lock:
             for run in self.runs.values():
                 run.stop()
+        shutil.rmtree(self.logs, ignore_errors=True)
 
     def __enter__(self) -> TaskScheduler:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()

@@ -1,9 +1,9 @@
 r"""A Windows Server in a box: a Wine prefix of its own, set up as a server, with its task scheduler running.
 
-    with WindowsHost.create(folder) as host:
-        with host.endpoint(auth=["basic"]) as endpoint:
-            ...
-        before = host.snapshot()
+with WindowsHost.create(folder) as host:
+    with host.endpoint(auth=["basic"]) as endpoint:
+        ...
+    before = host.snapshot()
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.hosts import registry_file as reg
 from tests.hosts.task_scheduler import TASKS, TaskScheduler
-from tests.hosts.wine import WINESERVER, environment, linux_path, pwsh_command, run, windows_path
+from tests.hosts.wine import end_wine, environment, linux_path, pwsh_command, run, windows_path
 from tests.hosts.winrm.endpoint import Endpoint, session_configuration
 
 STAND_INS = Path(__file__).parent / "stand_ins"
@@ -125,6 +125,8 @@ class WindowsHost:
             timeout=300,
             check=True,
         )
+        # Wine's server has inherited the lock under which a Windows is made, and would keep it as long as it runs
+        end_wine(prefix)
         host = cls(prefix)
         settings = host.folder / "server.reg"
         settings.write_bytes(reg.write(SERVER))
@@ -200,20 +202,17 @@ class WindowsHost:
         status = path.stat()
         key = (status.st_ino, status.st_mtime_ns, status.st_size)
         if key not in self._hashes:
-            with open(path, "rb") as file:
-                self._hashes[key] = hashlib.sha256(file.read()).hexdigest()
+            self._hashes[key] = hashlib.sha256(path.read_bytes()).hexdigest()
         return self._hashes[key]
 
     def close(self) -> None:
         """Ends the scheduler with its tasks, and every Wine process of this Windows. The prefix stays."""
         self.scheduler.close()
-        subprocess.run([WINESERVER, "-k"], env=environment(self.prefix), timeout=60, check=False)
+        end_wine(self.prefix)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> WindowsHost:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()

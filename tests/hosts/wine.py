@@ -73,3 +73,9 @@ def run(prefix: Path, *arguments: str, timeout: float = 120) -> str:
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, list(arguments), text)
     return text
+
+
+def end_wine(prefix: Path) -> None:
+    """Ends every process of the Windows at `prefix` and writes its registry to disk."""
+    for option in ("-k", "-w"):  # end, and wait for the end
+        subprocess.run([WINESERVER, option], env=environment(prefix), timeout=60, check=False)

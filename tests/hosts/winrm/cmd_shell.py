@@ -27,16 +27,12 @@ class CmdShell(Shell):
     input_streams = "stdin"
     output_streams = "stdout stderr"
 
-    def __init__(
-        self, shell_id: str, uri: str, pwsh: Sequence[str], environment: Mapping[str, str], directory: Path | None
-    ) -> None:
+    def __init__(self, shell_id: str, uri: str, pwsh: Sequence[str], environment: Mapping[str, str], directory: Path | None) -> None:
         super().__init__(shell_id, uri)
         self.pwsh, self.environment, self.directory = list(pwsh), dict(environment), directory
         self.processes: dict[str, tuple[subprocess.Popen[bytes], bytes]] = {}
 
-    def command(
-        self, command_id: str | None, executable: str, arguments: Sequence[str], options: Mapping[str, str]
-    ) -> str:
+    def command(self, command_id: str | None, executable: str, arguments: Sequence[str], options: Mapping[str, str]) -> str:
         guid = (command_id or str(uuid.uuid4())).upper()
         line = " ".join([executable, *arguments])
         output = self.commands[guid] = Output()

@@ -1,10 +1,10 @@
 """A WinRM service: WSMan and PSRP over HTTP or HTTPS in front, one `pwsh -s` a shell behind.
 
-    with Endpoint(prefix, auth=["basic"]) as endpoint:
-        WSMan("127.0.0.1", port=endpoint.port, ssl=False, auth="basic", encryption="never",
-              username=endpoint.user, password=endpoint.password)
-        endpoint.faults.drop_after_receives = 3
-        endpoint.reboot(5)
+with Endpoint(prefix, auth=["basic"]) as endpoint:
+    WSMan("127.0.0.1", port=endpoint.port, ssl=False, auth="basic", encryption="never",
+          username=endpoint.user, password=endpoint.password)
+    endpoint.faults.drop_after_receives = 3
+    endpoint.reboot(5)
 """
 
 from __future__ import annotations
@@ -198,7 +198,5 @@ class Endpoint:
     def __enter__(self) -> Endpoint:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()

@@ -63,9 +63,7 @@ class Engine:
         self.process.wait()
         self.on_death()
 
-    def call(
-        self, kind: str, guid: str, data: bytes | None = None, stream: str = "Default", timeout: float = 120
-    ) -> None:
+    def call(self, kind: str, guid: str, data: bytes | None = None, stream: str = "Default", timeout: float = 120) -> None:
         """Sends one packet and waits for its ack. Raises WSManFault: time-out, or aborted when the engine is dead."""
         guid = guid.upper()
         if data is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import re
 import socket
@@ -69,10 +70,8 @@ class Connection(http.server.BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         self.endpoint.connections.discard(self.request)
-        try:
+        with contextlib.suppress(OSError):
             super().finish()
-        except OSError:
-            pass
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the test's own output is enough."""
@@ -82,10 +81,8 @@ class Connection(http.server.BaseHTTPRequestHandler):
             super().handle_one_request()
         except (Drop, ConnectionError):
             self.close_connection = True
-            try:
+            with contextlib.suppress(OSError):
                 self.request.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def alive(self) -> bool:
         return bool(self.request.fileno() >= 0)

@@ -25,8 +25,8 @@ _user_file_lock = threading.Lock()
 def write_user_file(path: Path, user: str, password: str) -> None:
     r"""Writes the file of accepted users; `user` may be `DOMAIN\name`. Readable by its owner only."""
     domain, _, name = user.rpartition("\\")
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(f"{domain}:{name}:{password}\n")
+    path.touch(0o600)
+    path.write_text(f"{domain}:{name}:{password}\n", encoding="utf-8")
 
 
 class Negotiation:
@@ -44,9 +44,7 @@ class Negotiation:
         raw = token.startswith(b"NTLMSSP\0")
         options = spnego.NegotiateOptions.use_ntlm if raw else spnego.NegotiateOptions.use_negotiate
         self.context: Any = self._with_users(
-            lambda: spnego.server(
-                protocol="ntlm" if raw else "negotiate", channel_bindings=bindings, options=options
-            )
+            lambda: spnego.server(protocol="ntlm" if raw else "negotiate", channel_bindings=bindings, options=options)
         )
 
     def _with_users(self, work: Any) -> Any:
@@ -71,7 +69,7 @@ class Negotiation:
 
     def step(self, token: bytes) -> bytes:
         """The answer to the client's token. Raises spnego.exceptions.SpnegoError for a wrong user or password."""
-        return self._with_users(lambda: self.context.step(token)) or b""
+        return bytes(self._with_users(lambda: self.context.step(token)) or b"")
 
     def decrypt(self, body: bytes) -> bytes:
         """The SOAP message of a multipart/encrypted body. Raises ValueError or SpnegoError; the context is spoilt then."""
@@ -88,9 +86,8 @@ class Negotiation:
 
     def encrypt(self, body: bytes) -> bytes:
         head, data, padding = self.context.wrap_winrm(body)
-        return (
-            BOUNDARY + b"\r\n\tContent-Type: " + ENCRYPTED.encode() + b"\r\n"
-            b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length="
-            + str(len(body) + padding).encode() + b"\r\n"
-            + BOUNDARY + b"\r\n" + PART + struct.pack("<i", len(head)) + head + data + BOUNDARY + b"--\r\n"
-        )  # fmt: skip
+        about = f"\tContent-Type: {ENCRYPTED}\r\n"
+        original = f"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length={len(body) + padding}\r\n"
+        sealed = struct.pack("<i", len(head)) + bytes(head) + bytes(data)
+        parts = [b"\r\n" + about.encode() + original.encode(), b"\r\n" + PART + sealed]
+        return BOUNDARY + parts[0] + BOUNDARY + parts[1] + BOUNDARY + b"--\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import struct
 import threading
@@ -96,14 +97,10 @@ class PSShell(Shell):
         if guid in self.closed or guid not in self.commands:
             return
         self.closed.add(guid)
-        try:
+        with contextlib.suppress(WSManFault):
             self.engine.call("Close", guid)
-        except WSManFault:
-            pass
 
-    def command(
-        self, command_id: str | None, executable: str, arguments: Sequence[str], options: Mapping[str, str]
-    ) -> str:
+    def command(self, command_id: str | None, executable: str, arguments: Sequence[str], options: Mapping[str, str]) -> str:
         guid = (command_id or str(uuid.uuid4())).upper()
         self.opener.join(60)
         self.ends[guid] = PipelineEnd()

@@ -29,9 +29,7 @@ class Shell:
             raise command_not_found(command_id)
         return output
 
-    def command(
-        self, command_id: str | None, executable: str, arguments: Sequence[str], options: Mapping[str, str]
-    ) -> str:
+    def command(self, command_id: str | None, executable: str, arguments: Sequence[str], options: Mapping[str, str]) -> str:
         """Starts a command and returns its CommandId."""
         raise NotImplementedError
 

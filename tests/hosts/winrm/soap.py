@@ -30,9 +30,7 @@ XMLNS = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NS.items() if pref
 
 def envelope(head: str, body: str) -> bytes:
     extra = "".join(f' xmlns:{prefix}="{NS[prefix]}"' for prefix in RARE if f"<{prefix}:" in body)
-    return (
-        f'<s:Envelope xml:lang="en-US" {XMLNS}{extra}><s:Header>{head}</s:Header><s:Body>{body}</s:Body></s:Envelope>'
-    ).encode()
+    return (f'<s:Envelope xml:lang="en-US" {XMLNS}{extra}><s:Header>{head}</s:Header><s:Body>{body}</s:Body></s:Envelope>').encode()
 
 
 def answer_header(action: str, relates_to: str) -> str:

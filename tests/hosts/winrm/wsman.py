@@ -176,7 +176,7 @@ class WSMan:
             self.shells[shell_id] = shell
         return (
             f"<x:ResourceCreated><a:Address>{NS['a']}/role/anonymous</a:Address><a:ReferenceParameters>"
-            f"<w:ResourceURI>{request.uri}</w:ResourceURI><w:SelectorSet><w:Selector Name=\"ShellId\">{shell_id}"
+            f'<w:ResourceURI>{request.uri}</w:ResourceURI><w:SelectorSet><w:Selector Name="ShellId">{shell_id}'
             f"</w:Selector></w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>{self.describe(shell)}"
         )
 
@@ -184,9 +184,7 @@ class WSMan:
         node = request.node("rsp:CommandLine")
         arguments = [element.text or "" for element in node.findall("rsp:Arguments", NS)]
         executable = node.findtext("rsp:Command", "", NS)
-        command_id = self.shell(request.selectors).command(
-            node.get("CommandId"), executable, arguments, request.options
-        )
+        command_id = self.shell(request.selectors).command(node.get("CommandId"), executable, arguments, request.options)
         return f"<rsp:CommandResponse><rsp:CommandId>{command_id}</rsp:CommandId></rsp:CommandResponse>"
 
     def send(self, request: Request) -> str:
@@ -204,9 +202,7 @@ class WSMan:
         chunks, done = output.take(room, time.monotonic() + request.timeout, request.alive)
         self.faults.answered_receive()
         which = f" CommandId={quoteattr(command_id)}" if command_id else ""
-        parts = [
-            f'<rsp:Stream Name="{name}"{which}>{base64.b64encode(data).decode()}</rsp:Stream>' for name, data in chunks
-        ]
+        parts = [f'<rsp:Stream Name="{name}"{which}>{base64.b64encode(data).decode()}</rsp:Stream>' for name, data in chunks]
         if command_id and not done:
             parts.append(f'<rsp:CommandState{which} State="{SHELL}/CommandState/Running"/>')
         elif command_id:
@@ -279,7 +275,4 @@ class WSMan:
             )
         else:
             raise invalid_resource(request.uri)
-        return (
-            f"<n:EnumerateResponse><n:EnumerationContext/><w:Items>{items}</w:Items><w:EndOfSequence/>"
-            "</n:EnumerateResponse>"
-        )
+        return f"<n:EnumerateResponse><n:EnumerationContext/><w:Items>{items}</w:Items><w:EndOfSequence/></n:EnumerateResponse>"

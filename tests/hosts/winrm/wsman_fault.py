@@ -13,9 +13,7 @@ TOO_MANY = 2150859174  # 0x803381A6
 class WSManFault(Exception):
     """A request that is answered by HTTP 500 with an s:Fault in it."""
 
-    def __init__(
-        self, code: int, text: str, subcode: str = "w:InternalError", value: str = "s:Receiver"
-    ) -> None:
+    def __init__(self, code: int, text: str, subcode: str = "w:InternalError", value: str = "s:Receiver") -> None:
         super().__init__(text)
         self.code, self.text, self.subcode, self.value = code, text, subcode, value
 
@@ -34,8 +32,7 @@ def shell_not_found(shell_id: str) -> WSManFault:
 def command_not_found(command_id: str) -> WSManFault:
     return WSManFault(
         SHELL_NOT_FOUND,
-        "The WS-Management service cannot process the request because the command id "
-        f"{command_id} was not found. ",
+        f"The WS-Management service cannot process the request because the command id {command_id} was not found. ",
         "w:InvalidSelectors",
         "s:Sender",
     )
@@ -44,8 +41,7 @@ def command_not_found(command_id: str) -> WSManFault:
 def invalid_resource(uri: str) -> WSManFault:
     return WSManFault(
         INVALID_RESOURCE,
-        f"The WS-Management service cannot process the request. The resource URI ({uri}) was not "
-        "found in the WS-Management catalog. ",
+        f"The WS-Management service cannot process the request. The resource URI ({uri}) was not found in the WS-Management catalog. ",
         "w:InvalidResourceURI",
         "s:Sender",
     )

@@ -1,0 +1,52 @@
+"""Looks for secrets where none may be: in files, in what was sent, in the command lines of all processes."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+_STREAM = re.compile(rb"<rsp:(?:Stream|Arguments)[^>]*>([^<]*)</rsp:(?:Stream|Arguments)>")
+
+
+def forms(secret: str) -> list[bytes]:
+    """How a secret may stand in a file: as text, as UTF-16, in base64 of both; backslashes and quotes escaped for JSON."""
+    plain = [secret.encode("utf-8"), secret.encode("utf-16-le")]
+    return [*plain, *(base64.b64encode(data).rstrip(b"=")[:-2] for data in plain)]
+
+
+def files_with(secrets: Mapping[str, str], folders: Iterable[Path]) -> dict[str, list[Path]]:
+    """Name of a secret -> the files that hold it, in any of its forms."""
+    wanted = {name: forms(secret) for name, secret in secrets.items()}
+    found: dict[str, list[Path]] = {name: [] for name in secrets}
+    for folder in folders:
+        for path in files(folder):
+            data = path.read_bytes()
+            for name, needles in wanted.items():
+                if any(needle in data for needle in needles):
+                    found[name].append(path)
+    return found
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """All regular files below a folder; links are not followed."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+def sent(requests: Iterable[bytes]) -> bytes:
+    """What WSMan requests carry, their base64 taken off, one after the other."""
+    return b"\n".join(base64.b64decode(part) for request in requests for part in _STREAM.findall(request))
+
+
+def command_lines() -> set[bytes]:
+    """The command lines of all processes of this machine, arguments separated by NUL; Wine's among them."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.add(path.read_bytes())
+        except OSError:  # it has ended meanwhile
+            continue
+    return found

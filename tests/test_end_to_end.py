@@ -1,0 +1,353 @@
+"""The whole life of a host, with the unmodified script on a real engine: render, plan, interrupted apply, apply, verify,
+apply again, a lost connection, undo. One story, told once a run of the tests; each test looks at a part of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import canary
+from tests.hosts.mirror import Mirror
+from tests.hosts.windows import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, WindowsHost
+from tests.notebook_server import Forwarder
+from tests.ports import free_port
+from tests.site import Site, steps
+
+# What a run leaves on purpose: evidence, and the lock file, empty.
+EVIDENCE = ("ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
+STEPS = ["preflight", "tls", "python", "openssl", "packages", "path", "certificate", "notebook", "service", "firewall", "check"]
+CHANGING = [step for step in STEPS if step not in ("preflight", "tls")]
+
+
+class Story:
+    """What happened, kept for the tests."""
+
+    def __init__(self, site: Site, host: WindowsHost) -> None:
+        self.site, self.host = site, host
+        self.done: dict[str, subprocess.CompletedProcess[str]] = {}
+        self.events: dict[str, list[dict[str, Any]]] = {}
+        self.snapshots: dict[str, dict[str, Any]] = {}
+        self.requests: dict[str, list[bytes]] = {}
+        self.command_lines: set[bytes] = set()
+        self.secret_files: dict[str, list[Path]] = {}
+        self.configuration: dict[str, Any] = {}
+        self.by_hand: subprocess.CompletedProcess[bytes] | None = None
+        self.registry_while_stopped: dict[str, dict[str, str]] = {}
+        self.tasks_while_stopped: list[str] = []
+
+    def keep(self, name: str, done: subprocess.CompletedProcess[str]) -> None:
+        self.done[name] = done
+        if self.site.runs():
+            self.events[name] = self.site.last_events()
+
+
+@pytest.fixture(scope="module")
+def story(windows_host: WindowsHost, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("site")
+    password = f"Canary-Windows-{random.token_hex(8)}"
+    with windows_host.endpoint(auth=["negotiate"], https=True, password=password) as endpoint:
+        mirror.behave()
+        site = Site(
+            folder, endpoint, mirror, port=free_port(), windows_password=password, notebook_password=f"Canary-Notebook-{random.token_hex(8)} é'\"$"
+        )
+        mirror.write_catalog(folder / "site-catalog.toml", openssl="msi")
+        told = Story(site, windows_host)
+        record_requests(endpoint, told)
+        tell(told, windows_host, mirror)
+        yield told
+
+
+def record_requests(endpoint: Any, told: Story) -> None:
+    """Keeps the SOAP bodies that reach the endpoint, decrypted."""
+    handle = endpoint.wsman.handle
+    told.requests["all"] = []
+
+    def recording(xml: bytes, alive: Any) -> Any:
+        told.requests["all"].append(xml)
+        return handle(xml, alive)
+
+    endpoint.wsman.handle = recording
+
+
+def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
+    site = told.site
+    told.snapshots["before"] = host.snapshot(except_=EVIDENCE)
+    told.keep("render", site.run("render", "win1", "-o", "rendered"))
+    told.keep("check", site.run("render", "win1", "-o", "rendered", "--check"))
+    told.keep("plan", site.run("plan", "win1"))
+    told.snapshots["after plan"] = host.snapshot(except_=EVIDENCE)
+
+    told.keep("interrupted", site.interrupt("apply", "win1", when=lambda events: any(e["step"] == "packages" and e["event"] == "progress" for e in events)))
+    told.registry_while_stopped = host.registry(ACTIVE_SETUP)
+    told.tasks_while_stopped = sorted(told.host.snapshot(except_=("*",))["tasks"])
+
+    start = len(told.requests["all"])
+    approved = ("--approved", "rendered/manifest.json")
+    told.keep("apply", site.watch("apply", "win1", *approved, look=lambda: told.command_lines.update(canary.command_lines())))
+    told.requests["apply"] = told.requests["all"][start:]
+    told.snapshots["applied"] = host.snapshot(except_=EVIDENCE)
+    told.keep("verify", site.run("verify", "win1", "--png", "pictures", "--json"))
+    told.keep("again", site.run("apply", "win1", "--json"))
+    told.keep("plan again", site.run("plan", "win1"))
+    with Forwarder(site.port) as forwarder:
+        site.write(notebook__public_url=f"https://127.0.0.1:{forwarder.port}")
+        told.keep("verify forwarded", site.run("verify", "win1", "--json"))
+        site.write()
+    site.endpoint.faults.drop_after_receives = site.endpoint.faults.receives + 3
+    told.keep("connection lost", site.run("apply", "win1", "--json"))
+    site.endpoint.faults.drop_after_receives = None
+    told.by_hand = run_by_hand(told)
+    configuration = host.path(r"C:\ProgramData\nbserver\service\jupyter_server_config.json")
+    told.configuration = json.loads(configuration.read_text(encoding="utf-8"))
+    told.secret_files = find_secrets(told)
+
+    told.keep("undo", site.run("undo", "win1"))
+    told.snapshots["undone"] = host.snapshot(except_=EVIDENCE)
+    told.keep("undo again", site.run("undo", "win1"))
+
+
+def run_by_hand(told: Story) -> subprocess.CompletedProcess[bytes]:
+    """The script of the run directory, copied to the host and run there without the orchestrator."""
+    from tests.hosts.wine import environment, windows_path
+
+    script = told.host.path(r"C:\win1.ps1")
+    script.write_bytes((told.site.runs()[-1] / "win1" / "script.ps1").read_bytes())
+    try:
+        return subprocess.run(
+            [*told.host.scheduler.powershell, "-NoProfile", "-File", windows_path(script)],
+            env=environment(told.host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+        )  # fmt: skip
+    finally:
+        script.unlink()
+
+
+def find_secrets(told: Story) -> dict[str, list[Path]]:
+    """Where the secrets stand on the host, in its registry and in the site's folder, while all is set up."""
+    secrets = {
+        "windows": told.site.secrets["WINDOWS_PASSWORD"],
+        "notebook": told.site.secrets["NOTEBOOK_PASSWORD"],
+        "hash": told.configuration["PasswordIdentityProvider"]["hashed_password"],
+    }
+    subprocess.run(["sync"], check=False)
+    return canary.files_with(secrets, [told.host.prefix, told.site.folder])
+
+
+def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The summary line of --json."""
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["event"] == "summary"
+    return dict(summary["hosts"]["win1"])
+
+
+# -- render and plan
+
+
+def test_render_writes_what_check_finds(story: Story) -> None:
+    assert story.done["render"].returncode == 0, story.done["render"].stderr
+    assert story.done["check"].returncode == 0, story.done["check"].stderr
+
+
+def test_plan_tells_every_changing_step_and_exits_4(story: Story) -> None:
+    assert story.done["plan"].returncode == 4, story.done["plan"].stdout + story.done["plan"].stderr
+    assert list(dict.fromkeys(steps(story.events["plan"], "difference"))) == CHANGING
+
+
+def test_plan_changes_nothing(story: Story) -> None:
+    assert story.snapshots["after plan"] == story.snapshots["before"]
+    assert not any(name.startswith("ProgramData/nbserver") for name in story.snapshots["after plan"]["files"])
+
+
+# -- Ctrl-C in the middle
+
+
+def test_ctrl_c_stops_the_pipeline_and_the_bracket_is_closed(story: Story) -> None:
+    done, events = story.done["interrupted"], story.events["interrupted"]
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "stopped" in done.stdout
+    assert events[-1]["event"] == "finished" and events[-1]["outcome"] == "stopped"
+    assert "ie_esc" in steps(events, "changed"), "it was open when Ctrl-C came"
+    assert "ie_esc" in steps(events, "restored")
+    assert story.registry_while_stopped[IE_ESC["administrators"]]["IsInstalled"] == story.snapshots["before"]["registry"][IE_ESC["administrators"]]["IsInstalled"]
+    assert not [task for task in story.tasks_while_stopped if "close" in task]
+
+
+# -- apply
+
+
+def test_apply_changes_every_step_and_exits_0(story: Story) -> None:
+    done, events = story.done["apply"], story.events["apply"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [step for step in steps(events, "changed") + steps(events, "unchanged") if step in CHANGING]
+    assert set(steps(events, "changed")) | set(steps(events, "unchanged")) == {*STEPS, "ie_esc"}
+    assert {"packages", "path", "certificate", "notebook", "service", "firewall", "check"} <= set(steps(events, "changed"))
+    assert events[-1]["event"] == "finished" and events[-1]["outcome"] == "ok"
+
+
+def test_events_count_up_without_a_gap(story: Story) -> None:
+    for name, events in story.events.items():
+        assert [event["n"] for event in events] == list(range(1, len(events) + 1)), name
+
+
+def test_the_host_ran_the_script_that_was_rendered(story: Story) -> None:
+    manifest = json.loads((story.site.folder / "rendered" / "manifest.json").read_text(encoding="utf-8"))
+    assert story.events["apply"][0]["script_sha256"] == manifest["hosts"]["win1"]["sha256"]
+    sent = (story.site.runs()[-1] / "win1" / "script.ps1").read_bytes()
+    assert sent == (story.site.folder / "rendered" / "win1.ps1").read_bytes()
+
+
+def test_ie_esc_was_off_only_while_the_others_ran(story: Story) -> None:
+    events = [(event["step"], event["event"]) for event in story.events["apply"]]
+    opened, closed = events.index(("ie_esc", "changed")), events.index(("ie_esc", "restored"))
+    assert opened < events.index(("packages", "started")) < events.index(("check", "changed")) < closed
+    before, applied = story.snapshots["before"]["registry"], story.snapshots["applied"]["registry"]
+    assert applied[IE_ESC["administrators"]] == before[IE_ESC["administrators"]]
+    assert applied[IE_ESC["users"]] == before[IE_ESC["users"]]
+
+
+def test_path_keeps_its_type_and_text_and_gets_our_entries(story: Story) -> None:
+    before, applied = (story.snapshots[name]["registry"][ENVIRONMENT]["PATH"] for name in ("before", "applied"))
+    assert applied.startswith(before.rstrip('"')) or before in applied
+    assert applied != before
+
+
+def test_the_service_runs_without_administrator_rights_and_without_limit(story: Story) -> None:
+    task = story.snapshots["applied"]["tasks"]["nbserver"]
+    for part in ("S-1-5-19", "LeastPrivilege", "Unrestricted", "<ExecutionTimeLimit>PT0S<", "<DisallowStartIfOnBatteries>false<", "BootTrigger"):
+        assert part in task
+    assert story.snapshots["applied"]["running"] == ["nbserver"]
+
+
+def test_the_firewall_rule_opens_the_port(story: Story) -> None:
+    rule = story.snapshots["applied"]["firewall"]["nbserver"]
+    assert (rule["Direction"], rule["Action"], rule["Protocol"], rule["LocalPort"]) == ("Inbound", "Allow", "TCP", [str(story.site.port)])
+
+
+def test_only_administrators_and_the_service_may_read_the_key(story: Story) -> None:
+    acl = story.snapshots["applied"]["acl"]
+    service = acl[r"C:\ProgramData\nbserver\service"]
+    assert service.count("(A;") == 3 and "D:P" in service
+    assert "(A;OICI;FA;;;SY)" in service and "(A;OICI;FA;;;BA)" in service and "(A;OICI;0x1200a9;;;S-1-5-87-" in service
+    assert acl[r"C:\ProgramData\nbserver"].count("(A;") == 2
+
+
+def test_configuration_is_https_with_a_password(story: Story) -> None:
+    server = story.configuration["ServerApp"]
+    assert server["certfile"].endswith("certificate.pem") and server["keyfile"].endswith("key.pem")
+    assert server["port_retries"] == 0 and server["open_browser"] is False
+    assert story.configuration["PasswordIdentityProvider"]["hashed_password"].startswith("argon2:$argon2id$")
+
+
+# -- verify
+
+
+def test_verify_draws_with_numpy_and_matplotlib_on_the_windows_engine(story: Story) -> None:
+    done = story.done["verify"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = outcome(done)
+    assert found["versions"]["numpy"] and found["versions"]["matplotlib"] and found["versions"]["python"] == "3.11.9"
+    picture = story.site.folder / "pictures" / "win1.png"
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        assert image.size == tuple(found["png_size"])
+        assert len(image.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 100
+    keep = os.environ.get("NBSERVER_TEST_PICTURES")
+    if keep:
+        Path(keep).mkdir(parents=True, exist_ok=True)
+        (Path(keep) / "win1.png").write_bytes(picture.read_bytes())
+
+
+def test_verify_works_through_a_forwarded_port(story: Story) -> None:
+    done = story.done["verify forwarded"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f":{story.site.port}" not in outcome(done)["url"]
+
+
+# -- again
+
+
+def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
+    done, events = story.done["again"], story.events["again"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outcome(done) == {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
+    assert [event["event"] for event in events] == ["started", *["unchanged"] * len(STEPS), "finished"]
+    assert story.done["plan again"].returncode == 0
+
+
+def test_a_lost_connection_is_joined_again(story: Story) -> None:
+    done = story.done["connection lost"]
+    assert story.site.endpoint.stats["connections"] > 0
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outcome(done)["steps"] == dict.fromkeys(STEPS, "unchanged")
+
+
+def test_run_by_hand_the_script_tests_and_exits_0(story: Story) -> None:
+    done = story.by_hand
+    assert done is not None
+    lines = [json.loads(line) for line in done.stdout.decode().splitlines() if line.startswith("{")]
+    assert done.returncode == 0, done.stdout.decode()
+    assert lines[0]["mode"] == "test" and lines[-1]["differs"] is False
+
+
+# -- secrets
+
+
+def test_no_secret_is_in_a_file_but_the_hash_in_the_configuration(story: Story) -> None:
+    assert story.secret_files["windows"] == []
+    assert story.secret_files["notebook"] == []
+    assert [path.name for path in story.secret_files["hash"]] == ["jupyter_server_config.json"]
+
+
+def test_the_hash_is_sent_once_in_the_envelope_and_nothing_else_is(story: Story) -> None:
+    import base64
+
+    sent = canary.sent(story.requests["apply"])
+    value = story.configuration["PasswordIdentityProvider"]["hashed_password"].encode()
+    line = b"secret notebook.password_hash " + base64.b64encode(value)
+    assert sent.count(line) == 1
+    assert sent.count(base64.b64encode(value)) == 1 and value not in sent
+    everything = sent + b"".join(story.requests["apply"])
+    for name in ("WINDOWS_PASSWORD", "NOTEBOOK_PASSWORD"):
+        assert not any(form in everything for form in canary.forms(story.site.secrets[name])), name
+
+
+def test_no_secret_is_in_the_command_line_of_a_process(story: Story) -> None:
+    assert len(story.command_lines) > 10
+    assert any(b"uv.exe" in line for line in story.command_lines), "Wine's processes are among them"
+    wanted = [*story.site.secrets.values(), story.configuration["PasswordIdentityProvider"]["hashed_password"]]
+    for secret in wanted:
+        assert not [line for line in story.command_lines if any(form in line for form in canary.forms(secret))]
+
+
+def test_no_secret_is_said(story: Story) -> None:
+    wanted = [*story.site.secrets.values(), story.configuration["PasswordIdentityProvider"]["hashed_password"]]
+    for name, done in story.done.items():
+        assert not [secret for secret in wanted if secret in done.stdout + done.stderr], name
+
+
+# -- undo
+
+
+def test_undo_restores_the_snapshot(story: Story) -> None:
+    done = story.done["undo"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, undone = story.snapshots["before"], story.snapshots["undone"]
+    for part in before:
+        if isinstance(before[part], dict):
+            changed = {key for key in {*before[part], *undone[part]} if before[part].get(key) != undone[part].get(key)}
+            assert not changed, f"{part}: {sorted(changed)[:10]}"
+        assert undone[part] == before[part]
+
+
+def test_undo_keeps_the_evidence_and_can_be_repeated(story: Story) -> None:
+    evidence = story.host.path(r"C:\ProgramData\nbserver\runs")
+    assert len(list(evidence.glob("*/events.jsonl"))) >= 4
+    assert story.done["undo again"].returncode == 0
+    assert "restored" not in {event["event"] for event in story.events["undo again"]}
