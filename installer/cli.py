@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -157,7 +158,7 @@ def main() -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         click.echo("nbserver: left at once; what runs on a host ends there by itself", err=True)
-        code = 3
+        os._exit(3)  # the threads that still wait for a host would keep the process alive
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -16,15 +16,20 @@ def for_each(jobs: Mapping[str, Callable[[], T]], forks: int, stop: threading.Ev
     The first Ctrl-C sets `stop`, calls `interrupted` and waits for the jobs, which look at it; jobs not yet begun see it at
     once. A second one raises KeyboardInterrupt. A job's exception is raised here, when the others are done.
     """
-    with ThreadPoolExecutor(max_workers=max(1, min(forks, len(jobs))), thread_name_prefix="host") as pool:
-        futures: dict[str, Future[T]] = {name: pool.submit(job) for name, job in jobs.items()}
+    pool = ThreadPoolExecutor(max_workers=max(1, min(forks, len(jobs))), thread_name_prefix="host")
+    futures: dict[str, Future[T]] = {name: pool.submit(job) for name, job in jobs.items()}
+    try:
         try:
             _wait(list(futures.values()))
         except KeyboardInterrupt:
             stop.set()
             interrupted()
             _wait(list(futures.values()))
-        return {name: future.result() for name, future in futures.items()}
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return {name: future.result() for name, future in futures.items()}
 
 
 def _wait(futures: Sequence[Future[T]]) -> None:

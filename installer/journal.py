@@ -78,7 +78,7 @@ class HostJournal:
         self._log.close()
 
     def _open(self, name: str) -> TextIO:
-        return open(self.folder / name, "a", encoding="utf-8", newline="\n", buffering=1)
+        return (self.folder / name).open("a", encoding="utf-8", newline="\n", buffering=1)
 
 
 def describe(event: Event) -> str:

@@ -43,8 +43,7 @@ class LiveView:
         self._told = TOLD if mode == "test" else TOLD - {"difference"}
         width = max(map(len, steps), default=0)
         for host, names in steps.items():
-            total = len([name for name in names])
-            self._bars[host] = self._progress.add_task("connecting", total=None if mode == "undo" else total, host=f"{host:<{width}}")
+            self._bars[host] = self._progress.add_task("connecting", total=None if mode == "undo" else len(names), host=f"{host:<{width}}")
             self._done[host] = set()
         self._progress.start()
 

@@ -17,7 +17,7 @@ from installer.journal import FOLDER, HostJournal, Journal, new_run_id
 from installer.script import Script
 
 if TYPE_CHECKING:
-    from installer.host import Result
+    from installer import host as host_run
     from installer.host_settings import Host
     from installer.inventory import Inventory
     from installer.view import View
@@ -34,12 +34,13 @@ class Options:
     forks: int = 10
 
 
-def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
+def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
     """Runs the hosts' scripts in `mode`. Everything that can be refused without a host is refused first.
 
     Raises NbserverError for that; what happens on a host is in its Result.
     """
     from installer.fleet import for_each
+    from installer.host import Result
 
     scripts = {script.host: script for script in render_all(hosts)}
     if options.approved and mode != "test":
@@ -52,6 +53,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Op
     known_file = inventory.path.parent / known.FILE_NAME
 
     def job(host: Host) -> Result:
+        if stop.is_set():
+            return Result(host.name, outcome="stopped")
         part = journal.host(scripts[host.name])
         try:
             result = _run_host(host, scripts[host.name], mode, journal.run, part, secrets[host.name], stop, view)
@@ -112,7 +115,7 @@ def _secrets(host: Host, mode: Mode, ask: Ask | None) -> dict[str, str]:
 
 def _run_host(
     host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, secrets: dict[str, str], stop: threading.Event, view: View
-) -> Result:
+) -> host_run.Result:
     from installer.host import HostRun
     from installer.transports.psrp import PsrpTransport
 
@@ -123,7 +126,7 @@ def _run_host(
     return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), envelope, stop)
 
 
-def exit_code(mode: Mode, results: dict[str, Result]) -> int:
+def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:
     """3 where a host failed or was stopped, 4 where a plan found differences, else 0."""
     outcomes = {result.outcome for result in results.values()}
     if outcomes & {"failed", "stopped"}:

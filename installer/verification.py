@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from installer import known, verify
-from installer.errors import ConnectError, HostError
+from installer.errors import HostError
 from installer.operation import Ask, notebook_password
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def verify_all(inventory: Inventory, hosts: Sequence[Host], png_directory: Path 
         try:
             found = verify.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say)
         except HostError as error:
-            summary[host.name] = {"outcome": "failed", "error": _with_hint(error, fingerprint)}
+            summary[host.name] = {"outcome": "failed", "error": str(error)}
             if not as_json:
-                click.echo(click.style("failed", fg="red") + f"  {_with_hint(error, fingerprint)}")
+                click.echo(click.style("failed", fg="red") + f"  {error}")
         else:
             summary[host.name] = _as_json(found)
             if not as_json:
@@ -39,13 +39,6 @@ def verify_all(inventory: Inventory, hosts: Sequence[Host], png_directory: Path 
     if as_json:
         click.echo(json.dumps({"event": "summary", "hosts": summary}))
     return 3 if any(entry["outcome"] == "failed" for entry in summary.values()) else 0
-
-
-def _with_hint(error: HostError, fingerprint: str | None) -> str:
-    """A self-signed certificate is trusted because an authenticated run saw it: without one, that is what is missing."""
-    if fingerprint is None and not isinstance(error, ConnectError):
-        return f"{error} No certificate of this host is known yet: nbserver plan or apply writes it to {known.FILE_NAME}."
-    return str(error)
 
 
 def _plain_step(host: str) -> Callable[[str, str], None]:

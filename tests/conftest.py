@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,3 +51,16 @@ def mirror() -> Iterator[Mirror]:
         pytest.skip(f"the mirror needs the lock file {LOCK.name}")
     with Mirror(LOCK) as site:
         yield site
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Where the run must be complete (NBSERVER_TEST_COMPLETE), a skipped test is a failure of the run."""
+    if os.environ.get("NBSERVER_TEST_COMPLETE") and terminalreporter.stats.get("skipped"):
+        terminalreporter.section("skipped, and nothing may be skipped here", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """See pytest_terminal_summary."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("NBSERVER_TEST_COMPLETE") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

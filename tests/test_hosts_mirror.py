@@ -16,9 +16,10 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.hosts import artifacts
+from tests.hosts import artifacts, wine
 from tests.hosts.mirror import Mirror, byte_range
 from tests.hosts.misbehaviour import other_bytes
+from tests.hosts.windows import WindowsHost
 
 FILE = f"/files/{artifacts.OPENSSL_ZIP}"
 
@@ -139,3 +140,12 @@ def test_pip_installs_from_the_index_with_hashes(mirror: Mirror, tmp_path: Path)
         assert [file.name for file in (tmp_path / "got").iterdir()] == [file.name for file in small.wheels.iterdir()]
         assert small.asked("^/simple/colorama/$") and small.asked(r"^/wheels/colorama-.*\.whl$")
         assert get(small, "/simple/")[1].count(b"<a ") == 1
+
+
+def test_the_msi_installs_and_leaves(mirror: Mirror, windows_host: WindowsHost) -> None:
+    msi = wine.windows_path(mirror.file(artifacts.OPENSSL_MSI))
+    before = windows_host.snapshot()
+    wine.run(windows_host.prefix, "msiexec", "/qn", "/i", msi)
+    assert wine.run(windows_host.prefix, r"C:\Program Files\OpenSSL\bin\openssl.exe", "version").startswith("OpenSSL 3.5.7 ")
+    wine.run(windows_host.prefix, "msiexec", "/qn", "/x", msi)
+    assert windows_host.snapshot() == before

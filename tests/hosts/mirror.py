@@ -115,7 +115,7 @@ class Mirror:
         names = {"python": artifacts.PYTHON_ZIP, "openssl": getattr(artifacts, f"OPENSSL_{openssl.upper()}")}
         executables = {
             ("python", "zip"): "python.exe",
-            ("openssl", "zip"): "OpenSSL-Win64/bin/openssl.exe",
+            ("openssl", "zip"): r"OpenSSL-Win64\bin\openssl.exe",
             ("openssl", "msi"): r"%ProgramFiles%\OpenSSL\bin\openssl.exe",
         }
         lines = ["[defaults]", 'python = "3.11"', 'openssl = "3.5"']

@@ -131,6 +131,7 @@ class WindowsHost:
         settings = host.folder / "server.reg"
         settings.write_bytes(reg.write(SERVER))
         run(prefix, "reg", "import", windows_path(settings))
+        host.path(r"C:\windows\Installer").mkdir(exist_ok=True)  # Windows has it, Wine makes it with the first MSI
         rules = host.path(r"C:\nbserver-test\firewall")
         rules.mkdir(parents=True)
         (rules / f"{UNRELATED_RULE['Name']}.json").write_text(json.dumps(UNRELATED_RULE))

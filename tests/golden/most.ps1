@@ -1,0 +1,1405 @@
+# nbserver 0.1.0: sets up a secured notebook server on the Windows host 'most'.
+#
+# steps     preflight, tls, ie_esc, python, openssl, packages, path, certificate, notebook, service, firewall, check
+# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
+# by hand   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1               tells what differs, changes nothing
+#           powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode apply   changes it
+#           powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode undo    puts back what was there before
+# ends with 0 as it should be, 2 something differs (test), 3 failed, 3010 a reboot is needed
+# Needs Windows PowerShell 3.0 or newer, 64 bit, and administrator rights.
+
+param(
+    [ValidateSet('test', 'apply', 'undo')]
+    [string]$Mode = 'test'
+)
+
+$Settings = ConvertFrom-Json '
+{
+ "architecture": "arm64",
+ "certificate": {
+  "days": 90,
+  "names": [
+   "2001:db8::7",
+   "www.example.com",
+   "notebooks.example.com",
+   "192.0.2.7"
+  ]
+ },
+ "downloads": {
+  "proxy": "http://proxy.example.com:3128"
+ },
+ "firewall": {
+  "remote_addresses": [
+   "LocalSubnet",
+   "192.0.2.0/24",
+   "2001:db8::/32"
+  ]
+ },
+ "host": "most",
+ "notebook": {
+  "directory": "D:\\notebooks",
+  "ip": "192.0.2.7",
+  "port": 8443
+ },
+ "openssl": {
+  "executable": [
+   "bin\\openssl.exe"
+  ],
+  "kind": "zip",
+  "sha256": "13550350a8681c84c861aac2e5b440161c2b33a3e4f302ac680ca5b686de48de",
+  "size": 8,
+  "url": "https://mirror.example.com/openssl-3.5.99-arm64.zip",
+  "version": "3.5.99"
+ },
+ "packages": {
+  "index_url": "https://mirror.example.com/simple/",
+  "installer": "pip",
+  "lock_sha256": "b11a5422cc78b04e7664e2f3a0fad1e1fefa354d2e29eb72187befbd58fd9a87"
+ },
+ "path": {
+  "entries": [
+   "%ProgramFiles%\\nbserver\\tools",
+   "D:\\outils \u00e9t\u00e9\\\u65e5\u672c"
+  ],
+  "openssl": false
+ },
+ "python": {
+  "executable": [
+   "python.exe"
+  ],
+  "kind": "zip",
+  "sha256": "406549c157a8ac7289807241ac498fe20823387285ee60bd6aadfed224fa60b5",
+  "size": null,
+  "url": "https://www.python.org/ftp/python/3.13.13/python-3.13.13-arm64.zip",
+  "version": "3.13.13"
+ },
+ "release": "0.1.0",
+ "skip": [
+  "firewall",
+  "ie_esc",
+  "path"
+ ]
+}
+'
+
+$Lock = @(
+    'example-one==1.0 --hash=sha256:13550350a8681c84c861aac2e5b440161c2b33a3e4f302ac680ca5b686de48de'
+    'example-two==2.0+site --hash=sha256:13550350a8681c84c861aac2e5b440161c2b33a3e4f302ac680ca5b686de48de'
+)
+
+# ==== body: from this line to the end the script is the same for every Windows host of a release ========
+# Order: prelude (what every step may use), steps (each a Test and an Apply), main (walks the steps).
+
+Set-StrictMode -Version 2
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = 'SilentlyContinue'
+
+# ---- prelude: places, and the state of this run --------------------------------------------------------
+
+$Programs = Join-Path $env:ProgramFiles 'nbserver'       # only administrators write here
+$StateFolder = Join-Path $env:ProgramData 'nbserver'     # only SYSTEM and administrators read or write here
+$ServiceFolder = Join-Path $StateFolder 'service'        # configuration, certificate and key: the service reads
+$WorkFolder = Join-Path $StateFolder 'work'              # the service's own: it reads and writes
+$CacheFolder = Join-Path $StateFolder 'cache'            # downloads
+$RecordFile = Join-Path $StateFolder 'record.jsonl'      # what was there before, for undo
+$LockFile = Join-Path $StateFolder 'lock'                # held while a run changes this host
+
+$Utf8 = New-Object Text.UTF8Encoding $false              # the one encoding of every file written: no BOM
+$Steps = New-Object Collections.ArrayList
+$Run = @{
+    Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
+    Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
+    ExitCode = 0; Output = @()
+}
+
+# Test tells what differs and changes nothing; Apply changes it. A bracket is applied before the other
+# steps, only when one of them has work to do, and put back when they are done or have failed.
+function Step([string]$Name, [string]$Title, [scriptblock]$Test, [scriptblock]$Apply, [switch]$Bracket) {
+    [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
+}
+
+# A step's Test calls this for each thing that is not as it should be; main tells.
+function Difference([string]$What, $Is, $Should) {
+    [void]$Run.Differences.Add(@{ what = $What; is = $Is; should = $Should })
+}
+
+# Settings name places as %ProgramFiles%\...: this host says where that is.
+function Expand-Path([string]$Path) {
+    [Environment]::ExpandEnvironmentVariables($Path)
+}
+
+# ---- prelude: events, all that this script says --------------------------------------------------------
+
+# An event is one line of JSON, in ASCII whatever it says. n counts up, so that a reader sees a loss.
+# A test leaves nothing on the host; other runs keep their events there too, before they are sent.
+function Write-Event([string]$Event, [hashtable]$Data = @{}) {
+    $Run.Events++
+    $fields = [ordered]@{ v = 1; n = $Run.Events; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event }
+    foreach ($name in $Data.Keys | Sort-Object) { $fields[$name] = $Data[$name] }
+    $json = ConvertTo-Json $fields -Compress -Depth 4
+    $json = [regex]::Replace($json, '[^\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
+    if ($Run.EventFile) { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
+    # A stopped pipeline takes no output any more; the file has the event.
+    if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }
+}
+
+# The end of the pipe: events leave as their JSON, and whatever else a step let out becomes a log event,
+# so that no program's output can pass for an event.
+filter Out-Event {
+    if ($_ -is [Management.Automation.PSCustomObject] -and $_.PSObject.Properties['NbserverEvent']) { $_.NbserverEvent }
+    else { (Write-Event log @{ text = [string]$_ }).NbserverEvent }
+}
+
+# Sends again what run $Run.Id wrote after event $After, and goes on while that run holds the lock.
+function Send-EventsAfter([int]$After) {
+    $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
+    if (-not (Test-Path -LiteralPath $file)) { throw "this host knows no run '$($Run.Id)'" }
+    $sent = $After
+    do {
+        # Asked before reading: what was written before the lock was given back is then read for certain.
+        $running = (Get-LockOwner) -match "^run $([regex]::Escape($Run.Id))\b"
+        $lines = @(Read-CompleteLines $file)
+        for ($i = $sent; $i -lt $lines.Count; $i++) { $lines[$i] }
+        if ($lines.Count -gt $sent) { $sent = $lines.Count }
+        if ($running) { [Threading.Thread]::Sleep(500) }
+    } while ($running)
+}
+
+# Lines that end; a line still being written, or torn by a crash, is left out.
+function Read-CompleteLines([string]$File) {
+    $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite')
+    try { $text = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
+    $text.Substring(0, $text.LastIndexOf("`n") + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
+}
+
+# ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
+# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, after N, secret NAME BASE64.
+# Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
+# can end in Windows' module logging.
+
+$Secrets = @{}
+
+function Read-Envelope {
+    $Run.Mode = $Mode
+    foreach ($line in $EnvelopeLines) {
+        $word = ([string]$line).Split([char[]]' ')
+        if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
+        elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -match '^[0-9A-Za-z-]{1,64}$') { $Run.Id = $word[1] }
+        elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
+        elseif ($word[0] -ceq 'after' -and $word.Count -eq 2) { $Run.After = [int]$word[1] }
+        elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3) { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
+        else { throw "the envelope has a line that this script does not know, named '$($word[0])'" }
+    }
+    if (-not $Run.Id) { $Run.Id = [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand' }
+}
+
+# Run by hand, an apply asks for what the envelope would have brought.
+function Request-Secret([string]$Name, [string]$Prompt) {
+    if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
+    $typed = Read-Host -Prompt $Prompt -AsSecureString
+    $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
+}
+
+# The text with its @NAME@ replaced by the secret of that name.
+function Expand-Secret([string]$Text, [string]$Name) {
+    if ($Name) { $Text.Replace("@$Name@", $Secrets[$Name]) } else { $Text }
+}
+
+# ---- prelude: one run at a time on this host -----------------------------------------------------------
+
+# Windows itself gives the lock back when the process that holds it ends, however it ends.
+function Enter-Lock {
+    try { $Run.Lock = [IO.File]::Open($LockFile, 'OpenOrCreate', 'ReadWrite', 'Read') }
+    catch [IO.IOException] {
+        throw "another run changes this host: $(Get-LockOwner). Wait until it ends, then run this again"
+    }
+    $owner = $Utf8.GetBytes("run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, since $([DateTime]::UtcNow.ToString('o'))")
+    $Run.Lock.SetLength(0)
+    $Run.Lock.Write($owner, 0, $owner.Length)
+    $Run.Lock.Flush()
+}
+
+function Exit-Lock {
+    if (-not $Run.Lock) { return }
+    $Run.Lock.SetLength(0)
+    $Run.Lock.Close()
+    $Run.Lock = $null
+}
+
+# Who holds the lock, or nothing: the text is emptied when the lock is given back, and a lock that can be
+# taken belongs to nobody, whatever its dead owner left in it.
+function Get-LockOwner {
+    if (-not (Test-Path -LiteralPath $LockFile)) { return }
+    try { [IO.File]::Open($LockFile, 'Open', 'ReadWrite', 'Read').Close() }
+    catch [IO.IOException] {
+        $stream = [IO.File]::Open($LockFile, 'Open', 'Read', 'ReadWrite')
+        try { (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
+    }
+}
+
+# ---- prelude: the record, what was there before a thing was first changed ------------------------------
+# One line a thing: step, kind, key, before. Every change below goes through a function of its kind that
+# writes here first; $Restore holds how a kind is put back; undo plays the record backwards.
+
+$Restore = @{}
+
+function Save-Before([string]$Kind, [string]$Key, $Before) {
+    $record = @(Read-Record)
+    foreach ($line in $record) { if ($line.kind -eq $Kind -and $line.key -eq $Key) { return } }
+    Write-Record ($record + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
+}
+
+function Read-Record {
+    if (Test-Path -LiteralPath $RecordFile) {
+        [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
+    }
+}
+
+function Test-Record([string]$Kind, [string]$Key) {
+    foreach ($line in @(Read-Record)) { if ($line.kind -eq $Kind -and $line.key -eq $Key) { return $true } }
+    $false
+}
+
+# Whole and at once: a torn record would put back the wrong things.
+function Write-Record($Lines) {
+    $text = -join @($Lines | ForEach-Object { (ConvertTo-Json $_ -Compress -Depth 6) + "`n" })
+    Write-TextFile $RecordFile $text
+}
+
+# The one writer of text files: UTF-8 without BOM, whole and at once.
+function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+    [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
+    if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
+    else { [IO.File]::Move("$Path.new", $Path) }
+}
+
+# ---- prelude: registry values --------------------------------------------------------------------------
+
+# The raw value (REG_EXPAND_SZ stays unexpanded) and its type; nothing where there is none.
+function Get-RegistryValue([string]$Path, [string]$Name) {
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    $key = Get-Item -LiteralPath $Path
+    if ($key.GetValueNames() -contains $Name) {
+        @{ value = $key.GetValue($Name, $null, 'DoNotExpandEnvironmentNames'); type = [string]$key.GetValueKind($Name) }
+    }
+}
+
+function Compare-RegistryValue([string]$Path, [string]$Name, $Should) {
+    $is = Get-RegistryValue $Path $Name
+    if (-not $is) { Difference "$Path\$Name" $null $Should }
+    elseif ([string]$is.value -cne [string]$Should) { Difference "$Path\$Name" $is.value $Should }
+}
+
+function Set-RegistryValue([string]$Path, [string]$Name, $Value, [string]$Type) {
+    $before = Get-RegistryValue $Path $Name
+    # '=' keeps ConvertFrom-Json from taking a text for a date
+    if ($before) { $before = @{ type = $before.type; value = @($before.value | ForEach-Object { "=$_" }) } }
+    Save-Before 'registry' "$Path|$Name" $before
+    Set-ItemProperty -LiteralPath $Path -Name $Name -Value $Value -Type $Type
+}
+
+$Restore.registry = {
+    param($Key, $Before)
+    $path, $name = $Key -split '\|', 2
+    if (-not $Before) {
+        if (Get-RegistryValue $path $name) { Remove-ItemProperty -LiteralPath $path -Name $name }
+        return
+    }
+    $value = @($Before.value | ForEach-Object { $_.Substring(1) })
+    if ($Before.type -eq 'Binary') { $value = [byte[]]$value }
+    elseif ($Before.type -ne 'MultiString') { $value = $value[0] }
+    Set-ItemProperty -LiteralPath $path -Name $name -Value $value -Type $Before.type
+}
+
+# ---- prelude: entries of the machine's PATH; the text around ours is never touched ---------------------
+
+$MachineEnvironment = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
+
+function Test-PathEntry([string]$Entry) {
+    $path = Get-RegistryValue $MachineEnvironment Path
+    $path -and @($path.value -split ';' | ForEach-Object { (Expand-Path $_).TrimEnd('\') }) -contains $Entry.TrimEnd('\')
+}
+
+function Add-PathEntry([string]$Entry) {
+    $path = Get-RegistryValue $MachineEnvironment Path
+    if (-not $path) { $path = @{ value = ''; type = 'ExpandString' } }
+    Save-Before 'path_entry' $Entry $null
+    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value ($path.value + ';' + $Entry) -Type $path.type
+}
+
+$Restore.path_entry = {
+    param($Entry)
+    $path = Get-RegistryValue $MachineEnvironment Path
+    if (-not $path) { return }
+    $value = [regex]::Replace($path.value, ';' + [regex]::Escape($Entry) + '(?=;|$)', '')
+    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value $value -Type $path.type
+}
+
+# ---- prelude: folders, their access lists, and text files ----------------------------------------------
+
+# The service is a task of LOCAL SERVICE. Its process carries, beside that account shared with other
+# services, a SID of its own, made from the task's name: S-1-5-87- and SHA-1 of the name in capitals.
+# `schtasks /showsid /tn nbserver` shows it. Files are granted to this SID, never to LOCAL SERVICE.
+$ServiceSid = 'S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054'
+
+# Access lists in SDDL: FA full control, 0x1200a9 read and execute, 0x1301bf modify; SY SYSTEM, BA administrators.
+$AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
+$ServiceReads = $AdministratorsOnly + "(A;OICI;0x1200a9;;;$ServiceSid)"
+$ServiceWrites = $AdministratorsOnly + "(A;OICI;0x1301bf;;;$ServiceSid)"
+
+function Get-AccessSddl([string]$Path) {
+    (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
+}
+
+# The entries count; what Windows adds to the flags before them (AI, AR) does not.
+function Test-Access([string]$Path, [string]$Sddl) {
+    $is = Get-AccessSddl $Path
+    $is -match '^D:[A-Z]*P' -and ($is -replace '^D:[A-Z]*', '') -eq ($Sddl -replace '^D:[A-Z]*', '')
+}
+
+function Set-Access([string]$Path, [string]$Sddl) {
+    $acl = Get-Acl -LiteralPath $Path
+    $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
+    Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+# Kind folder: what this script installed; undo removes it with all that is in it.
+function Add-Folder([string]$Path, [string]$Sddl) {
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Save-Before 'folder' $Path $null
+        [void](New-Item -ItemType Directory -Path $Path)
+    }
+    if ($Sddl -and -not (Test-Access $Path $Sddl)) {
+        if (-not (Test-Record 'folder' $Path)) { Save-Before 'access' $Path (Get-AccessSddl $Path) }
+        Set-Access $Path $Sddl
+    }
+}
+
+function Compare-Folder([string]$Path, [string]$Sddl) {
+    if (-not (Test-Path -LiteralPath $Path)) { Difference $Path 'not there' 'a folder' }
+    elseif ($Sddl -and -not (Test-Access $Path $Sddl)) { Difference "access to $Path" (Get-AccessSddl $Path) $Sddl }
+}
+
+$Restore.folder = {
+    param($Path)
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    # A program that ends, or a virus scanner, may hold a file for a moment.
+    for ($try = 1; ; $try++) {
+        try { Remove-Item -LiteralPath $Path -Recurse -Force; return }
+        catch { if ($try -ge 10) { throw }; [Threading.Thread]::Sleep(1000) }
+    }
+}
+
+$Restore.access = {
+    param($Path, $Before)
+    if (Test-Path -LiteralPath $Path) { Set-Access $Path $Before }
+}
+
+# ---- folders that hold people's files: the service is let in beside those who have access already, and
+# ---- undo removes the folder only when it is empty
+
+function Test-ServiceGrant([string]$Path) {
+    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -like "*;0x1301bf;;;$ServiceSid)*"
+}
+
+function Add-DataFolder([string]$Path) {
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Save-Before 'data_folder' $Path $null
+        [void](New-Item -ItemType Directory -Path $Path)
+    }
+    if (Test-ServiceGrant $Path) { return }
+    Save-Before 'grant' $Path $null
+    $acl = Get-Acl -LiteralPath $Path
+    $acl.AddAccessRule((New-Object Security.AccessControl.FileSystemAccessRule(
+                (New-Object Security.Principal.SecurityIdentifier $ServiceSid), 'Modify', 'ContainerInherit, ObjectInherit', 'None', 'Allow')))
+    Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+$Restore.grant = {
+    param($Path)
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    $acl = Get-Acl -LiteralPath $Path
+    $acl.PurgeAccessRules((New-Object Security.Principal.SecurityIdentifier $ServiceSid))
+    Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+$Restore.data_folder = {
+    param($Path)
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) { Write-Event warning @{ text = "$Path holds files and stays" } }
+    else { Remove-Item -LiteralPath $Path -Force }
+}
+
+# ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
+
+function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+    if (-not (Test-Path -LiteralPath $Path)) { return $false }
+    $is = [IO.File]::ReadAllText($Path, $Utf8)
+    if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return $is -ceq (Expand-Secret $Text $Secret) }
+    # A test by hand does not know the secret: everything around it is compared.
+    $start, $end = $Text -split [regex]::Escape("@$Secret@"), 2
+    $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
+}
+
+function Set-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+    Save-FileBefore $Path
+    Write-TextFile $Path $Text $Secret
+}
+
+# What was there is kept as a copy beside the record: the record itself never holds a file's text.
+function Save-FileBefore([string]$Path) {
+    if (Test-Record 'file' $Path) { return }
+    $before = $null
+    if (Test-Path -LiteralPath $Path) {
+        $before = Join-Path $StateFolder ('before\' + [guid]::NewGuid().ToString())
+        [void](New-Item -ItemType Directory -Force -Path (Split-Path $before))
+        [IO.File]::Copy($Path, $before)
+    }
+    Save-Before 'file' $Path $before
+}
+
+$Restore.file = {
+    param($Path, $Before)
+    if ($Before) { [IO.File]::Copy($Before, $Path, $true); [IO.File]::Delete($Before) }
+    elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
+}
+
+# ---- the folder that undo trusts: made for SYSTEM and administrators only; any other is refused
+
+function Initialize-StateFolder {
+    if (-not (Test-Path -LiteralPath $StateFolder)) {
+        [void](New-Item -ItemType Directory -Path $StateFolder)
+        $acl = Get-Acl -LiteralPath $StateFolder
+        $acl.SetSecurityDescriptorSddlForm("O:BA$AdministratorsOnly", 'Owner, Access')
+        Set-Acl -LiteralPath $StateFolder -AclObject $acl
+        if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) { throw "$StateFolder was filled by somebody while it was made. Look at it, remove it, run this again" }
+    }
+    Assert-StateFolder
+}
+
+function Assert-StateFolder {
+    $refused = "$StateFolder cannot be trusted with what undo would put back: {0}. An administrator must look at it and remove it"
+    if ((Get-Item -LiteralPath $StateFolder -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { throw ($refused -f 'it is a link') }
+    $acl = Get-Acl -LiteralPath $StateFolder
+    $trusted = 'S-1-5-18', 'S-1-5-32-544'
+    $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
+    if ($trusted -notcontains $owner) { throw ($refused -f "it belongs to $owner") }
+    foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
+        $who = $rule.IdentityReference.Value
+        if ([string]$rule.AccessControlType -eq 'Allow' -and $trusted -notcontains $who) { throw ($refused -f "$who has access to it") }
+    }
+}
+
+# ---- prelude: other programs, all through this one wrapper ---------------------------------------------
+
+# Windows' rules for one argument of a command line: quotes around it, backslashes doubled before a quote.
+function Format-Argument([string]$Text) {
+    if ($Text -match '^[^\s"]+$') { return $Text }
+    '"' + ([regex]::Replace([regex]::Replace($Text, '(\\*)"', '$1$1\"'), '(\\+)$', '$1$1')) + '"'
+}
+
+# Runs a program to its end. What it prints becomes log events, line by line. An exit code that is not
+# in $Accept fails the step, with the program's last words and $Todo: what a person can do about it.
+# $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
+function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
+    $start = New-Object Diagnostics.ProcessStartInfo
+    $start.FileName = $File
+    $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
+    $start.WorkingDirectory = $StateFolder
+    $start.UseShellExecute = $false
+    $start.CreateNoWindow = $true
+    $start.RedirectStandardInput = $true
+    $start.RedirectStandardOutput = $true
+    $start.RedirectStandardError = $true
+    $start.StandardOutputEncoding = $Utf8
+    $start.StandardErrorEncoding = $Utf8
+    foreach ($name in $Environment.Keys) { $start.EnvironmentVariables[$name] = $Environment[$name] }
+
+    $name = Split-Path -Leaf $File
+    $last = New-Object Collections.Generic.Queue[string]
+    $process = [Diagnostics.Process]::Start($start)
+    try {
+        $process.StandardInput.Close()
+        $readers = $process.StandardOutput, $process.StandardError
+        $pending = [Threading.Tasks.Task[]]@($readers[0].ReadLineAsync(), $readers[1].ReadLineAsync())
+        $open = 2
+        while ($open) {
+            $i = [Threading.Tasks.Task]::WaitAny($pending, 500)
+            if ($i -lt 0) { continue }
+            $line = $pending[$i].Result
+            if ($null -eq $line) {
+                $open--
+                $pending[$i] = (New-Object Threading.Tasks.TaskCompletionSource[string]).Task   # never completes
+                continue
+            }
+            $pending[$i] = $readers[$i].ReadLineAsync()
+            if (-not $line.Trim()) { continue }
+            $last.Enqueue($line.Trim())
+            if ($last.Count -gt 12) { [void]$last.Dequeue() }
+            if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
+        }
+        while (-not $process.WaitForExit(500)) { continue }
+        $Run.ExitCode = $process.ExitCode
+        $Run.Output = $last.ToArray()
+    }
+    finally {
+        if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
+        $process.Dispose()
+    }
+    if ($Accept -notcontains $Run.ExitCode) {
+        if ($Todo) { $Todo = " $Todo" }
+        throw "$name ended with code $($Run.ExitCode): $($last -join ' / ').$Todo"
+    }
+}
+
+# ---- prelude: downloads, each checked against the hash in the settings before it is used ---------------
+
+# FIPS mode forbids the managed class; this one calls Windows.
+function Get-Sha256([string]$Path) {
+    $stream = [IO.File]::OpenRead($Path)
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    try { ([BitConverter]::ToString($sha256.ComputeHash($stream)) -replace '-', '').ToLowerInvariant() }
+    finally { $stream.Close(); $sha256.Dispose() }
+}
+
+function Get-CachedFile($Download) {
+    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + (Split-Path -Leaf ([Uri]$Download.url).AbsolutePath))
+}
+
+# The file of a download is in the cache afterwards, complete and with the right hash, or this fails.
+function Save-Download($Download) {
+    $file = Get-CachedFile $Download
+    Add-Folder $CacheFolder
+    if (Test-Path -LiteralPath $file) {
+        if ((Get-Sha256 $file) -eq $Download.sha256) { return }
+        Remove-Item -LiteralPath $file -Force
+    }
+    for ($try = 1; ; $try++) {
+        try { Receive-File $Download.url "$file.part" $Download.size; break }
+        catch [Net.WebException], [IO.IOException] {
+            $answer = Get-WebAnswer $_.Exception
+            if ($try -ge 3 -or $answer -match '^4\d\d ') {
+                throw "$($Download.url) could not be downloaded: $answer. Check this host's way to it (downloads.proxy in the inventory), or put a mirror's URL into a site catalog"
+            }
+            Write-Event warning @{ text = "download interrupted ($answer); going on" }
+            [Threading.Thread]::Sleep(1000 * $try)
+        }
+    }
+    $is = Get-Sha256 "$file.part"
+    if ($is -ne $Download.sha256) {
+        $size = (Get-Item -LiteralPath "$file.part").Length
+        Remove-Item -LiteralPath "$file.part" -Force
+        throw "$($Download.url) is not the file of the catalog: SHA-256 $is ($size bytes) instead of $($Download.sha256). Nothing of it was used. A proxy's page, or a changed file: compare with the publisher before you change the catalog"
+    }
+    Move-Item -LiteralPath "$file.part" -Destination $file -Force
+}
+
+# Goes on where an earlier try ended; a server that sends the whole file again is heard from the start.
+function Receive-File([string]$Url, [string]$File, $Size) {
+    $have = 0
+    if (Test-Path -LiteralPath $File) { $have = (Get-Item -LiteralPath $File).Length }
+    $request = [Net.WebRequest]::Create($Url)
+    $request.Timeout = 60000
+    $request.ReadWriteTimeout = 60000
+    $request.UserAgent = 'nbserver'
+    if ($Settings.downloads.proxy) { $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy }
+    if ($have) { $request.AddRange([long]$have) }
+    try { $response = $request.GetResponse() }
+    catch [Net.WebException] {
+        if ((Get-WebAnswer $_.Exception) -notmatch '^416 ') { throw }
+        return   # nothing behind what is here: complete, or wrong; the hash tells
+    }
+    try {
+        $mode = 'Append'
+        if ([int]$response.StatusCode -ne 206) { $mode = 'Create'; $have = 0 }
+        $total = $Size
+        if (-not $total -and $response.ContentLength -gt 0) { $total = $have + $response.ContentLength }
+        $in = $response.GetResponseStream()
+        $out = [IO.File]::Open($File, $mode, 'Write', 'Read')
+        try {
+            $buffer = New-Object byte[] 1048576
+            $told = [DateTime]::UtcNow
+            while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
+                $out.Write($buffer, 0, $count)
+                $have += $count
+                if (([DateTime]::UtcNow - $told).TotalSeconds -ge 1) {
+                    $told = [DateTime]::UtcNow
+                    Write-Event progress @{ what = (Split-Path -Leaf $Url); done = $have; total = $total; unit = 'bytes' }
+                }
+            }
+        }
+        finally { $out.Close() }
+        if ($response.ContentLength -gt 0 -and $mode -eq 'Create' -and $have -lt $response.ContentLength) { throw (New-Object IO.IOException 'the connection ended early') }
+    }
+    finally { $response.Close() }
+}
+
+# The status code where there was an answer, else the exception's own words.
+function Get-WebAnswer($Exception) {
+    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) { $Exception = $Exception.InnerException }
+    if ($Exception -is [Net.WebException] -and $Exception.Response) { '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
+    else { $Exception.Message }
+}
+
+# Unpacks a download into a folder of its own: under another name first, so that the folder is complete
+# whenever it is there.
+function Expand-Download($Download, [string]$Folder) {
+    Add-Type -AssemblyName System.IO.Compression.FileSystem
+    if (Test-Path -LiteralPath "$Folder.new") { Remove-Item -LiteralPath "$Folder.new" -Recurse -Force }
+    Write-Event progress @{ what = "unpacking $(Split-Path -Leaf $Folder)" }
+    Save-Before 'folder' $Folder $null
+    [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new")
+    [IO.Directory]::Move("$Folder.new", $Folder)
+}
+
+# ---- prelude: scheduled tasks, as their XML ------------------------------------------------------------
+
+# The task's XML, or nothing.
+function Get-TaskXml([string]$Name) {
+    if (Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue) { [string](Export-ScheduledTask -TaskName $Name -TaskPath '\') }
+}
+
+function Set-Task([string]$Name, [string]$Xml) {
+    Save-Before 'task' $Name (Get-TaskXml $Name)
+    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -Force)
+}
+
+$Restore.task = {
+    param($Name, $Before)
+    if ($Before) { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Before -Force); return }
+    if (-not (Get-TaskXml $Name)) { return }
+    Stop-Task $Name
+    Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false
+}
+
+# A server's kernels are processes of their own and can outlive its task: when the task runs a program from
+# our folder, whatever else runs from there is ended too.
+function Stop-Task([string]$Name) {
+    Stop-ScheduledTask -TaskName $Name -TaskPath '\'
+    if ((Get-TaskXml $Name) -notlike "*<Command>$Programs\*") { return }
+    foreach ($process in Get-Process) {
+        if ($process.Path -and $process.Path.StartsWith("$Programs\", [StringComparison]::OrdinalIgnoreCase)) {
+            try { $process.Kill(); [void]$process.WaitForExit(10000) }
+            catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
+        }
+    }
+}
+
+function Protect-Xml([string]$Text) {
+    [Security.SecurityElement]::Escape($Text)
+}
+
+# An open bracket must not outlive a run that was cut off: until it is closed, a startup task holds the
+# literal commands which put the registry value back and then remove the task. No file is involved.
+function Add-ClosingTask([string]$Path, [string]$Name) {
+    $before = Get-RegistryValue $Path $Name
+    if (-not $before -or $before.type -ne 'DWord') { throw "$Path\$Name is not a DWORD: no startup task can put it back" }
+    $task = "nbserver-close-$($Run.Step)"
+    $key = Protect-Xml ($Path -replace '^HKLM:', 'HKLM')
+    Set-Task $task @"
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo><Description>nbserver: puts $(Protect-Xml $Name) back after a run that was cut off</Description></RegistrationInfo>
+  <Triggers><BootTrigger><Enabled>true</Enabled></BootTrigger></Triggers>
+  <Principals><Principal id="Author"><UserId>S-1-5-18</UserId><RunLevel>HighestAvailable</RunLevel></Principal></Principals>
+  <Settings><DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries><StopIfGoingOnBatteries>false</StopIfGoingOnBatteries></Settings>
+  <Actions Context="Author">
+    <Exec><Command>%SystemRoot%\System32\reg.exe</Command><Arguments>add "$key" /v "$(Protect-Xml $Name)" /t REG_DWORD /d $($before.value) /f</Arguments></Exec>
+    <Exec><Command>%SystemRoot%\System32\schtasks.exe</Command><Arguments>/delete /tn "$task" /f</Arguments></Exec>
+  </Actions>
+</Task>
+"@
+}
+
+# ---- prelude: firewall rules, by their stable name; display names are localized and not unique ---------
+
+# The rule's properties as texts, or nothing.
+function Get-FirewallRule([string]$Name) {
+    $rule = Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue
+    if (-not $rule) { return }
+    $port = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule
+    $address = Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule
+    @{
+        Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction; Action = [string]$rule.Action; Profile = [string]$rule.Profile
+        Protocol = [string]$port.Protocol; LocalPort = @($port.LocalPort | ForEach-Object { [string]$_ })
+        RemoteAddress = @($address.RemoteAddress | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
+    }
+}
+
+# Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for.
+function ConvertTo-NetworkPrefix([string]$Address) {
+    $network, $mask = $Address -split '/', 2
+    if ($mask -notmatch '^\d+\.\d+\.\d+\.\d+$') { return $Address }
+    $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
+    "$network/$(($bits -replace '0', '').Length)"
+}
+
+function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
+    $before = Get-FirewallRule $Name
+    Save-Before 'firewall_rule' $Name $before
+    if ($before) { Set-NetFirewallRule -Name $Name @Rule }
+    else { [void](New-NetFirewallRule -Name $Name -DisplayName $DisplayName -Group 'nbserver' @Rule) }
+}
+
+$Restore.firewall_rule = {
+    param($Name, $Before)
+    if (-not $Before) {
+        if (Get-FirewallRule $Name) { Remove-NetFirewallRule -Name $Name }
+        return
+    }
+    Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action -Profile $Before.Profile `
+        -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress
+}
+
+# ---- step: preflight -----------------------------------------------------------------------------------
+# Refuses what cannot work, before anything is changed. It changes nothing itself.
+
+Step preflight 'this host can carry the notebook server' -Test {
+    $language = [string]$ExecutionContext.SessionState.LanguageMode
+    if ($language -ne 'FullLanguage') { throw "PowerShell runs in $language mode here, and this script needs FullLanguage. Ask for an exception in this host's application control policy" }
+    if ([IntPtr]::Size -ne 8) { throw 'this is a 32-bit Windows or a 32-bit PowerShell. Use a 64-bit one' }
+
+    $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
+    $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
+    if ($is -ne $should) { throw "the processor is $is, and the inventory says architecture = `"$($Settings.architecture)`". Correct the inventory" }
+
+    $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
+    if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
+
+    # Python, the environment and its downloads take about 2 GB.
+    $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
+    $free = [Math]::Round($drive.AvailableFreeSpace / 1GB, 1)
+    if ($free -lt 3 -and -not (Test-Path -LiteralPath (Get-EnvironmentFolder))) { throw "only $free GB are free on $($drive.Name), and 3 GB are needed. Make room" }
+
+    # Below 1024 MB per shell Windows ends this session in the middle of the installation.
+    # Where the quota cannot be read (run by hand, WinRM not running) it is not judged.
+    $quota = $null
+    try { $quota = [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { $quota = $null }
+    if ($quota -and $quota -lt 1024) { throw "the memory quota of remote shells is $quota MB, and 1024 are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM" }
+
+    # Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
+    foreach ($key in 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
+        'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired') {
+        if (-not $Run.Reboot -and (Test-Path -LiteralPath $key)) {
+            $Run.Reboot = $true
+            Write-Event warning @{ text = "Windows waits for a reboot ($key). Installers may refuse until then" }
+        }
+    }
+
+    $port = $Settings.notebook.port
+    $listening = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners() | Where-Object { $_.Port -eq $port }
+    if ($listening -and -not (Test-TaskRunning 'nbserver')) {
+        throw "port $port is taken by another program$(Get-PortOwner $port). Stop it, or choose another notebook.port in the inventory"
+    }
+} -Apply {
+    throw 'preflight has nothing to change'
+}
+
+# ' (name, process 1234)', where this Windows tells.
+function Get-PortOwner([int]$Port) {
+    try {
+        $connection = @(Get-NetTCPConnection -LocalPort $Port -State Listen)[0]
+        $process = Get-Process -Id $connection.OwningProcess
+        " ($($process.ProcessName), process $($process.Id))"
+    }
+    catch { '' }
+}
+
+# ---- step: tls -----------------------------------------------------------------------------------------
+# Old .NET offers TLS 1.0 unless told otherwise. This concerns the downloads of this process only; nothing
+# on the host is changed. 0 is 'what Windows chooses', which includes 1.2 where it exists; 3072 is TLS 1.2,
+# by number because .NET before 4.5 has no name for it.
+
+Step tls 'downloads use TLS 1.2 or newer' -Test {
+    $now = [int][Net.ServicePointManager]::SecurityProtocol
+    if ($now -eq 0 -or ($now -band 3072)) { return }
+    try { [Net.ServicePointManager]::SecurityProtocol = $now -bor 3072 }
+    catch { throw '.NET here does not know TLS 1.2. Install .NET Framework 4.5 or newer' }
+} -Apply {
+    throw 'tls has nothing to change'
+}
+
+# ---- step: ie_esc --------------------------------------------------------------------------------------
+# Windows Server's Internet Explorer Enhanced Security Configuration, as Server Manager's switch sets it.
+# Only an existing value is touched: without it (Server Core, Windows 10 and 11) there is nothing to switch.
+# A startup task puts the value back should this run be cut off before it can.
+# Source: DSC_IEEnhancedSecurityConfiguration in ComputerManagementDsc.
+
+$IeEscForAdministrators = 'HKLM:\SOFTWARE\Microsoft\Active Setup\Installed Components\{A509B1A7-37EF-4b3f-8CFC-4F3A74704073}'
+
+Step ie_esc 'IE Enhanced Security Configuration is off for administrators while the other steps run' -Bracket -Test {
+    if (Get-RegistryValue $IeEscForAdministrators IsInstalled) {
+        Compare-RegistryValue $IeEscForAdministrators IsInstalled 0
+    }
+} -Apply {
+    Add-ClosingTask $IeEscForAdministrators IsInstalled
+    Set-RegistryValue $IeEscForAdministrators IsInstalled 0 DWord
+}
+
+# ---- step: python --------------------------------------------------------------------------------------
+# The publisher's zip, unpacked into a folder of its own: no installer, nothing in the registry.
+
+function Get-PythonFolder { Join-Path $Programs "python-$($Settings.python.version)" }
+
+function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
+
+Step python 'Python is there, in a folder of its own' -Test {
+    if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
+} -Apply {
+    Add-Folder $Programs
+    Save-Download $Settings.python
+    Expand-Download $Settings.python (Get-PythonFolder)
+}
+
+# ---- step: openssl -------------------------------------------------------------------------------------
+# Kind zip: unpacked into a folder of its own. Kind msi: the publisher's package, for the whole machine;
+# it chooses its folder, so the catalog names where openssl.exe may be.
+
+function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
+
+# The first of the catalog's places that exists; else the first.
+function Get-OpenSsl {
+    $places = @($Settings.openssl.executable | ForEach-Object {
+            if ($Settings.openssl.kind -eq 'zip') { Join-Path (Get-OpenSslFolder) $_ } else { Expand-Path $_ }
+        })
+    foreach ($place in $places) { if (Test-Path -LiteralPath $place) { return $place } }
+    $places[0]
+}
+
+$Restore.msi = {
+    param($File)
+    if (-not (Test-Path -LiteralPath $File)) { throw "$File is gone, so Windows Installer cannot remove what it brought: use Apps in Settings" }
+    Invoke-Program (Join-Path $env:SystemRoot 'System32\msiexec.exe') @('/x', $File, '/qn', '/norestart') -Accept 0, 3010, 1605
+    if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
+}
+
+Step openssl 'OpenSSL is there' -Test {
+    if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { Difference 'OpenSSL' $null (Get-OpenSsl) }
+} -Apply {
+    Add-Folder $Programs
+    Save-Download $Settings.openssl
+    if ($Settings.openssl.kind -eq 'zip') { Expand-Download $Settings.openssl (Get-OpenSslFolder); return }
+
+    $file = Get-CachedFile $Settings.openssl
+    Save-Before 'msi' $file $null
+    Invoke-Program (Join-Path $env:SystemRoot 'System32\msiexec.exe') @('/i', $file, '/qn', '/norestart', '/l*v', (Join-Path $StateFolder "runs\$($Run.Id)\openssl-msi.log")) -Accept 0, 3010 `
+        -Todo '1603: see openssl-msi.log beside this run''s events on the host. 1618: another installer runs, wait for it. 1625: a policy of this host forbids it'
+    if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
+}
+
+# ---- step: packages ------------------------------------------------------------------------------------
+# NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need, in a virtual
+# environment, exactly as the lock says: wheels only, each with its hash. uv installs them where it runs
+# (Windows 10, Server 2016 and later), pip elsewhere. uv itself comes from the lock too.
+# The folder is named after the lock: another lock makes another environment beside the one in use.
+
+function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.packages.lock_sha256.Substring(0, 8))" }
+
+function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolder) "Scripts\$Name" }
+
+# Written when everything is installed: an environment without it is unfinished.
+function Get-LockMark { Join-Path (Get-EnvironmentFolder) 'nbserver.lock' }
+
+function Get-PackageInstaller {
+    if ($Settings.packages.installer -ne 'auto') { $Settings.packages.installer }
+    elseif ([Environment]::OSVersion.Version.Major -ge 10) { 'uv' }
+    else { 'pip' }
+}
+
+# What Python's tools need to know of this host. No other configuration of theirs is used.
+function Get-PackageEnvironment {
+    $environment = @{ PYTHONUTF8 = '1'; PIP_CONFIG_FILE = 'NUL'; PIP_FIND_LINKS = ''; PIP_NO_INPUT = '1'; PIP_DISABLE_PIP_VERSION_CHECK = '1'; UV_NO_CONFIG = '1'; UV_NO_PROGRESS = '1' }
+    if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
+    $environment
+}
+
+Step packages 'the packages of the lock are installed in a virtual environment' -Test {
+    $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
+    if (-not (Test-Path -LiteralPath (Get-LockMark))) { Difference 'packages' $null (Get-EnvironmentFolder); return }
+    $installed = @{}
+    foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
+        $installed[((Split-Path -Leaf $folder) -replace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
+    }
+    foreach ($line in $Lock) {
+        $name = ($line -split ' ')[0]
+        $key = ($name -replace '==', '-' -replace '[-_.]+', '-').ToLowerInvariant()
+        if (-not $installed[$key]) { Difference "package $(($name -split '==')[0])" $null ($name -split '==')[1] }
+    }
+} -Apply {
+    $folder = Get-EnvironmentFolder
+    $lockFile = Join-Path $CacheFolder 'lock.txt'
+    $environment = Get-PackageEnvironment
+    $index = @()
+    if ($Settings.packages.index_url) { $index = '--index-url', $Settings.packages.index_url }
+    $only = '--require-hashes', '--no-deps', '--only-binary', ':all:'
+    $todo = 'If a package has no build for this Python: choose a python.version whose lock was made for it. If it could not be fetched: check packages.index_url and downloads.proxy in the inventory'
+
+    Add-Folder $Programs
+    Add-Folder $CacheFolder
+    Write-TextFile $lockFile (($Lock -join "`n") + "`n")
+    if (Test-Path -LiteralPath $folder) { Remove-Item -LiteralPath $folder -Recurse -Force }
+    Save-Before 'folder' $folder $null
+
+    if ((Get-PackageInstaller) -eq 'uv') {
+        $tools = Join-Path $CacheFolder 'tools'
+        $uvLock = Join-Path $CacheFolder 'uv-lock.txt'
+        Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -match '^uv==' }) -join "`n") + "`n")
+        Write-Event progress @{ what = 'fetching uv' }
+        Invoke-Program (Get-Python) (@('-I', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
+        Write-Event progress @{ what = 'making the virtual environment' }
+        Invoke-Program (Get-Python) @('-I', '-m', 'venv', '--without-pip', $folder) $environment
+        Write-Event progress @{ what = 'installing packages with uv'; total = $Lock.Count; unit = 'packages' }
+        Invoke-Program (Join-Path $tools 'bin\uv.exe') (@('pip', 'install', '--python', (Get-EnvironmentProgram 'python.exe'), '--no-cache', '--link-mode', 'copy', '--compile-bytecode', '-r', $lockFile) + $only + $index) $environment -Todo $todo
+    }
+    else {
+        Write-Event progress @{ what = 'making the virtual environment' }
+        Invoke-Program (Get-Python) @('-I', '-m', 'venv', $folder) $environment
+        Write-Event progress @{ what = 'installing packages with pip'; total = $Lock.Count; unit = 'packages' }
+        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
+    }
+    Write-TextFile (Get-LockMark) "$($Settings.packages.lock_sha256)`n"
+}
+
+# ---- step: path ----------------------------------------------------------------------------------------
+# Programs that run already keep the PATH they started with; new sessions see this one.
+
+function Get-PathEntries {
+    foreach ($entry in $Settings.path.entries) { Expand-Path $entry }
+    if ($Settings.path.openssl) { Split-Path -Parent (Get-OpenSsl) }
+}
+
+Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
+    foreach ($entry in Get-PathEntries) {
+        if (-not (Test-PathEntry $entry)) { Difference 'PATH' $null $entry }
+    }
+} -Apply {
+    foreach ($entry in Get-PathEntries) {
+        if (-not (Test-PathEntry $entry)) { Add-PathEntry $entry }
+    }
+}
+
+# ---- step: certificate ---------------------------------------------------------------------------------
+# Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. The key never leaves
+# the host, and only administrators and the service can read it.
+# It is made again 30 days before it ends, or when the names change.
+
+$CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
+$KeyFile = Join-Path $ServiceFolder 'key.pem'
+$RequestFile = Join-Path $ServiceFolder 'certificate.cnf'
+
+# The request, for `openssl req`. A common name holds 64 characters at most; clients look at the SANs.
+function Get-CertificateRequest {
+    $names = @($Settings.certificate.names | ForEach-Object {
+            $address = $null
+            if ([Net.IPAddress]::TryParse($_, [ref]$address)) { "IP:$_" } else { "DNS:$_" }
+        })
+    $commonName = $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length))
+    @"
+[req]
+distinguished_name = subject
+x509_extensions = server
+prompt = no
+encrypt_key = no
+default_md = sha256
+[subject]
+commonName = $commonName
+[server]
+subjectAltName = $($names -join ',')
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = serverAuth
+"@ -replace "`r", ''
+}
+
+function Get-Certificate {
+    if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) {
+        New-Object Security.Cryptography.X509Certificates.X509Certificate2 $CertificateFile
+    }
+}
+
+# SHA256: and 64 hex digits, as the orchestrator pins it.
+function Get-Fingerprint($Certificate) {
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    try { 'SHA256:' + ([BitConverter]::ToString($sha256.ComputeHash($Certificate.RawData)) -replace '-', '').ToLowerInvariant() }
+    finally { $sha256.Dispose() }
+}
+
+Step certificate 'the server has a certificate for its names, and only the service can read the key' -Test {
+    Compare-Folder $ServiceFolder $ServiceReads
+    $certificate = Get-Certificate
+    if (-not $certificate) { Difference 'certificate' $null ($Settings.certificate.names -join ', '); return }
+    if ($certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
+        Difference 'certificate' "ends $($certificate.NotAfter.ToUniversalTime().ToString('u'))" 'a new one'
+    }
+    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) { Difference 'names of the certificate' 'others' ($Settings.certificate.names -join ', ') }
+    $Run.Fingerprint = Get-Fingerprint $certificate
+} -Apply {
+    Add-Folder $StateFolder
+    Add-Folder $ServiceFolder $ServiceReads   # before there is a key in it
+    foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
+    Set-TextFile $RequestFile (Get-CertificateRequest)
+    Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
+        '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
+        -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
+    foreach ($file in $KeyFile, $CertificateFile) {
+        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
+        [IO.File]::Move("$file.new", $file)
+    }
+}
+
+# ---- step: notebook ------------------------------------------------------------------------------------
+# The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
+# The service can read these files and cannot write them.
+
+$ConfigurationFile = Join-Path $ServiceFolder 'jupyter_server_config.json'
+$StarterFile = Join-Path $ServiceFolder 'serve.py'
+$MigratedFile = Join-Path $ServiceFolder 'migrated'
+
+# @notebook.password_hash@ is put in only when the file is written.
+function Get-Configuration {
+    $configuration = [ordered]@{
+        ServerApp = [ordered]@{
+            ip = $Settings.notebook.ip
+            port = $Settings.notebook.port
+            port_retries = 0
+            open_browser = $false
+            allow_remote_access = $true
+            root_dir = Expand-Path $Settings.notebook.directory
+            certfile = $CertificateFile
+            keyfile = $KeyFile
+        }
+        PasswordIdentityProvider = [ordered]@{
+            hashed_password = '@notebook.password_hash@'
+            password_required = $true
+            allow_password_change = $false
+        }
+        IdentityProvider = [ordered]@{ token = '' }
+    }
+    (ConvertTo-Json $configuration -Depth 4) -replace "`r", ''
+}
+
+# Everything that the server and its kernels write is in folders of their own, and -I (in the service's
+# command) keeps Python from importing from anywhere else.
+$Starter = @'
+# Starts the notebook server. Its configuration stands beside this file, what it writes goes to "work".
+import os
+import sys
+
+service = os.path.dirname(os.path.abspath(__file__))
+work = os.path.join(os.path.dirname(service), "work")
+
+os.environ.update(
+    JUPYTER_CONFIG_DIR=service,
+    JUPYTER_DATA_DIR=os.path.join(work, "data"),
+    JUPYTER_RUNTIME_DIR=os.path.join(work, "runtime"),
+    JUPYTERLAB_SETTINGS_DIR=os.path.join(work, "settings"),
+    JUPYTERLAB_WORKSPACES_DIR=os.path.join(work, "workspaces"),
+    IPYTHONDIR=os.path.join(work, "ipython"),
+    MPLCONFIGDIR=os.path.join(work, "matplotlib"),
+    MPLBACKEND="module://matplotlib_inline.backend_inline",
+    PYTHONUTF8="1",
+)
+
+# One log for each start, and the one before it. A task has no console: without a file nothing is seen.
+log = os.path.join(work, "notebook.log")
+if os.path.exists(log):
+    os.replace(log, log + ".before")
+sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+
+from notebook.app import main
+
+main(["--no-browser"])
+'@ -replace "`r", ''
+
+Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
+    Compare-Folder $ServiceFolder $ServiceReads
+    Compare-Folder $WorkFolder $ServiceWrites
+    $directory = Expand-Path $Settings.notebook.directory
+    if (-not (Test-ServiceGrant $directory)) { Difference "the service's access to $directory" 'none' 'modify' }
+    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash')) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
+    if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'another or none' 'as in this script' }
+} -Apply {
+    Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
+    Add-Folder $ServiceFolder $ServiceReads
+    Add-Folder $WorkFolder $ServiceWrites
+    Add-DataFolder (Expand-Path $Settings.notebook.directory)
+    Set-TextFile $MigratedFile ''   # Jupyter would write this file itself at its second start, and may not
+    Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
+    Set-TextFile $StarterFile $Starter
+}
+
+# ---- step: service -------------------------------------------------------------------------------------
+# A scheduled task that starts with Windows: no time limit, started again when it ends, also on battery.
+# It runs as LOCAL SERVICE, without administrator rights; ProcessTokenSidType gives its process the SID that
+# the files are granted to. The second trigger looks every five minutes whether it still runs.
+
+# What the server read at its start. It stands in the task's description, so a server that was started
+# before its files were changed is seen, and started again. Times only: nothing secret is derived from.
+function Get-ServiceState {
+    $times = foreach ($file in $ConfigurationFile, $StarterFile, $CertificateFile) {
+        if (Test-Path -LiteralPath $file) { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') } else { 'none' }
+    }
+    "nbserver: secured notebook server. Files of $($times -join ', ')"
+}
+
+# What a task's XML must say: where, what, and what Windows takes where the element is missing.
+function Get-ServiceProperties {
+    @(
+        @{ Path = 'RegistrationInfo/Description'; Should = Get-ServiceState; Default = '' }
+        @{ Path = 'Triggers/BootTrigger/Enabled'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Triggers/TimeTrigger/Repetition/Interval'; Should = 'PT5M'; Default = '' }
+        @{ Path = 'Principals/Principal/UserId'; Should = 'S-1-5-19'; Default = '' }
+        @{ Path = 'Principals/Principal/RunLevel'; Should = 'LeastPrivilege'; Default = 'LeastPrivilege' }
+        @{ Path = 'Principals/Principal/ProcessTokenSidType'; Should = 'Unrestricted'; Default = 'Default' }
+        @{ Path = 'Settings/MultipleInstancesPolicy'; Should = 'IgnoreNew'; Default = 'IgnoreNew' }
+        @{ Path = 'Settings/DisallowStartIfOnBatteries'; Should = 'false'; Default = 'true' }
+        @{ Path = 'Settings/StopIfGoingOnBatteries'; Should = 'false'; Default = 'true' }
+        @{ Path = 'Settings/ExecutionTimeLimit'; Should = 'PT0S'; Default = 'P3D' }
+        @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
+        @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
+        @{ Path = 'Actions/Exec/Arguments'; Should = "-I `"$StarterFile`""; Default = '' }
+        @{ Path = 'Actions/Exec/WorkingDirectory'; Should = $WorkFolder; Default = '' }
+    )
+}
+
+function Get-ServiceXml {
+    @"
+<Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo><Description>$(Protect-Xml (Get-ServiceState))</Description></RegistrationInfo>
+  <Triggers>
+    <BootTrigger><Enabled>true</Enabled></BootTrigger>
+    <TimeTrigger><Repetition><Interval>PT5M</Interval></Repetition><StartBoundary>2020-01-01T00:00:00</StartBoundary><Enabled>true</Enabled></TimeTrigger>
+  </Triggers>
+  <Principals>
+    <Principal id="Author"><UserId>S-1-5-19</UserId><RunLevel>LeastPrivilege</RunLevel><ProcessTokenSidType>Unrestricted</ProcessTokenSidType></Principal>
+  </Principals>
+  <Settings>
+    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+    <StartWhenAvailable>true</StartWhenAvailable>
+    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
+    <Enabled>true</Enabled>
+    <RestartOnFailure><Interval>PT1M</Interval><Count>255</Count></RestartOnFailure>
+  </Settings>
+  <Actions Context="Author">
+    <Exec>
+      <Command>$(Protect-Xml (Get-EnvironmentProgram 'python.exe'))</Command>
+      <Arguments>$(Protect-Xml "-I `"$StarterFile`"")</Arguments>
+      <WorkingDirectory>$(Protect-Xml $WorkFolder)</WorkingDirectory>
+    </Exec>
+  </Actions>
+</Task>
+"@ -replace "`r", ''
+}
+
+# The text of an element of the task, whatever namespace prefix Windows writes; nothing where it is missing.
+function Get-TaskText([xml]$Xml, [string]$Path) {
+    $node = $Xml.SelectSingleNode('/*/' + (@($Path -split '/' | ForEach-Object { "*[local-name()='$_']" }) -join '/'))
+    if ($node) { $node.InnerText }
+}
+
+function Test-TaskRunning([string]$Name) {
+    $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
+    $task -and [string]$task.State -eq 'Running'
+}
+
+Step service 'the notebook server runs as a task, from the start of Windows' -Test {
+    $text = Get-TaskXml 'nbserver'
+    if (-not $text) { Difference 'scheduled task nbserver' $null 'registered'; return }
+    $xml = [xml]$text
+    foreach ($property in Get-ServiceProperties) {
+        $is = Get-TaskText $xml $property.Path
+        if ($null -eq $is) { $is = $property.Default }
+        if ($is -ne $property.Should) { Difference "scheduled task nbserver, $($property.Path)" $is $property.Should }
+    }
+    if (-not (Test-TaskRunning 'nbserver')) { Difference 'scheduled task nbserver' 'not running' 'running' }
+} -Apply {
+    if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
+    Set-Task 'nbserver' (Get-ServiceXml)
+    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\'
+}
+
+# ---- step: firewall ------------------------------------------------------------------------------------
+# One inbound rule for the notebook's TCP port. The firewall itself is neither switched on nor off.
+
+function Get-FirewallSettings {
+    @{
+        Enabled = 'True'; Direction = 'Inbound'; Action = 'Allow'; Profile = 'Any'; Protocol = 'TCP'
+        LocalPort = @([string]$Settings.notebook.port); RemoteAddress = @($Settings.firewall.remote_addresses | Sort-Object)
+    }
+}
+
+Step firewall 'the firewall lets the notebook port in' -Test {
+    $is = Get-FirewallRule 'nbserver'
+    $should = Get-FirewallSettings
+    if (-not $is) { Difference 'firewall rule nbserver' $null "TCP $($should.LocalPort) from $($should.RemoteAddress -join ', ')"; return }
+    foreach ($name in $should.Keys | Sort-Object) {
+        if (($is[$name] -join ', ') -ne ($should[$name] -join ', ')) { Difference "firewall rule nbserver, $name" ($is[$name] -join ', ') ($should[$name] -join ', ') }
+    }
+} -Apply {
+    Set-FirewallRule 'nbserver' "nbserver: notebook server, TCP $($Settings.notebook.port)" (Get-FirewallSettings)
+}
+
+# ---- step: check ---------------------------------------------------------------------------------------
+# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host.
+
+# The fingerprint of the certificate that the port shows; nothing where nothing answers.
+function Get-ShownFingerprint {
+    $address = [Net.IPAddress]::Loopback
+    if ($Settings.notebook.ip -ne '*') { $address = [Net.IPAddress]::Parse($Settings.notebook.ip) }
+    $client = New-Object Net.Sockets.TcpClient $address.AddressFamily
+    try {
+        $client.Connect($address, $Settings.notebook.port)
+        $client.ReceiveTimeout = 10000
+        # Any certificate is accepted here because the next line is what checks it; nothing is sent.
+        $tls = New-Object Net.Security.SslStream ($client.GetStream(), $false, { $true })
+        $tls.AuthenticateAsClient($Settings.host, $null, [Security.Authentication.SslProtocols]3072, $false)
+        Get-Fingerprint (New-Object Security.Cryptography.X509Certificates.X509Certificate2 $tls.RemoteCertificate)
+    }
+    catch [Net.Sockets.SocketException], [IO.IOException], [Security.Authentication.AuthenticationException] { return }
+    finally { $client.Close() }
+}
+
+Step check 'the port answers with this certificate' -Test {
+    $should = 'the certificate that the step of that name makes'
+    $certificate = Get-Certificate
+    if ($certificate) { $should = Get-Fingerprint $certificate }
+    $is = Get-ShownFingerprint
+    if ($is -ne $should) { Difference "port $($Settings.notebook.port)" $is $should }
+} -Apply {
+    # The server was just started; a slow host takes a minute.
+    for ($second = 0; $second -lt 180; $second++) {
+        if (Get-ShownFingerprint) { return }
+        if (-not (Test-TaskRunning 'nbserver') -and $second -gt 20) { break }
+        if ($second % 10 -eq 5) { Write-Event progress @{ what = 'waiting for the server'; done = $second; total = 180; unit = 'seconds' } }
+        [Threading.Thread]::Sleep(1000)
+    }
+    $log = Join-Path $WorkFolder 'notebook.log'
+    $words = 'no log was written'
+    if (Test-Path -LiteralPath $log) { $words = @(Read-CompleteLines $log | Select-Object -Last 8) -join ' / ' }
+    throw "nothing answers on port $($Settings.notebook.port). The server's log ($log) ends with: $words"
+}
+
+# ---- main ----------------------------------------------------------------------------------------------
+
+function Invoke-Test($Step) {
+    $Run.Step = $Step.Name
+    $Run.Differences = New-Object Collections.ArrayList
+    if ($Settings.skip -notcontains $Step.Name) { & $Step.Test }
+}
+
+function Write-Differences {
+    foreach ($difference in $Run.Differences) { Write-Event difference $difference }
+}
+
+# What differs from what the steps want. Leaves the host alone. Brackets want nothing for themselves.
+function Invoke-Plan {
+    foreach ($step in $Steps) {
+        if ($step.Bracket) { continue }
+        Invoke-Test $step
+        if ($Run.Differences.Count) { $Run.Differs = $true }
+        if ($Run.Mode -ne 'test') { continue }
+        if ($Run.Differences.Count) { Write-Differences } else { Write-Event unchanged }
+    }
+}
+
+# Apply where something differs, then test again: what is still different then has failed.
+function Invoke-Apply($Step) {
+    Invoke-Test $Step
+    if (-not $Run.Differences.Count) { Write-Event unchanged; return }
+    Write-Event started @{ title = $Step.Title }
+    Write-Differences
+    & $Step.Apply
+    Invoke-Test $Step
+    foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
+    $Run.Changed++
+    Write-Event changed
+}
+
+# Puts back what was there before, newest first. What can't be put back stays in the record and is told.
+function Undo-Record([switch]$BracketsOnly) {
+    $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
+    $left = New-Object Collections.ArrayList
+    foreach ($line in @(Read-Record)) { [void]$left.Add($line) }
+    for ($i = $left.Count - 1; $i -ge 0; $i--) {
+        $line = $left[$i]
+        if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
+        $Run.Step = $line.step
+        try {
+            if (-not $Restore.ContainsKey($line.kind)) { throw "this script cannot put back a '$($line.kind)'; use the release that wrote it" }
+            & $Restore[$line.kind] $line.key $line.before
+            $left.RemoveAt($i)
+            Write-Record $left
+            Write-Event restored @{ kind = $line.kind; what = $line.key }
+        }
+        catch {
+            $Run.Outcome = 'failed'
+            Write-Event failed @{ text = "$($line.key) could not be put back: $_. Mend what stands in its way, then run undo again" }
+        }
+    }
+    $Run.Step = ''
+}
+
+# A run that changes something holds the lock and keeps its events; a test leaves no trace.
+function Start-Run {
+    if ($Run.Mode -eq 'events') { return }
+    if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
+    else {
+        Initialize-StateFolder
+        Enter-Lock
+        $folder = Join-Path $StateFolder "runs\$($Run.Id)"
+        if (Test-Path -LiteralPath $folder) { throw "run '$($Run.Id)' was here before; a run's name is used once" }
+        [void](New-Item -ItemType Directory -Force -Path $folder)
+        $Run.EventFile = Join-Path $folder 'events.jsonl'
+    }
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    $hash = ([BitConverter]::ToString($sha256.ComputeHash($Utf8.GetBytes($ScriptText))) -replace '-', '').ToLowerInvariant()
+    Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
+}
+
+function Complete-Run {
+    $Run.Step = ''
+    Write-Event finished @{ outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot; fingerprint = $Run.Fingerprint }
+}
+
+function Invoke-Run {
+    $ended = $false
+    try {
+        Read-Envelope
+        Start-Run
+        if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
+        if ($Run.Mode -eq 'undo') { Undo-Record }
+        else { Invoke-Plan }
+        if ($Run.Mode -eq 'apply') {
+            foreach ($step in $Steps) {
+                if ($step.Bracket -and -not $Run.Differs) { continue }
+                Invoke-Apply $step
+            }
+        }
+        $ended = $true
+    }
+    catch {
+        $ended = $true
+        $Run.Outcome = 'failed'
+        Write-Event failed @{ text = [string]$_; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
+    }
+    finally {
+        # Not ended: the workstation stopped the pipeline. Brackets are closed all the same.
+        if (-not $ended) { $Run.Stopped = $true; $Run.Outcome = 'stopped' }
+        if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
+        if ($Run.Mode -ne 'events') { Complete-Run }
+        Exit-Lock
+    }
+}
+
+$ScriptText = $MyInvocation.MyCommand.ScriptBlock.ToString()
+$EnvelopeLines = @($input)
+
+Invoke-Run | ForEach-Object { if ($Run.Mode -eq 'events' -and $_ -is [string]) { $_ } else { $_ | Out-Event } }
+
+if ($MyInvocation.MyCommand.CommandType -eq 'ExternalScript') {
+    if ($Run.Outcome -ne 'ok') { exit 3 }
+    if ($Run.Reboot) { exit 3010 }
+    if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }
+}

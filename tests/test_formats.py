@@ -1,0 +1,235 @@
+"""docs/formats.md and its schemas against what nbserver and the scripts really write."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from installer import events, inventory, journal, known, manifest, rendering, view
+from installer.envelope import Envelope
+from installer.events import Event
+from installer.host import Result
+from tests.formats import KINDS, schema, validate
+
+CHECKOUT = Path(__file__).parents[1]
+SAMPLE = CHECKOUT / "nbserver.sample.toml"
+SCRIPTS = CHECKOUT / "ps_scripts"
+
+
+def examples() -> list[tuple[str, Any]]:
+    """(kind, value) of every example in docs/formats.md: a fenced block whose second word is the kind."""
+    text = (CHECKOUT / "docs" / "formats.md").read_text(encoding="utf-8")
+    found: list[tuple[str, Any]] = []
+    for language, kind, block in re.findall(r"^```(\w+) (\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        if language == "jsonl":
+            found += [(kind, json.loads(line)) for line in block.splitlines()]
+        elif language == "json":
+            found.append((kind, json.loads(block)))
+        elif language == "toml":
+            found.append((kind, tomlkit.parse(block).unwrap()))
+        else:
+            found.append((kind, block.splitlines()))
+    return found
+
+
+EXAMPLES = examples()
+
+
+def example(kind: str, fields: dict[str, Any]) -> Any:
+    """A copy of the first example of a kind that has these fields."""
+    return next(copy.deepcopy(value) for found, value in EXAMPLES if found == kind and (not fields or fields.items() <= value.items()))
+
+
+@pytest.mark.parametrize(("kind", "value"), EXAMPLES, ids=[f"{number}-{kind}" for number, (kind, _) in enumerate(EXAMPLES)])
+def test_an_example_is_what_its_schema_says(kind: str, value: Any) -> None:
+    validate(kind, value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_format_has_a_schema_and_an_example(kind: str) -> None:
+    Draft202012Validator.check_schema(schema(kind))
+    assert kind in {found for found, _ in EXAMPLES}
+
+
+def test_the_events_of_the_examples_are_events() -> None:
+    assert {events.parse(json.dumps(value)).event for kind, value in EXAMPLES if kind == "event"} >= events.NAMES - {"unchanged"}
+    assert set(schema("event")["$defs"]["event"]["properties"]["event"]["enum"]) == events.NAMES
+
+
+# ---- what the scripts write, read off their source
+
+
+def written_events() -> set[tuple[str, frozenset[str]]]:
+    """(event, fields) of every `Write-Event NAME @{ ... }`, plus the differences that `Difference` makes."""
+    found = set()
+    for path in SCRIPTS.rglob("*.ps1"):
+        for name, data in re.findall(r"Write-Event ([a-z]+)(?: @\{(.*)\})?", path.read_text(encoding="ascii")):
+            bare = re.sub(r"\"[^\"]*\"|'[^']*'", "''", data)
+            found.add((name, frozenset(re.findall(r"(?:^|;)\s*(\w+) =", bare))))
+    (made,) = re.findall(r"Differences\.Add\(@\{(.*)\}\)", (SCRIPTS / "prelude" / "run.ps1").read_text(encoding="ascii"))
+    return (found - {("difference", frozenset())}) | {("difference", frozenset(re.findall(r"(\w+) =", made)))}
+
+
+def documented_fields(event: str) -> list[tuple[frozenset[str], frozenset[str]]]:
+    """(required, all) fields of an event's forms, without the ones that every event has."""
+    forms = [schema("event")["$defs"][name] for name in ({"started": ["run_started", "step_started"]}.get(event, [event]))]
+    return [(frozenset(form.get("required", [])), frozenset(form["properties"]) - {"step"}) for form in forms]
+
+
+def test_every_event_that_a_script_can_write_is_documented_with_its_fields() -> None:
+    written = written_events()
+    assert {name for name, _ in written} == events.NAMES
+    for name, fields in sorted(written, key=str):
+        assert any(required <= fields <= every for required, every in documented_fields(name)), (name, sorted(fields))
+    for name in events.NAMES:
+        for _, every in documented_fields(name):
+            assert every <= frozenset().union(*(fields for found, fields in written if found == name)), name
+
+
+def test_every_kind_of_the_record_is_documented() -> None:
+    source = "".join(path.read_text(encoding="ascii") for path in SCRIPTS.rglob("*.ps1"))
+    kinds = set(schema("record")["properties"]["kind"]["enum"])
+    assert kinds == set(re.findall(r"Save-Before '(\w+)'", source)) == set(re.findall(r"^\$Restore\.(\w+) =", source, re.MULTILINE))
+    assert {line["kind"] for kind, line in EXAMPLES if kind == "record"} <= kinds
+
+
+# ---- what the orchestrator writes
+
+
+def test_a_manifest_rendered_from_the_sample() -> None:
+    files = rendering.files(inventory.load(SAMPLE).select(["lab"]))
+    written = json.loads(files.pop(manifest.FILE_NAME))
+    validate("manifest", written)
+    assert {entry["script"] for entry in written["hosts"].values()} == set(files)
+    for name, script in files.items():
+        text = script.decode("ascii")
+        settings = json.loads(text.partition("$Settings = ConvertFrom-Json '\n")[2].partition("\n'\n")[0])
+        validate("settings", settings)
+        assert settings == written["hosts"][Path(name).stem]["settings"]
+
+
+def event(n: int, name: str, step: str = "", **data: Any) -> Event:
+    value = {"v": 1, "n": n, "time": "2026-11-22T17:10:35.9526580Z", "step": step, "event": name, **data}
+    return events.parse(json.dumps(value))
+
+
+def test_a_run_directory(tmp_path: Path) -> None:
+    (script,) = _scripts(["win1"])
+    run = journal.Journal(tmp_path, journal.new_run_id(), "apply", "anna@desk")
+    host = run.host(script)
+    host.event(event(1, "changed", "path"))
+    host.close()
+    run.finish({"win1": Result("win1", "failed", 1, steps={"path": "changed"}, error="win1: the connection was lost").as_json()})
+
+    validate("run", json.loads((run.folder / "run.json").read_text()))
+    validate("summary", json.loads((run.folder / "summary.json").read_text()))
+    validate("event", json.loads((run.folder / "win1" / "events.jsonl").read_text()))
+    found = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
+    text = (CHECKOUT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert found == {"run.json", "summary.json"} | set(re.findall(r"^ {6}(win1/\S+)", text, re.MULTILINE))
+
+
+def test_the_known_file(tmp_path: Path) -> None:
+    known.remember(tmp_path / "nbserver.known", "win1", "SHA256:" + "0a" * 32, journal.new_run_id())
+    validate("known", json.loads((tmp_path / "nbserver.known").read_text()))
+
+
+def test_the_stream(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = view.JsonLines()
+    lines.event("win1", event(1, "difference", "path", what="PATH", **{"is": None, "should": "C:\\x"}))
+    lines.summary({"win1": Result("win1", "differs", steps={"path": "differs"})}, tmp_path)
+    first, last = map(json.loads, capsys.readouterr().out.splitlines())
+    for line in (first, last):
+        validate("stream", line)
+    assert first["host"] == "win1"
+    assert last["event"] == "summary"
+
+
+names = st.from_regex(r"\A[a-z][a-z0-9_.]{0,20}\Z")
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.sampled_from(["test", "apply", "undo", "events"]), texts, st.integers(0), st.dictionaries(names, texts, max_size=3))
+def test_an_envelope_whatever_it_carries(mode: Any, operator: str, after: int, secrets: dict[str, str]) -> None:
+    validate("envelope", Envelope(mode, "20261122T171033Z-7ab115", operator, after, secrets).lines())
+
+
+def test_the_shipped_catalog_and_the_sample_inventory() -> None:
+    validate("catalog", tomlkit.parse((CHECKOUT / "installer" / "catalog_data" / "windows.toml").read_text(encoding="utf-8")).unwrap())
+    validate("inventory", tomlkit.parse(SAMPLE.read_text(encoding="utf-8")).unwrap())
+
+
+def test_the_documented_keys_of_the_inventory_are_those_that_it_has() -> None:
+    text = (CHECKOUT / "docs" / "formats.md").read_text(encoding="utf-8")
+    section = text.partition("## Inventory")[2].partition("## Catalog")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    documented = {key for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
+    definitions = inventory.json_schema()["$defs"]
+    keys = set()
+    for key, value in definitions["host"]["properties"].items():
+        below = definitions.get(value.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+        keys |= {f"{key}.{name}" for name in below} if below and key != "password" else {key}
+    assert documented == keys
+
+
+# ---- a schema that refuses nothing would prove nothing
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "change", "words"),
+    [
+        ("event", {"event": "changed"}, {"event": "exploded"}, "exploded"),
+        ("event", {"event": "changed"}, {"n": 0}, "minimum"),
+        ("event", {"event": "changed"}, {"title": "x"}, "title"),
+        ("event", {"event": "changed"}, {"time": "2026-11-22 17:10"}, "time"),
+        ("event", {"event": "difference"}, {"should": ["a"]}, "should"),
+        ("event", {"event": "finished"}, {"outcome": "fine"}, "outcome"),
+        ("record", {"kind": "folder"}, {"kind": "carpet"}, "carpet"),
+        ("record", {"kind": "folder"}, {"before": "x"}, "before"),
+        ("record", {"kind": "registry"}, {"before": {"type": "DWord", "value": ["1"]}}, "before"),
+        ("manifest", {}, {"v": 2}, "v"),
+        ("settings", {}, {"password": "x"}, "password"),
+        ("run", {}, {"mode": "plan"}, "mode"),
+        ("summary", {}, {"hosts": {"win1": {"outcome": "ok"}}}, "changed"),
+        ("known", {}, {"hosts": {"win1": {"fingerprint": "SHA256:00", "run": "a", "time": "2026-11-22T17:12:04Z"}}}, "fingerprint"),
+        ("stream", {"event": "changed"}, {"event": "summary"}, "hosts"),
+        ("stream", {"event": "changed"}, {"title": "x"}, "title"),
+        ("catalog", {}, {"python": [{"version": "3.13"}]}, "python"),
+        ("inventory", {}, {"host": {}}, "host"),
+        ("inventory", {}, {"hosts": {"win1": {"adress": "192.0.2.7"}}}, "adress"),
+    ],
+)
+def test_a_schema_refuses_what_is_wrong(kind: str, fields: dict[str, Any], change: dict[str, Any], words: str) -> None:
+    value = example(kind, fields)
+    validate(kind, value)
+    with pytest.raises(AssertionError, match=words):
+        validate(kind, {**value, **change})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("envelope", "inventory", "catalog", "stream")])
+def test_a_schema_refuses_a_value_that_lacks_a_field(kind: str) -> None:
+    value = example(kind, {})
+    value.pop(next(iter(value)))
+    with pytest.raises(AssertionError, match="is a required property"):
+        validate(kind, value)
+
+
+@pytest.mark.parametrize("line", ["mode plan", "run ../x", "password x", "secret NAME eA==", "mode test apply", ""])
+def test_the_envelope_refuses_other_lines(line: str) -> None:
+    with pytest.raises(AssertionError):
+        validate("envelope", ["run r", line])
+
+
+def _scripts(hosts: list[str]) -> list[Any]:
+    from installer import operation
+
+    return operation.render_all(inventory.load(SAMPLE).select(hosts))
