@@ -72,6 +72,17 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
 
 
 @cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def audit(folder: Path) -> int:
+    """Say what the scripts of a rendered FOLDER would do, and check every byte of them."""
+    from installer import audit as auditing
+
+    for line in auditing.audit(folder):
+        click.echo(line)
+    return 0
+
+
+@cli.command()
 @run_options
 def plan(**given: Any) -> int:
     """Tell what differs on the hosts. Changes nothing."""

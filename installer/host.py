@@ -64,10 +64,10 @@ class HostRun:
             finally:
                 transport.close()
         except ConnectError as error:
-            if self._sequence.last == 0 or self.mode == "test":
-                self._fail(error)
-            else:
+            if self.result.outcome == "running" and self.mode != "test":
                 self._rejoin(connect, stop, error)
+            else:
+                self._fail(error)
         except HostError as error:
             self._fail(error)
         except StopRequested:
@@ -86,26 +86,26 @@ class HostRun:
                 raise
             yield from transport.run(self.script.text, Envelope("events", self.run, after=self._sequence.last).lines())
 
-    def _rejoin(self, connect: Connect, stop: threading.Event, lost: ConnectError) -> None:
-        """The script may have gone on: asks it for the events after the last one that came."""
+    def _rejoin(self, connect: Connect, stop: threading.Event, lost: HostError) -> None:
+        """The script may have gone on: asks it for the events after the last one that came.
+
+        A host that knows no such run yet may just be starting it, so that answer is not believed at once.
+        """
         for pause in REJOIN_PAUSES:
-            self._journal.note(f"{lost}; asking for the events after {self._sequence.last} in {pause:.0f} s")
+            self._journal.note(f"{lost} Asking for the events after {self._sequence.last} in {pause:.0f} s.")
             if stop.wait(pause):
                 break
             try:
                 transport = connect()
                 try:
-                    after = Envelope("events", self.run, after=self._sequence.last)
-                    self._hear(transport.run(self.script.text, after.lines()))
-                    if self.result.outcome == "running":
-                        break
-                    return
+                    self._hear(transport.run(self.script.text, Envelope("events", self.run, after=self._sequence.last).lines()))
                 finally:
                     transport.close()
-            except ConnectError as error:
-                lost = error
-            except HostError as error:
-                self._fail(error)
+            except StopRequested:
+                break
+            except (ConnectError, ScriptError) as error:
+                self._journal.note(str(error))
+            if self.result.outcome != "running":
                 return
         self._fail(lost)
 

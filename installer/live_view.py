@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from installer.host import Result
 
 TOLD = frozenset({"difference", "warning", "failed"})
-ENDED = frozenset({"changed", "unchanged", "difference"})
+ENDED = frozenset({"changed", "unchanged"})
 
 
 class LiveView:
     """Draws on standard error, so that standard output stays for the summary."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.fields[host]}"),
             BarColumn(bar_width=24),
@@ -38,9 +38,12 @@ class LiveView:
         self._bars: dict[str, TaskID] = {}
         self._done: dict[str, set[str]] = {}
         self._told = TOLD
+        self._ended = ENDED
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
-        self._told = TOLD if mode == "test" else TOLD - {"difference"}
+        planning = mode == "test"
+        self._told = TOLD if planning else TOLD - {"difference"}
+        self._ended = ENDED | {"difference"} if planning else ENDED
         width = max(map(len, steps), default=0)
         for host, names in steps.items():
             self._bars[host] = self._progress.add_task("connecting", total=None if mode == "undo" else len(names), host=f"{host:<{width}}")
@@ -52,7 +55,7 @@ class LiveView:
         if event.event in self._told:
             color = COLORS.get(event.event, "default")
             self._console.print(f"{host}  {event.step:<11} [{color}]{event.event}[/] {escape(describe(event))}")
-        if event.event in ENDED and event.step:
+        if event.event in self._ended and event.step:
             self._done[host].add(event.step)
         words = describe(event) if event.event in ("progress", "log", "started", "restored") else event.event
         self._progress.update(bar, completed=len(self._done[host]), description=escape(f"{event.step}: {words}"[:90] if event.step else words[:90]))

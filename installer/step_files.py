@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ STEPS = {
     "ps_scripts": "preflight tls ie_esc python openssl packages path certificate notebook service firewall check".split(),
 }
 
+_TITLE = re.compile(r"^Step (\w+) '([^']+)'", re.MULTILINE)
+
 
 def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
     """(body, names of its steps): prelude, steps and main of `kind`, word for word, joined with one empty line."""
@@ -28,6 +31,12 @@ def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
     names = [*(f"prelude/{name}" for name in prelude), *(f"steps/{name}" for name in steps), "main"]
     parts = [folder.joinpath(f"{name}{suffix}").read_bytes().decode("ascii").replace("\r\n", "\n") for name in names]
     return "\n".join(parts), tuple(steps)
+
+
+def read_titles(kind: str) -> list[tuple[str, str]]:
+    """(name, title) of each step, in their order, as the steps declare them."""
+    text, _ = read_body(kind)
+    return _TITLE.findall(text)
 
 
 def step_folder(kind: str) -> Traversable:

@@ -98,6 +98,7 @@ function Invoke-Run {
     }
     catch {
         $ended = $true
+        if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
         $Run.Outcome = 'failed'
         Write-Event failed @{ text = [string]$_; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
     }

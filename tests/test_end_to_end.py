@@ -100,9 +100,10 @@ def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
         site.write(notebook__public_url=f"https://127.0.0.1:{forwarder.port}")
         told.keep("verify forwarded", site.run("verify", "win1", "--json"))
         site.write()
-    site.endpoint.faults.drop_after_receives = site.endpoint.faults.receives + 3
-    told.keep("connection lost", site.run("apply", "win1", "--json"))
-    site.endpoint.faults.drop_after_receives = None
+    for receives in (2, 4):  # two open the session, then the events come
+        site.endpoint.faults.drop_after_receives = site.endpoint.faults.receives + receives
+        told.keep(f"connection lost after {receives}", site.run("apply", "win1", "--json"))
+        assert site.endpoint.faults.drop_after_receives is None, "the connection was really dropped"
     told.by_hand = run_by_hand(told)
     configuration = host.path(r"C:\ProgramData\nbserver\service\jupyter_server_config.json")
     told.configuration = json.loads(configuration.read_text(encoding="utf-8"))
@@ -281,9 +282,10 @@ def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     assert story.done["plan again"].returncode == 0
 
 
-def test_a_lost_connection_is_joined_again(story: Story) -> None:
-    done = story.done["connection lost"]
-    assert story.site.endpoint.stats["connections"] > 0
+@pytest.mark.parametrize("receives", [2, 4])
+def test_a_lost_connection_is_joined_again(story: Story, receives: int) -> None:
+    """Before the first event came, and in the middle of them."""
+    done = story.done[f"connection lost after {receives}"]
     assert done.returncode == 0, done.stdout + done.stderr
     assert outcome(done)["steps"] == dict.fromkeys(STEPS, "unchanged")
 
@@ -339,6 +341,7 @@ def test_undo_restores_the_snapshot(story: Story) -> None:
     done = story.done["undo"]
     assert done.returncode == 0, done.stdout + done.stderr
     before, undone = story.snapshots["before"], story.snapshots["undone"]
+    undone["acl"].pop(r"C:\ProgramData\nbserver")  # the evidence stays, for administrators only
     for part in before:
         if isinstance(before[part], dict):
             changed = {key for key in {*before[part], *undone[part]} if before[part].get(key) != undone[part].get(key)}

@@ -203,18 +203,22 @@ def test_processor_that_the_inventory_does_not_mean(site: Site) -> None:
     assert 'the processor is AMD64, and the inventory says architecture = "arm64"' in refused(site, "plan", "win1", code=3)
 
 
-def test_state_folder_that_others_can_write(site: Site, windows_host: WindowsHost) -> None:
+def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsHost) -> None:
+    """As any user can make one before the first apply: its access list is the inherited one."""
     folder = windows_host.path(r"C:\ProgramData\nbserver")
-    moved = folder.with_name("nbserver-kept")
-    if folder.exists():
-        folder.rename(moved)
-    folder.mkdir()  # as any user can: its access list is the inherited one
+    lists = [path for path in windows_host.path(r"C:\nbserver-test\acl").glob("*.json") if r'ProgramData\\nbserver"' in path.read_text()]
+    kept = {path: path.read_text() for path in lists}
+    existed = folder.exists()
+    folder.mkdir(exist_ok=True)
+    for path in lists:
+        path.unlink()
     try:
         said = refused(site, "apply", "win1", code=3)
     finally:
-        folder.rmdir()
-        if moved.exists():
-            moved.rename(folder)
+        if not existed:
+            folder.rmdir()
+        for path, text in kept.items():
+            path.write_text(text)
     assert "cannot be trusted with what undo would put back" in said and "has access to it" in said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from installer import events, inventory, journal, known, manifest, rendering, view
+from installer import events, inventory, journal, known, manifest, operation, rendering, verification, view
 from installer.envelope import Envelope
 from installer.events import Event
 from installer.host import Result
@@ -123,7 +124,7 @@ def event(n: int, name: str, step: str = "", **data: Any) -> Event:
 
 
 def test_a_run_directory(tmp_path: Path) -> None:
-    (script,) = _scripts(["win1"])
+    (script,) = operation.render_all(inventory.load(SAMPLE).select(["win1"]))
     run = journal.Journal(tmp_path, journal.new_run_id(), "apply", "anna@desk")
     host = run.host(script)
     host.event(event(1, "changed", "path"))
@@ -152,6 +153,25 @@ def test_the_stream(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         validate("stream", line)
     assert first["host"] == "win1"
     assert last["event"] == "summary"
+
+
+def test_the_stream_of_a_verification_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        text = f"""
+            [hosts.win1]
+            system = "windows"
+            address = "127.0.0.1"
+            notebook.port = {port}
+            notebook.password = {{ prompt = true }}
+        """
+        (tmp_path / "nbserver.toml").write_text(text)
+        loaded = inventory.load(tmp_path / "nbserver.toml")
+        assert verification.verify_all(loaded, loaded.select(["win1"]), None, lambda question: "correct horse", True) == 3
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    validate("stream", line)
+    assert line["hosts"]["win1"]["outcome"] == "failed"
 
 
 names = st.from_regex(r"\A[a-z][a-z0-9_.]{0,20}\Z")
@@ -227,9 +247,3 @@ def test_a_schema_refuses_a_value_that_lacks_a_field(kind: str) -> None:
 def test_the_envelope_refuses_other_lines(line: str) -> None:
     with pytest.raises(AssertionError):
         validate("envelope", ["run r", line])
-
-
-def _scripts(hosts: list[str]) -> list[Any]:
-    from installer import operation
-
-    return operation.render_all(inventory.load(SAMPLE).select(hosts))

@@ -42,6 +42,8 @@ def explain(error: Exception, host: Host) -> HostError:
         return ConnectError(what, host=name, todo=todo)
     if isinstance(error, requests.exceptions.ProxyError):
         return ConnectError(f"the proxy {host.proxy} does not lead to {place}", host=name, todo="Check proxy in the inventory")
+    if host.ca_file and any(sign in str(error) for sign in ("NO_CERTIFICATE_OR_CRL_FOUND", "PEM lib", "invalid path")):
+        return CertificateError(f"{host.ca_file} holds no certificate in PEM", host=name, todo="Put the authority's certificate there, in PEM")
     if isinstance(error, requests.exceptions.SSLError):
         return _tls(str(error), host, place)
     if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError)):

@@ -13,12 +13,14 @@ function Get-FirewallRule([string]$Name) {
     }
 }
 
-# Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for.
+# Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for, and 192.0.2.7 for 192.0.2.7/32.
 function ConvertTo-NetworkPrefix([string]$Address) {
     $network, $mask = $Address -split '/', 2
-    if ($mask -notmatch '^\d+\.\d+\.\d+\.\d+$') { return $Address }
-    $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
-    "$network/$(($bits -replace '0', '').Length)"
+    if ($mask -match '^\d+\.\d+\.\d+\.\d+$') {
+        $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
+        $mask = [string]($bits -replace '0', '').Length
+    }
+    if (-not $mask -or $mask -eq '32' -and $network -notmatch ':' -or $mask -eq '128') { $network } else { "$network/$mask" }
 }
 
 function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {

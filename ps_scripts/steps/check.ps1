@@ -34,6 +34,6 @@ Step check 'the port answers with this certificate' -Test {
     }
     $log = Join-Path $WorkFolder 'notebook.log'
     $words = 'no log was written'
-    if (Test-Path -LiteralPath $log) { $words = @(Read-CompleteLines $log | Select-Object -Last 8) -join ' / ' }
+    if (Test-Path -LiteralPath $log) { $words = @(Read-CompleteLines $log | Select-Object -Last 3) -join ' / ' }
     throw "nothing answers on port $($Settings.notebook.port). The server's log ($log) ends with: $words"
 }

@@ -1,0 +1,84 @@
+"""`nbserver audit`: reads a rendered folder as an auditor would, and says what each script would do and whether it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from installer import __version__, manifest
+from installer.errors import ApprovalError
+from installer.script import PARAMETERS, body_sha256, header, settings_block
+from installer.step_files import read_body, read_titles
+
+_LOCK_START = "$Lock = @(\n"
+
+
+def audit(folder: Path) -> list[str]:
+    """The report, line by line. Raises ApprovalError where a script is not what its manifest and this release say.
+
+    Every byte is accounted for: the header and the settings are rendered again from the manifest's settings, the lock is
+    read as data and its hash compared, the rest must be this release's body.
+    """
+    content = manifest.read(folder / manifest.FILE_NAME)
+    if content["release"] != __version__:
+        raise ApprovalError(
+            f"was rendered by release {content['release']}, this is {__version__}", where=str(folder), todo="Audit it with the release that rendered it"
+        )
+    body, steps = read_body("ps_scripts")
+    lines = [
+        f"body of release {__version__}: sha256 {body_sha256(body)}, {body.count(chr(10))} lines, the same in every script below",
+        *(f"    {name:<12} {title}" for name, title in read_titles("ps_scripts")),
+    ]
+    for host, entry in content["hosts"].items():
+        _compare(folder / str(entry["script"]), entry, body, steps)
+        lines += ["", *_report(host, entry)]
+    return lines
+
+
+def _compare(path: Path, entry: Mapping[str, Any], body: str, steps: tuple[str, ...]) -> None:
+    def wrong(what: str) -> ApprovalError:
+        return ApprovalError(what, where=str(path), todo="Render it again, and see with a diff what was changed")
+
+    try:
+        code = path.read_bytes()
+        text = code.decode("ascii")
+    except OSError as error:
+        raise wrong(f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise wrong(f"is not ASCII at byte {error.start}") from None
+    if hashlib.sha256(code).hexdigest() != entry["sha256"]:
+        raise wrong("has not the SHA-256 of the manifest")
+    start = header(entry["settings"], steps) + PARAMETERS + settings_block(entry["settings"]) + _LOCK_START
+    if not text.startswith(start):
+        raise wrong("does not begin with the header and the settings of the manifest")
+    if not text.endswith(body):
+        raise wrong("does not end with the body of this release")
+    lock = text[len(start) : len(text) - len(body)]
+    packages = [line.strip().strip("'") for line in lock.splitlines() if line.startswith("    '")]
+    if lock != "".join(f"    '{line}'\n" for line in packages) + ")\n\n":
+        raise wrong("has more than a lock between its settings and its body")
+    if hashlib.sha256("".join(f"{line}\n" for line in packages).encode("ascii")).hexdigest() != entry["lock_sha256"]:
+        raise wrong("has not the lock of the manifest")
+
+
+def _report(host: str, entry: Mapping[str, Any]) -> list[str]:
+    settings = {key: value for key, value in entry["settings"].items() if key not in ("host", "release", "python", "openssl")}
+    downloads = [
+        f"    {download['name']} {download['version']}  {download['url']}\n        sha256 {download['sha256']}, {_size(download['size'])}"
+        for download in entry["downloads"]
+    ]
+    return [
+        f"{host}: {entry['script']}  sha256 {entry['sha256']}",
+        "  settings",
+        *(f"    {key:<14} {json.dumps(value)}" for key, value in sorted(settings.items())),
+        "  downloads",
+        *downloads,
+        f"    packages of the lock, sha256 {entry['lock_sha256']}",
+    ]
+
+
+def _size(size: int | None) -> str:
+    return f"{size} bytes" if size else "size not published"
