@@ -10,6 +10,7 @@ import json
 import os
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ NEEDS_PROFILES = {rule.__name__ for rule in rules_commands.NEEDS_PROFILES | rule
 FOR_FILES_ONLY = {"a_step_file_has_one_step_of_its_name"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Parsed:
     """`keeps` and `breaks` are the examples of each rule, parsed."""
 
@@ -86,6 +87,11 @@ def _require_profiles(rule: str, scripts: Scripts) -> None:
         pytest.skip(f"this needs {COMMANDS_VARIABLE}: the folder with the commands of PowerShell {', '.join(VERSIONS)}")
 
 
+def _assert_none(findings: Iterable[str]) -> None:
+    found = list(findings)
+    assert not found, "\n".join(["", *found])
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_the_files_keep_the_rule(parsed: Parsed, rule: str) -> None:
     _require_profiles(rule, parsed.files)
@@ -93,14 +99,14 @@ def test_the_files_keep_the_rule(parsed: Parsed, rule: str) -> None:
     files = parsed.files
     if rule == "every_variable_is_assigned":  # the settings block and the parameters stand in rendered scripts only
         files = Scripts([*files.files, parsed.rendered.files[0]], files.aliases, files.profiles)
-    assert not list(RULES[rule](files))
+    _assert_none(RULES[rule](files))
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in FOR_FILES_ONLY])
 def test_rendered_scripts_keep_the_rule(parsed: Parsed, rule: str) -> None:
     _require_profiles(rule, parsed.rendered)
     for script in parsed.rendered.files:
-        assert not list(RULES[rule](Scripts([script], parsed.rendered.aliases, parsed.rendered.profiles)))
+        _assert_none(RULES[rule](Scripts([script], parsed.rendered.aliases, parsed.rendered.profiles)))
 
 
 @pytest.mark.parametrize(("rule", "text"), [(rule, text) for rule, (_, texts) in EXAMPLES.items() for text in texts])
@@ -116,7 +122,7 @@ def test_the_rule_lets_pass(parsed: Parsed, rule: str) -> None:
     _require_profiles(rule, parsed.files)
     example = parsed.keeps[rule]
     assert not example.errors
-    assert not list(RULES[rule](Scripts([example], parsed.files.aliases, parsed.files.profiles)))
+    _assert_none(RULES[rule](Scripts([example], parsed.files.aliases, parsed.files.profiles)))
 
 
 def test_every_rule_has_examples() -> None:

@@ -6,12 +6,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from installer.errors import ScriptError
+from installer.errors import ConnectError, ScriptError
 from installer.transports import StopRequested
 from installer.transports.psrp_errors import explain
 from installer.transports.psrp_tls import trust
 
 if TYPE_CHECKING:
+    from pypsrp.powershell import PowerShell
+
     from installer.host_settings import Host
 
 # A pool that opens slower than the operation timeout fails, so that is generous; polls are short, so that a
@@ -20,6 +22,7 @@ OPERATION_TIMEOUT = 60
 READ_TIMEOUT = 75
 CONNECTION_TIMEOUT = 30
 POLL = 2
+RECONNECT_PAUSES = (0.5, 2.0, 5.0)
 
 
 class PsrpTransport:
@@ -36,6 +39,7 @@ class PsrpTransport:
         self._host = host
         self._stop = stop
         self._stopped = False
+        self._lost = False
         try:
             self._wsman = WSMan(
                 host.address,
@@ -73,13 +77,15 @@ class PsrpTransport:
                     self._stopped = True
                     pipeline.stop()
                     break
-                pipeline.poll_invoke(timeout=POLL)
+                self._poll(pipeline)
                 yield from _lines(pipeline.output[sent:])
                 sent = len(pipeline.output)
         except GeneratorExit:
             raise
         except Exception as error:
-            raise explain(error, self._host) from error
+            told = explain(error, self._host)
+            self._lost = isinstance(told, ConnectError)
+            raise told from error
         yield from _lines(pipeline.output[sent:])
         if pipeline.state == PSInvocationState.STOPPED:
             raise StopRequested
@@ -87,9 +93,28 @@ class PsrpTransport:
             words = "; ".join(str(record) for record in pipeline.streams.error) or "PowerShell gave no reason"
             raise ScriptError(f"PowerShell could not run the script: {words}", host=self._host.name)
 
+    def _poll(self, pipeline: PowerShell) -> None:
+        """Waits for output. The shell on the host outlives a connection: a new one goes on where the old one ended.
+
+        An answer that was lost on the way is lost; the numbers of the events tell.
+        """
+        from requests.exceptions import ConnectionError
+
+        for pause in (*RECONNECT_PAUSES, None):
+            try:
+                pipeline.poll_invoke(timeout=POLL)
+                return
+            except ConnectionError:
+                if pause is None or self._stop.wait(pause):
+                    raise
+                # What NTLM agreed on belongs to the old connection, so nothing of it may be kept.
+                self._wsman.transport.close()
+                self._wsman.transport.session = None
+                self._wsman.transport.encryption = None
+
     def close(self) -> None:
-        """See Transport.close."""
-        for close in (self._pool.close, self._wsman.close):
+        """See Transport.close. After a lost connection the shell is left alone: closing it would end the script in it."""
+        for close in (self._wsman.close,) if self._lost else (self._pool.close, self._wsman.close):
             try:
                 close()
             except Exception:  # the connection may be gone already, and nothing depends on it any more

@@ -25,7 +25,7 @@ def explain(error: Exception, host: Host) -> HostError:
     """The error a person sees for what pypsrp, requests or a socket raised."""
     import requests
     from pypsrp.exceptions import AuthenticationError as WrongUser
-    from pypsrp.exceptions import WinRMTransportError, WSManFaultError
+    from pypsrp.exceptions import FragmentError, WinRMTransportError, WSManFaultError
 
     name, place = host.name, f"{host.address}:{host.port}"
     if isinstance(error, HostError):
@@ -46,6 +46,8 @@ def explain(error: Exception, host: Host) -> HostError:
         return CertificateError(f"{host.ca_file} holds no certificate in PEM", host=name, todo="Put the authority's certificate there, in PEM")
     if isinstance(error, requests.exceptions.SSLError):
         return _tls(str(error), host, place)
+    if isinstance(error, FragmentError):
+        return ConnectError("a part of an answer was lost on the way", host=name, todo="Run this again")
     if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError)):
         return _network(error, host, place)
     if type(error).__module__.startswith("spnego"):

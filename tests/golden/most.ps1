@@ -725,12 +725,14 @@ function Get-FirewallRule([string]$Name) {
     }
 }
 
-# Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for.
+# Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for, and 192.0.2.7 for 192.0.2.7/32.
 function ConvertTo-NetworkPrefix([string]$Address) {
     $network, $mask = $Address -split '/', 2
-    if ($mask -notmatch '^\d+\.\d+\.\d+\.\d+$') { return $Address }
-    $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
-    "$network/$(($bits -replace '0', '').Length)"
+    if ($mask -match '^\d+\.\d+\.\d+\.\d+$') {
+        $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
+        $mask = [string]($bits -replace '0', '').Length
+    }
+    if (-not $mask -or $mask -eq '32' -and $network -notmatch ':' -or $mask -eq '128') { $network } else { "$network/$mask" }
 }
 
 function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
@@ -1226,7 +1228,7 @@ Step service 'the notebook server runs as a task, from the start of Windows' -Te
 function Get-FirewallSettings {
     @{
         Enabled = 'True'; Direction = 'Inbound'; Action = 'Allow'; Profile = 'Any'; Protocol = 'TCP'
-        LocalPort = @([string]$Settings.notebook.port); RemoteAddress = @($Settings.firewall.remote_addresses | Sort-Object)
+        LocalPort = @([string]$Settings.notebook.port); RemoteAddress = @($Settings.firewall.remote_addresses | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
     }
 }
 
@@ -1277,7 +1279,7 @@ Step check 'the port answers with this certificate' -Test {
     }
     $log = Join-Path $WorkFolder 'notebook.log'
     $words = 'no log was written'
-    if (Test-Path -LiteralPath $log) { $words = @(Read-CompleteLines $log | Select-Object -Last 8) -join ' / ' }
+    if (Test-Path -LiteralPath $log) { $words = @(Read-CompleteLines $log | Select-Object -Last 3) -join ' / ' }
     throw "nothing answers on port $($Settings.notebook.port). The server's log ($log) ends with: $words"
 }
 
@@ -1381,6 +1383,7 @@ function Invoke-Run {
     }
     catch {
         $ended = $true
+        if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
         $Run.Outcome = 'failed'
         Write-Event failed @{ text = [string]$_; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
     }

@@ -12,7 +12,7 @@ Profiles = Mapping[str, Mapping[str, frozenset[str]]]
 """Version -> command in lower case -> its parameters in lower case."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scripts:
     """Scripts that run together. `profiles` is empty where nobody named the folder with the versions' commands."""
 
@@ -21,9 +21,10 @@ class Scripts:
     profiles: Profiles
 
     def all(self, *kinds: str) -> Iterator[Node]:
+        """The nodes of these kinds, or all of them."""
         for file in self.files:
             for node in file.nodes:
-                if node.kind in kinds:
+                if not kinds or node.kind in kinds:
                     yield node
 
     @cached_property

@@ -15,7 +15,7 @@ PROVIDERS = {"set-itemproperty": frozenset({"type"})}
 OLD_ALIASES = frozenset(
     "asnp curl epsn gsnp gwmi ise iwmi lp rsnp rwmi sc sort swmi trcm wget cat cp diff ls man mount mv ps rm rmdir sleep start tee write".split()
 )
-SWITCH = "System.Management.Automation.SwitchParameter"
+SWITCH = "switch"
 
 
 def no_aliases(scripts: Scripts) -> Iterator[str]:

@@ -4,11 +4,15 @@ $ErrorActionPreference = 'Stop'
 $TestSession = @{}
 
 function ConvertFrom-TestText([string]$Text) {
-    if ($Text -ceq '-') { '' } else { [Text.Encoding]::Unicode.GetString([Convert]::FromBase64String($Text)) }
+    if ($Text -ceq '-') { return '' }
+    # By hand, here and below: an Encoding would replace half a surrogate pair.
+    $bytes = [Convert]::FromBase64String($Text)
+    $characters = New-Object char[] ($bytes.Length / 2)
+    [Buffer]::BlockCopy($bytes, 0, $characters, 0, $bytes.Length)
+    -join $characters
 }
 
 function Send-TestAnswer([string]$Word, [string]$Text) {
-    # By hand: the encoder would replace half a surrogate pair.
     $bytes = New-Object byte[] ($Text.Length * 2)
     [Buffer]::BlockCopy($Text.ToCharArray(), 0, $bytes, 0, $bytes.Length)
     $data = [Convert]::ToBase64String($bytes)

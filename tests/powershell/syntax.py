@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from tests.powershell.engine import SECONDS, command, environment
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Node:
     """A syntax node; `kind` is the class's name in System.Management.Automation.Language without Ast, `values` its properties."""
 
@@ -22,6 +22,9 @@ class Node:
     end: int
     values: dict[str, str]
     children: list[Node] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.place}>"
 
     @property
     def text(self) -> str:
@@ -49,7 +52,7 @@ class Node:
         return next((node.values["Name"] for node in self.ancestors() if node.kind == "FunctionDefinition"), "")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ParsedScript:
     """`errors` and `tokens` are (offset, words)."""
 
@@ -58,6 +61,9 @@ class ParsedScript:
     errors: list[tuple[int, str]] = field(default_factory=list)
     tokens: list[tuple[int, str]] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
 
     def place(self, offset: int) -> str:
         line = self.text.count("\n", 0, offset) + 1

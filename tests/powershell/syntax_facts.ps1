@@ -55,8 +55,10 @@ while ($null -ne ($line = [Console]::In.ReadLine())) {
         $type = $node.GetType().Name
         [void]$out.Append('node').Append($tab).Append($parent).Append($tab).Append($type).Append($tab).Append($node.Extent.StartOffset).Append($tab).Append($node.Extent.EndOffset)
         foreach ($name in $properties[$type]) {
-            $value = [string]$node.$name
-            if ($value -and $value -ne 'False') { [void]$out.Append($tab).Append($name).Append('=').Append([Uri]::EscapeDataString($value)) }
+            $value = $node.$name
+            if ($value -is [bool] -and -not $value) { continue }
+            $value = [string]$value
+            if ($value) { [void]$out.Append($tab).Append($name).Append('=').Append([Uri]::EscapeDataString($value)) }
         }
         [void]$out.Append("`n")
     }

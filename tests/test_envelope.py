@@ -1,0 +1,128 @@
+"""The envelope: written by the workstation, read by the real Read-Envelope."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from installer.envelope import Envelope, Mode
+from tests.powershell.engine import EngineError, Session, prelude, require_engine
+
+SECRET = "correct horse \u65e5\u672c"
+
+run_ids = st.from_regex(r"[0-9A-Za-z-]{1,64}", fullmatch=True)
+secrets = st.dictionaries(st.from_regex(r"[a-z][a-z0-9_.]{0,20}", fullmatch=True), st.text(max_size=200), max_size=3)
+
+
+def test_its_lines() -> None:
+    envelope = Envelope("apply", "20260102T030405Z-ab12", operator="Zo\u00eb", secrets={"b": SECRET, "a": "1"})
+    name = base64.b64encode("Zo\u00eb".encode()).decode()
+    secret = base64.b64encode(SECRET.encode()).decode()
+    assert envelope.lines() == ["mode apply", "run 20260102T030405Z-ab12", f"operator {name}", "secret a MQ==", f"secret b {secret}"]
+
+
+def test_only_events_say_after_which() -> None:
+    assert Envelope("events", "x", after=7).lines() == ["mode events", "run x", "after 7"]
+    assert Envelope("apply", "x", after=7).lines() == ["mode apply", "run x"]
+
+
+def test_it_never_shows_its_secrets() -> None:
+    envelope = Envelope("apply", "x", secrets={"notebook.password_hash": SECRET})
+    for shown in (repr(envelope), str(envelope), f"{envelope}"):
+        assert "correct horse" not in shown and base64.b64encode(SECRET.encode()).decode() not in shown
+
+
+@pytest.mark.parametrize("run", ["", "x" * 65, "a b", "a\nb", "a/b", "..", "a_b", "\u212a", "a\n"])
+def test_a_runs_name_cannot_be_more_than_a_name(run: str) -> None:
+    with pytest.raises(ValueError, match="a run's name"):
+        Envelope("test", run)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "A", "1a", "a\nmode apply", "a\n", "a-b"])
+def test_a_secrets_name_cannot_be_more_than_a_name(name: str) -> None:
+    with pytest.raises(ValueError, match="a secret's name") as raised:
+        Envelope("test", "x", secrets={name: SECRET})
+    assert "correct" not in str(raised.value)
+
+
+@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets)
+def test_its_lines_are_ascii_words(mode: Mode, run: str, operator: str, after: int, values: dict[str, str]) -> None:
+    for line in Envelope(mode, run, operator, after, values).lines():
+        assert line.isascii() and line.isprintable() and 1 <= line.count(" ") <= 2
+
+
+# ---- the real Read-Envelope
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    require_engine()
+    with Session() as opened:
+        opened.keep(prelude("run", "events", "envelope"))
+        yield opened
+
+
+READ = r"""
+$EnvelopeLines = @($input)
+$Mode = 'test'
+$Run.Mode = ''; $Run.Id = ''; $Run.Operator = ''; $Run.After = 0
+$Secrets.Clear()
+Read-Envelope
+$Run.Mode; $Run.Id; $Run.Operator; [string]$Run.After
+foreach ($name in $Secrets.Keys) { $name; $Secrets[$name] }
+"""
+many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def read(session: Session, lines: list[str]) -> dict[str, Any]:
+    mode, run, operator, after, *rest = session.run(READ, lines)
+    return {"mode": mode, "run": run, "operator": operator, "after": int(after), "secrets": dict(zip(rest[::2], rest[1::2], strict=True))}
+
+
+@many
+@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets)
+def test_the_host_reads_what_was_written(session: Session, mode: Mode, run: str, operator: str, after: int, values: dict[str, str]) -> None:
+    envelope = Envelope(mode, run, operator, after, values)
+    expected = {"mode": mode, "run": run, "operator": operator, "after": after if mode == "events" else 0, "secrets": values}
+    assert read(session, envelope.lines()) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", " ", "mode", "mode ", "mode destroy", "mode Apply", "Mode apply", "mode apply now", "MODE test", "forget", "mode  apply",
+        "run", "run ", "run a b", "run ../x", "run " + "x" * 65, "run a_b", "operator", "operator a b", "operator !", "after", "after x",
+        "after 1 2", "after 99999999999", "secret", "secret a", "secret a b c", "secret a !", "Secret a YQ==", "mode=apply", "{}", "after 1;2",
+    ],
+)  # fmt: skip
+def test_the_host_refuses_a_line_that_it_does_not_know(session: Session, line: str) -> None:
+    with pytest.raises(EngineError):
+        read(session, ["mode test", "run x", line])
+    assert read(session, ["mode test", "run x"])["mode"] == "test"
+
+
+@pytest.mark.parametrize("line", ["secret notebook.password_hash {} more", "Secret notebook.password_hash {}", "secrets x {}"])
+def test_a_refusal_never_tells_a_secret(session: Session, line: str) -> None:
+    secret = base64.b64encode(SECRET.encode()).decode()
+    with pytest.raises(EngineError) as raised:
+        read(session, [line.format(secret)])
+    assert secret not in str(raised.value) and SECRET not in str(raised.value)
+
+
+def test_by_hand_there_is_no_envelope(session: Session) -> None:
+    found = read(session, [])
+    assert found["mode"] == "test" and found["run"].endswith("Z-by-hand")
+    Envelope("test", found["run"])  # a name like any other
+
+
+def test_no_event_of_a_run_tells_its_secrets(session: Session) -> None:
+    """The started event has what the envelope says, without them."""
+    script = READ + "(Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator }).NbserverEvent"
+    out = session.run(script, Envelope("apply", "x", "me", secrets={"a": SECRET}).lines())
+    assert json.loads(out[-1])["operator"] == "me" and "correct horse" not in out[-1]

@@ -1,0 +1,75 @@
+"""What runs on a host, byte for byte: a change shows as a difference in git, where a person reviews it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from installer import manifest, rendering
+from tests import golden
+
+REFRESH = "look at the difference, and if it is meant: python -m tests.golden"
+
+
+def test_the_rendered_files_are_those_in_git() -> None:
+    rendered = golden.files()
+    kept = {path.name for path in golden.FOLDER.iterdir() if path.suffix in (".ps1", ".json")}
+    assert rendered.keys() == kept, f"other files are rendered; {REFRESH}"
+    for name, data in rendered.items():
+        # Lines rather than the whole: a failure then shows what changed.
+        assert data.decode("ascii").split("\n") == (golden.FOLDER / name).read_bytes().decode("ascii").split("\n"), f"{name}: {REFRESH}"
+
+
+def test_they_are_the_same_wherever_they_are_rendered(tmp_path: Path) -> None:
+    """Neither the folder of the inventory nor the order of its keys is in them."""
+    for name in ("nbserver.toml", "site-catalog.toml", "site-lock.txt"):
+        shutil.copy(golden.FOLDER / name, tmp_path)
+    inventory = tmp_path / "nbserver.toml"
+    head, least, most = inventory.read_text("utf-8").replace("[hosts.", "\0[hosts.").split("\0")
+    settings = most.splitlines()
+    inventory.write_text(head + least + "\n".join([settings[0], *reversed(settings[1:])]) + "\n", "utf-8")
+    from installer.inventory import load
+
+    assert rendering.files(list(load(inventory).hosts.values())) == golden.files()
+
+
+def test_the_check_of_render_knows_them(tmp_path: Path) -> None:
+    from installer.errors import ApprovalError
+
+    files = golden.files()
+    rendering.compare(files, golden.FOLDER)
+    rendering.write(files, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+    (tmp_path / "least.ps1").write_bytes(files["least.ps1"].replace(b"9999", b"9998"))
+    (tmp_path / "most.ps1").unlink()
+    with pytest.raises(ApprovalError, match=r"least\.ps1 differs, most\.ps1 is missing"):
+        rendering.compare(files, tmp_path)
+
+
+def test_the_manifest_tells_what_stands_in_the_scripts() -> None:
+    import hashlib
+
+    content = json.loads((golden.FOLDER / manifest.FILE_NAME).read_bytes())
+    assert list(content["hosts"]) == ["least", "most"]
+    for host, entry in content["hosts"].items():
+        script = (golden.FOLDER / entry["script"]).read_bytes()
+        assert hashlib.sha256(script).hexdigest() == entry["sha256"]
+        literal = script.split(b"ConvertFrom-Json '", 1)[1].split(b"'", 1)[0]
+        assert json.loads(literal) == entry["settings"]
+        assert entry["settings"]["host"] == host
+        lock = script.split(b"$Lock = @(\n", 1)[1].split(b")", 1)[0].decode("ascii")
+        lines = "".join(line.strip().strip("'") + "\n" for line in lock.splitlines())
+        assert hashlib.sha256(lines.encode("ascii")).hexdigest() == entry["lock_sha256"]
+
+
+def test_git_keeps_their_line_ends() -> None:
+    root = golden.FOLDER.parents[1]
+    if not shutil.which("git") or not (root / ".git").exists():
+        pytest.skip("this needs git and a checkout")
+    names = ["tests/golden/least.ps1", "tests/golden/manifest.json", "ps_scripts/main.ps1", "tests/golden/site-lock.txt"]
+    done = subprocess.run(["git", "check-attr", "text", "eol", "--", *names], cwd=root, capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if line.endswith("eol: lf")] == [f"{name}: eol: lf" for name in names]

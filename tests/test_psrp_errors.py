@@ -1,0 +1,42 @@
+"""Each thing that can go wrong on the way has words of its own. The common ones happen for real in test_failures.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import requests
+from pypsrp.exceptions import WinRMTransportError, WSManFaultError
+
+from installer import inventory
+from installer.errors import ConnectError, HostError
+from installer.transports.psrp_errors import explain
+
+HOST = inventory.load(Path(__file__).parents[1] / "nbserver.sample.toml").hosts["win1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
+        (WinRMTransportError("http", 404, ""), "answers, but not WinRM"),
+        (WinRMTransportError("http", 503, ""), "HTTP status 503"),
+        (WSManFaultError(5, "host", "Access is denied.", "", "", ""), "denies access"),
+        (WSManFaultError(2150858843, "host", "shell not found", "", "", ""), "the shell on the host is gone"),
+        (WSManFaultError(2150859174, "host", "too many", "", "", ""), "too many shells"),
+        (WSManFaultError(1, "host", "unheard of", "", "", ""), "WSMan fault 1"),
+        (requests.exceptions.ConnectTimeout("timed out"), "does not answer"),
+        (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
+        (ConnectionResetError(104, "Connection reset by peer"), "was lost"),
+        (ValueError("unexpected"), "broke the protocol: ValueError"),
+    ],
+)
+def test_words(error: Exception, words: str) -> None:
+    told = explain(error, HOST)
+    assert words in str(told) and str(told).startswith("win1: ") and told.exit_code == 3
+    assert told.todo, "what to do next"
+
+
+def test_what_was_told_already_stays_as_it_is() -> None:
+    told = ConnectError("nothing listens there", host="win1")
+    assert explain(told, HOST) is told and isinstance(told, HostError)
