@@ -30,6 +30,8 @@ class Envelope:
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
             raise ValueError("a run's name is 1 to 64 letters, digits and hyphens")
+        if self.after < 0:
+            raise ValueError("events are counted from 1")
         for name in self.secrets:
             if not SECRET_NAME.fullmatch(name):
                 raise ValueError("a secret's name is lower-case letters, digits, '_' and '.'")

@@ -45,7 +45,7 @@ def parse(line: str) -> Event:
     if value.get("v") != VERSION:
         raise EventError(f"an event has version {value.get('v')!r}, this release knows {VERSION}")
     n, time, step, name = (value.get(key) for key in _COMMON[1:])
-    if type(n) is not int or n < 1 or not isinstance(time, str) or not isinstance(step, str) or name not in NAMES:
+    if type(n) is not int or n < 1 or not isinstance(time, str) or not isinstance(step, str) or not (isinstance(name, str) and name in NAMES):
         raise EventError(f"an event lacks n, time, step or a known name: {line[:120]!r}")
     data = {key: item for key, item in value.items() if key not in _COMMON}
     return Event(n=n, time=time, step=step, event=name, data=data, line=line)

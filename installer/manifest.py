@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ApprovalError(f"cannot be read ({error.strerror})", where=str(path), todo="Render it first") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ApprovalError("is no JSON", where=str(path), todo="Render it again") from None
     if not isinstance(value, dict) or value.get("v") != VERSION or not isinstance(value.get("hosts"), dict):
         raise ApprovalError(f"is no manifest of version {VERSION}", where=str(path), todo="Render it with this release")

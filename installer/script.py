@@ -87,6 +87,8 @@ def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 def settings_block(settings: dict[str, Any]) -> str:
     """`$Settings = ConvertFrom-Json '...'`: one literal in which nothing can end the quotes or leave ASCII."""
     for path, value in texts(settings):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise NbserverError(f"the setting {path} holds half a character", todo="Write it again")
         if DATE_LIKE.search(value):
             raise NbserverError(f"the setting {path} looks like a date, which PowerShell 7 would change", todo="Write it differently")
     data = json.dumps(settings, indent=1, sort_keys=True, ensure_ascii=True).replace("'", "\\u0027").replace("\x7f", "\\u007f")
