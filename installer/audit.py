@@ -51,6 +51,8 @@ def _compare(path: Path, entry: Mapping[str, Any], body: str, steps: tuple[str, 
         raise wrong(f"is not ASCII at byte {error.start}") from None
     if hashlib.sha256(code).hexdigest() != entry["sha256"]:
         raise wrong("has not the SHA-256 of the manifest")
+    if entry["downloads"] != manifest.downloads(entry["settings"]):
+        raise wrong("has other downloads than the manifest lists")
     start = header(entry["settings"], steps) + PARAMETERS + settings_block(entry["settings"]) + _LOCK_START
     if not text.startswith(start):
         raise wrong("does not begin with the header and the settings of the manifest")

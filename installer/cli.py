@@ -136,7 +136,7 @@ def hash_password(host: str, port: int) -> int:
     from installer import notebook_password
 
     ask = _ask()
-    plain = ask(f"Notebook password of {host}") if ask else sys.stdin.readline().rstrip("\r\n")
+    plain = ask(f"Notebook password of {host}: ") if ask else sys.stdin.readline().rstrip("\r\n")
     if not plain:
         raise UsageError("the password is empty", todo="Type one")
     click.echo(notebook_password.hash_password(plain, host=host, port=port))
@@ -149,7 +149,7 @@ def _ask() -> Callable[[str], str] | None:
         return None
 
     def ask(question: str) -> str:
-        answer: str = click.prompt(question, hide_input=True, err=True)
+        answer: str = click.prompt(question, prompt_suffix="", hide_input=True, err=True)
         return answer
 
     return ask
@@ -158,7 +158,7 @@ def _ask() -> Callable[[str], str] | None:
 def main() -> None:
     """The command `nbserver`: ends with the contract's exit code, and with one message for a person's mistake."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, windows_expand_args=False)
     except click.exceptions.Abort:
         code = 2
     except click.ClickException as error:

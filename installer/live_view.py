@@ -73,6 +73,6 @@ class LiveView:
     def end(self) -> None:
         self._progress.stop()
 
-    def summary(self, results: Mapping[str, Result], folder: Path) -> None:
-        for line in summary_lines(results, folder):
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        for line in summary_lines(mode, results, folder):
             click.echo(line)

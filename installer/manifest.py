@@ -25,7 +25,7 @@ def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str]) -> dict
             "body_sha256": script.body_sha256,
             "steps": list(script.steps),
             "settings": script.settings,
-            "downloads": [_download(name, script.settings[name]) for name in ("python", "openssl")],
+            "downloads": downloads(script.settings),
             "lock_sha256": script.settings["packages"]["lock_sha256"],
         }
         for script in scripts
@@ -65,5 +65,8 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
         )
 
 
-def _download(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, **{key: settings[key] for key in ("version", "url", "size", "sha256")}}
+def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a script with these settings downloads, beside the packages of its lock."""
+    return [
+        {"name": name, **{key: settings[name][key] for key in ("version", "url", "size", "sha256")}} for name in ("python", "openssl")
+    ]

@@ -48,9 +48,10 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Op
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
     secrets = {host.name: _secrets(host, mode, ask) for host in hosts}
+    known_file = inventory.path.parent / known.FILE_NAME
+    known.read(known_file)  # what cannot be read is told before a host is contacted
     journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
     stop, writing = threading.Event(), threading.Lock()
-    known_file = inventory.path.parent / known.FILE_NAME
 
     def job(host: Host) -> Result:
         if stop.is_set():
@@ -73,7 +74,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Op
     finally:
         view.end()
     journal.finish({name: result.as_json() for name, result in results.items()})
-    view.summary(results, journal.folder)
+    view.summary(mode, results, journal.folder)
     return results
 
 

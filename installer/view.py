@@ -29,7 +29,7 @@ class View(Protocol):
     def host_ended(self, result: Result) -> None: ...
     def interrupted(self) -> None: ...
     def end(self) -> None: ...
-    def summary(self, results: Mapping[str, Result], folder: Path) -> None: ...
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None: ...
 
 
 def choose(as_json: bool) -> View:
@@ -69,9 +69,9 @@ class PlainLines:
     def end(self) -> None:
         pass
 
-    def summary(self, results: Mapping[str, Result], folder: Path) -> None:
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         self._write("")
-        for line in summary_lines(results, folder):
+        for line in summary_lines(mode, results, folder):
             self._write(line)
 
 
@@ -96,7 +96,7 @@ class JsonLines:
     def end(self) -> None:
         pass
 
-    def summary(self, results: Mapping[str, Result], folder: Path) -> None:
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         hosts = {name: result.as_json() for name, result in results.items()}
         self._write({"event": "summary", "runs": str(folder), "hosts": hosts})
 
@@ -113,7 +113,7 @@ WORDS = {
 }
 
 
-def summary_lines(results: Mapping[str, Result], folder: Path) -> list[str]:
+def summary_lines(mode: str, results: Mapping[str, Result], folder: Path) -> list[str]:
     """A line a host, its error below it, and where everything is kept."""
     width = max(map(len, results), default=0)
     lines = []
@@ -122,6 +122,8 @@ def summary_lines(results: Mapping[str, Result], folder: Path) -> list[str]:
         changed = f", {result.changed} changed" if result.changed else ""
         reboot = ", a reboot is pending" if result.reboot else ""
         words = "" if result.outcome == "failed" else f"  {WORDS[result.outcome]}"
+        if mode == "undo" and result.outcome == "ok":
+            words = "  as it was before"
         lines.append(f"{name:<{width}}  {said}{words}{changed}{reboot}")
         if result.error:
             lines.append(f"    {result.error}")

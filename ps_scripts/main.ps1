@@ -30,25 +30,20 @@ function Invoke-Apply($Step) {
     & $Step.Apply
     Invoke-Test $Step
     foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
-    $Run.Changed++
+    if (-not $Step.Bracket) { $Run.Changed++ }
     Write-Event changed
 }
 
 # Puts back what was there before, newest first. What can't be put back stays in the record and is told.
 function Undo-Record([switch]$BracketsOnly) {
     $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
-    $left = New-Object Collections.ArrayList
-    foreach ($line in @(Read-Record)) { [void]$left.Add($line) }
-    for ($i = $left.Count - 1; $i -ge 0; $i--) {
-        $line = $left[$i]
+    $lines = @(Read-Record)
+    [Array]::Reverse($lines)
+    foreach ($line in $lines) {
         if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
         $Run.Step = $line.step
         try {
-            if (-not $Restore.ContainsKey($line.kind)) { throw "this script cannot put back a '$($line.kind)'; use the release that wrote it" }
-            & $Restore[$line.kind] $line.key $line.before
-            $left.RemoveAt($i)
-            Write-Record $left
-            Write-Event restored @{ kind = $line.kind; what = $line.key }
+            Undo-Line $line
         }
         catch {
             $Run.Outcome = 'failed'
@@ -86,7 +81,7 @@ function Invoke-Run {
         Read-Envelope
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
-        if ($Run.Mode -eq 'undo') { Undo-Record }
+        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record }
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply') {
             foreach ($step in $Steps) {

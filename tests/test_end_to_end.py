@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets as random
 import subprocess
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ class Story:
         self.snapshots: dict[str, dict[str, Any]] = {}
         self.requests: dict[str, list[bytes]] = {}
         self.drop_after_command = False
+        self.paths: dict[str, str] = {}
         self.command_lines: set[bytes] = set()
         self.secret_files: dict[str, list[Path]] = {}
         self.configuration: dict[str, Any] = {}
@@ -101,6 +103,12 @@ def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
     told.keep("verify", site.run("verify", "win1", "--png", "pictures", "--json"))
     told.keep("again", site.run("apply", "win1", "--json"))
     told.keep("plan again", site.run("plan", "win1"))
+    site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
+    told.keep("other path", site.run("apply", "win1", "--json"))
+    told.paths["other"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]
+    site.write()
+    told.keep("former path", site.run("apply", "win1", "--json"))
+    told.paths["former"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]
     with Forwarder(site.port) as forwarder:
         site.write(notebook__public_url=f"https://127.0.0.1:{forwarder.port}")
         told.keep("verify forwarded", site.run("verify", "win1", "--json"))
@@ -232,8 +240,10 @@ def test_ie_esc_was_off_only_while_the_others_ran(story: Story) -> None:
 
 def test_path_keeps_its_type_and_text_and_gets_our_entries(story: Story) -> None:
     before, applied = (story.snapshots[name]["registry"][ENVIRONMENT]["PATH"] for name in ("before", "applied"))
-    assert applied.startswith(before.rstrip('"')) or before in applied
-    assert applied != before
+    ours = applied.removeprefix(before)
+    assert applied.startswith("REG_EXPAND_SZ:%SystemRoot%") and ours != applied
+    programs = re.escape(r"C:\Program Files")
+    assert re.fullmatch(rf";{programs}\\nbserver\\env-[0-9a-f]{{8}}\\Scripts;{programs}\\nbserver\\python-3\.11\.9;{programs}\\nbserver\\python-3\.11\.9\\Scripts;{programs}\\OpenSSL\\bin", ours)
 
 
 def test_the_service_runs_without_administrator_rights_and_without_limit(story: Story) -> None:
@@ -298,6 +308,13 @@ def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     assert outcome(done) == {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
     assert [event["event"] for event in events] == ["started", *["unchanged"] * len(STEPS), "finished"]
     assert story.done["plan again"].returncode == 0
+
+
+def test_other_path_entries_replace_ours_and_nobody_elses(story: Story) -> None:
+    before = story.snapshots["before"]["registry"][ENVIRONMENT]["PATH"]
+    assert outcome(story.done["other path"])["steps"]["path"] == "changed"
+    assert story.paths["other"] == before + r";C:\Program Files\nbserver\other"
+    assert story.paths["former"] == story.snapshots["applied"]["registry"][ENVIRONMENT]["PATH"]
 
 
 @pytest.mark.parametrize("name", ["first answer dropped", "answer lost"])

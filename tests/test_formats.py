@@ -147,7 +147,7 @@ def test_the_known_file(tmp_path: Path) -> None:
 def test_the_stream(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     lines = view.JsonLines()
     lines.event("win1", event(1, "difference", "path", what="PATH", **{"is": None, "should": "C:\\x"}))
-    lines.summary({"win1": Result("win1", "differs", steps={"path": "differs"})}, tmp_path)
+    lines.summary("test", {"win1": Result("win1", "differs", steps={"path": "differs"})}, tmp_path)
     first, last = map(json.loads, capsys.readouterr().out.splitlines())
     for line in (first, last):
         validate("stream", line)

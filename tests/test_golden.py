@@ -66,6 +66,10 @@ def test_the_manifest_tells_what_stands_in_the_scripts() -> None:
         assert hashlib.sha256(lines.encode("ascii")).hexdigest() == entry["lock_sha256"]
 
 
+def test_the_hash_of_the_body_is_published() -> None:
+    assert golden.published() in golden.PUBLISHED.read_text(encoding="utf-8").splitlines(), REFRESH
+
+
 def test_git_keeps_their_line_ends() -> None:
     root = golden.FOLDER.parents[1]
     if not shutil.which("git") or not (root / ".git").exists():

@@ -27,7 +27,7 @@ HOST = inventory.load(Path(__file__).parents[1] / "nbserver.sample.toml").hosts[
         (WSManFaultError(1, "host", "unheard of", "", "", ""), "WSMan fault 1"),
         (requests.exceptions.ConnectTimeout("timed out"), "does not answer"),
         (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
-        (ConnectionResetError(104, "Connection reset by peer"), "was lost"),
+        (ConnectionResetError(104, "Connection reset by peer"), "broke"),
         (ValueError("unexpected"), "broke the protocol: ValueError"),
     ],
 )

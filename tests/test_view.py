@@ -40,7 +40,7 @@ def show(view: View) -> None:
     view.host_ended(RESULT)
     view.host_ended(FAILED)
     view.end()
-    view.summary({"win1": RESULT, "win2": FAILED}, Path("runs"))
+    view.summary("apply", {"win1": RESULT, "win2": FAILED}, Path("runs"))
 
 
 def test_plain_lines_say_what_is_new_and_the_error_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +72,6 @@ def test_the_live_view_shows_bars_and_takes_no_text_for_markup(capsys: pytest.Ca
         view.event("win1", event)
     view.host_ended(RESULT)
     view.end()
-    view.summary({"win1": RESULT}, Path("runs"))
+    view.summary("apply", {"win1": RESULT}, Path("runs"))
     assert "C:\\[red]Tools" in screen.getvalue() and "2/2" in screen.getvalue()
     assert "win1  ok" in capsys.readouterr().out

@@ -81,4 +81,4 @@ def _network(error: Exception, host: Host, place: str) -> ConnectError:
         return ConnectError(f"nothing listens on {place}", host=host.name, todo="Enable PowerShell remoting there (README, a Windows admin's first host), or correct the port")
     if "timed out" in words or "Timeout" in words:
         return ConnectError(f"{place} does not answer", host=host.name, todo="Check that the host is up and a firewall lets this port through")
-    return ConnectError(f"the connection to {place} was lost", host=host.name, todo="Run this again: what was done stays, the rest follows")
+    return ConnectError(f"the connection to {place} broke", host=host.name, todo="Check the network between, then run this again")

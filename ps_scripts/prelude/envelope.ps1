@@ -7,14 +7,16 @@ $Secrets = @{}
 
 function Read-Envelope {
     $Run.Mode = $Mode
+    $number = 0
     foreach ($line in $EnvelopeLines) {
+        $number++
         $word = ([string]$line).Split([char[]]' ')
         if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
-        elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -match '^[0-9A-Za-z-]{1,64}$') { $Run.Id = $word[1] }
+        elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9A-Za-z-]{1,64}\z') { $Run.Id = $word[1] }
         elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
-        elseif ($word[0] -ceq 'after' -and $word.Count -eq 2) { $Run.After = [int]$word[1] }
-        elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3) { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
-        else { throw "the envelope has a line that this script does not know, named '$($word[0])'" }
+        elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
+        elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
+        else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }
     if (-not $Run.Id) { $Run.Id = [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand' }
 }

@@ -98,7 +98,7 @@ $Restore.data_folder = {
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     $is = [IO.File]::ReadAllText($Path, $Utf8)
-    if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return $is -ceq (Expand-Secret $Text $Secret) }
+    if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
     # A test by hand does not know the secret: everything around it is compared.
     $start, $end = $Text -split [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)

@@ -14,6 +14,11 @@ function Add-PathEntry([string]$Entry) {
     Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value ($path.value + ';' + $Entry) -Type $path.type
 }
 
+# Entries that an earlier run added and that the settings no longer have.
+function Get-FormerPathEntries([string[]]$Wanted) {
+    @(Read-Record | Where-Object { $_.kind -eq 'path_entry' -and $Wanted -notcontains $_.key })
+}
+
 $Restore.path_entry = {
     param($Entry)
     $path = Get-RegistryValue $MachineEnvironment Path

@@ -21,7 +21,10 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     $start.RedirectStandardError = $true
     $start.StandardOutputEncoding = $Utf8
     $start.StandardErrorEncoding = $Utf8
-    foreach ($name in $Environment.Keys) { $start.EnvironmentVariables[$name] = $Environment[$name] }
+    foreach ($name in $Environment.Keys) {
+        if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
+        else { $start.EnvironmentVariables[$name] = $Environment[$name] }
+    }
 
     $name = Split-Path -Leaf $File
     $last = New-Object Collections.Generic.Queue[string]

@@ -21,6 +21,14 @@ function Test-Record([string]$Kind, [string]$Key) {
     $false
 }
 
+# Puts one thing back now, and takes it off the record.
+function Undo-Line($Line) {
+    if (-not $Restore.ContainsKey($Line.kind)) { throw "this script cannot put back a '$($Line.kind)'; use the release that wrote it" }
+    & $Restore[$Line.kind] $Line.key $Line.before
+    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
+    Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
 # Whole and at once: a torn record would put back the wrong things.
 function Write-Record($Lines) {
     $text = -join @($Lines | ForEach-Object { (ConvertTo-Json $_ -Compress -Depth 6) + "`n" })

@@ -12,7 +12,7 @@ function Get-RegistryValue([string]$Path, [string]$Name) {
 function Compare-RegistryValue([string]$Path, [string]$Name, $Should) {
     $is = Get-RegistryValue $Path $Name
     if (-not $is) { Difference "$Path\$Name" $null $Should }
-    elseif ([string]$is.value -cne [string]$Should) { Difference "$Path\$Name" $is.value $Should }
+    elseif (-not [string]::Equals([string]$is.value, [string]$Should)) { Difference "$Path\$Name" $is.value $Should }
 }
 
 function Set-RegistryValue([string]$Path, [string]$Name, $Value, [string]$Type) {

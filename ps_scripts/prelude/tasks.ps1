@@ -31,6 +31,13 @@ function Stop-Task([string]$Name) {
     }
 }
 
+# Undo goes backwards, and what was installed last may be what a task runs from: tasks are ended first.
+function Stop-RecordedTasks {
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq 'task' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
+    }
+}
+
 function Protect-Xml([string]$Text) {
     [Security.SecurityElement]::Escape($Text)
 }

@@ -31,7 +31,7 @@ extendedKeyUsage = serverAuth
 "@ -replace "`r", ''
 }
 
-function Get-Certificate {
+function Get-ServerCertificate {
     if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) {
         New-Object Security.Cryptography.X509Certificates.X509Certificate2 $CertificateFile
     }
@@ -46,7 +46,7 @@ function Get-Fingerprint($Certificate) {
 
 Step certificate 'the server has a certificate for its names, and only the service can read the key' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
-    $certificate = Get-Certificate
+    $certificate = Get-ServerCertificate
     if (-not $certificate) { Difference 'certificate' $null ($Settings.certificate.names -join ', '); return }
     if ($certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
         Difference 'certificate' "ends $($certificate.NotAfter.ToUniversalTime().ToString('u'))" 'a new one'

@@ -20,7 +20,7 @@ function Get-ShownFingerprint {
 
 Step check 'the port answers with this certificate' -Test {
     $should = 'the certificate that the step of that name makes'
-    $certificate = Get-Certificate
+    $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }
     $is = Get-ShownFingerprint
     if ($is -ne $should) { Difference "port $($Settings.notebook.port)" $is $should }

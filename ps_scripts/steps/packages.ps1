@@ -17,9 +17,13 @@ function Get-PackageInstaller {
     else { 'pip' }
 }
 
-# What Python's tools need to know of this host. No other configuration of theirs is used.
+# What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
+# switched off, and its variables are taken away ($null).
 function Get-PackageEnvironment {
-    $environment = @{ PYTHONUTF8 = '1'; PIP_CONFIG_FILE = 'NUL'; PIP_FIND_LINKS = ''; PIP_NO_INPUT = '1'; PIP_DISABLE_PIP_VERSION_CHECK = '1'; UV_NO_CONFIG = '1'; UV_NO_PROGRESS = '1' }
+    $environment = @{}
+    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name -match '^(PIP|UV)_') { $environment[$name] = $null } }
+    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_CONFIG', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
+    $environment.PIP_CONFIG_FILE = 'NUL'
     if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
     $environment
 }

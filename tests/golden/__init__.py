@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from installer import catalog, inventory, rendering
+from installer import __version__, catalog, inventory, rendering
 from installer.render import render
 from installer.script import Script
 
 FOLDER = Path(__file__).parent
 INVENTORY = FOLDER / "nbserver.toml"
+PUBLISHED = FOLDER.parents[1] / "docs" / "body-hashes.md"
 
 
 def files() -> dict[str, bytes]:
@@ -23,6 +24,20 @@ def files() -> dict[str, bytes]:
 def scripts() -> list[Script]:
     """The scripts of the inventory's hosts."""
     return [render(host, catalog.load(host.catalog)) for host in inventory.load(INVENTORY).hosts.values()]
+
+
+def published() -> str:
+    """The line of docs/body-hashes.md for this release."""
+    return f"| {__version__} | Windows | `{scripts()[0].body_sha256}` |"
+
+
+def publish() -> bool:
+    """Puts this release's line into docs/body-hashes.md; True where that changed it."""
+    before = PUBLISHED.read_text(encoding="utf-8")
+    lines = [line for line in before.splitlines() if not line.startswith(f"| {__version__} | Windows |")]
+    after = "\n".join([*lines, published()]) + "\n"
+    PUBLISHED.write_text(after, encoding="utf-8", newline="\n")
+    return after != before
 
 
 def update() -> list[str]:

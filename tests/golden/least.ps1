@@ -272,14 +272,16 @@ $Secrets = @{}
 
 function Read-Envelope {
     $Run.Mode = $Mode
+    $number = 0
     foreach ($line in $EnvelopeLines) {
+        $number++
         $word = ([string]$line).Split([char[]]' ')
         if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
-        elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -match '^[0-9A-Za-z-]{1,64}$') { $Run.Id = $word[1] }
+        elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9A-Za-z-]{1,64}\z') { $Run.Id = $word[1] }
         elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
-        elseif ($word[0] -ceq 'after' -and $word.Count -eq 2) { $Run.After = [int]$word[1] }
-        elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3) { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
-        else { throw "the envelope has a line that this script does not know, named '$($word[0])'" }
+        elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
+        elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
+        else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }
     if (-not $Run.Id) { $Run.Id = [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand' }
 }
@@ -351,6 +353,14 @@ function Test-Record([string]$Kind, [string]$Key) {
     $false
 }
 
+# Puts one thing back now, and takes it off the record.
+function Undo-Line($Line) {
+    if (-not $Restore.ContainsKey($Line.kind)) { throw "this script cannot put back a '$($Line.kind)'; use the release that wrote it" }
+    & $Restore[$Line.kind] $Line.key $Line.before
+    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
+    Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
 # Whole and at once: a torn record would put back the wrong things.
 function Write-Record($Lines) {
     $text = -join @($Lines | ForEach-Object { (ConvertTo-Json $_ -Compress -Depth 6) + "`n" })
@@ -378,7 +388,7 @@ function Get-RegistryValue([string]$Path, [string]$Name) {
 function Compare-RegistryValue([string]$Path, [string]$Name, $Should) {
     $is = Get-RegistryValue $Path $Name
     if (-not $is) { Difference "$Path\$Name" $null $Should }
-    elseif ([string]$is.value -cne [string]$Should) { Difference "$Path\$Name" $is.value $Should }
+    elseif (-not [string]::Equals([string]$is.value, [string]$Should)) { Difference "$Path\$Name" $is.value $Should }
 }
 
 function Set-RegistryValue([string]$Path, [string]$Name, $Value, [string]$Type) {
@@ -416,6 +426,11 @@ function Add-PathEntry([string]$Entry) {
     if (-not $path) { $path = @{ value = ''; type = 'ExpandString' } }
     Save-Before 'path_entry' $Entry $null
     Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value ($path.value + ';' + $Entry) -Type $path.type
+}
+
+# Entries that an earlier run added and that the settings no longer have.
+function Get-FormerPathEntries([string[]]$Wanted) {
+    @(Read-Record | Where-Object { $_.kind -eq 'path_entry' -and $Wanted -notcontains $_.key })
 }
 
 $Restore.path_entry = {
@@ -526,7 +541,7 @@ $Restore.data_folder = {
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     $is = [IO.File]::ReadAllText($Path, $Utf8)
-    if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return $is -ceq (Expand-Secret $Text $Secret) }
+    if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
     # A test by hand does not know the secret: everything around it is compared.
     $start, $end = $Text -split [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
@@ -604,7 +619,10 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     $start.RedirectStandardError = $true
     $start.StandardOutputEncoding = $Utf8
     $start.StandardErrorEncoding = $Utf8
-    foreach ($name in $Environment.Keys) { $start.EnvironmentVariables[$name] = $Environment[$name] }
+    foreach ($name in $Environment.Keys) {
+        if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
+        else { $start.EnvironmentVariables[$name] = $Environment[$name] }
+    }
 
     $name = Split-Path -Leaf $File
     $last = New-Object Collections.Generic.Queue[string]
@@ -773,6 +791,13 @@ function Stop-Task([string]$Name) {
             try { $process.Kill(); [void]$process.WaitForExit(10000) }
             catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
         }
+    }
+}
+
+# Undo goes backwards, and what was installed last may be what a task runs from: tasks are ended first.
+function Stop-RecordedTasks {
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq 'task' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
     }
 }
 
@@ -998,9 +1023,13 @@ function Get-PackageInstaller {
     else { 'pip' }
 }
 
-# What Python's tools need to know of this host. No other configuration of theirs is used.
+# What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
+# switched off, and its variables are taken away ($null).
 function Get-PackageEnvironment {
-    $environment = @{ PYTHONUTF8 = '1'; PIP_CONFIG_FILE = 'NUL'; PIP_FIND_LINKS = ''; PIP_NO_INPUT = '1'; PIP_DISABLE_PIP_VERSION_CHECK = '1'; UV_NO_CONFIG = '1'; UV_NO_PROGRESS = '1' }
+    $environment = @{}
+    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name -match '^(PIP|UV)_') { $environment[$name] = $null } }
+    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_CONFIG', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
+    $environment.PIP_CONFIG_FILE = 'NUL'
     if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
     $environment
 }
@@ -1064,7 +1093,9 @@ Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
     foreach ($entry in Get-PathEntries) {
         if (-not (Test-PathEntry $entry)) { Difference 'PATH' $null $entry }
     }
+    foreach ($line in Get-FormerPathEntries @(Get-PathEntries)) { Difference 'PATH' $line.key $null }
 } -Apply {
+    foreach ($line in Get-FormerPathEntries @(Get-PathEntries)) { Undo-Line $line }
     foreach ($entry in Get-PathEntries) {
         if (-not (Test-PathEntry $entry)) { Add-PathEntry $entry }
     }
@@ -1103,7 +1134,7 @@ extendedKeyUsage = serverAuth
 "@ -replace "`r", ''
 }
 
-function Get-Certificate {
+function Get-ServerCertificate {
     if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) {
         New-Object Security.Cryptography.X509Certificates.X509Certificate2 $CertificateFile
     }
@@ -1118,7 +1149,7 @@ function Get-Fingerprint($Certificate) {
 
 Step certificate 'the server has a certificate for its names, and only the service can read the key' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
-    $certificate = Get-Certificate
+    $certificate = Get-ServerCertificate
     if (-not $certificate) { Difference 'certificate' $null ($Settings.certificate.names -join ', '); return }
     if ($certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
         Difference 'certificate' "ends $($certificate.NotAfter.ToUniversalTime().ToString('u'))" 'a new one'
@@ -1356,7 +1387,7 @@ function Get-ShownFingerprint {
 
 Step check 'the port answers with this certificate' -Test {
     $should = 'the certificate that the step of that name makes'
-    $certificate = Get-Certificate
+    $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }
     $is = Get-ShownFingerprint
     if ($is -ne $should) { Difference "port $($Settings.notebook.port)" $is $should }
@@ -1406,25 +1437,20 @@ function Invoke-Apply($Step) {
     & $Step.Apply
     Invoke-Test $Step
     foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
-    $Run.Changed++
+    if (-not $Step.Bracket) { $Run.Changed++ }
     Write-Event changed
 }
 
 # Puts back what was there before, newest first. What can't be put back stays in the record and is told.
 function Undo-Record([switch]$BracketsOnly) {
     $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
-    $left = New-Object Collections.ArrayList
-    foreach ($line in @(Read-Record)) { [void]$left.Add($line) }
-    for ($i = $left.Count - 1; $i -ge 0; $i--) {
-        $line = $left[$i]
+    $lines = @(Read-Record)
+    [Array]::Reverse($lines)
+    foreach ($line in $lines) {
         if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
         $Run.Step = $line.step
         try {
-            if (-not $Restore.ContainsKey($line.kind)) { throw "this script cannot put back a '$($line.kind)'; use the release that wrote it" }
-            & $Restore[$line.kind] $line.key $line.before
-            $left.RemoveAt($i)
-            Write-Record $left
-            Write-Event restored @{ kind = $line.kind; what = $line.key }
+            Undo-Line $line
         }
         catch {
             $Run.Outcome = 'failed'
@@ -1462,7 +1488,7 @@ function Invoke-Run {
         Read-Envelope
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
-        if ($Run.Mode -eq 'undo') { Undo-Record }
+        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record }
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply') {
             foreach ($step in $Steps) {

@@ -83,7 +83,7 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "the_call_operator_runs_steps_and_restores_only": (
-        "& $Step.Test; & $Step.Apply; & $Restore[$line.kind] 1 2",
+        "& $Step.Test; & $Step.Apply; & $Restore[$Line.kind] 1 2",
         ("& $x", "& 'openssl'", "& { 1 }", ". $x", ". .\\x.ps1", "& $Step.Title", '& "$x\\python.exe" -V', "& (Get-Command x)"),
     ),
     "programs_run_through_one_wrapper": (
