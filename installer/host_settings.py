@@ -100,7 +100,7 @@ class HostSettings(Settings):
     transport: Literal["psrp"] = Field(default="psrp", description='"psrp"')
     tls: bool = Field(default=True, description="true or false")
     port: int = Field(
-        default_factory=lambda settings: 5986 if settings["tls"] else 5985,
+        default_factory=lambda settings: 5986 if settings.get("tls", True) else 5985,
         ge=1,
         le=65535,
         description=f"{_PORT} (default: 5986 with tls, 5985 without)",

@@ -56,7 +56,7 @@ class Site:
 
     def watch(self, *arguments: str, look: Callable[[], None]) -> subprocess.CompletedProcess[str]:
         """The same, calling `look` several times a second while it runs."""
-        process = self._start(*arguments)
+        process = self.start(*arguments)
         while process.poll() is None:
             look()
             time.sleep(0.2)
@@ -66,7 +66,7 @@ class Site:
     def interrupt(self, *arguments: str, when: Callable[[list[dict[str, Any]]], bool]) -> subprocess.CompletedProcess[str]:
         """The same, with Ctrl-C as soon as the events of the newest run say so."""
         before = set(self.runs())
-        process = self._start(*arguments)
+        process = self.start(*arguments)
         while process.poll() is None:
             new = [run for run in self.runs() if run not in before]
             if new and when(self.events(new[0])):
@@ -91,7 +91,8 @@ class Site:
         """The events of the newest run."""
         return self.events(self.runs()[-1])
 
-    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """The same, without waiting for its end."""
         return subprocess.Popen(
             self._command(arguments), cwd=self.folder, env=self._environment(None), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

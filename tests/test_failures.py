@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import signal
 import socket
 import threading
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -277,6 +279,27 @@ def test_download_that_cannot_work(site: Site, kind: Any, words: str) -> None:
     assert words in said
     assert steps(site.last_events(), "failed") == ["python"]
     assert site.run("undo", "win1").returncode == 0
+
+
+def test_two_runs_at_once(site: Site) -> None:
+    first = site.start("apply", "win1")
+    try:
+        wait_until(lambda: bool(site.runs()) and "python" in steps(site.last_events(), "started"))
+        run = site.runs()[-1].name
+        said = refused(site, "apply", "win1", code=3)
+    finally:
+        first.send_signal(signal.SIGINT)
+        out, err = first.communicate(timeout=120)
+    assert f"another run changes this host: run {run}, mode apply, by '" in said
+    assert first.returncode == 3 and "stopped; run it again" in out, "the first one was not disturbed: " + out + err
+    assert site.run("undo", "win1").returncode == 0, "and the lock is free again"
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.1)
 
 
 def test_host_without_ie_esc_gets_none(site: Site, windows_host: WindowsHost) -> None:
