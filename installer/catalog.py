@@ -20,14 +20,16 @@ from installer.setting_errors import dotted, faults
 from installer.setting_types import Array, Settings, VersionPrefix, WebAddress, refuse
 from installer.toml_lines import Key, Readable, TomlFile, parse, read
 
-PROGRAMS = {"python": "Python", "openssl": "OpenSSL"}
+PROGRAMS = {"python": "Python", "openssl": "OpenSSL", "vc_redist": "the Visual C++ redistributable"}
+PREFERRED = ("zip", "msi", "exe")  # of one version; an exe of a newer one is taken only when it is asked for
 
 
 @dataclass(frozen=True)
 class Download:
     """One file. `sha256` is 64 lower-case hex digits, or None: unverified, never used. `size` is in bytes, if known.
 
-    `executable` is the program's path inside a zip (one), or where an msi puts it (candidates, in order); backslashes.
+    `executable` is the program's path inside a zip or an installer's folder (one), or where an msi puts it (candidates,
+    in order); backslashes. The Visual C++ redistributable has none.
     `source` tells where the publisher's hash was read.
     """
 
@@ -40,6 +42,7 @@ class Download:
     size: int | None
     executable: tuple[str, ...]
     source: str
+    needs_vc_redist: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,17 @@ class Catalog:
     default_openssl: str
     digest: str
 
-    def python(self, version_prefix: str | None, architecture: str) -> Download:
+    def python(self, version_prefix: str | None, architecture: str, kind: str | None = None) -> Download:
         """Return the highest verified Python of that beginning ("3.13" fits 3.13.9, not 3.1). Raises CatalogError."""
-        return self._choose("python", version_prefix or self.default_python, architecture)
+        return self._choose("python", version_prefix or self.default_python, architecture, kind)
 
-    def openssl(self, version_prefix: str | None, architecture: str) -> Download:
+    def openssl(self, version_prefix: str | None, architecture: str, kind: str | None = None) -> Download:
         """Return the highest verified OpenSSL of that beginning. Raises CatalogError."""
-        return self._choose("openssl", version_prefix or self.default_openssl, architecture)
+        return self._choose("openssl", version_prefix or self.default_openssl, architecture, kind)
+
+    def vc_redist(self, architecture: str) -> Download:
+        """Return the newest verified Visual C++ redistributable. Raises CatalogError."""
+        return self._choose("vc_redist", "14", architecture, None)
 
     def lock(self, python_version: str, architecture: str) -> Lock:
         """Return the lock file for a Python, such as "3.13.13" or "3.13". Raises CatalogError."""
@@ -86,13 +93,15 @@ class Catalog:
             todo="Choose such a python.version, or add a [[lock]] in a site catalog",
         )
 
-    def _choose(self, name: str, prefix: str, architecture: str) -> Download:
-        entries = [entry for entry in self.downloads if entry.name == name and entry.architecture == architecture]
+    def _choose(self, name: str, prefix: str, architecture: str, kind: str | None) -> Download:
+        entries = [
+            entry for entry in self.downloads if entry.name == name and entry.architecture == architecture and kind in (None, entry.kind)
+        ]
         fitting = [entry for entry in entries if _begins(entry.version, prefix)]
         verified = [entry for entry in fitting if entry.sha256]
         if verified:
-            return max(verified, key=lambda entry: _numbers(entry.version))
-        program = f"{PROGRAMS[name]} {prefix} for {architecture}"
+            return max(verified, key=lambda entry: (entry.kind != "exe", _numbers(entry.version), -PREFERRED.index(entry.kind)))
+        program = f"{PROGRAMS[name]} {prefix} for {architecture}" + (f" as {kind}" if kind else "")
         others = sorted({entry.version for entry in entries if entry.sha256}, key=_numbers)
         choice = f"choose {name}.version from: {', '.join(others)}" if others else ""
         if fitting:
@@ -164,11 +173,11 @@ _SHA256 = "64 hex digits; leave it out for an entry whose hash is not known from
 
 
 class Entry(Settings):
-    """A [[python]] or [[openssl]] table."""
+    """A [[python]], [[openssl]] or [[vc_redist]] table."""
 
     version: VersionPrefix = Field(description='a whole version such as "3.13.13"')
     architecture: Literal["x64", "arm64"] = Field(description="x64 or arm64")
-    kind: Literal["zip", "msi"] = Field(description="zip or msi")
+    kind: Literal["zip", "msi", "exe"] = Field(description="zip, msi or exe")
     url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(description="the http or https URL of a file, without credentials")
     sha256: Annotated[str, AfterValidator(_hash)] | None = Field(default=None, description=_SHA256)
     size: int | None = Field(default=None, ge=1, description="the number of bytes")
@@ -177,18 +186,25 @@ class Entry(Settings):
     )
     source: str = Field(default="", description="where the publisher's hash was read, and when")
 
+    needs_vc_redist: bool = Field(default=False, description="true or false")
+
     @model_validator(mode="after")
     def _fitting_executable(self) -> Entry:
         absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in self.executable]
-        if self.kind == "zip" and (len(absolute) > 1 or any(absolute) or ":" in self.executable[0]):
-            raise refuse("executable of a zip is one path inside it")
+        if self.kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in self.executable)):
+            raise refuse(f"executable of a{'n exe' if self.kind == 'exe' else ' zip'} is one path inside {'its folder' if self.kind == 'exe' else 'it'}")
         if self.kind == "msi" and not all(absolute):
             raise refuse('executable of an msi is an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"')
         return self
 
 
 class PythonEntry(Entry):
-    kind: Literal["zip"] = Field(description="zip")
+    kind: Literal["zip", "exe"] = Field(description="zip or exe")
+
+
+class VcRedistEntry(Entry):
+    kind: Literal["exe"] = Field(description="exe")
+    executable: tuple[()] = Field(default=(), description="left out")
 
 
 class LockEntry(Settings):
@@ -206,6 +222,7 @@ class CatalogFile(Settings):
     defaults: Defaults = Defaults()
     python: Annotated[tuple[PythonEntry, ...], Array] = Field(default=(), description="tables [[python]]")
     openssl: Annotated[tuple[Entry, ...], Array] = Field(default=(), description="tables [[openssl]]")
+    vc_redist: Annotated[tuple[VcRedistEntry, ...], Array] = Field(default=(), description="tables [[vc_redist]]")
     lock: Annotated[tuple[LockEntry, ...], Array] = Field(default=(), description="tables [[lock]]")
 
 
@@ -241,7 +258,7 @@ def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
         locks.append(_lock(entry, content))
     downloads = [
         Download(name=name, **entry.model_dump())
-        for name, entries in (("python", checked.python), ("openssl", checked.openssl))
+        for name, entries in (("python", checked.python), ("openssl", checked.openssl), ("vc_redist", checked.vc_redist))
         for entry in entries
     ]
     return _Layer(downloads, locks, checked.defaults.model_dump(exclude_none=True), contents)
@@ -253,6 +270,7 @@ def _repeated(values: dict[str, Any]) -> list[Key]:
     for table, names in (
         ("python", "version architecture kind"),
         ("openssl", "version architecture kind"),
+        ("vc_redist", "version architecture kind"),
         ("lock", "python architecture"),
     ):
         seen: set[tuple[Any, ...]] = set()

@@ -44,6 +44,12 @@ class CatalogError(NbserverError):
     exit_code = 2
 
 
+class DownloadError(NbserverError):
+    """What a publisher offers cannot be had or cannot be trusted. `where` is its URL."""
+
+    exit_code = 3
+
+
 class HostError(NbserverError):
     """One host failed; the others go on. `host` is its name in the inventory."""
 

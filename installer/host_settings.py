@@ -35,6 +35,7 @@ from installer.setting_types import (
 
 _REFERENCE = 'a reference to a secret: { env = "NAME" }, { keyring = "NAME" }, { file = "PATH" } or { prompt = true }'
 _PORT = "a whole number from 1 to 65535"
+_CONFIGURATION_NAME = "Microsoft.PowerShell"
 _PROXY = "a URL such as http://proxy.example.com:3128"
 
 
@@ -46,10 +47,12 @@ def _known_system(value: Any) -> Any:
 
 class PythonSettings(Settings):
     version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.13"')
+    kind: Literal["zip", "exe"] | None = Field(default=None, description="zip or exe (default: exe only where the catalog has nothing else)")
 
 
 class OpensslSettings(Settings):
     version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.5"')
+    kind: Literal["zip", "msi", "exe"] | None = Field(default=None, description="zip, msi or exe (default: exe only where the catalog has nothing else)")
 
 
 class PackagesSettings(Settings):
@@ -97,7 +100,7 @@ class HostSettings(Settings):
 
     system: Annotated[Literal["windows"], BeforeValidator(_known_system)] = Field(description='"windows"')
     address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
-    transport: Literal["psrp"] = Field(default="psrp", description='"psrp"')
+    transport: Literal["psrp", "winrm"] = Field(default="psrp", description='"psrp" or "winrm"')
     tls: bool = Field(default=True, description="true or false")
     port: int = Field(
         default_factory=lambda settings: 5986 if settings.get("tls", True) else 5985,
@@ -111,7 +114,7 @@ class HostSettings(Settings):
         Field(default=None, description="SHA256: and 64 hex digits: the SHA-256 of the WinRM listener's certificate")
     )
     configuration_name: ConfigurationName = Field(
-        default="Microsoft.PowerShell", description="the name of a PowerShell session configuration"
+        default=_CONFIGURATION_NAME, description="the name of a PowerShell session configuration"
     )
     proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
     user: str | None = Field(default=None, description="a user name (without user and password: the current Windows logon)")
@@ -150,6 +153,9 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     basic = settings.get("auth") == "basic"
     has = {key for key in ("user", "password", "ca_file", "fingerprint") if settings.get(key) is not None}
     neither = "leave out both for the current Windows logon"
+    winrm = settings.get("transport") == "winrm"
+    kerberos = settings.get("auth") == "kerberos"
+    configuration_name = settings.get("configuration_name", _CONFIGURATION_NAME)
     rules = [
         ("auth", basic and not tls, '"basic" sends the password as it is, so it needs tls = true'),
         ("auth", basic and "user" not in has, '"basic" needs user and password'),
@@ -158,5 +164,8 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("fingerprint", has >= {"fingerprint", "ca_file"}, "it cannot stand beside ca_file: choose one of them"),
         ("fingerprint", "fingerprint" in has and not tls, "it has a meaning only with tls = true"),
         ("ca_file", "ca_file" in has and not tls, "it has a meaning only with tls = true"),
+        ("transport", winrm and not kerberos and "user" not in has, '"winrm" needs user and password; without them only auth = "kerberos" or "psrp" can log on'),
+        ("user", winrm and kerberos and "user" in has, 'with "winrm", kerberos uses the ticket of the current logon: leave out user and password'),
+        ("configuration_name", winrm and configuration_name != _CONFIGURATION_NAME, 'a command shell has none; it has a meaning only with transport = "psrp"'),
     ]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]

@@ -68,5 +68,7 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
 def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a script with these settings downloads, beside the packages of its lock."""
     return [
-        {"name": name, **{key: settings[name][key] for key in ("version", "url", "size", "sha256")}} for name in ("python", "openssl")
+        {"name": name, **{key: settings[name][key] for key in ("version", "url", "size", "sha256")}}
+        for name in ("python", "vc_redist", "openssl")
+        if settings[name]
     ]

@@ -118,10 +118,10 @@ def _run_host(
     host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, secrets: dict[str, str], stop: threading.Event, view: View
 ) -> host_run.Result:
     from installer.host import HostRun
-    from installer.transports.psrp import PsrpTransport
+    from installer.transports import Transport, connect_to
 
-    def connect() -> PsrpTransport:
-        return PsrpTransport(host, secrets.get(""), stop)
+    def connect() -> Transport:
+        return connect_to(host, secrets.get(""), stop)
 
     envelope = {name: value for name, value in secrets.items() if name}
     return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), envelope, stop)

@@ -17,8 +17,9 @@ PROGRAMS = "%ProgramFiles%\\nbserver"
 
 def render(host: Host, catalog: Catalog) -> Script:
     """The script of a host; the same bytes wherever it is rendered. Raises CatalogError."""
-    python = catalog.python(host.python.version, host.architecture)
-    openssl = catalog.openssl(host.openssl.version, host.architecture)
+    python = catalog.python(host.python.version, host.architecture, host.python.kind)
+    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind)
+    vc_redist = catalog.vc_redist(host.architecture) if openssl.needs_vc_redist else None
     lock = catalog.lock(python.version, host.architecture)
     lock_sha256 = hashlib.sha256("".join(f"{line}\n" for line in lock.lines).encode("ascii")).hexdigest()
     settings: dict[str, Any] = {
@@ -34,10 +35,11 @@ def render(host: Host, catalog: Catalog) -> Script:
             "installer": host.packages.installer,
             "lock_sha256": lock_sha256,
         },
-        "path": path(host, python, lock_sha256),
+        "path": path(host, lock_sha256),
         "python": _download(python),
         "release": __version__,
         "skip": sorted(host.skip),
+        "vc_redist": _download(vc_redist) if vc_redist else None,
     }
     return render_windows(settings, lock.lines)
 
@@ -51,18 +53,14 @@ def subject_alternative_names(host: Host) -> list[str]:
     return list(dict.fromkeys(_canonical(name) for name in names if name))
 
 
-def path(host: Host, python: Download, lock_sha256: str) -> dict[str, Any]:
+def path(host: Host, lock_sha256: str) -> dict[str, Any]:
     """The entries of the machine's PATH: the inventory's, or those of what is installed.
 
-    Where OpenSSL ends up is known on the host only (an msi chooses), hence `openssl` beside the entries.
+    Where an installer puts Python and OpenSSL is known on the host only, hence `programs` beside the entries.
     """
     if host.path.entries is not None:
-        return {"entries": list(host.path.entries), "openssl": False}
-    python_folder = f"{PROGRAMS}\\python-{python.version}"
-    return {
-        "entries": [f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts", python_folder, f"{python_folder}\\Scripts"],
-        "openssl": True,
-    }
+        return {"entries": list(host.path.entries), "programs": False}
+    return {"entries": [f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts"], "programs": True}
 
 
 def _canonical(name: str) -> str:

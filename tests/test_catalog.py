@@ -42,23 +42,33 @@ def refusal(folder: Path, text: str) -> str:
     return str(error.value).replace(str(folder) + "/", "")
 
 
-@pytest.mark.parametrize("download", SHIPPED.downloads, ids=lambda x: f"{x.name}-{x.version}-{x.architecture}")
+@pytest.mark.parametrize("download", SHIPPED.downloads, ids=lambda x: f"{x.name}-{x.version}-{x.architecture}-{x.kind}")
 def test_a_shipped_download_is_hashed_or_unverified(download: Download) -> None:
     assert download.sha256 is None or re.fullmatch("[0-9a-f]{64}", download.sha256)
     assert download.url.startswith("https://")
-    assert download.version.replace(".", "_") in download.url or download.version in download.url
+    in_url = (download.version.replace(".", "_"), download.version, (download.sha256 or "-").upper())
+    assert any(part in download.url for part in in_url)
     assert download.source
+    if download.name == "vc_redist":
+        assert SHIPPED.vc_redist(download.architecture) == download
+        return
     choose = getattr(SHIPPED, download.name)
     if download.sha256:
-        assert choose(download.version, download.architecture) == download
+        assert choose(download.version, download.architecture, download.kind) == download
     else:
         with pytest.raises(CatalogError, match="is unverified"):
             choose(download.version, download.architecture)
 
 
+def test_an_exe_is_taken_only_when_it_is_asked_for_or_there_is_nothing_else() -> None:
+    assert SHIPPED.python("3.13", "x64").kind == "zip"
+    assert (SHIPPED.python("3.13", "x64", "exe").version, SHIPPED.python("3.13.15", "x64").kind) == ("3.13.15", "exe")
+    assert [SHIPPED.openssl("3.5", "x64", kind).kind for kind in (None, "msi", "exe")] == ["msi", "msi", "exe"]
+
+
 def test_the_shipped_hashes_differ() -> None:
     hashes = [download.sha256 for download in SHIPPED.downloads if download.sha256]
-    assert len(hashes) == len(set(hashes)) == 9
+    assert len(hashes) == len(set(hashes)) == 15
 
 
 @pytest.mark.parametrize("lock", SHIPPED.locks, ids=lambda x: x.python)
@@ -86,7 +96,7 @@ def test_the_defaults_can_be_had() -> None:
     ("choose", "words"),
     [
         (lambda: SHIPPED.python("3.13.16", "x64"), "Python 3.13.16 for x64 is unverified: the catalog knows 3.13.16"),
-        (lambda: SHIPPED.python("3.13.16", "x64"), "or choose python.version from: 3.11.9, 3.12.10, 3.13.13, 3.14.4."),
+        (lambda: SHIPPED.python("3.13.16", "x64"), "or choose python.version from: 3.11.9, 3.12.10, 3.13.13, 3.13.15, 3.14.4, 3.14.7."),
         (lambda: SHIPPED.python("3.1", "x64"), "Python 3.1 for x64 is not in the catalog. Choose python.version"),
         (lambda: SHIPPED.python("2", "x64"), "Python 2 for x64 is not in the catalog"),
         (
@@ -168,10 +178,11 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         ),
         (entry(url='"ftp://x/y.zip"'), "site.toml:5: python[1].url: it does not begin with"),
         (entry(url='"https://x/"'), "it names a folder, not a file"),
-        (entry(kind='"msi"'), 'site.toml:4: python[1].kind: "msi" is not known here; allowed: zip'),
+        (entry(kind='"msi"'), 'site.toml:4: python[1].kind: "msi" is not known here; allowed: zip or exe'),
+        (entry(kind='"exe"', executable='"C:\\\\python.exe"'), "executable of an exe is one path inside its folder"),
         (
-            entry(kind='"exe"').replace("python]", "openssl]"),
-            'openssl[1].kind: "exe" is not known here; allowed: zip or msi',
+            entry(kind='"rpm"').replace("python]", "openssl]"),
+            'openssl[1].kind: "rpm" is not known here; allowed: zip, msi or exe',
         ),
         (entry(architecture=""), "site.toml:1: python[1].architecture: it is missing; allowed: x64 or arm64"),
         (

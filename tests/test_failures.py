@@ -11,7 +11,6 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.hosts.windows import ACTIVE_SETUP, IE_ESC, WindowsHost
 from tests.hosts.wine import windows_path
 from tests.hosts.winrm.endpoint import Endpoint
 from tests.ports import free_port
+from tests.served import served
 from tests.site import Site, steps
 
 
@@ -382,20 +382,3 @@ def use_lock(site: Site, lines: list[str]) -> None:
     catalog = site.folder / "site-catalog.toml"
     text = catalog.read_text(encoding="utf-8")
     catalog.write_text(text[: text.index("[[lock]]")] + '[[lock]]\npython = "3.11"\narchitecture = "x64"\nfile = "site.lock.txt"\n', encoding="utf-8")
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A folder over HTTP on this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()

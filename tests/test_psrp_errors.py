@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import requests
 from pypsrp.exceptions import WinRMTransportError, WSManFaultError
+from winrm import exceptions as pywinrm
 
 from installer import inventory
 from installer.errors import ConnectError, HostError
-from installer.transports.psrp_errors import explain
+from installer.transports.wsman_errors import explain
 
 HOST = inventory.load(Path(__file__).parents[1] / "nbserver.sample.toml").hosts["win1"]
 
@@ -25,6 +26,12 @@ HOST = inventory.load(Path(__file__).parents[1] / "nbserver.sample.toml").hosts[
         (WSManFaultError(2150858843, "host", "shell not found", "", "", ""), "the shell on the host is gone"),
         (WSManFaultError(2150859174, "host", "too many", "", "", ""), "too many shells"),
         (WSManFaultError(1, "host", "unheard of", "", "", ""), "WSMan fault 1"),
+        (pywinrm.InvalidCredentialsError("rejected"), "refuses the user"),
+        (pywinrm.WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
+        (pywinrm.WSManFaultError(500, "", "", "Access is denied.", wsman_fault_code=5), "denies access"),
+        (pywinrm.WSManFaultError(500, "", "", "unheard of", wsman_fault_code=1), "WSMan fault 1"),
+        (pywinrm.WinRMOperationTimeoutError(), "took too long"),
+        (PermissionError("Access denied: Server did not respond with NTLM challenge token"), "offers no NTLM"),
         (requests.exceptions.ConnectTimeout("timed out"), "does not answer"),
         (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
         (ConnectionResetError(104, "Connection reset by peer"), "broke"),

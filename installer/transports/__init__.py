@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from installer.host_settings import Host
 
 
 class Transport(Protocol):
@@ -24,3 +28,17 @@ class Transport(Protocol):
 
 class StopRequested(Exception):
     """The script was stopped because the operator asked for it."""
+
+
+def connect_to(host: Host, password: str | None, stop: threading.Event) -> Transport:
+    """A connection by the transport that the inventory says. `stop`, once set, stops the script that runs.
+
+    Raises ConnectError, AuthenticationError and CertificateError.
+    """
+    if host.transport == "winrm":
+        from installer.transports.winrm import WinrmTransport
+
+        return WinrmTransport(host, password, stop)
+    from installer.transports.psrp import PsrpTransport
+
+    return PsrpTransport(host, password, stop)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from installer.errors import ConnectError, ScriptError
 from installer.transports import StopRequested
-from installer.transports.psrp_errors import explain
-from installer.transports.psrp_tls import trust
+from installer.transports.wsman_errors import explain
+from installer.transports.wsman_tls import trust
 
 if TYPE_CHECKING:
     from pypsrp.powershell import PowerShell
@@ -56,11 +56,21 @@ class PsrpTransport:
                 read_timeout=READ_TIMEOUT,
                 connection_timeout=CONNECTION_TIMEOUT,
             )
-            trust(self._wsman, host)
+            self._prepare_session()
             self._pool = RunspacePool(self._wsman, configuration_name=host.configuration_name)
             self._pool.open()
         except Exception as error:
             raise explain(error, host) from error
+
+    def _prepare_session(self) -> None:
+        build = self._wsman.transport._build_session
+
+        def build_session() -> Any:
+            session = build()
+            trust(session, self._host)
+            return session
+
+        self._wsman.transport._build_session = build_session  # type: ignore[method-assign]
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""

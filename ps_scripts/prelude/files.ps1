@@ -43,15 +43,16 @@ function Compare-Folder([string]$Path, [string]$Sddl) {
     elseif ($Sddl -and -not (Test-Access $Path $Sddl)) { Difference "access to $Path" (Get-AccessSddl $Path) $Sddl }
 }
 
-$Restore.folder = {
-    param($Path)
+# A program that ends, or a virus scanner, may hold a file for a moment.
+function Remove-Folder([string]$Path) {
     if (-not (Test-Path -LiteralPath $Path)) { return }
-    # A program that ends, or a virus scanner, may hold a file for a moment.
     for ($try = 1; ; $try++) {
         try { Remove-Item -LiteralPath $Path -Recurse -Force; return }
         catch { if ($try -ge 10) { throw }; [Threading.Thread]::Sleep(1000) }
     }
 }
+
+$Restore.folder = { param($Path) Remove-Folder $Path }
 
 $Restore.access = {
     param($Path, $Before)

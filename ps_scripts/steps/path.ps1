@@ -1,9 +1,14 @@
 # ---- step: path ----------------------------------------------------------------------------------------
 # Programs that run already keep the PATH they started with; new sessions see this one.
+# The settings name the entries; `programs` stands for the folders of Python and OpenSSL, wherever they are.
 
 function Get-PathEntries {
     foreach ($entry in $Settings.path.entries) { Expand-Path $entry }
-    if ($Settings.path.openssl) { Split-Path -Parent (Get-OpenSsl) }
+    if ($Settings.path.programs) {
+        Get-PythonFolder
+        Join-Path (Get-PythonFolder) 'Scripts'
+        Split-Path -Parent (Get-OpenSsl)
+    }
 }
 
 Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {

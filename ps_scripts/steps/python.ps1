@@ -1,14 +1,41 @@
 # ---- step: python --------------------------------------------------------------------------------------
-# The publisher's zip, unpacked into a folder of its own: no installer, nothing in the registry.
+# Kind zip: the publisher's zip, unpacked into a folder of its own; no installer, nothing in the registry.
+# Kind exe: the publisher's installer, for the whole machine. It moves or updates a Python of the same
+# branch that is there already, so that one is used when it is the version wanted, and refused otherwise.
 
-function Get-PythonFolder { Join-Path $Programs "python-$($Settings.python.version)" }
+# The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514.
+function Get-RegisteredPython {
+    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$(@($Settings.python.version -split '\.')[0..1] -join '.')"
+    $folder = Get-RegistryValue "$branch\InstallPath" ''
+    $version = Get-RegistryValue $branch 'Version'
+    if ($folder -and $version) { @{ Folder = ([string]$folder.value).TrimEnd('\'); Version = [string]$version.value } }
+}
+
+function Get-PythonFolder {
+    if ($Settings.python.kind -eq 'exe') {
+        $registered = Get-RegisteredPython
+        if ($registered -and $registered.Version -eq $Settings.python.version) { return $registered.Folder }
+    }
+    Join-Path $Programs "python-$($Settings.python.version)"
+}
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
 
-Step python 'Python is there, in a folder of its own' -Test {
+Step python 'Python is there' -Test {
+    if ($Settings.python.kind -eq 'exe') {
+        $registered = Get-RegisteredPython
+        if ($registered -and $registered.Version -ne $Settings.python.version) {
+            throw "Python $($registered.Version) is installed in $($registered.Folder), and the installer of $($Settings.python.version) would move it. Choose python.version = `"$($registered.Version)`", or python.kind = `"zip`", in the inventory"
+        }
+    }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.python
-    Expand-Download $Settings.python (Get-PythonFolder)
+    $folder = Get-PythonFolder
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder; return }
+
+    Save-Before 'folder' $folder $null
+    Install-Bundle (Get-CachedFile $Settings.python) @('/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$folder",
+        'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0')
 }

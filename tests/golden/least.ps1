@@ -1,6 +1,6 @@
 # nbserver 0.1.0: sets up a secured notebook server on the Windows host 'least'.
 #
-# steps     preflight, tls, ie_esc, python, openssl, packages, path, certificate, notebook, service, firewall, check
+# steps     preflight, tls, ie_esc, python, vc_redist, openssl, packages, path, certificate, notebook, service, firewall, check
 # settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
 # by hand   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1               tells what differs, changes nothing
 #           powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply   changes it
@@ -54,11 +54,9 @@ $Settings = ConvertFrom-Json '
  },
  "path": {
   "entries": [
-   "%ProgramFiles%\\nbserver\\env-b5ecda6a\\Scripts",
-   "%ProgramFiles%\\nbserver\\python-3.13.13",
-   "%ProgramFiles%\\nbserver\\python-3.13.13\\Scripts"
+   "%ProgramFiles%\\nbserver\\env-b5ecda6a\\Scripts"
   ],
-  "openssl": true
+  "programs": true
  },
  "python": {
   "executable": [
@@ -71,7 +69,15 @@ $Settings = ConvertFrom-Json '
   "version": "3.13.13"
  },
  "release": "0.1.0",
- "skip": []
+ "skip": [],
+ "vc_redist": {
+  "executable": [],
+  "kind": "exe",
+  "sha256": "cc0ff0eb1dc3f5188ae6300faef32bf5beeba4bdd6e8e445a9184072096b713b",
+  "size": 25635768,
+  "url": "https://download.visualstudio.microsoft.com/download/pr/73aabf2e-9532-4f68-99f7-3247081a619c/CC0FF0EB1DC3F5188AE6300FAEF32BF5BEEBA4BDD6E8E445A9184072096B713B/VC_redist.x64.exe",
+  "version": "14.44.35211.0"
+ }
 }
 '
 
@@ -486,15 +492,16 @@ function Compare-Folder([string]$Path, [string]$Sddl) {
     elseif ($Sddl -and -not (Test-Access $Path $Sddl)) { Difference "access to $Path" (Get-AccessSddl $Path) $Sddl }
 }
 
-$Restore.folder = {
-    param($Path)
+# A program that ends, or a virus scanner, may hold a file for a moment.
+function Remove-Folder([string]$Path) {
     if (-not (Test-Path -LiteralPath $Path)) { return }
-    # A program that ends, or a virus scanner, may hold a file for a moment.
     for ($try = 1; ; $try++) {
         try { Remove-Item -LiteralPath $Path -Recurse -Force; return }
         catch { if ($try -ge 10) { throw }; [Threading.Thread]::Sleep(1000) }
     }
 }
+
+$Restore.folder = { param($Path) Remove-Folder $Path }
 
 $Restore.access = {
     param($Path, $Before)
@@ -761,6 +768,77 @@ function Expand-Download($Download, [string]$Folder) {
     [IO.Directory]::Move("$Folder.new", $Folder)
 }
 
+# ---- prelude: publishers' installers -------------------------------------------------------------------
+
+# What their exit codes mean. Source: "Windows Installer error messages" on learn.microsoft.com; WiX bundles
+# (Python, Visual C++) end with the same codes.
+$InstallerWords = @{
+    1602 = 'it was cancelled'
+    1603 = 'it failed; its log is beside this run''s events on the host'
+    1618 = 'another installer runs on this host. Wait until it has ended, then run this again'
+    1625 = 'a policy of this host forbids it. Ask for an exception'
+    1638 = 'another version is installed already. Remove it, or choose that version in the inventory'
+}
+
+# Runs an installer to its end. While another one runs (1618) it is tried again, for five minutes.
+function Invoke-Installer([string]$File, [string[]]$Arguments) {
+    for ($waited = 0; ; $waited += 5) {
+        Invoke-Program $File $Arguments -Accept (@(0, 1641, 3010) + @($InstallerWords.Keys))
+        if ($Run.ExitCode -ne 1618 -or $waited -ge 300) { break }
+        Write-Event progress @{ what = 'waiting for another installer to end'; done = $waited; total = 300; unit = 'seconds' }
+        [Threading.Thread]::Sleep(5000)
+    }
+    if ($Run.ExitCode -eq 3010 -or $Run.ExitCode -eq 1641) { $Run.Reboot = $true }
+    elseif ($Run.ExitCode) { throw "$(Split-Path -Leaf $File) ended with code $($Run.ExitCode): $($InstallerWords[$Run.ExitCode])" }
+}
+
+function Get-InstallerLog([string]$Name) { Join-Path $StateFolder "runs\$($Run.Id)\$Name.log" }
+
+# ---- Windows Installer packages. The file stays in the cache: Windows needs it to remove what it brought.
+
+$MsiExec = Join-Path $env:SystemRoot 'System32\msiexec.exe'
+
+function Install-Msi([string]$File) {
+    Save-Before 'msi' $File $null
+    Invoke-Installer $MsiExec @('/i', $File, '/qn', '/norestart', '/l*v', (Get-InstallerLog 'msi'))
+}
+
+$Restore.msi = {
+    param($File)
+    if (-not (Test-Path -LiteralPath $File)) { throw "$File is gone, so Windows Installer cannot remove what it brought: use Apps in Settings" }
+    Invoke-Program $MsiExec @('/x', $File, '/qn', '/norestart') -Accept 0, 3010, 1605   # 1605: it is not installed
+    if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
+}
+
+# ---- bundles (WiX Burn): Python's and Visual C++'s. $Before is the version that one of them replaced.
+
+function Install-Bundle([string]$File, [string[]]$Arguments, $Before) {
+    Save-Before 'bundle' $File $Before
+    Invoke-Installer $File $Arguments
+}
+
+$Restore.bundle = {
+    param($File, $Before)
+    if ($Before) { Write-Event warning @{ text = "$(Split-Path -Leaf $File) replaced version $Before, which it cannot bring back; the newer one stays" }; return }
+    if (-not (Test-Path -LiteralPath $File)) { throw "$File is gone, so it cannot remove what it brought: use Apps in Settings" }
+    Invoke-Program $File @('/uninstall', '/quiet', '/norestart') -Accept 0, 3010, 1605
+    if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
+}
+
+# ---- Inno Setup: OpenSSL's exe. It puts its own uninstaller into the folder.
+
+function Install-Inno([string]$File, [string]$Folder) {
+    Save-Before 'inno' $Folder $null
+    Invoke-Installer $File @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART', '/SP-', "/DIR=$Folder", "/LOG=$(Get-InstallerLog 'inno')")
+}
+
+$Restore.inno = {
+    param($Folder)
+    $uninstaller = Join-Path $Folder 'unins000.exe'
+    if (Test-Path -LiteralPath $uninstaller) { Invoke-Program $uninstaller @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART') }
+    Remove-Folder $Folder
+}
+
 # ---- prelude: scheduled tasks, as their XML ------------------------------------------------------------
 
 # The task's XML, or nothing.
@@ -954,40 +1032,82 @@ Step ie_esc 'IE Enhanced Security Configuration is off for administrators while 
 }
 
 # ---- step: python --------------------------------------------------------------------------------------
-# The publisher's zip, unpacked into a folder of its own: no installer, nothing in the registry.
+# Kind zip: the publisher's zip, unpacked into a folder of its own; no installer, nothing in the registry.
+# Kind exe: the publisher's installer, for the whole machine. It moves or updates a Python of the same
+# branch that is there already, so that one is used when it is the version wanted, and refused otherwise.
 
-function Get-PythonFolder { Join-Path $Programs "python-$($Settings.python.version)" }
+# The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514.
+function Get-RegisteredPython {
+    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$(@($Settings.python.version -split '\.')[0..1] -join '.')"
+    $folder = Get-RegistryValue "$branch\InstallPath" ''
+    $version = Get-RegistryValue $branch 'Version'
+    if ($folder -and $version) { @{ Folder = ([string]$folder.value).TrimEnd('\'); Version = [string]$version.value } }
+}
+
+function Get-PythonFolder {
+    if ($Settings.python.kind -eq 'exe') {
+        $registered = Get-RegisteredPython
+        if ($registered -and $registered.Version -eq $Settings.python.version) { return $registered.Folder }
+    }
+    Join-Path $Programs "python-$($Settings.python.version)"
+}
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
 
-Step python 'Python is there, in a folder of its own' -Test {
+Step python 'Python is there' -Test {
+    if ($Settings.python.kind -eq 'exe') {
+        $registered = Get-RegisteredPython
+        if ($registered -and $registered.Version -ne $Settings.python.version) {
+            throw "Python $($registered.Version) is installed in $($registered.Folder), and the installer of $($Settings.python.version) would move it. Choose python.version = `"$($registered.Version)`", or python.kind = `"zip`", in the inventory"
+        }
+    }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.python
-    Expand-Download $Settings.python (Get-PythonFolder)
+    $folder = Get-PythonFolder
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder; return }
+
+    Save-Before 'folder' $folder $null
+    Install-Bundle (Get-CachedFile $Settings.python) @('/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$folder",
+        'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0')
+}
+
+# ---- step: vc_redist -----------------------------------------------------------------------------------
+# The Visual C++ runtime, where the catalog says that OpenSSL's installer needs one. A newer one than the
+# catalog's is as good: looked up in the registry first, because an older installer refuses in silence.
+# Source: "Redistributing Visual C++ files" on learn.microsoft.com.
+
+# The version that is installed, or nothing.
+function Get-VcRuntimeVersion {
+    $key = "HKLM:\SOFTWARE\Wow6432Node\Microsoft\VisualStudio\14.0\VC\Runtimes\$($Settings.architecture)"
+    $parts = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $key $_ } | ForEach-Object { [string]$_.value })
+    if ($parts.Count -eq 3) { [version]($parts -join '.') }
+}
+
+Step vc_redist 'the Visual C++ runtime that OpenSSL needs is there' -Test {
+    if (-not $Settings.vc_redist) { return }
+    $is = Get-VcRuntimeVersion
+    $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')
+    if (-not $is -or $is -lt $should) { Difference 'Visual C++ runtime' ([string]$is) ([string]$should) }
+} -Apply {
+    Save-Download $Settings.vc_redist
+    Install-Bundle (Get-CachedFile $Settings.vc_redist) @('/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')) ([string](Get-VcRuntimeVersion))
 }
 
 # ---- step: openssl -------------------------------------------------------------------------------------
-# Kind zip: unpacked into a folder of its own. Kind msi: the publisher's package, for the whole machine;
-# it chooses its folder, so the catalog names where openssl.exe may be.
+# Kind zip: unpacked into a folder of its own. Kind exe: the publisher's Inno Setup, into such a folder.
+# Kind msi: the publisher's package; it chooses its folder, so the catalog names where openssl.exe may be.
 
 function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
 
 # The first of the catalog's places that exists; else the first.
 function Get-OpenSsl {
     $places = @($Settings.openssl.executable | ForEach-Object {
-            if ($Settings.openssl.kind -eq 'zip') { Join-Path (Get-OpenSslFolder) $_ } else { Expand-Path $_ }
+            if ($Settings.openssl.kind -eq 'msi') { Expand-Path $_ } else { Join-Path (Get-OpenSslFolder) $_ }
         })
     foreach ($place in $places) { if (Test-Path -LiteralPath $place) { return $place } }
     $places[0]
-}
-
-$Restore.msi = {
-    param($File)
-    if (-not (Test-Path -LiteralPath $File)) { throw "$File is gone, so Windows Installer cannot remove what it brought: use Apps in Settings" }
-    Invoke-Program (Join-Path $env:SystemRoot 'System32\msiexec.exe') @('/x', $File, '/qn', '/norestart') -Accept 0, 3010, 1605
-    if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
 }
 
 Step openssl 'OpenSSL is there' -Test {
@@ -995,13 +1115,12 @@ Step openssl 'OpenSSL is there' -Test {
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.openssl
-    if ($Settings.openssl.kind -eq 'zip') { Expand-Download $Settings.openssl (Get-OpenSslFolder); return }
-
     $file = Get-CachedFile $Settings.openssl
-    Save-Before 'msi' $file $null
-    Invoke-Program (Join-Path $env:SystemRoot 'System32\msiexec.exe') @('/i', $file, '/qn', '/norestart', '/l*v', (Join-Path $StateFolder "runs\$($Run.Id)\openssl-msi.log")) -Accept 0, 3010 `
-        -Todo '1603: see openssl-msi.log beside this run''s events on the host. 1618: another installer runs, wait for it. 1625: a policy of this host forbids it'
-    if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
+    switch ($Settings.openssl.kind) {
+        'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
+        'exe' { Install-Inno $file (Get-OpenSslFolder) }
+        'msi' { Install-Msi $file }
+    }
 }
 
 # ---- step: packages ------------------------------------------------------------------------------------
@@ -1083,10 +1202,15 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
 
 # ---- step: path ----------------------------------------------------------------------------------------
 # Programs that run already keep the PATH they started with; new sessions see this one.
+# The settings name the entries; `programs` stands for the folders of Python and OpenSSL, wherever they are.
 
 function Get-PathEntries {
     foreach ($entry in $Settings.path.entries) { Expand-Path $entry }
-    if ($Settings.path.openssl) { Split-Path -Parent (Get-OpenSsl) }
+    if ($Settings.path.programs) {
+        Get-PythonFolder
+        Join-Path (Get-PythonFolder) 'Scripts'
+        Split-Path -Parent (Get-OpenSsl)
+    }
 }
 
 Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {

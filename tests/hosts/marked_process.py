@@ -36,6 +36,13 @@ def alive(mark: bytes) -> bool:
     return next(_carriers(mark), None) is not None
 
 
+def interrupt_marked(mark: bytes) -> None:
+    """Ctrl-C for what carries the mark: Wine makes CTRL_C_EVENT of SIGINT."""
+    for pid in _carriers(mark):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+
+
 def kill_marked(mark: bytes) -> None:
     """Kills what carries the mark, but for Wine's own services, which other sessions of the same Windows may be using."""
     for _ in range(20):  # a process may be starting another while we look

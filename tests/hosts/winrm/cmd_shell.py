@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.hosts.marked_process import kill_marked, marked
+from tests.hosts.marked_process import interrupt_marked, kill_marked, marked
 from tests.hosts.windows_command_line import split_arguments
 from tests.hosts.wine import WINE
 from tests.hosts.winrm.output import Output
@@ -65,8 +66,19 @@ class CmdShell(Shell):
     @staticmethod
     def _pump(process: subprocess.Popen[bytes], output: Output) -> None:
         def copy(name: str, descriptor: int) -> None:
-            while data := os.read(descriptor, 65536):
-                output.put(name, data)
+            ended = False
+            while True:
+                # Wine's services may have inherited the pipe: it ends with the process, whoever else holds it.
+                readable = select.select([descriptor], [], [], 0 if ended else 0.1)[0]
+                if readable:
+                    data = os.read(descriptor, 65536)
+                    if not data:
+                        return
+                    output.put(name, data)
+                elif ended:
+                    return
+                else:
+                    ended = process.poll() is not None
 
         assert process.stdout is not None and process.stderr is not None
         streams = (("stdout", process.stdout.fileno()), ("stderr", process.stderr.fileno()))
@@ -92,10 +104,13 @@ class CmdShell(Shell):
     def signal(self, command_id: str, code: str) -> None:
         self.find(command_id)
         process, mark = self.processes.get(command_id.upper(), (None, b""))
-        if process is not None and process.poll() is None:
-            kill_marked(mark)
+        running = process is not None and process.poll() is None
         if code.lower().endswith("terminate"):
+            if running:
+                kill_marked(mark)
             self.commands.pop(command_id.upper(), None)
+        elif running:
+            interrupt_marked(mark)
 
     def delete(self) -> None:
         self.kill()

@@ -10,11 +10,12 @@ from installer.pinned_tls import FingerprintMismatch
 if TYPE_CHECKING:
     from installer.host_settings import Host
 
+_TIMED_OUT = 2150858793
 # [MS-WSMV] 2.2.4.43 and wsmerror.h
 _FAULTS = {
     5: ("the host denies access", "Use an account that is in Administrators or Remote Management Users"),
     995: ("the host ended the shell in the middle", "Look into its event log, then run this again"),
-    2150858793: ("the host took too long to open a PowerShell session", "Try again; a host under load needs longer"),
+    _TIMED_OUT: ("the host took too long to open a PowerShell session", "Try again; a host under load needs longer"),
     2150858811: ("the host knows no such endpoint", "Check configuration_name, or run Enable-PSRemoting there"),
     2150858843: ("the shell on the host is gone: it was restarted or ended it", "Run this again"),
     2150859174: ("too many shells are open for this user", "Close other sessions, or wait until they end"),
@@ -22,23 +23,23 @@ _FAULTS = {
 
 
 def explain(error: Exception, host: Host) -> HostError:
-    """The error a person sees for what pypsrp, requests or a socket raised."""
+    """The error a person sees for what pypsrp, pywinrm, requests or a socket raised."""
     import requests
-    from pypsrp.exceptions import AuthenticationError as WrongUser
-    from pypsrp.exceptions import FragmentError, WinRMTransportError, WSManFaultError
+    from pypsrp.exceptions import FragmentError
 
     name, place = host.name, f"{host.address}:{host.port}"
     if isinstance(error, HostError):
         return error
     if isinstance(error, FingerprintMismatch):
         return error.for_host(name, todo="If the listener's certificate was renewed, compare with the host and put its new fingerprint into the inventory")
-    if isinstance(error, WrongUser):
+    if _is(error, "AuthenticationError", "InvalidCredentialsError"):
         who = f"the user {host.user}" if host.user else "the current Windows logon"
         return AuthenticationError(f"{place} refuses {who} with {host.auth}", host=name, todo="Check user, password and auth in the inventory")
-    if isinstance(error, WinRMTransportError):
-        return _http(error.code, host, place)
-    if isinstance(error, WSManFaultError):
-        what, todo = _FAULTS.get(error.code, (f"the host answers with the WSMan fault {error.code}: {error}", "Look it up, or run winrm quickconfig there"))
+    if _is(error, "WinRMTransportError"):
+        return _http(error.code, host, place)  # type: ignore[attr-defined]
+    fault = _fault(error)
+    if fault is not None:
+        what, todo = _FAULTS.get(fault, (f"the host answers with the WSMan fault {fault}: {error}", "Look it up, or run winrm quickconfig there"))
         return ConnectError(what, host=name, todo=todo)
     if isinstance(error, requests.exceptions.ProxyError):
         return ConnectError(f"the proxy {host.proxy} does not lead to {place}", host=name, todo="Check proxy in the inventory")
@@ -48,6 +49,8 @@ def explain(error: Exception, host: Host) -> HostError:
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):
         return ConnectError("a part of an answer was lost on the way", host=name, todo="Run this again")
+    if isinstance(error, PermissionError) and "NTLM" in str(error):
+        return AuthenticationError(f"{place} offers no NTLM", host=name, todo='Choose another auth in the inventory, or transport = "psrp"')
     if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError)):
         return _network(error, host, place)
     if type(error).__module__.startswith("spnego"):
@@ -56,6 +59,20 @@ def explain(error: Exception, host: Host) -> HostError:
             todo="Set user and password in the inventory, or log on to the domain",
         )  # fmt: skip
     return ScriptError(f"the connection broke the protocol: {type(error).__name__}: {error}", host=name, todo="Run this again")
+
+
+def _is(error: Exception, *names: str) -> bool:
+    """Whether it is an exception of pypsrp or pywinrm with one of these names; many bear the same one in both."""
+    return any(kind.__name__ in names and kind.__module__ in ("pypsrp.exceptions", "winrm.exceptions") for kind in type(error).__mro__)
+
+
+def _fault(error: Exception) -> int | None:
+    """The code of a WSMan fault: pypsrp and pywinrm keep it in different places."""
+    if _is(error, "WinRMOperationTimeoutError"):
+        return _TIMED_OUT
+    if _is(error, "WSManFaultError"):
+        return int(getattr(error, "wsman_fault_code", None) or error.code)  # type: ignore[attr-defined]
+    return None
 
 
 def _http(code: int, host: Host, place: str) -> HostError:

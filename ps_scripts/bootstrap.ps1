@@ -1,0 +1,40 @@
+# nbserver bootstrap, for hosts without PowerShell remoting. It runs the script that comes on standard input, and nothing else:
+#   script LENGTH SHA256     one line; then LENGTH bytes of script, then the script's envelope to the end of input
+# The script's file is for its user, SYSTEM and administrators only, and is removed at the end.
+Set-StrictMode -Version 2
+$ErrorActionPreference = 'Stop'
+$ProgressPreference = $WarningPreference = 'SilentlyContinue'
+$code = 1
+try {
+    $stream = [Console]::OpenStandardInput()
+    $line = ''
+    while ($line.Length -lt 99 -and ($byte = $stream.ReadByte()) -gt 10) { $line += [char]$byte }
+    if (-not ($line -cmatch '^script ([1-9][0-9]{0,6}) ([0-9a-f]{64})$')) { throw 'the input does not begin with a script' }
+    $bytes = New-Object byte[] ([int]$Matches[1])
+    for ($have = 0; $have -lt $bytes.Length; $have += $count) {
+        $count = $stream.Read($bytes, $have, $bytes.Length - $have)
+        if (-not $count) { throw "the input ended after $have of $($bytes.Length) bytes of the script" }
+    }
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    $hash = [BitConverter]::ToString($sha256.ComputeHash($bytes)) -replace '-', ''
+    if ($hash -ne $Matches[2]) { throw "the script's SHA-256 is $hash, announced was $($Matches[2])" }
+    $Utf8 = New-Object Text.UTF8Encoding $false
+    $envelope = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd().Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
+
+    $me = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
+    $folder = Join-Path ([IO.Path]::GetTempPath()) "nbserver-$([Guid]::NewGuid())"
+    [void](New-Item -ItemType Directory -Path $folder)
+    try {
+        $acl = Get-Acl -LiteralPath $folder
+        $acl.SetSecurityDescriptorSddlForm("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$me)", 'Access')
+        Set-Acl -LiteralPath $folder -AclObject $acl
+        $file = [IO.File]::Open("$folder\nbserver.ps1", 'CreateNew')
+        try { $file.Write($bytes, 0, $bytes.Length) } finally { $file.Close() }
+        $global:LASTEXITCODE = 0
+        $envelope | & "$folder\nbserver.ps1" | ForEach-Object { [Console]::Out.WriteLine($_) }
+        $code = $LASTEXITCODE
+    }
+    finally { [IO.Directory]::Delete($folder, $true) }
+}
+catch { [Console]::Error.WriteLine("$_") }
+exit $code

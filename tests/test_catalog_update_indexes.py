@@ -1,0 +1,346 @@
+"""Which release an index gives, and every index that is refused: the same code as the command, without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from installer import index_json, publisher_indexes, publisher_urls, site_catalog
+from installer.catalog import Download
+from installer.catalog_update import newest
+from installer.errors import DownloadError
+from tests.catalog_updates import MIRROR, MIRRORED, OPENSSL, PYTHON, SHIPPED, fetch_from, update, written
+from tests.publishers import (
+    APRIL_OPENSSL,
+    APRIL_PYTHON,
+    FTP,
+    SLPROWEB,
+    digest,
+    legacy_entry,
+    openssl_entry,
+    openssl_index,
+    python_entry,
+    python_index,
+)
+
+MSI = Download("openssl", "1.1.1", "x64", "msi", "https://x/y.msi", None, None, (r"%ProgramFiles%\OpenSSL\bin\openssl.exe",), "")
+
+
+def refusal(python: bytes = APRIL_PYTHON, openssl: bytes = APRIL_OPENSSL, **pages: bytes) -> str:
+    with pytest.raises(DownloadError) as error:
+        update({PYTHON: python, OPENSSL: openssl, **{f"{MIRROR}python/{name}.json": page for name, page in pages.items()}})
+    message = str(error.value)
+    assert message.startswith(MIRROR)
+    assert message.isascii() and message.isprintable()
+    assert len(message) < 550
+    return message
+
+
+# ---- which release
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, ["python 3.13.13 x64", "openssl 3.5.6 x64"]),
+        ({"python": ("3.14", "3.13")}, ["python 3.13.13 x64", "python 3.14.4 x64", "openssl 3.5.6 x64"]),
+        ({"openssl": ("3.6", "3.5.6", "3.5")}, ["python 3.13.13 x64", "openssl 3.5.6 x64", "openssl 3.6.2 x64"]),
+    ],
+)
+def test_what_is_wanted(tmp_path: Path, wanted: dict[str, Any], expected: list[str]) -> None:
+    found = written(tmp_path, update({PYTHON: APRIL_PYTHON, OPENSSL: APRIL_OPENSSL}, **wanted).text)
+    assert [f"{x.name} {x.version} {x.architecture}" for x in found] == expected
+
+
+def test_both_processors(tmp_path: Path) -> None:
+    openssl = openssl_index(openssl_entry("3.5.6"), openssl_entry("3.5.6", arch="ARM"))
+    found = written(tmp_path, update({PYTHON: APRIL_PYTHON, OPENSSL: openssl}, architectures=("arm64", "x64")).text)
+    assert [(x.name, x.architecture, x.url.rpartition("/")[2]) for x in found] == [
+        ("python", "x64", "python-3.13.13-amd64.zip"),
+        ("python", "arm64", "python-3.13.13-arm64.zip"),
+        ("openssl", "x64", "Win64OpenSSL_Light-3_5_6.msi"),
+        ("openssl", "arm64", "Win64ARMOpenSSL_Light-3_5_6.msi"),
+    ]
+    assert [x.sha256 for x in found[:2]] == [digest("3.13.13-amd64"), digest("3.13.13-arm64")]
+
+
+def test_a_mirror_may_name_its_own_files(tmp_path: Path) -> None:
+    python = python_index(python_entry("3.13.13", url=f"{MIRROR}files/python-3.13.13-amd64.zip"))
+    openssl = openssl_index(openssl_entry("3.5.6", url=f"{MIRROR}Win64OpenSSL_Light-3_5_6.msi", sha256=digest("3.5.6").upper()))
+    first, second = written(tmp_path, update({PYTHON: python, OPENSSL: openssl}).text)
+    assert (first.url, second.url) == (f"{MIRROR}files/python-3.13.13-amd64.zip", f"{MIRROR}Win64OpenSSL_Light-3_5_6.msi")
+    assert second.sha256 == digest("3.5.6")
+    assert first.source == f"{PYTHON}, read 2026-11-22"
+
+
+def test_without_a_mirror_only_the_publisher_has_files() -> None:
+    index = "https://github.com/slproweb/opensslhashes/raw/master/win32_openssl_hashes.json"
+    for folder in (f"{MIRROR}files", "https://www.python.org/elsewhere"):
+        python = python_with(url=f"{folder}/{ZIP}")
+        with pytest.raises(DownloadError, match=r"url is refused: it is not below https://www\.python\.org/ftp/python/: "):
+            update({f"{FTP}index-windows.json": python}, mirrored=False)
+    openssl = openssl_with(url="https://github.com/somebody/Win64OpenSSL_Light-3_5_6.msi")
+    with pytest.raises(DownloadError, match=r"url is refused: it is not below https://slproweb\.com/download/: "):
+        update({f"{FTP}index-windows.json": APRIL_PYTHON, index: openssl}, mirrored=False)
+
+
+def test_the_newest_may_stand_on_any_page(tmp_path: Path) -> None:
+    pages = {
+        PYTHON: python_index(python_entry("3.13.9"), next="recent.json"),
+        f"{MIRROR}python/recent.json": python_index(python_entry("3.13.10"), next=f"{MIRROR}python/legacy.json"),
+        f"{MIRROR}python/legacy.json": python_index(legacy_entry("3.13.2"), next=None),
+        OPENSSL: APRIL_OPENSSL,
+    }
+    python, _ = written(tmp_path, update(pages).text)
+    assert (python.version, python.source) == ("3.13.10", f"{MIRROR}python/recent.json, read 2026-11-22")
+
+
+numbers = st.integers(0, 30)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["3.1", "3.13", "3.131"]), numbers, st.sampled_from(["", "a", "b", "rc"])), min_size=1, max_size=12))
+def test_the_highest_release_is_chosen_by_number(releases: list[tuple[str, int, str]]) -> None:
+    versions = [f"{branch}.{patch}{pre and pre + '1'}" for branch, patch, pre in releases]
+    page = index_json.parse(python_index(*map(python_entry, versions)), PYTHON)
+    publisher = publisher_urls.python_org(None)
+    patches = [patch for branch, patch, pre in releases if (branch, pre) == ("3.13", "")]
+    if patches:
+        found = publisher_indexes.python([page], "3.13", "x64", publisher, "2026-11-22")
+        assert found.version == f"3.13.{max(patches)}"
+        assert found.sha256 == digest(f"{found.version}-amd64")
+        assert publisher_indexes.python([page], f"3.13.{min(patches)}", "x64", publisher, "").version == f"3.13.{min(patches)}"
+    else:
+        with pytest.raises(DownloadError, match=r"Python 3\.13 for x64 has no release here"):
+            publisher_indexes.python([page], "3.13", "x64", publisher, "2026-11-22")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["3.5", "3.50", "3.0"]), numbers, st.sampled_from(["INTEL", "ARM"])), min_size=1, max_size=12))
+def test_the_highest_openssl_is_chosen_by_number(releases: list[tuple[str, int, str]]) -> None:
+    content = openssl_index(*(openssl_entry(f"{branch}.{patch}", arch=arch) for branch, patch, arch in releases))
+    index = index_json.parse(content, OPENSSL)
+    publisher = publisher_urls.slproweb(None)
+    patches = [patch for branch, patch, arch in releases if (branch, arch) == ("3.5", "INTEL")]
+    if patches:
+        assert publisher_indexes.openssl(index, "3.5", "x64", publisher, "", MSI).version == f"3.5.{max(patches)}"
+    else:
+        with pytest.raises(DownloadError, match=r"OpenSSL 3\.5 for x64 as a Light msi has no release here"):
+            publisher_indexes.openssl(index, "3.5", "x64", publisher, "", MSI)
+
+
+# ---- what is refused
+
+
+def python_with(**changes: Any) -> bytes:
+    return python_index(python_entry("3.13.13", **changes))
+
+
+def openssl_with(**changes: Any) -> bytes:
+    ((name, values),) = openssl_entry("3.5.6").items()
+    return openssl_index({name: {key: value for key, value in {**values, **changes}.items() if value is not None}})
+
+
+ZIP = "python-3.13.13-amd64.zip"
+
+
+@pytest.mark.parametrize(
+    ("python", "words"),
+    [
+        (b"", "this is not whole JSON: Expecting value (line 1, column 1)"),
+        (APRIL_PYTHON[:500], "this is not whole JSON"),
+        (APRIL_PYTHON + b"x", "this is not whole JSON: Extra data"),
+        (b"\xef\xbb\xbf\n <html>", "this is a web page, not an index"),
+        (b"\xff" + APRIL_PYTHON, "the text is not UTF-8"),
+        (b"[" * 200_000, "nested too deep"),
+        (b'{"a":' * 200_000, "nested too deep"),
+        (b"[]", "the index is an array, not an object"),
+        (b"null", "the index is null, not an object"),
+        (b"{}", "versions is missing"),
+        (b'{"versions": {}}', "versions is an object, not an array"),
+        (b'{"versions": [1]}', "versions[0] is a number, not an object"),
+        (b'{"versions": []}', "Python 3.13 for x64 has no release here."),
+        (b'{"versions": [], "versions": []}', 'the key "versions" stands twice'),
+        (APRIL_PYTHON.replace(b'"hash": {', b'"hash": {"sha256": "00",', 1), 'the key "sha256" stands twice'),
+        (b'{"versions": NaN}', "NaN is no number"),
+        (b'{"versions": ' + b"9" * 100_000 + b"}", "a number has 100000 digits"),
+        (python_index({}), "versions[0]: id is missing"),
+        (python_with(id=["pythoncore-3.13-64"]), "versions[0]: id is an array, not text"),
+        (python_with(schema=2), "it is of schema 2"),
+        (python_with(schema=True), "schema is true or false, not a whole number"),
+        (python_with(hash=None), "versions[0]: hash is missing"),
+        (python_with(hash={"md5": "00"}), "versions[0].hash: sha256 is missing"),
+        (python_with(hash="ab" * 32), "hash is text, not an object"),
+        (python_with(hash={"sha256": "ab" * 31}), "sha256 is not 64 hex digits"),
+        (python_with(hash={"sha256": "ab" * 33}), "sha256 is not 64 hex digits"),
+        (python_with(hash={"sha256": "\u0661" * 64}), "sha256 is not 64 hex digits"),
+        (python_with(hash={"sha256": "ab" * 31 + "a\n"}), "sha256 is not 64 hex digits"),
+        (python_with(hash={"sha256": None}), "sha256 is null, not text"),
+        (python_with(**{"sort-version": None}), "sort-version is missing"),
+        (python_with(**{"sort-version": 3.13}), "sort-version is a number, not text"),
+        (python_with(**{"sort-version": "3.13"}), 'sort-version is not a version of three numbers: "3.13"'),
+        (python_with(**{"sort-version": "3.13.x"}), "sort-version is not a version"),
+        (python_with(**{"sort-version": "3.13.013"}), "sort-version is not a version"),
+        (python_with(**{"sort-version": "3.13.1\u0663"}), "sort-version is not a version"),
+        (python_with(**{"sort-version": "3.13.9999999"}), "sort-version is not a version"),
+        (python_with(**{"sort-version": "\x1b[31m\u202e"}), 'three numbers: "\\u001b[31m\\u202e"'),
+        (python_with(**{"sort-version": "\ud800" * 1000}), "sort-version is not a version"),
+        (python_with(**{"sort-version": "3.14.4"}), "sort-version 3.14.4 does not belong to 3.13"),
+        (python_with(**{"sort-version": "3.13.16"}), "its file is not python-3.13.16-amd64.zip"),
+        (python_with(executable="..\\python.exe"), "executable is not a path inside the zip"),
+        (python_with(executable="C:\\Windows\\System32\\cmd.exe"), "executable is not a path inside the zip"),
+        (python_with(executable="\\\\evil\\python.exe"), "executable is not a path inside the zip"),
+        (python_with(executable=".\\a\\..\\..\\python.exe"), "executable is not a path inside the zip"),
+        (python_with(executable=""), "executable is not a path inside the zip"),
+        (python_with(url=None), "url is missing"),
+        (python_with(url=1), "url is a number, not text"),
+        (python_with(url=f"http://www.python.org/ftp/python/3.13.13/{ZIP}"), "it does not begin with https://"),
+        (python_with(url=f"file:///3.13.13/{ZIP}"), "it does not begin with https://"),
+        (python_with(url=f"https://www.python.org.evil.example/ftp/python/{ZIP}"), "it is not below https://www.python.org/ftp/python/ or"),
+        (python_with(url=f"https://www.python.org@evil.example/ftp/python/{ZIP}"), "a URL here never holds a user"),
+        (python_with(url=f"https://www.python.org:444/ftp/python/{ZIP}"), "it is not below"),
+        (python_with(url=f"https://www.python.org/{ZIP}"), "it is not below"),
+        (python_with(url=f"https://mirror.example.com/{ZIP}"), "it is not below"),
+        (python_with(url=f"{FTP}../../{ZIP}"), "an empty part, a part that begins with a dot, or an escape"),
+        (python_with(url=f"{FTP}%2e%2e/{ZIP}"), "or an escape"),
+        (python_with(url=f"{FTP}//{ZIP}"), "an empty part"),
+        (python_with(url=f"{FTP}3.13.13/{ZIP}?x"), "it holds a query"),
+        (python_with(url=f"{FTP}3.13.13/{ZIP}\n"), "it holds a character that no URL has"),
+        (python_with(url=f"{FTP}{'a/' * 300}{ZIP}"), "it is longer than 500 characters"),
+        (python_with(url=f"{FTP}3.13.13/python-3.13.13-embeddable-amd64.zip"), f"its file is not {ZIP}"),
+        (python_with(url=f"{FTP}3.13.13/python-3.13.13-arm64.zip"), f"its file is not {ZIP}"),
+        (python_with(url=FTP), f"its file is not {ZIP}"),
+        (python_index(python_entry("3.15.0rc1"), python_entry("3.12.10")), "has no release here; it has: 3.12, 3.15"),
+        (python_index(legacy_entry("3.13.13")), "versions[0]: hash is missing"),
+        (python_index(python_entry("3.13.13"), python_entry("3.13.13", hash={"sha256": "ab" * 32})), "it says something else about 3.13.13"),
+        (python_index(python_entry("3.13.13"), next=7), "next is a number, not text"),
+        (python_index(python_entry("3.13.13"), next="index-windows.json"), "its pages do not end"),
+        (python_index(python_entry("3.13.13"), next="https://evil.example/x.json"), "next is refused: it leads to another host"),
+        (python_index(python_entry("3.13.13"), next="//evil.example/x.json"), "next is refused: it leads to another host"),
+        (python_index(python_entry("3.13.13"), next="https://mirror.example.com/python/x.json"), "next is refused: it leads to another host"),
+        (python_index(python_entry("3.13.13"), next="http://mirror.example.com:8443/x.json"), "next is refused: it does not begin with https"),
+        (python_index(python_entry("3.13.13"), next="../x.json"), "next is refused: it is not a name or URL of a page"),
+        (python_index(python_entry("3.13.13"), next="a\r\nb"), "next is refused: it is not a name"),
+        (python_index(python_entry("3.13.13"), next="https://["), "next is refused: "),
+    ],
+)
+def test_an_index_of_python_that_is_refused(python: bytes, words: str) -> None:
+    assert words in refusal(python)
+
+
+@pytest.mark.parametrize(
+    ("openssl", "words"),
+    [
+        (b"{}", "files is missing"),
+        (b'{"files": []}', "files is an array, not an object"),
+        (b'{"files": {"a\\u0007": 1}}', 'files["a\\u0007"] is not an object'),
+        (b'{"files": {}}', "OpenSSL 3.5 for x64 as a Light msi has no release here."),
+        (APRIL_OPENSSL.replace(b"3_5_6.exe", b"3_5_6.msi"), "stands twice in one object"),
+        (openssl_index(openssl_entry("3.6.2"), openssl_entry("3.5.6", installer="exe")), "has no release here; it has: 3.6"),
+        (openssl_with(installer=None), 'files["Win64OpenSSL_Light-3_5_6.msi"]: installer is missing'),
+        (openssl_with(light="true"), "light is text, not true or false"),
+        (openssl_with(bits="64"), "bits is text, not a whole number"),
+        (openssl_with(bits=64.0), "bits is a number, not a whole number"),
+        (openssl_with(arch=None), "arch is missing"),
+        (openssl_with(basever="3.5"), 'basever is not a version of three numbers: "3.5"'),
+        (openssl_with(basever="3.5.-1"), "basever is not a version"),
+        (openssl_with(basever="3.5.7"), "its file is not Win64OpenSSL_Light-3_5_7.msi"),
+        (openssl_with(subver="a"), 'its version is not made of numbers only: subver is "a"'),
+        (openssl_with(size=None), "size is missing"),
+        (openssl_with(size=-1), "size is out of range"),
+        (openssl_with(size=0), "size is out of range"),
+        (openssl_with(size=10**15), "size is out of range"),
+        (openssl_with(size="6045696"), "size is text, not a whole number"),
+        (openssl_with(size=True), "size is true or false"),
+        (openssl_with(sha256=None), "sha256 is missing"),
+        (openssl_with(sha256="63f9e81d4208a808fb40c38255e8f92e"), "sha256 is not 64 hex digits"),
+        (openssl_with(url=f"http://slproweb.com/download/{'Win64OpenSSL_Light-3_5_6.msi'}"), "it does not begin with https://"),
+        (openssl_with(url=f"{SLPROWEB}../Win64OpenSSL_Light-3_5_6.msi"), "begins with a dot"),
+        (openssl_with(url="https://evil.example/Win64OpenSSL_Light-3_5_6.msi"), f"it is not below {SLPROWEB} or {MIRROR}"),
+        (openssl_with(url=f"{SLPROWEB}Win64OpenSSL_Light-3_5_5.msi"), "its url is of another file"),
+        (openssl_with(url=None), "url is missing"),
+    ],
+)
+def test_an_index_of_openssl_that_is_refused(openssl: bytes, words: str) -> None:
+    assert words in refusal(openssl=openssl)
+
+
+def test_pages_that_do_not_end() -> None:
+    pages = {f"page{n}": python_index(next=f"page{n + 1}.json") for n in range(20)}
+    assert "page9.json: its pages do not end" in refusal(python_index(python_entry("3.13.13"), next="page1.json"), **pages)
+
+
+def test_pages_that_are_too_large_together() -> None:
+    large = b" " * (17 * 1024 * 1024)
+    words = refusal(large + python_index(next="more.json"), more=large + APRIL_PYTHON)
+    assert words.startswith(f"{MIRROR}python/more.json: with this page the index is larger than 32 MB")
+
+
+def test_a_version_and_its_branch_that_disagree() -> None:
+    pages = {
+        PYTHON: APRIL_PYTHON,
+        f"{MIRROR}python/3.13.13/windows-3.13.13.json": python_with(hash={"sha256": "ab" * 32}),
+        OPENSSL: APRIL_OPENSSL,
+    }
+    with pytest.raises(DownloadError, match=r"windows-3\.13\.13\.json: it says something else about Python 3\.13\.13 for x64 than "):
+        update(pages, python=("3.13", "3.13.13"))
+
+
+def test_a_second_index_that_cannot_be_read() -> None:
+    with pytest.raises(DownloadError, match=r"openssl\.json: there is no such page"):
+        update({PYTHON: APRIL_PYTHON})
+
+
+# ---- whatever an index holds
+
+trees = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda below: st.lists(below, max_size=4) | st.dictionaries(st.text(max_size=8), below, max_size=4),
+    max_leaves=20,
+)
+fields = ("schema", "id", "sort-version", "executable", "url", "hash", "basever", "subver", "arch", "bits", "light", "installer", "size", "sha256")
+odd_text = st.sampled_from([FTP, SLPROWEB, MIRROR, ZIP, "3.13.16", "..", "\\", "/", "%2e", "\ud800", "ab" * 32, "\n"])
+changes = st.dictionaries(st.sampled_from(fields), trees | st.lists(odd_text, max_size=3).map("".join), max_size=3)
+
+
+def refused_or_sound(python: bytes, openssl: bytes, folder: Path) -> None:
+    """Nothing but the documented error comes out, or entries that the catalog reads as they were meant."""
+    try:
+        found = newest(MIRRORED, SHIPPED, fetch_from({PYTHON: python, OPENSSL: openssl}), "2026-11-22")
+    except DownloadError as error:
+        assert str(error).isascii() and "\n" not in str(error)
+        return
+    entries = written(folder, site_catalog.text(found))
+    assert entries == found
+    assert [(x.name, x.architecture) for x in entries] == [("python", "x64"), ("openssl", "x64")]
+    for entry in entries:
+        assert entry.sha256 and len(entry.sha256) == 64
+        assert entry.url.startswith((FTP, SLPROWEB, MIRROR))
+        assert entry.version in entry.url.replace("_", ".")
+
+
+@given(trees, trees)
+@settings(deadline=None)
+def test_any_json_is_refused_or_sound(tmp_path_factory: pytest.TempPathFactory, python: Any, openssl: Any) -> None:
+    refused_or_sound(json.dumps(python).encode(), json.dumps(openssl).encode(), tmp_path_factory.getbasetemp())
+    refused_or_sound(json.dumps({"versions": python}).encode(), APRIL_OPENSSL, tmp_path_factory.getbasetemp())
+    refused_or_sound(APRIL_PYTHON, json.dumps({"files": openssl}).encode(), tmp_path_factory.getbasetemp())
+
+
+@given(changes, changes, st.none() | st.text(max_size=30) | odd_text)
+@settings(max_examples=200, deadline=None)
+def test_any_entry_is_refused_or_sound(
+    tmp_path_factory: pytest.TempPathFactory, python: dict[str, Any], openssl: dict[str, Any], following: str | None
+) -> None:
+    index = python_index(python_entry("3.13.13", **python), python_entry("3.13.12"), next=following)
+    refused_or_sound(index, APRIL_OPENSSL, tmp_path_factory.getbasetemp())
+    refused_or_sound(APRIL_PYTHON, openssl_with(**openssl), tmp_path_factory.getbasetemp())
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    refused_or_sound(content, APRIL_OPENSSL, tmp_path_factory.getbasetemp())
