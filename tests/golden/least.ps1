@@ -1565,6 +1565,14 @@ function Invoke-Apply($Step) {
     Write-Event changed
 }
 
+# Nothing differs, so nothing is tested again, and no bracket is opened.
+function Write-AllUnchanged {
+    foreach ($step in $Steps) {
+        $Run.Step = $step.Name
+        if (-not $step.Bracket) { Write-Event unchanged }
+    }
+}
+
 # Puts back what was there before, newest first. What can't be put back stays in the record and is told.
 function Undo-Record([switch]$BracketsOnly) {
     $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
@@ -1614,12 +1622,8 @@ function Invoke-Run {
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
         if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record }
         else { Invoke-Plan }
-        if ($Run.Mode -eq 'apply') {
-            foreach ($step in $Steps) {
-                if ($step.Bracket -and -not $Run.Differs) { continue }
-                Invoke-Apply $step
-            }
-        }
+        if ($Run.Mode -eq 'apply' -and $Run.Differs) { foreach ($step in $Steps) { Invoke-Apply $step } }
+        elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
         $ended = $true
     }
     catch {

@@ -1,0 +1,1 @@
+if (-not (Test-Path -LiteralPath $OpenSsl)) { throw "no $OpenSsl" }
