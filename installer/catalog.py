@@ -21,7 +21,7 @@ from installer.setting_types import Array, Settings, VersionPrefix, WebAddress, 
 from installer.toml_lines import Key, Readable, TomlFile, parse, read
 
 PROGRAMS = {"python": "Python", "openssl": "OpenSSL", "vc_redist": "the Visual C++ redistributable"}
-PREFERRED = ("zip", "msi", "exe")  # of one version; an exe of a newer one is taken only when it is asked for
+PREFERRED = ("zip", "msi", "exe")  # of one version; an exe is taken only when it is asked for or nothing else is there
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,10 @@ class Catalog:
             entry for entry in self.downloads if entry.name == name and entry.architecture == architecture and kind in (None, entry.kind)
         ]
         fitting = [entry for entry in entries if _begins(entry.version, prefix)]
+        fitting = [entry for entry in fitting if entry.kind != "exe"] or fitting
         verified = [entry for entry in fitting if entry.sha256]
         if verified:
-            return max(verified, key=lambda entry: (entry.kind != "exe", _numbers(entry.version), -PREFERRED.index(entry.kind)))
+            return max(verified, key=lambda entry: (_numbers(entry.version), -PREFERRED.index(entry.kind)))
         program = f"{PROGRAMS[name]} {prefix} for {architecture}" + (f" as {kind}" if kind else "")
         others = sorted({entry.version for entry in entries if entry.sha256}, key=_numbers)
         choice = f"choose {name}.version from: {', '.join(others)}" if others else ""

@@ -60,9 +60,13 @@ def test_a_shipped_download_is_hashed_or_unverified(download: Download) -> None:
             choose(download.version, download.architecture)
 
 
-def test_an_exe_is_taken_only_when_it_is_asked_for_or_there_is_nothing_else() -> None:
+def test_an_exe_is_taken_only_when_it_is_asked_for_or_there_is_nothing_else(tmp_path: Path) -> None:
+    overlaid = overlay(tmp_path, entry(version='"3.13.15"', sha256=""))
     assert SHIPPED.python("3.13", "x64").kind == "zip"
     assert (SHIPPED.python("3.13", "x64", "exe").version, SHIPPED.python("3.13.15", "x64").kind) == ("3.13.15", "exe")
+    with pytest.raises(CatalogError, match="is unverified"):
+        overlaid.python("3.13.15", "x64")
+    assert overlaid.python("3.13.15", "x64", "exe").kind == "exe"
     assert [SHIPPED.openssl("3.5", "x64", kind).kind for kind in (None, "msi", "exe")] == ["msi", "msi", "exe"]
 
 
