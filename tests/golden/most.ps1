@@ -170,7 +170,7 @@ function Send-EventsAfter([int]$After) {
 function Read-CompleteLines([string]$File) {
     $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite')
     try { $text = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
-    $text.Substring(0, $text.LastIndexOf("`n") + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
+    $text.Substring(0, $text.LastIndexOf([char]10) + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
 }
 
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
