@@ -52,7 +52,7 @@ class HostRun:
         self.host, self.script, self.mode, self.run = host, script, mode, run
         self._journal, self._listener = journal, listener
         self._sequence = Sequence()
-        self._gap = False
+        self._gap = self._ended = False
         self.result = Result(host.name)
 
     def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> Result:
@@ -62,12 +62,15 @@ class HostRun:
             transport = connect()
             try:
                 self._hear(self._run(transport, envelope))
-                if self._gap:
+                # The last event has none after it that would show its loss.
+                if self._gap or (self.mode != "test" and not self._ended and self._sequence.last):
                     self._hear_again(transport)
             finally:
                 transport.close()
         except ConnectError as error:
-            if self.result.outcome == "running" and self.mode != "test":
+            if self._ended:
+                self._journal.note(str(error))
+            elif self.result.outcome == "running" and self.mode != "test":
                 self._rejoin(connect, stop, error)
             else:
                 self._fail(error)
@@ -98,6 +101,7 @@ class HostRun:
             self._journal.note(f"{lost} Asking for the events after {self._sequence.last} in {pause:.0f} s.")
             if stop.wait(pause):
                 break
+            self._gap = False
             try:
                 transport = connect()
                 try:
@@ -159,6 +163,7 @@ class HostRun:
             self._finish(data)
 
     def _finish(self, data: Mapping[str, Any]) -> None:
+        self._ended = True
         result = self.result
         outcome = str(data.get("outcome"))
         result.outcome = "differs" if outcome == "ok" and self.mode == "test" and data.get("differs") else outcome

@@ -89,7 +89,7 @@ function Invoke-Run {
         Read-Envelope
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
-        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record }
+        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply' -and $Run.Differs) { foreach ($step in $Steps) { Invoke-Apply $step } }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }

@@ -114,7 +114,7 @@ def test_a_gap_in_a_plan_is_a_failure(run: Any, started: dict[str, Any]) -> None
 
 
 def test_a_script_that_ends_without_a_word_is_a_failure(run: Any, started: dict[str, Any]) -> None:
-    result, _ = run([started])
+    result, _ = run([started], [])
     assert result.outcome == "failed" and "without saying how" in result.error
 
 

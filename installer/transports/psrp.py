@@ -39,7 +39,7 @@ class PsrpTransport:
         self._host = host
         self._stop = stop
         self._stopped = False
-        self._lost = False
+        self._lost = self._no_more = False
         try:
             self._wsman = WSMan(
                 host.address,
@@ -59,6 +59,7 @@ class PsrpTransport:
             self._prepare_session()
             self._pool = RunspacePool(self._wsman, configuration_name=host.configuration_name)
             self._pool.open()
+            self._watch_end()
         except Exception as error:
             raise explain(error, host) from error
 
@@ -72,6 +73,19 @@ class PsrpTransport:
 
         self._wsman.transport._build_session = build_session  # type: ignore[method-assign]
 
+    def _watch_end(self) -> None:
+        """pypsrp does not look whether an answer was the pipeline's last; the message that says how it ended may be lost."""
+        from pypsrp.shell import CommandState
+
+        receive = self._pool.shell.receive
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            answer = receive(*arguments, **options)
+            self._no_more = answer[0] == CommandState.DONE
+            return answer
+
+        self._pool.shell.receive = watched  # type: ignore[method-assign]
+
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""
         from pypsrp.complex_objects import PSInvocationState
@@ -80,6 +94,7 @@ class PsrpTransport:
         pipeline = PowerShell(self._pool)
         pipeline.add_script(script)
         sent = 0
+        self._no_more = False
         try:
             pipeline.begin_invoke(input=_in_one_message(envelope))
             while pipeline.state == PSInvocationState.RUNNING:
@@ -90,6 +105,8 @@ class PsrpTransport:
                 self._poll(pipeline)
                 yield from _lines(pipeline.output[sent:])
                 sent = len(pipeline.output)
+                if self._no_more and pipeline.state == PSInvocationState.RUNNING:
+                    raise ConnectError("the end of an answer was lost on the way", host=self._host.name, todo="Run this again")
         except GeneratorExit:
             raise
         except Exception as error:

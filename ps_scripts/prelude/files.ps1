@@ -124,8 +124,15 @@ function Save-FileBefore([string]$Path) {
 
 $Restore.file = {
     param($Path, $Before)
-    if ($Before) { [IO.File]::Copy($Before, $Path, $true); [IO.File]::Delete($Before) }
+    if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }   # of a run that was cut off while it wrote
+    if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
     elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
+}
+
+# Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
+function Remove-FileCopies {
+    $copies = Join-Path $StateFolder 'before'
+    if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Item -LiteralPath $copies -Recurse -Force }
 }
 
 # ---- the folder that undo trusts: made for SYSTEM and administrators only; any other is refused

@@ -2,9 +2,13 @@
 
 # Windows itself gives the lock back when the process that holds it ends, however it ends.
 function Enter-Lock {
-    try { $Run.Lock = [IO.File]::Open($LockFile, 'OpenOrCreate', 'ReadWrite', 'Read') }
-    catch [IO.IOException] {
-        throw "another run changes this host: $(Get-LockOwner). Wait until it ends, then run this again"
+    # Who asks for the owner (Get-LockOwner) has the file open for a moment: that is no other run.
+    for ($try = 1; -not $Run.Lock; $try++) {
+        try { $Run.Lock = [IO.File]::Open($LockFile, 'OpenOrCreate', 'ReadWrite', 'Read') }
+        catch [IO.IOException] {
+            if ($try -ge 6) { throw "another run changes this host: $(Get-LockOwner). Wait until it ends, then run this again" }
+            [Threading.Thread]::Sleep(100)
+        }
     }
     $owner = $Utf8.GetBytes("run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, since $([DateTime]::UtcNow.ToString('o'))")
     $Run.Lock.SetLength(0)

@@ -37,7 +37,13 @@ function Write-Record($Lines) {
 
 # The one writer of text files: UTF-8 without BOM, whole and at once.
 function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
-    [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
-    if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
-    else { [IO.File]::Move("$Path.new", $Path) }
+    try {
+        [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
+        if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
+        else { [IO.File]::Move("$Path.new", $Path) }
+    }
+    catch {
+        if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
+        throw
+    }
 }

@@ -308,9 +308,13 @@ function Expand-Secret([string]$Text, [string]$Name) {
 
 # Windows itself gives the lock back when the process that holds it ends, however it ends.
 function Enter-Lock {
-    try { $Run.Lock = [IO.File]::Open($LockFile, 'OpenOrCreate', 'ReadWrite', 'Read') }
-    catch [IO.IOException] {
-        throw "another run changes this host: $(Get-LockOwner). Wait until it ends, then run this again"
+    # Who asks for the owner (Get-LockOwner) has the file open for a moment: that is no other run.
+    for ($try = 1; -not $Run.Lock; $try++) {
+        try { $Run.Lock = [IO.File]::Open($LockFile, 'OpenOrCreate', 'ReadWrite', 'Read') }
+        catch [IO.IOException] {
+            if ($try -ge 6) { throw "another run changes this host: $(Get-LockOwner). Wait until it ends, then run this again" }
+            [Threading.Thread]::Sleep(100)
+        }
     }
     $owner = $Utf8.GetBytes("run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, since $([DateTime]::UtcNow.ToString('o'))")
     $Run.Lock.SetLength(0)
@@ -375,9 +379,15 @@ function Write-Record($Lines) {
 
 # The one writer of text files: UTF-8 without BOM, whole and at once.
 function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
-    [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
-    if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
-    else { [IO.File]::Move("$Path.new", $Path) }
+    try {
+        [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
+        if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
+        else { [IO.File]::Move("$Path.new", $Path) }
+    }
+    catch {
+        if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
+        throw
+    }
 }
 
 # ---- prelude: registry values --------------------------------------------------------------------------
@@ -573,8 +583,15 @@ function Save-FileBefore([string]$Path) {
 
 $Restore.file = {
     param($Path, $Before)
-    if ($Before) { [IO.File]::Copy($Before, $Path, $true); [IO.File]::Delete($Before) }
+    if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }   # of a run that was cut off while it wrote
+    if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
     elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
+}
+
+# Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
+function Remove-FileCopies {
+    $copies = Join-Path $StateFolder 'before'
+    if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Item -LiteralPath $copies -Recurse -Force }
 }
 
 # ---- the folder that undo trusts: made for SYSTEM and administrators only; any other is refused
@@ -1620,7 +1637,7 @@ function Invoke-Run {
         Read-Envelope
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
-        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record }
+        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply' -and $Run.Differs) { foreach ($step in $Steps) { Invoke-Apply $step } }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }

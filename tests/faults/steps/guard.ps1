@@ -1,0 +1,10 @@
+# ---- step: guard, a bracket ----------------------------------------------------------------------------
+
+Step guard 'the guard is down while the other steps run' -Bracket -Test {
+    Wait-Gate
+    Compare-RegistryValue $GuardKey Guard 0
+} -Apply {
+    . $WithGates
+    Add-ClosingTask $GuardKey Guard
+    Set-RegistryValue $GuardKey Guard 0 DWord
+}

@@ -1,0 +1,11 @@
+# ---- step: path ----------------------------------------------------------------------------------------
+
+$Bin = 'C:\Program Files\nbserver faults\bin'
+
+Step path 'the machine PATH has our entry' -Test {
+    Wait-Gate
+    if (-not (Test-PathEntry $Bin)) { Difference 'PATH' $null $Bin }
+} -Apply {
+    . $WithGates
+    Add-PathEntry $Bin
+}

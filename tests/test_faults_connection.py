@@ -1,0 +1,141 @@
+"""The connection is cut at every packet that a run sends: it ends well, every event is kept once, nothing runs twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from installer.envelope import Mode
+from installer.transports import Transport
+from tests.faults.fixtures import at_once, small_host, wire  # noqa: F401
+from tests.faults.small_host import Ran, SmallHost
+from tests.faults.small_script import STEPS
+from tests.faults.wire import Cut, Wire
+
+# Of an undisturbed apply: what each answer carries. Event 8 is longer than a fragment.
+PACKETS = [*(f"event {n}" for n in range(1, 9)), *["event 8, more"] * 2, *(f"event {n}" for n in range(9, 21)), "end"]
+POINTS = range(1, len(PACKETS) + 1)
+LAST_EVENT = 20
+
+
+@pytest.fixture
+def before(small_host: SmallHost) -> dict[str, Any]:  # noqa: F811
+    return small_host.prepare()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small_host: SmallHost, wire: Wire) -> Iterator[list[tuple[int, str, str]]]:  # noqa: F811
+    """The events of an undisturbed apply."""
+    small_host.prepare()
+    wire.arm()
+    ran = small_host.run("apply", small_host.struck)
+    assert ran.result.outcome == "ok", ran.result.error
+    assert wire.log[0].given == PACKETS
+    yield ran.told
+
+
+def whole(host: SmallHost, ran: Ran, undisturbed: list[tuple[int, str, str]]) -> None:
+    """The run ended well, was heard once and whole, ran once, and left its bracket closed."""
+    assert (ran.result.outcome, ran.result.error) == ("ok", ""), ran.log
+    assert ran.told == undisturbed
+    assert ran.lines == host.host_events(ran.id).read_text("utf-8").splitlines()
+    assert host.applied(ran.id) == list(STEPS)
+    assert host.guard() == "DWord:1" and not host.guard_task()
+
+
+def undone(host: SmallHost, before: dict[str, Any], connect: Any = None) -> None:
+    assert host.run("undo", connect).result.outcome == "ok"
+    assert host.state() == before
+
+
+def cut(host: SmallHost, wire: Wire, cuts: dict[int, Cut], mode: Mode = "apply") -> Ran:  # noqa: F811
+    wire.arm(**{f"p{point}": kind for point, kind in cuts.items()})
+    ways = iter([host.struck])
+    return host.run(mode, lambda: next(ways, host.steady))
+
+
+@pytest.mark.parametrize("kind", ["before", "after"])
+def test_cut_at_every_packet(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, kind: Cut) -> None:  # noqa: F811
+    """The same shell is joined again, each time; nothing is lost. And so it is with undo."""
+    ran = cut(small_host, wire, dict.fromkeys(POINTS, kind))
+    whole(small_host, ran, undisturbed)
+    assert wire.log[0].given == PACKETS and not wire.log[0].cuts, "every cut was made, and the run was heard in one pipeline"
+    ran = cut(small_host, wire, dict.fromkeys(range(1, 10), kind), "undo")
+    assert ran.result.outcome == "ok" and not wire.log[0].cuts and ran.lines == small_host.host_events(ran.id).read_text("utf-8").splitlines()
+    assert small_host.state() == before
+
+
+@pytest.mark.parametrize("point", POINTS, ids=[f"{point}-{name.replace(' ', '-')}" for point, name in zip(POINTS, PACKETS, strict=True)])
+def test_answer_cut_in_the_middle(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:  # noqa: F811
+    """What the answer carried is lost on the way; the host still has it."""
+    ran = cut(small_host, wire, {point: "in"})
+    small_host.struck.forget()  # its pipeline was left as it was
+    assert not wire.log[0].cuts
+    whole(small_host, ran, undisturbed)
+    if point % 4 == 0:
+        undone(small_host, before)
+
+
+@pytest.mark.parametrize("point", [1, 8, 15, 22, 23])
+def test_answer_that_never_comes(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:  # noqa: F811
+    """The connection is reset instead of an answer: the same shell is joined again, and what was lost is asked for."""
+    ran = cut(small_host, wire, {point: "lost"})
+    assert not wire.log[0].cuts
+    whole(small_host, ran, undisturbed)
+
+
+@pytest.mark.parametrize("point", range(1, len(PACKETS), 5))
+def test_connection_gone_while_the_run_goes_on(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:  # noqa: F811
+    """The first shell is never reached again: the rest is heard through another one, while the run goes on in the first."""
+    ran = lost_for_good(small_host, wire, {point: "gone"}, PACKETS[point - 1])
+    whole(small_host, ran, undisturbed)
+
+
+@pytest.mark.parametrize("point", [1, 4, 12, 19])
+def test_an_answer_is_lost_and_then_the_connection(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:  # noqa: F811
+    """One answer never comes; two answers later the connection is gone for good."""
+    ran = lost_for_good(small_host, wire, {point: "lost", point + 2: "gone"}, PACKETS[point + 1])
+    whole(small_host, ran, undisturbed)
+
+
+def lost_for_good(host: SmallHost, wire: Wire, cuts: dict[int, Cut], name: str) -> Ran:  # noqa: F811
+    """The run is held behind the event of the last cut until the second connection listens."""
+    host.order("hold", f"event {name.split(' ')[1].rstrip(',')}")
+    connections = 0
+
+    def connect() -> Transport:
+        nonlocal connections
+        connections += 1
+        if connections == 1:
+            return host.struck
+        threading.Timer(0.3, host.release).start()
+        return host.steady
+
+    wire.arm(**{f"p{point}": kind for point, kind in cuts.items()})
+    ran = host.run("apply", connect)
+    host.struck.forget()
+    assert connections > 1 and not wire.log[0].cuts
+    return ran
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("action", "number"), [("Command", 1), ("Send", 1)])
+def test_cut_while_the_script_is_sent(
+    small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, action: str, number: int, answered: bool  # noqa: F811
+) -> None:
+    """Either the run goes on and is heard whole, or nothing ran and the message says so; the next run does it all."""
+    wire.arm()
+    wire.arm_request(action, number, answered)
+    ways = iter([small_host.struck])
+    ran = small_host.run("apply", lambda: next(ways, small_host.steady))
+    small_host.struck.forget()
+    assert wire.lose is None, "it was cut"
+    if ran.result.outcome == "ok":
+        whole(small_host, ran, undisturbed)
+    else:
+        assert "the connection to" in ran.result.error and not ran.lines
+        assert not small_host.applied(ran.id) and small_host.state() == before
+        whole(small_host, small_host.run("apply"), undisturbed)
