@@ -101,12 +101,12 @@ class Catalog:
         fitting = [entry for entry in fitting if entry.kind != "exe"] or fitting
         verified = [entry for entry in fitting if entry.sha256]
         if verified:
-            return max(verified, key=lambda entry: (_numbers(entry.version), -PREFERRED.index(entry.kind)))
+            return max(verified, key=lambda entry: (numbers(entry.version), -PREFERRED.index(entry.kind)))
         program = f"{PROGRAMS[name]} {prefix} for {architecture}" + (f" as {kind}" if kind else "")
-        others = sorted({entry.version for entry in entries if entry.sha256}, key=_numbers)
+        others = sorted({entry.version for entry in entries if entry.sha256}, key=numbers)
         choice = f"choose {name}.version from: {', '.join(others)}" if others else ""
         if fitting:
-            versions = ", ".join(sorted({entry.version for entry in fitting}, key=_numbers))
+            versions = ", ".join(sorted({entry.version for entry in fitting}, key=numbers))
             raise CatalogError(
                 f"{program} is unverified: the catalog knows {versions}, but not the publisher's hash of it",
                 where="catalog",
@@ -316,9 +316,10 @@ def _raise(name: str, wrong: Iterable[tuple[int, str]]) -> None:
         raise CatalogError("\n".join(text), where=f"{name}:{faults[0][0]}")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def numbers(version: str) -> tuple[int, ...]:
+    """A version of digits and points, to be compared: "3.13.9" -> (3, 13, 9)."""
     return tuple(int(part) for part in version.split("."))
 
 
 def _begins(version: str, prefix: str) -> bool:
-    return _numbers(version)[: len(_numbers(prefix))] == _numbers(prefix)
+    return numbers(version)[: len(numbers(prefix))] == numbers(prefix)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from installer.catalog import PROGRAMS, Download
-from installer.site_catalog import numbers
+from installer.catalog import PROGRAMS, Download, numbers
 
 
 @dataclass(frozen=True)

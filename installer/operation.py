@@ -41,8 +41,9 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Op
     """
     from installer.fleet import for_each
     from installer.host import Result
+    from installer.render import render_all
 
-    scripts = {script.host: script for script in render_all(hosts)}
+    scripts = {script.host: script for script, _ in render_all(hosts)}
     if options.approved and mode != "test":
         approved = manifest.read(options.approved)
         for script in scripts.values():
@@ -76,14 +77,6 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Op
     journal.finish({name: result.as_json() for name, result in results.items()})
     view.summary(mode, results, journal.folder)
     return results
-
-
-def render_all(hosts: Sequence[Host]) -> list[Script]:
-    """The scripts of the hosts. Raises CatalogError, with the host's name."""
-    from installer import catalog
-    from installer.render import render
-
-    return [render(host, catalog.load(host.catalog)) for host in hosts]
 
 
 def operator() -> str:

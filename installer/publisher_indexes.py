@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from installer.catalog import Download
+from installer.catalog import numbers as _numbers
 from installer.index_json import Table, shown
 from installer.publisher_urls import Publisher, file_url
 
@@ -136,10 +137,6 @@ def _url(entry: Table, name: str, publisher: Publisher) -> str:
 
 def _branch(version: str) -> str:
     return ".".join(version.split(".")[:2])
-
-
-def _numbers(version: str) -> Numbers:
-    return tuple(int(part) for part in version.split("."))
 
 
 def _text(numbers: Numbers) -> str:

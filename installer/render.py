@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from installer import __version__
+from installer import catalog as catalogs
 from installer.catalog import Catalog, Download
 from installer.host_settings import Host
 from installer.script import Script, render_windows
 
 PROGRAMS = "%ProgramFiles%\\nbserver"
+
+
+def render_all(hosts: Sequence[Host]) -> list[tuple[Script, str]]:
+    """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError."""
+    loaded = {path: catalogs.load(path) for path in {host.catalog for host in hosts}}
+    return [(render(host, loaded[host.catalog]), loaded[host.catalog].digest) for host in hosts]
 
 
 def render(host: Host, catalog: Catalog) -> Script:
@@ -21,7 +28,6 @@ def render(host: Host, catalog: Catalog) -> Script:
     openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind)
     vc_redist = catalog.vc_redist(host.architecture) if openssl.needs_vc_redist else None
     lock = catalog.lock(python.version, host.architecture)
-    lock_sha256 = hashlib.sha256("".join(f"{line}\n" for line in lock.lines).encode("ascii")).hexdigest()
     settings: dict[str, Any] = {
         "architecture": host.architecture,
         "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
@@ -33,9 +39,9 @@ def render(host: Host, catalog: Catalog) -> Script:
         "packages": {
             "index_url": host.packages.index_url,
             "installer": host.packages.installer,
-            "lock_sha256": lock_sha256,
+            "lock_sha256": lock.sha256,
         },
-        "path": path(host, lock_sha256),
+        "path": path(host, lock.sha256),
         "python": _download(python),
         "release": __version__,
         "skip": sorted(host.skip),

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from installer import atomic_file, catalog, manifest
+from installer import atomic_file, manifest
 from installer.errors import ApprovalError, UsageError
-from installer.render import render
+from installer.render import render_all
 
 if TYPE_CHECKING:
     from installer.host_settings import Host
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 def files(hosts: Sequence[Host]) -> dict[str, bytes]:
     """File name -> bytes: a script a host, and the manifest. Raises CatalogError."""
-    catalogs = {host.catalog: catalog.load(host.catalog) for host in hosts}
-    scripts = [render(host, catalogs[host.catalog]) for host in hosts]
-    digests = {host.name: catalogs[host.catalog].digest for host in hosts}
-    found = {script.file_name: script.text.encode("ascii") for script in scripts}
-    found[manifest.FILE_NAME] = manifest.to_text(manifest.build(scripts, digests)).encode("ascii")
+    rendered = render_all(hosts)
+    found = {script.file_name: script.text.encode("ascii") for script, _ in rendered}
+    content = manifest.build([script for script, _ in rendered], {script.host: digest for script, digest in rendered})
+    found[manifest.FILE_NAME] = manifest.to_text(content).encode("ascii")
     return found
 
 

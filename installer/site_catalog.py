@@ -8,7 +8,7 @@ from pathlib import Path
 import tomlkit
 
 from installer import __version__, catalog, toml_lines
-from installer.catalog import Download
+from installer.catalog import Download, numbers
 from installer.errors import CatalogError
 
 ARCHITECTURES = ("x64", "arm64")
@@ -53,10 +53,6 @@ def text(downloads: Iterable[Download]) -> str:
                 lines.append(f"{key} = {_value(value)}")
         tables.append("\n".join(lines) + "\n")
     return "\n".join([_HEADER, *tables])
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
 
 
 def _place(download: Download) -> tuple[int, tuple[int, ...], int]:

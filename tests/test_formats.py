@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from installer import events, inventory, journal, known, manifest, operation, rendering, verification, view
+from installer import events, inventory, journal, known, manifest, rendering, verification, view
 from installer.envelope import Envelope
 from installer.events import Event
 from installer.host import Result
+from installer.render import render_all
 from tests.formats import KINDS, schema, validate
 
 CHECKOUT = Path(__file__).parents[1]
@@ -124,7 +125,7 @@ def event(n: int, name: str, step: str = "", **data: Any) -> Event:
 
 
 def test_a_run_directory(tmp_path: Path) -> None:
-    (script,) = operation.render_all(inventory.load(SAMPLE).select(["win1"]))
+    ((script, _),) = render_all(inventory.load(SAMPLE).select(["win1"]))
     run = journal.Journal(tmp_path, journal.new_run_id(), "apply", "anna@desk")
     host = run.host(script)
     host.event(event(1, "changed", "path"))
