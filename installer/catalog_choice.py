@@ -37,7 +37,7 @@ class Wanted:
 def choose(downloads: Iterable[Download], wanted: Wanted) -> Download:
     """The highest verified version of that beginning ("3.13" fits 3.13.9, not 3.1) that runs on the host."""
     entries = _of_the_host(downloads, wanted)
-    fitting = [entry for entry in entries if begins(entry.version, wanted.prefix)]
+    fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
     running = [entry for entry in fitting if runs(entry, wanted)]
     living = [entry for entry in running if wanted.accept_end_of_life or not entry.end_of_life]
     living = [entry for entry in living if entry.kind != "exe"] or living
@@ -57,8 +57,8 @@ def choose(downloads: Iterable[Download], wanted: Wanted) -> Download:
 def choose_default(downloads: Iterable[Download], wanted: Wanted, has_lock: Callable[[Download], bool]) -> Download:
     """The default (`wanted.prefix`); where that needs a newer Windows, the highest verified version with a lock that runs."""
     entries = _of_the_host(downloads, wanted)
-    fitting = [entry for entry in entries if begins(entry.version, wanted.prefix)]
-    older = [entry for entry in entries if runs(entry, wanted) and entry.sha256 and has_lock(entry)]
+    fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
+    older = [entry for entry in entries if _asked_for(entry, wanted) and runs(entry, wanted) and entry.sha256 and has_lock(entry)]
     if not fitting or any(runs(entry, wanted) for entry in fitting) or not older:
         return choose(entries, wanted)
     living = [entry for entry in older if wanted.accept_end_of_life or not entry.end_of_life]
@@ -83,11 +83,11 @@ def begins(version: str, prefix: str) -> bool:
 
 
 def _of_the_host(downloads: Iterable[Download], wanted: Wanted) -> list[Download]:
-    return [
-        entry
-        for entry in downloads
-        if (entry.name, entry.architecture) == (wanted.name, wanted.architecture) and wanted.kind in (None, entry.kind)
-    ]
+    return [entry for entry in downloads if (entry.name, entry.architecture) == (wanted.name, wanted.architecture)]
+
+
+def _asked_for(entry: Download, wanted: Wanted) -> bool:
+    return wanted.kind in (None, entry.kind)
 
 
 def _best(entries: Sequence[Download]) -> Download:
@@ -107,14 +107,15 @@ def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: W
     else:
         said = f"the inventory names no windows, so the host may be as old as {windows_releases.title(windows_releases.OLDEST)}"
         last = "if the host is newer, set windows in the inventory"
-    if wanted.kind:
-        last = f"leave out {wanted.name}.kind, or {last}"
     return _refusal(f"{wanted} needs {windows_releases.title(needed)} or newer, and {said}", entries, wanted, last=last)
 
 
 def _refusal(what: str, entries: Sequence[Download], wanted: Wanted, *, first: str = "", last: str = "") -> CatalogError:
     usable = [x for x in entries if x.sha256 and runs(x, wanted) and (wanted.accept_end_of_life or not x.end_of_life)]
-    choice = f"choose {wanted.name}.version from: {_versions(usable)}" if usable and wanted.name != "vc_redist" else ""
+    like_it = [x for x in usable if _asked_for(x, wanted)]
+    choice = f"choose {wanted.name}.version from: {_versions(like_it or usable)}" if usable and wanted.name != "vc_redist" else ""
+    if choice and not like_it:
+        choice = f"leave out {wanted.name}.kind and {choice}"
     todo = ", or ".join(filter(None, (first, choice, last)))
     return CatalogError(what, where="catalog", todo=todo[:1].upper() + todo[1:])
 

@@ -65,7 +65,7 @@ REFUSED = [
     ),
     ({"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"}, "needs Windows Server 2012 R2 or newer"),
     ({"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"}, "Choose python.version from: 3.8.10, or if the host is newer"),
-    ({"windows": "2012", "accept_end_of_life": True, "python__kind": "zip"}, "Leave out python.kind, or if the host is newer, correct windows"),
+    ({"windows": "2012", "accept_end_of_life": True, "python__kind": "zip"}, "Leave out python.kind and choose python.version from: 3.8.10, or if the host is newer, correct windows"),
     (
         {"python__version": "3.8"},
         "Python 3.8.10 for x64 gets no security fixes any more. To use it all the same, set accept_end_of_life = true in the inventory, "
