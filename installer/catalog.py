@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from installer import windows_releases
-from installer.catalog_choice import Wanted, begins, choose, choose_default
+from installer.catalog_choice import Wanted, begins, choose, choose_default, suits
 from installer.errors import CatalogError
 from installer.setting_errors import dotted, faults
 from installer.setting_types import Array, Settings, VersionPrefix, WebAddress, refuse
@@ -63,13 +63,17 @@ class Lock:
 
 @dataclass(frozen=True)
 class Catalog:
-    """`digest` is the SHA-256 over all files that were loaded; entries and locks of a site catalog come first."""
+    """`digest` is the SHA-256 over all files that were loaded; entries and locks of a site catalog come first.
+
+    `of_site` is how many of the downloads are the site catalog's.
+    """
 
     downloads: tuple[Download, ...]
     locks: tuple[Lock, ...]
     default_python: str
     default_openssl: str
     digest: str
+    of_site: int = 0
 
     def python(
         self, version_prefix: str | None, architecture: str, kind: str | None = None, *, windows: str | None = None, end_of_life: bool = False
@@ -91,8 +95,13 @@ class Catalog:
         return choose(self.downloads, Wanted("openssl", version_prefix or self.default_openssl, architecture, kind, windows, end_of_life))
 
     def vc_redist(self, architecture: str, *, windows: str | None = None) -> Download:
-        """Return the newest verified Visual C++ redistributable that runs on the host. Raises CatalogError."""
-        return choose(self.downloads, Wanted("vc_redist", "14", architecture, None, windows, True))
+        """Return the newest verified Visual C++ redistributable that runs on the host. Raises CatalogError.
+
+        No setting names its version, so one of the site catalog that runs there goes before newer ones of the shipped catalog.
+        """
+        wanted = Wanted("vc_redist", "14", architecture, None, windows, True)
+        own = [entry for entry in self.downloads[: self.of_site] if suits(entry, wanted)]
+        return choose(own or self.downloads, wanted)
 
     def lock(self, python_version: str, architecture: str) -> Lock:
         """Return the lock file for a Python, such as "3.13.13" or "3.13". Raises CatalogError."""
@@ -135,7 +144,8 @@ def load(overlay: Path | None = None) -> Catalog:
         defaults = {**layer.defaults, **defaults}
         for content in layer.contents:
             digest.update(hashlib.sha256(content).digest())
-    return Catalog(tuple(downloads.values()), tuple(locks.values()), defaults["python"], defaults["openssl"], digest.hexdigest())
+    of_site = len(layers[0].downloads) if overlay is not None else 0
+    return Catalog(tuple(downloads.values()), tuple(locks.values()), defaults["python"], defaults["openssl"], digest.hexdigest(), of_site)
 
 
 def _hash(text: str) -> str:

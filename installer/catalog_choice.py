@@ -72,6 +72,11 @@ def runs(entry: Download, wanted: Wanted) -> bool:
     return numbers(entry.windows) <= numbers(windows_releases.version(wanted.windows))
 
 
+def suits(entry: Download, wanted: Wanted) -> bool:
+    """Whether an entry is the program, of the host's processor, and runs on its Windows."""
+    return (entry.name, entry.architecture) == (wanted.name, wanted.architecture) and runs(entry, wanted)
+
+
 def numbers(version: str) -> tuple[int, ...]:
     """A version of digits and points, to be compared: "3.13.9" -> (3, 13, 9)."""
     return tuple(int(part) for part in version.split("."))

@@ -96,6 +96,17 @@ def test_an_entry_for_a_newer_windows_is_chosen_where_the_inventory_names_it(tmp
         settings(tmp_path, catalog="site.toml", python__version="3.13.20")
 
 
+def test_a_visual_c_runtime_of_the_site_goes_before_newer_ones_where_it_runs(tmp_path: Path) -> None:
+    entry = '[[vc_redist]]\nversion = "14.40.1"\narchitecture = "x64"\nkind = "exe"\nurl = "https://mirror.example.com/vc.exe"\n'
+    (tmp_path / "site.toml").write_text(f'{entry}sha256 = "{HEX}"\n')
+    site = load(tmp_path / "site.toml")
+    assert [site.vc_redist("x64", windows=name).version for name in (None, "2022", "2012r2")] == ["14.40.1", "14.40.1", "14.44.35211.0"]
+    assert site.vc_redist("arm64") == SHIPPED.vc_redist("arm64")
+    (tmp_path / "site.toml").write_text(entry)
+    with pytest.raises(CatalogError, match=r"unverified: the catalog knows 14\.40\.1,"):
+        load(tmp_path / "site.toml").vc_redist("x64")
+
+
 def test_the_inventory_knows_the_releases() -> None:
     allowed = HostSettings.model_json_schema()["properties"]["windows"]["anyOf"][0]["enum"]
     assert set(allowed) == set(RELEASES)
