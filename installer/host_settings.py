@@ -45,6 +45,18 @@ def _known_system(value: Any) -> Any:
     return value
 
 
+def _known_architecture(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
+        raise refuse("a 32-bit Windows cannot be set up: there are no Python and packages for it in the catalog. A 64-bit Windows on Intel or AMD is x64")
+    return value
+
+
+def _known_windows(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise refuse("a whole number stands here, but it must be text: put it in quotes")
+    return value
+
+
 class PythonSettings(Settings):
     version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.13"')
     kind: Literal["zip", "exe"] | None = Field(default=None, description="zip or exe (default: exe only where the catalog has nothing else)")
@@ -119,7 +131,13 @@ class HostSettings(Settings):
     proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
     user: str | None = Field(default=None, description="a user name (without user and password: the current Windows logon)")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
+    architecture: Annotated[Literal["x64", "arm64"], BeforeValidator(_known_architecture)] = Field(
+        default="x64", description="x64 or arm64"
+    )
+    windows: Annotated[Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"], BeforeValidator(_known_windows)] | None = Field(
+        default=None, description='"2012", "2012r2", "2016", "2019", "2022", "2025", "10" or "11" (absent: Windows 10, Server 2016 or newer)'
+    )
+    accept_end_of_life: bool = Field(default=False, description="true or false")
     catalog: ExistingFile | None = Field(default=None, description="the path of a site catalog, relative to the inventory")
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
         default=(), description="an array with any of ie_esc, path, firewall"
@@ -157,7 +175,9 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     winrm = settings.get("transport") == "winrm"
     kerberos = settings.get("auth") == "kerberos"
     configuration_name = settings.get("configuration_name", _CONFIGURATION_NAME)
+    ended = "no supported Python runs on Windows Server 2012; set accept_end_of_life = true to use the last one that does, or move the host to a newer Windows"
     rules = [
+        ("windows", settings.get("windows") == "2012" and settings.get("accept_end_of_life") is not True, ended),
         ("auth", basic and not tls, '"basic" sends the password as it is, so it needs tls = true'),
         ("auth", basic and "user" not in has, '"basic" needs user and password'),
         ("user", "user" in has and "password" not in has, f"it needs a password beside it; {neither}"),

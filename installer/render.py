@@ -24,9 +24,10 @@ def render_all(hosts: Sequence[Host]) -> list[tuple[Script, str]]:
 
 def render(host: Host, catalog: Catalog) -> Script:
     """The script of a host; the same bytes wherever it is rendered. Raises CatalogError."""
-    python = catalog.python(host.python.version, host.architecture, host.python.kind)
-    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind)
-    vc_redist = catalog.vc_redist(host.architecture) if openssl.needs_vc_redist else None
+    accepted: dict[str, Any] = {"windows": host.windows, "end_of_life": host.accept_end_of_life}
+    python = catalog.python(host.python.version, host.architecture, host.python.kind, **accepted)
+    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind, **accepted)
+    vc_redist = catalog.vc_redist(host.architecture, windows=host.windows) if openssl.needs_vc_redist else None
     lock = catalog.lock(python.version, host.architecture)
     settings: dict[str, Any] = {
         "architecture": host.architecture,
@@ -47,6 +48,7 @@ def render(host: Host, catalog: Catalog) -> Script:
         "release": __version__,
         "skip": sorted(host.skip),
         "vc_redist": _download(vc_redist) if vc_redist else None,
+        "windows": host.windows,
     }
     return render_windows(settings, lock.lines)
 
