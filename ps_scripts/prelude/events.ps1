@@ -27,7 +27,7 @@ function Send-EventsAfter([int]$After) {
     $sent = $After
     do {
         # Asked before reading: what was written before the lock was given back is then read for certain.
-        $running = (Get-LockOwner) -match "^run $([regex]::Escape($Run.Id))\b"
+        $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id))\b"
         $lines = @(Read-CompleteLines $file)
         for ($i = $sent; $i -lt $lines.Count; $i++) { $lines[$i] }
         if ($lines.Count -gt $sent) { $sent = $lines.Count }
