@@ -72,6 +72,15 @@ def test_constrained_language_by_hand_ends_with_3(windows_host: WindowsHost, con
     assert CONSTRAINED in events[0]["text"] and TODO in events[0]["text"] and events[1]["outcome"] == "failed"
 
 
+def test_no_language_at_all_is_powershells_own_message(windows_host: WindowsHost, mirror: Mirror, tmp_path: Path) -> None:
+    """As with JEA: not even the script's first line runs."""
+    with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, startup=None, language="NoLanguage") as endpoint:
+        site = make_site(endpoint, mirror, tmp_path, "psrp")
+        done = site.run("plan", "win1")
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert "PowerShell could not run the script: The syntax is not supported by this runspace" in done.stdout + done.stderr
+
+
 # -- AllSigned
 
 
@@ -79,6 +88,7 @@ POLICY = (
     f"New-Item -Path '{POLICIES}' -Force; Set-ItemProperty -LiteralPath '{POLICIES}' -Name EnableScripts -Value 1 -Type DWord;"
     f"Set-ItemProperty -LiteralPath '{POLICIES}' -Name ExecutionPolicy -Value AllSigned"
 )
+PROGRAM_DATA = r"Set-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList' -Name ProgramData -Type ExpandString"
 # The scope that holds the site's wish, how it comes there, and what to do.
 WISHES = {
     "MachinePolicy": (POLICY, "A group policy says so: ask for an exemption of this host from it"),
@@ -92,12 +102,12 @@ WISHES = {
 @contextmanager
 def all_signed(host: WindowsHost, scope: str) -> Iterator[Endpoint]:
     """The stand-ins are not signed, so sessions go without; a plan needs none where there is no state folder yet."""
-    powershell(host, WISHES[scope][0])
+    powershell(host, f"{WISHES[scope][0]}; {PROGRAM_DATA} -Value 'C:\\no state'")
     try:
-        with host.endpoint(auth=["basic"], https=True, password=PASSWORD, startup=None, variables={"ProgramData": r"C:\no state"}) as endpoint:
+        with host.endpoint(auth=["basic"], https=True, password=PASSWORD, startup=None) as endpoint:
             yield endpoint
     finally:
-        powershell(host, f"Remove-Item '{POLICIES}' -Recurse -ErrorAction Ignore; Set-ExecutionPolicy Undefined -Scope CurrentUser -Force")
+        powershell(host, f"{PROGRAM_DATA} -Value 'C:\\ProgramData'; Remove-Item '{POLICIES}' -Recurse -ErrorAction Ignore; Set-ExecutionPolicy Undefined -Scope CurrentUser -Force")
 
 
 def powershell(host: WindowsHost, command: str) -> None:

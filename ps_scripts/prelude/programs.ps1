@@ -21,6 +21,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     $start.RedirectStandardError = $true
     $start.StandardOutputEncoding = $Utf8
     $start.StandardErrorEncoding = $Utf8
+    $start.EnvironmentVariables['OPENSSL_WIN32_UTF8'] = '1'   # or openssl.exe reads its arguments in the host's code page, where letters of a path may be missing
     foreach ($name in $Environment.Keys) {
         if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
         else { $start.EnvironmentVariables[$name] = $Environment[$name] }
