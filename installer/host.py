@@ -199,9 +199,9 @@ class HostRun:
 
     def _take(self, event: Event) -> None:
         result, data = self.result, event.data
-        if event.n == 1 and event.event == "started" and data.get("script_sha256") != self.script.sha256:
+        if event.n == 1 and event.event != "failed" and data.get("script_sha256") != self.script.sha256:
             raise ScriptError(
-                f"the host ran a script with SHA-256 {data.get('script_sha256')}, sent was {self.script.sha256}",
+                f"the host ran a script with SHA-256 {data.get('script_sha256', 'unknown')}, sent was {self.script.sha256}",
                 host=self.host.name,
                 todo="Something between here and there changes scripts; find it before you go on",
             )

@@ -17,7 +17,7 @@ function Get-AccessSddl([string]$Path) {
 # The entries count; what Windows adds to the flags before them (AI, AR) does not.
 function Test-Access([string]$Path, [string]$Sddl) {
     $is = Get-AccessSddl $Path
-    $is -match '^D:[A-Z]*P' -and ($is -replace '^D:[A-Z]*', '') -eq ($Sddl -replace '^D:[A-Z]*', '')
+    $is -cmatch '^D:[A-Z]*P' -and ($is -creplace '^D:[A-Z]*', '') -eq ($Sddl -creplace '^D:[A-Z]*', '')
 }
 
 function Set-Access([string]$Path, [string]$Sddl) {
@@ -63,7 +63,7 @@ $Restore.access = {
 # ---- undo removes the folder only when it is empty
 
 function Test-ServiceGrant([string]$Path) {
-    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -like "*;0x1301bf;;;$ServiceSid)*"
+    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -clike "*;0x1301bf;;;$ServiceSid)*"
 }
 
 function Add-DataFolder([string]$Path) {
@@ -101,7 +101,7 @@ function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
     $is = [IO.File]::ReadAllText($Path, $Utf8)
     if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
     # A test by hand does not know the secret: everything around it is compared.
-    $start, $end = $Text -split [regex]::Escape("@$Secret@"), 2
+    $start, $end = $Text -csplit [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
 

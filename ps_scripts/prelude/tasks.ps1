@@ -22,7 +22,7 @@ $Restore.task = {
 # our folder, whatever else runs from there is ended too.
 function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
-    if ((Get-TaskXml $Name) -notlike "*<Command>$Programs\*") { return }
+    if ((Get-TaskXml $Name) -cnotlike "*<Command>$Programs\*") { return }
     foreach ($process in Get-Process) {
         if ($process.Path -and $process.Path.StartsWith("$Programs\", [StringComparison]::OrdinalIgnoreCase)) {
             try { $process.Kill(); [void]$process.WaitForExit(10000) }
@@ -48,7 +48,7 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
     if (-not $before -or $before.type -ne 'DWord') { throw "$Path\$Name is not a DWORD: no startup task can put it back" }
     $task = "nbserver-close-$($Run.Step)"
-    $key = Protect-Xml ($Path -replace '^HKLM:', 'HKLM')
+    $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')
     Set-Task $task @"
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo><Description>nbserver: puts $(Protect-Xml $Name) back after a run that was cut off</Description></RegistrationInfo>

@@ -21,7 +21,7 @@ function Get-PackageInstaller {
 # switched off, and its variables are taken away ($null).
 function Get-PackageEnvironment {
     $environment = @{}
-    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name -match '^(PIP|UV)_') { $environment[$name] = $null } }
+    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
     foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_CONFIG', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
     $environment.PIP_CONFIG_FILE = 'NUL'
     if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
@@ -33,7 +33,7 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
     if (-not (Test-Path -LiteralPath (Get-LockMark))) { Difference 'packages' $null (Get-EnvironmentFolder); return }
     $installed = @{}
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
-        $installed[((Split-Path -Leaf $folder) -replace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
+        $installed[((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
     }
     foreach ($line in $Lock) {
         $name = ($line -split ' ')[0]
@@ -58,7 +58,7 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
     if ((Get-PackageInstaller) -eq 'uv') {
         $tools = Join-Path $CacheFolder 'tools'
         $uvLock = Join-Path $CacheFolder 'uv-lock.txt'
-        Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -match '^uv==' }) -join "`n") + "`n")
+        Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -cmatch '^uv==' }) -join "`n") + "`n")
         Write-Event progress @{ what = 'fetching uv' }
         Invoke-Program (Get-Python) (@('-I', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
         Write-Event progress @{ what = 'making the virtual environment' }
