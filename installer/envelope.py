@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Literal
 
 Mode = Literal["test", "apply", "undo", "events"]
@@ -18,6 +19,8 @@ SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")
 class Envelope:
     """What a run is asked to do. `after` belongs to mode events: send what `run` wrote after that event.
 
+    `time` is the workstation's clock (with its zone), for the host to compare its own with; without it nothing is compared.
+
     Secrets are kept out of repr; they leave in `lines()` only.
     """
 
@@ -26,6 +29,7 @@ class Envelope:
     operator: str = ""
     after: int = 0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    time: datetime | None = None
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
@@ -41,6 +45,8 @@ class Envelope:
         lines = [f"mode {self.mode}", f"run {self.run}"]
         if self.operator:
             lines.append(f"operator {_base64(self.operator)}")
+        if self.time:
+            lines.append(f"time {self.time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}")
         if self.mode == "events":
             lines.append(f"after {self.after}")
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]

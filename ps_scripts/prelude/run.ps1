@@ -20,7 +20,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
-    ExitCode = 0; Output = @()
+    ExitCode = 0; Output = @(); ClockAhead = [TimeSpan]::Zero; Unkept = ''
 }
 
 # Test tells what differs and changes nothing; Apply changes it. A bracket is applied before the other
