@@ -30,27 +30,23 @@ class SmallDisk:
     def make_room(self) -> None:
         self._filler.unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Nothing is on it any more."""
-        for path in self.folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
     @contextmanager
     def in_place_of(self, place: Path) -> Iterator[Path]:
-        """The folder `place` is on this disk, with what was in it. Afterwards it is gone with all that is there."""
-        there = self.folder / place.name
+        """The folder `place` is on this disk, with a copy of what is in it. Afterwards it is as it was."""
+        there, kept = self.folder / place.name, place.with_name(f"{place.name}.kept")
+        there.mkdir()
         if place.exists():
-            shutil.copytree(place, there, symlinks=True)
-            shutil.rmtree(place)
-        else:
-            there.mkdir()
+            place.rename(kept)
+            shutil.copytree(kept, there, symlinks=True, dirs_exist_ok=True)
         place.symlink_to(there)
         try:
             yield there
         finally:
             self.make_room()
             place.unlink(missing_ok=True)
-            shutil.rmtree(there, ignore_errors=True)
+            shutil.rmtree(there)
+            if kept.exists():
+                kept.rename(place)
 
 
 @contextmanager
