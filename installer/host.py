@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
 from installer.envelope import Envelope, Mode
@@ -135,7 +136,7 @@ class HostRun:
         """A stopped script closes its brackets in silence: what it did then is fetched from its own record of events."""
         self.result.outcome = "running"
         try:
-            yield from transport.run(self.script.text, envelope.lines())
+            yield from transport.run(self.script.text, replace(envelope, time=datetime.now(timezone.utc)).lines())
         except StopRequested:
             if self.mode == "test" or self._sequence.last == 0:
                 raise

@@ -23,6 +23,7 @@ function Invoke-Plan {
 
 # Apply where something differs, then test again: what is still different then has failed.
 function Invoke-Apply($Step) {
+    Assert-Kept
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
@@ -112,13 +113,16 @@ function Invoke-Run {
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
+        Assert-Kept
         $ended = $true
     }
     catch {
         $ended = $true
         if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
         $Run.Outcome = 'failed'
-        Write-Event failed @{ text = [string]$_; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
+        $text = [string]$_
+        if (Test-DiskFull $_.Exception) { $text += '. Make room on this disk, then run this again' }
+        Write-Event failed @{ text = $text; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
     }
     finally {
         # Not ended: the workstation stopped the pipeline. Brackets are closed all the same.

@@ -7,7 +7,11 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
     $fields = [ordered]@{ v = 1; n = $Run.Events; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event }
     foreach ($name in $Data.Keys | Sort-Object) { $fields[$name] = $Data[$name] }
     $json = ConvertTo-AsciiJson (ConvertTo-Json $fields -Compress -Depth 4)
-    if ($Run.EventFile) { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
+    if ($Run.EventFile -and -not $Run.Unkept) {
+        # From the first that could not be kept on none is: behind a torn line the others would be lost.
+        try { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
+        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. Mend that, then run this again" }
+    }
     # A stopped pipeline takes no output any more; the file has the event.
     if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }
 }
@@ -15,6 +19,11 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
 # JSON that means the same in every encoding. Line feeds stay.
 function ConvertTo-AsciiJson([string]$Json) {
     [regex]::Replace($Json, '[^\n\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
+}
+
+# What happens on a host is kept there as evidence: without it a run goes no further.
+function Assert-Kept {
+    if ($Run.Unkept) { throw $Run.Unkept }
 }
 
 # The end of the pipe: events leave as their JSON, and whatever else a step let out becomes a log event,

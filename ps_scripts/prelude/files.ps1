@@ -94,6 +94,14 @@ $Restore.data_folder = {
     else { Remove-Item -LiteralPath $Path -Force }
 }
 
+# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in words of its own language.
+function Test-DiskFull($Exception) {
+    for ($one = $Exception; $one; $one = $one.InnerException) {
+        if ('80070070', '80070027' -contains ('{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($one))) { return $true }
+    }
+    $false
+}
+
 # ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
 
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
@@ -139,7 +147,8 @@ function Remove-FileCopies {
 
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) {
-        [void](New-Item -ItemType Directory -Path $StateFolder)
+        try { [void](New-Item -ItemType Directory -Path $StateFolder) }
+        catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $env:ProgramData" }
         $acl = Get-Acl -LiteralPath $StateFolder
         $acl.SetSecurityDescriptorSddlForm("O:BA$AdministratorsOnly", 'Owner, Access')
         Set-Acl -LiteralPath $StateFolder -AclObject $acl

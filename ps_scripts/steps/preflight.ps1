@@ -62,6 +62,16 @@ Step preflight 'this host can carry the notebook server' -Test {
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
 
+    # The certificate would be dated by a wrong clock, and downloads over TLS are refused by one. A day is no slip.
+    $apart = [Math]::Abs($Run.ClockAhead.TotalMinutes)
+    if ($apart -gt 5) {
+        $is = [DateTime]::UtcNow
+        $words = "this host's clock says $($is.ToString('u')), and the workstation's $(($is - $Run.ClockAhead).ToString('u')). Set the one that is wrong (on this host: w32tm /resync, or Set-Date)"
+        if ($apart -gt 1440) { throw "$words, then run this again" }
+        $Run.ClockAhead = [TimeSpan]::Zero   # told once
+        Write-Event warning @{ text = $words }
+    }
+
     # Python, the environment and its downloads take about 2 GB.
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     $free = [Math]::Round($drive.AvailableFreeSpace / 1GB, 1)

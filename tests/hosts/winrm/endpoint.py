@@ -167,6 +167,14 @@ class Endpoint:
             except OSError:
                 pass
 
+    def unplug(self) -> None:
+        """The network is gone: connections are reset and the port refuses, while the engines go on. Until `plug_in`."""
+        self._hang_up()
+
+    def plug_in(self) -> None:
+        """The network is back."""
+        self._listen()
+
     def kill_engines(self) -> None:
         """The engines die; the listener stays: what a crash of wsmprovhost looks like."""
         for shell in list(self.wsman.shells.values()):
