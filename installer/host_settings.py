@@ -124,6 +124,7 @@ class HostSettings(Settings):
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
         default=(), description="an array with any of ie_esc, path, firewall"
     )
+    adopt: bool = Field(default=False, description="true or false")
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
     packages: PackagesSettings = PackagesSettings()

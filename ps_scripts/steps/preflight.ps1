@@ -32,22 +32,6 @@ Step preflight 'this host can carry the notebook server' -Test {
             Write-Event warning @{ text = "Windows waits for a reboot ($key). Installers may refuse until then" }
         }
     }
-
-    $port = $Settings.notebook.port
-    $listening = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners() | Where-Object { $_.Port -eq $port }
-    if ($listening -and -not (Test-TaskRunning 'nbserver')) {
-        throw "port $port is taken by another program$(Get-PortOwner $port). Stop it, or choose another notebook.port in the inventory"
-    }
 } -Apply {
     throw 'preflight has nothing to change'
-}
-
-# ' (name, process 1234)', where this Windows tells.
-function Get-PortOwner([int]$Port) {
-    try {
-        $connection = @(Get-NetTCPConnection -LocalPort $Port -State Listen)[0]
-        $process = Get-Process -Id $connection.OwningProcess
-        " ($($process.ProcessName), process $($process.Id))"
-    }
-    catch { '' }
 }
