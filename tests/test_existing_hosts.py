@@ -7,7 +7,6 @@ notebook: what is looked at here is what was there before.
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -90,7 +89,7 @@ class Existing:
 def existing(windows_host: WindowsHost, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Existing]:
     mirror.behave()
     folder = tmp_path_factory.mktemp("existing")
-    with windows_host.endpoint(auth=["basic"], https=True, password="Tr0ub4dor") as endpoint, served(folder / "index") as url:
+    with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password="Tr0ub4dor") as endpoint, served(folder / "index") as url:
         site = Site(folder, endpoint, mirror, port=free_port(), windows_password="Tr0ub4dor", notebook_password="correct horse")
         yield Existing(site, windows_host, folder / "index", url)
 
@@ -163,7 +162,7 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     applied = existing.snapshot()
     order = [step for step in steps(events, "changed") if step in ("notebook", "past", "service")]
     assert order == ["notebook", "past", "service"], "the old server goes when the new one is ready"
-    assert applied["running"] == ["nbserver"] and json.loads(applied["services"]["IPythonNotebook"])["StartMode"] == "Disabled"
+    assert applied["running"] == ["nbserver"] and applied["services"]["IPythonNotebook"]["StartMode"] == "Disabled"
     assert {name for name in before["firewall"] if before["firewall"][name] != applied["firewall"][name]} == {"{6D2F0F38-6BB1-4C5A-9A3B-2E4BB4A6C1D7}"}
     assert applied["firewall"]["{6D2F0F38-6BB1-4C5A-9A3B-2E4BB4A6C1D7}"]["Enabled"] == "False"
     assert existing.path().startswith(LEFT + ";") and "nbserver" in existing.path()

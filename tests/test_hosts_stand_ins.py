@@ -182,9 +182,9 @@ def test_port_filters_are_found_by_protocol(run: Run) -> None:
     assert run(r"""
         $null = New-NetFirewallRule -Name tcp -DisplayName T -Protocol TCP -LocalPort 9999, 9000-9005
         $null = New-NetFirewallRule -Name udp -DisplayName U -Protocol UDP -LocalPort 9999
-        Get-NetFirewallPortFilter -Protocol TCP | ForEach-Object { "$($_.InstanceID) $($_.LocalPort -join ',') $((Get-NetFirewallRule -Name $_.InstanceID).Enabled)" }
+        Get-NetFirewallPortFilter -Protocol TCP | ForEach-Object { "$($_.InstanceID) $($_.LocalPort -join ',') $((Get-NetFirewallRule -Name $_.InstanceID).Enabled)" } | Sort-Object
         Remove-NetFirewallRule -Name tcp, udp
-    """) == ["Unrelated-In-TCP 8443 True", "tcp 9999,9000-9005 True"]
+    """) == ["tcp 9999,9000-9005 True", "Unrelated-In-TCP 8443 True"]
 
 
 def test_a_task_is_disabled_and_enabled_and_is_as_before(run: Run, windows_host: WindowsHost) -> None:

@@ -19,7 +19,7 @@ Ask = Callable[[str], list[str]]
 @pytest.fixture(scope="module")
 def ask(windows_host: WindowsHost) -> Iterator[Ask]:
     """What a script says that has the prelude."""
-    text = prelude("run", "events", "record", "registry", "tasks", "services", "port_holder").replace("Set-StrictMode -Version 2", "Set-StrictMode -Version 3")
+    text = prelude("run", "events", "envelope", "record", "registry", "files", "tasks", "services", "port_holder").replace("Set-StrictMode -Version 2", "Set-StrictMode -Version 3")
     with windows_host.endpoint() as service:
         wsman = WSMan(
             "127.0.0.1", port=service.port, ssl=False, auth="basic", encryption="never", no_proxy=True,

@@ -48,7 +48,7 @@ function Get-OtherPortRules([int]$Port) {
     $alone = @{}
     foreach ($filter in Get-NetFirewallPortFilter -Protocol TCP -ErrorAction SilentlyContinue) {
         $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
-        $named = @($ports | Where-Object { $_ -eq [string]$Port -or $_ -match '^(\d+)-(\d+)$' -and [int]$Matches[1] -le $Port -and [int]$Matches[2] -ge $Port })
+        $named = @($ports | Where-Object { $_ -eq [string]$Port -or ($_ -match '^(\d+)-(\d+)$' -and [int]$Matches[1] -le $Port -and [int]$Matches[2] -ge $Port) })
         if ($named.Count) { $alone[[string]$filter.InstanceID] = $ports.Count -eq 1 -and $ports[0] -eq [string]$Port }
     }
     foreach ($name in $alone.Keys | Sort-Object) {

@@ -12,7 +12,7 @@ function Get-PortProcesses([int]$Port) {
     $child = $null
     for ($depth = 0; $id -gt 0 -and $depth -lt 10; $depth++) {
         $process = Get-CimInstance -ClassName Win32_Process -Filter "ProcessId = $id"
-        if (-not $process -or $child -and $process.CreationDate -gt $child.CreationDate) { return }
+        if (-not $process -or ($child -and $process.CreationDate -gt $child.CreationDate)) { return }
         $process
         $child = $process
         $id = [int]$process.ParentProcessId

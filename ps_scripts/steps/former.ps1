@@ -14,14 +14,18 @@ function Get-WantedFolders {
     }
 }
 
-# Newest first: an installer of Python is asked to remove what it brought before its folder goes.
+# Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the
+# record it stands behind that folder.
 function Get-FormerLines {
     $wanted = @(Get-WantedFolders)
-    $lines = @(Read-Record | Where-Object {
-            ('folder', 'inno' -contains $_.kind) -and $wanted -notcontains $_.key -and (Split-Path -Parent $_.key) -eq $Programs -and
-            (Split-Path -Leaf $_.key) -match '^(env|python|openssl)-' -or
-            $_.kind -eq 'bundle' -and $_.step -eq 'python' -and $_.key -ne (Get-CachedFile $Settings.python)
-        })
+    $lines = @()
+    $installed = ''
+    foreach ($line in Read-Record) {
+        $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -match '^(env|python|openssl)-'
+        if ($ours -and $line.step -eq 'python') { $installed = $line.key }
+        if ($ours -and $wanted -notcontains $line.key) { $lines += $line }
+        if ($line.kind -eq 'bundle' -and $line.step -eq 'python' -and $installed -and $wanted -notcontains $installed) { $lines += $line }
+    }
     [Array]::Reverse($lines)
     $lines
 }
