@@ -125,6 +125,7 @@ class HostSettings(Settings):
         default=(), description="an array with any of ie_esc, path, firewall"
     )
     adopt: bool = Field(default=False, description="true or false")
+    reboot: Literal["never", "if-needed"] = Field(default="never", description='"never" or "if-needed": whether Windows may be restarted where an installer asks for it')
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
     packages: PackagesSettings = PackagesSettings()
