@@ -1,7 +1,6 @@
-# Windows services that a test has made, and Get-CimInstance for Win32_Service and Win32_Process. A service is a file
+# Windows services that a test has made, for Get-CimInstance, Set-Service and Stop-Service. A service is a file
 # C:\nbserver-test\services\NAME.json (Name, PathName, StartMode) and a task NAME.xml beside it that says what runs; the task
 # scheduler of the tests starts and ends it as `service.NAME`. Its process is the one whose program is PathName.
-# Processes are Wine's: who started them and with which command line, Windows' own functions say (native.ps1).
 
 function global:Get-StandInServiceFile([string]$Name) { Join-Path (Get-StandInFolder 'services') "$Name.json" }
 
@@ -16,22 +15,8 @@ function global:Read-StandInService([string]$File) {
     New-Object psobject -Property $service
 }
 
-function global:Get-CimInstance {
-    [CmdletBinding()]
-    param([Parameter(Mandatory = $true, Position = 0)] [ValidateSet('Win32_Service', 'Win32_Process')] [string]$ClassName, [string]$Filter)
-    if ($ClassName -eq 'Win32_Service') {
-        if ($Filter) { throw 'The stand-in for Get-CimInstance filters processes only.' }
-        foreach ($file in [IO.Directory]::GetFiles((Get-StandInFolder 'services'), '*.json') | Sort-Object) { Read-StandInService $file }
-        return
-    }
-    if ($Filter -notmatch '^ProcessId = (\d+)$') { throw 'The stand-in for Get-CimInstance finds processes by ProcessId only.' }
-    $process = Get-Process -Id $Matches[1] -ErrorAction SilentlyContinue
-    if (-not $process) { return }
-    $facts = Get-StandInProcessFacts $process.Id
-    New-Object psobject -Property @{
-        ProcessId = [uint32]$process.Id; ParentProcessId = [uint32]$facts.Parent; Name = "$($process.ProcessName).exe"
-        ExecutablePath = $process.Path; CommandLine = $facts.CommandLine; CreationDate = $process.StartTime
-    }
+function global:Get-StandInService {
+    foreach ($file in [IO.Directory]::GetFiles((Get-StandInFolder 'services'), '*.json') | Sort-Object) { Read-StandInService $file }
 }
 
 function global:Test-StandInService($Cmdlet, [string]$Name) {

@@ -7,5 +7,6 @@
 . "$PSScriptRoot\scheduled_tasks.ps1"
 . "$PSScriptRoot\wsman.ps1"
 . "$PSScriptRoot\native.ps1"
+. "$PSScriptRoot\cim.ps1"
 . "$PSScriptRoot\net_tcpip.ps1"
 . "$PSScriptRoot\services.ps1"
