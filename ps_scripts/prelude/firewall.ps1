@@ -20,7 +20,7 @@ function ConvertTo-NetworkPrefix([string]$Address) {
         $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
         $mask = [string]($bits -replace '0', '').Length
     }
-    if (-not $mask -or $mask -eq '32' -and $network -notmatch ':' -or $mask -eq '128') { $network } else { "$network/$mask" }
+    if (-not $mask -or ($mask -eq '32' -and $network -notmatch ':') -or $mask -eq '128') { $network } else { "$network/$mask" }
 }
 
 function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
