@@ -30,6 +30,7 @@ def render(host: Host, catalog: Catalog) -> Script:
     vc_redist = catalog.vc_redist(host.architecture, windows=host.windows) if openssl.needs_vc_redist else None
     lock = catalog.lock(python.version, host.architecture)
     settings: dict[str, Any] = {
+        "adopt": host.adopt,
         "architecture": host.architecture,
         "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
         "downloads": {"proxy": host.downloads.proxy},

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 PRELUDE = {
     "ps_scripts": (
-        "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall".split(),
+        "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall services port_holder".split(),
         ".ps1",
     ),
 }
 STEPS = {
-    "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook service firewall check".split(),
+    "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook past service firewall check former".split(),
 }
 
 _TITLE = re.compile(r"^Step (\w+) '([^']+)'", re.MULTILINE)

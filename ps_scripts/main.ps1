@@ -64,6 +64,9 @@ function Undo-Record([switch]$BracketsOnly) {
     $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
     $lines = @(Read-Record)
     [Array]::Reverse($lines)
+    # A service or task that ran before is started when all else is back.
+    $started = 'service', 'task_state'
+    $lines = @($lines | Where-Object { $started -notcontains $_.kind }) + @($lines | Where-Object { $started -contains $_.kind })
     foreach ($line in $lines) {
         if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
         $Run.Step = $line.step

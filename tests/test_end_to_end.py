@@ -23,8 +23,8 @@ from tests.site import Site, steps
 
 # What a run leaves on purpose: evidence, and the lock file, empty.
 EVIDENCE = ("ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
-STEPS = ["preflight", "tls", "python", "vc_redist", "openssl", "packages", "path", "certificate", "notebook", "service", "firewall", "check"]
-CHANGING = [step for step in STEPS if step not in ("preflight", "tls", "vc_redist")]  # the mirror's OpenSSL needs no runtime
+STEPS = ["preflight", "tls", "python", "vc_redist", "openssl", "packages", "path", "certificate", "notebook", "past", "service", "firewall", "check", "former"]
+CHANGING = [step for step in STEPS if step not in ("preflight", "tls", "vc_redist", "past", "former")]  # the mirror's OpenSSL needs no runtime
 
 
 class Story:

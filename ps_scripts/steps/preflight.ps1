@@ -91,12 +91,6 @@ Step preflight 'this host can carry the notebook server' -Test {
             Write-Event warning @{ text = "Windows waits for a reboot ($key). What there is to change is changed after it" }
         }
     }
-
-    $port = $Settings.notebook.port
-    $listening = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners() | Where-Object { $_.Port -eq $port }
-    if ($listening -and -not (Test-TaskRunning 'nbserver')) {
-        throw "port $port is taken by another program$(Get-PortOwner $port). Stop it, or choose another notebook.port in the inventory"
-    }
 } -Apply {
     throw 'preflight has nothing to change'
 }
@@ -112,14 +106,4 @@ function Assert-ExecutionPolicy {
     $todo = "Exempt this host while nbserver works on it: Set-ExecutionPolicy RemoteSigned -Scope $scope"
     if ($scope -cmatch 'Policy$') { $todo = 'A group policy says so: ask for an exemption of this host from it' }
     throw "only signed scripts may run on this host (execution policy AllSigned, scope $scope), and this one is not signed. $todo"
-}
-
-# ' (name, process 1234)', where this Windows tells.
-function Get-PortOwner([int]$Port) {
-    try {
-        $connection = @(Get-NetTCPConnection -LocalPort $Port -State Listen)[0]
-        $process = Get-Process -Id $connection.OwningProcess
-        " ($($process.ProcessName), process $($process.Id))"
-    }
-    catch { '' }
 }

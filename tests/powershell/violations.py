@@ -35,6 +35,10 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
             "[Array]::Empty[int]()",
         ),
     ),
+    "and_beside_or_has_parentheses": (
+        "$a = 1; ($a -or $a) -and $a; $a -or ($a -and -not $a); $a -and $a -and ($a -gt 1)",
+        ("1 -or 2 -and 3", "1 -and 2 -or 3", "if (1 -or\n2 -and 3) { 1 }"),
+    ),
     "every_variable_is_assigned": (
         "param($a) $b, [int]$c = 1, 2; foreach ($d in $a) { $b, $c, $d, $_, $env:PATH }; function F($e) { $e }",
         ("$nothing", "if ($IsWindows) { 1 }", '"$($x.y)"', "$x.y = 1", "$x[0] = 1"),

@@ -6,3 +6,7 @@
 . "$PSScriptRoot\net_security.ps1"
 . "$PSScriptRoot\scheduled_tasks.ps1"
 . "$PSScriptRoot\wsman.ps1"
+. "$PSScriptRoot\native.ps1"
+. "$PSScriptRoot\cim.ps1"
+. "$PSScriptRoot\net_tcpip.ps1"
+. "$PSScriptRoot\services.ps1"
