@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Mode = Literal["test", "apply", "undo", "events"]
+Mode = Literal["test", "apply", "undo", "request", "events"]
 
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")

@@ -30,7 +30,12 @@ def render(host: Host, catalog: Catalog) -> Script:
     lock = catalog.lock(python.version, host.architecture)
     settings: dict[str, Any] = {
         "architecture": host.architecture,
-        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
+        "certificate": {
+            "days": host.certificate.days,
+            "names": subject_alternative_names(host),
+            "source": host.certificate.source,
+            "thumbprint": host.certificate.thumbprint,
+        },
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,

@@ -5,3 +5,4 @@
 . "$PSScriptRoot\net_security.ps1"
 . "$PSScriptRoot\scheduled_tasks.ps1"
 . "$PSScriptRoot\wsman.ps1"
+. "$PSScriptRoot\certificates.ps1"
