@@ -134,7 +134,10 @@ def san_names(certificate: x509.Certificate | x509.CertificateSigningRequest) ->
     names = _extension(certificate, x509.SubjectAlternativeName)
     if names is None:
         return []
-    addresses = [str(ipaddress.ip_address(str(address))) for address in names.get_values_for_type(x509.IPAddress)]
+    try:
+        addresses = [str(ipaddress.ip_address(str(address))) for address in names.get_values_for_type(x509.IPAddress)]
+    except ValueError:  # a network: eight bytes, or thirty-two
+        raise ChainFault("one of its names is neither a DNS name nor an address", "Ask the issuer for another one") from None
     return [*(name.lower() for name in names.get_values_for_type(x509.DNSName)), *addresses]
 
 

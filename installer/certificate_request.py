@@ -38,17 +38,18 @@ def request(
     except OSError as error:
         raise UsageError(f"the folder cannot be made ({error.strerror})", where=str(folder), todo="Name another one with -o") from None
     results = operate("request", inventory, hosts, options, ask, view)
+    broken: list[ScriptError] = []
     for host in hosts:
         if results[host.name].outcome != "ok":
             continue
-        pem = results[host.name].csr
-        _check_request(host, pem)
-        path = folder / f"{host.name}.csr"
         try:
-            atomic_file.write_text(path, pem)
-        except OSError as error:
-            raise UsageError(f"cannot be written ({error.strerror})", where=str(path), todo="Name another folder with -o") from None
-        say(str(path))
+            _check_request(host, results[host.name].csr)
+        except ScriptError as error:  # the other hosts' requests are as good as before
+            broken.append(error)
+        else:
+            say(str(_write(folder / f"{host.name}.csr", results[host.name].csr)))
+    if broken:
+        raise broken[0]
     return exit_code("request", results)
 
 
@@ -85,6 +86,14 @@ def _check_request(host: Host, pem: str) -> None:
         certificate_chain.check_names(certificate_chain.san_names(csr), subject_alternative_names(host))
     except (NbserverError, ChainFault) as error:
         raise ScriptError(f"the request that came is not one for this host: {error}", host=host.name, todo="Run this again") from None
+
+
+def _write(path: Path, pem: str) -> Path:
+    try:
+        atomic_file.write_text(path, pem)
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror})", where=str(path), todo="Name another folder with -o") from None
+    return path
 
 
 def _newest_request(runs: Path, host: Host) -> x509.CertificateSigningRequest:

@@ -5,7 +5,8 @@ Both are read and checked here, before any host is contacted. They leave in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -113,15 +114,10 @@ def _bytes(host: Host, setting: str, path: Path) -> bytes:
     return data
 
 
-class _naming:
+@contextmanager
+def _naming(host: Host, setting: str, path: Path) -> Iterator[None]:
     """A ChainFault inside becomes an InventoryError that names the host, the setting and the file."""
-
-    def __init__(self, host: Host, setting: str, path: Path) -> None:
-        self.where = f"{host.name}, {setting} {path}"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ChainFault):
-            raise InventoryError(error.what, where=self.where, todo=error.todo) from None
+    try:
+        yield
+    except ChainFault as fault:
+        raise InventoryError(fault.what, where=f"{host.name}, {setting} {path}", todo=fault.todo) from None

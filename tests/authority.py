@@ -84,7 +84,7 @@ def san(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        return x509.DNSName(name)
+        return x509.IPAddress(ipaddress.ip_network(name)) if "/" in name else x509.DNSName(name)
 
 
 def named(common_name: str) -> x509.Name:

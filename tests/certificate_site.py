@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import threading
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,20 +16,30 @@ from typing import Any
 import click
 import pytest
 
-from installer import __version__, cli
+from installer import __version__, cli, inventory
 from installer.errors import NbserverError
 from installer.host_settings import Host
 from installer.render import subject_alternative_names
 from installer.script import PARAMETERS, Script, body_sha256, header, lock_block, settings_block
 from installer.step_files import PRELUDE, step_folder
+from installer.transports.psrp import PsrpTransport
 from tests.hosts import artifacts
 from tests.hosts.windows import WindowsHost
+from tests.hosts.wine import environment, windows_path
 from tests.hosts.winrm.endpoint import Endpoint
 
 PASSWORD = "Tr0ub4dor"
 STATE, SERVICE, OPENSSL = r"C:\ProgramData\nbserver", r"C:\ProgramData\nbserver\service", r"C:\Program Files\nbserver\openssl-3.5.7"
 STEPS = ("tls", "openssl", "certificate")
 NAMES = ("127.0.0.1", "win1.example.com")
+EMPTY_STORES = r"""
+foreach ($name in 'My', 'CA') {
+    $store = New-Object Security.Cryptography.X509Certificates.X509Store $name, 'LocalMachine'
+    $store.Open('ReadWrite')
+    foreach ($certificate in @($store.Certificates)) { $store.Remove($certificate) }
+    $store.Close()
+}
+"""
 
 
 def certificate_script(host: Host) -> Script:
@@ -93,6 +105,10 @@ class CertificateSite:
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         (self.folder / "nbserver.toml").write_text("\n".join(["[hosts.win1]", *lines, ""]))
 
+    @property
+    def host(self) -> Host:
+        return inventory.load(self.folder / "nbserver.toml").hosts["win1"]
+
     def secret_file(self, name: str, text: str) -> Path:
         path = self.folder / name
         path.write_text(text)
@@ -126,16 +142,11 @@ class CertificateSite:
         """What stands in the service's folder."""
         return sorted(path.name for path in self.service.iterdir()) if self.service.is_dir() else []
 
-    def ask(self, script: str) -> list[str]:
-        """What a few lines of PowerShell say on the host."""
-        import threading
-
-        from installer import inventory
-        from installer.transports.psrp import PsrpTransport
-
-        transport = PsrpTransport(inventory.load(self.folder / "nbserver.toml").hosts["win1"], PASSWORD, threading.Event())
+    def ask(self, script: str, envelope: Sequence[str] = ("-",)) -> list[str]:
+        """What a few lines of PowerShell, or a script with its envelope, say on the host."""
+        transport = PsrpTransport(self.host, PASSWORD, threading.Event())
         try:
-            return list(transport.run(script, ["-"]))
+            return list(transport.run(script, envelope))
         finally:
             transport.close()
 
@@ -148,7 +159,18 @@ class CertificateSite:
             with zipfile.ZipFile(artifacts.windows_folder() / artifacts.OPENSSL_ZIP) as archive:
                 archive.extractall(place)
 
+    def by_hand(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """The script, copied to the host and run there without the orchestrator."""
+        script = self.windows.path(r"C:\win1.ps1")
+        script.write_text(certificate_script(self.host).text)
+        command = [*self.windows.scheduler.powershell, "-NoProfile", "-File", windows_path(script), *arguments]
+        try:
+            return subprocess.run(command, env=environment(self.windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+        finally:
+            script.unlink()
+
     def clean_up(self) -> None:
+        self.ask(EMPTY_STORES)
         shutil.rmtree(self.state, ignore_errors=True)
         shutil.rmtree(self.windows.path(OPENSSL).parent, ignore_errors=True)
         shutil.rmtree(self.windows.path(r"C:\nbserver-test\certificates"), ignore_errors=True)

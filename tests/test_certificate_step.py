@@ -184,23 +184,7 @@ def test_by_hand_a_test_needs_no_secret(site: CertificateSite) -> None:
 
 def certificate_plan_by_hand(site: CertificateSite) -> list[str]:
     """The events of a test whose envelope has no secret."""
-    from installer import inventory
-
-    script = certificate_script(inventory.load(site.folder / "nbserver.toml").hosts["win1"])
-    return run_script(site, script.text, ["mode test", "run by-hand"])
-
-
-def run_script(site: CertificateSite, text: str, envelope: list[str]) -> list[str]:
-    import threading
-
-    from installer import inventory
-    from installer.transports.psrp import PsrpTransport
-
-    transport = PsrpTransport(inventory.load(site.folder / "nbserver.toml").hosts["win1"], PASSWORD, threading.Event())
-    try:
-        return list(transport.run(text, envelope))
-    finally:
-        transport.close()
+    return site.ask(certificate_script(site.host).text, ["mode test", "run by-hand"])
 
 
 # ---- the machine's store
@@ -268,6 +252,12 @@ def test_what_the_store_lacks_is_told_before_anything_is_changed(site: Certifica
     assert "cannot be exported" in ran.failure and "exportable" in ran.failure
     assert site.files() == []
 
+    (site.windows.path(r"C:\nbserver-test\certificates") / f"{bound.fingerprint(hashes.SHA1()).hex().upper()}.key").write_text(key_pem(key))
+    (site.windows.path(r"C:\nbserver-test\certificates") / f"{bound.fingerprint(hashes.SHA1()).hex().upper()}.pfx").write_text("none that can be opened")
+    ran = expect(site, "apply", "failed")
+    assert "cannot open what Windows exported" in ran.failure
+    assert site.files() == []
+
 
 # ---- requested here, signed elsewhere
 
@@ -293,6 +283,9 @@ def test_requested_and_signed_elsewhere(site: CertificateSite) -> None:
     again = site.run("certificate", "request", "win1", "-o", out)
     assert again.code == 0 and (site.folder / "out" / "win1.csr").read_bytes() == first
     assert not again.of("changed")
+    by_hand = site.by_hand("-Mode", "request")
+    told = [json.loads(line) for line in by_hand.stdout.decode("ascii").splitlines()]
+    assert by_hand.returncode == 0 and [one["csr"].encode() for one in told if one["event"] == "request"] == [first]
 
     wrong = site.folder / "wrong.pem"
     wrong.write_text(pem(INTERMEDIATE.sign(ec_key().public_key(), NAMES), INTERMEDIATE.certificate))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 
 from installer import certificate_chain, certificate_request, inventory, server_certificate
 from installer.certificate_chain import ChainFault
-from installer.errors import InventoryError, NbserverError, SecretError, UsageError
+from installer.errors import InventoryError, NbserverError, ScriptError, SecretError, UsageError
+from installer.host import Result
 from installer.host_settings import Host
 from installer.operation import Options
 from tests.authority import DAY, NOW, Signer, ec_key, encryption, intermediate, key_pem, pem, root, rsa_key, san, self_signed
@@ -135,6 +137,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "a wildcard": ((SECOND.sign(KEY.public_key(), [*NAMES, "*.example.com"]),), KEY, "*.example.com"),
     "only a wildcard": ((SECOND.sign(KEY.public_key(), ["*.example.com", "192.0.2.7"]),), KEY, "notebooks run as the server's own account"),
     "a name too few": ((SECOND.sign(KEY.public_key(), NAMES[:3]),), KEY, "lack 2001:db8::7"),
+    "a network": ((SECOND.sign(KEY.public_key(), [*NAMES, "192.0.2.0/24"]),), KEY, "neither a DNS name nor an address"),
     "no SAN": ((SECOND.sign(KEY.public_key(), subject="win1.example.com"),), KEY, "it has: none"),
     "an address as a name": ((SECOND.sign(KEY.public_key(), NAMES[1:], subject="x"),), KEY, "lack 192.0.2.7"),
     "ended": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY),), KEY, "ended on"),
@@ -317,3 +320,36 @@ def test_a_request_that_is_none(tmp_path: Path) -> None:
     loaded = inventory.load(tmp_path / "nbserver.toml")
     with pytest.raises(UsageError, match="has a request of this host"):
         certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
+
+
+def test_the_newest_request_of_the_runs_counts(tmp_path: Path) -> None:
+    """The signed certificate is for the older of two requests, so it is refused; with the newest it gets as far as the host's names."""
+    older, newest = ec_key(), ec_key()
+    for run, key in (("20260101T000000Z-aaaaaa", older), ("20260102T000000Z-aaaaaa", newest), ("20260103T000000Z-aaaaaa", None)):
+        folder = tmp_path / "nbserver-runs" / run / "win1"
+        folder.mkdir(parents=True)
+        event = {"event": "request", "csr": csr(key).public_bytes(Encoding.PEM).decode()} if key else {"event": "finished"}
+        (folder / "events.jsonl").write_text(json.dumps({"event": "started"}) + "\n" + json.dumps(event) + "\n" + '{"torn')
+    found = host(tmp_path, "certificate.request = true")
+    loaded = inventory.load(tmp_path / "nbserver.toml")
+
+    def refused(chain: str) -> str:
+        (tmp_path / "signed.pem").write_text(chain)
+        with pytest.raises(UsageError) as raised:
+            certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
+        return str(raised.value)
+
+    assert "belongs to the key" in refused(pem(SECOND.sign(older.public_key(), NAMES)))
+    assert "lack" in refused(pem(SECOND.sign(newest.public_key(), NAMES[:1])))
+
+
+@pytest.mark.parametrize(("key", "names"), [(KEY, NAMES[:2]), (KEY, [*NAMES, "*.example.com"]), (ec_key(ec.SECP521R1()), NAMES), (None, NAMES)])
+def test_a_request_that_is_not_for_its_host_is_not_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Any, names: Sequence[str]) -> None:
+    text = csr(key, names).public_bytes(Encoding.PEM).decode() if key else "no request"
+    host(tmp_path, "certificate.request = true")
+    loaded = inventory.load(tmp_path / "nbserver.toml")
+    hosts = loaded.select(["win1"])
+    monkeypatch.setattr(certificate_request, "operate", lambda *given: {"win1": Result("win1", "ok", csr=text)})
+    with pytest.raises(ScriptError, match="not one for this host"):
+        certificate_request.request(loaded, hosts, tmp_path / "out", Options(), None, None, print)  # type: ignore[arg-type]
+    assert not list((tmp_path / "out").iterdir())

@@ -16,6 +16,8 @@ What stands in, with the parameters that scripts use and no others (a parameter 
                         The XML is written anew, with a URI in RegistrationInfo, as the service does. Accounts are not
                         switched; of all triggers only startup fires, by TaskScheduler.boot(). As on Windows, a task
                         that is unregistered while it runs goes on running: stop it first.
+    certificates.ps1    Export-PfxCertificate. Wine's certificate store is real, but hands out no key: one that may be exported stands
+                        in C:\nbserver-test\certificates. The PFX is a real one.
     wsman.ps1           Get-WSManInstance for winrm/config/winrs; C:\nbserver-test\MaxMemoryPerShellMB.txt sets the limit.
 State is kept below C:\nbserver-test and in C:\windows\system32\Tasks, so it outlives sessions and a snapshot sees it.
 An administrator is always an administrator there; what ACLs, the firewall and accounts do, such a box cannot show.
