@@ -51,6 +51,7 @@ def certificate_script(host: Host) -> Script:
     settings: dict[str, Any] = {
         "host": host.name,
         "release": __version__,
+        "reboot": "never",
         "skip": [],
         "certificate": {
             "days": host.certificate.days,
