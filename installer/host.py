@@ -42,6 +42,7 @@ class Result:
     fingerprint: str = ""
     steps: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    csr: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The host's part of the summary."""
@@ -216,6 +217,8 @@ class HostRun:
             result.steps[event.step] = event.event
         if event.event == "failed":
             result.error = f"{self.host.name}, {event.step or 'script'}: {data.get('text', '')}"
+        if event.event == "request":
+            result.csr = str(data.get("csr") or "")
         if event.event == "finished":
             self._finish(data)
 

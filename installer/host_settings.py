@@ -24,6 +24,7 @@ from installer.setting_types import (
     PublicUrl,
     RemoteAddress,
     Settings,
+    Thumbprint,
     VersionPrefix,
     WebAddress,
     WindowsFolder,
@@ -87,6 +88,21 @@ class CertificateSettings(Settings):
         default=(), description="an array of DNS names and IP addresses"
     )
     days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
+    file: ExistingFile | None = Field(default=None, description="the path of a PEM file with the certificate and its chain, relative to the inventory")
+    key: SecretReference | None = Field(default=None, description=_REFERENCE)
+    pfx: ExistingFile | None = Field(default=None, description="the path of a PFX file with certificate and key, relative to the inventory")
+    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    thumbprint: Thumbprint | None = Field(default=None, description="40 hex digits: a certificate in the host's Cert:\\LocalMachine\\My")
+    request: bool = Field(default=False, description="true: the host makes a request, which is signed elsewhere")
+
+    @property
+    def source(self) -> Literal["host", "workstation", "store", "request"]:
+        """Where the certificate comes from; "host" makes it itself."""
+        if self.file or self.pfx:
+            return "workstation"
+        if self.thumbprint:
+            return "store"
+        return "request" if self.request else "host"
 
 
 class NotebookSettings(Settings):
@@ -190,4 +206,18 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("user", winrm and kerberos and "user" in has, 'with "winrm", kerberos uses the ticket of the current logon: leave out user and password'),
         ("configuration_name", winrm and configuration_name != _CONFIGURATION_NAME, 'a command shell has none; it has a meaning only with transport = "psrp"'),
     ]
+    rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]
+
+
+def _certificate_rules(certificate: Any) -> list[tuple[bool, str]]:
+    table = dict(certificate) if isinstance(certificate, (Mapping, CertificateSettings)) else {}
+    has = {key for key, value in table.items() if value is not None and value is not False}
+    sources = has & {"file", "pfx", "thumbprint", "request"}
+    return [
+        (len(sources) > 1, f"{', '.join(sorted(sources))}: at most one of file, pfx, thumbprint and request says where it comes from"),
+        ("file" in has and "key" not in has, 'file needs its key beside it: key = { file = "PATH" }'),
+        ("key" in has and "file" not in has, "key has a meaning only beside file"),
+        ("pfx" in has and "password" not in has, 'pfx needs its password beside it: password = { env = "NAME" }'),
+        ("password" in has and not has & {"file", "pfx"}, "password has a meaning only beside file or pfx"),
+    ]

@@ -119,7 +119,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
-            both = isinstance(value, Mapping) and isinstance(below, Mapping) and key != "password"
+            both = isinstance(value, Mapping) and isinstance(below, Mapping) and key not in ("password", "key")
             merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
     return merged
 

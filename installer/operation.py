@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import platform
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +27,15 @@ Ask = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may say about a run beside the hosts. `runs` is where runs are kept; `approved` a manifest."""
+    """What a person may say about a run beside the hosts. `runs` is where runs are kept; `approved` a manifest.
+
+    `chains` has, by host, a signed certificate (PEM) for a request that was made there.
+    """
 
     runs: Path | None = None
     approved: Path | None = None
     forks: int = 10
+    chains: Mapping[str, str] = field(default_factory=dict)
 
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
@@ -49,6 +53,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Op
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
     secrets = {host.name: _secrets(host, mode, ask) for host in hosts}
+    for name, chain in options.chains.items():
+        secrets[name]["certificate.chain"] = chain
     known_file = inventory.path.parent / known.FILE_NAME
     known.read(known_file)  # what cannot be read is told before a host is contacted
     journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
@@ -94,16 +100,20 @@ def notebook_password(host: Host, ask: Ask | None) -> str:
 
 
 def _secrets(host: Host, mode: Mode, ask: Ask | None) -> dict[str, str]:
-    """The connection's password under "", and what goes into the envelope: the hash, never the plain password."""
+    """The connection's password under "", and what goes into the envelope: the hash, never the plain password; a certificate."""
+    from installer import server_certificate
     from installer.notebook_password import hash_password
     from installer.secret import resolve
 
     found: dict[str, str] = {}
     if host.password:
         found[""] = resolve(host.password, what="password", host=host.name, ask=ask)
-    if mode != "undo":
+    if mode in ("test", "apply"):
         plain = notebook_password(host, ask)
         found["notebook.password_hash"] = hash_password(plain, host=host.name, port=host.notebook.port)
+    if mode in ("test", "apply") and host.certificate.source == "workstation":
+        certificate = server_certificate.read(host, ask)
+        found["certificate.chain"], found["certificate.key"] = certificate.chain, certificate.key
     return found
 
 

@@ -32,7 +32,12 @@ def render(host: Host, catalog: Catalog) -> Script:
     settings: dict[str, Any] = {
         "adopt": host.adopt,
         "architecture": host.architecture,
-        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
+        "certificate": {
+            "days": host.certificate.days,
+            "names": subject_alternative_names(host),
+            "source": host.certificate.source,
+            "thumbprint": host.certificate.thumbprint,
+        },
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 PRELUDE = {
     "ps_scripts": (
-        "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall services port_holder".split(),
+        (
+            "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall "
+            "services port_holder certificates certificate_sources"
+        ).split(),
         ".ps1",
     ),
 }

@@ -81,6 +81,15 @@ function Undo-Record([switch]$BracketsOnly) {
     $Run.Step = ''
 }
 
+# What a request for a certificate needs, and then the request: mode request.
+function Invoke-Request {
+    if ($Settings.certificate.source -ne 'request') { throw 'the certificate of this host is not one that is requested. Write certificate.request = true into the inventory first' }
+    foreach ($step in $Steps) { if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step } }
+    if ($Run.Outcome -eq 'reboot') { return }
+    $Run.Step = 'certificate'
+    Send-CertificateRequest
+}
+
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 function Start-Run {
     if ($Run.Mode -eq 'events') { return }
@@ -113,6 +122,7 @@ function Invoke-Run {
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
         if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
         if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
+        elseif ($Run.Mode -eq 'request') { Invoke-Request }
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }

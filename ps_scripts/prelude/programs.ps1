@@ -48,7 +48,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
             $pending[$i] = $readers[$i].ReadLineAsync()
             if (-not $line.Trim()) { continue }
             $last.Enqueue($line.Trim())
-            if ($last.Count -gt 12) { [void]$last.Dequeue() }
+            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
             if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
         }
         while (-not $process.WaitForExit(500)) { continue }
