@@ -26,6 +26,11 @@ function Set-Access([string]$Path, [string]$Sddl) {
     Set-Acl -LiteralPath $Path -AclObject $acl
 }
 
+# The path is of something in the folder, however deep. Windows' paths know no capitals.
+function Test-Below([string]$Path, [string]$Folder) {
+    $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
+}
+
 # Kind folder: what this script installed; undo removes it with all that is in it.
 function Add-Folder([string]$Path, [string]$Sddl) {
     if (-not (Test-Path -LiteralPath $Path)) {

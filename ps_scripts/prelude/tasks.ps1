@@ -33,7 +33,7 @@ function Disable-Task([string]$FullName) {
 }
 
 function Get-NamedTask([string]$FullName) {
-    $at = $FullName.LastIndexOf('\') + 1
+    $at = $FullName.LastIndexOf([char]'\') + 1
     Get-ScheduledTask -TaskName $FullName.Substring($at) -TaskPath $FullName.Substring(0, $at) -ErrorAction SilentlyContinue
 }
 
@@ -51,7 +51,7 @@ function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
     if ((Get-TaskXml $Name) -cnotlike "*<Command>$Programs\*") { return }
     foreach ($process in Get-Process) {
-        if ($process.Path -and $process.Path.StartsWith("$Programs\", [StringComparison]::OrdinalIgnoreCase)) {
+        if ($process.Path -and (Test-Below $process.Path $Programs)) {
             try { $process.Kill(); [void]$process.WaitForExit(10000) }
             catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
         }

@@ -431,10 +431,10 @@ function Join-PathEntry([string]$Path, [string]$Entry, [string]$Before) {
         $place = $null
         if ($now.Count -ge $i -and [string]::Equals(($now.GetRange(0, $i).ToArray() -join ';'), (@($then | Select-Object -First $i) -join ';'))) { $place = $i }
         for ($j = $i - 1; $j -ge 0 -and $null -eq $place; $j--) {
-            if ($then[$j] -and $now.Contains($then[$j])) { $place = $now.LastIndexOf($then[$j]) + 1 }
+            for ($k = 0; $then[$j] -and $k -lt $now.Count; $k++) { if ([string]::Equals($now[$k], $then[$j])) { $place = $k + 1 } }
         }
         for ($j = $i + 1; $j -lt $then.Count -and $null -eq $place; $j++) {
-            if ($then[$j] -and $now.Contains($then[$j])) { $place = $now.IndexOf($then[$j]) }
+            for ($k = $now.Count - 1; $then[$j] -and $k -ge 0; $k--) { if ([string]::Equals($now[$k], $then[$j])) { $place = $k } }
         }
         if ($null -eq $place) { $place = $now.Count }
         $now.Insert($place, $then[$i])
@@ -475,6 +475,11 @@ function Set-Access([string]$Path, [string]$Sddl) {
     $acl = Get-Acl -LiteralPath $Path
     $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
     Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+# The path is of something in the folder, however deep. Windows' paths know no capitals.
+function Test-Below([string]$Path, [string]$Folder) {
+    $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
 }
 
 # Kind folder: what this script installed; undo removes it with all that is in it.
@@ -939,7 +944,7 @@ function Disable-Task([string]$FullName) {
 }
 
 function Get-NamedTask([string]$FullName) {
-    $at = $FullName.LastIndexOf('\') + 1
+    $at = $FullName.LastIndexOf([char]'\') + 1
     Get-ScheduledTask -TaskName $FullName.Substring($at) -TaskPath $FullName.Substring(0, $at) -ErrorAction SilentlyContinue
 }
 
@@ -957,7 +962,7 @@ function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
     if ((Get-TaskXml $Name) -cnotlike "*<Command>$Programs\*") { return }
     foreach ($process in Get-Process) {
-        if ($process.Path -and $process.Path.StartsWith("$Programs\", [StringComparison]::OrdinalIgnoreCase)) {
+        if ($process.Path -and (Test-Below $process.Path $Programs)) {
             try { $process.Kill(); [void]$process.WaitForExit(10000) }
             catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
         }
@@ -1125,7 +1130,7 @@ function Get-PortHolder([int]$Port) {
     $first = $processes[0]
     $holder.Process = $first
     $holder.Text = " ($($first.Name), process $($first.ProcessId)"
-    if (-not $first.ExecutablePath -or $first.ExecutablePath -like "$env:SystemRoot\*") { $holder.Text += ', a part of Windows)'; return $holder }
+    if (-not $first.ExecutablePath -or (Test-Below $first.ExecutablePath $env:SystemRoot)) { $holder.Text += ', a part of Windows)'; return $holder }
 
     $services = @(Get-CimInstance -ClassName Win32_Service | Where-Object { $_.ProcessId -gt 0 })
     $below = @()
@@ -1960,7 +1965,7 @@ function Test-OwnListener {
     if ($certificate -and (Get-ShownFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
     $processes = @(Get-PortProcesses $Settings.notebook.port)
     if (-not $processes.Count) { return Test-TaskRunning 'nbserver' }
-    [bool]@($processes | Where-Object { $_.ExecutablePath -like "$Programs\*" }).Count
+    [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
 }
 
 # What would have to be overwritten or stopped: what, is, should, and what a person reads. Taken says that
@@ -1997,6 +2002,8 @@ function Get-Refusal([object[]]$Conflicts) {
 
 # The folders of the programs that the tutorial of 2013 put into PATH, and of an nbserver whose record is
 # lost. Only where they stand before our entries, so that their python.exe and openssl.exe come first.
+$TutorialFolder = New-Object Text.RegularExpressions.Regex '^[A-Z]:\\(Python\d\d(\\Scripts)?|OpenSSL-Win(32|64)\\bin)$', 'IgnoreCase, CultureInvariant'
+
 function Get-HidingPathEntries {
     if ($Settings.skip -contains 'path') { return }
     $path = Get-RegistryValue $MachineEnvironment Path
@@ -2007,7 +2014,7 @@ function Get-HidingPathEntries {
         $folder = (Expand-Path $entry).Trim().Trim('"').TrimEnd('\')
         if ($ours -contains $folder) { break }
         if ($found -contains $entry) { continue }
-        if ($folder -match '^[A-Z]:\\(Python\d\d(\\Scripts)?|OpenSSL-Win(32|64)\\bin)$' -or $folder -like "$Programs\*") { $found += $entry; $entry }
+        if ((Test-Below $folder $Programs) -or $TutorialFolder.IsMatch($folder)) { $found += $entry; $entry }
     }
 }
 
@@ -2233,7 +2240,7 @@ function Get-WantedFolders {
     # The Python from which the environment was made: its programs still run from there.
     $configuration = Join-Path (Get-EnvironmentFolder) 'pyvenv.cfg'
     if (Test-Path -LiteralPath $configuration) {
-        foreach ($line in [IO.File]::ReadAllLines($configuration, $Utf8)) { if ($line -match '^home = (.+)$') { $Matches[1].TrimEnd('\') } }
+        foreach ($line in [IO.File]::ReadAllLines($configuration, $Utf8)) { if ($line -cmatch '^home = (.+)$') { $Matches[1].TrimEnd('\') } }
     }
 }
 
@@ -2244,7 +2251,7 @@ function Get-FormerLines {
     $lines = @()
     $installed = ''
     foreach ($line in Read-Record) {
-        $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -match '^(env|python|openssl)-'
+        $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -cmatch '^(env|python|openssl)-'
         if ($ours -and $line.step -eq 'python') { $installed = $line.key }
         if ($ours -and $wanted -notcontains $line.key) { $lines += $line }
         if ($line.kind -eq 'bundle' -and $line.step -eq 'python' -and $installed -and $wanted -notcontains $installed) { $lines += $line }
