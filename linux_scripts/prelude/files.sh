@@ -43,12 +43,12 @@ set_access() { # PATH OWNER MODE
     if [[ ${ACCESS[$1]} == "$2 $3" ]]; then return; fi
     if ! has_record folder "$1" && ! has_record data_folder "$1"; then save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$1")"; fi
     chown -- "$2" "$1"
-    chmod -- "$3" "$1"
+    chmod -- "00$3" "$1"                           # with 00 in front it also takes away what is not named
 }
 
 restore_access() { # PATH BEFORE
     if [[ ! -e $1 ]]; then return; fi
-    { chown -- "${2% *}" "$1" && chmod -- "${2#* }" "$1"; } || problem "owner and mode could not be set to $2"
+    { chown -- "${2% *}" "$1" && chmod -- "00${2#* }" "$1"; } || problem "owner and mode could not be set to $2"
 }
 
 # ---- folders that hold people's files: undo removes them only when they are empty
@@ -103,7 +103,7 @@ expand_secret() { # TEXT SECRET
 has_text() { # FILE TEXT [SECRET]
     local is secret=${3:-}
     if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi   # none, or one with a byte 0
-    if [[ ! $secret || ${SECRETS[$secret]+known} ]]; then
+    if [[ ! $secret || ${SECRETS[$secret]+known} || $2 != *"@$secret@"* ]]; then
         expand_secret "$2" "$secret"
         [[ $is == "$REPLY" ]]
     else
