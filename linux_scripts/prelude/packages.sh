@@ -114,11 +114,11 @@ refresh_with_apt() {
 
 # Lines of a simulation: `Inst NAME (VERSION ...` for a new package, `Inst NAME [OLD] (VERSION ...` for a newer one.
 read_new_packages_apt() { # NAME...
-    local line found=''
+    local line plan=''
     while IFS= read -r line; do
-        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then found+=" ${BASH_REMATCH[1]}"; fi
+        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
     done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>/dev/null)
-    REPLY=$found
+    REPLY=$plan
 }
 
 install_with_apt() { # NAME...
@@ -166,15 +166,15 @@ refresh_with_zypper() {
 
 # The plan as XML, one <solvable> a line; those to be installed stand between <to-install> and </to-install>.
 read_new_packages_zypper() { # NAME...
-    local line found='' inside=''
+    local line plan='' inside=''
     while IFS= read -r line; do
         case $line in
             *'<to-install>'*) inside=1 ;;
             *'</to-install>'*) inside='' ;;
         esac
-        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then found+=" ${BASH_REMATCH[1]}"; fi
+        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
     done < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh install --dry-run --no-recommends -- "$@" 2>/dev/null)
-    REPLY=$found
+    REPLY=$plan
 }
 
 install_with_zypper() { # NAME...
