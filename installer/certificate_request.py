@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING
 
 from installer import atomic_file, certificate_chain
 from installer.certificate_chain import LONGEST, ChainFault
+from installer.certificate_names import subject_alternative_names
 from installer.errors import InventoryError, NbserverError, ScriptError, UsageError
+from installer.host_settings import Host
 from installer.journal import FOLDER
 from installer.operation import Ask, Options, exit_code, operate
-from installer.render import subject_alternative_names
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from installer.host_settings import Host
     from installer.inventory import Inventory
+    from installer.linux_settings import AnyHost
     from installer.view import View
 
 
 def request(
-    inventory: Inventory, hosts: Sequence[Host], folder: Path, options: Options, ask: Ask | None, view: View, say: Callable[[str], None]
+    inventory: Inventory, hosts: Sequence[AnyHost], folder: Path, options: Options, ask: Ask | None, view: View, say: Callable[[str], None]
 ) -> int:
     """Has each host make its request, or tell the one it has; writes FOLDER/HOST.csr. Returns the exit code.
 
@@ -54,7 +55,7 @@ def request(
 
 
 def install(
-    inventory: Inventory, host: Host, file: Path, csr_file: Path | None, options: Options, ask: Ask | None, view: View, now: datetime | None = None
+    inventory: Inventory, host: AnyHost, file: Path, csr_file: Path | None, options: Options, ask: Ask | None, view: View, now: datetime | None = None
 ) -> int:
     """Checks the signed certificate in `file` against the host's request and names, and applies it. Returns the exit code.
 
@@ -71,14 +72,16 @@ def install(
     return exit_code("apply", operate("apply", inventory, [host], sent, ask, view))
 
 
-def _require_source(host: Host) -> None:
+def _require_source(host: AnyHost) -> None:
+    if not isinstance(host, Host):
+        raise InventoryError(f"{host.name} is a Linux host, and certificates are requested by Windows hosts", todo="Leave it out")
     if host.certificate.source != "request":
         raise InventoryError(
             "its certificate is not one that is requested", where=host.name, todo="Write certificate.request = true into the inventory first"
         )
 
 
-def _check_request(host: Host, pem: str) -> None:
+def _check_request(host: AnyHost, pem: str) -> None:
     """The host's answer is looked at before anybody signs it."""
     try:
         csr = _load_request(pem.encode("utf-8", "replace"), host.name)
@@ -96,7 +99,7 @@ def _write(path: Path, pem: str) -> Path:
     return path
 
 
-def _newest_request(runs: Path, host: Host) -> x509.CertificateSigningRequest:
+def _newest_request(runs: Path, host: AnyHost) -> x509.CertificateSigningRequest:
     """The request of the newest run that brought one from this host."""
     for run in sorted((path for path in runs.glob("*") if path.is_dir()), key=lambda path: path.name, reverse=True):
         try:

@@ -14,6 +14,7 @@ from installer.errors import AuthenticationError, ConnectError, HostError, Scrip
 from installer.events import Event, EventError, Sequence, parse
 from installer.host_settings import Host
 from installer.journal import HostJournal
+from installer.linux_settings import AnyHost
 from installer.script import Script
 from installer.transports import StopRequested, Transport
 
@@ -58,7 +59,7 @@ class Result:
 class HostRun:
     """Runs one script on one host. Errors end up in the result: the other hosts go on."""
 
-    def __init__(self, host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
+    def __init__(self, host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
         self.host, self.script, self.mode, self.run = host, script, mode, run
         self._journal, self._listener = journal, listener
         self._sequence = Sequence()
@@ -72,7 +73,7 @@ class HostRun:
         envelope = Envelope(self.mode, self.run, operator, secrets=secrets)
         self._leg(connect, envelope, stop)
         for leg in range(2, RESTARTS + 2):
-            if self.result.outcome == "reboot" and self.host.reboot == "if-needed" and self._boot:
+            if self.result.outcome == "reboot" and self._may_restart() and self._boot:
                 self._come_back(connect, replace(envelope, run=f"{self.run}-{leg}", boot_before=self._boot), stop)
         if self.result.outcome == "reboot":
             self.result.error = self._restart_first()
@@ -95,9 +96,12 @@ class HostRun:
                 return self._fail(error or lost)
         self.result.outcome = "stopped"
 
+    def _may_restart(self) -> bool:
+        return isinstance(self.host, Host) and self.host.reboot == "if-needed"
+
     def _restart_first(self) -> str:
         todo = "Restart it, then run this again"
-        if self.host.reboot == "never":
+        if not self._may_restart():
             todo += ', or let it be restarted: reboot = "if-needed" in the inventory'
         return f"{self.host.name}: Windows has to restart before this can go on. {todo}."
 

@@ -40,12 +40,6 @@ _CONFIGURATION_NAME = "Microsoft.PowerShell"
 _PROXY = "a URL such as http://proxy.example.com:3128"
 
 
-def _known_system(value: Any) -> Any:
-    if value == "linux":
-        raise refuse('this release sets up Windows hosts only; "linux" is for a later one')
-    return value
-
-
 def _known_architecture(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
         raise refuse("a 32-bit Windows cannot be set up: there are no Python and packages for it in the catalog. A 64-bit Windows on Intel or AMD is x64")
@@ -126,7 +120,7 @@ class FirewallSettings(Settings):
 class HostSettings(Settings):
     """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have."""
 
-    system: Annotated[Literal["windows"], BeforeValidator(_known_system)] = Field(description='"windows"')
+    system: Literal["windows"] = Field(description='"windows" or "linux"')
     address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
     transport: Literal["psrp", "winrm"] = Field(default="psrp", description='"psrp" or "winrm"')
     tls: bool = Field(default=True, description="true or false")

@@ -18,8 +18,8 @@ from installer.script import Script
 
 if TYPE_CHECKING:
     from installer import host as host_run
-    from installer.host_settings import Host
     from installer.inventory import Inventory
+    from installer.linux_settings import AnyHost
     from installer.view import View
 
 Ask = Callable[[str], str]
@@ -38,7 +38,7 @@ class Options:
     chains: Mapping[str, str] = field(default_factory=dict)
 
 
-def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
+def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
     """Runs the hosts' scripts in `mode`. Everything that can be refused without a host is refused first.
 
     Raises NbserverError for that; what happens on a host is in its Result.
@@ -60,7 +60,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Op
     journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
     stop, writing = threading.Event(), threading.Lock()
 
-    def job(host: Host) -> Result:
+    def job(host: AnyHost) -> Result:
         if stop.is_set():
             return Result(host.name, outcome="stopped")
         part = journal.host(scripts[host.name])
@@ -92,16 +92,16 @@ def operator() -> str:
     return "unknown"
 
 
-def notebook_password(host: Host, ask: Ask | None) -> str:
+def notebook_password(host: AnyHost, ask: Ask | None) -> str:
     """The plain password of the host's notebook. Raises SecretError."""
     from installer.secret import resolve
 
     return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
 
 
-def _secrets(host: Host, mode: Mode, ask: Ask | None) -> dict[str, str]:
+def _secrets(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
     """The connection's password under "", and what goes into the envelope: the hash, never the plain password; a certificate."""
-    from installer import server_certificate
+    from installer import host_settings, server_certificate
     from installer.notebook_password import hash_password
     from installer.secret import resolve
 
@@ -111,14 +111,14 @@ def _secrets(host: Host, mode: Mode, ask: Ask | None) -> dict[str, str]:
     if mode in ("test", "apply"):
         plain = notebook_password(host, ask)
         found["notebook.password_hash"] = hash_password(plain, host=host.name, port=host.notebook.port)
-    if mode in ("test", "apply") and host.certificate.source == "workstation":
+    if mode in ("test", "apply") and isinstance(host, host_settings.Host) and host.certificate.source == "workstation":
         certificate = server_certificate.read(host, ask)
         found["certificate.chain"], found["certificate.key"] = certificate.chain, certificate.key
     return found
 
 
 def _run_host(
-    host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, secrets: dict[str, str], stop: threading.Event, view: View
+    host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, secrets: dict[str, str], stop: threading.Event, view: View
 ) -> host_run.Result:
     from installer.host import HostRun
     from installer.transports import Transport, connect_to

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from installer import certificate_chain
 from installer.certificate_chain import LONGEST, ChainFault
+from installer.certificate_names import subject_alternative_names
 from installer.errors import InventoryError, SecretError
-from installer.render import subject_alternative_names
 from installer.secret import resolve
 
 if TYPE_CHECKING:

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from installer.errors import ConnectError
+
 if TYPE_CHECKING:
-    from installer.host_settings import Host
+    from installer.linux_settings import AnyHost
 
 
 class Transport(Protocol):
@@ -30,11 +32,13 @@ class StopRequested(Exception):
     """The script was stopped because the operator asked for it."""
 
 
-def connect_to(host: Host, password: str | None, stop: threading.Event) -> Transport:
+def connect_to(host: AnyHost, password: str | None, stop: threading.Event) -> Transport:
     """A connection by the transport that the inventory says. `stop`, once set, stops the script that runs.
 
     Raises ConnectError, AuthenticationError and CertificateError.
     """
+    if host.transport == "ssh":
+        raise ConnectError("this release renders scripts for Linux hosts and does not reach them yet", host=host.name, todo="Run the rendered script on the host, by hand")
     if host.transport == "winrm":
         from installer.transports.winrm import WinrmTransport
 
