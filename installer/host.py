@@ -10,8 +10,8 @@ from typing import Any
 from installer.envelope import Envelope, Mode
 from installer.errors import ConnectError, HostError, ScriptError
 from installer.events import Event, EventError, Sequence, parse
-from installer.host_settings import Host
 from installer.journal import HostJournal
+from installer.linux_settings import AnyHost
 from installer.script import Script
 from installer.transports import StopRequested, Transport
 
@@ -48,7 +48,7 @@ class Result:
 class HostRun:
     """Runs one script on one host. Errors end up in the result: the other hosts go on."""
 
-    def __init__(self, host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
+    def __init__(self, host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
         self.host, self.script, self.mode, self.run = host, script, mode, run
         self._journal, self._listener = journal, listener
         self._sequence = Sequence()

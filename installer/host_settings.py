@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -29,7 +29,6 @@ from installer.setting_types import (
     WindowsFolder,
     WindowsPath,
     one_firewall_rule,
-    refuse,
     unlike,
 )
 
@@ -37,12 +36,6 @@ _REFERENCE = 'a reference to a secret: { env = "NAME" }, { keyring = "NAME" }, {
 _PORT = "a whole number from 1 to 65535"
 _CONFIGURATION_NAME = "Microsoft.PowerShell"
 _PROXY = "a URL such as http://proxy.example.com:3128"
-
-
-def _known_system(value: Any) -> Any:
-    if value == "linux":
-        raise refuse('this release sets up Windows hosts only; "linux" is for a later one')
-    return value
 
 
 class PythonSettings(Settings):
@@ -98,7 +91,7 @@ class FirewallSettings(Settings):
 class HostSettings(Settings):
     """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have."""
 
-    system: Annotated[Literal["windows"], BeforeValidator(_known_system)] = Field(description='"windows"')
+    system: Literal["windows"] = Field(description='"windows" or "linux"')
     address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
     transport: Literal["psrp", "winrm"] = Field(default="psrp", description='"psrp" or "winrm"')
     tls: bool = Field(default=True, description="true or false")

@@ -18,8 +18,8 @@ from installer.script import Script
 
 if TYPE_CHECKING:
     from installer import host as host_run
-    from installer.host_settings import Host
     from installer.inventory import Inventory
+    from installer.linux_settings import AnyHost
     from installer.transports import LogonSecrets
     from installer.view import View
 
@@ -35,7 +35,7 @@ class Options:
     forks: int = 10
 
 
-def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
+def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
     """Runs the hosts' scripts in `mode`. Everything that can be refused without a host is refused first.
 
     Raises NbserverError for that; what happens on a host is in its Result.
@@ -55,7 +55,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[Host], options: Op
     journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
     stop, writing = threading.Event(), threading.Lock()
 
-    def job(host: Host) -> Result:
+    def job(host: AnyHost) -> Result:
         if stop.is_set():
             return Result(host.name, outcome="stopped")
         part = journal.host(scripts[host.name])
@@ -87,14 +87,14 @@ def operator() -> str:
     return "unknown"
 
 
-def notebook_password(host: Host, ask: Ask | None) -> str:
+def notebook_password(host: AnyHost, ask: Ask | None) -> str:
     """The plain password of the host's notebook. Raises SecretError."""
     from installer.secret import resolve
 
     return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
 
 
-def _logon(host: Host, ask: Ask | None) -> LogonSecrets:
+def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
     """What the connection needs; a key file that cannot be used is told before any host is contacted. Raises SecretError."""
     from installer.secret import resolve
     from installer.transports import LogonSecrets
@@ -110,7 +110,7 @@ def _logon(host: Host, ask: Ask | None) -> LogonSecrets:
     return LogonSecrets(**found)
 
 
-def _secrets(host: Host, mode: Mode, ask: Ask | None) -> dict[str, str]:
+def _secrets(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
     """What goes into the envelope: the hash, never the plain password. Raises SecretError."""
     from installer.notebook_password import hash_password
 
@@ -121,7 +121,7 @@ def _secrets(host: Host, mode: Mode, ask: Ask | None) -> dict[str, str]:
 
 
 def _run_host(
-    host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, logon: LogonSecrets, secrets: dict[str, str],
+    host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, logon: LogonSecrets, secrets: dict[str, str],
     stop: threading.Event, view: View,
 ) -> host_run.Result:  # fmt: skip
     from installer.host import HostRun

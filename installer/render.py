@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from installer import __version__
+from installer import __version__, linux_lock, linux_render
 from installer import catalog as catalogs
 from installer.catalog import Catalog, Download
+from installer.certificate_names import subject_alternative_names
 from installer.host_settings import Host
+from installer.linux_settings import AnyHost, LinuxHost
 from installer.script import Script, render_windows
 
 PROGRAMS = "%ProgramFiles%\\nbserver"
 
 
-def render_all(hosts: Sequence[Host]) -> list[tuple[Script, str]]:
+def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
     """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError."""
-    loaded = {path: catalogs.load(path) for path in {host.catalog for host in hosts}}
-    return [(render(host, loaded[host.catalog]), loaded[host.catalog].digest) for host in hosts]
+    loaded = {path: catalogs.load(path) for path in {host.catalog for host in hosts if isinstance(host, Host)}}
+    lock = linux_lock.load() if any(isinstance(host, LinuxHost) for host in hosts) else None
+    found = []
+    for host in hosts:
+        if isinstance(host, Host):
+            found.append((render(host, loaded[host.catalog]), loaded[host.catalog].digest))
+        elif lock:
+            found.append((linux_render.render(host, lock), lock.file_sha256))
+    return found
 
 
 def render(host: Host, catalog: Catalog) -> Script:
-    """The script of a host; the same bytes wherever it is rendered. Raises CatalogError."""
+    """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
     python = catalog.python(host.python.version, host.architecture, host.python.kind)
     openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind)
     vc_redist = catalog.vc_redist(host.architecture) if openssl.needs_vc_redist else None
@@ -50,15 +57,6 @@ def render(host: Host, catalog: Catalog) -> Script:
     return render_windows(settings, lock.lines)
 
 
-def subject_alternative_names(host: Host) -> list[str]:
-    """The certificate's names: the address, the public URL's host, and those of the inventory, each once."""
-    names = [host.address]
-    if host.notebook.public_url:
-        names.append(urlsplit(host.notebook.public_url).hostname or "")
-    names += host.certificate.names
-    return list(dict.fromkeys(_canonical(name) for name in names if name))
-
-
 def path(host: Host, lock_sha256: str) -> dict[str, Any]:
     """The entries of the machine's PATH: the inventory's, or those of what is installed.
 
@@ -67,13 +65,6 @@ def path(host: Host, lock_sha256: str) -> dict[str, Any]:
     if host.path.entries is not None:
         return {"entries": list(host.path.entries), "programs": False}
     return {"entries": [f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts"], "programs": True}
-
-
-def _canonical(name: str) -> str:
-    try:
-        return str(ipaddress.ip_address(name))
-    except ValueError:
-        return name.lower()
 
 
 def _download(download: Download) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def test_the_documented_keys_of_the_inventory_are_those_that_it_has() -> None:
     section = text.partition("## Inventory")[2].partition("## Catalog")[0]
     cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     documented = {key for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
-    definitions = inventory.json_schema()["$defs"]
+    definitions = schema("inventory")["$defs"]
     keys = set()
     for key, value in definitions["host"]["properties"].items():
         below = definitions.get(value.get("$ref", "").rpartition("/")[2], {}).get("properties", {})

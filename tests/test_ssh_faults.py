@@ -39,7 +39,7 @@ class Runs:
         self.connections += 1
         if self.connections == 2:
             self.at_second()
-        return connect_to(self.struck if self.connections == 1 else self.steady, LogonSecrets(sudo_password=PASSWORD), self.stop)  # type: ignore[arg-type]
+        return connect_to(self.struck if self.connections == 1 else self.steady, LogonSecrets(sudo_password=PASSWORD), self.stop)
 
     def apply(self) -> tuple[Result, list[str]]:
         """How it ended, and the lines of the journal."""
@@ -47,7 +47,7 @@ class Runs:
         journal = Journal(self.folder / "runs", new_run_id(), "apply", "me")
         part = journal.host(self.script)
         try:
-            run = HostRun(self.struck, self.script, "apply", journal.run, part, lambda name, event: None)  # type: ignore[arg-type]
+            run = HostRun(self.struck, self.script, "apply", journal.run, part, lambda name, event: None)
             result = run.execute(self.connect, "me", {"a.b": "Canary"}, self.stop)
         finally:
             part.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import os
 import re
@@ -18,11 +17,11 @@ import pytest
 
 from installer.envelope import Envelope
 from installer.errors import AuthenticationError, ConnectError, HostKeyError, ScriptError
+from installer.linux_settings import LinuxHost
 from installer.transports import LogonSecrets, StopRequested
 from installer.transports.ssh_bootstrap import bootstrap
 from tests import canary
-from tests.hosts.ssh.fixtures import PASSWORD, connected, host_of, sshd, state, user, wait_until, wire  # noqa: F401
-from tests.hosts.ssh.settings import SshHost
+from tests.hosts.ssh.fixtures import PASSWORD, connected, host_of, linux_host, sshd, state, user, wait_until, wire  # noqa: F401
 from tests.hosts.ssh.small_script import EVENTS, small_script
 from tests.hosts.ssh.sshd import Sshd, User, make_key
 from tests.hosts.ssh.wire import Wire
@@ -34,7 +33,7 @@ WHO = 'while read -r _; do :; done; printf \'{"user": "%s"}\\n\' "$(id -un)"; ex
 SECRET = "Canary-Envelope-\u00e9"
 
 
-def said(host: SshHost, **secrets: str | None) -> list[str]:
+def said(host: LinuxHost, **secrets: str | None) -> list[str]:
     with connected(host, **secrets) as transport:
         return list(transport.run(WHO, ENVELOPE))
 
@@ -43,7 +42,7 @@ def who(name: str) -> list[str]:
     return [f'{{"user": "{name}"}}']
 
 
-def refused(host: SshHost, kind: type[Exception], **secrets: str | None) -> str:
+def refused(host: LinuxHost, kind: type[Exception], **secrets: str | None) -> str:
     """What a person reads; it holds no secret, and says what to do."""
     with pytest.raises(kind) as caught, connected(host, **secrets) as transport:
         list(transport.run(WHO, ENVELOPE))
@@ -220,16 +219,16 @@ def test_encrypted_keys(sshd: Sshd, user: User, kind: str) -> None:
 
 
 def test_a_key_file_that_is_no_key_is_told_before_the_host_is_contacted(user: User, tmp_path: Path) -> None:
-    nobody = SshHost(port=free_port(), user=user.name, host_key="SHA256:x")
-    missing = dataclasses.replace(nobody, key_file=tmp_path / "missing")
+    nobody = linux_host(port=free_port(), user=user.name, host_key="SHA256:x")
+    missing = nobody.model_copy(update={"key_file": tmp_path / "missing"})
     assert f"{tmp_path / 'missing'} cannot be read: No such file" in refused(missing, AuthenticationError)
-    public = dataclasses.replace(nobody, key_file=user.key.with_suffix(".pub"))
+    public = nobody.model_copy(update={"key_file": user.key.with_suffix(".pub")})
     assert "is not a private key" in refused(public, AuthenticationError)
 
 
 def test_root_needs_no_sudo(sshd: Sshd, user: User) -> None:
     """AuthorizedKeysFile is for every user of this server."""
-    assert said(dataclasses.replace(host_of(sshd, user, sudo=True), user="root")) == who("root")
+    assert said(host_of(sshd, user, sudo=True).model_copy(update={"user": "root"})) == who("root")
 
 
 # -- the way
@@ -335,7 +334,7 @@ def test_revoked_keys_and_authorities(user: User, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "x", "-h", "-n", "127.0.0.1", host_key.with_suffix(".pub")], check=True, capture_output=True)
     server = Sshd(user.home / "certified", user.name, user.authorized, [f"HostKey {host_key}", f"HostCertificate {host_key}-cert.pub"], keys=[])
     try:
-        host = SshHost(port=server.port, user=user.name, key_file=user.key, known_hosts=file)
+        host = linux_host(port=server.port, user=user.name, key_file=user.key, known_hosts=file)
         line = authority.with_suffix(".pub").read_text()
         file.write_text(f"@cert-authority * {line}")
         assert said(host) == who(user.name)

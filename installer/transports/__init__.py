@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from installer.host_settings import Host
-    from installer.transports.ssh_settings import SshSettings
+    from installer.linux_settings import AnyHost
 
 
 class Transport(Protocol):
@@ -41,7 +40,7 @@ class StopRequested(Exception):
     """The script was stopped because the operator asked for it."""
 
 
-def connect_to(host: Host | SshSettings, secrets: LogonSecrets, stop: threading.Event) -> Transport:
+def connect_to(host: AnyHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
     """A connection by the transport that the inventory says. `stop`, once set, stops the script that runs.
 
     Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.

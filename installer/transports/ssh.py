@@ -16,7 +16,7 @@ from installer.transports.ssh_errors import explain, not_started, sudo_is_silent
 from installer.transports.winrm_lines import Lines
 
 if TYPE_CHECKING:
-    from installer.transports.ssh_settings import SshSettings
+    from installer.linux_settings import LinuxHost
 
 # How a script ends that ran: done, differs, failed and said so, a reboot is needed.
 SCRIPT_ENDED = (0, 2, 3, 102)
@@ -29,7 +29,7 @@ class SshTransport:
     A stopped script is waited for; what it does then is up to it.
     """
 
-    def __init__(self, host: SshSettings, secrets: LogonSecrets, stop: threading.Event) -> None:
+    def __init__(self, host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> None:
         self._host, self._stop = host, stop
         self._stopped = False
         self._sudo = host.sudo and host.user != "root"

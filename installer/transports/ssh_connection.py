@@ -20,7 +20,7 @@ from installer.transports.ssh_keys import load_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from installer.transports.ssh_settings import SshSettings
+    from installer.linux_settings import LinuxHost
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 class Connection:
     """A connection and the event loop that drives it while somebody waits. Raises HostError and StopRequested."""
 
-    def __init__(self, host: SshSettings, secrets: LogonSecrets, stop: threading.Event) -> None:
+    def __init__(self, host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> None:
         self._host = host
         keys = _keys(host, secrets)
         host_keys = HostKeys(host)
@@ -189,7 +189,7 @@ class Logon(asyncssh.SSHClient):
         return None if password is None else [password]
 
 
-def _keys(host: SshSettings, secrets: LogonSecrets) -> Sequence[asyncssh.SSHKeyPair]:
+def _keys(host: LinuxHost, secrets: LogonSecrets) -> Sequence[asyncssh.SSHKeyPair]:
     if host.key_file is None:
         return []
     try:

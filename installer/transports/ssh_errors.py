@@ -12,8 +12,8 @@ import asyncssh
 from installer.errors import AuthenticationError, ConnectError, HostError, ScriptError
 
 if TYPE_CHECKING:
+    from installer.linux_settings import LinuxHost
     from installer.transports.ssh_connection import Logon
-    from installer.transports.ssh_settings import SshSettings
 
 _SHELL_FINDS_NOTHING = 127
 # sudo's and sudo-rs's own words, in English because the command says LC_ALL=C.
@@ -28,7 +28,7 @@ _SUDO = (
 )
 
 
-def explain(error: BaseException, host: SshSettings, logon: Logon | None = None) -> HostError:
+def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -> HostError:
     """The error a person sees for what asyncssh or a socket raised. `logon` while connecting."""
     name, place = host.name, f"{host.address}:{host.port}"
     if isinstance(error, HostError):
@@ -67,7 +67,7 @@ def _number(error: BaseException) -> int | None:
     return error.errno
 
 
-def _refused(host: SshSettings, place: str, logon: Logon | None) -> AuthenticationError:
+def _refused(host: LinuxHost, place: str, logon: Logon | None) -> AuthenticationError:
     tried = logon.tried if logon is not None else []
     if "the password" in tried:
         others = [words for words in tried if words != "the password"]
@@ -88,7 +88,7 @@ def _refused(host: SshSettings, place: str, logon: Logon | None) -> Authenticati
     return AuthenticationError(f"there is nothing to log on to {place} with: neither key_file nor password is set{agent}", host=host.name, todo="Set key_file or password in the inventory, or add a key to your agent with ssh-add")
 
 
-def not_started(host: SshSettings, code: int | None, words: str, *, sudo: bool) -> HostError:
+def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> HostError:
     """Why the bootstrap did not begin: `words` is what the host's shell or sudo complained."""
     if code == _SHELL_FINDS_NOTHING:
         what, todo = ("sudo", "Install sudo there, or log on as root") if sudo else ("bash", "Install bash there")
@@ -104,7 +104,7 @@ def not_started(host: SshSettings, code: int | None, words: str, *, sudo: bool) 
     )  # fmt: skip
 
 
-def sudo_wants_password(host: SshSettings) -> AuthenticationError:
+def sudo_wants_password(host: LinuxHost) -> AuthenticationError:
     """sudo asked, and there is nothing to answer."""
     return AuthenticationError(
         f"sudo on the host wants the password of {host.user}, and there is no sudo_password", host=host.name,
@@ -112,12 +112,12 @@ def sudo_wants_password(host: SshSettings) -> AuthenticationError:
     )  # fmt: skip
 
 
-def sudo_refuses_password(host: SshSettings) -> AuthenticationError:
+def sudo_refuses_password(host: LinuxHost) -> AuthenticationError:
     """sudo asked again. One attempt only: more could lock the account."""
     return AuthenticationError(f"sudo on the host does not accept sudo_password for {host.user}", host=host.name, todo="Correct sudo_password in the inventory")
 
 
-def sudo_is_silent(host: SshSettings, words: str) -> AuthenticationError:
+def sudo_is_silent(host: LinuxHost, words: str) -> AuthenticationError:
     """Neither the prompt nor the bootstrap came: it waits for something else than a password."""
     return AuthenticationError(
         f"sudo on the host did not go on within {host.connect_timeout:g} s: {words or 'it says nothing'}", host=host.name,

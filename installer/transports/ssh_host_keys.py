@@ -11,7 +11,7 @@ import asyncssh
 from installer.errors import HostKeyError
 
 if TYPE_CHECKING:
-    from installer.transports.ssh_settings import SshSettings
+    from installer.linux_settings import LinuxHost
 
 DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts"
 DEFAULT_PORT = 22
@@ -30,7 +30,7 @@ class HostKeys:
     `shown` is the key that it showed and that is not trusted, once it did.
     """
 
-    def __init__(self, host: SshSettings) -> None:
+    def __init__(self, host: LinuxHost) -> None:
         self._host = host
         self.shown: asyncssh.SSHKey | None = None
         self._pin = host.host_key

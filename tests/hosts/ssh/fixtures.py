@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from installer.linux_settings import LinuxHost
 from installer.transports import LogonSecrets, connect_to
 from installer.transports.ssh import SshTransport
-from tests.hosts.ssh.settings import SshHost
 from tests.hosts.ssh.sshd import Sshd, User, missing
 from tests.hosts.ssh.wire import Wire
 
@@ -59,14 +59,19 @@ def state(user: User, tmp_path: Path) -> Path:
     return folder
 
 
-def host_of(server: Sshd, user: User, **settings: Any) -> SshHost:
+def host_of(server: Sshd, user: User, **settings: Any) -> LinuxHost:
     """A host that the key opens and whose host key is pinned; `settings` say what is different."""
-    given = {"port": server.port, "user": user.name, "key_file": user.key, "host_key": server.fingerprint(), **settings}
-    return SshHost(**given)
+    return linux_host(**{"port": server.port, "user": user.name, "key_file": user.key, "host_key": server.fingerprint(), **settings})
+
+
+def linux_host(**settings: Any) -> LinuxHost:
+    """The settings of a host on 127.0.0.1; without agent and sudo where `settings` do not say. They are not checked: times may be short."""
+    least = {"name": "linux1", "system": "linux", "address": "127.0.0.1", "user": "root", "notebook": {"password": {"env": "UNUSED"}}}
+    return LinuxHost.model_validate(least).model_copy(update={"agent": False, "sudo": False, **settings})
 
 
 @contextlib.contextmanager
-def connected(host: SshHost, stop: threading.Event | None = None, **logon: str | None) -> Iterator[SshTransport]:
+def connected(host: LinuxHost, stop: threading.Event | None = None, **logon: str | None) -> Iterator[SshTransport]:
     transport = connect_to(host, LogonSecrets(**logon), stop or threading.Event())
     assert isinstance(transport, SshTransport)
     try:
