@@ -124,18 +124,19 @@ finish_run() { # EXIT-CODE
 
 # A command failed that nobody asked about.
 # shellcheck disable=SC2317 # a trap calls it
-give_up() { # CODE LINE COMMAND
+give_up() { # CODE COMMAND
     if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: the shell above it hears of it
     trap - ERR
     RUN_OUTCOME=failed
-    if [[ $RUN_MODE != events ]]; then write_event failed text "${PROBLEM:-$3 ended with code $1}" at "line $2"; fi
+    line_of_step
+    if [[ $RUN_MODE != events ]]; then write_event failed text "${PROBLEM:-$2 ended with code $1}" at "line $REPLY"; fi
     exit 3
 }
 
 main() { # [test|apply|undo|envelope]
     # Events go to where standard output went; what anything else prints cannot pass for one.
     exec 3>&1 1>&2
-    trap 'give_up "$?" "$LINENO" "$BASH_COMMAND"' ERR
+    trap 'give_up "$?" "$BASH_COMMAND"' ERR
     trap 'finish_run "$?"' EXIT
     trap stop_run TERM INT HUP
     trap : PIPE                                    # nobody reads the events any more: they are in their file

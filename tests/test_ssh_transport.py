@@ -21,7 +21,7 @@ from installer.linux_settings import LinuxHost
 from installer.transports import LogonSecrets, StopRequested
 from installer.transports.ssh_bootstrap import bootstrap
 from tests import canary
-from tests.hosts.ssh.fixtures import PASSWORD, connected, host_of, linux_host, sshd, state, user, wait_until, wire  # noqa: F401
+from tests.hosts.ssh.fixtures import PASSWORD, connected, host_of, linux_host, sshd, state, text_of, user, wait_until, wire  # noqa: F401
 from tests.hosts.ssh.small_script import EVENTS, small_script
 from tests.hosts.ssh.sshd import Sshd, User, make_key
 from tests.hosts.ssh.wire import Wire
@@ -449,7 +449,7 @@ def test_no_secret_is_where_it_does_not_belong(sshd: Sshd, user: User, state: Pa
         with connected(host_of(sshd, user, sudo=True, key_file=None), password=PASSWORD, sudo_password=PASSWORD) as transport:
             envelope = Envelope("apply", "run-1", secrets={"notebook.password_hash": SECRET}).lines()
             events = [next(lines) for lines in [transport.run(small_script("linux1", state).text, envelope)] for _ in range(4)]
-            folders = [path for path in Path("/tmp").glob("tmp.*") if (path / "nbserver.sh").exists()]
+            folders = [path for path in Path("/tmp").glob("tmp.*") if str(state) in text_of(path / "nbserver.sh")]
             assert folders, "while it runs"
             assert canary.files_with(secrets, [*folders, state, sshd.folder]) == {"sudo": [], "envelope": []}
             assert any(bootstrap().encode() in line for line in lines_of_commands), "it would be found"

@@ -42,8 +42,9 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     CHILD=''
     if [[ $RUN_STOPPING ]]; then end_stopped; fi
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
-    printf -v words '%s / ' "${last[@]}"
-    problem "$name ended with code $EXIT_CODE: ${words% / }$todo"
+    printf -v words ' / %s' "${last[@]}"
+    if ((${#last[@]} == 0)); then words=''; fi
+    problem "$name ended with code $EXIT_CODE${words/# \//:}$todo"
 }
 
 # Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.

@@ -48,8 +48,18 @@ difference() { # WHAT IS SHOULD
 # The run goes no further.
 fail() { # TEXT
     RUN_OUTCOME=failed
-    write_event failed text "$1" at "line ${BASH_LINENO[0]}"
+    line_of_step
+    write_event failed text "$1" at "line $REPLY"
     exit 3
+}
+
+# The line of the step's test or apply that is being executed; outside of a step, the line of the caller's call.
+line_of_step() {
+    local -i i
+    REPLY=${BASH_LINENO[1]}
+    for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do
+        if [[ ${FUNCNAME[i]} == "${RUN_STEP}_test" || ${FUNCNAME[i]} == "${RUN_STEP}_apply" ]]; then REPLY=${BASH_LINENO[i - 1]}; fi
+    done
 }
 
 # For what undo may call: undo goes on with the next thing, everything else ends here.

@@ -87,3 +87,11 @@ def wait_until(true: Callable[[], object], seconds: float = 30) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def text_of(path: Path) -> str:
+    """What is in a file, or nothing where it is gone meanwhile."""
+    try:
+        return path.read_text("ascii")
+    except OSError:
+        return ""
