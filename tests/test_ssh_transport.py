@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -134,9 +135,8 @@ def test_stop_reaches_a_script_that_sudo_started(sshd: Sshd, user: User, state: 
 
 @pytest.fixture
 def agent(user: User, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A real agent with a key of its own, which the host accepts, behind seven that it does not: the key."""
-    folder = user.home / "agent"
-    folder.mkdir()
+    """A real agent with a key of its own, which the host does not know yet: the key."""
+    folder = Path(tempfile.mkdtemp(dir=user.home))  # a new one: an agent that ends removes its socket a little later
     words = subprocess.run(["ssh-agent", "-s", "-a", folder / "socket"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"SSH_AGENT_PID=(\d+)", words)
     assert found
