@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from installer import __version__, inventory, rendering
 from installer.render import render_all
 from installer.script import Script
+from installer.transports.ssh_bootstrap import bootstrap
 
 FOLDER = Path(__file__).parent
 INVENTORY = FOLDER / "nbserver.toml"
@@ -29,6 +31,7 @@ def scripts() -> list[Script]:
 def published() -> list[str]:
     """The lines of docs/body-hashes.md for this release."""
     hashes = {"Windows" if script.extension == "ps1" else "Linux": script.body_sha256 for script in scripts()}
+    hashes["Linux bootstrap"] = hashlib.sha256(bootstrap().encode("ascii")).hexdigest()
     return [f"| {__version__} | {system} | `{digest}` |" for system, digest in hashes.items()]
 
 
