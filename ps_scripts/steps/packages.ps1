@@ -18,7 +18,8 @@ function Get-PackageInstaller {
 }
 
 # What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
-# switched off, and its variables are taken away ($null).
+# switched off, and its variables are taken away ($null). -I ignores PYTHONUTF8, so Python gets -X utf8 too:
+# what it prints must not depend on the host's code page.
 function Get-PackageEnvironment {
     $environment = @{}
     foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
@@ -60,17 +61,17 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
         $uvLock = Join-Path $CacheFolder 'uv-lock.txt'
         Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -cmatch '^uv==' }) -join "`n") + "`n")
         Write-Event progress @{ what = 'fetching uv' }
-        Invoke-Program (Get-Python) (@('-I', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
+        Invoke-Program (Get-Python) (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
         Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-m', 'venv', '--without-pip', $folder) $environment
+        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', '--without-pip', $folder) $environment
         Write-Event progress @{ what = 'installing packages with uv'; total = $Lock.Count; unit = 'packages' }
         Invoke-Program (Join-Path $tools 'bin\uv.exe') (@('pip', 'install', '--python', (Get-EnvironmentProgram 'python.exe'), '--no-cache', '--link-mode', 'copy', '--compile-bytecode', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
     else {
         Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-m', 'venv', $folder) $environment
+        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', $folder) $environment
         Write-Event progress @{ what = 'installing packages with pip'; total = $Lock.Count; unit = 'packages' }
-        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
+        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
     Write-TextFile (Get-LockMark) "$($Settings.packages.lock_sha256)`n"
 }
