@@ -11,6 +11,7 @@ from typing import Literal
 
 Mode = Literal["test", "apply", "undo", "events"]
 
+BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")
 
@@ -20,6 +21,8 @@ class Envelope:
     """What a run is asked to do. `after` belongs to mode events: send what `run` wrote after that event.
 
     `time` is the workstation's clock (with its zone), for the host to compare its own with; without it nothing is compared.
+    `boot_before` belongs to mode apply: only begin when Windows has restarted since it started at that time (UTC, as the
+    event `started` tells it).
 
     Secrets are kept out of repr; they leave in `lines()` only.
     """
@@ -30,12 +33,15 @@ class Envelope:
     after: int = 0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     time: datetime | None = None
+    boot_before: str = ""
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
             raise ValueError("a run's name is 1 to 64 letters, digits and hyphens")
         if self.after < 0:
             raise ValueError("events are counted from 1")
+        if self.boot_before and not BOOT.fullmatch(self.boot_before):
+            raise ValueError("a boot time is such as 2026-11-22T19:41:41Z")
         for name in self.secrets:
             if not SECRET_NAME.fullmatch(name):
                 raise ValueError("a secret's name is lower-case letters, digits, '_' and '.'")
@@ -49,6 +55,8 @@ class Envelope:
             lines.append(f"time {self.time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}")
         if self.mode == "events":
             lines.append(f"after {self.after}")
+        if self.boot_before:
+            lines.append(f"boot-before {self.boot_before}")
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
 
 

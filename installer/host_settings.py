@@ -124,6 +124,7 @@ class HostSettings(Settings):
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
         default=(), description="an array with any of ie_esc, path, firewall"
     )
+    reboot: Literal["never", "if-needed"] = Field(default="never", description='"never" or "if-needed": whether Windows may be restarted where an installer asks for it')
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
     packages: PackagesSettings = PackagesSettings()

@@ -121,9 +121,9 @@ def _run_host(
 
 
 def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:
-    """3 where a host failed or was stopped, 4 where a plan found differences, else 0."""
+    """3 where a host failed, was stopped or has to restart first, 4 where a plan found differences, else 0."""
     outcomes = {result.outcome for result in results.values()}
-    if outcomes & {"failed", "stopped"}:
+    if outcomes & {"failed", "stopped", "reboot"}:
         return 3
     return 4 if "differs" in outcomes else 0
 

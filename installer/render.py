@@ -43,6 +43,7 @@ def render(host: Host, catalog: Catalog) -> Script:
         },
         "path": path(host, lock.sha256),
         "python": _download(python),
+        "reboot": host.reboot,
         "release": __version__,
         "skip": sorted(host.skip),
         "vc_redist": _download(vc_redist) if vc_redist else None,

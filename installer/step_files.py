@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PRELUDE = {
     "ps_scripts": (
-        "run events envelope lock record registry path_entries files programs downloads installers tasks firewall".split(),
+        "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall".split(),
         ".ps1",
     ),
 }

@@ -26,6 +26,11 @@ function Invoke-Apply($Step) {
     Assert-Kept
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
+    if ($Run.Reboot) {
+        $Run.Outcome = 'reboot'
+        Write-Event warning @{ text = 'not done: Windows has to restart first' }
+        return
+    }
     Write-Event started @{ title = $Step.Title }
     Write-Differences
     & $Step.Apply
@@ -33,6 +38,17 @@ function Invoke-Apply($Step) {
     foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
     if (-not $Step.Bracket) { $Run.Changed++ }
     Write-Event changed
+}
+
+# Step after step, to the end or to where Windows has to restart first. What is open then is closed before.
+function Invoke-Steps {
+    foreach ($step in $Steps) {
+        Invoke-Apply $step
+        if ($Run.Outcome -eq 'reboot') { break }
+    }
+    if ($Run.Outcome -ne 'reboot') { return }
+    Undo-Record -BracketsOnly
+    if ($Settings.reboot -eq 'if-needed' -and $Run.Boot) { Restart-Windows }
 }
 
 # Nothing differs, so nothing is tested again, and no bracket is opened.
@@ -65,6 +81,8 @@ function Undo-Record([switch]$BracketsOnly) {
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 function Start-Run {
     if ($Run.Mode -eq 'events') { return }
+    if ($Run.Mode -eq 'apply') { $Run.Boot = Get-BootTime }
+    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
     if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
     else {
         Initialize-StateFolder
@@ -76,7 +94,7 @@ function Start-Run {
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $hash = ([BitConverter]::ToString($sha256.ComputeHash($Utf8.GetBytes($ScriptText))) -replace '-', '').ToLowerInvariant()
-    Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
+    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
 }
 
 function Complete-Run {
@@ -90,9 +108,10 @@ function Invoke-Run {
         Read-Envelope
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
+        if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
         if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
         else { Invoke-Plan }
-        if ($Run.Mode -eq 'apply' -and $Run.Differs) { foreach ($step in $Steps) { Invoke-Apply $step } }
+        if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
         Assert-Kept
         $ended = $true
@@ -120,6 +139,7 @@ $EnvelopeLines = @($input)
 Invoke-Run | ForEach-Object { if ($Run.Mode -eq 'events' -and $_ -is [string]) { $_ } else { $_ | Out-Event } }
 
 if ($MyInvocation.MyCommand.CommandType -eq 'ExternalScript') {
+    if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }
     if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }

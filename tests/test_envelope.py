@@ -77,25 +77,29 @@ def session() -> Iterator[Session]:
 READ = r"""
 $EnvelopeLines = @($input)
 $Mode = 'test'
-$Run.Mode = ''; $Run.Id = ''; $Run.Operator = ''; $Run.After = 0
+$Run.Mode = ''; $Run.Id = ''; $Run.Operator = ''; $Run.After = 0; $Run.BootBefore = ''
 $Secrets.Clear()
 Read-Envelope
-$Run.Mode; $Run.Id; $Run.Operator; [string]$Run.After
+$Run.Mode; $Run.Id; $Run.Operator; [string]$Run.After; $Run.BootBefore
 foreach ($name in $Secrets.Keys) { $name; $Secrets[$name] }
 """
 many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(session: Session, lines: list[str]) -> dict[str, Any]:
-    mode, run, operator, after, *rest = session.run(READ, lines)
-    return {"mode": mode, "run": run, "operator": operator, "after": int(after), "secrets": dict(zip(rest[::2], rest[1::2], strict=True))}
+    mode, run, operator, after, boot_before, *rest = session.run(READ, lines)
+    known = {"mode": mode, "run": run, "operator": operator, "after": int(after), "boot_before": boot_before}
+    return {**known, "secrets": dict(zip(rest[::2], rest[1::2], strict=True))}
 
 
 @many
-@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets)
-def test_the_host_reads_what_was_written(session: Session, mode: Mode, run: str, operator: str, after: int, values: dict[str, str]) -> None:
-    envelope = Envelope(mode, run, operator, after, values)
-    expected = {"mode": mode, "run": run, "operator": operator, "after": after if mode == "events" else 0, "secrets": values}
+@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets, st.sampled_from(["", "2026-11-22T05:06:07Z"]))
+def test_the_host_reads_what_was_written(
+    session: Session, mode: Mode, run: str, operator: str, after: int, values: dict[str, str], boot: str
+) -> None:
+    envelope = Envelope(mode, run, operator, after, values, boot)
+    said = {"mode": mode, "run": run, "operator": operator, "after": after if mode == "events" else 0, "boot_before": boot}
+    expected = {**said, "secrets": values}
     assert read(session, envelope.lines()) == expected
 
 
@@ -106,6 +110,7 @@ def test_the_host_reads_what_was_written(session: Session, mode: Mode, run: str,
         "run", "run ", "run a b", "run ../x", "run " + "x" * 65, "run a_b", "operator", "operator a b", "operator !", "after", "after x",
         "time", "time now", "time 2026-11-22", "time 2026-11-22T17:10:33", "time 2026-11-22 17:10:33Z", "time 2026-13-22T17:10:33Z", "Time 2026-11-22T17:10:33Z",
         "after 1 2", "after 99999999999", "secret", "secret a", "secret a b c", "secret a !", "Secret a YQ==", "mode=apply", "{}", "after 1;2",
+        "boot-before", "boot-before now", "boot-before 2026-11-22", "boot-before 2026-11-22T19:41:41", "boot-before 2026-11-22T19:41:41Z x",
     ],
 )  # fmt: skip
 def test_the_host_refuses_a_line_that_it_does_not_know(session: Session, line: str) -> None:

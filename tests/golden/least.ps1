@@ -68,6 +68,7 @@ $Settings = ConvertFrom-Json '
   "url": "https://www.python.org/ftp/python/3.13.13/python-3.13.13-amd64.zip",
   "version": "3.13.13"
  },
+ "reboot": "never",
  "release": "0.1.0",
  "skip": [],
  "vc_redist": {
@@ -206,6 +207,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
+    Boot = ''; BootBefore = ''
     ExitCode = 0; Output = @()
 }
 
@@ -270,7 +272,8 @@ function Read-CompleteLines([string]$File) {
 }
 
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
-# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, after N, secret NAME BASE64.
+# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, after N, boot-before TIME,
+# secret NAME BASE64.
 # Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
 # can end in Windows' module logging.
 
@@ -286,6 +289,7 @@ function Read-Envelope {
         elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9A-Za-z-]{1,64}\z') { $Run.Id = $word[1] }
         elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
         elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
+        elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
         elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
         else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }
@@ -785,6 +789,30 @@ function Expand-Download($Download, [string]$Folder) {
     [IO.Directory]::Move("$Folder.new", $Folder)
 }
 
+# ---- prelude: reboots ----------------------------------------------------------------------------------
+# Where Windows waits for a reboot ($Run.Reboot), nothing more is changed before it has restarted. With
+# reboot = "never" the run stops there; with "if-needed" it restarts Windows, and the workstation comes back.
+
+$BootFormat = "yyyy-MM-dd'T'HH:mm:ss'Z'"
+
+# When Windows started, in UTC; empty where this Windows cannot tell.
+function Get-BootTime {
+    try { (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime.ToUniversalTime().ToString($BootFormat, [Globalization.CultureInfo]::InvariantCulture) }
+    catch { '' }
+}
+
+# Windows counts its start back from the clock, so a corrected clock moves it a little: that is no restart.
+function Test-SameBoot([string]$One, [string]$Other) {
+    $times = foreach ($text in $One, $Other) { [DateTime]::ParseExact($text, $BootFormat, [Globalization.CultureInfo]::InvariantCulture) }
+    [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
+}
+
+# In ten seconds, which leaves time for this run's last event. p:4:2 says: planned, the installation of an application.
+function Restart-Windows {
+    Write-Event warning @{ text = 'Windows restarts in ten seconds; this run goes on after it' }
+    Invoke-Program (Join-Path $env:SystemRoot 'System32\shutdown.exe') @('/r', '/t', '10', '/d', 'p:4:2', '/c', 'nbserver: an installer asked for it')
+}
+
 # ---- prelude: publishers' installers -------------------------------------------------------------------
 
 # What their exit codes mean. Source: "Windows Installer error messages" on learn.microsoft.com; WiX bundles
@@ -994,7 +1022,7 @@ Step preflight 'this host can carry the notebook server' -Test {
         'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired') {
         if (-not $Run.Reboot -and (Test-Path -LiteralPath $key)) {
             $Run.Reboot = $true
-            Write-Event warning @{ text = "Windows waits for a reboot ($key). Installers may refuse until then" }
+            Write-Event warning @{ text = "Windows waits for a reboot ($key). What there is to change is changed after it" }
         }
     }
 
@@ -1573,6 +1601,11 @@ function Invoke-Plan {
 function Invoke-Apply($Step) {
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
+    if ($Run.Reboot) {
+        $Run.Outcome = 'reboot'
+        Write-Event warning @{ text = 'not done: Windows has to restart first' }
+        return
+    }
     Write-Event started @{ title = $Step.Title }
     Write-Differences
     & $Step.Apply
@@ -1580,6 +1613,17 @@ function Invoke-Apply($Step) {
     foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
     if (-not $Step.Bracket) { $Run.Changed++ }
     Write-Event changed
+}
+
+# Step after step, to the end or to where Windows has to restart first. What is open then is closed before.
+function Invoke-Steps {
+    foreach ($step in $Steps) {
+        Invoke-Apply $step
+        if ($Run.Outcome -eq 'reboot') { break }
+    }
+    if ($Run.Outcome -ne 'reboot') { return }
+    Undo-Record -BracketsOnly
+    if ($Settings.reboot -eq 'if-needed' -and $Run.Boot) { Restart-Windows }
 }
 
 # Nothing differs, so nothing is tested again, and no bracket is opened.
@@ -1612,6 +1656,8 @@ function Undo-Record([switch]$BracketsOnly) {
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 function Start-Run {
     if ($Run.Mode -eq 'events') { return }
+    if ($Run.Mode -eq 'apply') { $Run.Boot = Get-BootTime }
+    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
     if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
     else {
         Initialize-StateFolder
@@ -1623,7 +1669,7 @@ function Start-Run {
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $hash = ([BitConverter]::ToString($sha256.ComputeHash($Utf8.GetBytes($ScriptText))) -replace '-', '').ToLowerInvariant()
-    Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
+    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
 }
 
 function Complete-Run {
@@ -1637,9 +1683,10 @@ function Invoke-Run {
         Read-Envelope
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
+        if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
         if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
         else { Invoke-Plan }
-        if ($Run.Mode -eq 'apply' -and $Run.Differs) { foreach ($step in $Steps) { Invoke-Apply $step } }
+        if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
         $ended = $true
     }
@@ -1664,6 +1711,7 @@ $EnvelopeLines = @($input)
 Invoke-Run | ForEach-Object { if ($Run.Mode -eq 'events' -and $_ -is [string]) { $_ } else { $_ | Out-Event } }
 
 if ($MyInvocation.MyCommand.CommandType -eq 'ExternalScript') {
+    if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }
     if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }

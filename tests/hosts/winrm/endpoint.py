@@ -182,17 +182,24 @@ class Endpoint:
         """Connections are reset, engines die, the port refuses for some seconds, shells are forgotten."""
 
         def go() -> None:
-            self._hang_up()
-            self.kill_engines()
-            self.wsman.shells.clear()
+            self.power_off()
             time.sleep(seconds)
-            self._listen()
-            self.stats["reboots"] += 1
+            self.power_on()
 
         thread = threading.Thread(target=go, daemon=True)
         thread.start()
         if wait:
             thread.join()
+
+    def power_off(self) -> None:
+        """Connections are reset, engines die, shells are forgotten, the port refuses until `power_on`."""
+        self._hang_up()
+        self.kill_engines()
+        self.wsman.shells.clear()
+
+    def power_on(self) -> None:
+        self._listen()
+        self.stats["reboots"] += 1
 
     def close(self) -> None:
         with self.lock:
