@@ -32,8 +32,8 @@ class Envelope:
     operator: str = ""
     after: int = 0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    time: datetime | None = None
     boot_before: str = ""
+    time: datetime | None = None
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
