@@ -75,7 +75,7 @@ function Undo-Record([switch]$BracketsOnly) {
         }
         catch {
             $Run.Outcome = 'failed'
-            Write-Event failed @{ text = "$($line.key) could not be put back: $_. Mend what stands in its way, then run undo again" }
+            Write-Event failed @{ text = "$($line.key) could not be put back: $_. $(Get-Remedy $_.Exception 'Mend what stands in its way, then run undo again')" }
         }
     }
     $Run.Step = ''
@@ -134,7 +134,7 @@ function Invoke-Run {
         if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
         $Run.Outcome = 'failed'
         $text = [string]$_
-        if (Test-DiskFull $_.Exception) { $text += '. Make room on this disk, then run this again' }
+        if (Test-DiskFull $_.Exception) { $text += ". $(Get-Remedy $_.Exception)" }
         Write-Event failed @{ text = $text; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
     }
     finally {

@@ -90,11 +90,12 @@ function Receive-File([string]$Url, [string]$File, $Size) {
 function Get-WebAnswer($Exception) {
     while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) { $Exception = $Exception.InnerException }
     if ($Exception -is [Net.WebException] -and $Exception.Response) { return '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
-    $words = $Exception.Message
-    if ($Exception -is [Net.WebException] -and 'TrustFailure', 'SecureChannelFailure' -contains [string]$Exception.Status) {
-        $words += " (this host's clock says $([DateTime]::UtcNow.ToString('u')): with a wrong one every certificate is refused)"
+    for ($one = $Exception; $one; $one = $one.InnerException) {
+        if ($one -is [Security.Authentication.AuthenticationException]) {
+            return "$($one.Message) (this host's clock says $([DateTime]::UtcNow.ToString('u')): with a wrong one every certificate is refused)"
+        }
     }
-    $words
+    $Exception.Message
 }
 
 # Unpacks a download into a folder of its own: under another name first, so that the folder is complete

@@ -10,7 +10,7 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
     if ($Run.EventFile -and -not $Run.Unkept) {
         # From the first that could not be kept on none is: behind a torn line the others would be lost.
         try { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
-        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. Mend that, then run this again" }
+        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. $(Get-Remedy $_.Exception 'Mend that, then run this again')" }
     }
     # A stopped pipeline takes no output any more; the file has the event.
     if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }

@@ -107,6 +107,10 @@ function Test-DiskFull($Exception) {
     $false
 }
 
+function Get-Remedy($Exception, [string]$Otherwise) {
+    if (Test-DiskFull $Exception) { 'Make room on this disk, then run this again' } else { $Otherwise }
+}
+
 # ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
 
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
