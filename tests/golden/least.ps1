@@ -257,7 +257,7 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
     if ($Run.EventFile -and -not $Run.Unkept) {
         # From the first that could not be kept on none is: behind a torn line the others would be lost.
         try { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
-        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. Mend that, then run this again" }
+        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. $(Get-Remedy $_.Exception 'Mend that, then run this again')" }
     }
     # A stopped pipeline takes no output any more; the file has the event.
     if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }
@@ -654,6 +654,10 @@ function Test-DiskFull($Exception) {
     $false
 }
 
+function Get-Remedy($Exception, [string]$Otherwise) {
+    if (Test-DiskFull $Exception) { 'Make room on this disk, then run this again' } else { $Otherwise }
+}
+
 # ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
 
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
@@ -881,11 +885,12 @@ function Receive-File([string]$Url, [string]$File, $Size) {
 function Get-WebAnswer($Exception) {
     while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) { $Exception = $Exception.InnerException }
     if ($Exception -is [Net.WebException] -and $Exception.Response) { return '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
-    $words = $Exception.Message
-    if ($Exception -is [Net.WebException] -and 'TrustFailure', 'SecureChannelFailure' -contains [string]$Exception.Status) {
-        $words += " (this host's clock says $([DateTime]::UtcNow.ToString('u')): with a wrong one every certificate is refused)"
+    for ($one = $Exception; $one; $one = $one.InnerException) {
+        if ($one -is [Security.Authentication.AuthenticationException]) {
+            return "$($one.Message) (this host's clock says $([DateTime]::UtcNow.ToString('u')): with a wrong one every certificate is refused)"
+        }
     }
-    $words
+    $Exception.Message
 }
 
 # Unpacks a download into a folder of its own: under another name first, so that the folder is complete
@@ -1807,7 +1812,8 @@ function Get-PackageInstaller {
 }
 
 # What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
-# switched off, and its variables are taken away ($null).
+# switched off, and its variables are taken away ($null). -I ignores PYTHONUTF8, so Python gets -X utf8 too:
+# what it prints must not depend on the host's code page.
 function Get-PackageEnvironment {
     $environment = @{}
     foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
@@ -1849,17 +1855,17 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
         $uvLock = Join-Path $CacheFolder 'uv-lock.txt'
         Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -cmatch '^uv==' }) -join "`n") + "`n")
         Write-Event progress @{ what = 'fetching uv' }
-        Invoke-Program (Get-Python) (@('-I', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
+        Invoke-Program (Get-Python) (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
         Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-m', 'venv', '--without-pip', $folder) $environment
+        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', '--without-pip', $folder) $environment
         Write-Event progress @{ what = 'installing packages with uv'; total = $Lock.Count; unit = 'packages' }
         Invoke-Program (Join-Path $tools 'bin\uv.exe') (@('pip', 'install', '--python', (Get-EnvironmentProgram 'python.exe'), '--no-cache', '--link-mode', 'copy', '--compile-bytecode', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
     else {
         Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-m', 'venv', $folder) $environment
+        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', $folder) $environment
         Write-Event progress @{ what = 'installing packages with pip'; total = $Lock.Count; unit = 'packages' }
-        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
+        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
     Write-TextFile (Get-LockMark) "$($Settings.packages.lock_sha256)`n"
 }
@@ -2442,7 +2448,7 @@ function Undo-Record([switch]$BracketsOnly) {
         }
         catch {
             $Run.Outcome = 'failed'
-            Write-Event failed @{ text = "$($line.key) could not be put back: $_. Mend what stands in its way, then run undo again" }
+            Write-Event failed @{ text = "$($line.key) could not be put back: $_. $(Get-Remedy $_.Exception 'Mend what stands in its way, then run undo again')" }
         }
     }
     $Run.Step = ''
@@ -2501,7 +2507,7 @@ function Invoke-Run {
         if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
         $Run.Outcome = 'failed'
         $text = [string]$_
-        if (Test-DiskFull $_.Exception) { $text += '. Make room on this disk, then run this again' }
+        if (Test-DiskFull $_.Exception) { $text += ". $(Get-Remedy $_.Exception)" }
         Write-Event failed @{ text = $text; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
     }
     finally {
