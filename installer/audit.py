@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from installer import __version__, manifest
+from installer import __version__, bash_script, manifest, script
 from installer.errors import ApprovalError
-from installer.script import PARAMETERS, body_sha256, header, settings_block
+from installer.script import body_sha256
 from installer.step_files import read_body, read_titles
 
-_LOCK_START = "$Lock = @(\n"
+_KINDS = {".ps1": "ps_scripts", ".sh": "linux_scripts"}
 
 
 def audit(folder: Path) -> list[str]:
@@ -27,18 +27,31 @@ def audit(folder: Path) -> list[str]:
         raise ApprovalError(
             f"was rendered by release {content['release']}, this is {__version__}", where=str(folder), todo="Audit it with the release that rendered it"
         )
-    body, steps = read_body("ps_scripts")
-    lines = [
-        f"body of release {__version__}: sha256 {body_sha256(body)}, {body.count(chr(10))} lines, the same in every script below",
-        *(f"    {name:<12} {title}" for name, title in read_titles("ps_scripts")),
-    ]
-    for host, entry in content["hosts"].items():
-        _compare(folder / str(entry["script"]), entry, body, steps)
-        lines += ["", *_report(host, entry)]
+    lines: list[str] = []
+    for suffix, kind in _KINDS.items():
+        hosts = {host: entry for host, entry in content["hosts"].items() if str(entry["script"]).endswith(suffix)}
+        if not hosts:
+            continue
+        body, steps = read_body(kind)
+        lines += [
+            *([""] if lines else []),
+            f"body of release {__version__}: sha256 {body_sha256(body)}, {body.count(chr(10))} lines, the same in every script below",
+            *(f"    {name:<12} {title}" for name, title in read_titles(kind)),
+        ]
+        for host, entry in hosts.items():
+            _compare(folder / str(entry["script"]), entry, body, _start(kind, entry["settings"], steps))
+            lines += ["", *_report(host, entry)]
     return lines
 
 
-def _compare(path: Path, entry: Mapping[str, Any], body: str, steps: tuple[str, ...]) -> None:
+def _start(kind: str, settings: dict[str, Any], steps: tuple[str, ...]) -> str:
+    """What stands before the lock's first line."""
+    if kind == "linux_scripts":
+        return bash_script.header(settings, steps) + bash_script.settings_block(settings) + "LOCK=(\n"
+    return script.header(settings, steps) + script.PARAMETERS + script.settings_block(settings) + "$Lock = @(\n"
+
+
+def _compare(path: Path, entry: Mapping[str, Any], body: str, start: str) -> None:
     def wrong(what: str) -> ApprovalError:
         return ApprovalError(what, where=str(path), todo="Render it again, and see with a diff what was changed")
 
@@ -53,7 +66,6 @@ def _compare(path: Path, entry: Mapping[str, Any], body: str, steps: tuple[str, 
         raise wrong("has not the SHA-256 of the manifest")
     if entry["downloads"] != manifest.downloads(entry["settings"]):
         raise wrong("has other downloads than the manifest lists")
-    start = header(entry["settings"], steps) + PARAMETERS + settings_block(entry["settings"]) + _LOCK_START
     if not text.startswith(start):
         raise wrong("does not begin with the header and the settings of the manifest")
     if not text.endswith(body):
@@ -67,7 +79,7 @@ def _compare(path: Path, entry: Mapping[str, Any], body: str, steps: tuple[str, 
 
 
 def _report(host: str, entry: Mapping[str, Any]) -> list[str]:
-    settings = {key: value for key, value in entry["settings"].items() if key not in ("host", "release", "python", "openssl")}
+    settings = {key: value for key, value in entry["settings"].items() if key not in ("host", "release", "python", "openssl") or (entry["settings"].get("system") == "linux" and key == "python")}
     downloads = [
         f"    {download['name']} {download['version']}  {download['url']}\n        sha256 {download['sha256']}, {_size(download['size'])}"
         for download in entry["downloads"]
@@ -77,7 +89,7 @@ def _report(host: str, entry: Mapping[str, Any]) -> list[str]:
         "  settings",
         *(f"    {key:<14} {json.dumps(value)}" for key, value in sorted(settings.items())),
         "  downloads",
-        *downloads,
+        *(downloads or ["    nothing by itself; the system's package manager brings its packages"]),
         f"    packages of the lock, sha256 {entry['lock_sha256']}",
     ]
 

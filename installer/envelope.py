@@ -6,9 +6,10 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Literal
 
-Mode = Literal["test", "apply", "undo", "events"]
+Mode = Literal["test", "apply", "undo", "request", "events"]
 
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -22,6 +23,8 @@ class Envelope:
     `boot_before` belongs to mode apply: only begin when Windows has restarted since it started at that time (UTC, as the
     event `started` tells it).
 
+    `time` is the workstation's clock (with its zone), for the host to compare its own with; without it nothing is compared.
+
     Secrets are kept out of repr; they leave in `lines()` only.
     """
 
@@ -31,6 +34,7 @@ class Envelope:
     after: int = 0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     boot_before: str = ""
+    time: datetime | None = None
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
@@ -48,6 +52,8 @@ class Envelope:
         lines = [f"mode {self.mode}", f"run {self.run}"]
         if self.operator:
             lines.append(f"operator {_base64(self.operator)}")
+        if self.time:
+            lines.append(f"time {self.time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}")
         if self.mode == "events":
             lines.append(f"after {self.after}")
         if self.boot_before:

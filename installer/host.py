@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
 from installer.envelope import Envelope, Mode
@@ -13,6 +14,7 @@ from installer.errors import AuthenticationError, ConnectError, HostError, Scrip
 from installer.events import Event, EventError, Sequence, parse
 from installer.host_settings import Host
 from installer.journal import HostJournal
+from installer.linux_settings import AnyHost
 from installer.script import Script
 from installer.transports import StopRequested, Transport
 
@@ -41,6 +43,7 @@ class Result:
     fingerprint: str = ""
     steps: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    csr: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The host's part of the summary."""
@@ -56,7 +59,7 @@ class Result:
 class HostRun:
     """Runs one script on one host. Errors end up in the result: the other hosts go on."""
 
-    def __init__(self, host: Host, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
+    def __init__(self, host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
         self.host, self.script, self.mode, self.run = host, script, mode, run
         self._journal, self._listener = journal, listener
         self._sequence = Sequence()
@@ -70,7 +73,7 @@ class HostRun:
         envelope = Envelope(self.mode, self.run, operator, secrets=secrets)
         self._leg(connect, envelope, stop)
         for leg in range(2, RESTARTS + 2):
-            if self.result.outcome == "reboot" and self.host.reboot == "if-needed" and self._boot:
+            if self.result.outcome == "reboot" and self._may_restart() and self._boot:
                 self._come_back(connect, replace(envelope, run=f"{self.run}-{leg}", boot_before=self._boot), stop)
         if self.result.outcome == "reboot":
             self.result.error = self._restart_first()
@@ -93,9 +96,12 @@ class HostRun:
                 return self._fail(error or lost)
         self.result.outcome = "stopped"
 
+    def _may_restart(self) -> bool:
+        return isinstance(self.host, Host) and self.host.reboot == "if-needed"
+
     def _restart_first(self) -> str:
         todo = "Restart it, then run this again"
-        if self.host.reboot == "never":
+        if not self._may_restart():
             todo += ', or let it be restarted: reboot = "if-needed" in the inventory'
         return f"{self.host.name}: Windows has to restart before this can go on. {todo}."
 
@@ -135,7 +141,7 @@ class HostRun:
         """A stopped script closes its brackets in silence: what it did then is fetched from its own record of events."""
         self.result.outcome = "running"
         try:
-            yield from transport.run(self.script.text, envelope.lines())
+            yield from transport.run(self.script.text, replace(envelope, time=datetime.now(timezone.utc)).lines())
         except StopRequested:
             if self.mode == "test" or self._sequence.last == 0:
                 raise
@@ -199,9 +205,9 @@ class HostRun:
 
     def _take(self, event: Event) -> None:
         result, data = self.result, event.data
-        if event.n == 1 and event.event == "started" and data.get("script_sha256") != self.script.sha256:
+        if event.n == 1 and event.event != "failed" and data.get("script_sha256") != self.script.sha256:
             raise ScriptError(
-                f"the host ran a script with SHA-256 {data.get('script_sha256')}, sent was {self.script.sha256}",
+                f"the host ran a script with SHA-256 {data.get('script_sha256', 'unknown')}, sent was {self.script.sha256}",
                 host=self.host.name,
                 todo="Something between here and there changes scripts; find it before you go on",
             )
@@ -215,6 +221,8 @@ class HostRun:
             result.steps[event.step] = event.event
         if event.event == "failed":
             result.error = f"{self.host.name}, {event.step or 'script'}: {data.get('text', '')}"
+        if event.event == "request":
+            result.csr = str(data.get("csr") or "")
         if event.event == "finished":
             self._finish(data)
 

@@ -15,12 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from installer import host_settings, linux_settings
 from installer.errors import InventoryError
-from installer.host_settings import Host, HostSettings, contradictions
+from installer.host_settings import Host, HostSettings
+from installer.linux_settings import AnyHost, LinuxHost, LinuxHostSettings
 from installer.setting_errors import dotted, faults, kind, nearest
+from installer.setting_types import Settings
 from installer.toml_lines import Key, TomlFile, read
 
 TABLES = ("defaults", "groups", "hosts")
+MODELS: dict[str, type[HostSettings] | type[LinuxHostSettings]] = {"windows": HostSettings, "linux": LinuxHostSettings}
+NAMES = {"windows": "Windows", "linux": "Linux"}
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
@@ -29,10 +34,10 @@ class Inventory:
     """Hosts in the order of the file; `groups` has the names of each group's hosts. `path` is absolute."""
 
     path: Path
-    hosts: dict[str, Host]
+    hosts: dict[str, AnyHost]
     groups: dict[str, tuple[str, ...]]
 
-    def select(self, patterns: Sequence[str]) -> list[Host]:
+    def select(self, patterns: Sequence[str]) -> list[AnyHost]:
         """Return the hosts that a name, a group or a glob on host names means, each once, in the order of the file.
 
         Capitals make no difference. Raises InventoryError for a pattern that means no host.
@@ -62,38 +67,6 @@ def load(path: Path) -> Inventory:
     return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the file, for editors. It does not know the rules between settings."""
-    schema = _without_null(HostSettings.model_json_schema())
-    definitions = schema.pop("$defs")
-    schema.pop("required", None)  # any table may leave out what another one says
-    for definition in definitions.values():
-        definition.pop("required", None)
-    group = copy.deepcopy(schema)
-    group["properties"]["hosts"] = {
-        "type": "array",
-        "items": {"type": "string"},
-        "uniqueItems": True,
-        "description": "the names of the group's hosts",
-    }
-    group["required"] = ["hosts"]
-    definitions.update(host=schema, group=group)
-    names = {"type": "object", "propertyNames": {"pattern": NAME.pattern}}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "nbserver inventory",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["hosts"],
-        "properties": {
-            "defaults": {"$ref": "#/$defs/host"},
-            "groups": {**names, "additionalProperties": {"$ref": "#/$defs/group"}},
-            "hosts": {**names, "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/host"}},
-        },
-        "$defs": definitions,
-    }
-
-
 NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$")
 
 
@@ -119,7 +92,8 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
-            both = isinstance(value, Mapping) and isinstance(below, Mapping) and key != "password"
+            reference = key == "key" or key.endswith("password")
+            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not reference
             merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
     return merged
 
@@ -130,13 +104,14 @@ class _Reader:
     def __init__(self, file: TomlFile, path: Path) -> None:
         self.file, self.path = file, path
         self.faults: list[tuple[int, str]] = []
+        self.told: set[Key] = set()  # places whose value is known to be wrong
         self.context = {"folder": path.parent}
 
     def inventory(self) -> Inventory:
         for key in self.file.values:
             if key not in TABLES:
                 hint = nearest(key, TABLES)
-                if not hint and key in HostSettings.model_fields:
+                if not hint and any(key in model.model_fields for model in MODELS.values()):
                     hint = " (for all hosts, it stands under [defaults])"
                 self._fault((key,), f"{dotted((key,))}: unknown key{hint}; allowed: {', '.join(TABLES)}")
         defaults = self._table(("defaults",))
@@ -149,16 +124,14 @@ class _Reader:
         self._check_layer(("defaults",), defaults)
         for name, table in groups.items():
             self._check_layer(("groups", name), {key: value for key, value in table.items() if key != "hosts"})
-        for name, table in hosts.items():
-            self._check_layer(("hosts", name), table)
         merged = {name: self._merge(name, defaults, groups, members, hosts) for name in hosts}
         self._check_contradictions(merged)
         self._raise()
-        return Inventory(
-            self.path,
-            {name: Host.model_validate({**settings, "name": name}, context=self.context) for name, (settings, _) in merged.items()},
-            members,
-        )
+        return Inventory(self.path, {name: self._host(name, settings) for name, (settings, _) in merged.items()}, members)
+
+    def _host(self, name: str, settings: Mapping[str, Any]) -> AnyHost:
+        model: type[Host] | type[LinuxHost] = LinuxHost if settings["system"] == "linux" else Host
+        return model.model_validate({**settings, "name": name}, context=self.context)
 
     def _fault(self, key: Key, message: str) -> None:
         fault = (self.file.line(key), message)
@@ -225,11 +198,30 @@ class _Reader:
         return tuple(members)
 
     def _check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
-        for location, message in faults(table, HostSettings, self.context, missing=False):
-            hint = ""
-            if len(key) == 2 and location[0] not in HostSettings.model_fields and isinstance(table[str(location[0])], dict):
-                hint = f'; a name with dots stands in quotes: [{key[0]}."{key[1]}.{location[0]}"]'
-            self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
+        """Check a table whose hosts may be of either system: what is wrong for both is wrong."""
+        windows, linux = (faults(table, model, self.context, missing=False) for model in MODELS.values())
+        for location, message in windows:
+            other = next((found for found in linux if _overlap(found[0], location)), None)
+            if other is not None:
+                # The longer place is the better known one; of two equal ones, the one that knows the key.
+                unknown = "unknown key" in message and "unknown key" not in other[1]
+                self._tell(key, *(other if len(other[0]) > len(location) or (unknown and len(other[0]) == len(location)) else (location, message)), table)
+
+    def _check_own(self, key: Key, table: Mapping[str, Any], system: str) -> None:
+        """Check a host's own table, in which each key must be one of its system."""
+        other = "linux" if system == "windows" else "windows"
+        strange = {location for location, words in faults(table, MODELS[other], self.context, missing=False) if "unknown key" in words}
+        for location, message in faults(table, MODELS[system], self.context, missing=False):
+            if "unknown key" in message and location not in strange:
+                message = f'{dotted(location)}: it is for {NAMES[other]} hosts, and this one has system = "{system}"'
+            self._tell(key, location, message, table)
+
+    def _tell(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
+        hint = ""
+        if len(key) == 2 and not any(location[0] in model.model_fields for model in MODELS.values()) and isinstance(table[str(location[0])], dict):
+            hint = f'; a name with dots stands in quotes: [{key[0]}."{key[1]}.{location[0]}"]'
+        self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
+        self.told.add((*key, *location))
 
     def _merge(
         self,
@@ -239,41 +231,77 @@ class _Reader:
         members: Mapping[str, tuple[str, ...]],
         hosts: Mapping[str, Mapping[str, Any]],
     ) -> tuple[dict[str, Any], dict[str, Key]]:
-        """Return a host's settings and, for every key of its top level, where its value stands in the file."""
+        """Return a host's settings and, for every key of its top level, where its value stands in the file.
+
+        What a layer says for hosts of the other system is left out.
+        """
         own = [group for group in groups if name in members[group]]
         layers: list[tuple[Key, Mapping[str, Any]]] = [(("defaults",), defaults)]
         layers += [(("groups", g), {k: v for k, v in groups[g].items() if k != "hosts"}) for g in own]
         layers += [(("hosts", name), hosts[name])]
         settings = merge(*(table for _, table in layers))
+        system = settings.get("system")
+        if system in MODELS:
+            self._check_own(("hosts", name), hosts[name], system)
+            settings = _of_model(settings, MODELS[system])
+            for location, message in faults(settings, MODELS[system], self.context, missing=False):
+                place = _place(location, layers)
+                if not any(_overlap((*place, *location), told) for told in self.told):
+                    self._fault((*place, *location), f"[{dotted(place)}] {message} (host {name}, {NAMES[system]})")
+        else:
+            self._check_layer(("hosts", name), hosts[name])
+            system = "windows"
         settings.setdefault("notebook", {})
-        for _, message in self._missing(settings):
+        for _, message in self._missing(settings, system):
             self._fault(("hosts", name), f"[{dotted(('hosts', name))}] {message}")
         return settings, {key: (*place, key) for place, table in layers for key in table}
 
-    def _missing(self, settings: Mapping[str, Any]) -> list[tuple[Key, str]]:
-        told = faults(settings, HostSettings, self.context, missing=False)
-        return [fault for fault in faults(settings, HostSettings, self.context, missing=True) if fault not in told]
+    def _missing(self, settings: Mapping[str, Any], system: str) -> list[tuple[Key, str]]:
+        told = faults(settings, MODELS[system], self.context, missing=False)
+        return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in told]
 
     def _check_contradictions(self, merged: Mapping[str, tuple[dict[str, Any], dict[str, Key]]]) -> None:
         """A contradiction that several hosts have from one place is told once, with their names."""
         found: dict[tuple[Key, str], list[str]] = {}
         for name, (settings, places) in merged.items():
-            for key, reason in contradictions(settings):
+            check = linux_settings.contradictions if settings.get("system") == "linux" else host_settings.contradictions
+            for key, reason in check(settings):
                 found.setdefault((places[key], f"{key}: {reason}"), []).append(name)
         for (place, message), names in found.items():
             those = f"{'host' if len(names) == 1 else 'hosts'} {', '.join(names)}"
             self._fault(place, f"[{dotted(place[:-1])}] {message} ({those})")
 
 
-def _without_null(schema: Any) -> Any:
-    """TOML has no null: an optional key is simply absent."""
-    if isinstance(schema, list):
-        return [_without_null(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    schema = {key: _without_null(value) for key, value in schema.items() if not (key == "default" and value is None)}
-    kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
-    if len(kinds) == 1:
-        del schema["anyOf"]
-        schema = {**kinds[0], **schema}
-    return schema
+def _overlap(one: Key, two: Key) -> bool:
+    """Whether one place is the other or holds it."""
+    shorter = min(len(one), len(two))
+    return one[:shorter] == two[:shorter]
+
+
+def _of_model(settings: Mapping[str, Any], model: type[HostSettings] | type[LinuxHostSettings]) -> dict[str, Any]:
+    """The settings without what the system of `model` does not have, also within its tables."""
+    found = {key: value for key, value in settings.items() if key in model.model_fields}
+    for key, value in found.items():
+        table = model.model_fields[key].annotation
+        if isinstance(value, dict) and isinstance(table, type) and issubclass(table, Settings):
+            found[key] = {inner: item for inner, item in value.items() if inner in table.model_fields}
+    return found
+
+
+def _place(location: Key, layers: Sequence[tuple[Key, Mapping[str, Any]]]) -> Key:
+    """The last layer that has this place, or as much of it as any has."""
+    for length in range(len(location), 0, -1):
+        having = [place for place, table in layers if _has(table, location[:length])]
+        if having:
+            return having[-1]
+    return layers[-1][0]
+
+
+def _has(value: Any, location: Key) -> bool:
+    for part in location:
+        if isinstance(value, list):
+            value = dict(enumerate(value))
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True

@@ -66,7 +66,9 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
 
 
 def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a script with these settings downloads, beside the packages of its lock."""
+    """What a script with these settings downloads, beside the packages of its lock. A Linux script: nothing; package managers do."""
+    if settings.get("system") == "linux":
+        return []
     return [
         {"name": name, **{key: settings[name][key] for key in ("version", "url", "size", "sha256")}}
         for name in ("python", "vc_redist", "openssl")

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from installer import __version__
+from installer import __version__, linux_lock, linux_render
 from installer import catalog as catalogs
 from installer.catalog import Catalog, Download
+from installer.certificate_names import subject_alternative_names
 from installer.host_settings import Host
+from installer.linux_settings import AnyHost, LinuxHost
 from installer.script import Script, render_windows
 
 PROGRAMS = "%ProgramFiles%\\nbserver"
 
 
-def render_all(hosts: Sequence[Host]) -> list[tuple[Script, str]]:
+def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
     """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError."""
-    loaded = {path: catalogs.load(path) for path in {host.catalog for host in hosts}}
-    return [(render(host, loaded[host.catalog]), loaded[host.catalog].digest) for host in hosts]
+    loaded = {path: catalogs.load(path) for path in {host.catalog for host in hosts if isinstance(host, Host)}}
+    lock = linux_lock.load() if any(isinstance(host, LinuxHost) for host in hosts) else None
+    found = []
+    for host in hosts:
+        if isinstance(host, Host):
+            found.append((render(host, loaded[host.catalog]), loaded[host.catalog].digest))
+        elif lock:
+            found.append((linux_render.render(host, lock), lock.file_sha256))
+    return found
 
 
 def render(host: Host, catalog: Catalog) -> Script:
-    """The script of a host; the same bytes wherever it is rendered. Raises CatalogError."""
-    python = catalog.python(host.python.version, host.architecture, host.python.kind)
-    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind)
-    vc_redist = catalog.vc_redist(host.architecture) if openssl.needs_vc_redist else None
+    """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
+    accepted: dict[str, Any] = {"windows": host.windows, "end_of_life": host.accept_end_of_life}
+    python = catalog.python(host.python.version, host.architecture, host.python.kind, **accepted)
+    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind, **accepted)
+    vc_redist = catalog.vc_redist(host.architecture, windows=host.windows) if openssl.needs_vc_redist else None
     lock = catalog.lock(python.version, host.architecture)
     settings: dict[str, Any] = {
         "adopt": host.adopt,
         "architecture": host.architecture,
-        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
+        "certificate": {
+            "days": host.certificate.days,
+            "names": subject_alternative_names(host),
+            "source": host.certificate.source,
+            "thumbprint": host.certificate.thumbprint,
+        },
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,
@@ -48,17 +61,9 @@ def render(host: Host, catalog: Catalog) -> Script:
         "release": __version__,
         "skip": sorted(host.skip),
         "vc_redist": _download(vc_redist) if vc_redist else None,
+        "windows": host.windows,
     }
     return render_windows(settings, lock.lines)
-
-
-def subject_alternative_names(host: Host) -> list[str]:
-    """The certificate's names: the address, the public URL's host, and those of the inventory, each once."""
-    names = [host.address]
-    if host.notebook.public_url:
-        names.append(urlsplit(host.notebook.public_url).hostname or "")
-    names += host.certificate.names
-    return list(dict.fromkeys(_canonical(name) for name in names if name))
 
 
 def path(host: Host, lock_sha256: str) -> dict[str, Any]:
@@ -69,13 +74,6 @@ def path(host: Host, lock_sha256: str) -> dict[str, Any]:
     if host.path.entries is not None:
         return {"entries": list(host.path.entries), "programs": False}
     return {"entries": [f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts"], "programs": True}
-
-
-def _canonical(name: str) -> str:
-    try:
-        return str(ipaddress.ip_address(name))
-    except ValueError:
-        return name.lower()
 
 
 def _download(download: Download) -> dict[str, Any]:

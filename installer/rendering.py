@@ -11,10 +11,10 @@ from installer.errors import ApprovalError, UsageError
 from installer.render import render_all
 
 if TYPE_CHECKING:
-    from installer.host_settings import Host
+    from installer.linux_settings import AnyHost
 
 
-def files(hosts: Sequence[Host]) -> dict[str, bytes]:
+def files(hosts: Sequence[AnyHost]) -> dict[str, bytes]:
     """File name -> bytes: a script a host, and the manifest. Raises CatalogError."""
     rendered = render_all(hosts)
     found = {script.file_name: script.text.encode("ascii") for script, _ in rendered}
@@ -46,7 +46,7 @@ def compare(found: Mapping[str, bytes], folder: Path) -> None:
         raise ApprovalError(", ".join(wrong), where=str(folder), todo="Render again and have the difference approved")
 
 
-def overview(hosts: Sequence[Host], folder: Path) -> list[str]:
+def overview(hosts: Sequence[AnyHost], folder: Path) -> list[str]:
     """What was written, with the hashes that an approval names."""
     content = manifest.read(folder / manifest.FILE_NAME)
     lines = [f"{folder / entry['script']}  sha256 {entry['sha256']}" for entry in content["hosts"].values()]

@@ -26,10 +26,11 @@ class Script:
     steps: tuple[str, ...]
     sha256: str
     body_sha256: str
+    extension: str = "ps1"
 
     @property
     def file_name(self) -> str:
-        return f"{self.host}.ps1"
+        return f"{self.host}.{self.extension}"
 
 
 def render_windows(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
@@ -61,7 +62,7 @@ def body_sha256(body: str) -> str:
 
 PARAMETERS = """
 param(
-    [ValidateSet('test', 'apply', 'undo')]
+    [ValidateSet('test', 'apply', 'undo', 'request')]
     [string]$Mode = 'test'
 )
 

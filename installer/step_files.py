@@ -12,15 +12,23 @@ if TYPE_CHECKING:
 
 PRELUDE = {
     "ps_scripts": (
-        "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall services port_holder".split(),
+        (
+            "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall "
+            "services port_holder certificates certificate_sources"
+        ).split(),
         ".ps1",
+    ),
+    "linux_scripts": (
+        "run events envelope lock record programs files users packages units firewall".split(),
+        ".sh",
     ),
 }
 STEPS = {
     "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook past service firewall check former".split(),
+    "linux_scripts": "preflight openssl user certificate notebook check".split(),
 }
 
-_TITLE = re.compile(r"^Step (\w+) '([^']+)'", re.MULTILINE)
+_TITLE = re.compile(r"^[Ss]tep (\w+) '([^']+)'", re.MULTILINE)
 
 
 def read_body(kind: str) -> tuple[str, tuple[str, ...]]:

@@ -14,12 +14,12 @@ from installer.errors import HostError
 from installer.operation import Ask, notebook_password
 
 if TYPE_CHECKING:
-    from installer.host_settings import Host
     from installer.inventory import Inventory
+    from installer.linux_settings import AnyHost
     from installer.verify import Verification
 
 
-def verify_all(inventory: Inventory, hosts: Sequence[Host], png_directory: Path | None, ask: Ask | None, as_json: bool) -> int:
+def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Path | None, ask: Ask | None, as_json: bool) -> int:
     """Verifies the hosts, says so, and returns the exit code. Raises SecretError and ApprovalError before any is contacted."""
     known_file = inventory.path.parent / known.FILE_NAME
     work = [(host, notebook_password(host, ask), known.expected(known_file, host.name)) for host in hosts]

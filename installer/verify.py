@@ -28,7 +28,7 @@ from installer.kernel_channel import KernelChannel, Output, plain
 from installer.notebook_client import REQUEST_SECONDS, Address, NotebookClient
 
 if TYPE_CHECKING:
-    from installer.host_settings import Host
+    from installer.linux_settings import AnyHost
 
 KERNEL_SECONDS = 180.0
 STEPS = (
@@ -93,7 +93,7 @@ class Verification:
 
 
 def verify(
-    host: Host,
+    host: AnyHost,
     *,
     password: str,
     fingerprint: str | None,
@@ -143,7 +143,7 @@ def verify(
     return Verification(host.name, address.url, shown, versions, path, size, dict(walk.seconds))
 
 
-def address_of(host: Host) -> Address:
+def address_of(host: AnyHost) -> Address:
     """The public URL where the settings have one, else the host's address and the notebook's port."""
     if host.notebook.public_url:
         return Address.parse(str(host.notebook.public_url))

@@ -125,6 +125,8 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path) -> lis
         words = "" if result.outcome == "failed" else f"  {WORDS[result.outcome]}"
         if mode == "undo" and result.outcome == "ok":
             words = "  as it was before"
+        if mode == "request" and result.outcome == "ok":
+            words = "  its request is to be signed"
         lines.append(f"{name:<{width}}  {said}{words}{changed}{reboot}")
         if result.error:
             lines.append(f"    {result.error}")

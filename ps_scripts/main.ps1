@@ -23,6 +23,7 @@ function Invoke-Plan {
 
 # Apply where something differs, then test again: what is still different then has failed.
 function Invoke-Apply($Step) {
+    Assert-Kept
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
@@ -74,10 +75,19 @@ function Undo-Record([switch]$BracketsOnly) {
         }
         catch {
             $Run.Outcome = 'failed'
-            Write-Event failed @{ text = "$($line.key) could not be put back: $_. Mend what stands in its way, then run undo again" }
+            Write-Event failed @{ text = "$($line.key) could not be put back: $_. $(Get-Remedy $_.Exception 'Mend what stands in its way, then run undo again')" }
         }
     }
     $Run.Step = ''
+}
+
+# What a request for a certificate needs, and then the request: mode request.
+function Invoke-Request {
+    if ($Settings.certificate.source -ne 'request') { throw 'the certificate of this host is not one that is requested. Write certificate.request = true into the inventory first' }
+    foreach ($step in $Steps) { if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step } }
+    if ($Run.Outcome -eq 'reboot') { return }
+    $Run.Step = 'certificate'
+    Send-CertificateRequest
 }
 
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
@@ -112,16 +122,20 @@ function Invoke-Run {
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
         if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
         if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
+        elseif ($Run.Mode -eq 'request') { Invoke-Request }
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
+        Assert-Kept
         $ended = $true
     }
     catch {
         $ended = $true
         if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
         $Run.Outcome = 'failed'
-        Write-Event failed @{ text = [string]$_; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
+        $text = [string]$_
+        if (Test-DiskFull $_.Exception) { $text += ". $(Get-Remedy $_.Exception)" }
+        Write-Event failed @{ text = $text; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
     }
     finally {
         # Not ended: the workstation stopped the pipeline. Brackets are closed all the same.

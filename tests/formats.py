@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from referencing import Registry, Resource
 
-from installer import inventory
+from installer.inventory_schema import json_schema
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 # The inventory's schema comes from the settings' own types.
@@ -21,7 +21,7 @@ KINDS = ("inventory", *sorted(path.stem for path in SCHEMAS.glob("*.json")))
 def schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of a format; `kind` is one of KINDS."""
     if kind == "inventory":
-        return inventory.json_schema()
+        return json_schema()
     found: dict[str, Any] = json.loads((SCHEMAS / f"{kind}.json").read_text(encoding="utf-8"))
     return found
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import pkcs12
 
-from tests import canary
+from tests import authority, canary
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, WindowsHost
 from tests.notebook_server import Forwarder
@@ -44,6 +46,7 @@ class Story:
         self.by_hand: subprocess.CompletedProcess[bytes] | None = None
         self.registry_while_stopped: dict[str, dict[str, str]] = {}
         self.tasks_while_stopped: list[str] = []
+        self.fingerprints: dict[str, str] = {}
 
     def keep(self, name: str, done: subprocess.CompletedProcess[str]) -> None:
         self.done[name] = done
@@ -109,6 +112,12 @@ def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
     site.write()
     told.keep("former path", site.run("apply", "win1", "--json"))
     told.paths["former"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]
+    told.fingerprints["sent"] = write_pfx(site)
+    site.write(certificate__pfx="server.pfx", certificate__password__env="PFX_PASSWORD")
+    told.keep("sent certificate", site.run("apply", "win1", "--json", environment={"PFX_PASSWORD": "of the PFX"}))
+    told.keep("verify sent certificate", site.run("verify", "win1", "--json"))
+    site.write()
+    told.keep("own certificate again", site.run("apply", "win1", "--json"))
     with Forwarder(site.port) as forwarder:
         site.write(notebook__public_url=f"https://127.0.0.1:{forwarder.port}")
         told.keep("verify forwarded", site.run("verify", "win1", "--json"))
@@ -138,6 +147,15 @@ def lose_an_answer(site: Site) -> Callable[[], None]:
             site.endpoint.faults.match, site.endpoint.faults.drop_responses = "/Receive", 1
 
     return look
+
+
+def write_pfx(site: Site) -> str:
+    """server.pfx in the site's folder, from an authority and an intermediate of it; returns the certificate's fingerprint."""
+    signer, key = authority.intermediate(authority.root()), authority.rsa_key()
+    certificate = signer.sign(key.public_key(), ["127.0.0.1"])
+    data = pkcs12.serialize_key_and_certificates(None, key, certificate, [signer.certificate], authority.encryption("of the PFX"))
+    (site.folder / "server.pfx").write_bytes(data)
+    return "SHA256:" + certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def run_by_hand(told: Story) -> subprocess.CompletedProcess[bytes]:
@@ -297,6 +315,16 @@ def test_verify_works_through_a_forwarded_port(story: Story) -> None:
     done = story.done["verify forwarded"]
     assert done.returncode == 0, done.stdout + done.stderr
     assert f":{story.site.port}" not in outcome(done)["url"]
+
+
+def test_a_certificate_that_was_sent_is_served_and_verified(story: Story) -> None:
+    applied, verified = story.done["sent certificate"], story.done["verify sent certificate"]
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert set(steps(story.events["sent certificate"], "changed")) - {"check"} == {"ie_esc", "certificate", "service"}
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert outcome(verified)["fingerprint"] == story.fingerprints["sent"]
+    assert story.done["own certificate again"].returncode == 0
+    assert "PRIVATE KEY" not in applied.stdout + applied.stderr
 
 
 # -- again

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from installer.errors import InventoryError
-from installer.inventory import Inventory, json_schema, load, merge
+from installer.inventory import Inventory, load, merge
+from installer.inventory_schema import json_schema
 
 BASE = "system = 'windows'\naddress = 'a'\nnotebook.password = { env = 'N' }\n"
 

@@ -88,7 +88,7 @@ def test_it_has_every_script_and_all_data(installed: Installed) -> None:
     expected = {
         f"installer/{path.relative_to(base).as_posix()}": path.read_bytes()
         for base in (ROOT / "installer", ROOT)
-        for path in (base.rglob("*") if base.name == "installer" else [*ROOT.glob("ps_scripts/**/*"), *ROOT.glob("linux_scripts/*")])
+        for path in (base.rglob("*") if base.name == "installer" else [*ROOT.glob("ps_scripts/**/*"), *ROOT.glob("linux_scripts/**/*.sh")])
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert inside.keys() == expected.keys()

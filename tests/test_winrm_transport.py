@@ -19,7 +19,7 @@ from installer import inventory
 from installer.errors import AuthenticationError, ConnectError, HostError, ScriptError
 from installer.host_settings import Host
 from installer.notebook_password import hash_password
-from installer.transports import StopRequested, connect_to
+from installer.transports import LogonSecrets, StopRequested, connect_to
 from installer.transports.winrm import WinrmTransport
 from installer.transports.winrm_connection import open_protocol
 from tests import canary
@@ -61,7 +61,7 @@ def host_of(site: Site, **settings: Any) -> Host:
 
 @contextlib.contextmanager
 def connected(host: Host, stop: threading.Event | None = None) -> Iterator[WinrmTransport]:
-    transport = connect_to(host, PASSWORD, stop or threading.Event())
+    transport = connect_to(host, LogonSecrets(PASSWORD), stop or threading.Event())
     assert isinstance(transport, WinrmTransport)
     try:
         yield transport
@@ -220,6 +220,21 @@ def test_a_lost_connection_goes_on_with_the_same_shell(site: Site, endpoint: End
     assert wait_until(lambda: not endpoint.wsman.shells)
 
 
+def test_an_answer_that_breaks_off_goes_on_with_the_same_shell(site: Site, endpoint: Endpoint, flags: tuple[Path, Path]) -> None:
+    def let_go() -> None:
+        if wait_until(lambda: not endpoint.faults.halve_responses):
+            flags[0].touch()
+
+    with connected(host_of(site)) as transport:
+        lines = transport.run(WAITS, ENVELOPE)
+        next(lines)
+        endpoint.faults.match, endpoint.faults.halve_responses = "/Receive", 1
+        threading.Thread(target=let_go, daemon=True).start()
+        assert list(lines) == ['{"line": 2}']
+        assert len(endpoint.wsman.shells) == 1
+    assert wait_until(lambda: not endpoint.wsman.shells)
+
+
 def test_a_shell_behind_a_connection_that_stays_lost_is_left_alone(
     site: Site, endpoint: Endpoint, windows_host: WindowsHost, flags: tuple[Path, Path], monkeypatch: Any
 ) -> None:
@@ -254,7 +269,7 @@ def test_a_shell_in_which_nothing_began_is_closed(site: Site, endpoint: Endpoint
 
 def refusal(host: Host, password: str = PASSWORD) -> HostError:
     with pytest.raises(HostError) as error:
-        connect_to(host, password, threading.Event())
+        connect_to(host, LogonSecrets(password), threading.Event())
     return error.value
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from installer.host_settings import Host
+    from installer.linux_settings import AnyHost
 
 
 class Transport(Protocol):
@@ -26,19 +27,32 @@ class Transport(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LogonSecrets:
+    """What a transport needs to log on, as the host's settings of the same names refer to it. Its repr shows none of it."""
+
+    password: str | None = field(default=None, repr=False)
+    key_password: str | None = field(default=None, repr=False)
+    sudo_password: str | None = field(default=None, repr=False)
+
+
 class StopRequested(Exception):
     """The script was stopped because the operator asked for it."""
 
 
-def connect_to(host: Host, password: str | None, stop: threading.Event) -> Transport:
+def connect_to(host: AnyHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
     """A connection by the transport that the inventory says. `stop`, once set, stops the script that runs.
 
-    Raises ConnectError, AuthenticationError and CertificateError.
+    Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.
     """
+    if host.transport == "ssh":
+        from installer.transports.ssh import SshTransport
+
+        return SshTransport(host, secrets, stop)
     if host.transport == "winrm":
         from installer.transports.winrm import WinrmTransport
 
-        return WinrmTransport(host, password, stop)
+        return WinrmTransport(host, secrets.password, stop)
     from installer.transports.psrp import PsrpTransport
 
-    return PsrpTransport(host, password, stop)
+    return PsrpTransport(host, secrets.password, stop)

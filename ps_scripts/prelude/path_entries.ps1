@@ -57,10 +57,10 @@ function Join-PathEntry([string]$Path, [string]$Entry, [string]$Before) {
         $place = $null
         if ($now.Count -ge $i -and [string]::Equals(($now.GetRange(0, $i).ToArray() -join ';'), (@($then | Select-Object -First $i) -join ';'))) { $place = $i }
         for ($j = $i - 1; $j -ge 0 -and $null -eq $place; $j--) {
-            if ($then[$j] -and $now.Contains($then[$j])) { $place = $now.LastIndexOf($then[$j]) + 1 }
+            for ($k = 0; $then[$j] -and $k -lt $now.Count; $k++) { if ([string]::Equals($now[$k], $then[$j])) { $place = $k + 1 } }
         }
         for ($j = $i + 1; $j -lt $then.Count -and $null -eq $place; $j++) {
-            if ($then[$j] -and $now.Contains($then[$j])) { $place = $now.IndexOf($then[$j]) }
+            for ($k = $now.Count - 1; $then[$j] -and $k -ge 0; $k--) { if ([string]::Equals($now[$k], $then[$j])) { $place = $k } }
         }
         if ($null -eq $place) { $place = $now.Count }
         $now.Insert($place, $then[$i])

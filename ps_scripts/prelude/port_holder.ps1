@@ -30,7 +30,7 @@ function Get-PortHolder([int]$Port) {
     $first = $processes[0]
     $holder.Process = $first
     $holder.Text = " ($($first.Name), process $($first.ProcessId)"
-    if (-not $first.ExecutablePath -or $first.ExecutablePath -like "$env:SystemRoot\*") { $holder.Text += ', a part of Windows)'; return $holder }
+    if (-not $first.ExecutablePath -or (Test-Below $first.ExecutablePath $env:SystemRoot)) { $holder.Text += ', a part of Windows)'; return $holder }
 
     $services = @(Get-CimInstance -ClassName Win32_Service | Where-Object { $_.ProcessId -gt 0 })
     $below = @()

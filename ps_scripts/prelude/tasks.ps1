@@ -33,7 +33,7 @@ function Disable-Task([string]$FullName) {
 }
 
 function Get-NamedTask([string]$FullName) {
-    $at = $FullName.LastIndexOf('\') + 1
+    $at = $FullName.LastIndexOf([char]'\') + 1
     Get-ScheduledTask -TaskName $FullName.Substring($at) -TaskPath $FullName.Substring(0, $at) -ErrorAction SilentlyContinue
 }
 
@@ -49,9 +49,9 @@ $Restore.task_state = {
 # our folder, whatever else runs from there is ended too.
 function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
-    if ((Get-TaskXml $Name) -notlike "*<Command>$Programs\*") { return }
+    if ((Get-TaskXml $Name) -cnotlike "*<Command>$Programs\*") { return }
     foreach ($process in Get-Process) {
-        if ($process.Path -and $process.Path.StartsWith("$Programs\", [StringComparison]::OrdinalIgnoreCase)) {
+        if ($process.Path -and (Test-Below $process.Path $Programs)) {
             try { $process.Kill(); [void]$process.WaitForExit(10000) }
             catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
         }
@@ -75,7 +75,7 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
     if (-not $before -or $before.type -ne 'DWord') { throw "$Path\$Name is not a DWORD: no startup task can put it back" }
     $task = "nbserver-close-$($Run.Step)"
-    $key = Protect-Xml ($Path -replace '^HKLM:', 'HKLM')
+    $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')
     Set-Task $task @"
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo><Description>nbserver: puts $(Protect-Xml $Name) back after a run that was cut off</Description></RegistrationInfo>

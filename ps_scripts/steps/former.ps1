@@ -10,7 +10,7 @@ function Get-WantedFolders {
     # The Python from which the environment was made: its programs still run from there.
     $configuration = Join-Path (Get-EnvironmentFolder) 'pyvenv.cfg'
     if (Test-Path -LiteralPath $configuration) {
-        foreach ($line in [IO.File]::ReadAllLines($configuration, $Utf8)) { if ($line -match '^home = (.+)$') { $Matches[1].TrimEnd('\') } }
+        foreach ($line in [IO.File]::ReadAllLines($configuration, $Utf8)) { if ($line -cmatch '^home = (.+)$') { $Matches[1].TrimEnd('\') } }
     }
 }
 
@@ -21,7 +21,7 @@ function Get-FormerLines {
     $lines = @()
     $installed = ''
     foreach ($line in Read-Record) {
-        $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -match '^(env|python|openssl)-'
+        $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -cmatch '^(env|python|openssl)-'
         if ($ours -and $line.step -eq 'python') { $installed = $line.key }
         if ($ours -and $wanted -notcontains $line.key) { $lines += $line }
         if ($line.kind -eq 'bundle' -and $line.step -eq 'python' -and $installed -and $wanted -notcontains $installed) { $lines += $line }

@@ -18,7 +18,7 @@ function Test-OwnListener {
     if ($certificate -and (Get-ShownFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
     $processes = @(Get-PortProcesses $Settings.notebook.port)
     if (-not $processes.Count) { return Test-TaskRunning 'nbserver' }
-    [bool]@($processes | Where-Object { $_.ExecutablePath -like "$Programs\*" }).Count
+    [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
 }
 
 # What would have to be overwritten or stopped: what, is, should, and what a person reads. Taken says that
@@ -55,6 +55,8 @@ function Get-Refusal([object[]]$Conflicts) {
 
 # The folders of the programs that the tutorial of 2013 put into PATH, and of an nbserver whose record is
 # lost. Only where they stand before our entries, so that their python.exe and openssl.exe come first.
+$TutorialFolder = New-Object Text.RegularExpressions.Regex '^[A-Z]:\\(Python\d\d(\\Scripts)?|OpenSSL-Win(32|64)\\bin)$', 'IgnoreCase, CultureInvariant'
+
 function Get-HidingPathEntries {
     if ($Settings.skip -contains 'path') { return }
     $path = Get-RegistryValue $MachineEnvironment Path
@@ -65,7 +67,7 @@ function Get-HidingPathEntries {
         $folder = (Expand-Path $entry).Trim().Trim('"').TrimEnd('\')
         if ($ours -contains $folder) { break }
         if ($found -contains $entry) { continue }
-        if ($folder -match '^[A-Z]:\\(Python\d\d(\\Scripts)?|OpenSSL-Win(32|64)\\bin)$' -or $folder -like "$Programs\*") { $found += $entry; $entry }
+        if ((Test-Below $folder $Programs) -or $TutorialFolder.IsMatch($folder)) { $found += $entry; $entry }
     }
 }
 

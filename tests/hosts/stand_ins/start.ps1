@@ -10,3 +10,4 @@
 . "$PSScriptRoot\cim.ps1"
 . "$PSScriptRoot\net_tcpip.ps1"
 . "$PSScriptRoot\services.ps1"
+. "$PSScriptRoot\certificates.ps1"

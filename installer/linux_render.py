@@ -1,0 +1,36 @@
+"""A checked Linux host and its lock, turned into the settings of its script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from installer import __version__
+from installer.bash_script import render_linux
+from installer.certificate_names import subject_alternative_names
+from installer.linux_lock import LinuxLock
+from installer.linux_settings import LinuxHost
+from installer.script import Script
+
+
+def render(host: LinuxHost, lock: LinuxLock) -> Script:
+    """The script of a Linux host; the same bytes wherever it is rendered."""
+    settings: dict[str, Any] = {
+        "architecture": host.architecture,
+        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
+        "downloads": {"proxy": host.downloads.proxy},
+        "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
+        "host": host.name,
+        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port},
+        "packages": {
+            "index_url": host.packages.index_url,
+            "installer": host.packages.installer,
+            "lock_sha256": lock.sha256,
+            "source": host.packages.source,
+        },
+        "python": {"version": host.python.version},
+        "release": __version__,
+        "scope": host.scope,
+        "skip": sorted(host.skip),
+        "system": host.system,
+    }
+    return render_linux(settings, lock.lines)

@@ -1,0 +1,169 @@
+"""What can be said about a Linux host: names, types, allowed values and defaults. The inventory fills it in.
+
+Every field's description is the "allowed" part of error messages and of the JSON Schema.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from installer.host_settings import CertificateSettings, DownloadsSettings, Host, NotebookSettings
+from installer.secret import SecretReference
+from installer.setting_types import (
+    Array,
+    ExistingFile,
+    FilePath,
+    HostName,
+    RemoteAddress,
+    Settings,
+    VersionPrefix,
+    WebAddress,
+    one_firewall_rule,
+    refuse,
+    unlike,
+)
+
+_REFERENCE = str(NotebookSettings.model_fields["password"].description)
+_SECONDS = "a number of seconds from 1 to 600"
+
+
+def linux_folder(text: str) -> str:
+    """Return an absolute path below a folder of the root; 200 characters at most, no . or .. in it."""
+    if len(text) > 200:
+        raise refuse("it is longer than 200 characters")
+    if not text.startswith("/"):
+        raise refuse("it is not absolute")
+    if text.endswith("/") or "//" in text:
+        raise refuse("it ends in / or holds an empty part")
+    if any(part in (".", "..") for part in text.split("/")):
+        raise refuse("it holds . or .. as a folder")
+    if text.count("/") < 2:
+        raise refuse("it names no folder below one of the root")
+    return text
+
+
+def user_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,99}", text):
+        raise refuse("it holds a character that no user name has")
+    return text
+
+
+def public_host_key(text: str) -> str:
+    """Return a fingerprint as OpenSSH prints it, or a public key as `TYPE BASE64`, without a comment."""
+    if re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", text):
+        return text.rstrip("=")
+    words = text.split()
+    if len(words) < 2 or not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+", words[0]):
+        raise refuse('it is neither SHA256: with 43 characters behind it nor a key such as "ssh-ed25519 AAAA..."')
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except binascii.Error:
+        raise refuse("its second word is not whole Base64") from None
+    if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != words[0].encode():
+        raise refuse("its two words are not of the same kind of key")
+    return " ".join(words[:2])
+
+
+def _no_word_of_windows(text: str) -> str:
+    if text == "LocalSubnet":
+        raise refuse('"LocalSubnet" is a word of Windows\' firewall; name the network')
+    return text
+
+
+class LinuxPythonSettings(Settings):
+    version: VersionPrefix | None = Field(
+        default=None, description='a version or its beginning, such as "3.13" (default: the distribution\'s python3, or its newest where that is older than 3.10)'
+    )
+
+
+class LinuxPackagesSettings(Settings):
+    source: Literal["auto", "distribution", "wheels"] = Field(default="auto", description="auto (wheels), distribution or wheels")
+    index_url: WebAddress | None = Field(default=None, description="the URL of a package index, without credentials")
+    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv or pip")
+
+
+class LinuxNotebookSettings(NotebookSettings):
+    directory: Annotated[str, AfterValidator(linux_folder)] = Field(
+        default="/var/lib/nbserver/notebooks", description="an absolute path of a folder on the host, such as /srv/notebooks"
+    )
+
+
+class LinuxFirewallSettings(Settings):
+    remote_addresses: Annotated[tuple[Annotated[RemoteAddress, AfterValidator(_no_word_of_windows)], ...], AfterValidator(one_firewall_rule), Array] = Field(
+        default=("Any",),
+        description="an array of addresses, networks such as 192.0.2.0/24, or the word Any",
+    )
+
+
+class LinuxHostSettings(Settings):
+    """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have for Linux hosts."""
+
+    system: Literal["linux"] = Field(description='"windows" or "linux"')
+    address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
+    transport: Literal["ssh"] = Field(default="ssh", description='"ssh"')
+    port: int = Field(default=22, ge=1, le=65535, description="a whole number from 1 to 65535 (default: 22)")
+    user: Annotated[str, AfterValidator(user_name)] = Field(description="the name of a user who may log in over SSH")
+    key_file: ExistingFile | None = Field(default=None, description="the path of a private key, relative to the inventory")
+    key_password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    agent: bool = Field(default=True, description="true or false: whether the SSH agent's keys are tried")
+    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    host_key: Annotated[str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "^(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})] | None = Field(
+        default=None, description='SHA256: and 43 characters as ssh-keygen -l prints them, or a key such as "ssh-ed25519 AAAA..."'
+    )
+    known_hosts: FilePath | None = Field(default=None, description="the path of a known_hosts file (default: ~/.ssh/known_hosts)")
+    connect_timeout: int = Field(default=20, ge=1, le=600, description=f"{_SECONDS} (default: 20)")
+    keepalive: int = Field(default=15, ge=1, le=600, description=f"{_SECONDS} (default: 15)")
+    sudo: bool = Field(default=True, description="true or false; root needs none")
+    sudo_password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
+    scope: Literal["machine"] = Field(default="machine", description='"machine"')
+    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(default=(), description="an array with firewall, or empty")
+    python: LinuxPythonSettings = LinuxPythonSettings()
+    packages: LinuxPackagesSettings = LinuxPackagesSettings()
+    downloads: DownloadsSettings = DownloadsSettings()
+    certificate: CertificateSettings = CertificateSettings()
+    notebook: LinuxNotebookSettings
+    firewall: LinuxFirewallSettings = LinuxFirewallSettings()
+
+
+class LinuxHost(LinuxHostSettings):
+    """One host, checked and complete. Paths are absolute."""
+
+    name: str = Field(description="the host's name in the inventory")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> LinuxHost:
+        broken = contradictions(dict(self))
+        if broken:
+            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)})
+        return self
+
+
+AnyHost = Host | LinuxHost
+
+
+def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (key, reason) for every rule between settings that a Linux host breaks. Absent keys have their defaults."""
+    has = {key for key in ("key_file", "key_password", "password", "host_key", "known_hosts", "sudo_password") if settings.get(key) is not None}
+    root = settings.get("user") == "root"
+    no_sudo = settings.get("sudo", True) is False
+    rules = [
+        ("key_password", "key_password" in has and "key_file" not in has, "it opens a key_file, and there is none beside it"),
+        ("known_hosts", has >= {"known_hosts", "host_key"}, "it cannot stand beside host_key: choose one of them"),
+        ("sudo", no_sudo and not root, "without sudo only root can set up a host: leave it out, or log in as root"),
+        ("sudo_password", "sudo_password" in has and (no_sudo or root), "nobody would be asked for it: root needs no sudo" if root else "it has a meaning only with sudo = true"),
+        (
+            "agent",
+            settings.get("agent", True) is False and not has & {"key_file", "password"},
+            "without the agent, a key_file or a password is needed",
+        ),
+    ]
+    return [(key, reason) for key, is_broken, reason in rules if is_broken]

@@ -1,0 +1,184 @@
+# ---- prelude: folders, who may use them, and text files ------------------------------------------------
+# OWNER is USER:GROUP, MODE octal digits as `stat` prints them: 750, not 0750.
+
+declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' for what is not there
+
+# One `stat` for all of them.
+read_access() { # PATH...
+    local path
+    local -a there=() lines=()
+    local -i i
+    for path in "$@"; do
+        ACCESS[$path]=''
+        if [[ -e $path ]]; then there+=("$path"); fi
+    done
+    if ((${#there[@]} == 0)); then return; fi
+    mapfile -t lines < <(stat --dereference --format='%U:%G %a' -- "${there[@]}")
+    for ((i = 0; i < ${#there[@]}; i++)); do ACCESS[${there[i]}]=${lines[i]}; done
+}
+
+# After read_access: a folder that is not there, or has another owner or mode.
+compare_folder() { # PATH OWNER MODE
+    if [[ ! -d $1 ]]; then difference "$1" 'not there' 'a folder'
+    elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then difference "access to $1" "${ACCESS[$1]}" "$2 $3"
+    fi
+}
+
+# Kind folder: what this script made; undo removes it with all that is in it.
+add_folder() { # PATH OWNER MODE
+    if [[ ! -d $1 ]]; then
+        save_before folder "$1" ''
+        mkdir -- "$1"
+    fi
+    set_access "$1" "$2" "$3"
+}
+
+restore_folder() { # PATH
+    rm -rf --one-file-system -- "$1" || problem "rm could not remove all of it"
+}
+
+# Kind access: owner and mode of what was there before this script.
+set_access() { # PATH OWNER MODE
+    read_access "$1"
+    if [[ ${ACCESS[$1]} == "$2 $3" ]]; then return; fi
+    if ! has_record folder "$1" && ! has_record data_folder "$1"; then save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$1")"; fi
+    chown -- "$2" "$1"
+    chmod -- "00$3" "$1"                           # with 00 in front it also takes away what is not named
+}
+
+restore_access() { # PATH BEFORE
+    if [[ ! -e $1 ]]; then return; fi
+    { chown -- "${2% *}" "$1" && chmod -- "00${2#* }" "$1"; } || problem "owner and mode could not be set to $2"
+}
+
+# ---- folders that hold people's files: undo removes them only when they are empty
+
+# After read_access: whether the service can write there, as its owner or by its group.
+can_service_write() { # PATH
+    local owner=${ACCESS[$1]% *} mode=${ACCESS[$1]#* }
+    if [[ ! -d $1 ]]; then return 1; fi
+    [[ $owner == "$SERVICE_USER:"* && $((8#$mode & 0700)) -eq $((0700)) || $owner == *":$SERVICE_USER" && $((8#$mode & 0070)) -eq $((0070)) ]]
+}
+
+# A new folder belongs to the service. One that somebody else has keeps its owner: its group becomes the
+# service's, and may write.
+add_data_folder() { # PATH
+    local parent=${1%/*}
+    if [[ ! -d $1 ]]; then
+        if [[ $parent && ! -d $parent ]]; then add_parent_folder "$parent"; fi
+        save_before data_folder "$1" ''
+        mkdir -- "$1"
+        set_access "$1" "$SERVICE_USER:$SERVICE_USER" 750
+    fi
+    read_access "$1"
+    if ! can_service_write "$1"; then
+        local mode=${ACCESS[$1]#* }
+        printf -v mode %o $((8#$mode | 0070))
+        set_access "$1" "${ACCESS[$1]%%:*}:$SERVICE_USER" "$mode"
+    fi
+}
+
+add_parent_folder() { # PATH
+    local parent=${1%/*}
+    if [[ $parent && ! -d $parent ]]; then add_parent_folder "$parent"; fi
+    save_before data_folder "$1" ''
+    mkdir -- "$1"
+    chmod 755 -- "$1"
+}
+
+restore_data_folder() { # PATH
+    if [[ ! -d $1 ]]; then return; fi
+    rmdir -- "$1" 2>/dev/null || write_event warning text "$1 holds files and stays"
+}
+
+# ---- text files; with SECRET, every @SECRET@ in the text stands for the secret of that name
+
+# TEXT with the secret in its places.
+expand_secret() { # TEXT SECRET
+    local rest=$1 mark=@$2@
+    REPLY=''
+    while [[ $2 && $rest == *"$mark"* ]]; do
+        REPLY+=${rest%%"$mark"*}${SECRETS[$2]}
+        rest=${rest#*"$mark"}
+    done
+    REPLY+=$rest
+}
+
+# Whether the file holds this text. A test by hand does not know the secret: all around it is compared.
+has_text() { # FILE TEXT [SECRET]
+    local is rest=$2 secret=${3:-} mark=@${3:-}@
+    if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi   # none, or one with a byte 0
+    if [[ ! $secret || ${SECRETS[$secret]+known} || $rest != *"$mark"* ]]; then
+        expand_secret "$rest" "$secret"
+        [[ $is == "$REPLY" ]]
+        return
+    fi
+    if [[ $is != "${rest%%"$mark"*}"* ]]; then return 1; fi
+    while [[ $rest == *"$mark"* ]]; do
+        if [[ $is != *"${rest%%"$mark"*}"* ]]; then return 1; fi
+        is=${is#*"${rest%%"$mark"*}"}
+        rest=${rest#*"$mark"}
+    done
+    [[ $is == *"$rest" ]]
+}
+
+set_text_file() { # PATH OWNER MODE TEXT [SECRET]
+    save_file_before "$1"
+    expand_secret "$4" "${5:-}"
+    write_whole "$1" "$2" "$3" "$REPLY"
+}
+
+# Whole and at once; nobody else can read it before it has its owner and mode.
+write_whole() { # PATH OWNER MODE TEXT
+    printf %s "$4" >"$1.new"
+    chown -- "$2" "$1.new"
+    chmod -- "$3" "$1.new"
+    mv -T -- "$1.new" "$1"
+}
+
+# Kind file. What was there is kept as a copy beside the record: the record itself never holds a file's text.
+save_file_before() { # PATH
+    if has_record file "$1"; then return; fi
+    REPLY=''
+    if [[ -e $1 ]]; then copy_aside "$1"; fi
+    save_before file "$1" "$REPLY"
+}
+
+# A copy of a file beside the record, with owner and mode.
+copy_aside() { # PATH
+    mkdir -p "$STATE_FOLDER/before"
+    REPLY=$STATE_FOLDER/before/$RUN_ID-$RUN_EVENTS-${#RECORD[@]}
+    cp -a -T -- "$1" "$REPLY"
+}
+
+restore_file() { # PATH BEFORE
+    rm -f -- "$1.new" || return                    # of a run that was cut off while it wrote
+    if [[ $2 ]]; then { cp -a -T -- "$2" "$1.new" && mv -T -- "$1.new" "$1"; } || problem "its copy $2 could not be put back"
+    else rm -f -- "$1" || problem "rm could not remove it"
+    fi
+}
+
+# Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
+remove_file_copies() {
+    if ((${#RECORD[@]} == 0)); then rm -rf -- "$STATE_FOLDER/before"; fi
+}
+
+# ---- the folder that undo trusts: made for root only; any other is refused
+
+initialize_state_folder() {
+    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then mkdir -m 755 -- "$DATA_FOLDER"; fi
+    if [[ ! -e $STATE_FOLDER && ! -L $STATE_FOLDER ]]; then mkdir -m 700 -- "$STATE_FOLDER"; fi
+    assert_state_folder
+}
+
+# Who can write to one of them could choose what undo puts back, and where.
+assert_state_folder() {
+    local folder refused='cannot be trusted with what undo would put back. Look at it, mend or remove it, run this again'
+    local -a lines=()
+    for folder in "$DATA_FOLDER" "$STATE_FOLDER"; do
+        if [[ -L $folder || ! -d $folder ]]; then fail "$folder is a link or no folder; it $refused"; fi
+    done
+    mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
+    if [[ ${lines[0]} != "0 "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than root, or others can write there (${lines[0]}); it $refused"; fi
+    if [[ ${lines[1]} != "0 "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than root, or others have access to it (${lines[1]}); it $refused"; fi
+}

@@ -1,0 +1,87 @@
+# ---- prelude: ports in the firewall: ufw or firewalld, where one is active; neither is ever switched on ---
+
+FIREWALL=''                                        # ufw, firewalld, or '' where none is active
+
+read_firewall() {
+    local line
+    FIREWALL=''
+    if [[ -r /etc/ufw/ufw.conf ]]; then
+        while IFS= read -r line; do
+            if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
+        done </etc/ufw/ufw.conf
+    fi
+    if [[ ! $FIREWALL && -x /usr/bin/firewall-cmd ]] && firewall-cmd --quiet --state; then FIREWALL=firewalld; fi
+}
+
+# After read_firewall: whether ADDRESS (an address, a network, or Any) reaches the TCP port.
+has_open_port() { # PORT ADDRESS
+    local line words
+    case $FIREWALL in
+        ufw)
+            ufw_words "$1" "$2"
+            words=$REPLY
+            # The words are those of the command that made the rule; a comment may stand behind them.
+            while IFS= read -r line; do
+                if [[ "$line " == "ufw $words "* ]]; then return 0; fi
+            done < <(ufw show added 2>/dev/null)
+            return 1
+            ;;
+        firewalld)
+            firewalld_words "$1" "$2"
+            firewall-cmd --quiet --query-"$REPLY" && firewall-cmd --quiet --permanent --query-"$REPLY"
+            ;;
+    esac
+}
+
+# Kind firewall_port: key is FIREWALL PORT ADDRESS.
+open_port() { # PORT ADDRESS
+    if has_open_port "$1" "$2"; then return; fi
+    save_before firewall_port "$FIREWALL $1 $2" ''
+    case $FIREWALL in
+        ufw)
+            ufw_words "$1" "$2"
+            # shellcheck disable=SC2086 # words without spaces
+            run_program ufw $REPLY comment nbserver
+            ;;
+        firewalld)
+            firewalld_words "$1" "$2"
+            run_program firewall-cmd --permanent --add-"$REPLY"
+            run_program firewall-cmd --add-"$REPLY"
+            ;;
+    esac
+}
+
+restore_firewall_port() { # KEY
+    local firewall port address
+    read -r firewall port address <<<"$1"
+    read_firewall
+    case $firewall in
+        ufw)
+            ufw_words "$port" "$address"
+            # shellcheck disable=SC2086 # words without spaces
+            run_program ufw delete $REPLY || return
+            ;;
+        firewalld)
+            firewalld_words "$port" "$address"
+            if [[ $FIREWALL == firewalld ]]; then
+                run_program firewall-cmd --remove-"$REPLY" || return
+                run_program firewall-cmd --permanent --remove-"$REPLY" || return
+            else
+                run_program firewall-offline-cmd --remove-"$REPLY" || return
+            fi
+            ;;
+    esac
+}
+
+ufw_words() { # PORT ADDRESS
+    REPLY="allow $1/tcp"
+    if [[ $2 != Any ]]; then REPLY="allow from $2 to any port $1 proto tcp"; fi
+}
+
+# An option's end: port=9999/tcp, or rich-rule=... for one address.
+firewalld_words() { # PORT ADDRESS
+    local family=ipv4
+    if [[ $2 == *:* ]]; then family=ipv6; fi
+    REPLY="port=$1/tcp"
+    if [[ $2 != Any ]]; then REPLY="rich-rule=rule family=\"$family\" source address=\"$2\" port port=\"$1\" protocol=\"tcp\" accept"; fi
+}

@@ -1,0 +1,60 @@
+# ---- prelude: other programs, all through this one wrapper ---------------------------------------------
+
+CHILD='' CHILD_TO_ITS_END=''                       # the program that runs now, and whether a stop waits for it
+EXIT_CODE=0                                        # of the last one
+
+# Runs a program to its end, in a session of its own: no terminal, no input, none of this script's
+# descriptors. What it prints becomes log events, line by line. An exit code that --accept does not name is
+# a problem, told with the program's last words and --todo: what a person can do about it.
+# --to-its-end: a stop waits for it, because it must not be cut off (package managers).
+run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    local accept=0 todo='' word name='' line words
+    local -a last=()
+    CHILD_TO_ITS_END=''
+    while [[ $1 == --* ]]; do
+        case $1 in
+            --accept) accept=$2; shift 2 ;;
+            --todo) todo=". $2"; shift 2 ;;
+            --to-its-end) CHILD_TO_ITS_END=1; shift ;;
+            *) fail "run_program does not know $1" ;;
+        esac
+    done
+    for word in "$@"; do
+        if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
+    done
+    exec 7< <(exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-)
+    CHILD=$!
+    while IFS= read -r line <&7 || [[ $line ]]; do
+        line=${line%$'\r'}
+        line=${line##*$'\r'}                       # of a progress bar only its last state
+        if [[ ! ${line//[[:space:]]/} ]]; then continue; fi
+        last+=("$line")
+        if ((${#last[@]} > 12)); then last=("${last[@]:1}"); fi
+        write_event log program "$name" text "${line:0:4000}"
+    done
+    exec 7<&-
+    EXIT_CODE=0
+    wait "$CHILD" || EXIT_CODE=$?
+    while kill -0 "$CHILD" 2>/dev/null; do         # a signal ended the waiting, not the program
+        EXIT_CODE=0
+        wait "$CHILD" || EXIT_CODE=$?
+    done
+    CHILD=''
+    if [[ $RUN_STOPPING ]]; then end_stopped; fi
+    if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
+    printf -v words ' / %s' "${last[@]}"
+    if ((${#last[@]} == 0)); then words=''; fi
+    problem "$name ended with code $EXIT_CODE${words/# \//:}$todo"
+}
+
+# Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.
+stop_run() {
+    RUN_STOPPING=1
+    if [[ ! $CHILD ]]; then end_stopped; fi
+    if [[ ! $CHILD_TO_ITS_END ]]; then { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true; fi
+}
+
+end_stopped() {
+    RUN_OUTCOME=stopped
+    exit 3
+}

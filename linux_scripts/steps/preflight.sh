@@ -1,0 +1,63 @@
+# ---- step: preflight -----------------------------------------------------------------------------------
+# Refuses what cannot work, before anything is changed. It changes nothing itself.
+
+step preflight 'this host can carry the notebook server'
+
+preflight_test() {
+    local should=x86_64 program free
+    if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
+    if [[ $HOSTTYPE != "$should" ]]; then fail "the processor is $HOSTTYPE, and the inventory says architecture = \"$NB_ARCHITECTURE\". Correct the inventory"; fi
+    if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
+    if [[ ! -d /run/systemd/system ]]; then fail 'systemd does not run this host, and the notebook server is a unit of it'; fi
+    for program in flock setsid sha256sum stat getent useradd systemctl; do
+        if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
+    done
+
+    read_system
+    if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES"; fi
+
+    # The environment and its packages take about 1.5 GB.
+    if [[ ! -d $PROGRAMS ]]; then
+        free=$(stat --file-system --format='%a*%S' -- "${PROGRAMS%/*}")
+        free=$((free))
+        if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for ${PROGRAMS%/*}, and 2000 are needed. Make room"; fi
+    fi
+
+    if [[ $RUN_TIME ]]; then compare_clocks; fi
+
+    if is_listening "$NB_NOTEBOOK_PORT"; then
+        read_unit "$SERVICE_UNIT"
+        if [[ ${UNIT[ActiveState]:-} != active ]]; then fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"; fi
+    fi
+}
+
+preflight_apply() {
+    fail 'preflight has nothing to change'
+}
+
+# A certificate that is made with a wrong clock is not valid yet, or not for long.
+compare_clocks() {
+    local theirs ours apart words
+    theirs=$(date --utc --date="$RUN_TIME" +%s)
+    printf -v ours '%(%s)T' -1
+    apart=$((ours - theirs)) apart=${apart#-}
+    if ((apart <= 300)); then return; fi
+    printf -v words '%(%Y-%m-%dT%H:%M:%SZ)T' "$ours"
+    words="this host's clock says $words, and the workstation's $RUN_TIME. Set the one that is wrong (on this host: timedatectl set-ntp true)"
+    if ((apart > 86400)); then fail "$words, then run this again"; fi
+    RUN_TIME=''   # told once
+    write_event warning text "$words"
+}
+
+# Whether some program listens on the TCP port: state 0A in the kernel's own list.
+is_listening() { # PORT
+    local port file state at
+    printf -v port %04X "$1"
+    for file in /proc/net/tcp /proc/net/tcp6; do
+        if [[ ! -r $file ]]; then continue; fi
+        while read -r _ at _ state _; do
+            if [[ $state == 0A && $at == *":$port" ]]; then return 0; fi
+        done <"$file"
+    done
+    return 1
+}

@@ -1,0 +1,61 @@
+"""Scripts made of the real prelude, some steps and main, for tests of these parts."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from installer.bash_script import settings_block
+from installer.step_files import PRELUDE
+
+FILES = Path(__file__).parents[2] / "linux_scripts"
+SETTINGS: dict[str, Any] = {
+    "architecture": "x64",
+    "certificate": {"days": 90, "names": ["lin1.example.com", "192.0.2.7", "2001:db8::7"]},
+    "downloads": {"proxy": None},
+    "firewall": {"remote_addresses": ["Any"]},
+    "host": "lin1",
+    "notebook": {"directory": "/srv/people/notebooks", "ip": "*", "port": 9999},
+    "packages": {"index_url": None, "installer": "auto", "lock_sha256": "0" * 64, "source": "auto"},
+    "python": {"version": None},
+    "release": "0.1.0",
+    "scope": "machine",
+    "skip": [],
+    "system": "linux",
+}
+
+
+def require_bash() -> str:
+    """The program, or the test is skipped."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("this needs bash")
+    return bash
+
+
+@functools.cache
+def prelude() -> str:
+    names, suffix = PRELUDE["linux_scripts"]
+    return "\n".join((FILES / "prelude" / f"{name}{suffix}").read_text("ascii") for name in names)
+
+
+def step(name: str) -> str:
+    """A step of the product."""
+    return (FILES / "steps" / f"{name}.sh").read_text("ascii")
+
+
+def script(steps: Iterable[str], **settings: Any) -> str:
+    """A whole script with these steps, given as text."""
+    return "\n".join([settings_block({**SETTINGS, **settings}), prelude(), *steps, (FILES / "main.sh").read_text("ascii")])
+
+
+def run(code: str, *arguments: bytes | str, input: bytes = b"", main: bool = False) -> subprocess.CompletedProcess[bytes]:
+    """Runs bash on the prelude and `code` behind it, events on standard output. The arguments are $1, $2, ..."""
+    text = settings_block(SETTINGS) + prelude() + "exec 3>&1\n" + code
+    return subprocess.run([require_bash(), "-c", text, "test", *arguments], input=input, capture_output=True, check=False, timeout=60)
