@@ -208,7 +208,7 @@ def test_proxy_that_refuses_packages(site: Site, mirror: Mirror) -> None:
     todo = "check packages.index_url and downloads.proxy in the inventory"
     inside, outside = mirror.index_url, "https://packages.example.com/simple/"
     cases: list[tuple[str, Kind, str, tuple[str, ...]]] = [
-        (inside, "proxy_authentication", "/simple/uv/", ("python.exe ended with code 1", "407 Client Error")),
+        (inside, "proxy_authentication", "/simple/uv/", ("python.exe ended with code 1", "No matching distribution found for uv==")),
         (inside, "html", "/simple/uv/", ("python.exe ended with code 1", "No matching distribution found for uv==")),
         (inside, "proxy_authentication", "/simple/[!u]*", ("uv.exe ended with code", "407")),
         (inside, "html", "/simple/[!u]*", ("uv.exe ended with code",)),
