@@ -261,7 +261,7 @@ def test_path_keeps_its_type_and_text_and_gets_our_entries(story: Story) -> None
     ours = applied.removeprefix(before)
     assert applied.startswith("REG_EXPAND_SZ:%SystemRoot%") and ours != applied
     programs = re.escape(r"C:\Program Files")
-    assert re.fullmatch(rf";{programs}\\nbserver\\env-[0-9a-f]{{8}}\\Scripts;{programs}\\nbserver\\python-3\.11\.9;{programs}\\nbserver\\python-3\.11\.9\\Scripts;{programs}\\OpenSSL\\bin", ours)
+    assert re.fullmatch(rf";{programs}\\nbserver\\env-3\.11\.9-[0-9a-f]{{8}}\\Scripts;{programs}\\nbserver\\python-3\.11\.9;{programs}\\nbserver\\python-3\.11\.9\\Scripts;{programs}\\OpenSSL\\bin", ours)
 
 
 def test_the_service_runs_without_administrator_rights_and_without_limit(story: Story) -> None:
