@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from tests.hosts.linux.host import LinuxHost
+    from tests.hosts.linux.lab import LinuxLab
     from tests.hosts.mirror import Mirror
     from tests.hosts.windows import WindowsHost
 
@@ -51,6 +53,43 @@ def mirror() -> Iterator[Mirror]:
         pytest.skip(f"the mirror needs the lock file {LOCK.name}")
     with Mirror(LOCK) as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def linux_lab() -> Iterator[LinuxLab]:
+    """The network of the Linux hosts of this run."""
+    from tests.hosts.artifacts import cache_folder
+    from tests.hosts.linux.lab import LinuxLab, lacks
+
+    if words := lacks():
+        pytest.skip(words)
+    with LinuxLab(cache_folder()) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def debian_host(linux_lab: LinuxLab) -> Callable[[], LinuxHost]:
+    """Each call boots a fresh Debian 12 (a second): `with debian_host() as host:`."""
+    from tests.hosts.artifacts import cache_folder
+    from tests.hosts.linux.base import DEBIAN, build
+
+    base = build(cache_folder(), DEBIAN)
+    return lambda: linux_lab.clone(base).booted()
+
+
+@pytest.fixture(scope="session")
+def suse_host(linux_lab: LinuxLab) -> Callable[[], LinuxHost]:
+    """Each call boots a fresh openSUSE-like host: `with suse_host() as host:`."""
+    from tests.hosts.artifacts import cache_folder
+    from tests.hosts.linux.base import build
+    from tests.hosts.linux.lab import lacks
+    from tests.hosts.linux.suse import SUSE
+    from tests.hosts.linux.suse_repository import PROGRAMS
+
+    if words := lacks(PROGRAMS):
+        pytest.skip(words)
+    base = build(cache_folder(), SUSE)
+    return lambda: linux_lab.clone(base).booted()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -4,6 +4,7 @@ r"""Machines in a box: what the end-to-end tests set up a notebook server on.
     winrm/              its WinRM service (WSMan and PSRP over HTTP and HTTPS, Basic, NTLM with message encryption)
     stand_ins/          what Wine lacks, loaded into each session before the client's first command
     task_scheduler.py   starts and ends what scheduled tasks say, outside any session
+    linux/              a Debian and an openSUSE-like host (its own words are in linux/__init__.py)
     mirror.py           a site's mirror: CPython and OpenSSL for Windows, a package index; it can misbehave
 
 What is real: PowerShell, .NET, the registry, files, processes, TLS, msiexec (Wine's), CPython, pip, uv, wheels.
