@@ -72,6 +72,10 @@ class CertificateError(HostError):
     """The certificate shown is not the expected one."""
 
 
+class HostKeyError(HostError):
+    """The SSH host key shown is not known here, or is not the expected one."""
+
+
 class ScriptError(HostError):
     """The script ran, or should have run, and failed or broke its protocol."""
 

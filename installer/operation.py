@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from installer import host as host_run
     from installer.inventory import Inventory
     from installer.linux_settings import AnyHost
+    from installer.transports import LogonSecrets
     from installer.view import View
 
 Ask = Callable[[str], str]
@@ -48,7 +49,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         approved = manifest.read(options.approved)
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
-    secrets = {host.name: _secrets(host, mode, ask) for host in hosts}
+    secrets = {host.name: (_logon(host, ask), _secrets(host, mode, ask)) for host in hosts}
     known_file = inventory.path.parent / known.FILE_NAME
     known.read(known_file)  # what cannot be read is told before a host is contacted
     journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
@@ -59,7 +60,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             return Result(host.name, outcome="stopped")
         part = journal.host(scripts[host.name])
         try:
-            result = _run_host(host, scripts[host.name], mode, journal.run, part, secrets[host.name], stop, view)
+            result = _run_host(host, scripts[host.name], mode, journal.run, part, *secrets[host.name], stop, view)
         finally:
             part.close()
         with writing:
@@ -93,31 +94,43 @@ def notebook_password(host: AnyHost, ask: Ask | None) -> str:
     return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
 
 
-def _secrets(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
-    """The connection's password under "", and what goes into the envelope: the hash, never the plain password."""
-    from installer.notebook_password import hash_password
+def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
+    """What the connection needs; a key file that cannot be used is told before any host is contacted. Raises SecretError."""
     from installer.secret import resolve
+    from installer.transports import LogonSecrets
 
-    found: dict[str, str] = {}
-    if host.password:
-        found[""] = resolve(host.password, what="password", host=host.name, ask=ask)
-    if mode != "undo":
-        plain = notebook_password(host, ask)
-        found["notebook.password_hash"] = hash_password(plain, host=host.name, port=host.notebook.port)
-    return found
+    names = ("password", "key_password", "sudo_password")
+    references = {name: getattr(host, name, None) for name in names}
+    found = {name: resolve(reference, what=name, host=host.name, ask=ask) for name, reference in references.items() if reference}
+    key_file: Path | None = getattr(host, "key_file", None)
+    if key_file is not None:
+        from installer.transports.ssh_keys import load_key
+
+        load_key(key_file, found.get("key_password"), host=host.name)
+    return LogonSecrets(**found)
+
+
+def _secrets(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
+    """What goes into the envelope: the hash, never the plain password. Raises SecretError."""
+    from installer.notebook_password import hash_password
+
+    if mode == "undo":
+        return {}
+    plain = notebook_password(host, ask)
+    return {"notebook.password_hash": hash_password(plain, host=host.name, port=host.notebook.port)}
 
 
 def _run_host(
-    host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, secrets: dict[str, str], stop: threading.Event, view: View
-) -> host_run.Result:
+    host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, logon: LogonSecrets, secrets: dict[str, str],
+    stop: threading.Event, view: View,
+) -> host_run.Result:  # fmt: skip
     from installer.host import HostRun
     from installer.transports import Transport, connect_to
 
     def connect() -> Transport:
-        return connect_to(host, secrets.get(""), stop)
+        return connect_to(host, logon, stop)
 
-    envelope = {name: value for name, value in secrets.items() if name}
-    return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), envelope, stop)
+    return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), secrets, stop)
 
 
 def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:

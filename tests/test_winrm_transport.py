@@ -19,7 +19,7 @@ from installer import inventory
 from installer.errors import AuthenticationError, ConnectError, HostError, ScriptError
 from installer.host_settings import Host
 from installer.notebook_password import hash_password
-from installer.transports import StopRequested, connect_to
+from installer.transports import LogonSecrets, StopRequested, connect_to
 from installer.transports.winrm import WinrmTransport
 from installer.transports.winrm_connection import open_protocol
 from tests import canary
@@ -61,7 +61,7 @@ def host_of(site: Site, **settings: Any) -> Host:
 
 @contextlib.contextmanager
 def connected(host: Host, stop: threading.Event | None = None) -> Iterator[WinrmTransport]:
-    transport = connect_to(host, PASSWORD, stop or threading.Event())
+    transport = connect_to(host, LogonSecrets(PASSWORD), stop or threading.Event())
     assert isinstance(transport, WinrmTransport)
     try:
         yield transport
@@ -254,7 +254,7 @@ def test_a_shell_in_which_nothing_began_is_closed(site: Site, endpoint: Endpoint
 
 def refusal(host: Host, password: str = PASSWORD) -> HostError:
     with pytest.raises(HostError) as error:
-        connect_to(host, password, threading.Event())
+        connect_to(host, LogonSecrets(password), threading.Event())
     return error.value
 
 

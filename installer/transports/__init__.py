@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-
-from installer.errors import ConnectError
 
 if TYPE_CHECKING:
     from installer.linux_settings import AnyHost
@@ -28,21 +27,32 @@ class Transport(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LogonSecrets:
+    """What a transport needs to log on, as the host's settings of the same names refer to it. Its repr shows none of it."""
+
+    password: str | None = field(default=None, repr=False)
+    key_password: str | None = field(default=None, repr=False)
+    sudo_password: str | None = field(default=None, repr=False)
+
+
 class StopRequested(Exception):
     """The script was stopped because the operator asked for it."""
 
 
-def connect_to(host: AnyHost, password: str | None, stop: threading.Event) -> Transport:
+def connect_to(host: AnyHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
     """A connection by the transport that the inventory says. `stop`, once set, stops the script that runs.
 
-    Raises ConnectError, AuthenticationError and CertificateError.
+    Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.
     """
     if host.transport == "ssh":
-        raise ConnectError("this release renders scripts for Linux hosts and does not reach them yet", host=host.name, todo="Run the rendered script on the host, by hand")
+        from installer.transports.ssh import SshTransport
+
+        return SshTransport(host, secrets, stop)
     if host.transport == "winrm":
         from installer.transports.winrm import WinrmTransport
 
-        return WinrmTransport(host, password, stop)
+        return WinrmTransport(host, secrets.password, stop)
     from installer.transports.psrp import PsrpTransport
 
-    return PsrpTransport(host, password, stop)
+    return PsrpTransport(host, secrets.password, stop)

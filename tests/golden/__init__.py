@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from installer import __version__, catalog, inventory, rendering
 from installer.render import render
 from installer.script import Script
+from installer.transports.ssh_bootstrap import bootstrap
 
 FOLDER = Path(__file__).parent
 INVENTORY = FOLDER / "nbserver.toml"
@@ -31,11 +33,17 @@ def published() -> str:
     return f"| {__version__} | Windows | `{scripts()[0].body_sha256}` |"
 
 
+def published_bootstrap() -> str:
+    """The same for the bootstrap of Linux, which is a whole file."""
+    return f"| {__version__} | Linux bootstrap | `{hashlib.sha256(bootstrap().encode('ascii')).hexdigest()}` |"
+
+
 def publish() -> bool:
-    """Puts this release's line into docs/body-hashes.md; True where that changed it."""
+    """Puts this release's lines into docs/body-hashes.md; True where that changed it."""
     before = PUBLISHED.read_text(encoding="utf-8")
-    lines = [line for line in before.splitlines() if not line.startswith(f"| {__version__} | Windows |")]
-    after = "\n".join([*lines, published()]) + "\n"
+    kinds = tuple(f"| {__version__} | {kind} |" for kind in ("Windows", "Linux bootstrap"))
+    lines = [line for line in before.splitlines() if not line.startswith(kinds)]
+    after = "\n".join([*lines, published(), published_bootstrap()]) + "\n"
     PUBLISHED.write_text(after, encoding="utf-8", newline="\n")
     return after != before
 

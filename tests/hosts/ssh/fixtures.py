@@ -1,0 +1,89 @@
+"""The account and the servers of the tests of the SSH transport."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from installer.linux_settings import LinuxHost
+from installer.transports import LogonSecrets, connect_to
+from installer.transports.ssh import SshTransport
+from tests.hosts.ssh.sshd import Sshd, User, missing
+from tests.hosts.ssh.wire import Wire
+
+PASSWORD = "Canary-Logon-Tr0ub4dor"
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[User]:
+    if missing():
+        pytest.skip(missing())
+    made = User(f"nbt{secrets.token_hex(4)}", PASSWORD)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def sshd(user: User) -> Iterator[Sshd]:
+    server = Sshd(user.home / "sshd", user.name, user.authorized)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def wire(sshd: Sshd) -> Iterator[Wire]:
+    made = Wire(sshd.port)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def state(user: User, tmp_path: Path) -> Path:
+    """A folder that the account and root may write to."""
+    folder = user.home / "state" / tmp_path.name
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    return folder
+
+
+def host_of(server: Sshd, user: User, **settings: Any) -> LinuxHost:
+    """A host that the key opens and whose host key is pinned; `settings` say what is different."""
+    return linux_host(**{"port": server.port, "user": user.name, "key_file": user.key, "host_key": server.fingerprint(), **settings})
+
+
+def linux_host(**settings: Any) -> LinuxHost:
+    """The settings of a host on 127.0.0.1; without agent and sudo where `settings` do not say. They are not checked: times may be short."""
+    least = {"name": "linux1", "system": "linux", "address": "127.0.0.1", "user": "root", "notebook": {"password": {"env": "UNUSED"}}}
+    return LinuxHost.model_validate(least).model_copy(update={"agent": False, "sudo": False, **settings})
+
+
+@contextlib.contextmanager
+def connected(host: LinuxHost, stop: threading.Event | None = None, **logon: str | None) -> Iterator[SshTransport]:
+    transport = connect_to(host, LogonSecrets(**logon), stop or threading.Event())
+    assert isinstance(transport, SshTransport)
+    try:
+        yield transport
+    finally:
+        transport.close()
+
+
+def wait_until(true: Callable[[], object], seconds: float = 30) -> bool:
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
