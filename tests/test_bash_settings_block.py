@@ -50,7 +50,7 @@ def test_a_text_of_its_own_survives_in_any_locale(value: str) -> None:
 @given(st.recursive(nasty | st.booleans() | st.none() | st.integers(), lambda v: st.dictionaries(st.sampled_from("abc"), v, max_size=3) | st.lists(nasty, max_size=3), max_leaves=6))
 def test_a_setting_is_one_line_and_they_are_sorted(value: object) -> None:
     lines = settings_block({"x": value, "a": 1}).splitlines()
-    assert lines == sorted(lines[:-1], key=lambda line: line.split("=")[0]) + [""]
+    assert lines == [*sorted(lines[:-1], key=lambda line: line.split("=")[0]), ""]
     assert all(line.startswith("NB_") for line in lines[:-1])
 
 

@@ -54,7 +54,11 @@ name_run() {
 request_secret() { # NAME PROMPT
     local typed
     if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
-    if ! { read -r -s -p "$2: " typed </dev/tty; } 2>/dev/tty; then fail "there is no terminal to ask for the $1 on"; fi
-    printf '\n' >/dev/tty
+    if : 2>/dev/null >/dev/tty; then
+        read -r -s -p "$2: " typed </dev/tty 2>/dev/tty
+        printf '\n' >/dev/tty
+    else
+        fail "there is no terminal to ask for the $1 on"
+    fi
     SECRETS[$1]=$typed
 }

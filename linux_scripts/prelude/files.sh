@@ -91,24 +91,35 @@ restore_data_folder() { # PATH
     rmdir -- "$1" 2>/dev/null || write_event warning text "$1 holds files and stays"
 }
 
-# ---- text files; with SECRET, @SECRET@ in the text stands, once, for the secret of that name
+# ---- text files; with SECRET, every @SECRET@ in the text stands for the secret of that name
 
-# TEXT with the secret in its place.
+# TEXT with the secret in its places.
 expand_secret() { # TEXT SECRET
-    REPLY=$1
-    if [[ $2 && $1 == *"@$2@"* ]]; then REPLY=${1%%"@$2@"*}${SECRETS[$2]}${1#*"@$2@"}; fi
+    local rest=$1 mark=@$2@
+    REPLY=''
+    while [[ $2 && $rest == *"$mark"* ]]; do
+        REPLY+=${rest%%"$mark"*}${SECRETS[$2]}
+        rest=${rest#*"$mark"}
+    done
+    REPLY+=$rest
 }
 
 # Whether the file holds this text. A test by hand does not know the secret: all around it is compared.
 has_text() { # FILE TEXT [SECRET]
-    local is secret=${3:-}
+    local is rest=$2 secret=${3:-} mark=@${3:-}@
     if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi   # none, or one with a byte 0
-    if [[ ! $secret || ${SECRETS[$secret]+known} || $2 != *"@$secret@"* ]]; then
-        expand_secret "$2" "$secret"
+    if [[ ! $secret || ${SECRETS[$secret]+known} || $rest != *"$mark"* ]]; then
+        expand_secret "$rest" "$secret"
         [[ $is == "$REPLY" ]]
-    else
-        [[ $is == "${2%%"@$secret@"*}"*"${2#*"@$secret@"}" ]]
+        return
     fi
+    if [[ $is != "${rest%%"$mark"*}"* ]]; then return 1; fi
+    while [[ $rest == *"$mark"* ]]; do
+        if [[ $is != *"${rest%%"$mark"*}"* ]]; then return 1; fi
+        is=${is#*"${rest%%"$mark"*}"}
+        rest=${rest#*"$mark"}
+    done
+    [[ $is == *"$rest" ]]
 }
 
 set_text_file() { # PATH OWNER MODE TEXT [SECRET]

@@ -7,7 +7,7 @@ declare -A PACKAGES=()                             # name -> installed version, 
 
 read_system() {
     local name value
-    while IFS='=' read -r name value; do
+    while IFS='=' read -r name value || [[ $name ]]; do
         value=${value#[\"\']}
         value=${value%[\"\']}
         case $name in

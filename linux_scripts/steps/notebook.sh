@@ -1,7 +1,7 @@
 # ---- step: notebook ------------------------------------------------------------------------------------
 # The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
-# The service can read these files and cannot write them. One file is for both generations: notebook 7 reads
-# its classes from it, notebook 6 the class NotebookApp.
+# The service can read these files and cannot write them. One file is for both generations: notebook 6 reads
+# the class NotebookApp, notebook 7 the others.
 
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
@@ -53,6 +53,20 @@ configuration_text() {
     \"allow_password_change\": false
   },
   \"IdentityProvider\": {
+    \"token\": \"\"
+  },
+  \"NotebookApp\": {
+    \"ip\": $ip,
+    \"port\": $NB_NOTEBOOK_PORT,
+    \"port_retries\": 0,
+    \"open_browser\": false,
+    \"allow_remote_access\": true,
+    \"notebook_dir\": $directory,
+    \"certfile\": \"$CERTIFICATE_FILE\",
+    \"keyfile\": \"$KEY_FILE\",
+    \"password\": \"@notebook.password_hash@\",
+    \"password_required\": true,
+    \"allow_password_change\": false,
     \"token\": \"\"
   }
 }

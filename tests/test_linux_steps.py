@@ -1,0 +1,231 @@
+"""The steps that need no package and no systemd, with the real OpenSSL, in a root file system of their own."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import ipaddress
+import json
+import socket
+import ssl
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from tests.linux import parts
+from tests.linux.fixtures import record, run, sandbox
+from tests.linux.sandbox import Sandbox
+
+__all__ = ["sandbox"]
+STEPS = [parts.step(name) for name in ("preflight", "user", "certificate", "notebook")]
+HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$abc+/DEF"
+SECRETS = f"secret notebook.password_hash {base64.b64encode(HASH.encode()).decode()}\n"
+CONFIGURATION = "/etc/nbserver"
+
+
+@pytest.fixture
+def host(sandbox: Sandbox) -> Sandbox:
+    """preflight looks for this folder; systemd itself is not needed by these steps."""
+    sandbox.run("mkdir", "-p", "/run/systemd/system")
+    return sandbox
+
+
+def certificate(sandbox: Sandbox) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(sandbox.read(f"{CONFIGURATION}/certificate.pem"))
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    return "SHA256:" + certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def files(sandbox: Sandbox) -> set[str]:
+    """Every path where these steps could leave something, and of files in /etc what is in them."""
+    names = sandbox.run("find", "/etc", "/srv", "/opt", "/var/lib", "-not", "-path", "/var/lib/dpkg/*").stdout.decode().splitlines()
+    return {*names, *sandbox.run("sha256sum", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow").stdout.decode().splitlines()}
+
+
+def test_apply_apply_again_undo(host: Sandbox) -> None:
+    before = files(host)
+    planned = run(host, "test", STEPS)
+    assert (planned.outcome, planned.code) == ("ok", 2) and planned.steps[0] == ("preflight", "unchanged")
+    assert {step for step, event in planned.steps if event == "difference"} == {"user", "certificate", "notebook"}
+
+    first = run(host, "apply", STEPS, secrets=SECRETS)
+    assert first.outcome == "ok" and first.events[-1]["changed"] == 3 and first.errors == ""
+    assert first.events[-1]["fingerprint"] == fingerprint(certificate(host))
+    for name in ("certificate.pem", "key.pem", "jupyter_config.json", "migrated"):
+        assert host.access(f"{CONFIGURATION}/{name}") == "root:nbserver 640"
+    assert host.access(CONFIGURATION) == "root:nbserver 750" and host.access("/var/lib/nbserver/work") == "nbserver:nbserver 700"
+    assert host.run("bash", "-c", "ls -A /etc/nbserver").stdout.split() == [b"certificate.cnf", b"certificate.pem", b"jupyter_config.json", b"key.pem", b"migrated"]
+    assert HASH not in json.dumps(first.events) + json.dumps(record(host))
+    assert HASH.encode() not in host.run("bash", "-c", "cat /var/lib/nbserver/state/runs/*/* /var/lib/nbserver/state/lock").stdout
+
+    second = run(host, "apply", STEPS, secrets=SECRETS)
+    assert {event for _, event in second.steps} == {"unchanged"} and second.events[-1]["fingerprint"] == first.events[-1]["fingerprint"]
+    by_hand = run(host, "test", STEPS)
+    assert by_hand.code == 0, "without the secret, all around it is compared"
+    other = SECRETS.replace(SECRETS.split()[2], base64.b64encode(b"argon2:other").decode())
+    assert run(host, "test", STEPS, secrets=other).of("difference")[0]["what"] == f"{CONFIGURATION}/jupyter_config.json"
+
+    undone = run(host, "undo", STEPS)
+    assert undone.outcome == "ok"
+    left = files(host)
+    # useradd and userdel keep a copy of each file that they change; the evidence of the runs stays.
+    assert {path for path in left - before if not path.endswith("-") and not path.startswith("/var/lib/nbserver")} == before - left == set()
+    assert all(path.startswith("/var/lib/nbserver/state") for path in left - before if path.startswith("/var/lib/nbserver/"))
+
+
+def test_the_certificate(host: Sandbox) -> None:
+    assert run(host, "apply", STEPS, secrets=SECRETS).outcome == "ok"
+    found = certificate(host)
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["lin1.example.com"]
+    assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("192.0.2.7"), ipaddress.ip_address("2001:db8::7")]
+    assert found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
+    assert found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value == x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    assert found.not_valid_after_utc - found.not_valid_before_utc == datetime.timedelta(days=90)
+    key = load_pem_private_key(host.read(f"{CONFIGURATION}/key.pem"), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey) and key.public_key() == found.public_key()
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "word"),
+    [
+        ("", {"certificate": {"days": 90, "names": ["other.example.com"]}}, "names of the certificate"),
+        ("rm /etc/nbserver/key.pem", {}, "certificate"),
+        ("echo x >/etc/nbserver/certificate.pem", {}, "certificate"),
+        ("openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 20 -keyout /etc/nbserver/key.pem -out /etc/nbserver/certificate.pem", {}, "certificate"),
+        ("chmod 644 /etc/nbserver/key.pem", {}, "access to /etc/nbserver/key.pem"),
+        ("chmod 755 /etc/nbserver", {}, "access to /etc/nbserver"),
+    ],
+)
+def test_what_makes_a_new_certificate(host: Sandbox, change: str, settings: dict[str, object], word: str) -> None:
+    assert run(host, "apply", STEPS, secrets=SECRETS).outcome == "ok"
+    before = fingerprint(certificate(host))
+    host.run("bash", "-c", change)
+    done = run(host, "apply", STEPS, secrets=SECRETS, **settings)
+    assert done.outcome == "ok" and done.of("difference")[0]["what"] == word
+    assert done.events[-1]["fingerprint"] == fingerprint(certificate(host)) != before
+    assert host.access(f"{CONFIGURATION}/key.pem") == "root:nbserver 640"
+
+
+def test_the_configuration(host: Sandbox) -> None:
+    notebook = {"directory": "/srv/caf\u00e9 \"x\"/b\\s", "ip": "2001:db8::7", "port": 8443}
+    assert run(host, "apply", STEPS, secrets=SECRETS, notebook=notebook).outcome == "ok"
+    found = json.loads(host.read(f"{CONFIGURATION}/jupyter_config.json"))
+    assert found["ServerApp"] == {
+        "ip": "2001:db8::7",
+        "port": 8443,
+        "port_retries": 0,
+        "open_browser": False,
+        "allow_remote_access": True,
+        "root_dir": notebook["directory"],
+        "certfile": "/etc/nbserver/certificate.pem",
+        "keyfile": "/etc/nbserver/key.pem",
+    }
+    assert found["PasswordIdentityProvider"]["hashed_password"] == found["NotebookApp"]["password"] == HASH
+    assert found["NotebookApp"]["notebook_dir"] == notebook["directory"] and found["NotebookApp"]["token"] == found["IdentityProvider"]["token"] == ""
+    assert host.access(str(notebook["directory"])) == "nbserver:nbserver 750"
+    assert run(host, "undo", STEPS).outcome == "ok" and not host.exists("/srv/caf\u00e9 \"x\"")
+
+
+@pytest.mark.parametrize("hash_", ["", 'a", "token": "x', "x\ny", "$(id)"])
+def test_what_is_no_hash_is_refused(host: Sandbox, hash_: str) -> None:
+    secret = f"secret notebook.password_hash {base64.b64encode(hash_.encode()).decode()}\n"
+    done = run(host, "apply", STEPS, secrets=secret)
+    assert done.outcome == "failed" and done.of("failed")[0]["text"] == "the hash of the notebook password is missing or is none"
+    assert not hash_ or hash_ not in done.of("failed")[0]["text"]
+
+
+def test_an_apply_by_hand_without_a_terminal_says_so(host: Sandbox) -> None:
+    host.write("/tmp/lin1.sh", parts.script(STEPS))
+    done = host.run("setsid", "--wait", "bash", "/tmp/lin1.sh", "apply", check=False)
+    assert done.returncode == 3
+    assert b"there is no terminal to ask for the notebook.password_hash on" in done.stdout
+
+
+# ---- preflight
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "words"),
+    [
+        ("", {"architecture": "arm64"}, 'the inventory says architecture = "arm64"'),
+        ("rmdir /run/systemd/system", {}, "systemd does not run this host"),
+        ("rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release", {}, "this is Gentoo Linux; this script knows"),
+        ("rm /usr/bin/flock", {}, "the program flock is missing"),
+    ],
+)
+def test_preflight_refuses(host: Sandbox, change: str, settings: dict[str, object], words: str) -> None:
+    host.run("bash", "-c", change)
+    done = run(host, "test", STEPS, **settings)
+    assert done.outcome == "failed" and words in done.of("failed")[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "manager"),
+    [
+        ('ID=ubuntu\nID_LIKE=debian\nPRETTY_NAME="Ubuntu 24.04"\n', "apt"),
+        ('NAME="Debian GNU/Linux"\nID=debian', "apt"),
+        ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "zypper"),
+        ('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n', "zypper"),
+        ("ID='sles'\nID_LIKE='suse'\n", "zypper"),
+        ('ID="sles"\nVERSION_ID="16.0"\n', "zypper"),
+        ('ID=fedora\nBAD LINE\n$(touch /tmp/x)\n', ""),
+    ],
+)
+def test_the_system_is_read_as_data(sandbox: Sandbox, text: str, manager: str) -> None:
+    sandbox.run("rm", "/etc/os-release")
+    sandbox.write("/etc/os-release", text)
+    sandbox.write("/tmp/ask.sh", parts.settings_block(parts.SETTINGS) + parts.prelude() + '\nread_system\nprintf %s "$PACKAGE_MANAGER"\n')
+    assert sandbox.run("bash", "/tmp/ask.sh").stdout.decode() == manager
+    assert not sandbox.exists("/tmp/x")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_who_listens_on_a_port(address: str) -> None:
+    ask = parts.step("preflight") + '\nif is_listening "$1"; then echo yes; else echo no; fi'
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as server:
+        try:
+            server.bind((address, 0))
+        except OSError:
+            pytest.skip(f"this machine has no {address}")
+        port = str(server.getsockname()[1])
+        assert parts.run(ask, port).stdout == b"no\n"
+        server.listen()
+        assert parts.run(ask, port).stdout == b"yes\n"
+
+
+# ---- check
+
+
+def test_the_fingerprint_that_a_port_shows(tmp_path: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-new", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-days", "3", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    ask = "\n".join([parts.step("preflight"), parts.step("certificate"), parts.step("check"), "NB_NOTEBOOK_PORT=$1; read_shown_fingerprint; printf %s \"$REPLY\""])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with context.wrap_socket(connection, server_side=True) as tls:
+                tls.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        shown = parts.run(ask, port).stdout.decode()
+        thread.join()
+    expected = fingerprint(x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes()))
+    assert shown == expected
+    assert parts.run(ask, port).stdout == b"", "nothing answers there any more"
