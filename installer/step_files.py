@@ -22,7 +22,7 @@ PRELUDE = {
 }
 STEPS = {
     "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook service firewall check".split(),
-    "linux_scripts": "preflight openssl user certificate notebook check".split(),
+    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check".split(),
 }
 
 _TITLE = re.compile(r"^[Ss]tep (\w+) '([^']+)'", re.MULTILINE)

@@ -87,7 +87,10 @@ undo() {
 start_run() {
     local hash folder
     if [[ $RUN_MODE == test ]]; then
-        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then assert_state_folder; fi
+        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then
+            assert_state_folder
+            read_record
+        fi
     else
         if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
         initialize_state_folder
