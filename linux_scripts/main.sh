@@ -77,7 +77,8 @@ undo() {
         line=${lines[i]}
         if ! undo_line "$line"; then
             RUN_OUTCOME=failed
-            write_event failed text "$LINE_KEY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
+            key_in_words
+            write_event failed text "$REPLY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
         fi
     done
     remove_file_copies
