@@ -92,7 +92,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
-            both = isinstance(value, Mapping) and isinstance(below, Mapping) and key != "password"
+            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not key.endswith("password")
             merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
     return merged
 
@@ -209,9 +209,9 @@ class _Reader:
     def _check_own(self, key: Key, table: Mapping[str, Any], system: str) -> None:
         """Check a host's own table, in which each key must be one of its system."""
         other = "linux" if system == "windows" else "windows"
-        known = {location for location, _ in faults(table, MODELS[other], self.context, missing=False)}
+        strange = {location for location, words in faults(table, MODELS[other], self.context, missing=False) if "unknown key" in words}
         for location, message in faults(table, MODELS[system], self.context, missing=False):
-            if "unknown key" in message and location not in known and not any(_overlap(location, found) for found in known if len(found) < len(location)):
+            if "unknown key" in message and location not in strange:
                 message = f'{dotted(location)}: it is for {NAMES[other]} hosts, and this one has system = "{system}"'
             self._tell(key, location, message, table)
 
@@ -282,7 +282,7 @@ def _of_model(settings: Mapping[str, Any], model: type[HostSettings] | type[Linu
     found = {key: value for key, value in settings.items() if key in model.model_fields}
     for key, value in found.items():
         table = model.model_fields[key].annotation
-        if isinstance(value, dict) and isinstance(table, type) and issubclass(table, Settings) and key != "password":
+        if isinstance(value, dict) and isinstance(table, type) and issubclass(table, Settings):
             found[key] = {inner: item for inner, item in value.items() if inner in table.model_fields}
     return found
 

@@ -198,7 +198,7 @@ def test_the_documented_keys_of_the_inventory_are_those_that_it_has() -> None:
     keys = set()
     for key, value in definitions["host"]["properties"].items():
         below = definitions.get(value.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
-        keys |= {f"{key}.{name}" for name in below} if below and key != "password" else {key}
+        keys |= {f"{key}.{name}" for name in below} if below and not key.endswith("password") else {key}
     assert documented == keys
 
 
@@ -219,6 +219,11 @@ def test_the_documented_keys_of_the_inventory_are_those_that_it_has() -> None:
         ("record", {"kind": "registry"}, {"before": {"type": "DWord", "value": ["1"]}}, "before"),
         ("manifest", {}, {"v": 2}, "v"),
         ("settings", {}, {"password": "x"}, "password"),
+        ("settings_linux", {}, {"system": "windows"}, "system"),
+        ("record_linux", {"kind": "user"}, {"kind": "registry"}, "registry"),
+        ("record_linux", {"kind": "user"}, {"before": "x"}, "before"),
+        ("record_linux", {"kind": "access"}, {"before": "root:root 755"}, "before"),
+        ("inventory", {}, {"hosts": {"lin1": {"transport": "telnet"}}}, "transport"),
         ("run", {}, {"mode": "plan"}, "mode"),
         ("summary", {}, {"hosts": {"win1": {"outcome": "ok"}}}, "changed"),
         ("known", {}, {"hosts": {"win1": {"fingerprint": "SHA256:00", "run": "a", "time": "2026-11-22T17:12:04Z"}}}, "fingerprint"),

@@ -49,8 +49,8 @@ class Parsed:
 
 @pytest.fixture(scope="module")
 def scripts() -> list[Script]:
-    """The rendered scripts of two hosts."""
-    return golden.scripts()
+    """The rendered scripts of two Windows hosts."""
+    return [script for script in golden.scripts() if script.extension == "ps1"]
 
 
 @pytest.fixture(scope="module")

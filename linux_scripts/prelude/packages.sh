@@ -4,6 +4,7 @@ SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-rele
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' where this script knows none
 PACKAGES_ARE_FRESH=''
 declare -A PACKAGES=()                             # name -> installed version, or '' for none
+declare -A PACKAGE_TRACES=()                       # name -> 1 where anything of it is there, also half of it
 
 read_system() {
     local name value
@@ -26,10 +27,11 @@ read_system() {
 # What is installed of these names; one question for all of them.
 read_packages() { # NAME...
     local state name version
-    for name in "$@"; do PACKAGES[$name]=''; done
+    for name in "$@"; do PACKAGES[$name]='' PACKAGE_TRACES[$name]=''; done
     # Unknown names make the answer's exit code 1, and have no line that begins with "ii".
     while read -r state name version; do
         if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
+        if [[ $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
     done < <(
         case $PACKAGE_MANAGER in
             apt) dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true ;;
@@ -76,13 +78,13 @@ read_proxy() {
 }
 PROXY=(env)
 
-# Names that are installed of those given: what somebody removed meanwhile needs no removing.
+# INSTALLED: of these names, those of which anything is there. What somebody removed meanwhile needs no removing.
 keep_installed() { # NAME...
     local name
     INSTALLED=()
     read_packages "$@"
     for name in "$@"; do
-        if [[ ${PACKAGES[$name]} ]]; then INSTALLED+=("$name"); fi
+        if [[ ${PACKAGE_TRACES[$name]} ]]; then INSTALLED+=("$name"); fi
     done
 }
 INSTALLED=()
@@ -112,11 +114,11 @@ refresh_with_apt() {
 
 # Lines of a simulation: `Inst NAME (VERSION ...` for a new package, `Inst NAME [OLD] (VERSION ...` for a newer one.
 read_new_packages_apt() { # NAME...
-    local line found=''
+    local line plan=''
     while IFS= read -r line; do
-        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then found+=" ${BASH_REMATCH[1]}"; fi
+        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
     done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>/dev/null)
-    REPLY=$found
+    REPLY=$plan
 }
 
 install_with_apt() { # NAME...
@@ -164,15 +166,15 @@ refresh_with_zypper() {
 
 # The plan as XML, one <solvable> a line; those to be installed stand between <to-install> and </to-install>.
 read_new_packages_zypper() { # NAME...
-    local line found='' inside=''
+    local line plan='' inside=''
     while IFS= read -r line; do
         case $line in
             *'<to-install>'*) inside=1 ;;
             *'</to-install>'*) inside='' ;;
         esac
-        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then found+=" ${BASH_REMATCH[1]}"; fi
+        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
     done < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh install --dry-run --no-recommends -- "$@" 2>/dev/null)
-    REPLY=$found
+    REPLY=$plan
 }
 
 install_with_zypper() { # NAME...

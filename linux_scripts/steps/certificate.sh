@@ -42,9 +42,9 @@ certificate_apply() {
 
 # The request, for `openssl req`. A common name holds 64 characters at most; clients look at the SANs.
 request_text() {
-    local name names=''
+    local name alternatives=''
     for name in "${NB_CERTIFICATE_NAMES[@]}"; do
-        if [[ $name == *:* || ! $name =~ [^0-9.] ]]; then names+=",IP:$name"; else names+=",DNS:$name"; fi
+        if [[ $name == *:* || ! $name =~ [^0-9.] ]]; then alternatives+=",IP:$name"; else alternatives+=",DNS:$name"; fi
     done
     REPLY="[req]
 distinguished_name = subject
@@ -55,7 +55,7 @@ default_md = sha256
 [subject]
 commonName = ${NB_HOST:0:64}
 [server]
-subjectAltName = ${names:1}
+subjectAltName = ${alternatives:1}
 basicConstraints = critical,CA:FALSE
 keyUsage = critical,digitalSignature
 extendedKeyUsage = serverAuth

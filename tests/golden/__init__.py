@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from installer import __version__, catalog, inventory, rendering
-from installer.render import render
+from installer import __version__, inventory, rendering
+from installer.render import render_all
 from installer.script import Script
 from installer.transports.ssh_bootstrap import bootstrap
 
@@ -25,12 +25,13 @@ def files() -> dict[str, bytes]:
 
 def scripts() -> list[Script]:
     """The scripts of the inventory's hosts."""
-    return [render(host, catalog.load(host.catalog)) for host in inventory.load(INVENTORY).hosts.values()]
+    return [script for script, _ in render_all(list(inventory.load(INVENTORY).hosts.values()))]
 
 
-def published() -> str:
-    """The line of docs/body-hashes.md for this release."""
-    return f"| {__version__} | Windows | `{scripts()[0].body_sha256}` |"
+def published() -> list[str]:
+    """The lines of docs/body-hashes.md for this release."""
+    hashes = {"Windows" if script.extension == "ps1" else "Linux": script.body_sha256 for script in scripts()}
+    return [f"| {__version__} | {system} | `{digest}` |" for system, digest in hashes.items()]
 
 
 def published_bootstrap() -> str:
@@ -41,9 +42,8 @@ def published_bootstrap() -> str:
 def publish() -> bool:
     """Puts this release's lines into docs/body-hashes.md; True where that changed it."""
     before = PUBLISHED.read_text(encoding="utf-8")
-    kinds = tuple(f"| {__version__} | {kind} |" for kind in ("Windows", "Linux bootstrap"))
-    lines = [line for line in before.splitlines() if not line.startswith(kinds)]
-    after = "\n".join([*lines, published(), published_bootstrap()]) + "\n"
+    lines = [line for line in before.splitlines() if not line.startswith(f"| {__version__} |")]
+    after = "\n".join([*lines, *published(), published_bootstrap()]) + "\n"
     PUBLISHED.write_text(after, encoding="utf-8", newline="\n")
     return after != before
 
@@ -51,7 +51,7 @@ def publish() -> bool:
 def update() -> list[str]:
     """Writes the files anew, removes those of hosts that are gone, and returns the names of what changed."""
     found = files()
-    before = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in (".ps1", ".json")}
+    before = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in (".ps1", ".sh", ".json")}
     for name in before.keys() - found.keys():
         (FOLDER / name).unlink()
     for name, data in found.items():

@@ -1,0 +1,226 @@
+"""Rules for the bash that runs on hosts, beside ShellCheck's: what an auditor must be able to rely on.
+
+A rule takes {file name: text} and yields what breaks it, as `file:line: words`. The text is read line by line, without
+comments and without what stands in single quotes: a rule may be stricter than bash's grammar, and the scripts keep to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+Files = Mapping[str, str]
+Rule = Callable[[Files], Iterator[str]]
+
+BUILTINS = set(": [[ (( break case continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split())
+# Programs that only answer, and programs that change something. Another one is a decision: it is named here.
+ASKING = set("apt-get dpkg-query firewall-cmd flock getent journalctl openssl rpm sha256sum stat systemctl timeout ufw zypper".split())
+CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
+# These run through run_program, so that their words become events and they have no input.
+WRAPPED = set("apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl systemctl ufw useradd userdel zypper python3 pip uv".split())
+# Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
+IN_CONDITIONS = re.compile(r"(has|is|can)_\w+$|problem$|run_program$|run_apt$|run_zypper$|undo_line$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
+
+
+@dataclass(frozen=True)
+class Line:
+    file: str
+    number: int
+    code: str
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.number}"
+
+
+def without_quoted(text: str) -> str:
+    """The text with comments, what stands in single quotes and in strings of several lines as spaces; its lines stay where they are."""
+    out, state, at, several = [], "", 0, False
+    while at < len(text):
+        char = text[at]
+        if state == "'":
+            out.append("'" if char == "'" else "\n" if char == "\n" else " ")
+            state = "" if char == "'" else state
+        elif state == "#":
+            out.append("\n" if char == "\n" else " ")
+            state = "" if char == "\n" else state
+        elif char == "\\" and at + 1 < len(text):
+            out.append("  " if text[at + 1] != "\n" else " \n")
+            at += 1
+        elif state == '"':
+            out.append(" " if several and char not in '"\n' else char)
+            state = "" if char == '"' else state
+        else:
+            out.append(" " if char == "#" and (at == 0 or text[at - 1] in " \n;") else char)
+            several = char == '"' and "\n" in text[at + 1 : text.find('"', at + 1)]
+            state = char if char in "'\"" else "#" if out[-1] == " " and char == "#" else state
+        at += 1
+    return "".join(out)
+
+
+def lines(files: Files) -> Iterator[Line]:
+    for name, text in files.items():
+        function = ""
+        for number, code in enumerate(without_quoted(text).splitlines(), 1):
+            start = re.match(r"(\w+)\(\) \{", code)
+            if start:
+                function = start[1]
+            yield Line(name, number, code, function)
+            if code.startswith("}"):
+                function = ""
+
+
+def functions(files: Files) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in lines(files):
+        if line.function:
+            found.setdefault(line.function, []).append(line)
+    return found
+
+
+_BEFORE = r"(?:^|[;&|({]|\$\(|<\(|\b(?:then|do|else|elif|if|while|until)\b|(?<!\S)!|[\w*'\" |-]\)(?= ))"
+_COMMAND = re.compile(rf"{_BEFORE}\s*((?:[A-Za-z_]\w*(?:\[[^]]*\])?\+?=(?:(?!\$\()\S)*\s+)*)([A-Za-z_.][\w.-]*)(?=\s|$|;|\))")
+
+
+def commands(line: Line) -> list[str]:
+    """The words in this line that stand where a command's name stands. Strings are no place for one, but for `$(`."""
+    code = re.sub(r"^(\s*|.*\bin )[\w' .*|:-]+\)(?=\s|$)", "; ", line.code)
+    code = re.sub(r'"(?:[^"$]|\$(?!\())*"', '""', code)
+    code = re.sub(r"\[\[.*?\]\]|\(\(.*?\)\)|\$\{[^}]*\}", "_", code)
+    code = re.sub(r"\b[A-Za-z_]\w*\+?=\(.*\)|\b(?:local|declare)( -\w+)? .*?(?=;|$)", "", code)
+    code = re.sub(r"(?<![\w$-])(if|then|do|else|elif|while|until|!)(?=\s)", ";", code).replace('"$(', "$(").replace(')"', ")")
+    found = [match[2] for match in _COMMAND.finditer(code)]
+    return [word for word in found if not word.startswith("_") and "=" not in word]
+
+
+def ascii_with_line_feeds(files: Files) -> Iterator[str]:
+    for name, text in files.items():
+        for number, line in enumerate(text.split("\n"), 1):
+            if re.search(r"[^ -~]", line):
+                yield f"{name}:{number}: a character that is no printable ASCII"
+            if line.endswith(" "):
+                yield f"{name}:{number}: a space at the end"
+
+
+def nothing_is_run_that_was_not_read(files: Files) -> Iterator[str]:
+    """No code that is not in the script: no eval, no sourcing, no second shell, no download into a shell."""
+    for line in lines(files):
+        if {"eval", "source"} & set(commands(line)) or re.search(r"(?<![\w-])(sh -c|bash -c|xargs|curl|wget|python3? -c|perl|awk)(?![\w-])|(^|[;&|]\s*)\.\s|`|\|\s*(ba)?sh\b", line.code):
+            yield f"{line}: {line.code.strip()}"
+
+
+def every_command_is_known(files: Files) -> Iterator[str]:
+    known = BUILTINS | ASKING | CHANGING | set(functions(files))
+    for line in lines(files):
+        for command in commands(line):
+            if command not in known:
+                yield f"{line}: {command}"
+
+
+def only_bash_4_4(files: Files) -> Iterator[str]:
+    for line in lines(files):
+        if re.search(r"\$\{[\w\[\]]+@[A-Za-z]\}|wait -[pf]|EPOCH(?!REALTIME)|SRANDOM|BASH_ARGV0|assoc_expand_once|patsub_replacement|declare -I|\$\{ ", line.code):
+            yield f"{line}: {line.code.strip()}"
+        if "$EPOCHREALTIME" in line.code and "${EPOCHREALTIME:-}" not in "".join(files.values()):
+            yield f"{line}: bash 4.4 has no EPOCHREALTIME"
+
+
+def the_locale_stays_c(files: Files) -> Iterator[str]:
+    for line in lines(files):
+        if re.search(r"\b(LC_\w+|LANG|LANGUAGE)\b", line.code) and "export PATH LC_ALL=C" not in line.code:
+            yield f"{line}: {line.code.strip()}"
+
+
+_MAY_HOLD_SECRETS = {"read_envelope", "request_secret", "expand_secret", "has_text", "notebook_apply"}
+
+
+def secrets_touch_builtins_only(files: Files) -> Iterator[str]:
+    """SECRETS is used in a few functions, in tests and assignments; what a program is given or prints has none of it."""
+    for line in lines(files):
+        if "SECRETS" not in line.code or re.match(r"declare -A SECRETS=\(\)$", line.code.strip()):
+            continue
+        harmless = re.search(r"\[\[.*SECRETS|^\s*(SECRETS\[\$?\w+\]|REPLY)\+?=", line.code) or line.code.strip() == "SECRETS=()"
+        if line.function not in _MAY_HOLD_SECRETS or not harmless or "<<" in line.code or "export" in line.code:
+            yield f"{line}: {line.code.strip()}"
+
+
+def here_documents_are_not_used(files: Files) -> Iterator[str]:
+    """Older versions of bash keep them in a file. A here-string holds what is in the record, never a secret."""
+    for line in lines(files):
+        if re.search(r"<<(?!<)", line.code.replace("<<<", "")) and "((" not in line.code:
+            yield f"{line}: {line.code.strip()}"
+        if re.search(r"<<<(?!\"\$(\{1#\* \}|[12])\")", line.code):
+            yield f"{line}: {line.code.strip()}"
+
+
+def conditions_only_ask(files: Files) -> Iterator[str]:
+    own = set(functions(files))
+    for line in lines(files):
+        code = re.sub(r"\[\[.*?\]\]|\(\(.*?\)\)", "_", line.code)
+        for word in re.findall(r"(?:\bif|\bwhile|\buntil|\belif|!|&&|\|\|)\s+(?:! )?\"?(\w+)", code) + re.findall(r"(\w+)[^;|&]*(?:&&|\|\|)", code):
+            if word in own and not IN_CONDITIONS.match(word):
+                yield f"{line}: {word} in a condition, where a failure inside would not be seen"
+
+
+def tests_change_nothing(files: Files) -> Iterator[str]:
+    """Whatever a step's test calls, and what that calls: no program that changes something, no function that records."""
+    all_functions = functions(files)
+    for start in (name for name in all_functions if name.endswith("_test")):
+        todo, seen = [start], {start}
+        while todo:
+            name = todo.pop()
+            for line in all_functions[name]:
+                words = set(commands(line)) | {word for word in re.findall(r"\w+", line.code) if word in all_functions}
+                for word in sorted(words):
+                    if word in CHANGING or re.match(r"(save|set|add|open|install|restore|write_whole|run_program|write_record)(_|$)", word):
+                        yield f"{line}: {word}, which {start} reaches"
+                    elif word in all_functions and word not in seen and word not in ("fail",):
+                        seen.add(word)
+                        todo.append(word)
+
+
+def steps_change_through_the_prelude(files: Files) -> Iterator[str]:
+    """A step that touches files itself has recorded them before, by save_file_before or add_folder."""
+    for name, body in functions({name: text for name, text in files.items() if name.startswith("steps/")}).items():
+        saved = False
+        for line in body:
+            saved = saved or "save_file_before" in line.code
+            for word in commands(line):
+                if word in CHANGING and not saved:
+                    yield f"{line}: {word} in {name}, before anything was recorded"
+
+
+def restoring_sees_every_failure(files: Files) -> Iterator[str]:
+    """Undo calls these in a condition, so errexit is off: every command but the last one says what happens when it fails."""
+    for name, body in functions(files).items():
+        if not name.startswith("restore_"):
+            continue
+        inner = [line for line in body[1:] if line.code.strip() not in ("}", "fi", "esac", ";;", "else")]
+        for line in inner[:-1]:
+            if set(commands(line)) & (CHANGING | {"run_program", "write_whole"}) and "||" not in line.code:
+                yield f"{line}: {line.code.strip()}"
+
+
+def a_kind_is_saved_and_restored(files: Files) -> Iterator[str]:
+    text = "\n".join(line.code for line in lines(files))
+    saved = set(re.findall(r"save_before (\w+)", text))
+    restored = set(re.findall(r"^restore_(\w+)\(\)", text, re.MULTILINE))
+    for kind in sorted(saved ^ restored):
+        yield f"kind {kind} is {'saved' if kind in saved else 'restored'} only"
+
+
+RULES: tuple[Rule, ...] = (
+    ascii_with_line_feeds,
+    nothing_is_run_that_was_not_read,
+    every_command_is_known,
+    only_bash_4_4,
+    the_locale_stays_c,
+    secrets_touch_builtins_only,
+    here_documents_are_not_used,
+    conditions_only_ask,
+    tests_change_nothing,
+    steps_change_through_the_prelude,
+    restoring_sees_every_failure,
+    a_kind_is_saved_and_restored,
+)
