@@ -165,8 +165,13 @@ def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPa
         story.site.secrets["SUDO_PASSWORD"] = PASSWORD
         story.site.settings["sudo_password.env"] = "SUDO_PASSWORD"
         story.site.write()
+        linux_mirror.behave()
         story.snapshot("before")
         story.nbserver("plan", "plan")
+        linux_mirror.misbehave("wrong_bytes", "*/numpy-*", times=None)
+        story.nbserver("tampered", "apply")
+        story.see("environment", "ls /opt/nbserver/env-*/nbserver.lock; systemctl is-enabled nbserver")
+        linux_mirror.behave()
         story.nbserver("apply", "apply", watch=True)
         story.see("rpm", "rpm -qa --queryformat '%{NAME}\\n'")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
@@ -359,6 +364,14 @@ def test_undo_again_has_nothing_to_do(debian: Story) -> None:
 
 
 # -- the openSUSE-like host
+
+
+def test_a_package_with_another_hash_is_not_installed(suse: Story) -> None:
+    done, events = suse.done["tampered"], suse.events["tampered"]
+    assert done.returncode == 3 and steps(events, "failed") == ["packages"], done.stdout
+    (failed,) = (event["text"] for event in events if event["event"] == "failed")
+    assert "numpy" in failed and "hash" in failed.lower()
+    assert "nbserver.lock" not in suse.seen["environment"] and "enabled" not in suse.seen["environment"]
 
 
 def test_zypper_brought_python_and_undo_took_it_away(suse: Story) -> None:
