@@ -150,8 +150,8 @@ def see_figure(url: str, pin: str, password: str, folder: Path, pictures: Path) 
 def _see(watched: Watched, url: str, password: str, pictures: Path) -> Seen:
     page = watched.page
     answer = page.goto(url)
-    assert answer is not None
-    protocol = (answer.security_details() or {}).get("protocol", "none")
+    details = answer and answer.security_details()
+    assert details, f"{url} came without TLS"
     with page.expect_websocket(lambda socket: "/channels" in socket.url):  # before, the page calls a kernel it lacks idle
         log_in(page, password)
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
@@ -163,7 +163,7 @@ def _see(watched: Watched, url: str, password: str, pictures: Path) -> Seen:
     figure = image.screenshot(path=pictures / "figure.png")
     shown = picture.check(figure, colours=[COLOUR])
     page.evaluate(_END_KERNEL)
-    return Seen(protocol, (width, height), shown, watched.security, sorted(watched.requested))
+    return Seen(str(details.get("protocol")), (width, height), shown, watched.security, sorted(watched.requested))
 
 
 _END_KERNEL = """async () => {
