@@ -1,6 +1,6 @@
 # nbserver 0.1.0: sets up a secured notebook server on the Linux host 'linux-most'.
 #
-# steps     preflight, openssl, user, certificate, notebook, check
+# steps     preflight, python, packages, openssl, user, certificate, notebook, service, firewall, check
 # settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
 # by hand   sudo bash linux-most.sh          tells what differs, changes nothing
 #           sudo bash linux-most.sh apply    changes it
@@ -521,7 +521,14 @@ undo_line() { # LINE
     done
     RECORD=("${left[@]}")
     write_record || return
-    write_event restored kind "$LINE_KIND" what "$LINE_KEY"
+    key_in_words
+    write_event restored kind "$LINE_KIND" what "$REPLY"
+}
+
+# What a line is about, for a person: the packages of one installation can be hundreds.
+key_in_words() {
+    REPLY=$LINE_KEY
+    if ((${#REPLY} > 300)); then REPLY="${REPLY:0:300}..."; fi
 }
 
 # Whole and at once: a torn record would put back the wrong things.
@@ -554,7 +561,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     for word in "$@"; do
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
-    exec 7< <(exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-)
+    exec 7< <(umask 022; exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-)   # what they make is for all to read, as usual
     CHILD=$!
     while IFS= read -r line <&7 || [[ $line ]]; do
         line=${line%$'\r'}
@@ -976,6 +983,9 @@ read_new_packages_zypper() { # NAME...
 
 install_with_zypper() { # NAME...
     run_zypper install --no-recommends --no-confirm -- "$@"
+    # 102: a package that is now installed wants a reboot; 2: this zypper is too old to be asked.
+    run_program --accept '0 2 102' env ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive needs-rebooting
+    if ((EXIT_CODE == 102)); then RUN_REBOOT=true; fi
 }
 
 remove_with_zypper() { # NAME...
@@ -1027,6 +1037,7 @@ set_unit() { # NAME TEXT
 # Starts it now and with the system; one that runs is started again.
 start_unit() { # NAME
     run_program systemctl enable -- "$1"
+    run_program --accept '0 1' systemctl reset-failed -- "$1"   # a unit that failed too often may start again; 1: nothing to forget
     run_program systemctl restart -- "$1"
 }
 
@@ -1092,6 +1103,7 @@ has_open_port() { # PORT ADDRESS
 
 # Kind firewall_port: key is FIREWALL PORT ADDRESS.
 open_port() { # PORT ADDRESS
+    local words
     if has_open_port "$1" "$2"; then return; fi
     save_before firewall_port "$FIREWALL $1 $2" ''
     case $FIREWALL in
@@ -1102,14 +1114,15 @@ open_port() { # PORT ADDRESS
             ;;
         firewalld)
             firewalld_words "$1" "$2"
-            run_program firewall-cmd --permanent --add-"$REPLY"
-            run_program firewall-cmd --add-"$REPLY"
+            words=$REPLY
+            run_program firewall-cmd --permanent --add-"$words"
+            run_program firewall-cmd --add-"$words"
             ;;
     esac
 }
 
 restore_firewall_port() { # KEY
-    local firewall port address
+    local firewall port address words
     read -r firewall port address <<<"$1"
     read_firewall
     case $firewall in
@@ -1120,11 +1133,12 @@ restore_firewall_port() { # KEY
             ;;
         firewalld)
             firewalld_words "$port" "$address"
+            words=$REPLY
             if [[ $FIREWALL == firewalld ]]; then
-                run_program firewall-cmd --remove-"$REPLY" || return
-                run_program firewall-cmd --permanent --remove-"$REPLY" || return
+                run_program firewall-cmd --remove-"$words" || return
+                run_program firewall-cmd --permanent --remove-"$words" || return
             else
-                run_program firewall-offline-cmd --remove-"$REPLY" || return
+                run_program firewall-offline-cmd --remove-"$words" || return
             fi
             ;;
     esac
@@ -1205,6 +1219,155 @@ is_listening() { # PORT
         done <"$file"
     done
     return 1
+}
+
+# ---- step: python --------------------------------------------------------------------------------------
+# The distribution's own Python, 3.10 or newer, with venv:
+#   Debian, Ubuntu                  python3, python3-venv (Debian 12: 3.11; Ubuntu 22.04: 3.10)
+#   openSUSE Leap 15, SLES 15       python311: python3 is 3.6 there
+#   Leap 16, SLES 16, Tumbleweed    python313
+# With python.version = "3.12" in the inventory: python3.12 and python3.12-venv, or python312.
+
+PYTHON=''                                          # the program
+PYTHON_PACKAGES=()                                 # that have it; the first one has its version
+
+step python 'Python is there, with venv'
+
+python_test() {
+    local name version
+    choose_python
+    read_packages "${PYTHON_PACKAGES[@]}"
+    for name in "${PYTHON_PACKAGES[@]}"; do
+        if [[ ! ${PACKAGES[$name]} ]]; then difference "package $name" '' installed; fi
+    done
+    version=${PACKAGES[${PYTHON_PACKAGES[0]}]%%[!0-9.]*}
+    if [[ ! $version ]]; then return; fi           # not installed yet: looked at again behind the installation
+    if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
+        fail "${PYTHON_PACKAGES[0]} of $SYSTEM_NAME is $version, and 3.10 is needed. Choose a newer python.version that this distribution has"
+    fi
+    if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
+        fail "${PYTHON_PACKAGES[0]} is $version, and the inventory says python.version = \"$NB_PYTHON_VERSION\". Correct the inventory"
+    fi
+}
+
+python_apply() {
+    install_packages "${PYTHON_PACKAGES[@]}"
+}
+
+choose_python() {
+    local minor=''
+    if [[ $NB_PYTHON_VERSION =~ ^3\.([0-9]+) ]]; then minor=${BASH_REMATCH[1]}; fi
+    case $PACKAGE_MANAGER in
+        apt)
+            PYTHON=/usr/bin/python3${minor:+.$minor}
+            PYTHON_PACKAGES=("${PYTHON##*/}" "${PYTHON##*/}-venv")
+            ;;
+        zypper)
+            if [[ ! $minor && $SYSTEM_VERSION == 15* ]]; then minor=11; fi
+            minor=${minor:-13}
+            PYTHON=/usr/bin/python3.$minor
+            PYTHON_PACKAGES=("python3$minor")
+            ;;
+    esac
+}
+
+# ---- step: packages ------------------------------------------------------------------------------------
+# NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need.
+# From wheels: in a virtual environment, exactly as the lock says, each with its hash. uv installs them, or pip
+# where the inventory says so; uv itself comes from the lock too. The folder is named after the lock: another
+# lock makes another environment beside the one in use.
+# From the distribution, where the inventory says so: its own packages, as old as they are there.
+
+ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
+LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written when all is there: the lock's hash, what was installed
+NOTEBOOK_PACKAGES=()                               # of the distribution; none where wheels are used
+NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
+
+step packages 'the packages of the notebook server are installed'
+
+packages_test() {
+    local name
+    local -a lines=() folders=()
+    choose_packages
+    if ((${#NOTEBOOK_PACKAGES[@]})); then
+        read_packages "${NOTEBOOK_PACKAGES[@]}"
+        for name in "${NOTEBOOK_PACKAGES[@]}"; do
+            if [[ ! ${PACKAGES[$name]} ]]; then difference "package $name" '' installed; fi
+        done
+        return
+    fi
+    if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
+    # The program is a link to the distribution's Python: when that one was replaced, it leads nowhere.
+    if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then difference packages '' "$ENVIRONMENT"; return; fi
+    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
+    for name in "${lines[@]:1}"; do
+        if [[ ! -d ${folders[0]}/$name ]]; then difference "package ${name%.dist-info}" '' installed; fi
+    done
+}
+
+packages_apply() {
+    if ((${#NOTEBOOK_PACKAGES[@]})); then install_packages "${NOTEBOOK_PACKAGES[@]}"
+    else make_environment
+    fi
+}
+
+choose_packages() {
+    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
+    if [[ $NB_PYTHON_VERSION ]]; then fail 'packages.source = "distribution" comes with the Python that its packages were made for. Leave python.version out of the inventory'; fi
+    NOTEBOOK_PYTHON=$PYTHON                        # of the step python
+    case "$PACKAGE_MANAGER $SYSTEM_ID" in
+        apt\ *) NOTEBOOK_PACKAGES=(jupyter-notebook python3-ipykernel python3-matplotlib python3-numpy) ;;
+        *\ opensuse-tumbleweed) NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy) ;;
+        *) fail "$SYSTEM_NAME has no packages of the notebook server. Choose packages.source = \"wheels\" in the inventory" ;;
+    esac
+}
+
+make_environment() {
+    local program line todo='If a package could not be fetched: check packages.index_url and downloads.proxy in the inventory. If one has no build for this Python: choose another python.version'
+    local -a only=(--require-hashes --no-deps --only-binary :all:) mark=()
+
+    add_folder "$PROGRAMS" root:root 755
+    save_before folder "$ENVIRONMENT" ''
+    rm -rf --one-file-system -- "$ENVIRONMENT"
+    program=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then only+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
+    read_package_environment
+
+    write_event progress what 'making the virtual environment'
+    run_program "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
+    printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
+    if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
+        write_event progress what 'installing packages with pip'
+        run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
+    else
+        for line in "${LOCK[@]}"; do
+            if [[ $line == uv==* ]]; then printf '%s\n' "$line"; fi
+        done >"$ENVIRONMENT/uv-lock.txt"
+        write_event progress what 'fetching uv'
+        run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/uv-lock.txt"
+        write_event progress what 'installing packages with uv'
+        run_program --todo "$todo" "${PROXY[@]}" "$ENVIRONMENT/bin/uv" pip install --python "$NOTEBOOK_PYTHON" \
+            --cache-dir "$ENVIRONMENT/cache" --link-mode hardlink --compile-bytecode "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
+        rm -rf -- "$ENVIRONMENT/cache"
+    fi
+    # Where SELinux is on, files get the labels of their place.
+    if [[ -e /sys/fs/selinux/enforce && $(type -P restorecon) ]]; then run_program restorecon -R "$ENVIRONMENT"; fi
+
+    mark=("$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info)
+    printf '%s\n' "$NB_PACKAGES_LOCK_SHA256" "${mark[@]##*/}" >"$LOCK_MARK.new"
+    mv -T -- "$LOCK_MARK.new" "$LOCK_MARK"
+}
+
+# PROXY: what Python's tools need to know of this host. Other configuration of theirs is not used: its files are
+# switched off, its variables taken away. They trust the authorities that this host trusts.
+read_package_environment() {
+    local file
+    unset "${!PIP_@}" "${!UV_@}"
+    read_proxy
+    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_NO_PROGRESS=1)
+    for file in /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
+        if [[ -r $file ]]; then PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file"); return; fi
+    done
 }
 
 # ---- step: openssl -------------------------------------------------------------------------------------
@@ -1391,6 +1554,160 @@ configuration_text() {
 "
 }
 
+# ---- step: service -------------------------------------------------------------------------------------
+# A unit of systemd that starts with the system, runs as the service's own user, and can write in two folders
+# only: its own and the notebooks'. `systemd-analyze security nbserver` tells what is shut.
+# Memory that can be written and executed stays allowed: compilers at run time and FFI need it.
+
+step service 'the notebook server runs as a unit of systemd, from the start of the system'
+
+service_test() {
+    unit_text
+    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then difference "$UNIT_FOLDER/$SERVICE_UNIT" 'another or none' 'as in this script'; fi
+    read_unit "$SERVICE_UNIT"
+    if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then difference "unit $SERVICE_UNIT" "${UNIT[UnitFileState]:-}" enabled; fi
+    if [[ ${UNIT[ActiveState]:-} != active ]]; then difference "unit $SERVICE_UNIT" "${UNIT[ActiveState]:-}" active
+    elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then difference "unit $SERVICE_UNIT" 'not read since it was changed' read
+    fi
+}
+
+service_apply() {
+    # Stopped first: cut off anywhere here, the next run sees that it does not run.
+    run_program --accept '0 5' systemctl stop -- "$SERVICE_UNIT"   # 5: it is not loaded
+    unit_text
+    set_unit "$SERVICE_UNIT" "$REPLY"
+    start_unit "$SERVICE_UNIT"
+}
+
+unit_text() {
+    local capabilities='' ambient='' home='ProtectHome=yes' started folder
+    local -a files=("$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    # What the server reads at its start: one that was started before a change is seen, and started again.
+    if [[ -e ${files[0]} && -e ${files[1]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
+    started=${times[*]:-none}
+    if ((NB_NOTEBOOK_PORT < 1024)); then
+        capabilities=CAP_NET_BIND_SERVICE
+        ambient=$'\nAmbientCapabilities=CAP_NET_BIND_SERVICE'
+    fi
+    unit_word "$NB_NOTEBOOK_DIRECTORY"
+    folder=$REPLY
+    # Of people's home folders it sees the notebooks only.
+    case $NB_NOTEBOOK_DIRECTORY in
+        /home/* | /root/* | /run/user/*) home="ProtectHome=tmpfs"$'\n'"BindPaths=$folder" ;;
+    esac
+    REPLY="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl edit $SERVICE_UNIT
+[Unit]
+Description=nbserver: secured notebook server
+After=network.target
+StartLimitIntervalSec=600
+StartLimitBurst=10
+
+[Service]
+Type=exec
+User=$SERVICE_USER
+Group=$SERVICE_USER
+ExecStart=$NOTEBOOK_PYTHON -I -m notebook --no-browser
+WorkingDirectory=$WORK_FOLDER
+Restart=always
+RestartSec=5
+TimeoutStopSec=30
+Environment=HOME=$WORK_FOLDER SHELL=/bin/bash LANG=C.UTF-8 PYTHONUTF8=1
+Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
+Environment=JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER
+Environment=JUPYTER_DATA_DIR=$WORK_FOLDER/data JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime
+Environment=JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces
+Environment=IPYTHONDIR=$WORK_FOLDER/ipython MPLCONFIGDIR=$WORK_FOLDER/matplotlib
+ReadWritePaths=$WORK_FOLDER $folder
+UMask=0027
+
+CapabilityBoundingSet=$capabilities$ambient
+NoNewPrivileges=yes
+ProtectSystem=strict
+$home
+PrivateTmp=yes
+PrivateDevices=yes
+DevicePolicy=closed
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+RemoveIPC=yes
+KeyringMode=private
+LockPersonality=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+
+[X-nbserver]
+Started=$started
+"
+}
+
+# A path as one word of a unit's line.
+unit_word() { # PATH
+    REPLY=$1
+    if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then fail "notebook.directory holds a quotation mark, a colon, a backslash or a control character, which a unit of systemd cannot have in a path. Choose another folder"; fi
+    REPLY="\"${REPLY//%/%%}\""
+}
+
+# ---- step: firewall ------------------------------------------------------------------------------------
+# One rule for each address in the settings, in ufw or firewalld where one of them is active. Neither is switched
+# on or off. Rules of an earlier run for another port or address are taken away.
+
+FIREWALL_IS_TOLD=''
+
+step firewall 'the firewall lets the notebook port in'
+
+firewall_test() {
+    local address line
+    read_firewall
+    if [[ ! $FIREWALL && ! $FIREWALL_IS_TOLD ]]; then
+        FIREWALL_IS_TOLD=1
+        write_event log text "neither ufw nor firewalld is active here; where another firewall is, it has to let TCP port $NB_NOTEBOOK_PORT in"
+    fi
+    if [[ $FIREWALL ]]; then
+        for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
+            if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then difference "$FIREWALL, TCP port $NB_NOTEBOOK_PORT from $address" '' open; fi
+        done
+    fi
+    for line in "${RECORD[@]}"; do
+        if is_former_port "$line"; then difference "${LINE_KEY// /, }" open ''; fi
+    done
+}
+
+firewall_apply() {
+    local address line
+    local -a lines=("${RECORD[@]}")
+    if [[ $FIREWALL ]]; then
+        for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do open_port "$NB_NOTEBOOK_PORT" "$address"; done
+    fi
+    for line in "${lines[@]}"; do
+        if is_former_port "$line"; then undo_line "$line" || fail "${LINE_KEY// /, } could not be closed: $PROBLEM"; fi
+    done
+}
+
+# Whether a line of the record is a rule that the settings no longer want.
+is_former_port() { # LINE
+    local address
+    split_line "$1"
+    if [[ $LINE_KIND != firewall_port ]]; then return 1; fi
+    for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
+        if [[ ${LINE_KEY#* } == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
+    done
+    return 0
+}
+
 # ---- step: check ---------------------------------------------------------------------------------------
 # The port answers, over TLS 1.2 or newer, with the certificate that stands on this host.
 
@@ -1512,7 +1829,8 @@ undo() {
         line=${lines[i]}
         if ! undo_line "$line"; then
             RUN_OUTCOME=failed
-            write_event failed text "$LINE_KEY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
+            key_in_words
+            write_event failed text "$REPLY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
         fi
     done
     remove_file_copies
@@ -1522,7 +1840,10 @@ undo() {
 start_run() {
     local hash folder
     if [[ $RUN_MODE == test ]]; then
-        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then assert_state_folder; fi
+        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then
+            assert_state_folder
+            read_record
+        fi
     else
         if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
         initialize_state_folder
