@@ -15,13 +15,12 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from installer import windows_releases
+from installer.catalog_choice import Wanted, begins, choose, choose_default, suits
 from installer.errors import CatalogError
 from installer.setting_errors import dotted, faults
 from installer.setting_types import Array, Settings, VersionPrefix, WebAddress, refuse
 from installer.toml_lines import Key, Readable, TomlFile, parse, read
-
-PROGRAMS = {"python": "Python", "openssl": "OpenSSL", "vc_redist": "the Visual C++ redistributable"}
-PREFERRED = ("zip", "msi", "exe")  # of one version; an exe is taken only when it is asked for or nothing else is there
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Download:
     `executable` is the program's path inside a zip or an installer's folder (one), or where an msi puts it (candidates,
     in order); backslashes. The Visual C++ redistributable has none.
     `source` tells where the publisher's hash was read.
+    `windows` is the lowest NT version on which it runs; `end_of_life`: its publisher repairs no faults in it any more.
     """
 
     name: str
@@ -43,6 +43,8 @@ class Download:
     executable: tuple[str, ...]
     source: str
     needs_vc_redist: bool = False
+    windows: str = windows_releases.OLDEST
+    end_of_life: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,31 +63,51 @@ class Lock:
 
 @dataclass(frozen=True)
 class Catalog:
-    """`digest` is the SHA-256 over all files that were loaded; entries and locks of a site catalog come first."""
+    """`digest` is the SHA-256 over all files that were loaded; entries and locks of a site catalog come first.
+
+    `of_site` is how many of the downloads are the site catalog's.
+    """
 
     downloads: tuple[Download, ...]
     locks: tuple[Lock, ...]
     default_python: str
     default_openssl: str
     digest: str
+    of_site: int = 0
 
-    def python(self, version_prefix: str | None, architecture: str, kind: str | None = None) -> Download:
-        """Return the highest verified Python of that beginning ("3.13" fits 3.13.9, not 3.1). Raises CatalogError."""
-        return self._choose("python", version_prefix or self.default_python, architecture, kind)
+    def python(
+        self, version_prefix: str | None, architecture: str, kind: str | None = None, *, windows: str | None = None, end_of_life: bool = False
+    ) -> Download:
+        """Return the highest verified Python of that beginning ("3.13" fits 3.13.9, not 3.1) that runs on the host.
 
-    def openssl(self, version_prefix: str | None, architecture: str, kind: str | None = None) -> Download:
-        """Return the highest verified OpenSSL of that beginning. Raises CatalogError."""
-        return self._choose("openssl", version_prefix or self.default_openssl, architecture, kind)
+        `windows` is the inventory's name of its release, None: Windows 10, Server 2016 or newer. Without a beginning it is
+        the catalog's default; on a Windows that is too old for that, the highest that has a lock. Raises CatalogError.
+        """
+        wanted = Wanted("python", version_prefix or self.default_python, architecture, kind, windows, end_of_life)
+        if version_prefix:
+            return choose(self.downloads, wanted)
+        return choose_default(self.downloads, wanted, lambda entry: self._lock(entry.version, architecture) is not None)
 
-    def vc_redist(self, architecture: str) -> Download:
-        """Return the newest verified Visual C++ redistributable. Raises CatalogError."""
-        return self._choose("vc_redist", "14", architecture, None)
+    def openssl(
+        self, version_prefix: str | None, architecture: str, kind: str | None = None, *, windows: str | None = None, end_of_life: bool = False
+    ) -> Download:
+        """Return the highest verified OpenSSL of that beginning that runs on the host. Raises CatalogError."""
+        return choose(self.downloads, Wanted("openssl", version_prefix or self.default_openssl, architecture, kind, windows, end_of_life))
+
+    def vc_redist(self, architecture: str, *, windows: str | None = None) -> Download:
+        """Return the newest verified Visual C++ redistributable that runs on the host. Raises CatalogError.
+
+        No setting names its version, so one of the site catalog that runs there goes before newer ones of the shipped catalog.
+        """
+        wanted = Wanted("vc_redist", "14", architecture, None, windows, True)
+        own = [entry for entry in self.downloads[: self.of_site] if suits(entry, wanted)]
+        return choose(own or self.downloads, wanted)
 
     def lock(self, python_version: str, architecture: str) -> Lock:
         """Return the lock file for a Python, such as "3.13.13" or "3.13". Raises CatalogError."""
-        for lock in self.locks:
-            if lock.architecture == architecture and _begins(python_version, lock.python):
-                return lock
+        found = self._lock(python_version, architecture)
+        if found:
+            return found
         have = ", ".join(f"{lock.python} ({lock.architecture})" for lock in self.locks)
         raise CatalogError(
             f"there is no lock file for Python {python_version} on {architecture}; there is one for: {have}",
@@ -93,30 +115,9 @@ class Catalog:
             todo="Choose such a python.version, or add a [[lock]] in a site catalog",
         )
 
-    def _choose(self, name: str, prefix: str, architecture: str, kind: str | None) -> Download:
-        entries = [
-            entry for entry in self.downloads if entry.name == name and entry.architecture == architecture and kind in (None, entry.kind)
-        ]
-        fitting = [entry for entry in entries if _begins(entry.version, prefix)]
-        fitting = [entry for entry in fitting if entry.kind != "exe"] or fitting
-        verified = [entry for entry in fitting if entry.sha256]
-        if verified:
-            return max(verified, key=lambda entry: (numbers(entry.version), -PREFERRED.index(entry.kind)))
-        program = f"{PROGRAMS[name]} {prefix} for {architecture}" + (f" as {kind}" if kind else "")
-        others = sorted({entry.version for entry in entries if entry.sha256}, key=numbers)
-        choice = f"choose {name}.version from: {', '.join(others)}" if others else ""
-        if fitting:
-            versions = ", ".join(sorted({entry.version for entry in fitting}, key=numbers))
-            raise CatalogError(
-                f"{program} is unverified: the catalog knows {versions}, but not the publisher's hash of it",
-                where="catalog",
-                todo="Put the entry with the publisher's hash into a site catalog" + (f", or {choice}" if choice else ""),
-            )
-        raise CatalogError(
-            f"{program} is not in the catalog",
-            where="catalog",
-            todo=(choice[:1].upper() + choice[1:] + ", or add" if choice else "Add") + " it in a site catalog",
-        )
+    def _lock(self, python_version: str, architecture: str) -> Lock | None:
+        fitting = (lock for lock in self.locks if lock.architecture == architecture and begins(python_version, lock.python))
+        return next(fitting, None)
 
 
 def load(overlay: Path | None = None) -> Catalog:
@@ -143,7 +144,8 @@ def load(overlay: Path | None = None) -> Catalog:
         defaults = {**layer.defaults, **defaults}
         for content in layer.contents:
             digest.update(hashlib.sha256(content).digest())
-    return Catalog(tuple(downloads.values()), tuple(locks.values()), defaults["python"], defaults["openssl"], digest.hexdigest())
+    of_site = len(layers[0].downloads) if overlay is not None else 0
+    return Catalog(tuple(downloads.values()), tuple(locks.values()), defaults["python"], defaults["openssl"], digest.hexdigest(), of_site)
 
 
 def _hash(text: str) -> str:
@@ -188,6 +190,8 @@ class Entry(Settings):
     source: str = Field(default="", description="where the publisher's hash was read, and when")
 
     needs_vc_redist: bool = Field(default=False, description="true or false")
+    windows: VersionPrefix = Field(default=windows_releases.OLDEST, description='the lowest NT version on which it runs, such as "6.3"')
+    end_of_life: bool = Field(default=False, description="true or false")
 
     @model_validator(mode="after")
     def _fitting_executable(self) -> Entry:
@@ -314,12 +318,3 @@ def _raise(name: str, wrong: Iterable[tuple[int, str]]) -> None:
     if faults:
         text = [faults[0][1], *(f"{name}:{line}: {message}" for line, message in faults[1:])]
         raise CatalogError("\n".join(text), where=f"{name}:{faults[0][0]}")
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """A version of digits and points, to be compared: "3.13.9" -> (3, 13, 9)."""
-    return tuple(int(part) for part in version.split("."))
-
-
-def _begins(version: str, prefix: str) -> bool:
-    return numbers(version)[: len(numbers(prefix))] == numbers(prefix)

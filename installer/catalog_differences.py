@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from installer.catalog import PROGRAMS, Download, numbers
+from installer import windows_releases
+from installer.catalog import Download
+from installer.catalog_choice import PROGRAMS, numbers
 
 
 @dataclass(frozen=True)
@@ -89,4 +91,6 @@ def _fields(download: Download | None) -> dict[str, str]:
     if download is None:
         return {}
     fields = {**asdict(download), "executable": ", ".join(download.executable)}
+    if download.windows == windows_releases.OLDEST:
+        del fields["windows"]
     return {key: str(value) for key, value in fields.items() if value and key not in ("name", "architecture")}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from installer import atomic_file, catalog, publisher_indexes, publisher_urls, site_catalog
+from installer import atomic_file, catalog, publisher_indexes, publisher_urls, site_catalog, windows_releases
 from installer.catalog import Catalog, Download
-from installer.catalog_differences import Difference, differences, downgrades, keep_sources, other_hashes, title
+from installer.catalog_choice import numbers
+from installer.catalog_differences import Difference, branch, differences, downgrades, keep_sources, other_hashes, title
 from installer.errors import CatalogError, DownloadError, UsageError
 from installer.index_download import LARGEST_INDEX, IndexDownload
 from installer.index_json import Table, parse
@@ -104,7 +105,18 @@ def newest(wanted: Wanted, shipped: Catalog, fetch: Fetch, date: str) -> list[Do
     index = parse(fetch(slproweb.index), slproweb.index)
     for version in openssls:
         found += [publisher_indexes.openssl(index, version, x, slproweb, date, msi) for x in wanted.architectures]
-    return _once(found)
+    return _once([_as_shipped(download, shipped) for download in found])
+
+
+def _as_shipped(download: Download, shipped: Catalog) -> Download:
+    """With what the indexes do not tell: the lowest Windows and the end of life, as the shipped catalog has them for the branch."""
+
+    def place(x: Download) -> tuple[object, ...]:
+        return x.name, x.architecture, x.kind, branch(x)
+
+    like = [x for x in shipped.downloads if place(x) == place(download)]
+    lowest = max((x.windows for x in like), key=numbers, default=windows_releases.OLDEST)
+    return replace(download, windows=lowest, end_of_life=any(x.end_of_life for x in like))
 
 
 def _pages(url: str, fetch: Fetch) -> list[Table]:

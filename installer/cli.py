@@ -143,6 +143,49 @@ def hash_password(host: str, port: int) -> int:
     return 0
 
 
+@cli.group("certificate")
+def certificate_group() -> None:
+    """Certificates that a host requests and that are signed elsewhere (certificate.request = true)."""
+
+
+@certificate_group.command("request")
+@run_options
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for each host's request, HOST.csr.")
+@click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
+def request_certificate(
+    hosts: tuple[str, ...], inventory_path: Path, output: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None
+) -> int:
+    """Have each HOST make a key and a request for its certificate. The key stays there; asked again, it is the same request."""
+    from installer import certificate_request, inventory, operation, view
+
+    loaded = inventory.load(inventory_path)
+    options = operation.Options(runs=runs, approved=approved, forks=forks)
+    say = (lambda path: None) if as_json else click.echo
+    return certificate_request.request(loaded, loaded.select(hosts), output, options, _ask(), view.choose(as_json), say)
+
+
+@certificate_group.command("install")
+@click.argument("host")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory.")
+@click.option("--csr", "csr_file", type=click.Path(path_type=Path, dir_okay=False), help="The request that was signed (default: the newest in the runs).")
+@click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept (default: nbserver-runs beside the inventory).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
+@click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
+def install_certificate(
+    host: str, file: Path, inventory_path: Path, csr_file: Path | None, runs: Path | None, as_json: bool, approved: Path | None
+) -> int:
+    """Check the signed certificate in FILE (PEM, with its chain) against HOST's request, and apply it."""
+    from installer import certificate_request, inventory, operation, view
+
+    loaded = inventory.load(inventory_path)
+    selected = loaded.select([host])
+    if len(selected) != 1:
+        raise UsageError(f'"{host}" means {len(selected)} hosts', todo="A certificate is for one host: name it")
+    options = operation.Options(runs=runs, approved=approved)
+    return certificate_request.install(loaded, selected[0], file, csr_file, options, _ask(), view.choose(as_json))
+
+
 @cli.group("catalog")
 def catalog_group() -> None:
     """Site catalogs: what a site may download, laid over the shipped catalog."""

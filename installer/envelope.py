@@ -6,10 +6,12 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Literal
 
-Mode = Literal["test", "apply", "undo", "events"]
+Mode = Literal["test", "apply", "undo", "request", "events"]
 
+BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")
 
@@ -17,6 +19,11 @@ SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")
 @dataclass(frozen=True)
 class Envelope:
     """What a run is asked to do. `after` belongs to mode events: send what `run` wrote after that event.
+
+    `boot_before` belongs to mode apply: only begin when Windows has restarted since it started at that time (UTC, as the
+    event `started` tells it).
+
+    `time` is the workstation's clock (with its zone), for the host to compare its own with; without it nothing is compared.
 
     Secrets are kept out of repr; they leave in `lines()` only.
     """
@@ -26,12 +33,16 @@ class Envelope:
     operator: str = ""
     after: int = 0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    boot_before: str = ""
+    time: datetime | None = None
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
             raise ValueError("a run's name is 1 to 64 letters, digits and hyphens")
         if self.after < 0:
             raise ValueError("events are counted from 1")
+        if self.boot_before and not BOOT.fullmatch(self.boot_before):
+            raise ValueError("a boot time is such as 2026-11-22T19:41:41Z")
         for name in self.secrets:
             if not SECRET_NAME.fullmatch(name):
                 raise ValueError("a secret's name is lower-case letters, digits, '_' and '.'")
@@ -41,8 +52,12 @@ class Envelope:
         lines = [f"mode {self.mode}", f"run {self.run}"]
         if self.operator:
             lines.append(f"operator {_base64(self.operator)}")
+        if self.time:
+            lines.append(f"time {self.time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}")
         if self.mode == "events":
             lines.append(f"after {self.after}")
+        if self.boot_before:
+            lines.append(f"boot-before {self.boot_before}")
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 VERSION = 1
 NAMES = frozenset(
-    "started difference progress changed unchanged restored warning failed finished log".split(),
+    "started difference progress changed unchanged restored warning failed finished log request".split(),
 )
 _COMMON = ("v", "n", "time", "step", "event")
 

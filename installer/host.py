@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
 from installer.envelope import Envelope, Mode
-from installer.errors import ConnectError, HostError, ScriptError
+from installer.errors import AuthenticationError, ConnectError, HostError, ScriptError
 from installer.events import Event, EventError, Sequence, parse
+from installer.host_settings import Host
 from installer.journal import HostJournal
 from installer.linux_settings import AnyHost
 from installer.script import Script
@@ -21,10 +24,17 @@ Listener = Callable[[str, Event], None]
 # After a lost connection: how often and how soon (seconds) the run is looked for again.
 REJOIN_PAUSES = (2.0, 5.0, 15.0)
 
+# A host that restarts: how often in one run, how soon it is looked for each time, and how long at most (seconds).
+RESTARTS = 3
+RESTART_PAUSE = 15.0
+RESTART_TIMEOUT = 1800.0
+
 
 @dataclass
 class Result:
-    """How a run ended on a host. `outcome`: ok, differs (plan), failed or stopped; `steps` maps a step to its last word."""
+    """How a run ended on a host. `outcome`: ok, differs (plan), failed, stopped, or reboot (Windows has to restart before it
+    goes on); `steps` maps a step to its last word, over all restarts.
+    """
 
     host: str
     outcome: str = "failed"
@@ -33,6 +43,7 @@ class Result:
     fingerprint: str = ""
     steps: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    csr: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The host's part of the summary."""
@@ -53,11 +64,53 @@ class HostRun:
         self._journal, self._listener = journal, listener
         self._sequence = Sequence()
         self._gap = self._ended = False
+        self._boot = ""
+        self._changed = 0
         self.result = Result(host.name)
 
     def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> Result:
-        """The whole run. Only HostError and StopRequested are answered here; anything else is a defect."""
+        """The whole run, over the restarts that the inventory allows."""
         envelope = Envelope(self.mode, self.run, operator, secrets=secrets)
+        self._leg(connect, envelope, stop)
+        for leg in range(2, RESTARTS + 2):
+            if self.result.outcome == "reboot" and self._may_restart() and self._boot:
+                self._come_back(connect, replace(envelope, run=f"{self.run}-{leg}", boot_before=self._boot), stop)
+        if self.result.outcome == "reboot":
+            self.result.error = self._restart_first()
+        return self.result
+
+    def _come_back(self, connect: Connect, envelope: Envelope, stop: threading.Event) -> None:
+        """Waits until Windows has restarted, and goes on: the same script, in a run of its own on the host."""
+        self._journal.note(f"waiting for {self.host.name} to restart")
+        self._changed = self.result.changed
+        until = time.monotonic() + RESTART_TIMEOUT
+        while not stop.wait(RESTART_PAUSE):
+            self._sequence, self._gap, self._ended = Sequence(), False, False
+            self.result.error = ""
+            error = self._leg(connect, envelope, stop)
+            down = isinstance(error, (ConnectError, AuthenticationError)) and not self._sequence.last
+            if self.result.outcome != "waiting" and not down:
+                return
+            if time.monotonic() > until:
+                lost = ConnectError(f"it has not come back within {RESTART_TIMEOUT / 60:.0f} minutes of its restart", host=self.host.name)
+                return self._fail(error or lost)
+        self.result.outcome = "stopped"
+
+    def _may_restart(self) -> bool:
+        return isinstance(self.host, Host) and self.host.reboot == "if-needed"
+
+    def _restart_first(self) -> str:
+        todo = "Restart it, then run this again"
+        if not self._may_restart():
+            todo += ', or let it be restarted: reboot = "if-needed" in the inventory'
+        return f"{self.host.name}: Windows has to restart before this can go on. {todo}."
+
+    def _leg(self, connect: Connect, envelope: Envelope, stop: threading.Event) -> HostError | None:
+        """One run of the script; the error that ended it here. Only HostError and StopRequested are answered; anything
+        else is a defect.
+        """
+        self._run_id = envelope.run
+        answer: HostError | None = None
         try:
             transport = connect()
             try:
@@ -68,6 +121,7 @@ class HostRun:
             finally:
                 transport.close()
         except ConnectError as error:
+            answer = error
             if self._ended:
                 self._journal.note(str(error))
             elif self.result.outcome == "running" and self.mode != "test":
@@ -75,22 +129,23 @@ class HostRun:
             else:
                 self._fail(error)
         except HostError as error:
+            answer = error
             self._fail(error)
         except StopRequested:
             self.result.outcome = "stopped"
         if self.result.outcome == "running":
             self._fail(ScriptError("the script ended without saying how", host=self.host.name, todo="Run this again"))
-        return self.result
+        return answer
 
     def _run(self, transport: Transport, envelope: Envelope) -> Iterator[str]:
         """A stopped script closes its brackets in silence: what it did then is fetched from its own record of events."""
         self.result.outcome = "running"
         try:
-            yield from transport.run(self.script.text, envelope.lines())
+            yield from transport.run(self.script.text, replace(envelope, time=datetime.now(timezone.utc)).lines())
         except StopRequested:
             if self.mode == "test" or self._sequence.last == 0:
                 raise
-            yield from transport.run(self.script.text, Envelope("events", self.run, after=self._sequence.last).lines())
+            yield from transport.run(self.script.text, Envelope("events", self._run_id, after=self._sequence.last).lines())
 
     def _rejoin(self, connect: Connect, stop: threading.Event, lost: HostError) -> None:
         """The script may have gone on: asks it for the events after the last one that came.
@@ -105,7 +160,7 @@ class HostRun:
             try:
                 transport = connect()
                 try:
-                    self._hear(transport.run(self.script.text, Envelope("events", self.run, after=self._sequence.last).lines()))
+                    self._hear(transport.run(self.script.text, Envelope("events", self._run_id, after=self._sequence.last).lines()))
                 finally:
                     transport.close()
             except StopRequested:
@@ -120,7 +175,7 @@ class HostRun:
         """Events were lost on the way and the script has ended: its host still has them."""
         self._journal.note(f"events after {self._sequence.last} were lost on the way; asking for them")
         self._gap = False
-        self._hear(transport.run(self.script.text, Envelope("events", self.run, after=self._sequence.last).lines()))
+        self._hear(transport.run(self.script.text, Envelope("events", self._run_id, after=self._sequence.last).lines()))
         if self._gap:
             raise ScriptError("the host's record of its events has a gap", host=self.host.name, todo="Run this again")
 
@@ -131,6 +186,9 @@ class HostRun:
                 event = parse(line)
             except EventError as error:
                 raise self._broken(error) from None
+            if event.event == "finished" and event.data.get("outcome") == "waiting":
+                self.result.outcome, self._ended = "waiting", True
+                continue
             try:
                 new = not self._gap and self._sequence.accept(event)
             except EventError as error:
@@ -147,18 +205,24 @@ class HostRun:
 
     def _take(self, event: Event) -> None:
         result, data = self.result, event.data
-        if event.n == 1 and event.event == "started" and data.get("script_sha256") != self.script.sha256:
+        if event.n == 1 and event.event != "failed" and data.get("script_sha256") != self.script.sha256:
             raise ScriptError(
-                f"the host ran a script with SHA-256 {data.get('script_sha256')}, sent was {self.script.sha256}",
+                f"the host ran a script with SHA-256 {data.get('script_sha256', 'unknown')}, sent was {self.script.sha256}",
                 host=self.host.name,
                 todo="Something between here and there changes scripts; find it before you go on",
             )
+        if event.event == "started" and not event.step:
+            self._boot = str(data.get("boot") or "")
+        if event.event == "unchanged" and result.steps.get(event.step) == "changed":
+            return  # before a restart
         if event.event == "difference":
             result.steps[event.step] = "differs"
         elif event.event in ("changed", "unchanged", "failed", "restored") and event.step:
             result.steps[event.step] = event.event
         if event.event == "failed":
             result.error = f"{self.host.name}, {event.step or 'script'}: {data.get('text', '')}"
+        if event.event == "request":
+            result.csr = str(data.get("csr") or "")
         if event.event == "finished":
             self._finish(data)
 
@@ -167,7 +231,7 @@ class HostRun:
         result = self.result
         outcome = str(data.get("outcome"))
         result.outcome = "differs" if outcome == "ok" and self.mode == "test" and data.get("differs") else outcome
-        result.changed = int(data.get("changed") or 0)
+        result.changed = self._changed + int(data.get("changed") or 0)
         result.reboot = bool(data.get("reboot"))
         result.fingerprint = str(data.get("fingerprint") or "")
 

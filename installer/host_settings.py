@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -24,11 +24,13 @@ from installer.setting_types import (
     PublicUrl,
     RemoteAddress,
     Settings,
+    Thumbprint,
     VersionPrefix,
     WebAddress,
     WindowsFolder,
     WindowsPath,
     one_firewall_rule,
+    refuse,
     unlike,
 )
 
@@ -36,6 +38,18 @@ _REFERENCE = 'a reference to a secret: { env = "NAME" }, { keyring = "NAME" }, {
 _PORT = "a whole number from 1 to 65535"
 _CONFIGURATION_NAME = "Microsoft.PowerShell"
 _PROXY = "a URL such as http://proxy.example.com:3128"
+
+
+def _known_architecture(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
+        raise refuse("a 32-bit Windows cannot be set up: there are no Python and packages for it in the catalog. A 64-bit Windows on Intel or AMD is x64")
+    return value
+
+
+def _known_windows(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise refuse("a whole number stands here, but it must be text: put it in quotes")
+    return value
 
 
 class PythonSettings(Settings):
@@ -68,6 +82,21 @@ class CertificateSettings(Settings):
         default=(), description="an array of DNS names and IP addresses"
     )
     days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
+    file: ExistingFile | None = Field(default=None, description="the path of a PEM file with the certificate and its chain, relative to the inventory")
+    key: SecretReference | None = Field(default=None, description=_REFERENCE)
+    pfx: ExistingFile | None = Field(default=None, description="the path of a PFX file with certificate and key, relative to the inventory")
+    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    thumbprint: Thumbprint | None = Field(default=None, description="40 hex digits: a certificate in the host's Cert:\\LocalMachine\\My")
+    request: bool = Field(default=False, description="true: the host makes a request, which is signed elsewhere")
+
+    @property
+    def source(self) -> Literal["host", "workstation", "store", "request"]:
+        """Where the certificate comes from; "host" makes it itself."""
+        if self.file or self.pfx:
+            return "workstation"
+        if self.thumbprint:
+            return "store"
+        return "request" if self.request else "host"
 
 
 class NotebookSettings(Settings):
@@ -112,11 +141,19 @@ class HostSettings(Settings):
     proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
     user: str | None = Field(default=None, description="a user name (without user and password: the current Windows logon)")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
+    architecture: Annotated[Literal["x64", "arm64"], BeforeValidator(_known_architecture)] = Field(
+        default="x64", description="x64 or arm64"
+    )
+    windows: Annotated[Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"], BeforeValidator(_known_windows)] | None = Field(
+        default=None, description='"2012", "2012r2", "2016", "2019", "2022", "2025", "10" or "11" (absent: Windows 10, Server 2016 or newer)'
+    )
+    accept_end_of_life: bool = Field(default=False, description="true or false")
     catalog: ExistingFile | None = Field(default=None, description="the path of a site catalog, relative to the inventory")
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
         default=(), description="an array with any of ie_esc, path, firewall"
     )
+    adopt: bool = Field(default=False, description="true or false")
+    reboot: Literal["never", "if-needed"] = Field(default="never", description='"never" or "if-needed": whether Windows may be restarted where an installer asks for it')
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
     packages: PackagesSettings = PackagesSettings()
@@ -149,7 +186,9 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     winrm = settings.get("transport") == "winrm"
     kerberos = settings.get("auth") == "kerberos"
     configuration_name = settings.get("configuration_name", _CONFIGURATION_NAME)
+    ended = "no supported Python runs on Windows Server 2012; set accept_end_of_life = true to use the last one that does, or move the host to a newer Windows"
     rules = [
+        ("windows", settings.get("windows") == "2012" and settings.get("accept_end_of_life") is not True, ended),
         ("auth", basic and not tls, '"basic" sends the password as it is, so it needs tls = true'),
         ("auth", basic and "user" not in has, '"basic" needs user and password'),
         ("user", "user" in has and "password" not in has, f"it needs a password beside it; {neither}"),
@@ -161,4 +200,18 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("user", winrm and kerberos and "user" in has, 'with "winrm", kerberos uses the ticket of the current logon: leave out user and password'),
         ("configuration_name", winrm and configuration_name != _CONFIGURATION_NAME, 'a command shell has none; it has a meaning only with transport = "psrp"'),
     ]
+    rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]
+
+
+def _certificate_rules(certificate: Any) -> list[tuple[bool, str]]:
+    table = dict(certificate) if isinstance(certificate, (Mapping, CertificateSettings)) else {}
+    has = {key for key, value in table.items() if value is not None and value is not False}
+    sources = has & {"file", "pfx", "thumbprint", "request"}
+    return [
+        (len(sources) > 1, f"{', '.join(sorted(sources))}: at most one of file, pfx, thumbprint and request says where it comes from"),
+        ("file" in has and "key" not in has, 'file needs its key beside it: key = { file = "PATH" }'),
+        ("key" in has and "file" not in has, "key has a meaning only beside file"),
+        ("pfx" in has and "password" not in has, 'pfx needs its password beside it: password = { env = "NAME" }'),
+        ("password" in has and not has & {"file", "pfx"}, "password has a meaning only beside file or pfx"),
+    ]

@@ -92,7 +92,8 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
-            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not key.endswith("password")
+            reference = key == "key" or key.endswith("password")
+            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not reference
             merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
     return merged
 

@@ -90,6 +90,8 @@ def describe(event: Event) -> str:
         return progress(data)
     if event.event == "finished":
         return f"{data.get('outcome')}, {data.get('changed', 0)} changed"
+    if event.event == "request":
+        return "the request for its certificate"
     for key in ("text", "title", "what", "mode"):
         if key in data:
             return str(data[key])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import platform
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,15 @@ Ask = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may say about a run beside the hosts. `runs` is where runs are kept; `approved` a manifest."""
+    """What a person may say about a run beside the hosts. `runs` is where runs are kept; `approved` a manifest.
+
+    `chains` has, by host, a signed certificate (PEM) for a request that was made there.
+    """
 
     runs: Path | None = None
     approved: Path | None = None
     forks: int = 10
+    chains: Mapping[str, str] = field(default_factory=dict)
 
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
@@ -50,6 +54,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
     secrets = {host.name: (_logon(host, ask), _secrets(host, mode, ask)) for host in hosts}
+    for name, chain in options.chains.items():
+        secrets[name][1]["certificate.chain"] = chain
     known_file = inventory.path.parent / known.FILE_NAME
     known.read(known_file)  # what cannot be read is told before a host is contacted
     journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
@@ -111,13 +117,18 @@ def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
 
 
 def _secrets(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
-    """What goes into the envelope: the hash, never the plain password. Raises SecretError."""
+    """What goes into the envelope: the hash, never the plain password; a certificate. Raises SecretError."""
+    from installer import host_settings, server_certificate
     from installer.notebook_password import hash_password
 
-    if mode == "undo":
+    if mode not in ("test", "apply"):
         return {}
     plain = notebook_password(host, ask)
-    return {"notebook.password_hash": hash_password(plain, host=host.name, port=host.notebook.port)}
+    found = {"notebook.password_hash": hash_password(plain, host=host.name, port=host.notebook.port)}
+    if isinstance(host, host_settings.Host) and host.certificate.source == "workstation":
+        certificate = server_certificate.read(host, ask)
+        found["certificate.chain"], found["certificate.key"] = certificate.chain, certificate.key
+    return found
 
 
 def _run_host(
@@ -134,9 +145,9 @@ def _run_host(
 
 
 def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:
-    """3 where a host failed or was stopped, 4 where a plan found differences, else 0."""
+    """3 where a host failed, was stopped or has to restart first, 4 where a plan found differences, else 0."""
     outcomes = {result.outcome for result in results.values()}
-    if outcomes & {"failed", "stopped"}:
+    if outcomes & {"failed", "stopped", "reboot"}:
         return 3
     return 4 if "differs" in outcomes else 0
 

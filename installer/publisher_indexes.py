@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from installer.catalog import Download
-from installer.catalog import numbers as _numbers
+from installer.catalog_choice import numbers as _numbers
 from installer.index_json import Table, shown
 from installer.publisher_urls import Publisher, file_url
 

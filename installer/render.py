@@ -31,13 +31,20 @@ def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
 
 def render(host: Host, catalog: Catalog) -> Script:
     """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
-    python = catalog.python(host.python.version, host.architecture, host.python.kind)
-    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind)
-    vc_redist = catalog.vc_redist(host.architecture) if openssl.needs_vc_redist else None
+    accepted: dict[str, Any] = {"windows": host.windows, "end_of_life": host.accept_end_of_life}
+    python = catalog.python(host.python.version, host.architecture, host.python.kind, **accepted)
+    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind, **accepted)
+    vc_redist = catalog.vc_redist(host.architecture, windows=host.windows) if openssl.needs_vc_redist else None
     lock = catalog.lock(python.version, host.architecture)
     settings: dict[str, Any] = {
+        "adopt": host.adopt,
         "architecture": host.architecture,
-        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
+        "certificate": {
+            "days": host.certificate.days,
+            "names": subject_alternative_names(host),
+            "source": host.certificate.source,
+            "thumbprint": host.certificate.thumbprint,
+        },
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,
@@ -48,23 +55,25 @@ def render(host: Host, catalog: Catalog) -> Script:
             "installer": host.packages.installer,
             "lock_sha256": lock.sha256,
         },
-        "path": path(host, lock.sha256),
+        "path": path(host, python.version, lock.sha256),
         "python": _download(python),
+        "reboot": host.reboot,
         "release": __version__,
         "skip": sorted(host.skip),
         "vc_redist": _download(vc_redist) if vc_redist else None,
+        "windows": host.windows,
     }
     return render_windows(settings, lock.lines)
 
 
-def path(host: Host, lock_sha256: str) -> dict[str, Any]:
+def path(host: Host, python_version: str, lock_sha256: str) -> dict[str, Any]:
     """The entries of the machine's PATH: the inventory's, or those of what is installed.
 
     Where an installer puts Python and OpenSSL is known on the host only, hence `programs` beside the entries.
     """
     if host.path.entries is not None:
         return {"entries": list(host.path.entries), "programs": False}
-    return {"entries": [f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts"], "programs": True}
+    return {"entries": [f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts"], "programs": True}
 
 
 def _download(download: Download) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def body_sha256(body: str) -> str:
 
 PARAMETERS = """
 param(
-    [ValidateSet('test', 'apply', 'undo')]
+    [ValidateSet('test', 'apply', 'undo', 'request')]
     [string]$Mode = 'test'
 )
 

@@ -177,6 +177,14 @@ def fingerprint(text: str) -> str:
     return f"SHA256:{digits}"
 
 
+def thumbprint(text: str) -> str:
+    """Return 40 upper-case hex digits. Windows' certificate dialog shows them with spaces, behind an invisible mark."""
+    digits = re.sub("[ :\u200e]", "", text).upper()
+    if not re.fullmatch(r"[0-9A-F]{40}", digits):
+        raise refuse("it is not a thumbprint of 40 hex digits")
+    return digits
+
+
 def version_prefix(text: str) -> str:
     if not re.fullmatch(r"(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){0,3}", text):
         raise refuse("it is not a version made of numbers and points")
@@ -224,5 +232,6 @@ ProxyUrl = Annotated[str, AfterValidator(proxy_url)]
 WindowsPath = Annotated[str, AfterValidator(windows_path)]
 WindowsFolder = Annotated[str, AfterValidator(windows_folder)]
 Fingerprint = Annotated[str, AfterValidator(fingerprint)]
+Thumbprint = Annotated[str, AfterValidator(thumbprint)]
 VersionPrefix = Annotated[str, AfterValidator(version_prefix)]
 ConfigurationName = Annotated[str, AfterValidator(configuration_name)]

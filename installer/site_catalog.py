@@ -8,7 +8,8 @@ from pathlib import Path
 import tomlkit
 
 from installer import __version__, catalog, toml_lines
-from installer.catalog import Download, numbers
+from installer.catalog import Download
+from installer.catalog_choice import numbers
 from installer.errors import CatalogError
 
 ARCHITECTURES = ("x64", "arm64")
@@ -45,11 +46,11 @@ def text(downloads: Iterable[Download]) -> str:
     tables = []
     for download in sorted(downloads, key=_place):
         lines = [f"[[{download.name}]]"]
-        for key in catalog.Entry.model_fields:
+        for key, field in catalog.Entry.model_fields.items():
             value = getattr(download, key)
             if key == "executable":
                 value = value[0] if len(value) == 1 else value
-            if value:
+            if value and value != field.default:
                 lines.append(f"{key} = {_value(value)}")
         tables.append("\n".join(lines) + "\n")
     return "\n".join([_HEADER, *tables])

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 PRELUDE = {
     "ps_scripts": (
-        "run events envelope lock record registry path_entries files programs downloads installers tasks firewall".split(),
+        (
+            "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall "
+            "services port_holder certificates certificate_sources"
+        ).split(),
         ".ps1",
     ),
     "linux_scripts": (
@@ -21,7 +24,7 @@ PRELUDE = {
     ),
 }
 STEPS = {
-    "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook service firewall check".split(),
+    "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook past service firewall check former".split(),
     "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check".split(),
 }
 

@@ -17,7 +17,7 @@ from installer.journal import describe
 if TYPE_CHECKING:
     from installer.host import Result
 
-COLORS = {"changed": "yellow", "differs": "yellow", "difference": "yellow", "restored": "yellow", "failed": "red", "stopped": "red", "warning": "magenta", "ok": "green"}
+COLORS = {"changed": "yellow", "differs": "yellow", "difference": "yellow", "restored": "yellow", "failed": "red", "stopped": "red", "reboot": "red", "warning": "magenta", "ok": "green"}
 QUIET = frozenset({"log", "progress", "finished"})
 
 
@@ -109,6 +109,7 @@ WORDS = {
     "ok": "as it should be",
     "differs": "differs; nbserver apply would change it",
     "failed": "failed",
+    "reboot": "has to restart first",
     "stopped": "stopped; run it again to go on",
 }
 
@@ -120,10 +121,12 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path) -> lis
     for name, result in results.items():
         said = click.style(result.outcome, fg=COLORS.get(result.outcome))
         changed = f", {result.changed} changed" if result.changed else ""
-        reboot = ", a reboot is pending" if result.reboot else ""
+        reboot = ", a reboot is pending" if result.reboot and result.outcome != "reboot" else ""
         words = "" if result.outcome == "failed" else f"  {WORDS[result.outcome]}"
         if mode == "undo" and result.outcome == "ok":
             words = "  as it was before"
+        if mode == "request" and result.outcome == "ok":
+            words = "  its request is to be signed"
         lines.append(f"{name:<{width}}  {said}{words}{changed}{reboot}")
         if result.error:
             lines.append(f"    {result.error}")

@@ -1,11 +1,19 @@
 # nbserver bootstrap, for hosts without PowerShell remoting. It runs the script that comes on standard input, and nothing else:
 #   script LENGTH SHA256     one line; then LENGTH bytes of script, then the script's envelope to the end of input
 # The script's file is for its user, SYSTEM and administrators only, and is removed at the end.
+if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
+    $head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
+    $head + '1,"event":"failed","text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode +
+    ' mode here. Ask for an exception in the application control policy of this host (WDAC or AppLocker)"}'
+    $head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
+    exit 3
+}
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = $WarningPreference = 'SilentlyContinue'
 $code = 1
 try {
+    if ("$(Get-ExecutionPolicy)" -eq 'AllSigned') { throw 'a group policy allows signed scripts only (AllSigned): ask for an exemption of this host' }
     $stream = [Console]::OpenStandardInput()
     $line = ''
     while ($line.Length -lt 99 -and ($byte = $stream.ReadByte()) -gt 10) { $line += [char]$byte }

@@ -23,8 +23,14 @@ function Invoke-Plan {
 
 # Apply where something differs, then test again: what is still different then has failed.
 function Invoke-Apply($Step) {
+    Assert-Kept
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
+    if ($Run.Reboot) {
+        $Run.Outcome = 'reboot'
+        Write-Event warning @{ text = 'not done: Windows has to restart first' }
+        return
+    }
     Write-Event started @{ title = $Step.Title }
     Write-Differences
     & $Step.Apply
@@ -32,6 +38,17 @@ function Invoke-Apply($Step) {
     foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
     if (-not $Step.Bracket) { $Run.Changed++ }
     Write-Event changed
+}
+
+# Step after step, to the end or to where Windows has to restart first. What is open then is closed before.
+function Invoke-Steps {
+    foreach ($step in $Steps) {
+        Invoke-Apply $step
+        if ($Run.Outcome -eq 'reboot') { break }
+    }
+    if ($Run.Outcome -ne 'reboot') { return }
+    Undo-Record -BracketsOnly
+    if ($Settings.reboot -eq 'if-needed' -and $Run.Boot) { Restart-Windows }
 }
 
 # Nothing differs, so nothing is tested again, and no bracket is opened.
@@ -47,6 +64,9 @@ function Undo-Record([switch]$BracketsOnly) {
     $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
     $lines = @(Read-Record)
     [Array]::Reverse($lines)
+    # A service or task that ran before is started when all else is back.
+    $started = 'service', 'task_state'
+    $lines = @($lines | Where-Object { $started -notcontains $_.kind }) + @($lines | Where-Object { $started -contains $_.kind })
     foreach ($line in $lines) {
         if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
         $Run.Step = $line.step
@@ -55,15 +75,26 @@ function Undo-Record([switch]$BracketsOnly) {
         }
         catch {
             $Run.Outcome = 'failed'
-            Write-Event failed @{ text = "$($line.key) could not be put back: $_. Mend what stands in its way, then run undo again" }
+            Write-Event failed @{ text = "$($line.key) could not be put back: $_. $(Get-Remedy $_.Exception 'Mend what stands in its way, then run undo again')" }
         }
     }
     $Run.Step = ''
 }
 
+# What a request for a certificate needs, and then the request: mode request.
+function Invoke-Request {
+    if ($Settings.certificate.source -ne 'request') { throw 'the certificate of this host is not one that is requested. Write certificate.request = true into the inventory first' }
+    foreach ($step in $Steps) { if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step } }
+    if ($Run.Outcome -eq 'reboot') { return }
+    $Run.Step = 'certificate'
+    Send-CertificateRequest
+}
+
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 function Start-Run {
     if ($Run.Mode -eq 'events') { return }
+    if ($Run.Mode -eq 'apply') { $Run.Boot = Get-BootTime }
+    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
     if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
     else {
         Initialize-StateFolder
@@ -75,7 +106,7 @@ function Start-Run {
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $hash = ([BitConverter]::ToString($sha256.ComputeHash($Utf8.GetBytes($ScriptText))) -replace '-', '').ToLowerInvariant()
-    Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
+    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
 }
 
 function Complete-Run {
@@ -89,17 +120,22 @@ function Invoke-Run {
         Read-Envelope
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
+        if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
         if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
+        elseif ($Run.Mode -eq 'request') { Invoke-Request }
         else { Invoke-Plan }
-        if ($Run.Mode -eq 'apply' -and $Run.Differs) { foreach ($step in $Steps) { Invoke-Apply $step } }
+        if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
+        Assert-Kept
         $ended = $true
     }
     catch {
         $ended = $true
         if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
         $Run.Outcome = 'failed'
-        Write-Event failed @{ text = [string]$_; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
+        $text = [string]$_
+        if (Test-DiskFull $_.Exception) { $text += ". $(Get-Remedy $_.Exception)" }
+        Write-Event failed @{ text = $text; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
     }
     finally {
         # Not ended: the workstation stopped the pipeline. Brackets are closed all the same.
@@ -116,6 +152,7 @@ $EnvelopeLines = @($input)
 Invoke-Run | ForEach-Object { if ($Run.Mode -eq 'events' -and $_ -is [string]) { $_ } else { $_ | Out-Event } }
 
 if ($MyInvocation.MyCommand.CommandType -eq 'ExternalScript') {
+    if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }
     if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }

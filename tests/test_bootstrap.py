@@ -42,7 +42,7 @@ def test_what_is_sent_is_the_file() -> None:
 
 def test_it_fits_a_command_line_and_a_page() -> None:
     assert len(CMD + " ".join([PROGRAM, *arguments()])) <= CMD_LIMIT
-    assert bootstrap().count("\n") <= 40
+    assert bootstrap().count("\n") <= 50
 
 
 @given(

@@ -50,11 +50,11 @@ def test_a_shipped_download_is_hashed_or_unverified(download: Download) -> None:
     assert any(part in download.url for part in in_url)
     assert download.source
     if download.name == "vc_redist":
-        assert SHIPPED.vc_redist(download.architecture) == download
+        assert download in {SHIPPED.vc_redist(download.architecture, windows=name) for name in (None, *(("2012r2", "2012") if download.architecture == "x64" else ()))}
         return
     choose = getattr(SHIPPED, download.name)
     if download.sha256:
-        assert choose(download.version, download.architecture, download.kind) == download
+        assert choose(download.version, download.architecture, download.kind, end_of_life=download.end_of_life) == download
     else:
         with pytest.raises(CatalogError, match="is unverified"):
             choose(download.version, download.architecture)
@@ -72,10 +72,10 @@ def test_an_exe_is_taken_only_when_it_is_asked_for_or_there_is_nothing_else(tmp_
 
 def test_the_shipped_hashes_differ() -> None:
     hashes = [download.sha256 for download in SHIPPED.downloads if download.sha256]
-    assert len(hashes) == len(set(hashes)) == 15
+    assert len(hashes) == len(set(hashes)) == 26
 
 
-@pytest.mark.parametrize("lock", SHIPPED.locks, ids=lambda x: x.python)
+@pytest.mark.parametrize("lock", SHIPPED.locks, ids=lambda x: f"{x.python}-{x.architecture}")
 def test_a_shipped_lock(lock: Lock) -> None:
     names = [line.partition("==")[0] for line in lock.lines]
     assert set(names) >= NAMED
@@ -85,7 +85,17 @@ def test_a_shipped_lock(lock: Lock) -> None:
     kept = [line for line in path.read_text("ascii").splitlines() if line and line[0] != "#"]
     assert tuple(kept) == lock.lines, "the file itself is sorted"
     assert lock.sha256 == hashlib.sha256("".join(f"{line}\n" for line in kept).encode()).hexdigest()
-    assert lock.python in SHIPPED.python(lock.python, "x64").version
+    assert path.name == f"windows-{lock.architecture}-python{lock.python}.txt"
+    assert SHIPPED.lock(SHIPPED.python(lock.python, lock.architecture, end_of_life=True).version, lock.architecture) == lock
+
+
+@pytest.mark.parametrize("lock", SHIPPED.locks, ids=lambda x: f"{x.python}-{x.architecture}")
+def test_a_shipped_lock_has_what_the_scripts_rely_on(lock: Lock) -> None:
+    """The server's configuration is that of jupyter_server 2, and the starter imports notebook.app, which came with notebook 7."""
+    versions = dict(line.split(" ")[0].split("==") for line in lock.lines)
+    assert int(versions["notebook"].split(".")[0]) >= 7
+    assert int(versions["jupyter-server"].split(".")[0]) >= 2
+    assert {"argon2-cffi", "matplotlib-inline", "pillow", "pywinpty"} <= versions.keys()
 
 
 def test_the_defaults_can_be_had() -> None:
@@ -104,12 +114,12 @@ def test_the_defaults_can_be_had() -> None:
         (lambda: SHIPPED.python("3.1", "x64"), "Python 3.1 for x64 is not in the catalog. Choose python.version"),
         (lambda: SHIPPED.python("2", "x64"), "Python 2 for x64 is not in the catalog"),
         (
-            lambda: SHIPPED.openssl(None, "arm64"),
-            "OpenSSL 3.5 for arm64 is not in the catalog. Add it in a site catalog",
+            lambda: SHIPPED.openssl(None, "arm64", "msi"),
+            "OpenSSL 3.5 for arm64 as msi is not in the catalog. Leave out openssl.kind and choose openssl.version from: 3.5.6, or add it in a site catalog",
         ),
         (
-            lambda: SHIPPED.lock("3.13.13", "arm64"),
-            "no lock file for Python 3.13.13 on arm64; there is one for: 3.11 (x64)",
+            lambda: SHIPPED.lock("3.11.9", "arm64"),
+            "no lock file for Python 3.11.9 on arm64; there is one for: 3.11 (x64)",
         ),
         (lambda: SHIPPED.lock("3.1", "x64"), "no lock file for Python 3.1 on x64"),
     ],

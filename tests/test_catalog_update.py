@@ -88,7 +88,7 @@ def test_a_new_catalog(site: Site, tmp_path: Path) -> None:
     validate("catalog", values)
     assert set(values) == {"python", "openssl"}
     loaded, shipped = catalog.load(tmp_path / "site.toml"), catalog.load()
-    for name, version in (("python", "3.13"), ("python", "3.14"), ("openssl", "3.5")):
+    for name, version in (("python", "3.13.13"), ("python", "3.14.4"), ("openssl", "3.5.6")):
         ours, theirs = getattr(loaded, name)(version, "x64"), getattr(shipped, name)(version, "x64")
         source = ours.source
         assert re.fullmatch(re.escape(site.url) + r"(python/index-windows|openssl)\.json, read \d{4}-\d\d-\d\d", source)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from installer import index_json, publisher_indexes, publisher_urls, site_catalog
-from installer.catalog import Download
+from installer.catalog import Download, load
 from installer.catalog_update import newest
 from installer.errors import DownloadError
 from tests.catalog_updates import MIRROR, MIRRORED, OPENSSL, PYTHON, SHIPPED, fetch_from, update, written
@@ -67,6 +67,24 @@ def test_both_processors(tmp_path: Path) -> None:
         ("openssl", "arm64", "Win64ARMOpenSSL_Light-3_5_6.msi"),
     ]
     assert [x.sha256 for x in found[:2]] == [digest("3.13.13-amd64"), digest("3.13.13-arm64")]
+
+
+def test_what_the_indexes_do_not_tell_is_as_in_the_shipped_catalog(tmp_path: Path) -> None:
+    """The lowest Windows of a branch: without it a host with an older Windows would be offered nothing, or the wrong thing."""
+    pages = {
+        PYTHON: python_index(python_entry("3.12.11"), python_entry("3.13.17"), python_entry("3.12.11", "arm64"), python_entry("3.13.17", "arm64")),
+        OPENSSL: openssl_index(*(openssl_entry(version, arch=arch) for version in ("3.5.9", "4.0.3") for arch in ("INTEL", "ARM"))),
+    }
+    text = update(pages, python=("3.12", "3.13"), openssl=("3.5", "4.0"), architectures=("x64", "arm64")).text
+    lowest = {(x.name, x.version, x.architecture): x.windows for x in written(tmp_path, text)}
+    older = {("python", "3.12.11", "x64"): "6.3", ("openssl", "3.5.9", "x64"): "6.2"}
+    assert len(lowest) == 8 and lowest == {**dict.fromkeys(lowest, "10.0"), **older}
+    assert text.count("windows = ") == 2 and "end_of_life" not in text
+    overlaid = load(tmp_path / "site.toml")
+    chosen = overlaid.python(None, "x64", windows="2012r2"), overlaid.openssl(None, "x64", windows="2012r2")
+    assert [x.version for x in chosen] == ["3.12.11", "3.5.9"]
+    assert overlaid.vc_redist("x64", windows="2012r2") == SHIPPED.vc_redist("x64", windows="2012r2")
+    assert overlaid.lock("3.12.11", "x64") == SHIPPED.lock("3.12", "x64")
 
 
 def test_a_mirror_may_name_its_own_files(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any, get_args
 
 import pytest
@@ -25,6 +26,11 @@ def test_its_lines() -> None:
     name = base64.b64encode("Zo\u00eb".encode()).decode()
     secret = base64.b64encode(SECRET.encode()).decode()
     assert envelope.lines() == ["mode apply", "run 20260102T030405Z-ab12", f"operator {name}", "secret a MQ==", f"secret b {secret}"]
+
+
+def test_its_time_is_utc_wherever_the_workstation_is() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678, timezone(timedelta(hours=5, minutes=30)))
+    assert Envelope("apply", "x", time=moment).lines() == ["mode apply", "run x", "time 2026-01-01T21:34:05Z"]
 
 
 def test_only_events_say_after_which() -> None:
@@ -71,25 +77,29 @@ def session() -> Iterator[Session]:
 READ = r"""
 $EnvelopeLines = @($input)
 $Mode = 'test'
-$Run.Mode = ''; $Run.Id = ''; $Run.Operator = ''; $Run.After = 0
+$Run.Mode = ''; $Run.Id = ''; $Run.Operator = ''; $Run.After = 0; $Run.BootBefore = ''
 $Secrets.Clear()
 Read-Envelope
-$Run.Mode; $Run.Id; $Run.Operator; [string]$Run.After
+$Run.Mode; $Run.Id; $Run.Operator; [string]$Run.After; $Run.BootBefore
 foreach ($name in $Secrets.Keys) { $name; $Secrets[$name] }
 """
 many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(session: Session, lines: list[str]) -> dict[str, Any]:
-    mode, run, operator, after, *rest = session.run(READ, lines)
-    return {"mode": mode, "run": run, "operator": operator, "after": int(after), "secrets": dict(zip(rest[::2], rest[1::2], strict=True))}
+    mode, run, operator, after, boot_before, *rest = session.run(READ, lines)
+    known = {"mode": mode, "run": run, "operator": operator, "after": int(after), "boot_before": boot_before}
+    return {**known, "secrets": dict(zip(rest[::2], rest[1::2], strict=True))}
 
 
 @many
-@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets)
-def test_the_host_reads_what_was_written(session: Session, mode: Mode, run: str, operator: str, after: int, values: dict[str, str]) -> None:
-    envelope = Envelope(mode, run, operator, after, values)
-    expected = {"mode": mode, "run": run, "operator": operator, "after": after if mode == "events" else 0, "secrets": values}
+@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets, st.sampled_from(["", "2026-11-22T05:06:07Z"]))
+def test_the_host_reads_what_was_written(
+    session: Session, mode: Mode, run: str, operator: str, after: int, values: dict[str, str], boot: str
+) -> None:
+    envelope = Envelope(mode, run, operator, after, values, boot)
+    said = {"mode": mode, "run": run, "operator": operator, "after": after if mode == "events" else 0, "boot_before": boot}
+    expected = {**said, "secrets": values}
     assert read(session, envelope.lines()) == expected
 
 
@@ -98,7 +108,9 @@ def test_the_host_reads_what_was_written(session: Session, mode: Mode, run: str,
     [
         "", " ", "mode", "mode ", "mode destroy", "mode Apply", "Mode apply", "mode apply now", "MODE test", "forget", "mode  apply",
         "run", "run ", "run a b", "run ../x", "run " + "x" * 65, "run a_b", "operator", "operator a b", "operator !", "after", "after x",
+        "time", "time now", "time 2026-11-22", "time 2026-11-22T17:10:33", "time 2026-11-22 17:10:33Z", "time 2026-13-22T17:10:33Z", "Time 2026-11-22T17:10:33Z",
         "after 1 2", "after 99999999999", "secret", "secret a", "secret a b c", "secret a !", "Secret a YQ==", "mode=apply", "{}", "after 1;2",
+        "boot-before", "boot-before now", "boot-before 2026-11-22", "boot-before 2026-11-22T19:41:41", "boot-before 2026-11-22T19:41:41Z x",
     ],
 )  # fmt: skip
 def test_the_host_refuses_a_line_that_it_does_not_know(session: Session, line: str) -> None:
@@ -113,6 +125,18 @@ def test_a_refusal_never_tells_a_secret(session: Session, line: str) -> None:
     with pytest.raises(EngineError) as raised:
         read(session, [line.format(secret)])
     assert secret not in str(raised.value) and SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("hours", [0, -400 * 24, -1, 1, 400 * 24])
+def test_the_host_tells_how_far_its_clock_is_ahead(session: Session, hours: int) -> None:
+    moment = datetime.now(timezone.utc) - timedelta(hours=hours)
+    lines = Envelope("test", "x", time=moment).lines()
+    (ahead,) = session.run(READ + "'seconds=' + [string][Math]::Round($Run.ClockAhead.TotalSeconds)", lines)[5:]
+    assert abs(int(ahead.removeprefix("seconds=")) - hours * 3600) < 60
+
+
+def test_without_a_time_no_clocks_are_compared(session: Session) -> None:
+    assert session.run("$Run.ClockAhead = [TimeSpan]::Zero\n" + READ + "'ticks=' + [string]$Run.ClockAhead.Ticks", ["mode test", "run x"])[-1] == "ticks=0"
 
 
 def test_by_hand_there_is_no_envelope(session: Session) -> None:

@@ -185,7 +185,7 @@ def test_port_taken_by_another_program(site: Site) -> None:
         other.listen()
         said = refused(site, "apply", "win1", code=3)
     assert f"port {site.port} is taken by another program" in said and "choose another notebook.port" in said
-    assert steps(site.last_events(), "failed") == ["preflight"]
+    assert steps(site.last_events(), "failed") == ["past"]
 
 
 def test_too_little_memory_for_remote_shells(site: Site, windows_host: WindowsHost) -> None:

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import socket
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -179,9 +180,10 @@ names = st.from_regex(r"\A[a-z][a-z0-9_.]{0,20}\Z")
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@given(st.sampled_from(["test", "apply", "undo", "events"]), texts, st.integers(0), st.dictionaries(names, texts, max_size=3))
-def test_an_envelope_whatever_it_carries(mode: Any, operator: str, after: int, secrets: dict[str, str]) -> None:
-    validate("envelope", Envelope(mode, "20261122T171033Z-7ab115", operator, after, secrets).lines())
+@given(st.sampled_from(["test", "apply", "undo", "events"]), texts, st.integers(0), st.dictionaries(names, texts, max_size=3), st.datetimes())
+def test_an_envelope_whatever_it_carries(mode: Any, operator: str, after: int, secrets: dict[str, str], boot: datetime) -> None:
+    boot_before = f"{boot.isoformat(timespec='seconds')}Z"
+    validate("envelope", Envelope(mode, "20261122T171033Z-7ab115", operator, after, secrets, boot_before).lines())
 
 
 def test_the_shipped_catalog_and_the_sample_inventory() -> None:

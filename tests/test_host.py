@@ -93,6 +93,17 @@ def test_another_script_than_the_one_sent_is_a_failure(run: Any, started: dict[s
     assert result.outcome == "failed" and "the host ran a script with SHA-256 " + "0" * 64 in result.error
 
 
+def test_a_script_that_fails_before_it_can_hash_itself_tells_its_own_reason(run: Any) -> None:
+    result, _ = run([event(1, "failed", text="PowerShell runs in ConstrainedLanguage mode here"), event(2, "finished", outcome="failed")])
+    assert (result.outcome, result.error) == ("failed", "win1, script: PowerShell runs in ConstrainedLanguage mode here")
+
+
+@pytest.mark.parametrize("first", [event(1, "changed", "path"), event(1, "log", text="x"), event(1, "finished", outcome="ok", changed=0)])
+def test_a_script_that_does_not_say_its_hash_first_is_a_failure(run: Any, first: dict[str, Any]) -> None:
+    result, _ = run([first, FINISHED])
+    assert result.outcome == "failed" and "ran a script with SHA-256 unknown" in result.error
+
+
 @pytest.mark.parametrize("said", ["no JSON", "[1]", json.dumps({"v": 9}), json.dumps(event(2, "unheard-of"))])
 def test_a_broken_stream_is_a_failure(run: Any, started: dict[str, Any], said: str) -> None:
     result, _ = run([started, said])

@@ -178,6 +178,38 @@ def test_a_disabled_task_does_not_start(run: Run, windows_host: WindowsHost) -> 
     """) == ["HRESULT 0x80041326,Start-ScheduledTask"]
 
 
+def test_port_filters_are_found_by_protocol(run: Run) -> None:
+    assert run(r"""
+        $null = New-NetFirewallRule -Name tcp -DisplayName T -Protocol TCP -LocalPort 9999, 9000-9005
+        $null = New-NetFirewallRule -Name udp -DisplayName U -Protocol UDP -LocalPort 9999
+        Get-NetFirewallPortFilter -Protocol TCP | ForEach-Object { "$($_.InstanceID) $($_.LocalPort -join ',') $((Get-NetFirewallRule -Name $_.InstanceID).Enabled)" } | Sort-Object
+        Remove-NetFirewallRule -Name tcp, udp
+    """) == ["tcp 9999,9000-9005 True", "Unrelated-In-TCP 8443 True"]
+
+
+def test_a_task_is_disabled_and_enabled_and_is_as_before(run: Run, windows_host: WindowsHost) -> None:
+    before = windows_host.snapshot(except_=("*",))["tasks"]
+    assert run(r"""
+        $task = Get-ScheduledTask -TaskName 'Unrelated maintenance'
+        "$($task.State) $($task.Actions[0].Execute) $($task.Actions[0].Arguments)"
+        (Disable-ScheduledTask -TaskName 'Unrelated maintenance' -TaskPath '\').State
+        (Get-ScheduledTask -TaskName 'Unrelated maintenance').State
+    """) == ["Ready cmd.exe /c exit 0", "Disabled", "Disabled"]
+    assert windows_host.snapshot(except_=("*",))["tasks"] != before
+    assert run("(Enable-ScheduledTask -TaskName 'Unrelated maintenance').State") == ["Ready"]
+    assert windows_host.snapshot(except_=("*",))["tasks"] == before
+
+
+def test_processes_have_their_real_parents_and_command_lines(run: Run) -> None:
+    name, parent, line = run(r"""
+        $process = Get-CimInstance -ClassName Win32_Process -Filter "ProcessId = $PID"
+        $process.Name
+        (Get-CimInstance -ClassName Win32_Process -Filter "ProcessId = $($process.ParentProcessId)") -and $true
+        $process.CommandLine
+    """)
+    assert name == "pwsh.exe" and parent in ("True", "False") and "pwsh" in line.lower()
+
+
 def test_it_is_a_server_with_settings_of_others(run: Run, windows_host: WindowsHost) -> None:
     registry = windows_host.snapshot()["registry"]
     assert [registry[key]["IsInstalled"] for key in IE_ESC.values()] == ["dword:00000001"] * 2

@@ -93,6 +93,13 @@ SETTINGS = [
     ("password = { prompt = 'yes' }", "password.prompt: text does not fit here; allowed: true"),
     (f"notebook.password = '{SECRET}'", "notebook.password: it must be a reference such as"),
     ('architecture = "amd64"', '"amd64" is not known here'),
+    ('architecture = "x86"', "architecture: a 32-bit Windows cannot be set up: there are no Python and packages for it"),
+    ('architecture = "win32"', "A 64-bit Windows on Intel or AMD is x64; allowed: x64 or arm64"),
+    ('architecture = "32-bit"', "architecture: a 32-bit Windows cannot be set up"),
+    ('windows = "2008"', 'windows: "2008" is not known here'),
+    ('windows = "2012 R2"', 'windows: "2012 R2" is not known here (did you mean "2012r2"?); allowed: "2012", "2012r2", "2016"'),
+    ("windows = 2019", "windows: a whole number stands here, but it must be text: put it in quotes; allowed: "),
+    ('accept_end_of_life = "yes"', "accept_end_of_life: text does not fit here; allowed: true or false"),
     ('skip = ["firewal"]', 'skip[1]: "firewal" is not known here (did you mean "firewall"?)'),
     ('skip = ["path", "path"]', "skip: the array names something twice"),
     ('skip = "path"', "skip: text does not fit here; allowed: an array"),
@@ -141,6 +148,11 @@ def test_a_wrong_setting(tmp_path: Path, line: str, words: str) -> None:
 
 
 CONTRADICTIONS = [
+    (
+        'windows = "2012"',
+        "5: [hosts.win1] windows: no supported Python runs on Windows Server 2012; set accept_end_of_life = true to use the last one that does",
+    ),
+    ('accept_end_of_life = false\nwindows = "2012"', "6: [hosts.win1] windows: no supported Python runs on Windows Server 2012"),
     ('user = "x"', "5: [hosts.win1] user: it needs a password beside it"),
     ('password = { env = "A" }', "5: [hosts.win1] password: it needs a user beside it"),
     ('auth = "basic"', '5: [hosts.win1] auth: "basic" needs user and password (host win1)'),

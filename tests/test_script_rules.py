@@ -19,7 +19,7 @@ import pytest
 from installer.script import Script
 from installer.step_files import PRELUDE, STEPS
 from tests import golden
-from tests.powershell import rules_commands, rules_effects, rules_language, rules_secrets, rules_structure
+from tests.powershell import rules_commands, rules_culture, rules_effects, rules_language, rules_secrets, rules_structure
 from tests.powershell.engine import STEP_FILES, require_engine
 from tests.powershell.findings import Profiles, Rule, Scripts
 from tests.powershell.syntax import ParsedScript, parse
@@ -30,7 +30,7 @@ COMMANDS_VARIABLE = "NBSERVER_TEST_POWERSHELL_COMMANDS"
 VERSIONS = ("3.0", "4.0", "5.1")
 RULES: dict[str, Rule] = {
     rule.__name__: rule
-    for module in (rules_language, rules_commands, rules_effects, rules_secrets, rules_structure)
+    for module in (rules_language, rules_commands, rules_culture, rules_effects, rules_secrets, rules_structure)
     for rule in module.RULES
 }
 NEEDS_PROFILES = {rule.__name__ for rule in rules_commands.NEEDS_PROFILES | rules_effects.NEEDS_PROFILES}

@@ -37,7 +37,7 @@ def words(script: str) -> list[str]:
 def start(folder: Path, script: str = SCRIPT) -> subprocess.Popen[bytes]:
     """The bootstrap, with its files in `folder`."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(words(script), env={**os.environ, "TMPDIR": str(folder)}, **pipes)  # type: ignore[call-overload]
+    return subprocess.Popen(words(script), env={**os.environ, "TMPDIR": str(folder)}, bufsize=0, **pipes)  # type: ignore[call-overload]
 
 
 def feed(folder: Path, data: bytes, script: str = SCRIPT) -> tuple[int, str, str]:

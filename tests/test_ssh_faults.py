@@ -14,7 +14,7 @@ from installer import host as host_run
 from installer.host import HostRun, Result
 from installer.journal import Journal, new_run_id
 from installer.transports import LogonSecrets, Transport, connect_to
-from tests.hosts.ssh.fixtures import PASSWORD, host_of, sshd, state, user, wait_until, wire  # noqa: F401
+from tests.hosts.ssh.fixtures import PASSWORD, host_of, sshd, state, text_of, user, wait_until, wire  # noqa: F401
 from tests.hosts.ssh.small_script import EVENTS, small_script
 from tests.hosts.ssh.sshd import Sshd, User
 from tests.hosts.ssh.wire import Direction, Wire
@@ -151,7 +151,7 @@ def test_nothing_is_left_on_the_host(runs: Runs, wire: Wire) -> None:
     hold.write_text("4")
 
     def left() -> list[Path]:
-        return [path for path in Path("/tmp").glob("tmp.*/nbserver.sh") if str(runs.state) in path.read_text()]
+        return [path for path in Path("/tmp").glob("tmp.*/nbserver.sh") if str(runs.state) in text_of(path)]
 
     runs.at_second = lambda: (found.extend(left()), hold.unlink())
     found: list[Path] = []

@@ -220,6 +220,21 @@ def test_a_lost_connection_goes_on_with_the_same_shell(site: Site, endpoint: End
     assert wait_until(lambda: not endpoint.wsman.shells)
 
 
+def test_an_answer_that_breaks_off_goes_on_with_the_same_shell(site: Site, endpoint: Endpoint, flags: tuple[Path, Path]) -> None:
+    def let_go() -> None:
+        if wait_until(lambda: not endpoint.faults.halve_responses):
+            flags[0].touch()
+
+    with connected(host_of(site)) as transport:
+        lines = transport.run(WAITS, ENVELOPE)
+        next(lines)
+        endpoint.faults.match, endpoint.faults.halve_responses = "/Receive", 1
+        threading.Thread(target=let_go, daemon=True).start()
+        assert list(lines) == ['{"line": 2}']
+        assert len(endpoint.wsman.shells) == 1
+    assert wait_until(lambda: not endpoint.wsman.shells)
+
+
 def test_a_shell_behind_a_connection_that_stays_lost_is_left_alone(
     site: Site, endpoint: Endpoint, windows_host: WindowsHost, flags: tuple[Path, Path], monkeypatch: Any
 ) -> None:

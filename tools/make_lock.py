@@ -25,7 +25,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PACKAGES = ("numpy", "matplotlib", "tornado", "pyzmq", "ipython", "ipykernel", "notebook", "uv")
+PACKAGES = ("numpy", "matplotlib", "tornado", "pyzmq", "ipython", "ipykernel", "notebook>=7", "uv")
 PLATFORMS = {"x64": ("x86_64-pc-windows-msvc", "win_amd64"), "arm64": ("aarch64-pc-windows-msvc", "win_arm64")}
 LOCKS = Path(__file__).resolve().parent.parent / "installer" / "catalog_data" / "locks"
 

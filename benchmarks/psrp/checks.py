@@ -19,7 +19,7 @@ from tests.hosts.windows import ENVIRONMENT, MACHINE_PATH
 
 FOLDER = Path(__file__).parent / "checks"
 # On this host these have nothing to look at while nothing has to be changed, so nobody would send a check for them.
-NOTHING_TO_LOOK_AT = {"ie_esc", "vc_redist"}
+NOTHING_TO_LOOK_AT = {"ie_esc", "vc_redist", "past", "former"}
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 # The service's own SID, and access lists in SDDL: SYSTEM and administrators everything, the service to read, or to read and write.
 SERVICE_SID = "S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054"

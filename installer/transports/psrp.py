@@ -125,13 +125,13 @@ class PsrpTransport:
 
         An answer that was lost on the way is lost; the numbers of the events tell.
         """
-        from requests.exceptions import ConnectionError
+        from requests.exceptions import ChunkedEncodingError, ConnectionError
 
         for pause in (*RECONNECT_PAUSES, None):
             try:
                 pipeline.poll_invoke(timeout=POLL)
                 return
-            except ConnectionError:
+            except (ConnectionError, ChunkedEncodingError):  # the second: in the middle of an answer
                 if pause is None or self._stop.wait(pause):
                     raise
                 # What NTLM agreed on belongs to the old connection, so nothing of it may be kept.

@@ -68,7 +68,7 @@ class HostKeys:
         return found[0], found[1], [*found[2], *also[0], *also[1]]
 
     def choices(self) -> list[dict[str, Any]]:
-        """Options for one attempt to connect after the other, while `another_kind_may_do`: a host shows one key, of a kind that is asked for."""
+        """Options for one attempt to connect after the other: a host shows one key, of a kind that is asked for."""
         options: dict[str, Any] = {"known_hosts": (self._trusted, self._authorities, self._revoked), "x509_trusted_certs": None}
         every_kind = {**options, "server_host_key_algs": _ALL}
         if self._trusted or self._authorities:
@@ -78,9 +78,9 @@ class HostKeys:
         return [every_kind, *({**options, "server_host_key_algs": algorithms} for algorithms in list(_KINDS.values())[1:])]
 
     def another_kind_may_do(self, error: Exception) -> bool:
-        """Whether to try the next of the choices: a fingerprint does not tell its kind, and where the host has no more key of the
+        """Whether to try the next of the choices. A fingerprint does not tell the kind of its key; and a host that has no key
 
-        kinds that are known, which it tells or just closes the connection, one of another kind shows that.
+        of a kind that is known of it may just close the connection: one of another kind shows that it has changed.
         """
         if isinstance(error, asyncssh.HostKeyNotVerifiable):
             return self._pin is not None and not self._trusted and self.shown is not None

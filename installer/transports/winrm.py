@@ -79,12 +79,12 @@ class WinrmTransport:
 
         An answer that was lost on the way is lost; the numbers of the events tell.
         """
-        from requests.exceptions import ConnectionError
+        from requests.exceptions import ChunkedEncodingError, ConnectionError
 
         for pause in (*RECONNECT_PAUSES, None):
             try:
                 return command.receive()
-            except ConnectionError:
+            except (ConnectionError, ChunkedEncodingError):  # the second: in the middle of an answer
                 lines.torn()
                 if pause is None or self._stop.wait(pause):
                     raise

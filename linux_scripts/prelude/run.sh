@@ -30,7 +30,7 @@ SERVICE_UNIT=nbserver.service
 STEPS=()
 declare -A STEP_TITLES=()
 DIFFERENCES=()                                     # three entries each: what, is, should
-RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
+RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
 PROBLEM=''                                         # why the function that just returned 1 could not do its work
 

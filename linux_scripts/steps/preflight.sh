@@ -23,6 +23,8 @@ preflight_test() {
         if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for ${PROGRAMS%/*}, and 2000 are needed. Make room"; fi
     fi
 
+    if [[ $RUN_TIME ]]; then compare_clocks; fi
+
     if is_listening "$NB_NOTEBOOK_PORT"; then
         read_unit "$SERVICE_UNIT"
         if [[ ${UNIT[ActiveState]:-} != active ]]; then fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"; fi
@@ -31,6 +33,20 @@ preflight_test() {
 
 preflight_apply() {
     fail 'preflight has nothing to change'
+}
+
+# A certificate that is made with a wrong clock is not valid yet, or not for long.
+compare_clocks() {
+    local theirs ours apart words
+    theirs=$(date --utc --date="$RUN_TIME" +%s)
+    printf -v ours '%(%s)T' -1
+    apart=$((ours - theirs)) apart=${apart#-}
+    if ((apart <= 300)); then return; fi
+    printf -v words '%(%Y-%m-%dT%H:%M:%SZ)T' "$ours"
+    words="this host's clock says $words, and the workstation's $RUN_TIME. Set the one that is wrong (on this host: timedatectl set-ntp true)"
+    if ((apart > 86400)); then fail "$words, then run this again"; fi
+    RUN_TIME=''   # told once
+    write_event warning text "$words"
 }
 
 # Whether some program listens on the TCP port: state 0A in the kernel's own list.

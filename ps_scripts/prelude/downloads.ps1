@@ -23,6 +23,10 @@ function Save-Download($Download) {
     for ($try = 1; ; $try++) {
         try { Receive-File $Download.url "$file.part" $Download.size; break }
         catch [Net.WebException], [IO.IOException] {
+            if (Test-DiskFull $_.Exception) {
+                if (Test-Path -LiteralPath "$file.part") { Remove-Item -LiteralPath "$file.part" -Force }
+                throw
+            }
             $answer = Get-WebAnswer $_.Exception
             if ($try -ge 3 -or $answer -match '^4\d\d ') {
                 throw "$($Download.url) could not be downloaded: $answer. Check this host's way to it (downloads.proxy in the inventory), or put a mirror's URL into a site catalog"
@@ -58,8 +62,9 @@ function Receive-File([string]$Url, [string]$File, $Size) {
     try {
         $mode = 'Append'
         if ([int]$response.StatusCode -ne 206) { $mode = 'Create'; $have = 0 }
+        $end = $have + $response.ContentLength
         $total = $Size
-        if (-not $total -and $response.ContentLength -gt 0) { $total = $have + $response.ContentLength }
+        if (-not $total -and $response.ContentLength -gt 0) { $total = $end }
         $in = $response.GetResponseStream()
         $out = [IO.File]::Open($File, $mode, 'Write', 'Read')
         try {
@@ -75,16 +80,22 @@ function Receive-File([string]$Url, [string]$File, $Size) {
             }
         }
         finally { $out.Close() }
-        if ($response.ContentLength -gt 0 -and $mode -eq 'Create' -and $have -lt $response.ContentLength) { throw (New-Object IO.IOException 'the connection ended early') }
+        if ($response.ContentLength -gt 0 -and $have -lt $end) { throw (New-Object IO.IOException 'the connection ended early') }
     }
     finally { $response.Close() }
 }
 
-# The status code where there was an answer, else the exception's own words.
+# The status code where there was an answer, else the exception's own words. A host whose clock is wrong
+# trusts no certificate, and Windows' words do not say so.
 function Get-WebAnswer($Exception) {
     while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) { $Exception = $Exception.InnerException }
-    if ($Exception -is [Net.WebException] -and $Exception.Response) { '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
-    else { $Exception.Message }
+    if ($Exception -is [Net.WebException] -and $Exception.Response) { return '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
+    for ($one = $Exception; $one; $one = $one.InnerException) {
+        if ($one -is [Security.Authentication.AuthenticationException]) {
+            return "$($one.Message) (this host's clock says $([DateTime]::UtcNow.ToString('u')): with a wrong one every certificate is refused)"
+        }
+    }
+    $Exception.Message
 }
 
 # Unpacks a download into a folder of its own: under another name first, so that the folder is complete
@@ -94,6 +105,7 @@ function Expand-Download($Download, [string]$Folder) {
     if (Test-Path -LiteralPath "$Folder.new") { Remove-Item -LiteralPath "$Folder.new" -Recurse -Force }
     Write-Event progress @{ what = "unpacking $(Split-Path -Leaf $Folder)" }
     Save-Before 'folder' $Folder $null
-    [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new")
+    try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }
+    catch { Remove-Folder "$Folder.new"; throw }   # half of it would keep a full disk full
     [IO.Directory]::Move("$Folder.new", $Folder)
 }

@@ -1,5 +1,6 @@
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
-# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, after N, secret NAME BASE64.
+# Lines of `name value`: mode test|apply|undo|request|events, run ID, operator BASE64, time UTC, after N,
+# boot-before TIME, secret NAME BASE64.
 # Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
 # can end in Windows' module logging.
 
@@ -11,10 +12,16 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         $word = ([string]$line).Split([char[]]' ')
-        if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
+        if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'request', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
         elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9A-Za-z-]{1,64}\z') { $Run.Id = $word[1] }
         elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
+        elseif ($word[0] -ceq 'time' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') {
+            # How much this host's clock is ahead of the workstation's, as a time span; preflight looks at it.
+            $theirs = [DateTime]::ParseExact($word[1], "yyyy-MM-dd'T'HH:mm:ss'Z'", [Globalization.CultureInfo]::InvariantCulture, 'AssumeUniversal, AdjustToUniversal')
+            $Run.ClockAhead = [DateTime]::UtcNow - $theirs
+        }
         elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
+        elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
         elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
         else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }

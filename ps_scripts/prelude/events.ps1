@@ -6,11 +6,24 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
     $Run.Events++
     $fields = [ordered]@{ v = 1; n = $Run.Events; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event }
     foreach ($name in $Data.Keys | Sort-Object) { $fields[$name] = $Data[$name] }
-    $json = ConvertTo-Json $fields -Compress -Depth 4
-    $json = [regex]::Replace($json, '[^\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
-    if ($Run.EventFile) { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
+    $json = ConvertTo-AsciiJson (ConvertTo-Json $fields -Compress -Depth 4)
+    if ($Run.EventFile -and -not $Run.Unkept) {
+        # From the first that could not be kept on none is: behind a torn line the others would be lost.
+        try { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
+        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. $(Get-Remedy $_.Exception 'Mend that, then run this again')" }
+    }
     # A stopped pipeline takes no output any more; the file has the event.
     if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }
+}
+
+# JSON that means the same in every encoding. Line feeds stay.
+function ConvertTo-AsciiJson([string]$Json) {
+    [regex]::Replace($Json, '[^\n\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
+}
+
+# What happens on a host is kept there as evidence: without it a run goes no further.
+function Assert-Kept {
+    if ($Run.Unkept) { throw $Run.Unkept }
 }
 
 # The end of the pipe: events leave as their JSON, and whatever else a step let out becomes a log event,
@@ -27,7 +40,7 @@ function Send-EventsAfter([int]$After) {
     $sent = $After
     do {
         # Asked before reading: what was written before the lock was given back is then read for certain.
-        $running = (Get-LockOwner) -match "^run $([regex]::Escape($Run.Id))\b"
+        $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id))\b"
         $lines = @(Read-CompleteLines $file)
         for ($i = $sent; $i -lt $lines.Count; $i++) { $lines[$i] }
         if ($lines.Count -gt $sent) { $sent = $lines.Count }

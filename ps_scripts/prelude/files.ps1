@@ -17,13 +17,18 @@ function Get-AccessSddl([string]$Path) {
 # The entries count; what Windows adds to the flags before them (AI, AR) does not.
 function Test-Access([string]$Path, [string]$Sddl) {
     $is = Get-AccessSddl $Path
-    $is -match '^D:[A-Z]*P' -and ($is -replace '^D:[A-Z]*', '') -eq ($Sddl -replace '^D:[A-Z]*', '')
+    $is -cmatch '^D:[A-Z]*P' -and ($is -creplace '^D:[A-Z]*', '') -eq ($Sddl -creplace '^D:[A-Z]*', '')
 }
 
 function Set-Access([string]$Path, [string]$Sddl) {
     $acl = Get-Acl -LiteralPath $Path
     $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
     Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+# The path is of something in the folder, however deep. Windows' paths know no capitals.
+function Test-Below([string]$Path, [string]$Folder) {
+    $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
 }
 
 # Kind folder: what this script installed; undo removes it with all that is in it.
@@ -63,7 +68,7 @@ $Restore.access = {
 # ---- undo removes the folder only when it is empty
 
 function Test-ServiceGrant([string]$Path) {
-    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -like "*;0x1301bf;;;$ServiceSid)*"
+    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -clike "*;0x1301bf;;;$ServiceSid)*"
 }
 
 function Add-DataFolder([string]$Path) {
@@ -94,6 +99,18 @@ $Restore.data_folder = {
     else { Remove-Item -LiteralPath $Path -Force }
 }
 
+# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in words of its own language.
+function Test-DiskFull($Exception) {
+    for ($one = $Exception; $one; $one = $one.InnerException) {
+        if ('80070070', '80070027' -contains ('{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($one))) { return $true }
+    }
+    $false
+}
+
+function Get-Remedy($Exception, [string]$Otherwise) {
+    if (Test-DiskFull $Exception) { 'Make room on this disk, then run this again' } else { $Otherwise }
+}
+
 # ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
 
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
@@ -101,7 +118,7 @@ function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
     $is = [IO.File]::ReadAllText($Path, $Utf8)
     if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
     # A test by hand does not know the secret: everything around it is compared.
-    $start, $end = $Text -split [regex]::Escape("@$Secret@"), 2
+    $start, $end = $Text -csplit [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
 
@@ -139,7 +156,8 @@ function Remove-FileCopies {
 
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) {
-        [void](New-Item -ItemType Directory -Path $StateFolder)
+        try { [void](New-Item -ItemType Directory -Path $StateFolder) }
+        catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $env:ProgramData" }
         $acl = Get-Acl -LiteralPath $StateFolder
         $acl.SetSecurityDescriptorSddlForm("O:BA$AdministratorsOnly", 'Owner, Access')
         Set-Acl -LiteralPath $StateFolder -AclObject $acl

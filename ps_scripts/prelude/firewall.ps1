@@ -20,7 +20,7 @@ function ConvertTo-NetworkPrefix([string]$Address) {
         $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
         $mask = [string]($bits -replace '0', '').Length
     }
-    if (-not $mask -or $mask -eq '32' -and $network -notmatch ':' -or $mask -eq '128') { $network } else { "$network/$mask" }
+    if (-not $mask -or ($mask -eq '32' -and $network -notmatch ':') -or $mask -eq '128') { $network } else { "$network/$mask" }
 }
 
 function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
@@ -38,4 +38,35 @@ $Restore.firewall_rule = {
     }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action -Profile $Before.Profile `
         -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress
+}
+
+# ---- rules of others that let the same port in
+
+# Enabled inbound rules that allow this TCP port. Alone says that a rule names no other port. All port
+# filters are asked for at once: one question a rule takes seconds on a server. Policy's rules are not seen.
+function Get-OtherPortRules([int]$Port) {
+    $alone = @{}
+    foreach ($filter in Get-NetFirewallPortFilter -Protocol TCP -ErrorAction SilentlyContinue) {
+        $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
+        $named = @($ports | Where-Object { $_ -eq [string]$Port -or ($_ -match '^(\d+)-(\d+)$' -and [int]$Matches[1] -le $Port -and [int]$Matches[2] -ge $Port) })
+        if ($named.Count) { $alone[[string]$filter.InstanceID] = $ports.Count -eq 1 -and $ports[0] -eq [string]$Port }
+    }
+    foreach ($name in $alone.Keys | Sort-Object) {
+        $rule = Get-NetFirewallRule -Name $name -ErrorAction SilentlyContinue
+        if (-not $rule -or $name -eq 'nbserver') { continue }
+        if ([string]$rule.Enabled -eq 'True' -and [string]$rule.Direction -eq 'Inbound' -and [string]$rule.Action -eq 'Allow') {
+            @{ Name = $name; DisplayName = [string]$rule.DisplayName; Alone = $alone[$name] }
+        }
+    }
+}
+
+# Kind firewall_rule_state: nothing of the rule is touched but whether it is enabled.
+function Disable-FirewallRule([string]$Name) {
+    Save-Before 'firewall_rule_state' $Name ([string](Get-NetFirewallRule -Name $Name).Enabled)
+    Set-NetFirewallRule -Name $Name -Enabled False
+}
+
+$Restore.firewall_rule_state = {
+    param($Name, $Before)
+    if (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue) { Set-NetFirewallRule -Name $Name -Enabled $Before }
 }

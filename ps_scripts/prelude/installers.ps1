@@ -10,14 +10,22 @@ $InstallerWords = @{
     1638 = 'another version is installed already. Remove it, or choose that version in the inventory'
 }
 
+# Beside the installer while it runs. One that was cut off leaves this mark, and perhaps half of its files:
+# the step runs it again, whatever is there.
+function Test-CutOff([string]$File) { Test-Path -LiteralPath "$File.running" }
+
 # Runs an installer to its end. While another one runs (1618) it is tried again, for five minutes.
-function Invoke-Installer([string]$File, [string[]]$Arguments) {
+# $Program is what runs it, where it is none itself.
+function Invoke-Installer([string]$File, [string[]]$Arguments, [string]$Program = $File) {
+    Write-TextFile "$File.running" ''
     for ($waited = 0; ; $waited += 5) {
-        Invoke-Program $File $Arguments -Accept (@(0, 1641, 3010) + @($InstallerWords.Keys))
+        try { Invoke-Program $Program $Arguments -Accept (@(0, 1641, 3010) + @($InstallerWords.Keys)) }
+        catch { Remove-Item -LiteralPath "$File.running" -Force; throw }   # it has ended, in a way of its own
         if ($Run.ExitCode -ne 1618 -or $waited -ge 300) { break }
         Write-Event progress @{ what = 'waiting for another installer to end'; done = $waited; total = 300; unit = 'seconds' }
         [Threading.Thread]::Sleep(5000)
     }
+    Remove-Item -LiteralPath "$File.running" -Force
     if ($Run.ExitCode -eq 3010 -or $Run.ExitCode -eq 1641) { $Run.Reboot = $true }
     elseif ($Run.ExitCode) { throw "$(Split-Path -Leaf $File) ended with code $($Run.ExitCode): $($InstallerWords[$Run.ExitCode])" }
 }
@@ -30,12 +38,14 @@ $MsiExec = Join-Path $env:SystemRoot 'System32\msiexec.exe'
 
 function Install-Msi([string]$File) {
     Save-Before 'msi' $File $null
-    Invoke-Installer $MsiExec @('/i', $File, '/qn', '/norestart', '/l*v', (Get-InstallerLog 'msi'))
+    Invoke-Installer $File @('/i', $File, '/qn', '/norestart', '/l*v', (Get-InstallerLog 'msi')) $MsiExec
 }
 
 $Restore.msi = {
     param($File)
     if (-not (Test-Path -LiteralPath $File)) { throw "$File is gone, so Windows Installer cannot remove what it brought: use Apps in Settings" }
+    # Windows knows nothing of a product that was cut off before its end, and would leave its files.
+    if (Test-CutOff $File) { Install-Msi $File }
     Invoke-Program $MsiExec @('/x', $File, '/qn', '/norestart') -Accept 0, 3010, 1605   # 1605: it is not installed
     if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
 }

@@ -10,6 +10,8 @@ function Format-Argument([string]$Text) {
 # in $Accept fails the step, with the program's last words and $Todo: what a person can do about it.
 # $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
 function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
+    # OpenSSL opens files in the host's code page, which may lack letters of a path: relative ones have none.
+    if ((Split-Path -Leaf $File) -eq 'openssl.exe') { $Arguments = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') }) }
     $start = New-Object Diagnostics.ProcessStartInfo
     $start.FileName = $File
     $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
@@ -46,7 +48,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
             $pending[$i] = $readers[$i].ReadLineAsync()
             if (-not $line.Trim()) { continue }
             $last.Enqueue($line.Trim())
-            if ($last.Count -gt 12) { [void]$last.Dequeue() }
+            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
             if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
         }
         while (-not $process.WaitForExit(500)) { continue }

@@ -1,6 +1,20 @@
 # ==== body: from this line to the end the script is the same for every Windows host of a release ========
 # Order: prelude (what every step may use), steps (each a Test and an Apply), main (walks the steps).
 
+$IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'   # by hand or by the bootstrap; else a pipeline's text
+
+# Where application control or the endpoint gives PowerShell a restricted language, only commands and a few
+# types work: enough to say so, in two events, and not to hash this script. Nothing has been changed then.
+if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
+    $Head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
+    $Head + '1,"event":"failed","text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode +
+    ' mode here, and this script needs FullLanguage. Ask for an exception for this script in the application control policy of this host' +
+    ' (WDAC or AppLocker). If the mode is that of the endpoint only, name another one with configuration_name in the inventory"}'
+    $Head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
+    if ($IsFile) { exit 3 }
+    return
+}
+
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -20,6 +34,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
+    Boot = ''; BootBefore = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
     ExitCode = 0; Output = @()
 }
 

@@ -18,13 +18,40 @@ $Restore.task = {
     Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false
 }
 
+# Kind task_state: whether a task is enabled, and whether it runs. Unlike kind task it needs no password: a
+# task that was made with one could not be registered again. Its name comes with its folder, \FOLDER\NAME.
+function Save-TaskState([string]$FullName) {
+    $task = Get-NamedTask $FullName
+    Save-Before 'task_state' $FullName @{ Enabled = [string]$task.State -ne 'Disabled'; Running = [string]$task.State -eq 'Running' }
+}
+
+function Disable-Task([string]$FullName) {
+    Save-TaskState $FullName
+    $task = Get-NamedTask $FullName
+    [void](Disable-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath)
+    Stop-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath
+}
+
+function Get-NamedTask([string]$FullName) {
+    $at = $FullName.LastIndexOf([char]'\') + 1
+    Get-ScheduledTask -TaskName $FullName.Substring($at) -TaskPath $FullName.Substring(0, $at) -ErrorAction SilentlyContinue
+}
+
+$Restore.task_state = {
+    param($FullName, $Before)
+    $task = Get-NamedTask $FullName
+    if (-not $task) { return }   # somebody has removed it since
+    if ($Before.Enabled -and [string]$task.State -eq 'Disabled') { [void](Enable-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath) }
+    if ($Before.Running -and [string]$task.State -ne 'Running') { Start-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath }
+}
+
 # A server's kernels are processes of their own and can outlive its task: when the task runs a program from
 # our folder, whatever else runs from there is ended too.
 function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
-    if ((Get-TaskXml $Name) -notlike "*<Command>$Programs\*") { return }
+    if ((Get-TaskXml $Name) -cnotlike "*<Command>$Programs\*") { return }
     foreach ($process in Get-Process) {
-        if ($process.Path -and $process.Path.StartsWith("$Programs\", [StringComparison]::OrdinalIgnoreCase)) {
+        if ($process.Path -and (Test-Below $process.Path $Programs)) {
             try { $process.Kill(); [void]$process.WaitForExit(10000) }
             catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
         }
@@ -48,7 +75,7 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
     if (-not $before -or $before.type -ne 'DWord') { throw "$Path\$Name is not a DWORD: no startup task can put it back" }
     $task = "nbserver-close-$($Run.Step)"
-    $key = Protect-Xml ($Path -replace '^HKLM:', 'HKLM')
+    $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')
     Set-Task $task @"
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo><Description>nbserver: puts $(Protect-Xml $Name) back after a run that was cut off</Description></RegistrationInfo>

@@ -26,7 +26,7 @@ function Get-Configuration {
         }
         IdentityProvider = [ordered]@{ token = '' }
     }
-    (ConvertTo-Json $configuration -Depth 4) -replace "`r", ''
+    ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')   # Jupyter reads it in the host's code page
 }
 
 # Everything that the server and its kernels write is in folders of their own, and -I (in the service's

@@ -15,6 +15,7 @@ function Get-OpenSsl {
 
 Step openssl 'OpenSSL is there' -Test {
     if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { Difference 'OpenSSL' $null (Get-OpenSsl) }
+    elseif (Test-CutOff (Get-CachedFile $Settings.openssl)) { Difference 'OpenSSL' 'an installation that was cut off' (Get-OpenSsl) }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.openssl

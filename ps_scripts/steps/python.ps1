@@ -29,6 +29,7 @@ Step python 'Python is there' -Test {
         }
     }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
+    elseif (Test-CutOff (Get-CachedFile $Settings.python)) { Difference 'Python' 'an installation that was cut off' (Get-Python) }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.python

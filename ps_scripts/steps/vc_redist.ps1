@@ -15,6 +15,7 @@ Step vc_redist 'the Visual C++ runtime that OpenSSL needs is there' -Test {
     $is = Get-VcRuntimeVersion
     $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')
     if (-not $is -or $is -lt $should) { Difference 'Visual C++ runtime' ([string]$is) ([string]$should) }
+    elseif (Test-CutOff (Get-CachedFile $Settings.vc_redist)) { Difference 'Visual C++ runtime' 'an installation that was cut off' ([string]$should) }
 } -Apply {
     Save-Download $Settings.vc_redist
     Install-Bundle (Get-CachedFile $Settings.vc_redist) @('/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')) ([string](Get-VcRuntimeVersion))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ FOLDER = Path(__file__).parent / "steps"
 STEPS = ("guard", "text", "path", "place")  # guard is a bracket
 
 
-def small_script(host: str) -> Script:
-    """The script of `host`."""
+def small_script(host: str, steps: Mapping[str, Path] | None = None, **more: Any) -> Script:
+    """The script of `host`; `steps` are others than STEPS, each with its folder, and `more` are settings."""
+    folders = dict(steps or dict.fromkeys(STEPS, FOLDER))
     names, suffix = PRELUDE["ps_scripts"]
     shipped = step_folder("ps_scripts")
     prelude = [shipped.joinpath(f"prelude/{name}{suffix}").read_bytes().decode("ascii") for name in names]
-    steps = [(FOLDER / f"{name}.ps1").read_text("ascii") for name in ("gates", *STEPS)]
-    body = "\n".join([*prelude, *steps, shipped.joinpath(f"main{suffix}").read_bytes().decode("ascii")])
-    settings: dict[str, Any] = {"host": host, "release": __version__, "skip": []}
-    text = header(settings, STEPS) + PARAMETERS + settings_block(settings) + lock_block(()) + body
+    parts = [(folder / f"{name}.ps1").read_text("ascii") for name, folder in {"gates": FOLDER, **folders}.items()]
+    body = "\n".join([*prelude, *parts, shipped.joinpath(f"main{suffix}").read_bytes().decode("ascii")])
+    settings: dict[str, Any] = {"host": host, "release": __version__, "reboot": "never", "skip": [], **more}
+    text = header(settings, tuple(folders)) + PARAMETERS + settings_block(settings) + lock_block(()) + body
     return Script(
-        host=host, text=text, settings=settings, steps=STEPS, sha256=hashlib.sha256(text.encode("ascii")).hexdigest(), body_sha256=body_sha256(body)
+        host=host, text=text, settings=settings, steps=tuple(folders), sha256=hashlib.sha256(text.encode("ascii")).hexdigest(), body_sha256=body_sha256(body)
     )

@@ -31,19 +31,15 @@ def scripts() -> list[Script]:
 def published() -> list[str]:
     """The lines of docs/body-hashes.md for this release."""
     hashes = {"Windows" if script.extension == "ps1" else "Linux": script.body_sha256 for script in scripts()}
+    hashes["Linux bootstrap"] = hashlib.sha256(bootstrap().encode("ascii")).hexdigest()
     return [f"| {__version__} | {system} | `{digest}` |" for system, digest in hashes.items()]
-
-
-def published_bootstrap() -> str:
-    """The same for the bootstrap of Linux, which is a whole file."""
-    return f"| {__version__} | Linux bootstrap | `{hashlib.sha256(bootstrap().encode('ascii')).hexdigest()}` |"
 
 
 def publish() -> bool:
     """Puts this release's lines into docs/body-hashes.md; True where that changed it."""
     before = PUBLISHED.read_text(encoding="utf-8")
     lines = [line for line in before.splitlines() if not line.startswith(f"| {__version__} |")]
-    after = "\n".join([*lines, *published(), published_bootstrap()]) + "\n"
+    after = "\n".join([*lines, *published()]) + "\n"
     PUBLISHED.write_text(after, encoding="utf-8", newline="\n")
     return after != before
 

@@ -1,6 +1,6 @@
 # nbserver 0.1.0: sets up a secured notebook server on the Windows host 'least'.
 #
-# steps     preflight, tls, ie_esc, python, vc_redist, openssl, packages, path, certificate, notebook, service, firewall, check
+# steps     preflight, tls, ie_esc, python, vc_redist, openssl, packages, path, certificate, notebook, past, service, firewall, check, former
 # settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
 # by hand   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1               tells what differs, changes nothing
 #           powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply   changes it
@@ -9,18 +9,21 @@
 # Needs Windows PowerShell 3.0 or newer, 64 bit, and administrator rights.
 
 param(
-    [ValidateSet('test', 'apply', 'undo')]
+    [ValidateSet('test', 'apply', 'undo', 'request')]
     [string]$Mode = 'test'
 )
 
 $Settings = ConvertFrom-Json '
 {
+ "adopt": false,
  "architecture": "x64",
  "certificate": {
   "days": 397,
   "names": [
    "least.example.com"
-  ]
+  ],
+  "source": "host",
+  "thumbprint": null
  },
  "downloads": {
   "proxy": null
@@ -54,7 +57,7 @@ $Settings = ConvertFrom-Json '
  },
  "path": {
   "entries": [
-   "%ProgramFiles%\\nbserver\\env-b5ecda6a\\Scripts"
+   "%ProgramFiles%\\nbserver\\env-3.13.13-b5ecda6a\\Scripts"
   ],
   "programs": true
  },
@@ -68,16 +71,18 @@ $Settings = ConvertFrom-Json '
   "url": "https://www.python.org/ftp/python/3.13.13/python-3.13.13-amd64.zip",
   "version": "3.13.13"
  },
+ "reboot": "never",
  "release": "0.1.0",
  "skip": [],
  "vc_redist": {
   "executable": [],
   "kind": "exe",
-  "sha256": "cc0ff0eb1dc3f5188ae6300faef32bf5beeba4bdd6e8e445a9184072096b713b",
-  "size": 25635768,
-  "url": "https://download.visualstudio.microsoft.com/download/pr/73aabf2e-9532-4f68-99f7-3247081a619c/CC0FF0EB1DC3F5188AE6300FAEF32BF5BEEBA4BDD6E8E445A9184072096B713B/VC_redist.x64.exe",
-  "version": "14.44.35211.0"
- }
+  "sha256": "843068991daaa1f73ad9f6239bce4d0f6a07a51f18c37ea2a867e9beca71295c",
+  "size": null,
+  "url": "https://download.visualstudio.microsoft.com/download/pr/ebdab8e5-1d7b-4d9f-a11b-cbb1720c3b12/843068991DAAA1F73AD9F6239BCE4D0F6A07A51F18C37EA2A867E9BECA71295C/VC_redist.x64.exe",
+  "version": "14.51.36247.0"
+ },
+ "windows": null
 }
 '
 
@@ -187,6 +192,20 @@ $Lock = @(
 # ==== body: from this line to the end the script is the same for every Windows host of a release ========
 # Order: prelude (what every step may use), steps (each a Test and an Apply), main (walks the steps).
 
+$IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'   # by hand or by the bootstrap; else a pipeline's text
+
+# Where application control or the endpoint gives PowerShell a restricted language, only commands and a few
+# types work: enough to say so, in two events, and not to hash this script. Nothing has been changed then.
+if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
+    $Head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
+    $Head + '1,"event":"failed","text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode +
+    ' mode here, and this script needs FullLanguage. Ask for an exception for this script in the application control policy of this host' +
+    ' (WDAC or AppLocker). If the mode is that of the endpoint only, name another one with configuration_name in the inventory"}'
+    $Head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
+    if ($IsFile) { exit 3 }
+    return
+}
+
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -206,6 +225,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
+    Boot = ''; BootBefore = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
     ExitCode = 0; Output = @()
 }
 
@@ -233,11 +253,24 @@ function Write-Event([string]$Event, [hashtable]$Data = @{}) {
     $Run.Events++
     $fields = [ordered]@{ v = 1; n = $Run.Events; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event }
     foreach ($name in $Data.Keys | Sort-Object) { $fields[$name] = $Data[$name] }
-    $json = ConvertTo-Json $fields -Compress -Depth 4
-    $json = [regex]::Replace($json, '[^\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
-    if ($Run.EventFile) { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
+    $json = ConvertTo-AsciiJson (ConvertTo-Json $fields -Compress -Depth 4)
+    if ($Run.EventFile -and -not $Run.Unkept) {
+        # From the first that could not be kept on none is: behind a torn line the others would be lost.
+        try { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
+        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. $(Get-Remedy $_.Exception 'Mend that, then run this again')" }
+    }
     # A stopped pipeline takes no output any more; the file has the event.
     if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }
+}
+
+# JSON that means the same in every encoding. Line feeds stay.
+function ConvertTo-AsciiJson([string]$Json) {
+    [regex]::Replace($Json, '[^\n\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
+}
+
+# What happens on a host is kept there as evidence: without it a run goes no further.
+function Assert-Kept {
+    if ($Run.Unkept) { throw $Run.Unkept }
 }
 
 # The end of the pipe: events leave as their JSON, and whatever else a step let out becomes a log event,
@@ -254,7 +287,7 @@ function Send-EventsAfter([int]$After) {
     $sent = $After
     do {
         # Asked before reading: what was written before the lock was given back is then read for certain.
-        $running = (Get-LockOwner) -match "^run $([regex]::Escape($Run.Id))\b"
+        $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id))\b"
         $lines = @(Read-CompleteLines $file)
         for ($i = $sent; $i -lt $lines.Count; $i++) { $lines[$i] }
         if ($lines.Count -gt $sent) { $sent = $lines.Count }
@@ -270,7 +303,8 @@ function Read-CompleteLines([string]$File) {
 }
 
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
-# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, after N, secret NAME BASE64.
+# Lines of `name value`: mode test|apply|undo|request|events, run ID, operator BASE64, time UTC, after N,
+# boot-before TIME, secret NAME BASE64.
 # Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
 # can end in Windows' module logging.
 
@@ -282,10 +316,16 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         $word = ([string]$line).Split([char[]]' ')
-        if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
+        if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'request', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
         elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9A-Za-z-]{1,64}\z') { $Run.Id = $word[1] }
         elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
+        elseif ($word[0] -ceq 'time' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') {
+            # How much this host's clock is ahead of the workstation's, as a time span; preflight looks at it.
+            $theirs = [DateTime]::ParseExact($word[1], "yyyy-MM-dd'T'HH:mm:ss'Z'", [Globalization.CultureInfo]::InvariantCulture, 'AssumeUniversal, AdjustToUniversal')
+            $Run.ClockAhead = [DateTime]::UtcNow - $theirs
+        }
         elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
+        elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
         elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
         else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }
@@ -457,6 +497,54 @@ $Restore.path_entry = {
     Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value $value -Type $path.type
 }
 
+# ---- an entry of others that is taken out, and put back where it was
+
+function Test-SameEntry([string]$One, [string]$Other) { [string]::Equals($One, $Other, [StringComparison]::OrdinalIgnoreCase) }
+
+function Get-PathWithout([string]$Path, [string]$Entry) {
+    @($Path.Split([char[]]';') | Where-Object { -not (Test-SameEntry $_ $Entry) }) -join ';'
+}
+
+# Kind path_removal: the whole PATH as it was, so that undo finds the entry's place again.
+function Remove-PathEntry([string]$Entry) {
+    $path = Get-RegistryValue $MachineEnvironment Path
+    Save-Before 'path_removal' $Entry ([string]$path.value)
+    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value (Get-PathWithout $path.value $Entry) -Type $path.type
+}
+
+# PATH with the entry as often as it was. Where nothing before its old place has changed, it goes there; else
+# behind the nearest entry that stood before it and is still there, else before the nearest that stood
+# behind it. What others have added or taken out meanwhile stays so.
+function Join-PathEntry([string]$Path, [string]$Entry, [string]$Before) {
+    if ([string]::Equals($Path, (Get-PathWithout $Before $Entry))) { return $Before }
+    $now = New-Object Collections.ArrayList
+    if ($Path) { $now.AddRange($Path.Split([char[]]';')) }
+    $then = $Before.Split([char[]]';')
+    $missing = @($then | Where-Object { Test-SameEntry $_ $Entry }).Count - @($now | Where-Object { Test-SameEntry $_ $Entry }).Count
+    for ($i = 0; $i -lt $then.Count -and $missing -gt 0; $i++) {
+        if (-not (Test-SameEntry $then[$i] $Entry)) { continue }
+        $missing--
+        $place = $null
+        if ($now.Count -ge $i -and [string]::Equals(($now.GetRange(0, $i).ToArray() -join ';'), (@($then | Select-Object -First $i) -join ';'))) { $place = $i }
+        for ($j = $i - 1; $j -ge 0 -and $null -eq $place; $j--) {
+            for ($k = 0; $then[$j] -and $k -lt $now.Count; $k++) { if ([string]::Equals($now[$k], $then[$j])) { $place = $k + 1 } }
+        }
+        for ($j = $i + 1; $j -lt $then.Count -and $null -eq $place; $j++) {
+            for ($k = $now.Count - 1; $then[$j] -and $k -ge 0; $k--) { if ([string]::Equals($now[$k], $then[$j])) { $place = $k } }
+        }
+        if ($null -eq $place) { $place = $now.Count }
+        $now.Insert($place, $then[$i])
+    }
+    $now.ToArray() -join ';'
+}
+
+$Restore.path_removal = {
+    param($Entry, $Before)
+    $path = Get-RegistryValue $MachineEnvironment Path
+    if (-not $path) { $path = @{ value = ''; type = 'ExpandString' } }
+    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value (Join-PathEntry $path.value $Entry $Before) -Type $path.type
+}
+
 # ---- prelude: folders, their access lists, and text files ----------------------------------------------
 
 # The service is a task of LOCAL SERVICE. Its process carries, beside that account shared with other
@@ -476,13 +564,18 @@ function Get-AccessSddl([string]$Path) {
 # The entries count; what Windows adds to the flags before them (AI, AR) does not.
 function Test-Access([string]$Path, [string]$Sddl) {
     $is = Get-AccessSddl $Path
-    $is -match '^D:[A-Z]*P' -and ($is -replace '^D:[A-Z]*', '') -eq ($Sddl -replace '^D:[A-Z]*', '')
+    $is -cmatch '^D:[A-Z]*P' -and ($is -creplace '^D:[A-Z]*', '') -eq ($Sddl -creplace '^D:[A-Z]*', '')
 }
 
 function Set-Access([string]$Path, [string]$Sddl) {
     $acl = Get-Acl -LiteralPath $Path
     $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
     Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+# The path is of something in the folder, however deep. Windows' paths know no capitals.
+function Test-Below([string]$Path, [string]$Folder) {
+    $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
 }
 
 # Kind folder: what this script installed; undo removes it with all that is in it.
@@ -522,7 +615,7 @@ $Restore.access = {
 # ---- undo removes the folder only when it is empty
 
 function Test-ServiceGrant([string]$Path) {
-    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -like "*;0x1301bf;;;$ServiceSid)*"
+    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -clike "*;0x1301bf;;;$ServiceSid)*"
 }
 
 function Add-DataFolder([string]$Path) {
@@ -553,6 +646,18 @@ $Restore.data_folder = {
     else { Remove-Item -LiteralPath $Path -Force }
 }
 
+# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in words of its own language.
+function Test-DiskFull($Exception) {
+    for ($one = $Exception; $one; $one = $one.InnerException) {
+        if ('80070070', '80070027' -contains ('{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($one))) { return $true }
+    }
+    $false
+}
+
+function Get-Remedy($Exception, [string]$Otherwise) {
+    if (Test-DiskFull $Exception) { 'Make room on this disk, then run this again' } else { $Otherwise }
+}
+
 # ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
 
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
@@ -560,7 +665,7 @@ function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
     $is = [IO.File]::ReadAllText($Path, $Utf8)
     if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
     # A test by hand does not know the secret: everything around it is compared.
-    $start, $end = $Text -split [regex]::Escape("@$Secret@"), 2
+    $start, $end = $Text -csplit [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
 
@@ -598,7 +703,8 @@ function Remove-FileCopies {
 
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) {
-        [void](New-Item -ItemType Directory -Path $StateFolder)
+        try { [void](New-Item -ItemType Directory -Path $StateFolder) }
+        catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $env:ProgramData" }
         $acl = Get-Acl -LiteralPath $StateFolder
         $acl.SetSecurityDescriptorSddlForm("O:BA$AdministratorsOnly", 'Owner, Access')
         Set-Acl -LiteralPath $StateFolder -AclObject $acl
@@ -632,6 +738,8 @@ function Format-Argument([string]$Text) {
 # in $Accept fails the step, with the program's last words and $Todo: what a person can do about it.
 # $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
 function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
+    # OpenSSL opens files in the host's code page, which may lack letters of a path: relative ones have none.
+    if ((Split-Path -Leaf $File) -eq 'openssl.exe') { $Arguments = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') }) }
     $start = New-Object Diagnostics.ProcessStartInfo
     $start.FileName = $File
     $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
@@ -668,7 +776,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
             $pending[$i] = $readers[$i].ReadLineAsync()
             if (-not $line.Trim()) { continue }
             $last.Enqueue($line.Trim())
-            if ($last.Count -gt 12) { [void]$last.Dequeue() }
+            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
             if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
         }
         while (-not $process.WaitForExit(500)) { continue }
@@ -710,6 +818,10 @@ function Save-Download($Download) {
     for ($try = 1; ; $try++) {
         try { Receive-File $Download.url "$file.part" $Download.size; break }
         catch [Net.WebException], [IO.IOException] {
+            if (Test-DiskFull $_.Exception) {
+                if (Test-Path -LiteralPath "$file.part") { Remove-Item -LiteralPath "$file.part" -Force }
+                throw
+            }
             $answer = Get-WebAnswer $_.Exception
             if ($try -ge 3 -or $answer -match '^4\d\d ') {
                 throw "$($Download.url) could not be downloaded: $answer. Check this host's way to it (downloads.proxy in the inventory), or put a mirror's URL into a site catalog"
@@ -745,8 +857,9 @@ function Receive-File([string]$Url, [string]$File, $Size) {
     try {
         $mode = 'Append'
         if ([int]$response.StatusCode -ne 206) { $mode = 'Create'; $have = 0 }
+        $end = $have + $response.ContentLength
         $total = $Size
-        if (-not $total -and $response.ContentLength -gt 0) { $total = $have + $response.ContentLength }
+        if (-not $total -and $response.ContentLength -gt 0) { $total = $end }
         $in = $response.GetResponseStream()
         $out = [IO.File]::Open($File, $mode, 'Write', 'Read')
         try {
@@ -762,16 +875,22 @@ function Receive-File([string]$Url, [string]$File, $Size) {
             }
         }
         finally { $out.Close() }
-        if ($response.ContentLength -gt 0 -and $mode -eq 'Create' -and $have -lt $response.ContentLength) { throw (New-Object IO.IOException 'the connection ended early') }
+        if ($response.ContentLength -gt 0 -and $have -lt $end) { throw (New-Object IO.IOException 'the connection ended early') }
     }
     finally { $response.Close() }
 }
 
-# The status code where there was an answer, else the exception's own words.
+# The status code where there was an answer, else the exception's own words. A host whose clock is wrong
+# trusts no certificate, and Windows' words do not say so.
 function Get-WebAnswer($Exception) {
     while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) { $Exception = $Exception.InnerException }
-    if ($Exception -is [Net.WebException] -and $Exception.Response) { '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
-    else { $Exception.Message }
+    if ($Exception -is [Net.WebException] -and $Exception.Response) { return '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
+    for ($one = $Exception; $one; $one = $one.InnerException) {
+        if ($one -is [Security.Authentication.AuthenticationException]) {
+            return "$($one.Message) (this host's clock says $([DateTime]::UtcNow.ToString('u')): with a wrong one every certificate is refused)"
+        }
+    }
+    $Exception.Message
 }
 
 # Unpacks a download into a folder of its own: under another name first, so that the folder is complete
@@ -781,8 +900,33 @@ function Expand-Download($Download, [string]$Folder) {
     if (Test-Path -LiteralPath "$Folder.new") { Remove-Item -LiteralPath "$Folder.new" -Recurse -Force }
     Write-Event progress @{ what = "unpacking $(Split-Path -Leaf $Folder)" }
     Save-Before 'folder' $Folder $null
-    [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new")
+    try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }
+    catch { Remove-Folder "$Folder.new"; throw }   # half of it would keep a full disk full
     [IO.Directory]::Move("$Folder.new", $Folder)
+}
+
+# ---- prelude: reboots ----------------------------------------------------------------------------------
+# Where Windows waits for a reboot ($Run.Reboot), nothing more is changed before it has restarted. With
+# reboot = "never" the run stops there; with "if-needed" it restarts Windows, and the workstation comes back.
+
+$BootFormat = "yyyy-MM-dd'T'HH:mm:ss'Z'"
+
+# When Windows started, in UTC; empty where this Windows cannot tell.
+function Get-BootTime {
+    try { (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime.ToUniversalTime().ToString($BootFormat, [Globalization.CultureInfo]::InvariantCulture) }
+    catch { '' }
+}
+
+# Windows counts its start back from the clock, so a corrected clock moves it a little: that is no restart.
+function Test-SameBoot([string]$One, [string]$Other) {
+    $times = foreach ($text in $One, $Other) { [DateTime]::ParseExact($text, $BootFormat, [Globalization.CultureInfo]::InvariantCulture) }
+    [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
+}
+
+# In ten seconds, which leaves time for this run's last event. p:4:2 says: planned, the installation of an application.
+function Restart-Windows {
+    Write-Event warning @{ text = 'Windows restarts in ten seconds; this run goes on after it' }
+    Invoke-Program (Join-Path $env:SystemRoot 'System32\shutdown.exe') @('/r', '/t', '10', '/d', 'p:4:2', '/c', 'nbserver: an installer asked for it')
 }
 
 # ---- prelude: publishers' installers -------------------------------------------------------------------
@@ -797,14 +941,22 @@ $InstallerWords = @{
     1638 = 'another version is installed already. Remove it, or choose that version in the inventory'
 }
 
+# Beside the installer while it runs. One that was cut off leaves this mark, and perhaps half of its files:
+# the step runs it again, whatever is there.
+function Test-CutOff([string]$File) { Test-Path -LiteralPath "$File.running" }
+
 # Runs an installer to its end. While another one runs (1618) it is tried again, for five minutes.
-function Invoke-Installer([string]$File, [string[]]$Arguments) {
+# $Program is what runs it, where it is none itself.
+function Invoke-Installer([string]$File, [string[]]$Arguments, [string]$Program = $File) {
+    Write-TextFile "$File.running" ''
     for ($waited = 0; ; $waited += 5) {
-        Invoke-Program $File $Arguments -Accept (@(0, 1641, 3010) + @($InstallerWords.Keys))
+        try { Invoke-Program $Program $Arguments -Accept (@(0, 1641, 3010) + @($InstallerWords.Keys)) }
+        catch { Remove-Item -LiteralPath "$File.running" -Force; throw }   # it has ended, in a way of its own
         if ($Run.ExitCode -ne 1618 -or $waited -ge 300) { break }
         Write-Event progress @{ what = 'waiting for another installer to end'; done = $waited; total = 300; unit = 'seconds' }
         [Threading.Thread]::Sleep(5000)
     }
+    Remove-Item -LiteralPath "$File.running" -Force
     if ($Run.ExitCode -eq 3010 -or $Run.ExitCode -eq 1641) { $Run.Reboot = $true }
     elseif ($Run.ExitCode) { throw "$(Split-Path -Leaf $File) ended with code $($Run.ExitCode): $($InstallerWords[$Run.ExitCode])" }
 }
@@ -817,12 +969,14 @@ $MsiExec = Join-Path $env:SystemRoot 'System32\msiexec.exe'
 
 function Install-Msi([string]$File) {
     Save-Before 'msi' $File $null
-    Invoke-Installer $MsiExec @('/i', $File, '/qn', '/norestart', '/l*v', (Get-InstallerLog 'msi'))
+    Invoke-Installer $File @('/i', $File, '/qn', '/norestart', '/l*v', (Get-InstallerLog 'msi')) $MsiExec
 }
 
 $Restore.msi = {
     param($File)
     if (-not (Test-Path -LiteralPath $File)) { throw "$File is gone, so Windows Installer cannot remove what it brought: use Apps in Settings" }
+    # Windows knows nothing of a product that was cut off before its end, and would leave its files.
+    if (Test-CutOff $File) { Install-Msi $File }
     Invoke-Program $MsiExec @('/x', $File, '/qn', '/norestart') -Accept 0, 3010, 1605   # 1605: it is not installed
     if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
 }
@@ -876,13 +1030,40 @@ $Restore.task = {
     Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false
 }
 
+# Kind task_state: whether a task is enabled, and whether it runs. Unlike kind task it needs no password: a
+# task that was made with one could not be registered again. Its name comes with its folder, \FOLDER\NAME.
+function Save-TaskState([string]$FullName) {
+    $task = Get-NamedTask $FullName
+    Save-Before 'task_state' $FullName @{ Enabled = [string]$task.State -ne 'Disabled'; Running = [string]$task.State -eq 'Running' }
+}
+
+function Disable-Task([string]$FullName) {
+    Save-TaskState $FullName
+    $task = Get-NamedTask $FullName
+    [void](Disable-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath)
+    Stop-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath
+}
+
+function Get-NamedTask([string]$FullName) {
+    $at = $FullName.LastIndexOf([char]'\') + 1
+    Get-ScheduledTask -TaskName $FullName.Substring($at) -TaskPath $FullName.Substring(0, $at) -ErrorAction SilentlyContinue
+}
+
+$Restore.task_state = {
+    param($FullName, $Before)
+    $task = Get-NamedTask $FullName
+    if (-not $task) { return }   # somebody has removed it since
+    if ($Before.Enabled -and [string]$task.State -eq 'Disabled') { [void](Enable-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath) }
+    if ($Before.Running -and [string]$task.State -ne 'Running') { Start-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath }
+}
+
 # A server's kernels are processes of their own and can outlive its task: when the task runs a program from
 # our folder, whatever else runs from there is ended too.
 function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
-    if ((Get-TaskXml $Name) -notlike "*<Command>$Programs\*") { return }
+    if ((Get-TaskXml $Name) -cnotlike "*<Command>$Programs\*") { return }
     foreach ($process in Get-Process) {
-        if ($process.Path -and $process.Path.StartsWith("$Programs\", [StringComparison]::OrdinalIgnoreCase)) {
+        if ($process.Path -and (Test-Below $process.Path $Programs)) {
             try { $process.Kill(); [void]$process.WaitForExit(10000) }
             catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
         }
@@ -906,7 +1087,7 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
     if (-not $before -or $before.type -ne 'DWord') { throw "$Path\$Name is not a DWORD: no startup task can put it back" }
     $task = "nbserver-close-$($Run.Step)"
-    $key = Protect-Xml ($Path -replace '^HKLM:', 'HKLM')
+    $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')
     Set-Task $task @"
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo><Description>nbserver: puts $(Protect-Xml $Name) back after a run that was cut off</Description></RegistrationInfo>
@@ -943,7 +1124,7 @@ function ConvertTo-NetworkPrefix([string]$Address) {
         $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
         $mask = [string]($bits -replace '0', '').Length
     }
-    if (-not $mask -or $mask -eq '32' -and $network -notmatch ':' -or $mask -eq '128') { $network } else { "$network/$mask" }
+    if (-not $mask -or ($mask -eq '32' -and $network -notmatch ':') -or $mask -eq '128') { $network } else { "$network/$mask" }
 }
 
 function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
@@ -963,20 +1144,491 @@ $Restore.firewall_rule = {
         -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress
 }
 
+# ---- rules of others that let the same port in
+
+# Enabled inbound rules that allow this TCP port. Alone says that a rule names no other port. All port
+# filters are asked for at once: one question a rule takes seconds on a server. Policy's rules are not seen.
+function Get-OtherPortRules([int]$Port) {
+    $alone = @{}
+    foreach ($filter in Get-NetFirewallPortFilter -Protocol TCP -ErrorAction SilentlyContinue) {
+        $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
+        $named = @($ports | Where-Object { $_ -eq [string]$Port -or ($_ -match '^(\d+)-(\d+)$' -and [int]$Matches[1] -le $Port -and [int]$Matches[2] -ge $Port) })
+        if ($named.Count) { $alone[[string]$filter.InstanceID] = $ports.Count -eq 1 -and $ports[0] -eq [string]$Port }
+    }
+    foreach ($name in $alone.Keys | Sort-Object) {
+        $rule = Get-NetFirewallRule -Name $name -ErrorAction SilentlyContinue
+        if (-not $rule -or $name -eq 'nbserver') { continue }
+        if ([string]$rule.Enabled -eq 'True' -and [string]$rule.Direction -eq 'Inbound' -and [string]$rule.Action -eq 'Allow') {
+            @{ Name = $name; DisplayName = [string]$rule.DisplayName; Alone = $alone[$name] }
+        }
+    }
+}
+
+# Kind firewall_rule_state: nothing of the rule is touched but whether it is enabled.
+function Disable-FirewallRule([string]$Name) {
+    Save-Before 'firewall_rule_state' $Name ([string](Get-NetFirewallRule -Name $Name).Enabled)
+    Set-NetFirewallRule -Name $Name -Enabled False
+}
+
+$Restore.firewall_rule_state = {
+    param($Name, $Before)
+    if (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue) { Set-NetFirewallRule -Name $Name -Enabled $Before }
+}
+
+# ---- prelude: Windows services that stand in the way ---------------------------------------------------
+# Names, modes and states are the same in every language of Windows; display names are not looked at.
+
+function Get-WindowsService([string]$Name) {
+    Get-CimInstance -ClassName Win32_Service | Where-Object { $_.Name -eq $Name }
+}
+
+# Kind service: what starts it, and whether it runs. A service is disabled first: none starts it meanwhile.
+function Disable-Service([string]$Name) {
+    $service = Get-WindowsService $Name
+    Save-Before 'service' $Name @{ StartMode = [string]$service.StartMode; State = [string]$service.State }
+    Set-Service -Name $Name -StartupType Disabled
+    Stop-Service -Name $Name
+}
+
+$Restore.service = {
+    param($Name, $Before)
+    $service = Get-WindowsService $Name
+    if (-not $service) { return }   # somebody has removed it since
+    $mode = @{ Auto = 'Automatic'; Manual = 'Manual'; Disabled = 'Disabled' }[$Before.StartMode]
+    if ($service.StartMode -ne $Before.StartMode) { Set-Service -Name $Name -StartupType $mode }
+    if ($Before.State -eq 'Running' -and $service.State -ne 'Running') { Set-Service -Name $Name -Status Running }
+}
+
+# ---- prelude: who listens on a TCP port, and what runs that program ------------------------------------
+
+function Test-PortListening([int]$Port) {
+    $listeners = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners()
+    [bool]@($listeners | Where-Object { $_.Port -eq $Port }).Count
+}
+
+# The process that listens, and those that started it, nearest first; nothing where Windows does not tell.
+# A process id may have been given anew: what began after its child is not its parent.
+function Get-PortProcesses([int]$Port) {
+    try { $id = [int]@(Get-NetTCPConnection -LocalPort $Port -State Listen)[0].OwningProcess } catch { return }
+    $child = $null
+    for ($depth = 0; $id -gt 0 -and $depth -lt 10; $depth++) {
+        $process = Get-CimInstance -ClassName Win32_Process -Filter "ProcessId = $id"
+        if (-not $process -or ($child -and $process.CreationDate -gt $child.CreationDate)) { return }
+        $process
+        $child = $process
+        $id = [int]$process.ParentProcessId
+    }
+}
+
+# What runs the program, as far as it is certain: the service whose process it is, or whose program (the one
+# that NSSM or srvany was told to run, Parameters\Application) it is or was started by. A service further up,
+# such as an SSH server or an agent, is not meant, but what runs below one is not ended either.
+# Held is what would have to be stopped: 'service', 'task', 'process'; 'nothing' where only a person can.
+function Get-PortHolder([int]$Port) {
+    $processes = @(Get-PortProcesses $Port)
+    $holder = @{ Held = 'nothing'; Text = ''; Process = $null; Services = @(); Tasks = @() }
+    if (-not $processes.Count) { return $holder }
+    $first = $processes[0]
+    $holder.Process = $first
+    $holder.Text = " ($($first.Name), process $($first.ProcessId)"
+    if (-not $first.ExecutablePath -or (Test-Below $first.ExecutablePath $env:SystemRoot)) { $holder.Text += ', a part of Windows)'; return $holder }
+
+    $services = @(Get-CimInstance -ClassName Win32_Service | Where-Object { $_.ProcessId -gt 0 })
+    $below = @()
+    foreach ($process in $processes) {
+        if ($process.Name -eq 'svchost.exe' -or $process.Name -eq 'services.exe') { break }
+        $here = @($services | Where-Object { $_.ProcessId -eq $process.ProcessId })
+        foreach ($service in $here) {
+            $application = Get-RegistryValue "HKLM:\SYSTEM\CurrentControlSet\Services\$($service.Name)\Parameters" Application
+            $runs = @($below | Where-Object { $application -and $_.ExecutablePath -eq (Expand-Path ([string]$application.value).Trim('"')) })
+            if (-not $below.Count -or $runs.Count) { $holder.Held = 'service'; $holder.Services += $service.Name; $holder.Text += ", service '$($service.Name)'" }
+            else { $holder.Text += ", below service '$($service.Name)'" }
+        }
+        if ($here.Count) { $holder.Text += ')'; return $holder }
+        $below += $process
+    }
+    foreach ($task in @(Get-ScheduledTask | Where-Object { [string]$_.State -eq 'Running' })) {
+        if (Test-TaskRuns $task $below) { $holder.Held = 'task'; $holder.Tasks += "$($task.TaskPath)$($task.TaskName)"; $holder.Text += ", scheduled task '$($task.TaskPath)$($task.TaskName)'" }
+    }
+    if ($holder.Held -eq 'nothing') { $holder.Held = 'process' }
+    $holder.Text += ')'
+    $holder
+}
+
+# Whether one of the processes is what this task says: its program, with its arguments.
+function Test-TaskRuns($Task, [object[]]$Processes) {
+    foreach ($action in @($Task.Actions | Where-Object { $_.PSObject.Properties['Execute'] -and $_.Execute })) {
+        $program = (Expand-Path $action.Execute).Trim('"')
+        foreach ($process in $Processes) {
+            $line = [string]$process.CommandLine
+            $same = $process.ExecutablePath -eq $program -or $line.IndexOf($program, [StringComparison]::OrdinalIgnoreCase) -ge 0
+            if ($same -and $line.IndexOf((Expand-Path $action.Arguments), [StringComparison]::OrdinalIgnoreCase) -ge 0) { return $true }
+        }
+    }
+    $false
+}
+
+# The services, tasks or the bare process are stopped; what of their programs outlives them is ended.
+function Stop-PortHolder([int]$Port) {
+    $holder = Get-PortHolder $Port
+    foreach ($name in $holder.Services) { Disable-Service $name }
+    foreach ($name in $holder.Tasks) { Disable-Task $name }
+    if ($holder.Held -eq 'process') {
+        Write-Event warning @{ text = "$($holder.Process.Name), process $($holder.Process.ProcessId), was ended: no service and no task runs it, so undo cannot start it again. It ran: $($holder.Process.ExecutablePath)" }
+    }
+    for ($try = 0; $try -lt 20 -and $holder.Held -ne 'nothing' -and (Test-PortListening $Port); $try++) {
+        if ($holder.Held -eq 'process' -or $try -eq 10) { Stop-Process -Id $holder.Process.ProcessId -Force -ErrorAction SilentlyContinue }
+        [Threading.Thread]::Sleep(500)
+    }
+}
+
+# ---- prelude: certificates and keys, as they stand in PEM files ----------------------------------------
+
+# The certificates of a PEM file, in its order. Taken apart here, because what .NET reads from a file with
+# several of them depends on its version.
+function Read-Certificates([string]$Path) {
+    $text = [IO.File]::ReadAllText($Path, $Utf8)
+    foreach ($match in [regex]::Matches($text, '-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----')) {
+        New-Object Security.Cryptography.X509Certificates.X509Certificate2 (, [Convert]::FromBase64String($match.Groups[1].Value))
+    }
+}
+
+function Format-Certificate($Certificate) {
+    $lines = [regex]::Replace([Convert]::ToBase64String($Certificate.RawData), '.{1,64}', "`$0`n")
+    "-----BEGIN CERTIFICATE-----`n$lines-----END CERTIFICATE-----`n"
+}
+
+# SHA256: and 64 hex digits, as the orchestrator pins it.
+function Get-Fingerprint($Certificate) {
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    try { 'SHA256:' + ([BitConverter]::ToString($sha256.ComputeHash($Certificate.RawData)) -replace '-', '').ToLowerInvariant() }
+    finally { $sha256.Dispose() }
+}
+
+# A DNS name or an IP address in the one form in which two of them are compared.
+function Format-Name([string]$Name) {
+    $address = $null
+    if ([Net.IPAddress]::TryParse($Name, [ref]$address)) { $address.ToString() } else { $Name.ToLowerInvariant() }
+}
+
+# The DNS names and IP addresses of its SANs. Read off the extension's bytes (RFC 5280, 4.2.1.6: in a
+# sequence, a name is tagged 0x82 and an address 0x87), because .NET tells them in Windows' own language.
+function Get-CertificateNames($Certificate) {
+    foreach ($extension in $Certificate.Extensions) {
+        if ($extension.Oid.Value -ne '2.5.29.17') { continue }
+        $bytes = $extension.RawData
+        $at = (Get-DerValue $bytes 0).Start
+        while ($at -lt $bytes.Length) {
+            $tag = $bytes[$at]
+            $value = Get-DerValue $bytes $at
+            $at = $value.End
+            $data = New-Object byte[] ($value.End - $value.Start)
+            [Array]::Copy($bytes, $value.Start, $data, 0, $data.Length)
+            if ($tag -eq 0x82) { $Utf8.GetString($data).ToLowerInvariant() }
+            elseif ($tag -eq 0x87) { (New-Object Net.IPAddress (, $data)).ToString() }
+        }
+    }
+}
+
+# Where the value of the DER element at $At begins and ends: a length above 127 says in how many bytes it stands.
+function Get-DerValue([byte[]]$Bytes, [int]$At) {
+    $start = $At + 2
+    $length = [int]$Bytes[$At + 1]
+    if ($length -gt 127) {
+        $behind = $start + $length - 128
+        $length = 0
+        for (; $start -lt $behind; $start++) { $length = $length * 256 + $Bytes[$start] }
+    }
+    @{ Start = $start; End = $start + $length }
+}
+
+# Signatures by SHA-256, SHA-384 or SHA-512: with RSA (PSS last), with an EC key.
+$GoodSignatures = '1.2.840.113549.1.1.11', '1.2.840.113549.1.1.12', '1.2.840.113549.1.1.13', '1.2.840.113549.1.1.10',
+    '1.2.840.10045.4.3.2', '1.2.840.10045.4.3.3', '1.2.840.10045.4.3.4'
+# P-256 and P-384, in DER.
+$GoodCurves = '06-08-2A-86-48-CE-3D-03-01-07', '06-05-2B-81-04-00-22'
+
+# Why this certificate must not be served for the names in the settings; nothing where it may.
+# The workstation checks the same for certificates that it sends.
+function Get-CertificateFault($Certificate) {
+    if (-not $Certificate) { return 'there is no certificate in it' }
+    $now = [DateTime]::UtcNow
+    if ($Certificate.NotAfter.ToUniversalTime() -le $now) { return "it ended $($Certificate.NotAfter.ToUniversalTime().ToString('u'))" }
+    if ($Certificate.NotBefore.ToUniversalTime() -gt $now) { return "it is not valid before $($Certificate.NotBefore.ToUniversalTime().ToString('u'))" }
+    $names = @(Get-CertificateNames $Certificate)
+    foreach ($name in $names) {
+        if ($name.Contains('*')) { return "it is for the wildcard name $name. Notebooks run as the server's account and can read its key, so only a certificate for this host's own names is served" }
+    }
+    $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
+    if ($missing.Count) { return "its subject alternative names lack $($missing -join ', ')" }
+    if ($GoodSignatures -notcontains $Certificate.SignatureAlgorithm.Value) { return "its signature ($($Certificate.SignatureAlgorithm.Value)) is not one by SHA-256, SHA-384 or SHA-512" }
+    $key = $Certificate.PublicKey
+    if ($key.Oid.Value -eq '1.2.840.113549.1.1.1') {
+        # modulus and exponent: 256 bytes are 2048 bits
+        if ($key.EncodedKeyValue.RawData.Length -lt 256) { return 'its RSA key is shorter than 2048 bits' }
+    }
+    elseif ($GoodCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) { return 'its key is neither RSA nor EC on P-256 or P-384' }
+}
+
+# Whether a certificate and a key belong together: OpenSSL tells the public key of both.
+function Test-KeyPair([string]$Certificate, [string]$Key) {
+    Invoke-Program (Get-OpenSsl) @('x509', '-in', $Certificate, '-noout', '-pubkey') -Accept 0, 1 -Quiet
+    $public = $Run.Output -join "`n"
+    if ($Run.ExitCode) { return $false }
+    Invoke-Program (Get-OpenSsl) @('pkey', '-in', $Key, '-pubout') -Accept 0, 1 -Quiet
+    -not $Run.ExitCode -and [string]::Equals($public, ($Run.Output -join "`n"))
+}
+
+# A file takes the place of another one, at once.
+function Move-Over([string]$New, [string]$Path) {
+    if (Test-Path -LiteralPath $Path) { [IO.File]::Replace($New, $Path, [NullString]::Value) }
+    else { [IO.File]::Move($New, $Path) }
+}
+
+# ---- prelude: certificates that this host does not sign itself -----------------------------------------
+# Three sources: the workstation sends certificate and key; the machine's certificate store has them; or a
+# key and a request are made here, and what a signer made of the request is sent.
+
+$NewCertificateFile = Join-Path $ServiceFolder 'certificate-new.pem'
+$NewKeyFile = Join-Path $ServiceFolder 'key-new.pem'
+
+# What certificate.source says when a certificate is in place, whole: where it came from.
+function Get-CertificateSource {
+    $source = $Settings.certificate.source
+    if ($source -eq 'store') { $source = "store $($Settings.certificate.thumbprint)" }
+    $source
+}
+
+$CertificateNotes = @{ Told = $false }   # a Test runs more than once
+
+function Compare-GivenCertificate($Certificate) {
+    $source = Get-CertificateSource
+    $before = $Run.Differences.Count
+    $is = $null
+    if ($Certificate) { $is = Get-Fingerprint $Certificate }
+    if ($Secrets.ContainsKey('certificate.chain') -and -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) { Difference 'certificate' $is 'the one that was sent' }
+    elseif ($Secrets.ContainsKey('certificate.key') -and -not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key')) { Difference 'key of the certificate' 'another or none' 'the one that was sent' }
+    elseif (-not $Certificate) { Difference 'certificate' $null "from: $source" }
+    elseif (-not (Test-TextFile $SourceFile $source)) { Difference 'source of the certificate' 'another' $source }
+    # Before OpenSSL is there, its step differs, and this one is tested again after it.
+    elseif ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) { Difference 'key of the certificate' 'another one' 'its own' }
+    else {
+        $fault = Get-CertificateFault $Certificate
+        if ($fault) { Difference 'certificate' $fault 'one that can be served' }
+    }
+    if ($Run.Differences.Count -gt $before) {
+        if ($Settings.certificate.source -eq 'store') { [void](Get-StoreCertificate) }   # a plan tells what apply would miss
+    }
+    elseif (-not $CertificateNotes.Told -and $Certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays(30)) {
+        $CertificateNotes.Told = $true
+        Write-Event warning @{ text = "the certificate ends $($Certificate.NotAfter.ToUniversalTime().ToString('u')). Nothing renews it by itself: see docs/certificates.md" }
+    }
+}
+
+function Install-GivenCertificate {
+    switch ($Settings.certificate.source) {
+        'workstation' { Install-SentCertificate }
+        'store' { Install-StoreCertificate }
+        'request' { Install-RequestedCertificate }
+    }
+}
+
+# Takes the new certificate and $Key into use, if they belong together; else what was there stays. While
+# they are moved, certificate.source says so: a run that is cut off here is done again.
+function Complete-Certificate([string]$Key) {
+    $fault = Get-CertificateFault (Read-Certificates $NewCertificateFile | Select-Object -First 1)
+    if (-not $fault -and -not (Test-KeyPair $NewCertificateFile $Key)) { $fault = 'its key is another one' }
+    if ($fault) {
+        foreach ($file in $NewCertificateFile, $NewKeyFile) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
+        throw "the new certificate is refused, and nothing was replaced: $fault"
+    }
+    foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
+    Set-TextFile $SourceFile 'unfinished'
+    Move-Over $NewCertificateFile $CertificateFile
+    if ($Key -ne $KeyFile) { Move-Over $Key $KeyFile }
+    Set-TextFile $SourceFile (Get-CertificateSource)
+}
+
+# ---- sent by the workstation
+
+function Install-SentCertificate {
+    if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
+        throw 'certificate and key are on the workstation: run nbserver apply there, or put both into the envelope (docs/by-hand.md)'
+    }
+    Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
+    Set-TextFile $NewKeyFile '@certificate.key@' 'certificate.key'
+    Complete-Certificate $NewKeyFile
+}
+
+# ---- from the machine's certificate store
+
+function Get-StoreCertificate {
+    $place = "Cert:\LocalMachine\My\$($Settings.certificate.thumbprint)"
+    $store = New-Object Security.Cryptography.X509Certificates.X509Store 'My', 'LocalMachine'
+    $store.Open('ReadOnly')
+    try { $certificate = $store.Certificates | Where-Object { $_.Thumbprint -eq $Settings.certificate.thumbprint } | Select-Object -First 1 }
+    finally { $store.Close() }
+    if (-not $certificate) { throw "there is no $place. Import the certificate with its key for the local computer (certlm.msc, Personal), or correct certificate.thumbprint in the inventory" }
+    if (-not $certificate.HasPrivateKey) { throw "$place has no private key here. Import it again with its key, marked as exportable" }
+    $fault = Get-CertificateFault $certificate
+    if ($fault) { throw "${place} cannot be served: $fault. Put another certificate into the store, and its thumbprint into the inventory" }
+    $certificate
+}
+
+# The certificate and the authorities between it and its root, as Windows finds them.
+function Get-StoreChain($Certificate) {
+    $chain = New-Object Security.Cryptography.X509Certificates.X509Chain
+    $chain.ChainPolicy.RevocationMode = 'NoCheck'
+    [void]$chain.Build($Certificate)
+    $pem = Format-Certificate $Certificate
+    foreach ($element in @($chain.ChainElements | Select-Object -Skip 1)) {
+        $issuer = $element.Certificate
+        $self = [string]::Equals([BitConverter]::ToString($issuer.SubjectName.RawData), [BitConverter]::ToString($issuer.IssuerName.RawData))
+        if (-not $self) { $pem += Format-Certificate $issuer }   # a root is not sent: who trusts it has it
+    }
+    $pem
+}
+
+function Install-StoreCertificate {
+    $certificate = Get-StoreCertificate
+    $pfx = Join-Path $ServiceFolder 'store.pfx'
+    $export = Join-Path $ServiceFolder 'key-store.pem'
+    foreach ($file in $pfx, $export, $NewKeyFile) { Save-FileBefore $file }
+    $bytes = New-Object byte[] 32
+    (New-Object Security.Cryptography.RNGCryptoServiceProvider).GetBytes($bytes)
+    $password = [Convert]::ToBase64String($bytes)
+    $secure = New-Object Security.SecureString
+    foreach ($character in $password.ToCharArray()) { $secure.AppendChar($character) }
+    $environment = @{ NBSERVER_PFX_PASSWORD = $password }
+    # Older Windows encrypts a PFX with RC2: OpenSSL 3 opens that with -legacy only, which needs legacy.dll.
+    $bin = Split-Path (Get-OpenSsl)
+    if (Test-Path -LiteralPath (Join-Path $bin 'legacy.dll')) { $environment.OPENSSL_MODULES = $bin }
+    $open = 'pkcs12', '-in', $pfx, '-passin', 'env:NBSERVER_PFX_PASSWORD', '-nocerts', '-nodes', '-out', $export
+    try {
+        try { [void](Export-PfxCertificate -Cert $certificate -FilePath $pfx -Password $secure -ChainOption EndEntityCertOnly -Force) }
+        catch { throw "the key of Cert:\LocalMachine\My\$($Settings.certificate.thumbprint) cannot be exported: $_. Import the certificate again with its key marked as exportable, or use certificate.pfx or certificate.request" }
+        Invoke-Program (Get-OpenSsl) $open $environment -Accept 0, 1 -Quiet
+        if ($Run.ExitCode) { Invoke-Program (Get-OpenSsl) ($open + '-legacy') $environment -Quiet -Todo 'This OpenSSL cannot open what Windows exported: it may lack legacy.dll. Choose another openssl.version, or use certificate.pfx' }
+        Invoke-Program (Get-OpenSsl) @('pkey', '-in', $export, '-out', $NewKeyFile) -Quiet
+    }
+    finally {
+        foreach ($file in $pfx, $export) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
+    }
+    Set-TextFile $NewCertificateFile (Get-StoreChain $certificate)
+    Complete-Certificate $NewKeyFile
+}
+
+# ---- requested here, signed elsewhere. A key in use is never replaced by one of an open request: that one
+# ---- stands in its own file until its certificate is installed.
+
+$RequestedKeyFile = Join-Path $ServiceFolder 'key-request.pem'
+$SigningRequestFile = Join-Path $ServiceFolder 'request.csr'
+$SigningConfiguration = Join-Path $ServiceFolder 'request.cnf'
+
+# Tells the request; the same one again while its names are the same.
+function Send-CertificateRequest {
+    Add-Folder $StateFolder
+    Add-Folder $ServiceFolder $ServiceReads   # before there is a key in it
+    $open = (Test-Path -LiteralPath $SigningRequestFile) -and (Test-Path -LiteralPath $RequestedKeyFile)
+    if ($open -and (Test-TextFile $SigningConfiguration (Get-CertificateRequest))) { Write-Event unchanged }
+    else {
+        foreach ($file in $RequestedKeyFile, $SigningRequestFile) { Save-FileBefore $file }
+        if (Test-Path -LiteralPath $SigningRequestFile) { [IO.File]::Delete($SigningRequestFile) }
+        Set-TextFile $SigningConfiguration (Get-CertificateRequest)
+        Invoke-Program (Get-OpenSsl) @('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-config', $SigningConfiguration,
+            '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new")
+        Move-Over "$SigningRequestFile.new" $SigningRequestFile
+        $Run.Changed++
+        Write-Event changed
+    }
+    Write-Event request @{ csr = [IO.File]::ReadAllText($SigningRequestFile, $Utf8) -replace "`r", '' }
+}
+
+function Install-RequestedCertificate {
+    if (-not $Secrets.ContainsKey('certificate.chain')) {
+        throw "no certificate for this host's request is installed, or it cannot be served any more. On the workstation: nbserver certificate request $($Settings.host) -o DIR; have the file in DIR signed; nbserver certificate install $($Settings.host) FILE"
+    }
+    Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
+    # The key in use may be meant as well: a chain that was mended, or an install that was cut off.
+    $requested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
+    if (-not $requested) { Complete-Certificate $KeyFile; return }
+    Complete-Certificate $RequestedKeyFile
+    foreach ($file in $SigningRequestFile, $SigningConfiguration) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
+}
+
 # ---- step: preflight -----------------------------------------------------------------------------------
 # Refuses what cannot work, before anything is changed. It changes nothing itself.
 
+# What the inventory calls a Windows, and the lowest version of each. Source: "Operating System Version" and "Windows
+# Server release information" on learn.microsoft.com.
+$WindowsVersions = @{
+    '2012' = '6.2'; '2012r2' = '6.3'; '2016' = '10.0.14393'; '2019' = '10.0.17763'; '2022' = '10.0.20348'; '2025' = '10.0.26100'
+    '10' = '10.0'; '11' = '10.0.22000'
+}
+$WindowsKey = 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion'
+
+# The version of this Windows. A program that does not name its Windows in its manifest is told an older one, so the
+# registry counts where it says more. Windows 8.1 and older have the first numbers in one text, "6.3".
+function Get-WindowsVersion([version]$Told) {
+    $values = @{}
+    foreach ($name in 'CurrentMajorVersionNumber', 'CurrentMinorVersionNumber', 'CurrentVersion', 'CurrentBuildNumber') {
+        $found = Get-RegistryValue $WindowsKey $name
+        if ($found) { $values[$name] = [string]$found.value }
+    }
+    $release = $values['CurrentVersion']
+    if ($values['CurrentMajorVersionNumber']) { $release = "$($values['CurrentMajorVersionNumber']).$($values['CurrentMinorVersionNumber'])" }
+    $registry = "$release.$($values['CurrentBuildNumber'])" -as [version]
+    if ($registry -and $registry -gt $Told) { $registry } else { $Told }
+}
+
+# What to write as windows for this one; nothing where no release of the inventory is that old. $Type is InstallationType.
+function Get-WindowsName([version]$Is, [string]$Type) {
+    $names = '2025', '2022', '2019', '2016', '2012r2', '2012'
+    if ($Type -eq 'Client') { $names = '11', '10' }
+    foreach ($name in $names) { if ($Is -ge [version]$WindowsVersions[$name]) { return $name } }
+}
+
+# Why this Windows is not the one that the inventory means; nothing where it is that one or newer.
+function Get-WindowsFault([version]$Is, [string]$Type, [string]$Should) {
+    $lowest = '10.0'
+    $means = 'without windows in the inventory a host is Windows 10, Server 2016 or newer'
+    if ($Should) {
+        $lowest = $WindowsVersions[$Should]
+        $means = "the inventory says windows = `"$Should`", which is newer ($lowest)"
+    }
+    if ($Is -ge [version]$lowest) { return }
+    $name = Get-WindowsName $Is $Type
+    $todo = "Write windows = `"$name`" in the inventory"
+    if ($name -eq '2012') { $todo += ', and accept_end_of_life = true' }
+    if (-not $name) { $todo = 'It is too old: Windows 10 and Server 2012 are the oldest that can be set up' }
+    "this is version $Is of Windows, and $means. $todo"
+}
+
 Step preflight 'this host can carry the notebook server' -Test {
-    $language = [string]$ExecutionContext.SessionState.LanguageMode
-    if ($language -ne 'FullLanguage') { throw "PowerShell runs in $language mode here, and this script needs FullLanguage. Ask for an exception in this host's application control policy" }
+    Assert-ExecutionPolicy
     if ([IntPtr]::Size -ne 8) { throw 'this is a 32-bit Windows or a 32-bit PowerShell. Use a 64-bit one' }
 
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
     if ($is -ne $should) { throw "the processor is $is, and the inventory says architecture = `"$($Settings.architecture)`". Correct the inventory" }
 
+    $type = Get-RegistryValue $WindowsKey 'InstallationType'
+    if ($type) { $type = [string]$type.value }
+    $fault = Get-WindowsFault (Get-WindowsVersion ([Environment]::OSVersion.Version)) $type $Settings.windows
+    if ($fault) { throw $fault }
+
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
+
+    # The certificate would be dated by a wrong clock, and downloads over TLS are refused by one. A day is no slip.
+    $apart = [Math]::Abs($Run.ClockAhead.TotalMinutes)
+    if ($apart -gt 5) {
+        $is = [DateTime]::UtcNow
+        $words = "this host's clock says $($is.ToString('u')), and the workstation's $(($is - $Run.ClockAhead).ToString('u')). Set the one that is wrong (on this host: w32tm /resync, or Set-Date)"
+        if ($apart -gt 1440) { throw "$words, then run this again" }
+        $Run.ClockAhead = [TimeSpan]::Zero   # told once
+        Write-Event warning @{ text = $words }
+    }
 
     # Python, the environment and its downloads take about 2 GB.
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
@@ -994,27 +1646,24 @@ Step preflight 'this host can carry the notebook server' -Test {
         'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired') {
         if (-not $Run.Reboot -and (Test-Path -LiteralPath $key)) {
             $Run.Reboot = $true
-            Write-Event warning @{ text = "Windows waits for a reboot ($key). Installers may refuse until then" }
+            Write-Event warning @{ text = "Windows waits for a reboot ($key). What there is to change is changed after it" }
         }
-    }
-
-    $port = $Settings.notebook.port
-    $listening = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners() | Where-Object { $_.Port -eq $port }
-    if ($listening -and -not (Test-TaskRunning 'nbserver')) {
-        throw "port $port is taken by another program$(Get-PortOwner $port). Stop it, or choose another notebook.port in the inventory"
     }
 } -Apply {
     throw 'preflight has nothing to change'
 }
 
-# ' (name, process 1234)', where this Windows tells.
-function Get-PortOwner([int]$Port) {
-    try {
-        $connection = @(Get-NetTCPConnection -LocalPort $Port -State Listen)[0]
-        $process = Get-Process -Id $connection.OwningProcess
-        " ($($process.ProcessName), process $($process.Id))"
-    }
-    catch { '' }
+# AllSigned is this site's wish for signed scripts only. Windows would let this one pass: a pipeline's text
+# is no file, and -ExecutionPolicy Bypass stands in the scope Process, which is left out here. A file that
+# runs while AllSigned holds for this process too is signed: Windows has looked.
+function Assert-ExecutionPolicy {
+    $policy = @(Get-ExecutionPolicy -List | Where-Object { [string]$_.Scope -ne 'Process' -and [string]$_.ExecutionPolicy -ne 'Undefined' })
+    if (-not $policy -or [string]$policy[0].ExecutionPolicy -ne 'AllSigned') { return }
+    if ($IsFile -and [string](Get-ExecutionPolicy) -eq 'AllSigned') { return }
+    $scope = [string]$policy[0].Scope
+    $todo = "Exempt this host while nbserver works on it: Set-ExecutionPolicy RemoteSigned -Scope $scope"
+    if ($scope -cmatch 'Policy$') { $todo = 'A group policy says so: ask for an exemption of this host from it' }
+    throw "only signed scripts may run on this host (execution policy AllSigned, scope $scope), and this one is not signed. $todo"
 }
 
 # ---- step: tls -----------------------------------------------------------------------------------------
@@ -1079,6 +1728,7 @@ Step python 'Python is there' -Test {
         }
     }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
+    elseif (Test-CutOff (Get-CachedFile $Settings.python)) { Difference 'Python' 'an installation that was cut off' (Get-Python) }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.python
@@ -1107,6 +1757,7 @@ Step vc_redist 'the Visual C++ runtime that OpenSSL needs is there' -Test {
     $is = Get-VcRuntimeVersion
     $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')
     if (-not $is -or $is -lt $should) { Difference 'Visual C++ runtime' ([string]$is) ([string]$should) }
+    elseif (Test-CutOff (Get-CachedFile $Settings.vc_redist)) { Difference 'Visual C++ runtime' 'an installation that was cut off' ([string]$should) }
 } -Apply {
     Save-Download $Settings.vc_redist
     Install-Bundle (Get-CachedFile $Settings.vc_redist) @('/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')) ([string](Get-VcRuntimeVersion))
@@ -1129,6 +1780,7 @@ function Get-OpenSsl {
 
 Step openssl 'OpenSSL is there' -Test {
     if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { Difference 'OpenSSL' $null (Get-OpenSsl) }
+    elseif (Test-CutOff (Get-CachedFile $Settings.openssl)) { Difference 'OpenSSL' 'an installation that was cut off' (Get-OpenSsl) }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.openssl
@@ -1144,9 +1796,10 @@ Step openssl 'OpenSSL is there' -Test {
 # NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need, in a virtual
 # environment, exactly as the lock says: wheels only, each with its hash. uv installs them where it runs
 # (Windows 10, Server 2016 and later), pip elsewhere. uv itself comes from the lock too.
-# The folder is named after the lock: another lock makes another environment beside the one in use.
+# The folder is named after Python's version and the lock: where one of them is another, another environment
+# is made beside the one in use.
 
-function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.packages.lock_sha256.Substring(0, 8))" }
+function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.python.version)-$($Settings.packages.lock_sha256.Substring(0, 8))" }
 
 function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolder) "Scripts\$Name" }
 
@@ -1160,10 +1813,11 @@ function Get-PackageInstaller {
 }
 
 # What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
-# switched off, and its variables are taken away ($null).
+# switched off, and its variables are taken away ($null). -I ignores PYTHONUTF8, so Python gets -X utf8 too:
+# what it prints must not depend on the host's code page.
 function Get-PackageEnvironment {
     $environment = @{}
-    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name -match '^(PIP|UV)_') { $environment[$name] = $null } }
+    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
     foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_CONFIG', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
     $environment.PIP_CONFIG_FILE = 'NUL'
     if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
@@ -1175,7 +1829,7 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
     if (-not (Test-Path -LiteralPath (Get-LockMark))) { Difference 'packages' $null (Get-EnvironmentFolder); return }
     $installed = @{}
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
-        $installed[((Split-Path -Leaf $folder) -replace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
+        $installed[((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
     }
     foreach ($line in $Lock) {
         $name = ($line -split ' ')[0]
@@ -1200,19 +1854,19 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
     if ((Get-PackageInstaller) -eq 'uv') {
         $tools = Join-Path $CacheFolder 'tools'
         $uvLock = Join-Path $CacheFolder 'uv-lock.txt'
-        Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -match '^uv==' }) -join "`n") + "`n")
+        Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -cmatch '^uv==' }) -join "`n") + "`n")
         Write-Event progress @{ what = 'fetching uv' }
-        Invoke-Program (Get-Python) (@('-I', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
+        Invoke-Program (Get-Python) (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
         Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-m', 'venv', '--without-pip', $folder) $environment
+        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', '--without-pip', $folder) $environment
         Write-Event progress @{ what = 'installing packages with uv'; total = $Lock.Count; unit = 'packages' }
         Invoke-Program (Join-Path $tools 'bin\uv.exe') (@('pip', 'install', '--python', (Get-EnvironmentProgram 'python.exe'), '--no-cache', '--link-mode', 'copy', '--compile-bytecode', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
     else {
         Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-m', 'venv', $folder) $environment
+        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', $folder) $environment
         Write-Event progress @{ what = 'installing packages with pip'; total = $Lock.Count; unit = 'packages' }
-        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
+        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
     Write-TextFile (Get-LockMark) "$($Settings.packages.lock_sha256)`n"
 }
@@ -1243,12 +1897,13 @@ Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
 }
 
 # ---- step: certificate ---------------------------------------------------------------------------------
-# Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. The key never leaves
-# the host, and only administrators and the service can read it.
-# It is made again 30 days before it ends, or when the names change.
+# Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. Such a key never leaves
+# the host. It is made again 30 days before it ends, or when the names change.
+# Other sources are in prelude/certificate_sources. Only administrators and the service can read the key.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
+$SourceFile = Join-Path $ServiceFolder 'certificate.source'
 $RequestFile = Join-Path $ServiceFolder 'certificate.cnf'
 
 # The request, for `openssl req`. A common name holds 64 characters at most; clients look at the SANs.
@@ -1262,6 +1917,7 @@ function Get-CertificateRequest {
 [req]
 distinguished_name = subject
 x509_extensions = server
+req_extensions = server
 prompt = no
 encrypt_key = no
 default_md = sha256
@@ -1276,39 +1932,39 @@ extendedKeyUsage = serverAuth
 }
 
 function Get-ServerCertificate {
-    if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) {
-        New-Object Security.Cryptography.X509Certificates.X509Certificate2 $CertificateFile
-    }
+    if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) { Read-Certificates $CertificateFile | Select-Object -First 1 }
 }
 
-# SHA256: and 64 hex digits, as the orchestrator pins it.
-function Get-Fingerprint($Certificate) {
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    try { 'SHA256:' + ([BitConverter]::ToString($sha256.ComputeHash($Certificate.RawData)) -replace '-', '').ToLowerInvariant() }
-    finally { $sha256.Dispose() }
+function Compare-OwnCertificate($Certificate) {
+    $names = $Settings.certificate.names -join ', '
+    if (-not $Certificate) { Difference 'certificate' $null $names }
+    elseif ($Certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
+        Difference 'certificate' "ends $($Certificate.NotAfter.ToUniversalTime().ToString('u'))" 'a new one'
+    }
+    elseif (-not (Test-TextFile $SourceFile 'host')) { Difference 'source of the certificate' 'another' 'host' }
+    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) { Difference 'names of the certificate' 'others' $names }
+}
+
+function Install-OwnCertificate {
+    foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
+    Set-TextFile $SourceFile 'unfinished'
+    Set-TextFile $RequestFile (Get-CertificateRequest)
+    Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
+        '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
+        -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
+    foreach ($file in $KeyFile, $CertificateFile) { Move-Over "$file.new" $file }
+    Set-TextFile $SourceFile 'host'
 }
 
 Step certificate 'the server has a certificate for its names, and only the service can read the key' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
-    if (-not $certificate) { Difference 'certificate' $null ($Settings.certificate.names -join ', '); return }
-    if ($certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Difference 'certificate' "ends $($certificate.NotAfter.ToUniversalTime().ToString('u'))" 'a new one'
-    }
-    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) { Difference 'names of the certificate' 'others' ($Settings.certificate.names -join ', ') }
-    $Run.Fingerprint = Get-Fingerprint $certificate
+    if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }
+    if ($Settings.certificate.source -eq 'host') { Compare-OwnCertificate $certificate } else { Compare-GivenCertificate $certificate }
 } -Apply {
     Add-Folder $StateFolder
     Add-Folder $ServiceFolder $ServiceReads   # before there is a key in it
-    foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
-    Set-TextFile $RequestFile (Get-CertificateRequest)
-    Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
-        '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
-        -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
-    foreach ($file in $KeyFile, $CertificateFile) {
-        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
-        [IO.File]::Move("$file.new", $file)
-    }
+    if ($Settings.certificate.source -eq 'host') { Install-OwnCertificate } else { Install-GivenCertificate }
 }
 
 # ---- step: notebook ------------------------------------------------------------------------------------
@@ -1339,7 +1995,7 @@ function Get-Configuration {
         }
         IdentityProvider = [ordered]@{ token = '' }
     }
-    (ConvertTo-Json $configuration -Depth 4) -replace "`r", ''
+    ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')   # Jupyter reads it in the host's code page
 }
 
 # Everything that the server and its kernels write is in folders of their own, and -I (in the service's
@@ -1390,6 +2046,135 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
     Set-TextFile $MigratedFile ''   # Jupyter would write this file itself at its second start, and may not
     Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
     Set-TextFile $StarterFile $Starter
+}
+
+# ---- step: past ----------------------------------------------------------------------------------------
+# What a host brings along: a notebook server set up by hand, an nbserver whose record is lost, a program of
+# others on the port. What would have to be overwritten or stopped is taken over only with adopt = true;
+# without it, an apply refuses before anything is changed. What does no harm to this server is told once.
+# The step stands right before the new server starts, so what serves now goes on while Python, OpenSSL and
+# the packages are installed, and when that fails.
+
+$Told = @{}
+
+function Write-Once([string]$Text) {
+    if (-not $Told.ContainsKey($Text)) { $Told[$Text] = $true; Write-Event warning @{ text = $Text } }
+}
+
+# Our server listens: it shows our certificate, or the program that listens runs from our folder.
+function Test-OwnListener {
+    if (-not (Test-Record 'task' 'nbserver')) { return $false }
+    $certificate = Get-ServerCertificate
+    if ($certificate -and (Get-ShownFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
+    $processes = @(Get-PortProcesses $Settings.notebook.port)
+    if (-not $processes.Count) { return Test-TaskRunning 'nbserver' }
+    [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
+}
+
+# What would have to be overwritten or stopped: what, is, should, and what a person reads. Taken says that
+# adopt = true is enough for it.
+function Get-PastConflicts {
+    $port = $Settings.notebook.port
+    $lost = 'an earlier nbserver has left it, and the record does not know it'
+    if (-not (Test-Record 'task' 'nbserver') -and (Get-TaskXml 'nbserver')) {
+        @{ what = 'scheduled task nbserver'; is = $lost; should = $null; text = "there is a scheduled task nbserver: $lost. Remove it"; taken = $true }
+    }
+    if ($Settings.skip -notcontains 'firewall' -and -not (Test-Record 'firewall_rule' 'nbserver') -and (Get-FirewallRule 'nbserver')) {
+        @{ what = 'firewall rule nbserver'; is = $lost; should = $null; text = "there is a firewall rule nbserver: $lost. Remove it"; taken = $true }
+    }
+    if ((Test-Path -LiteralPath $Programs) -and -not $Settings.adopt -and -not (Test-Record 'folder' $Programs) -and -not (Test-Record 'task' 'nbserver')) {
+        @{ what = $Programs; is = $lost; should = $null; text = "there is a folder ${Programs}: $lost. Remove it"; taken = $true }
+    }
+    if ((Test-PortListening $port) -and -not (Test-OwnListener)) {
+        $holder = Get-PortHolder $port
+        $taken = $holder.Held -ne 'nothing'
+        $text = "port $port is taken by another program$($holder.Text). Stop it, or choose another notebook.port in the inventory"
+        @{ what = "port $port"; is = "taken by another program$($holder.Text)"; should = 'free'; text = $text; taken = $taken }
+    }
+}
+
+# One message that names all.
+function Get-Refusal([object[]]$Conflicts) {
+    $text = @($Conflicts | ForEach-Object { $_.text }) -join '; '
+    $stay = @($Conflicts | Where-Object { -not $_.taken })
+    if ($stay.Count) { "$text. Only a person can stop it: adopt = true does not" }
+    else { "$text; or set adopt = true in the inventory, and it is taken over and put back by undo" }
+}
+
+# ---- what does no harm to this server, and matters
+
+# The folders of the programs that the tutorial of 2013 put into PATH, and of an nbserver whose record is
+# lost. Only where they stand before our entries, so that their python.exe and openssl.exe come first.
+$TutorialFolder = New-Object Text.RegularExpressions.Regex '^[A-Z]:\\(Python\d\d(\\Scripts)?|OpenSSL-Win(32|64)\\bin)$', 'IgnoreCase, CultureInvariant'
+
+function Get-HidingPathEntries {
+    if ($Settings.skip -contains 'path') { return }
+    $path = Get-RegistryValue $MachineEnvironment Path
+    if (-not $path) { return }
+    $ours = @(@(Get-PathEntries) + @(Read-Record | Where-Object { $_.kind -eq 'path_entry' } | ForEach-Object { $_.key }) | ForEach-Object { $_.TrimEnd('\') })
+    $found = @()
+    foreach ($entry in ([string]$path.value).Split([char[]]';')) {
+        $folder = (Expand-Path $entry).Trim().Trim('"').TrimEnd('\')
+        if ($ours -contains $folder) { break }
+        if ($found -contains $entry) { continue }
+        if ((Test-Below $folder $Programs) -or $TutorialFolder.IsMatch($folder)) { $found += $entry; $entry }
+    }
+}
+
+# Profiles of earlier notebook servers, in the folders of all users and of Windows' own accounts.
+function Get-EarlierProfiles {
+    $list = 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList'
+    if (-not (Test-Path -LiteralPath $list)) { return }
+    foreach ($key in Get-ChildItem -LiteralPath $list) {
+        $user = Get-RegistryValue "$list\$($key.PSChildName)" ProfileImagePath
+        if (-not $user) { continue }
+        foreach ($name in '.ipython', '_ipython') {
+            $folder = Join-Path (Expand-Path $user.value) "$name\profile_nbserver"
+            if ([IO.Directory]::Exists($folder)) { $folder }
+        }
+    }
+}
+
+Step past 'nothing that was here before stands in the way' -Test {
+    $conflicts = @(Get-PastConflicts)
+    foreach ($conflict in $conflicts) { Difference $conflict.what $conflict.is $conflict.should }
+    if ($conflicts.Count -and (-not $Settings.adopt -or @($conflicts | Where-Object { -not $_.taken }).Count)) {
+        if ($Run.Mode -eq 'apply') { throw (Get-Refusal $conflicts) }
+        Write-Once "apply will refuse to go on: $(Get-Refusal $conflicts)"
+    }
+
+    if ($Settings.skip -notcontains 'firewall') {
+        foreach ($rule in Get-OtherPortRules $Settings.notebook.port) {
+            $name = "firewall rule '$($rule.DisplayName)' ($($rule.Name))"
+            if ($Settings.adopt -and $rule.Alone) { Difference $name 'enabled' 'disabled' }
+            elseif ($rule.Alone) { Write-Once "$name lets the notebook port in too, whatever firewall.remote_addresses says. It is left alone; adopt = true disables it" }
+            else { Write-Once "$name lets the notebook port in too, among other ports, whatever firewall.remote_addresses says. It is left alone: narrow it by hand" }
+        }
+    }
+    foreach ($entry in Get-HidingPathEntries) {
+        if ($Settings.adopt) { Difference 'PATH' $entry $null }
+        else { Write-Once "PATH has $entry before the new entries, so its programs come first. It is left alone; adopt = true takes it out" }
+    }
+    if (Test-Record 'task' 'nbserver') { return }
+    foreach ($folder in Get-EarlierProfiles) {
+        Write-Once "$folder is of an earlier notebook server. It is left alone: notebooks that it served can be copied to $(Expand-Path $Settings.notebook.directory)"
+    }
+    if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
+        Write-Once "$Programs was here before, and the record does not know it: what fits in it is used, and undo leaves it"
+    }
+} -Apply {
+    if (-not (Test-Record 'task' 'nbserver') -and (Get-TaskXml 'nbserver')) {
+        Save-TaskState '\nbserver'
+        Save-Before 'task' 'nbserver' (Get-TaskXml 'nbserver')
+        Stop-Task 'nbserver'
+    }
+    if ($Settings.skip -notcontains 'firewall') {
+        $rule = Get-FirewallRule 'nbserver'
+        if ($rule) { Save-Before 'firewall_rule' 'nbserver' $rule }
+        foreach ($other in Get-OtherPortRules $Settings.notebook.port) { if ($other.Alone) { Disable-FirewallRule $other.Name } }
+    }
+    foreach ($entry in @(Get-HidingPathEntries)) { Remove-PathEntry $entry }
+    if ((Test-PortListening $Settings.notebook.port) -and -not (Test-OwnListener)) { Stop-PortHolder $Settings.notebook.port }
 }
 
 # ---- step: service -------------------------------------------------------------------------------------
@@ -1546,6 +2331,42 @@ Step check 'the port answers with this certificate' -Test {
     throw "nothing answers on port $($Settings.notebook.port). The server's log ($log) ends with: $words"
 }
 
+# ---- step: former --------------------------------------------------------------------------------------
+# The Python, OpenSSL and environment that an earlier run of nbserver installed and the settings no longer
+# want. They go last, when the new server has answered: an upgrade that fails leaves what was there.
+# Only what stands in the record goes, by the same way as undo would take it.
+
+function Get-WantedFolders {
+    Get-EnvironmentFolder
+    Get-PythonFolder
+    Get-OpenSslFolder
+}
+
+# Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the
+# record it stands behind that folder.
+function Get-FormerLines {
+    $wanted = @(Get-WantedFolders)
+    $lines = @()
+    $installed = ''
+    foreach ($line in Read-Record) {
+        $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -cmatch '^(env|python|openssl)-'
+        if ($ours -and $line.step -eq 'python') { $installed = $line.key }
+        if ($ours -and $wanted -notcontains $line.key) { $lines += $line }
+        if ($line.kind -eq 'bundle' -and $line.step -eq 'python' -and $installed -and $wanted -notcontains $installed) { $lines += $line }
+    }
+    [Array]::Reverse($lines)
+    $lines
+}
+
+Step former 'what an earlier release or setting installed is gone' -Test {
+    foreach ($line in Get-FormerLines) { Difference $line.key 'installed' $null }
+} -Apply {
+    foreach ($line in @(Get-FormerLines)) {
+        try { Undo-Line $line }
+        catch { throw "$($line.key) could not be removed: $_. End the programs that use it, then run this again; the new server runs already" }
+    }
+}
+
 # ---- main ----------------------------------------------------------------------------------------------
 
 function Invoke-Test($Step) {
@@ -1571,8 +2392,14 @@ function Invoke-Plan {
 
 # Apply where something differs, then test again: what is still different then has failed.
 function Invoke-Apply($Step) {
+    Assert-Kept
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
+    if ($Run.Reboot) {
+        $Run.Outcome = 'reboot'
+        Write-Event warning @{ text = 'not done: Windows has to restart first' }
+        return
+    }
     Write-Event started @{ title = $Step.Title }
     Write-Differences
     & $Step.Apply
@@ -1580,6 +2407,17 @@ function Invoke-Apply($Step) {
     foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
     if (-not $Step.Bracket) { $Run.Changed++ }
     Write-Event changed
+}
+
+# Step after step, to the end or to where Windows has to restart first. What is open then is closed before.
+function Invoke-Steps {
+    foreach ($step in $Steps) {
+        Invoke-Apply $step
+        if ($Run.Outcome -eq 'reboot') { break }
+    }
+    if ($Run.Outcome -ne 'reboot') { return }
+    Undo-Record -BracketsOnly
+    if ($Settings.reboot -eq 'if-needed' -and $Run.Boot) { Restart-Windows }
 }
 
 # Nothing differs, so nothing is tested again, and no bracket is opened.
@@ -1595,6 +2433,9 @@ function Undo-Record([switch]$BracketsOnly) {
     $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
     $lines = @(Read-Record)
     [Array]::Reverse($lines)
+    # A service or task that ran before is started when all else is back.
+    $started = 'service', 'task_state'
+    $lines = @($lines | Where-Object { $started -notcontains $_.kind }) + @($lines | Where-Object { $started -contains $_.kind })
     foreach ($line in $lines) {
         if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
         $Run.Step = $line.step
@@ -1603,15 +2444,26 @@ function Undo-Record([switch]$BracketsOnly) {
         }
         catch {
             $Run.Outcome = 'failed'
-            Write-Event failed @{ text = "$($line.key) could not be put back: $_. Mend what stands in its way, then run undo again" }
+            Write-Event failed @{ text = "$($line.key) could not be put back: $_. $(Get-Remedy $_.Exception 'Mend what stands in its way, then run undo again')" }
         }
     }
     $Run.Step = ''
 }
 
+# What a request for a certificate needs, and then the request: mode request.
+function Invoke-Request {
+    if ($Settings.certificate.source -ne 'request') { throw 'the certificate of this host is not one that is requested. Write certificate.request = true into the inventory first' }
+    foreach ($step in $Steps) { if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step } }
+    if ($Run.Outcome -eq 'reboot') { return }
+    $Run.Step = 'certificate'
+    Send-CertificateRequest
+}
+
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 function Start-Run {
     if ($Run.Mode -eq 'events') { return }
+    if ($Run.Mode -eq 'apply') { $Run.Boot = Get-BootTime }
+    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
     if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
     else {
         Initialize-StateFolder
@@ -1623,7 +2475,7 @@ function Start-Run {
     }
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $hash = ([BitConverter]::ToString($sha256.ComputeHash($Utf8.GetBytes($ScriptText))) -replace '-', '').ToLowerInvariant()
-    Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
+    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
 }
 
 function Complete-Run {
@@ -1637,17 +2489,22 @@ function Invoke-Run {
         Read-Envelope
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
+        if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
         if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
+        elseif ($Run.Mode -eq 'request') { Invoke-Request }
         else { Invoke-Plan }
-        if ($Run.Mode -eq 'apply' -and $Run.Differs) { foreach ($step in $Steps) { Invoke-Apply $step } }
+        if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
         elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
+        Assert-Kept
         $ended = $true
     }
     catch {
         $ended = $true
         if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
         $Run.Outcome = 'failed'
-        Write-Event failed @{ text = [string]$_; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
+        $text = [string]$_
+        if (Test-DiskFull $_.Exception) { $text += ". $(Get-Remedy $_.Exception)" }
+        Write-Event failed @{ text = $text; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
     }
     finally {
         # Not ended: the workstation stopped the pipeline. Brackets are closed all the same.
@@ -1664,6 +2521,7 @@ $EnvelopeLines = @($input)
 Invoke-Run | ForEach-Object { if ($Run.Mode -eq 'events' -and $_ -is [string]) { $_ } else { $_ | Out-Event } }
 
 if ($MyInvocation.MyCommand.CommandType -eq 'ExternalScript') {
+    if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }
     if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }

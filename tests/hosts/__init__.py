@@ -13,10 +13,16 @@ What stands in, with the parameters that scripts use and no others (a parameter 
     acl.ps1             Get-Acl, Set-Acl. SDDL is kept, nothing is enforced or inherited; Owner is a name, as on Windows.
     net_security.ps1    New-, Get-, Set-, Remove-NetFirewallRule, Get-NetFirewallPortFilter, Get-NetFirewallAddressFilter.
                         Nothing is filtered. IPv4 networks come back with a mask (192.0.2.0/255.255.255.0), as on Windows.
-    scheduled_tasks.ps1 Register-, Unregister-, Export-, Get-, Start-, Stop-ScheduledTask, for tasks in the root folder.
+    scheduled_tasks.ps1 Register-, Unregister-, Export-, Get-, Start-, Stop-, Enable-, Disable-ScheduledTask, for tasks in the root folder.
                         The XML is written anew, with a URI in RegistrationInfo, as the service does. Accounts are not
                         switched; of all triggers only startup fires, by TaskScheduler.boot(). As on Windows, a task
                         that is unregistered while it runs goes on running: stop it first.
+    cim.ps1             Get-CimInstance for Win32_OperatingSystem (boot_time.ps1), Win32_Service and Win32_Process. Processes,
+                        their parents and command lines are real (native.ps1).
+    services.ps1        Set-Service, Stop-Service. Services are the tests' own.
+    net_tcpip.ps1       Get-NetTCPConnection for listening sockets. Wine does not tell whose a socket is: a program says so itself.
+    certificates.ps1    Export-PfxCertificate. Wine's certificate store is real, but hands out no key: one that may be exported stands
+                        in C:\nbserver-test\certificates. The PFX is a real one.
     wsman.ps1           Get-WSManInstance for winrm/config/winrs; C:\nbserver-test\MaxMemoryPerShellMB.txt sets the limit.
 State is kept below C:\nbserver-test and in C:\windows\system32\Tasks, so it outlives sessions and a snapshot sees it.
 An administrator is always an administrator there; what ACLs, the firewall and accounts do, such a box cannot show.

@@ -176,7 +176,7 @@ class Mirror:
         """Writes a request down and says what is to go wrong with it."""
         with self.guard:
             self.requests.append(request)
-            if request.method != "GET":
+            if request.method not in ("GET", "CONNECT"):
                 return None
             return next((wrong for wrong in self.misbehaviours if wrong.applies(request.path)), None)
 
@@ -250,6 +250,9 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_CONNECT(self) -> None:
+        wrong = self.mirror.note(Request(self.command, self.path, "", through_proxy=True))
+        if wrong and wrong.kind == "proxy_authentication":
+            return self.answer(407, PORTAL, {"Content-Type": HTML, "Proxy-Authenticate": 'Basic realm="proxy"'})
         self.answer(501, b"This proxy forwards http:// only.\n")
 
     def do_GET(self) -> None:

@@ -28,6 +28,7 @@ from tests.hosts.wine import WINE, environment, linux_path
 
 TASKS = r"C:\windows\system32\Tasks"
 REQUESTS = r"C:\nbserver-test\tasks"
+SERVICES = r"C:\nbserver-test\services"
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 POWERSHELL = re.compile(r"(?:.*[\\/])?(?:powershell|pwsh)(?:\.exe)?$", re.I)
 VARIABLES = {
@@ -141,7 +142,7 @@ class TaskScheduler:
 
     def __init__(self, prefix: Path, powershell: Sequence[str]) -> None:
         self.prefix, self.powershell = prefix, powershell
-        self.tasks, self.requests = linux_path(prefix, TASKS), linux_path(prefix, REQUESTS)
+        self.tasks, self.requests, self.services = (linux_path(prefix, folder) for folder in (TASKS, REQUESTS, SERVICES))
         self.tasks.mkdir(parents=True, exist_ok=True)
         self.requests.mkdir(parents=True, exist_ok=True)
         self.logs = Path(tempfile.mkdtemp(prefix="task-output-"))
@@ -181,9 +182,14 @@ class TaskScheduler:
         with self.lock:
             if self.is_running(name):
                 return
-            task = read_task(self.tasks / name)
+            task = read_task(self._file(name))
             self.runs[name] = Run(task, self.prefix, self.powershell, self.logs / f"{name}.log")
             self._write_states()
+
+    def _file(self, name: str) -> Path:
+        """What a task is made of, or a Windows service (`service.NAME`, see stand_ins/services.ps1)."""
+        kind, _, service = name.partition("service.")
+        return self.services / f"{service}.xml" if service and not kind else self.tasks / name
 
     def stop(self, name: str) -> None:
         """Ends the task's programs and what they started."""

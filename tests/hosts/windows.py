@@ -160,6 +160,7 @@ class WindowsHost:
         return {
             "registry": {**self.registry(ACTIVE_SETUP), **self.registry(ENVIRONMENT)},
             "firewall": {name: json.loads(text) for name, text in self._texts(r"C:\nbserver-test\firewall", "*.json")},
+            "services": {name: json.loads(text) for name, text in self._texts(r"C:\nbserver-test\services", "*.json")},
             "tasks": {file.name: file.read_bytes().decode("utf-16") for file in sorted(self.path(TASKS).iterdir())},
             "running": sorted(name for name in self.scheduler.runs if self.scheduler.is_running(name)),
             "acl": dict(self._descriptors()),

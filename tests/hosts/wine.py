@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 WINE = "/usr/lib/wine/wine64"
 WINESERVER = "/usr/lib/wine/wineserver64"
 PWSH_VARIABLE = "NBSERVER_TEST_PWSH"
+VARIABLES = "variables.json"  # in a WINEPREFIX: what else its programs see of this machine
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "PWSH_HOME")
 
 
@@ -24,14 +26,17 @@ def pwsh_command() -> str:
 def environment(prefix: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a Windows program at `prefix` (a WINEPREFIX) sees of this machine: little, as on a host of its own.
 
-    No proxy, pip setting or secret of the test's own environment gets in.
+    No proxy, pip setting or secret of the test's own environment gets in. A Windows with a locale or user of its own has
+    them in the file VARIABLES.
     """
+    own = prefix / VARIABLES
     return {
         **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
         "WINEPREFIX": str(prefix),
         "WINEDEBUG": "-all",
         "POWERSHELL_TELEMETRY_OPTOUT": "1",
         "POWERSHELL_UPDATECHECK": "Off",
+        **(json.loads(own.read_text("utf-8")) if own.exists() else {}),
         **(extra or {}),
     }
 

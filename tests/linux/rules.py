@@ -15,7 +15,7 @@ Rule = Callable[[Files], Iterator[str]]
 
 BUILTINS = set(": [[ (( break case continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split())
 # Programs that only answer, and programs that change something. Another one is a decision: it is named here.
-ASKING = set("apt-get dpkg-query firewall-cmd flock getent journalctl openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split())
+ASKING = set("apt-get date dpkg-query firewall-cmd flock getent journalctl openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split())
 CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
 # These run through run_program, so that their words become events and they have no input.
 WRAPPED = set("apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl restorecon systemctl ufw useradd userdel zypper python3 pip uv".split())

@@ -105,4 +105,12 @@ def _targets(node: Node | None) -> Iterator[Node]:
         yield from _targets(child)
 
 
-RULES = (no_parse_errors, ascii_with_line_feeds, no_syntax_that_3_0_lacks, every_variable_is_assigned)
+def and_beside_or_has_parentheses(scripts: Scripts) -> Iterator[str]:
+    """Both bind equally in PowerShell, from left to right: `a -or b -and c` is `(a -or b) -and c`, as no reader expects."""
+    for node in scripts.all("BinaryExpression"):
+        kinds = {node.values["Operator"], *(child.values["Operator"] for child in node.children if child.kind == "BinaryExpression")}
+        if {"And", "Or"} <= kinds:
+            yield f"{node.place}: {node.text}"
+
+
+RULES = (no_parse_errors, ascii_with_line_feeds, no_syntax_that_3_0_lacks, every_variable_is_assigned, and_beside_or_has_parentheses)

@@ -28,6 +28,7 @@ $properties = @{
     TypeExpressionAst = @('TypeName')
     TypeConstraintAst = @('TypeName')
     ForEachStatementAst = @('Flags')
+    SwitchStatementAst = @('Flags')
     PipelineAst = @('Background')
     ScriptBlockAst = @('CleanBlock')
 }

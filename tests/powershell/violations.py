@@ -35,6 +35,10 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
             "[Array]::Empty[int]()",
         ),
     ),
+    "and_beside_or_has_parentheses": (
+        "$a = 1; ($a -or $a) -and $a; $a -or ($a -and -not $a); $a -and $a -and ($a -gt 1)",
+        ("1 -or 2 -and 3", "1 -and 2 -or 3", "if (1 -or\n2 -and 3) { 1 }"),
+    ),
     "every_variable_is_assigned": (
         "param($a) $b, [int]$c = 1, 2; foreach ($d in $a) { $b, $c, $d, $_, $env:PATH }; function F($e) { $e }",
         ("$nothing", "if ($IsWindows) { 1 }", '"$($x.y)"', "$x.y = 1", "$x[0] = 1"),
@@ -179,6 +183,47 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "a_step_file_has_one_step_of_its_name": (
         "function F { } Step sample 'x' -Test { } -Apply { }",
         ("function F { }", "Step other 'x' -Test { }", "Step sample 'x'; Step sample 'y'", "if ($x) { Step sample 'x' }", "function F { Step sample 'x' }"),
+    ),
+    "text_is_compared_by_no_culture": (
+        "'a' -cmatch 'I'; 'a' -split ';'; 'a' -replace '[-_.]+', '-'; 'a' -match '^\\d+\\.\\s$'; 'a'.ToLowerInvariant(); 'a'.LastIndexOf([char]10); "
+        "'a'.StartsWith('b', [StringComparison]::Ordinal); 'a' -eq 'A'; switch ('a') { 'b' { 1 } }; 'a' -split ',', 2; 'a' -replace \"`r\", ''",
+        (
+            "'a' -match 'title'",
+            "'a' -notmatch '[A-Z]'",
+            "'a' -replace '^i', ''",
+            "'a' -like 'i*'",
+            "'a' -notlike $x",
+            "'a' -split 'i', 2",
+            "'a' -match \"$x\"",
+            "'a'.ToLower()",
+            "'a'.ToUpper()",
+            "'a'.StartsWith('b')",
+            "'a'.EndsWith('b')",
+            "'a'.IndexOf('b')",
+            "'a'.CompareTo('b')",
+            "[string]::Compare('a', 'b')",
+            "[regex]::Replace('a', 'b', 'c', 'IgnoreCase')",
+            "[regex]::IsMatch('a', '(?i)b')",
+            "switch -regex ('a') { 'b' { 1 } }",
+            "switch -wildcard ('a') { 'b*' { 1 } }",
+        ),
+    ),
+    "dates_and_numbers_are_written_by_no_culture": (
+        "$x = 1.5; \"$x\"; [DateTime]::UtcNow.ToString('o'); '{0:x4}' -f 1; '{0} {1}' -f 1, 2; [Convert]::ToString(1, 2); 'a'.ToString(); "
+        "[DateTime]::UtcNow.ToString('yyyy', [Globalization.CultureInfo]::InvariantCulture); [Net.IPAddress]::Parse('::1')",
+        (
+            "[DateTime]::UtcNow.ToString('yyyy-MM-dd')",
+            "(1.5).ToString('0.0')",
+            "'{0:yyyy}' -f $x",
+            "'{0:0.0}' -f 1.5",
+            "'{0:n1}' -f 1.5",
+            "[double]::Parse('1.5')",
+            "[DateTime]::Parse('2026-11-22')",
+            "[string]::Format('{0}', 1.5)",
+            "[Convert]::ToDouble('1.5')",
+            "$x.ToShortDateString()",
+            "Get-Date -Format yyyy",
+        ),
     ),
 }
 NAME = "steps/sample.ps1"

@@ -18,6 +18,8 @@ from installer.transports.ssh import SshTransport
 from tests.hosts.ssh.sshd import Sshd, User, missing
 from tests.hosts.ssh.wire import Wire
 
+ENVELOPE = ["mode test"]
+WHO = 'while read -r _; do :; done; printf \'{"user": "%s"}\\n\' "$(id -un)"; exit 2\n'
 PASSWORD = "Canary-Logon-Tr0ub4dor"
 
 
@@ -87,3 +89,30 @@ def wait_until(true: Callable[[], object], seconds: float = 30) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def text_of(path: Path) -> str:
+    """What is in a file, or nothing where it is gone meanwhile."""
+    try:
+        return path.read_text("ascii")
+    except OSError:
+        return ""
+
+
+def said(host: LinuxHost, **secrets: str | None) -> list[str]:
+    with connected(host, **secrets) as transport:
+        return list(transport.run(WHO, ENVELOPE))
+
+
+def who(name: str) -> list[str]:
+    return [f'{{"user": "{name}"}}']
+
+
+def refused(host: LinuxHost, kind: type[Exception], **secrets: str | None) -> str:
+    """What a person reads; it holds no secret, and says what to do."""
+    with pytest.raises(kind) as caught, connected(host, **secrets) as transport:
+        list(transport.run(WHO, ENVELOPE))
+    words = str(caught.value)
+    assert words.startswith("linux1: ") and caught.value.todo  # type: ignore[attr-defined]
+    assert not any(secret and secret in words + repr(caught.value) for secret in secrets.values())
+    return words

@@ -119,12 +119,13 @@ function global:Remove-NetFirewallRule {
 
 function global:Get-NetFirewallPortFilter {
     [CmdletBinding()]
-    param([Parameter(Mandatory = $true, ValueFromPipeline = $true)] $AssociatedNetFirewallRule)
+    param([Parameter(Mandatory = $true, ValueFromPipeline = $true, ParameterSetName = 'ByRule')] $AssociatedNetFirewallRule,
+        [Parameter(Mandatory = $true, ParameterSetName = 'ByQuery')] [string[]]$Protocol)
     process {
-        $rule = Read-StandInRule (Get-StandInRuleFile $AssociatedNetFirewallRule.Name)
-        New-Object psobject -Property @{
+        $rules = if ($Protocol) { Find-StandInRule $PSCmdlet 'Protocol' $Protocol } else { Read-StandInRule (Get-StandInRuleFile $AssociatedNetFirewallRule.Name) }
+        foreach ($rule in @($rules)) { New-Object psobject -Property @{
             InstanceID = $rule.Name; Protocol = $rule.Protocol; LocalPort = Get-StandInList $rule.LocalPort; RemotePort = 'Any'
-        }
+        } }
     }
 }
 

@@ -45,7 +45,12 @@ function global:Send-StandInTaskRequest($Cmdlet, [string]$TaskName, [string]$Req
 }
 
 function global:New-StandInTask([string]$TaskName) {
-    $task = New-Object psobject -Property @{ TaskName = $TaskName; TaskPath = '\'; URI = "\$TaskName"; State = Get-StandInTaskState $TaskName }
+    $actions = foreach ($exec in @((Read-StandInTask (Get-StandInTaskFile $TaskName)).SelectNodes('//*[local-name()="Exec"]'))) {
+        $texts = @{ Command = ''; Arguments = $null; WorkingDirectory = $null }
+        foreach ($node in $exec.ChildNodes) { if ($texts.ContainsKey($node.LocalName)) { $texts[$node.LocalName] = $node.InnerText } }
+        New-Object psobject -Property @{ Execute = $texts.Command; Arguments = $texts.Arguments; WorkingDirectory = $texts.WorkingDirectory }
+    }
+    $task = New-Object psobject -Property @{ TaskName = $TaskName; TaskPath = '\'; URI = "\$TaskName"; State = Get-StandInTaskState $TaskName; Actions = @($actions) }
     $task.PSObject.TypeNames.Insert(0, 'Microsoft.Management.Infrastructure.CimInstance#Root/Microsoft/Windows/TaskScheduler/MSFT_ScheduledTask')
     $task
 }
@@ -133,4 +138,31 @@ function global:Stop-ScheduledTask {
     [CmdletBinding()]
     param([Parameter(Mandatory = $true, Position = 0)] [string]$TaskName, [string]$TaskPath = '\')
     if (Test-StandInTask $PSCmdlet $TaskName) { Send-StandInTaskRequest $PSCmdlet $TaskName 'stop' }
+}
+
+# Settings/Enabled of the task's file, as the service writes it; a task that runs goes on running.
+function global:Set-StandInTaskEnabled($Cmdlet, [string]$TaskName, [string]$Enabled) {
+    if (-not (Test-StandInTask $Cmdlet $TaskName)) { return }
+    $file = Get-StandInTaskFile $TaskName
+    $xml = Read-StandInTask $file
+    $namespace = 'http://schemas.microsoft.com/windows/2004/02/mit/task'
+    $settings = $xml.SelectSingleNode('/*/*[local-name()="Settings"]')
+    if (-not $settings) { $settings = $xml.DocumentElement.AppendChild($xml.CreateElement('Settings', $namespace)) }
+    $node = $settings.SelectSingleNode('*[local-name()="Enabled"]')
+    if (-not $node) { $node = $settings.AppendChild($xml.CreateElement('Enabled', $namespace)) }
+    $node.InnerText = $Enabled
+    Write-StandInFile $file $xml.OuterXml ([Text.Encoding]::Unicode)
+    New-StandInTask $TaskName
+}
+
+function global:Disable-ScheduledTask {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, Position = 0)] [string]$TaskName, [string]$TaskPath = '\')
+    Set-StandInTaskEnabled $PSCmdlet $TaskName 'false'
+}
+
+function global:Enable-ScheduledTask {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, Position = 0)] [string]$TaskName, [string]$TaskPath = '\')
+    Set-StandInTaskEnabled $PSCmdlet $TaskName 'true'
 }

@@ -35,18 +35,19 @@ from tests.hosts.winrm.wsman import WSMan
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: RST, as a host that went down
 
 
-def session_configuration(startup: Path) -> str:
+def session_configuration(startup: Path | None, language: str = "FullLanguage") -> str:
     """A .pssc whose session runs the script `startup` before the client's first command."""
+    scripts = f"; ScriptsToProcess = '{windows_path(startup)}'" if startup else ""
     return (
-        f"@{{ SchemaVersion = '2.0.0.0'; GUID = '{uuid.uuid4()}'; SessionType = 'Default'; LanguageMode = 'FullLanguage'\n"
-        f"   ExecutionPolicy = 'Bypass'; ScriptsToProcess = '{windows_path(startup)}' }}\n"
+        f"@{{ SchemaVersion = '2.0.0.0'; GUID = '{uuid.uuid4()}'; SessionType = 'Default'; LanguageMode = '{language}'\n"
+        f"   ExecutionPolicy = 'Bypass'{scripts} }}\n"
     )
 
 
 class Endpoint:
     """Listens on 127.0.0.1 from the start; `close` (or the end of a with block) ends it and all that it started.
 
-    `prefix` is the host's WINEPREFIX, `startup` a .ps1 for every session, `pwsh` the engine (default: what the
+    `prefix` is the host's WINEPREFIX, `startup` a .ps1 for every session, `language` its LanguageMode, `pwsh` the engine (default: what the
     environment variable NBSERVER_TEST_PWSH names; LookupError without it). `certificate` makes it HTTPS, and so does
     `https=True` with one made for the purpose. `prewarm` engines are kept in reserve: a shell then opens in 0.3 s
     instead of 1.5 s. `require_encryption` refuses plain messages over HTTP, as Windows does by default.
@@ -58,6 +59,7 @@ class Endpoint:
         prefix: Path,
         *,
         startup: Path | None = None,
+        language: str = "FullLanguage",
         pwsh: str | None = None,
         variables: Mapping[str, str] | None = None,
         port: int = 0,
@@ -79,9 +81,9 @@ class Endpoint:
         self.environment = environment(prefix, variables)
         self.folder = Path(tempfile.mkdtemp(prefix="winrm-endpoint-"))
         self.configuration: list[str] = []
-        if startup is not None:
+        if startup is not None or language != "FullLanguage":
             file = self.folder / "session.pssc"
-            file.write_text(session_configuration(startup), encoding="utf-8")
+            file.write_text(session_configuration(startup, language), encoding="utf-8")
             self.configuration = ["-ConfigurationFile", windows_path(file)]
         self.user_file = self.folder / "users"
         write_user_file(self.user_file, user, password)
@@ -165,6 +167,14 @@ class Endpoint:
             except OSError:
                 pass
 
+    def unplug(self) -> None:
+        """The network is gone: connections are reset and the port refuses, while the engines go on. Until `plug_in`."""
+        self._hang_up()
+
+    def plug_in(self) -> None:
+        """The network is back."""
+        self._listen()
+
     def kill_engines(self) -> None:
         """The engines die; the listener stays: what a crash of wsmprovhost looks like."""
         for shell in list(self.wsman.shells.values()):
@@ -174,17 +184,24 @@ class Endpoint:
         """Connections are reset, engines die, the port refuses for some seconds, shells are forgotten."""
 
         def go() -> None:
-            self._hang_up()
-            self.kill_engines()
-            self.wsman.shells.clear()
+            self.power_off()
             time.sleep(seconds)
-            self._listen()
-            self.stats["reboots"] += 1
+            self.power_on()
 
         thread = threading.Thread(target=go, daemon=True)
         thread.start()
         if wait:
             thread.join()
+
+    def power_off(self) -> None:
+        """Connections are reset, engines die, shells are forgotten, the port refuses until `power_on`."""
+        self._hang_up()
+        self.kill_engines()
+        self.wsman.shells.clear()
+
+    def power_on(self) -> None:
+        self._listen()
+        self.stats["reboots"] += 1
 
     def close(self) -> None:
         with self.lock:

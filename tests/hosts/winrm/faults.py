@@ -17,6 +17,7 @@ class Faults:
     drop_after_receives: int | None = None  # after N answered Receives: close instead of answering, once; nothing is lost
     drop_requests: int = 0  # close the connection without an answer on the next N requests
     drop_responses: int = 0  # carry out the next N requests, then close without answering
+    halve_responses: int = 0  # carry out the next N requests, then close in the middle of their answers
     status_401: int = 0  # answer 401 to the next N requests
     status_503: int = 0  # answer 503 to the next N requests
     slow: float = 0.0  # seconds before every answer
@@ -24,7 +25,7 @@ class Faults:
     kill_after_receives: int | None = None  # after N answered Receives: kill every engine
     reboot_after_receives: int | None = None  # after N answered Receives: reboot(reboot_seconds)
     reboot_seconds: float = 5.0
-    match: str = ""  # only requests whose Action ends with this (drop_*, status_*)
+    match: str = ""  # only requests whose Action ends with this (drop_*, halve_*, status_*)
     receives: int = 0  # Receives answered so far
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

@@ -143,9 +143,22 @@ class Connection(http.server.BaseHTTPRequestHandler):
         if negotiation is not None:
             out = negotiation.encrypt(out)
             kind = f'multipart/encrypted;protocol="{ENCRYPTED}";boundary="Encrypted Boundary"'
-        self.reply(status, out, [*extra, ("Content-Type", kind)])
+        headers = [*extra, ("Content-Type", kind)]
+        if endpoint.faults.use("halve_responses", action):
+            self.reply_half(status, out, headers)
+        self.reply(status, out, headers)
 
     # -- faults
+
+    def reply_half(self, status: int, body: bytes, headers: Headers) -> None:
+        """The head of an answer and half of its body. Raises Drop."""
+        self.send_response(status)
+        for name, value in [*headers, ("Content-Length", str(len(body)))]:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2])
+        self.wfile.flush()
+        raise Drop
 
     def disturbed(self, action: str) -> bool:
         """True when a fault has answered in place of the endpoint."""

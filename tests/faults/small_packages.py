@@ -1,0 +1,51 @@
+"""A package index of two wheels: uv, which installs them, and a `notebook` of the tests' own that answers on its port with TLS."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+from tests.hosts.mirror import Mirror
+
+SERVER = '''"""Answers every request with 200, on the port and with the certificate of jupyter_server_config.json."""
+import http.server
+import json
+import os
+import ssl
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+
+def main(arguments):
+    with open(os.path.join(os.environ["JUPYTER_CONFIG_DIR"], "jupyter_server_config.json"), encoding="utf-8") as file:
+        settings = json.load(file)["ServerApp"]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(settings["certfile"], settings["keyfile"])
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", settings["port"]), Answer)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
+'''
+
+
+def write_index(folder: Path, mirror: Mirror) -> list[str]:
+    """Makes the index (PEP 503) in `folder`; uv's wheel is the mirror's. Returns the lines of its lock."""
+    wheel = folder / "notebook" / "notebook-1.0-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("notebook/__init__.py", "")
+        archive.writestr("notebook/app.py", SERVER)
+        archive.writestr("notebook-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: notebook\nVersion: 1.0\n")
+        archive.writestr("notebook-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("notebook-1.0.dist-info/RECORD", "")
+    uv = next(mirror.wheels.glob("uv-*.whl"))
+    (folder / "uv").mkdir()
+    (folder / "uv" / uv.name).symlink_to(uv)
+    for project in folder.iterdir():
+        (project / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in project.glob("*.whl")))
+    uv_line = next(line for line in mirror.lock_file.read_text(encoding="utf-8").splitlines() if line.startswith("uv=="))
+    return [f"notebook==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}", uv_line]

@@ -1,0 +1,1918 @@
+# nbserver 0.1.0: sets up a secured notebook server on the Linux host 'linux-most'.
+#
+# steps     preflight, python, packages, openssl, user, certificate, notebook, service, firewall, check
+# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
+# by hand   sudo bash linux-most.sh          tells what differs, changes nothing
+#           sudo bash linux-most.sh apply    changes it
+#           sudo bash linux-most.sh undo     puts back what was there before
+# ends with 0 as it should be, 2 something differs (test), 3 failed, 102 a reboot is needed
+# Needs bash 4.4 or newer, systemd, and root's rights.
+# shellcheck shell=bash disable=SC2034,SC2317
+
+NB_ARCHITECTURE='arm64'
+NB_CERTIFICATE_DAYS='90'
+NB_CERTIFICATE_NAMES=( '2001:db8::8' 'www.example.com' 'notebooks.example.com' '192.0.2.8' )
+NB_DOWNLOADS_PROXY='http://proxy.example.com:3128'
+NB_FIREWALL_REMOTE_ADDRESSES=( '192.0.2.0/24' '2001:db8::/32' )
+NB_HOST='linux-most'
+NB_NOTEBOOK_DIRECTORY=$'/srv/it\047s caf\303\251 \134 \346\227\245\346\234\254'
+NB_NOTEBOOK_IP='192.0.2.8'
+NB_NOTEBOOK_PORT='8443'
+NB_PACKAGES_INDEX_URL='https://mirror.example.com/simple/'
+NB_PACKAGES_INSTALLER='pip'
+NB_PACKAGES_LOCK_SHA256='ee908b8ee5902aac74e3e831de65a2ef1536118da256e30327c450d5085a2823'
+NB_PACKAGES_SOURCE='distribution'
+NB_PYTHON_VERSION='3.13'
+NB_RELEASE='0.1.0'
+NB_SCOPE='machine'
+NB_SKIP=( 'firewall' )
+NB_SYSTEM='linux'
+
+LOCK=(
+    'anyio==4.16.0 --hash=sha256:c66ae634e0b8228396b801741beb3294326d4b6102f7bba4041c0dfb58c29026'
+    'argon2-cffi-bindings==26.2.0 --hash=sha256:2d475baecbcb506e40ab1cb05a84c9cc913a8950061a4045fd0ec0eb54aa7fa2 --hash=sha256:92d65a0831e78294e19d7297d101eaa871033825ad2aa7cb87af2f706062acd7'
+    'argon2-cffi==25.1.0 --hash=sha256:fdc8b074db390fccb6eb4a3604ae7231f219aa669a2652e0f20e16ba513d5741'
+    'arrow==1.4.0 --hash=sha256:749f0769958ebdc79c173ff0b0670d59051a535fa26e8eba02953dc19eb43205'
+    'asttokens==3.0.2 --hash=sha256:9da13157f5b28becde0bd374fc677dcd3c290614264eff096f167c469cd9f933'
+    'async-lru==2.4.0 --hash=sha256:1b46a96419ef91fe11431d58db98d792c9b4250001427191a40faf1031934212'
+    'attrs==26.1.0 --hash=sha256:c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309'
+    'babel==2.18.0 --hash=sha256:e2b422b277c2b9a9630c1d7903c2a00d0830c409c59ac8cae9081c92f1aeba35'
+    'beautifulsoup4==4.15.0 --hash=sha256:d6f88de62e1d4e38ecb1077eb9724cd0eff29d2a08ca16a401e9b9e93f117cf9'
+    'bleach==6.4.0 --hash=sha256:4b6b6a54fff2e69a3dde9d21cc6301220bee3c3cb792187d11403fd795031081'
+    'certifi==2026.10.18 --hash=sha256:73191c47aaa79da394e8fee2dbc2ec827432cab56311122c9e47abf79e390f62'
+    'cffi==2.1.1 --hash=sha256:194cffa889098ced9976c3fc6340305e43f6303657d298da55366907c05c22d6 --hash=sha256:3311ed60d36f83378794e1009ac6258bafbf81f7888b4caa7b35a521e3f95813 --hash=sha256:34e261f78cb6ceaaa36f42f2613f4380d94d9c759a9c73c769ee6e0247364632 --hash=sha256:58acb8ab8e295e6c5ea12f888cbb13cf21511ef2a3303a23f4325c29d17fe5c1 --hash=sha256:5a59cc1c4442bc3d5c703bf720b51138d0bfc173618807c9ee2490a7541dd3d9 --hash=sha256:68e62fe11f30d5ca8289242866f0a5291402d8529ca2178ab8afc5c9694ae890 --hash=sha256:a931079504ecc49efed7744c476a5c343a92fabf66dec2db95edb1b2fdc770e2 --hash=sha256:b0431303acaea1089ad4b3e9ce4e6518193def1118d4073ca848635ee4ea2e96 --hash=sha256:c1453022f490d2459a11819d83ad1d586e9ff65a12ac3e705ffebd46d3685dcf --hash=sha256:f16c709686a78c727bbbf059f92b0bf41c6fc60deec706d2dc19f529175a6125'
+    'charset-normalizer==3.5.2 --hash=sha256:1c50fe28bbc2ced33386f298650d91218076c05420e6cbd790b913adc41659e7 --hash=sha256:211d5a3eb6af8f513b8d4ca19a8c1b7accab1b5f0d3175f9826b03c1a920dc1f --hash=sha256:34276fd796040bf0993ab33a369aa572e6979c7aab225a88893667ad8eac8f7a --hash=sha256:3d31298449090ab8d47b7b1b2a555ff73cac7ed438a08b7ac160980c7ebed649 --hash=sha256:7218e8f32b0956cfcd048fd42d9d5779809745ca1d86113ca56f66e7ae1549c4 --hash=sha256:849df64e889b2e17230d58410a03dba311a65b163508fd33679b2b737d4b7858 --hash=sha256:8a893cc101149f80a653f82062ebc95b34525a2614382e1da5458fe7c6997249 --hash=sha256:8d86d6fc60743dc916eb79e2eb1ec4818e21e427731543af40a3021851174a13 --hash=sha256:9373ad13ef0d2c0fb761e04e55bfdee5a08b52cef2c882c8fbe9935b1517152e --hash=sha256:b6b751274acb69d77b3323d6b7dbaa3c7fdfc1eb829b7eb61d262f32e1af9685 --hash=sha256:b91363207bd9dc966a691e959bb47f64b30f7ac4b072be9968b366982f7db77c --hash=sha256:d19fbd981a488e22cd04883659ca6b08f50b5974f9fd7c95655ef6a043e5893f --hash=sha256:d760fe2a4d7c3b226cb9026d6a842868d52a7901bd98420e1baf14e80da85cf5'
+    'comm==0.2.3 --hash=sha256:c615d91d75f7f04f095b30d1c1711babd43bdc6419c1be9886a85f2f4e489417'
+    'contourpy==1.3.2 ; python_full_version == "3.10.*" --hash=sha256:106fab697af11456fcba3e352ad50effe493a90f893fca6c2ca5c033820cea92 --hash=sha256:3859783aefa2b8355697f16642695a5b9792e7a46ab86da1118a4a23a51a33d7 --hash=sha256:434f0adf84911c924519d2b08fc10491dd282b20bdd3fa8f60fd816ea0b48841 --hash=sha256:71e2bd4a1c4188f5c2b8d274da78faab884b59df20df63c34f74aa1813c4427c --hash=sha256:9be002b31c558d1ddf1b9b415b162c603405414bacd6932d031c5b5a8b757f0d --hash=sha256:ad687a04bc802cbe8b9c399c07162a3c35e227e2daccf1668eb1f278cb698631 --hash=sha256:d6658ccc7251a4433eebd89ed2672c2ed96fba367fd25ca9512aa92a4b46c4f1 --hash=sha256:f26b383144cf2d2c29f01a1e8170f50dacf0eac02d64139dcd709a8ac4eb3cfe'
+    'contourpy==1.3.3 ; python_full_version == "3.11.*" --hash=sha256:22e9b1bd7a9b1d652cd77388465dc358dafcd2e217d35552424aa4f996f524f5 --hash=sha256:348ac1f5d4f1d66d3322420f01d42e43122f43616e0f194fc1c9f5d830c5b286 --hash=sha256:4d00e655fcef08aba35ec9610536bfe90267d7ab5ba944f7032549c55a146da1 --hash=sha256:4debd64f124ca62069f313a9cb86656ff087786016d76927ae2cf37846b006c9 --hash=sha256:51e79c1f7470158e838808d4a996fa9bac72c498e93d8ebe5119bc1e6becb0db --hash=sha256:929ddf8c4c7f348e4c0a5a3a714b5c8542ffaa8c22954862a46ca1813b667ee7 --hash=sha256:92d9abc807cf7d0e047b95ca5d957cf4792fcd04e920ca70d48add15c1a90ea7 --hash=sha256:f64836de09927cba6f79dcd00fdd7d5329f3fccc633468507079c829ca4db4e3'
+    'contourpy==1.4.0 ; python_full_version >= "3.12" --hash=sha256:404dbcd9233513dfd1323b66ea593fef90e899f658f6b8a9ed8e93bd0ca669db --hash=sha256:43c3ccbb32c6294b183dcc8e8c46dacf5ecef809497e3d48a5be298eef185ad0 --hash=sha256:875f42444c9cf48d56f724f2637e60d0f73b3b12c9041e1484580a233edf9591 --hash=sha256:9c0e07c691f3b3321913ed9b8161c50ea5f77fadd006f52f5e755359b0dcbfc5 --hash=sha256:e439ab450c93455feb0218532ded3e946ec7a9b5f459069f122cfa44b89229f6 --hash=sha256:f1219a8898523cba821085f2da8a1b962cc696325763f09d7f93538ba43b2d70'
+    'cycler==0.12.1 --hash=sha256:85cef7cff222d8644161529808465972e51340599459b8ac3ccbac5a854e0d30'
+    'debugpy==1.8.22 --hash=sha256:0c1104233340196e5cbf5514e7dfdbb98968e730cfd7fdd6f3d72a082be838a9 --hash=sha256:192b73e8d53bbd60225220c0943627bf249ac93d0ea3090e23c45f3e0ceb6a35 --hash=sha256:7bf29e0d8ce80b100d37fb333e1b193b790d962739f3067796c2b03ffdc9afee --hash=sha256:8a697acec45dbc70d17fb5d9f4f61989fc294d273c69de487fd10cb35fdd75eb --hash=sha256:a9e9d3550e15ca479c59333e90845029190531f0cacfedab3b815a57bd913947 --hash=sha256:c1ffb9953708b648ecf6acd2e5ad2c002bf68785ed618197dd4463a2a7226f39'
+    'decorator==5.3.1 ; python_full_version == "3.10.*" --hash=sha256:f47fe6fdbd2edd623ecfe36875d37aba411624e2670dd395dddae1358689bb3c'
+    'defusedxml==0.7.1 --hash=sha256:a352e7e428770286cc899e2542b6cdaedb2b4953ff269a210103ec58f6198a61'
+    'exceptiongroup==1.3.1 ; python_full_version == "3.10.*" --hash=sha256:a7a39a3bd276781e98394987d3a5701d0c4edffb633bb7a5144577f82c773598'
+    'executing==2.3.0 --hash=sha256:736e859c9f8701f11fcf516856f26f562e04776387824b43a35a1dfe21c84122'
+    'fastjsonschema==2.22.3 --hash=sha256:f670b443830b75aca3f00b75949efa20f4b2a80302ec7a21505c28dd54cffd43'
+    'fonttools==4.65.0 ; python_full_version == "3.10.*" --hash=sha256:05595385ae99f4b9626cebb973bf171b8fe38a8f40708e6e42abba0ed7537778 --hash=sha256:09c34bdeed8915bfb53bee0c8ed2254dbd8ec69c0014b7f3702f347c049bf358 --hash=sha256:0d2a9892fdb3b7e2d0f4174e3b907d226ff83698249762eeefce08ec5b2de1dd --hash=sha256:3060b8c1fc2329fa20265b7c138614143ea7c1624e26c5c180c76aeb74deae6f --hash=sha256:64c9b26816415b5e3d899e9077109d327b22140fe3c4066644d8cdbad5bb1569 --hash=sha256:6d815734e7fede0ad1f233f23f0f191cbe8fc64762ff041e589bc0f78e0b2397 --hash=sha256:6dd6243f60e2d6160c2966e1e14020dc261ffd741b69a2e4ca8bfd051592e4b7 --hash=sha256:7830e9fa3bebc44dbc27ff44d8201def30ea5c48a773696d58e69e6bcd9cd5d4 --hash=sha256:a3991732c87b3f054a2a8cf86dd0d602833fa8cb37c911503173771646e1013d --hash=sha256:e3944e0bdba42effb71959e43d91b599326b02b59c78310d5675e8a75525e7d8 --hash=sha256:fb53892b570f7f1f0055e75fc4de32673e32f749c4c8a606b63d5c436650e634'
+    'fonttools==4.68.0 ; python_full_version >= "3.11" --hash=sha256:04a4868dcfcc23f00bb033147d5afc1a118a992842644c3eb9da55467ab4fd74 --hash=sha256:08851f7d2b983412f490b73a7c56f17cbda1d4d85d2ad3f857564bf15b5d9475 --hash=sha256:3edce69ecdefa73ab1041901ca22eefed6ebb93a77bc77e889d940479f25bf7d --hash=sha256:4b9c89b5876f1a74b1341632dfaf4c4c2be565d76c060445df401ebe7a4ceefa --hash=sha256:53f2387d7e3816763f30e08d14263be18e28ead53d4dc20a82f9280d0c99d88a --hash=sha256:a6837def5de49772b82683dadd836df214def04b307cb98d0e7723d49e7e15bb --hash=sha256:b41e71b2657c9843b2327b4e3c116db1757dc8cd05d978cd47cb5061272d4997 --hash=sha256:cbb63b26d33acc3eb61f544c22a0cadbe01682fc064b266bb0e33fa66cea853f --hash=sha256:d76f8fdcb6936f5e1045a0c9dd721a4bf11112e60d1e243bfa1d39f06a8b3104'
+    'fqdn==1.6.0 --hash=sha256:6c793c312ccfa29981e1135b3ef5e1277ebe639731a6b0f7350d90e96e63f0b4'
+    'h11==0.16.0 --hash=sha256:63cf8bbe7522de3bf65932fda1d9c2772064ffb3dae62d55932da54b31cb6c86'
+    'httpcore==1.0.9 --hash=sha256:2d400746a40668fc9dec9810239072b40b4484b640a8c38fd654a024c7a1bf55'
+    'httpx==0.28.1 --hash=sha256:d909fcccc110f8c7faf814ca82a9a4d816bc5a6dbfea25d6591d6985b8ba59ad'
+    'idna==3.20 --hash=sha256:ab7ae7122974553370f0bdb919e1a960b2cd1bc1ef0276416d896db81c14582c'
+    'ipykernel==7.3.0 ; python_full_version == "3.10.*" --hash=sha256:897eb64da762549ef610698fca5e9675195ec6ac8ec7f19d81ce1ca20c876057'
+    'ipykernel==7.4.0 ; python_full_version >= "3.11" --hash=sha256:a6757f790ddc5a6006b813d82da1a9dbb65b3a00f2b6607df776418c6566ec1c'
+    'ipython-pygments-lexers==1.1.1 ; python_full_version >= "3.11" --hash=sha256:a9462224a505ade19a605f71f8fa63c2048833ce50abc86768a0d81d876dc81c'
+    'ipython==8.39.0 ; python_full_version == "3.10.*" --hash=sha256:bb3c51c4fa8148ab1dea07a79584d1c854e234ea44aa1283bcb37bc75054651f'
+    'ipython==9.18.1 ; python_full_version >= "3.11" --hash=sha256:997ce9140d374531a61069c70c0f9ef299d6dd3559ea0f94b8af589726e3c1d5'
+    'isoduration==20.11.0 --hash=sha256:b2904c2a4228c3d44f409c8ae8e2370eb21a26f7ac2ec5446df141dde3452042'
+    'jedi==0.20.1 --hash=sha256:0fb16d86c4a4c73c37ba518c77419975e30fcc620658a8d14fbb5720cdd34142'
+    'jinja2==3.1.6 --hash=sha256:85ece4451f492d0c13c5dd7c13a64681a86afae63a5f347908daf103ce6d2f67'
+    'json5==0.17.3 --hash=sha256:2c8b22a893c35cd6a3c5ccbf1dd1c7d02c25dc1b5897fea658f9bf08c2e05f9a'
+    'jsonpointer==3.12 --hash=sha256:89f391335ee2719ae72149e1bf30a4d4c7c5d92f15a3f53faa8d20cc7c6c7f19'
+    'jsonschema-specifications==2025.9.1 --hash=sha256:98802fee3a11ee76ecaca44429fda8a41bff98b00a0f2838151b113f210cc6fe'
+    'jsonschema==4.26.0 --hash=sha256:d489f15263b8d200f8387e64b4c3a75f06629559fb73deb8fdfb525f2dab50ce'
+    'jupyter-builder==1.3.0 --hash=sha256:87148399852377bea07ca77660e497b387c365558d187673eeacd583cfd6cf95'
+    'jupyter-client==8.10.0 --hash=sha256:5f73f24f22fa25192cfff6b23c051932a2473a797b05734aff495b392103e14e'
+    'jupyter-core==5.9.1 --hash=sha256:ebf87fdc6073d142e114c72c9e29a9d7ca03fad818c5d300ce2adc1fb0743407'
+    'jupyter-events==0.12.1 --hash=sha256:c366585253f537a627da52fa7ca7410c5b5301fe893f511e7b077c2d93ec8bcf'
+    'jupyter-lsp==2.3.1 --hash=sha256:71b954d834e85ff3096400554f2eefaf7fe37053036f9a782b0f7c5e42dadb81'
+    'jupyter-server-terminals==0.5.4 --hash=sha256:55be353fc74a80bc7f3b20e6be50a55a61cd525626f578dcb66a5708e2007d14'
+    'jupyter-server==2.21.1 --hash=sha256:2a6467606af7dbae2e7e31640030025969e15db6a649eae334af90415dc71dca'
+    'jupyterlab-pygments==0.3.0 --hash=sha256:841a89020971da1d8693f1a99997aefc5dc424bb1b251fd6322462a1b8842780'
+    'jupyterlab-server==2.28.1 --hash=sha256:4bd36c7c11d872e15cefa4951e12380a47e6901687165332dd50a007cb367ad9'
+    'jupyterlab==4.6.6 --hash=sha256:4261910ccf1ecad6e0b3ca0debe96d4fde9735bfc9707509c125aab850e06b81'
+    'kiwisolver==1.5.1 --hash=sha256:18a0cfb124546a4c2e6087c5f3029c7f44b37c85b142e0ced71f73a7599ac208 --hash=sha256:21e46b23a2da695c364124817bc01d970effd5483147f8d66a6a7167e3f6b851 --hash=sha256:34633ecf50d16187ab8e5528b7a2530f2feb4e23f300db4672538b51cfc5cd38 --hash=sha256:34ec467940442c9943016fb2d4c81d1ba84351eeca2f1a78f8bc87f1ba0d414c --hash=sha256:719a35fa1156db3640555f95ebb94f60a444e64d1c69626b0edef5df78eba225 --hash=sha256:74ad5c3dad54a4641b4c28cd15ded70899d04459c6c7aeacafea716be97cce6d --hash=sha256:95a02752aa032eef4aed01cda6d9b687c669bd0396bf4519eef8bba22a286720 --hash=sha256:c3a4e41e3096bf1f0f1b76e2ffd6d828d6547f574f702d59bdbef7acfa59db9c --hash=sha256:d27c2123977cb9269c30a49ba45f03a4323017ef693e19db4ec9dbe1299a3002 --hash=sha256:e05c2f7925f1d88778e53cb44f14e0223204a3bdd09a41664750363acfb1f2ef'
+    'lark==1.3.1 --hash=sha256:c629b661023a014c37da873b4ff58a817398d12635d3bbb2c5a03be7fe5d1e12'
+    'markupsafe==3.0.4 --hash=sha256:1caa2fa5a6184fb233153b35f654e6687bd555476f6170f29d8ee9be1a8b0af9 --hash=sha256:434139499bb20b502ed3baa1f169e618f924a97e7a777fea1a49446d80106cf6 --hash=sha256:6a45c3d514f2436064db00d7fc8778d888f0236ebfed649b53d13a59e69ad51b --hash=sha256:6da83a088f8ef93b2d483a8232a4dbf4d69d3d8496b568a03c56becac43e1808 --hash=sha256:7018d4af1cd272e847aa5917983ab5e83e4f6579f9dbfecd4a79c0ca80b144c2 --hash=sha256:849dd2bb0e5e4ab2b71c7191726a4a8d5aa8a610daa584728cbee0b710ddc4ef --hash=sha256:8e124f974786f831d6043728e38296969d3579db8896fe004682f5758e613581 --hash=sha256:a8e9f292fcda89b324f2f5c91d13f1424a153e40fc2756f38ee23b15835ff300 --hash=sha256:cf63c214fe879a65e69a386f915e36104fc84254ab141240f8854602d8e0be2a --hash=sha256:d1aca03ede943eb80ab3d63bb082c84b7aab85ea83bd0fd0c200260945fb49d9'
+    'matplotlib-inline==0.2.2 --hash=sha256:3c821cf1c209f59fb2d2d64abbf5b23b67bcb2210d663f9918dd851c6da1fcf6'
+    'matplotlib==3.10.9 ; python_full_version == "3.10.*" --hash=sha256:1aa972116abb4c9d201bf245620b433726cb6856f3bef6a78f776a00f5c92d37 --hash=sha256:34cf8167e023ad956c15f36302911d5406bd99a9862c1a8499ea6f7c0e015dc2 --hash=sha256:56fc0bd271b00025c6edfdc7c2dcd247372c8e1544971d62e1dc7c17367e8bf9 --hash=sha256:6c63ebcd8b4b169eb2f5c200552ae6b8be8999a005b6b507ed76fb8d7d674fe2 --hash=sha256:7a8d66a55def891c33147ba3ba9bfcabf0b526a43764c818acbb4525e5ed0838 --hash=sha256:8e436d155fa8a3399dc62683f8f5d0e2e50d25d0144a73edd73f82eec8f4abfb --hash=sha256:8f3bcac1ca5ed000a6f4337d47ba67dfddf37ed6a46c15fd7f014997f7bf865f --hash=sha256:aba1615dabe83188e19d4f75a253c6a08423e04c1425e64039f800050a69de6b --hash=sha256:ae20801130378b82d647ff5047c07316295b68dc054ca6b3c13519d0ea624285 --hash=sha256:ae2f11957b27ce53497dd4d7b235c4d4f1faf383dfb39d0c5beb833bff883294'
+    'matplotlib==3.11.2 ; python_full_version >= "3.11" --hash=sha256:07d9b9fa60cd4c393692f50d0bb03123242ddf61c99bb0e95e75feb354e7c1a8 --hash=sha256:1944895967f87c84c9b4bad29a707b31f5b36df4a3a2339ea1f8ea3ce5105539 --hash=sha256:1b9a7ad579856284135e401ecc918c5f8a017ee30539298862a109f51b971710 --hash=sha256:30ec15d7eefee71de16b7c689b42ba49715a4644650b76a6c7c70d79daf24e91 --hash=sha256:8c8255de28f986d935a64c9ca71c0ec2d2f41d355691f5ea684725dc91413f71 --hash=sha256:af2661f6ac6bbd1d081996f54fdd9385715c625ace8cec0869055c0cfbf38981 --hash=sha256:bf3fe71fbfb8ec0e310e0bc8537c3405a01f38f25f9394ed2135e6202fed542b --hash=sha256:df4f7784aca81a94f254c0a2767d592ee25f407e488f5fa7203e51093fb6ca27'
+    'mistune==3.4.0 --hash=sha256:d03cec4c8620f21517a996d82d14f3b59c30d79bda2cc6c56bd32b839f18ce6b'
+    'nbclient==0.11.0 --hash=sha256:ef7fa0d59d6e1d41103933d8a445a18d5de860ca6b613b87b8574accdb3c2895'
+    'nbconvert==7.17.2 --hash=sha256:6a143c11c00bf831604da4b1be4347d36ea52367057eb920135d69bc2862fed2'
+    'nbformat==5.11.1 --hash=sha256:cc6698fa75f4fab8755ead786317815f13a6fee3b53311c0abb1a8b51d52f7ec'
+    'nest-asyncio2==1.7.4 --hash=sha256:86e77b52c3d1496b294af3c944b44213b9b82a12a5ee590c0acc4ca4692ef6c7'
+    'notebook-shim==0.2.4 --hash=sha256:411a5be4e9dc882a074ccbcae671eda64cceb068767e9a3419096986560e1cef'
+    'notebook==7.6.5 --hash=sha256:b27b4af6e410e7456cfffc6fb5a764dcfb7a331408907d483024d6ddb5ec05f2'
+    'numpy==2.2.6 ; python_full_version == "3.10.*" --hash=sha256:1bc23a79bfabc5d056d106f9befb8d50c31ced2fbc70eedb8155aec74a45798f --hash=sha256:b64d8d4d17135e00c8e346e0a738deb17e754230d7e0810ac5012750bbd85a5a --hash=sha256:ba10f8411898fc418a521833e014a77d3ca01c15b0c6cdcce6a0d2897e6dbbdf --hash=sha256:efd28d4e9cd7d7a8d39074a4d44c63eda73401580c5c76acda2ce969e0a38e83 --hash=sha256:f2618db89be1b4e05f7a1a847a9c1c0abd63e63a1607d892dd54668dd92faf87 --hash=sha256:f92729c95468a2f4f15e9bb94c432a9229d0d50de67304399627a943201baa2f --hash=sha256:fc7b73d02efb0e18c000e9ad8b83480dfcd5dfd11065997ed4c6747470ae8915 --hash=sha256:fd83c01228a688733f1ded5201c678f0c53ecc1006ffbc404db9f7a899ac6249'
+    'numpy==2.4.6 ; python_full_version == "3.11.*" --hash=sha256:0ab0a9c4ffb1a6d95ef519fe4247dba8eb6b18ad93999f76b7f657039acabd47 --hash=sha256:40fdc1ae7125e518ea98e53e69a4ebc27e1fd50510c47b7ea130cf21e5e1d42b --hash=sha256:5f9fb9157b4ce2971008323afe46053787b526ef624fea915b261468a8421a0f --hash=sha256:72fbe16c6fac95aedf5937fa873445cec2110be35d8a4e9433d7501fd98dae6b --hash=sha256:89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93 --hash=sha256:90f9849678c75fe7afa2d348ac842c168b0a4d3d61919687216dfc547976d853 --hash=sha256:a2c306dea656c12c68f51f4cea133cbe78ca7435eb28c735eac1d3ebe73be6e8 --hash=sha256:a7830bab239b79cda9c08c2da014761cafb48da6150e1da17ac06283f43b6089'
+    'numpy==2.5.5 ; python_full_version >= "3.12" --hash=sha256:704d819265e5d1064d932968e9ee85fff2103ccc78c05b878c06943ba27b8507 --hash=sha256:824025655df929268bfe6b47ed91a00d14209a6f760847cf150be446829e1ce4 --hash=sha256:a0750f2156d53446caca85663d0b65d67214e1664b9050454a731ea1418d176a --hash=sha256:ae2b8285d0b4eed24739c3ca9ec0fa424a0247489c01e1d5fe2815a599e11d33 --hash=sha256:c48960d420e90cf305cb1fde0d4e6082cc90512cda87a9acf0b6e04e91cf4abe --hash=sha256:cc6eb7502facce90349b4097a26821af224aaa0ab36e78304711cdb544352882'
+    'overrides==7.7.0 ; python_full_version < "3.12" --hash=sha256:c7ed9d062f78b8e4c1a7b70bd8796b35ead4d9f510227ef9c5dc7626c60d7e49'
+    'packaging==26.3 --hash=sha256:d7193f7c8e4e93f444fde0262bf90af30e16fa0ad0ad44cb553c87339b23cd1c'
+    'pandocfilters==1.5.1 --hash=sha256:93be382804a9cdb0a7267585f157e5d1731bbe5545a85b268d6f5fe6232de2bc'
+    'parso==0.8.7 --hash=sha256:a8926eb2a1b915486941fdbd31e86a4baf88fe8c210f25f2f35ecec5b574ca1c'
+    'pexpect==4.9.0 --hash=sha256:7236d1e080e4936be2dc3e326cec0af72acf9212a7e1d060210e70a47e253523'
+    'pillow==12.3.0 ; python_full_version == "3.10.*" --hash=sha256:0847a763afefb695bc912d7c131e7e0632d4edc1d8698f58ddabec8e46b8b6d3 --hash=sha256:23d27a3e0307ec2244cc51e7287b919aa68d097504ebe19df4e76a98a3eea5bd --hash=sha256:251bf95b67017e27b13d82f5b326234ca62d70f9cf4c2b9032de2358a3b12c7b --hash=sha256:5594fc43d548a7ed94949d139aa1341b270f1863f11cfd37f5a6c8b778a6b67f --hash=sha256:78cb2c6865a35ab8ff8b75fd122f6033b92a62c82801110e48ddd6c936a45d91 --hash=sha256:bcb46e2f9feff8d06323983bd83ed00c201fdcab3d74973e7072a889b3979fcd --hash=sha256:d9c7f76c0673154f044e9d78c8655fb4213f6ca31a836df48b40fe5d187717b9 --hash=sha256:e9aeb04d6aef139de265b29683e119b638208f88cf73cdd1658aa07221165321 --hash=sha256:f0606c8bf2cdefea14a43530f7657cbbb7ecf1c4222512492ef4a4434a9501ec --hash=sha256:f7401aebd7f581d7f83a439d87d474999317ee099218e5ad25d125290990ba65'
+    'pillow==13.0.0 ; python_full_version >= "3.11" --hash=sha256:19b66ca0a4d25cc0200b381ce824c7ea090db61427315e73cfb05dbf1b35c369 --hash=sha256:42d63be3af4f9b951b199b0a9d23365d37ab14687e6d77b74940432c8515c4ca --hash=sha256:5933fcea5a5ba64c686f55c886a115cbfd92f2900460784a1e79909fdbafd7b6 --hash=sha256:5f56499c1a74d2b862beb0c33b8016f99d095858455df9d21583bbbc1c15b582 --hash=sha256:7c88c10dd432f3b39ccdafc9ed81d0c21b8fd634502574da76d1bfa4fe2c76d0 --hash=sha256:8bf295fe459343bc6093c8e5e0df60bfa189e0fcb775a22e2c2488fdeccc6c0d --hash=sha256:a625df9a2a5597fa5e5266e01aefc82604bb85d291e3547981e863560d75da6c --hash=sha256:e91c2b1cbeae768c98752e67e717e283d68dae45717b41f2d91eaee648e37b7d'
+    'platformdirs==4.12.4 ; python_full_version == "3.10.*" --hash=sha256:78bfb9db2a8471ed7eebe3c3c932da413911042994e699b384fbb4493fa872d7'
+    'platformdirs==4.14.7 ; python_full_version >= "3.11" --hash=sha256:391513b74707c42335fff3ea17eaac657a7ee9ffcadd809634d34ea594d0122c'
+    'prometheus-client==0.26.0 --hash=sha256:fa93d06737aa02bacd05794768508bb97d2fbee28cb3bca04eaae92f0ca953d6'
+    'prompt-toolkit==3.0.53 --hash=sha256:01c0891d7f9237d5e339f7d3e42cdae80b7534abb1c7c0e3352efba6231492f2'
+    'psutil==7.2.2 --hash=sha256:076a2d2f923fd4821644f5ba89f059523da90dc9014e85f8e45a5774ca5bc6f9 --hash=sha256:b0726cecd84f9474419d67252add4ac0cd9811b04d61123054b9fb6f57df6e9e'
+    'ptyprocess==0.7.0 --hash=sha256:4b41f3967fce3af57cc7e94b888626c18bf37a083e3651ca8feeb66d492fef35'
+    'pure-eval==0.2.4 --hash=sha256:96cae060a313cfaad51bb761278bfb0e62dc0248d9315a81173752dc546cd37a'
+    'pycparser==3.11 ; python_full_version == "3.10.*" and implementation_name != "PyPy" --hash=sha256:51d5a8ba2be0bbe440b99d2112604c95bbbc3c2748a64260186c541e1729cd80'
+    'pycparser==3.12 ; python_full_version >= "3.11" and implementation_name != "PyPy" --hash=sha256:a076f3f489b39b43ed13563a1dafe42447445bec2e294154ec5c57fcdda4c85e'
+    'pygments==2.21.0 --hash=sha256:2363c69b61c4a97c838da3b130dcd6468f4848992b21a82f2a63ec34377137d9'
+    'pyparsing==3.3.3 --hash=sha256:ece8c00a69cf01b45d0b1dedabb469c90d8caf996d4fda40f147627a122849a4'
+    'python-dateutil==3.0.0 ; python_full_version == "3.10.*" --hash=sha256:3c79630202e4152c6add678446984236efe4f57e84d8e892aab0637bab82e9fd'
+    'python-dateutil==4.0.0 ; python_full_version >= "3.11" --hash=sha256:a5e246f79eb80475e691bf93862cead98decd8a498cf53ba0516fcdc0f50dc1c'
+    'python-json-logger==4.2.0 --hash=sha256:158a52126fcd6869e09574d2b66272666f3dc8f468c62637ef9a1fa883719cb9'
+    'pyyaml==6.0.3 --hash=sha256:0f29edc409a6392443abf94b9cf89ce99889a1dd5376d94316ae5145dfedd5d6 --hash=sha256:10892704fc220243f5305762e276552a0395f7beb4dbf9b14ec8fd43b57f126c --hash=sha256:501a031947e3a9025ed4405a168e6ef5ae3126c59f90ce0cd6f2bfc477be31b7 --hash=sha256:9149cad251584d5fb4981be1ecde53a1ca46c891a79788c0df828d2f166bda28 --hash=sha256:9c7708761fccb9397fe64bbc0395abcae8c4bf7b0eac081e12b809bf47700d0b --hash=sha256:b30236e45cf30d2b8e7b3e85881719e98507abed1011bf463a8fa23e9c3e98a8 --hash=sha256:b8bb0864c5a28024fac8a632c443c87c5aa6f215c0b126c449ae1a150412f31d --hash=sha256:ba1cc08a7ccde2d2ec775841541641e4548226580ab850948cbfda66a1befcdc --hash=sha256:c458b6d084f9b935061bc36216e8a69a7e293a2f1e68bf956dcd9e6cbcd143f5 --hash=sha256:ee2922902c45ae8ccada2c5b501ab86c36525b883eff4255313a253a3160861c'
+    'pyzmq==27.3.0 --hash=sha256:477b8ad30d66fc905c5388351e83b9ac25824b00e82c0d052b72ea6392636dfd --hash=sha256:858fe25231e0fd8612da142efde019faa5ef63fa150a821a27870e791b38c798 --hash=sha256:ad8b828407caee77ff3ab0bdb2984ee8d48922328b226e8fda7c84a71a55dbb4 --hash=sha256:e84d88c42ac2ea32314aaa9ef879da16c372ebfb8ad6f2ce1953d88538b44831 --hash=sha256:f3d14fc8a7b85156c67e3f6ebbe8f2af2f89da2a407997a66e2a578e1bdabf6a --hash=sha256:fe0ed75bccf62838682f2615c33aebbb6bc658ab2697afd6932c7919f3b26cba'
+    'referencing==0.37.0 --hash=sha256:381329a9f99628c9069361716891d34ad94af76e461dcb0335825aecc7692231'
+    'requests==2.34.2 --hash=sha256:2a0d60c172f83ac6ab31e4554906c0f3b3588d37b5cb939b1c061f4907e278e0'
+    'rfc3339-validator==0.1.4 --hash=sha256:24f6ec1eda14ef823da9e36ec7113124b39c04d50a4d3d3a3c2859577e7791fa'
+    'rfc3986-validator==0.1.1 --hash=sha256:2f235c432ef459970b4306369336b9d5dbdda31b510ca1e327636e01f528bfa9'
+    'rfc3987-syntax==1.1.0 --hash=sha256:6c3d97604e4c5ce9f714898e05401a0445a641cfa276432b0a648c80856f6a3f'
+    'rpds-py==0.30.0 ; python_full_version == "3.10.*" --hash=sha256:0c0e95f6819a19965ff420f65578bacb0b00f251fefe2c8b23347c37174271f3 --hash=sha256:2771c6c15973347f50fece41fc447c054b7ac2ae0502388ce3b6738cd366e3d4 --hash=sha256:33f559f3104504506a44bb666b93a33f5d33133765b0c216a5bf2f1e1503af89 --hash=sha256:389a2d49eded1896c3d48b0136ead37c48e221b391c052fba3f4055c367f60a6 --hash=sha256:422c3cb9856d80b09d30d2eb255d0754b23e090034e1deb4083f8004bd0761e4 --hash=sha256:47e77dc9822d3ad616c3d5759ea5631a75e5809d5a28707744ef79d7a1bcfcad --hash=sha256:47f236970bccb2233267d89173d3ad2703cd36a0e2a6e92d0560d333871a3d23 --hash=sha256:9027da1ce107104c50c81383cae773ef5c24d296dd11c99e2629dbd7967a20c6 --hash=sha256:ca28829ae5f5d569bb62a79512c842a03a12576375d5ece7d2cadf8abe96ec28 --hash=sha256:f251c812357a3fed308d684a5079ddfb9d933860fc6de89f2b7ab00da481e65f'
+    'rpds-py==2026.9.1 ; python_full_version >= "3.11" --hash=sha256:07deecbfce94c78473018bc7d10b337cc651d12df87a1eb2cb3e4024bc9c33d0 --hash=sha256:136a1c3fe4402b7008bc81cb62ee538481795b61a7e83df88dff3b3f02b726ff --hash=sha256:2693b2728bbcc48d09a981a356954b0c47c53ff25b545856f28a889ea619f69a --hash=sha256:457866b85daf5034296666168b84a69e0b2e89dc4f1af102b46f6448a60b9063 --hash=sha256:7868b85224291c6cb6759f9b5adb9745f486d226f62b16a614dd5a2a5ab2b35b --hash=sha256:addeda51556dac7c1a2f14cda62db8b621cd12afba3091d03a96c72932387eab --hash=sha256:e01b3c878c8641913e688edd1b3f08658c6783d29cf6b826bd3c0d1ae7a1ffaa --hash=sha256:eac2f5dbafd585dfe31f86a23ebf0d3ba480a9d49ebc87947267b5608d4ea0cd'
+    'send2trash==2.2.0 --hash=sha256:7f540296d59744fbf2f88b0d6f3a484af78c94d3c20e0875a4d5eed61aef037c'
+    'six==1.17.0 --hash=sha256:4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274'
+    'soupsieve==2.10 ; python_full_version < "3.11.5" --hash=sha256:8596eb8967d744174820280fa62b4542a2e955bfaccca73ed8a13c6eb8e9b502'
+    'soupsieve==4.1.2 ; python_full_version >= "3.11.5" --hash=sha256:96b4115212a3abee1f572d62da706cca090b088cb5effa278db5702122e63a2c'
+    'stack-data==0.6.3 --hash=sha256:d5558e0c25a4cb0853cddad3d77da9891a08cb85dd9f9f91b9f8cd66e511e695'
+    'terminado==0.18.1 --hash=sha256:a4468e1b37bb318f8a86514f65814e1afc977cf29b3992a4500d9dd305dcceb0'
+    'tinycss2==1.5.1 --hash=sha256:3415ba0f5839c062696996998176c4a3751d18b7edaaeeb658c9ce21ec150661'
+    'tomli==2.5.0 ; python_full_version == "3.10.*" --hash=sha256:1245a6638fc4bb0a60af38a7d45413db34a13842027c77597c712c998c62fdf0 --hash=sha256:32a7b79ac57a2e83670ce329ccf675798bc5a2094783a63676866b70503f2e2b --hash=sha256:5d8bac3d603c97e6854424e5b2b5b741bdbde387e09f162fb0446812b4a8362b --hash=sha256:6cf74416bdc94ae458b14e37286c1073081850ac8459a00d0c5efef5d44294c6 --hash=sha256:6e95c7614e705bfe2b04b27aa124adec59752d15813df37e2156747cab3a006b --hash=sha256:7ac2027d37c3afbdf4bdd377f2676f6f1d2122a5be1f1137b49dced590b37e75 --hash=sha256:86665cee9c4835b7a7f1e8ec2c719b5258d4dc782887aded5a8ae7352a96843b --hash=sha256:bf0b5e8e0f68ebb494356e577c06c139161efd8d3b9050f93b39b7c26cc54ff0 --hash=sha256:d7e369fd63331746182360977b1892bfc215476a30d61612d732425311639f56'
+    'tornado==6.5.10 ; python_full_version == "3.10.*" --hash=sha256:69acca6501eed74582b76dbbceee2a91613f54728e3e418346000d7103101676 --hash=sha256:bdf942448169e5336451d0494d7e3d81cfa726d5aa312affdc4682dd62a62f6d'
+    'tornado==6.6.1 ; python_full_version >= "3.11" --hash=sha256:1b6ff57cc69b339f8feb9e7b567b0e0eacb16bfaf234159496623ef7a67ba640 --hash=sha256:da6ce2da215810d56539fa6cac77d9e27f4d8139c6868c53436b2fe933f43c79'
+    'traitlets==5.16.1 --hash=sha256:f775618166caa0396c8e337099240f2bd3e5e917d203b2e6fbe21a58d3cb1f6b'
+    'typing-extensions==4.16.0 --hash=sha256:481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8'
+    'tzdata==2026.6 --hash=sha256:0a10eec6e13ef16b627fabed9a5f2ba61a62b1c67f327305f4e7e412a70b4aec'
+    'uri-template==1.3.0 --hash=sha256:a44a133ea12d44a0c0f06d7d42a52d71282e77e2f937d8abd5655b8d56fc1363'
+    'urllib3==2.8.0 --hash=sha256:0cf3cae568d36aa9576b28dfb35f11328f1cb974ca7647d9475ebb86c75ac6e3'
+    'uv==0.13.9 --hash=sha256:5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe --hash=sha256:d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19 --hash=sha256:ecb6028d79dc96fbeafffe5c8af62a7099487ebc05a701e76714eebcffd06375'
+    'wcwidth==0.9.4 --hash=sha256:093469e01d881bff3db93ff3f56c364dc87c441ea01f9f41c22de0c0bdf5c6ef --hash=sha256:901eace6d2dd25ebb917d0ce5db18e5c537e1504c905cf32f0d006c12098b05d --hash=sha256:b185c8b927b23af2721be1783499d1cfa5c028b098b0858951b4ae224477f1c2'
+    'webcolors==25.10.0 --hash=sha256:032c727334856fc0b968f63daa252a1ac93d33db2f5267756623c210e57a4f1d'
+    'webencodings==0.6.1 --hash=sha256:7fab6269c8bf237c657876b52058ccb182e861518d1c695c1a9aaa8c1c105d5b'
+    'websocket-client==1.9.2 --hash=sha256:e1a673830a9c7bfa47b1cd3d5e4178f4c9651d80a4eab02c9c23a1c3ec6250ce'
+)
+
+# ==== body: from this line to the end the script is the same for every Linux host of a release ==========
+# Order: prelude (what every step may use), steps (each a test and an apply), main (walks the steps).
+
+if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
+    printf '%s\n' 'this script needs bash 4.4 or newer' >&2
+    exit 3
+fi
+set -Eeuo pipefail
+shopt -s inherit_errexit
+umask 077
+IFS=$' \t\n'
+PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the system's own programs, whatever the caller's PATH is
+export PATH LC_ALL=C                               # programs' words, and the order of letters, are the same everywhere
+TZ=UTC0
+
+# ---- prelude: places, and the state of this run --------------------------------------------------------
+# Builtins do the checking: a fork costs a host more than most checks. A function that has an answer leaves
+# it in REPLY. A function whose name begins with has_, is_ or can_ only asks; it may stand behind "if".
+
+PROGRAMS=/opt/nbserver                             # programs: only root writes here
+CONFIGURATION_FOLDER=/etc/nbserver                 # configuration, certificate and key: the service reads
+DATA_FOLDER=/var/lib/nbserver                      # holds the next two, and people's notebooks
+STATE_FOLDER=$DATA_FOLDER/state                    # record, events, lock: only root reads or writes here
+WORK_FOLDER=$DATA_FOLDER/work                      # the service's own: it reads and writes
+RECORD_FILE=$STATE_FOLDER/record.jsonl             # what was there before, for undo
+LOCK_FILE=$STATE_FOLDER/lock                       # held while a run changes this host
+SERVICE_USER=nbserver                              # the service's user and group
+SERVICE_UNIT=nbserver.service
+
+STEPS=()
+declare -A STEP_TITLES=()
+DIFFERENCES=()                                     # three entries each: what, is, should
+RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
+RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+PROBLEM=''                                         # why the function that just returned 1 could not do its work
+
+# A step NAME has two functions: NAME_test tells what differs and changes nothing, NAME_apply changes it.
+step() { # NAME TITLE
+    STEPS+=("$1")
+    STEP_TITLES[$1]=$2
+}
+
+# A step's test calls this for each thing that is not as it should be; main tells. '' stands for: not there.
+difference() { # WHAT IS SHOULD
+    DIFFERENCES+=("$1" "$2" "$3")
+}
+
+# The run goes no further.
+fail() { # TEXT
+    RUN_OUTCOME=failed
+    line_of_step
+    write_event failed text "$1" at "line $REPLY"
+    exit 3
+}
+
+# The line of the step's test or apply that is being executed; outside of a step, the line of the caller's call.
+line_of_step() {
+    local -i i
+    REPLY=${BASH_LINENO[1]}
+    for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do
+        if [[ ${FUNCNAME[i]} == "${RUN_STEP}_test" || ${FUNCNAME[i]} == "${RUN_STEP}_apply" ]]; then REPLY=${BASH_LINENO[i - 1]}; fi
+    done
+}
+
+# For what undo may call: undo goes on with the next thing, everything else ends here.
+problem() { # TEXT
+    PROBLEM=$1
+    return 1
+}
+
+# ---- prelude: events, all that this script says --------------------------------------------------------
+
+# An event is one line of JSON, in ASCII whatever it says. n counts up, so that a reader sees a loss.
+# A test leaves nothing on the host; other runs keep their events there too, before they are sent.
+# A KEY that ends in a colon has a literal for its value: a number, true, false or null.
+# Descriptor 3 is where events go; what else is written goes to standard error (see main).
+write_event() { # EVENT [KEY VALUE]...
+    local line fraction=0000000 now
+    if [[ ${EPOCHREALTIME:-} ]]; then              # bash 5
+        now=$EPOCHREALTIME
+        fraction=${now#*.}0
+        printf -v now '%(%Y-%m-%dT%H:%M:%S)T' "${now%.*}"
+    else
+        printf -v now '%(%Y-%m-%dT%H:%M:%S)T' -1
+    fi
+    RUN_EVENTS=$((RUN_EVENTS + 1))
+    line="{\"v\":1,\"n\":$RUN_EVENTS,\"time\":\"$now.${fraction}Z\",\"step\":\"$RUN_STEP\",\"event\":\"$1\""
+    shift
+    while (($#)); do
+        if [[ $1 == *: ]]; then line+=",\"${1%:}\":$2"
+        else json_string "$2" && line+=",\"$1\":$REPLY"
+        fi
+        shift 2
+    done
+    if [[ $RUN_FOLDER ]]; then printf '%s}\n' "$line" >&8; fi
+    printf '%s}\n' "$line" >&3 2>/dev/null || true   # nobody listens any more; the file has the event
+}
+
+# The bytes of $1 as a JSON string: what is not UTF-8 becomes U+FFFD.
+json_string() { # TEXT
+    local text=$1 out='' plain code
+    local -i byte point more
+    text=${text//\\/\\\\}
+    text=${text//\"/\\\"}
+    while :; do
+        plain=${text%%[!\ -~]*}                    # all that is printable ASCII, at once
+        out+=$plain
+        text=${text:${#plain}}
+        [[ $text ]] || break
+        printf -v byte %d "'$text"
+        byte=$((byte & 255))
+        text=${text:1}
+        if ((byte < 128)); then point=byte more=0
+        elif ((byte >= 0xc2 && byte < 0xe0)); then point=$((byte & 31)) more=1
+        elif ((byte >= 0xe0 && byte < 0xf0)); then point=$((byte & 15)) more=2
+        elif ((byte >= 0xf0 && byte < 0xf5)); then point=$((byte & 7)) more=3
+        else point=0xfffd more=0
+        fi
+        if ((more)); then
+            utf8_tail "$text" "$point" "$more"
+            if ((REPLY < 0)); then point=0xfffd
+            else point=REPLY text=${text:more}
+            fi
+        fi
+        if ((point >= 0x10000)); then
+            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point - 0x10000 >> 10))) $((0xdc00 + (point - 0x10000 & 0x3ff)))
+        else
+            printf -v code '\\u%04x' "$point"
+        fi
+        out+=$code
+    done
+    REPLY="\"$out\""
+}
+
+# The code point whose first byte gave POINT and which has MORE bytes at the beginning of TEXT, or -1.
+utf8_tail() { # TEXT POINT MORE
+    local -i point=$2 i byte least
+    for ((i = 0; i < $3; i++)); do
+        byte=0
+        if [[ ${1:i:1} ]]; then printf -v byte %d "'${1:i:1}"; fi
+        byte=$((byte & 255))
+        if ((byte >> 6 != 2)); then REPLY=-1; return; fi
+        point=$((point << 6 | byte & 63))
+    done
+    least=$(($3 == 1 ? 0x80 : $3 == 2 ? 0x800 : 0x10000))
+    if ((point < least || point > 0x10ffff || point >= 0xd800 && point < 0xe000)); then point=-1; fi
+    REPLY=$point
+}
+
+# The text of a JSON string as json_string writes it, without its quotes.
+json_text() { # STRING
+    local rest=$1 out='' head byte
+    local -i point low
+    while [[ $rest == *\\* ]]; do
+        head=${rest%%\\*}
+        out+=$head
+        rest=${rest:${#head}+1}
+        if [[ $rest == u* ]]; then
+            point=0x${rest:1:4}
+            rest=${rest:5}
+            if ((point >= 0xd800 && point < 0xdc00)) && [[ $rest == \\u* ]]; then
+                low=0x${rest:2:4}
+                rest=${rest:6}
+                point=$((0x10000 + ((point & 0x3ff) << 10 | low & 0x3ff)))
+            fi
+            utf8_bytes "$point"
+            out+=$REPLY
+        else
+            out+=${rest:0:1}
+            rest=${rest:1}
+        fi
+    done
+    REPLY=$out$rest
+}
+
+utf8_bytes() { # POINT
+    local -i p=$1
+    local octal
+    if ((p < 0x80)); then printf -v octal '\\%03o' "$p"
+    elif ((p < 0x800)); then printf -v octal '\\%03o' $((0xc0 | p >> 6)) $((0x80 | p & 63))
+    elif ((p < 0x10000)); then printf -v octal '\\%03o' $((0xe0 | p >> 12)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
+    else printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
+    fi
+    # shellcheck disable=SC2059 # the octal digits are the format
+    printf -v REPLY "$octal"
+}
+
+# Sends again what run $RUN_ID wrote after event $RUN_AFTER, and goes on while that run holds the lock.
+send_events_after() {
+    local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
+    local -i count=0
+    [[ -e $file ]] || { printf '%s\n' "this host knows no run '$RUN_ID'" >&2; exit 3; }
+    exec 8<"$file"
+    while :; do
+        # Asked before reading: what was written before the lock was given back is then read for certain.
+        lock_owner
+        running=''
+        if [[ $REPLY == "run $RUN_ID,"* ]]; then running=1; fi
+        # A line still being written, or torn by a crash, is left out.
+        while IFS= read -r part <&8; do
+            line+=$part
+            count+=1
+            if ((count > RUN_AFTER)); then printf '%s\n' "$line" >&3; fi
+            line=''
+        done
+        line+=$part
+        if [[ ! $running ]]; then break; fi
+        sleep 0.5
+    done
+}
+
+# ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
+# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
+# secret NAME BASE64.
+# Secrets stay in SECRETS and touch builtins only: what is an argument of a program can be seen by others,
+# and a here-document is a file in older versions of bash.
+
+declare -A SECRETS=()
+
+read_envelope() {
+    local line number=0 name base64='([A-Za-z0-9+/]*={0,2})'
+    while IFS= read -r line || [[ $line ]]; do
+        number=$((number + 1))
+        if [[ $line =~ ^mode\ (test|apply|undo|events)$ ]]; then RUN_MODE=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then RUN_ID=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^after\ ([0-9]{1,9})$ ]]; then RUN_AFTER=$((10#${BASH_REMATCH[1]}))
+        elif [[ $line =~ ^time\ ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$ ]]; then RUN_TIME=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then RUN_OPERATOR=$REPLY
+        elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]]; then
+            name=${BASH_REMATCH[1]}
+            if ! is_base64 "${BASH_REMATCH[2]}"; then fail "line $number of the envelope is none that this script knows"; fi
+            SECRETS[$name]=$REPLY
+        else
+            fail "line $number of the envelope is none that this script knows"   # not quoted: it may be a secret
+        fi
+    done
+}
+
+# Whether TEXT is whole Base64; what it stands for is in REPLY.
+is_base64() { # TEXT
+    local digits=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/ text=$1 head octal='' code
+    local -i i value bits=0 rest=0
+    REPLY=''
+    ((${#text} % 4 == 0)) || return 1
+    while [[ $text == *= ]]; do text=${text%=}; done
+    for ((i = 0; i < ${#text}; i++)); do
+        head=${digits%%"${text:i:1}"*}
+        value=${#head}
+        rest=$((rest << 6 | value)) bits+=6
+        if ((bits >= 8)); then
+            bits+=-8
+            if ((rest >> bits & 255)); then printf -v code '\\%03o' $((rest >> bits & 255)); else return 1; fi   # no text has a byte 0
+            octal+=$code
+            rest=$((rest & (1 << bits) - 1))
+        fi
+    done
+    # shellcheck disable=SC2059 # the octal digits are the format
+    printf -v REPLY "$octal"
+}
+
+# A run by hand has a name too.
+name_run() {
+    if [[ ! $RUN_ID ]]; then printf -v RUN_ID '%(%Y%m%dT%H%M%SZ)T-by-hand' -1; fi
+}
+
+# Run by hand, an apply asks for what the envelope would have brought.
+request_secret() { # NAME PROMPT
+    local typed
+    if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
+    if : 2>/dev/null >/dev/tty; then
+        read -r -s -p "$2: " typed </dev/tty 2>/dev/tty
+        printf '\n' >/dev/tty
+    else
+        fail "there is no terminal to ask for the $1 on"
+    fi
+    SECRETS[$1]=$typed
+}
+
+# ---- prelude: one run at a time on this host -----------------------------------------------------------
+
+# The kernel itself gives the lock back when the process that holds descriptor 9 ends, however it ends.
+enter_lock() {
+    exec 9>>"$LOCK_FILE"
+    # Who asks for the owner (lock_owner) has it for a moment: that is no other run.
+    if ! flock --wait 2 9; then
+        exec 9>&-
+        lock_owner
+        fail "another run changes this host: ${REPLY:-it has just ended}. Wait until it ends, then run this again"
+    fi
+    RUN_LOCKED=1
+    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE"
+}
+
+exit_lock() {
+    if [[ ! $RUN_LOCKED ]]; then return; fi
+    RUN_LOCKED=''
+    : >"$LOCK_FILE"
+    exec 9>&-
+}
+
+# Who holds the lock, or nothing: the text is emptied when the lock is given back, and a lock that can be
+# taken belongs to nobody, whatever its dead owner left in it.
+lock_owner() {
+    REPLY=''
+    if [[ ! -e $LOCK_FILE ]]; then return; fi
+    if flock --shared --nonblock 7 7<"$LOCK_FILE"; then return; fi
+    IFS= read -r REPLY <"$LOCK_FILE" || true
+}
+
+# ---- prelude: the record, what was there before a thing was first changed ------------------------------
+# One line a thing: step, kind, key, before. Every change below goes through a function of its kind that
+# writes here first; restore_KIND puts a kind back; undo plays the record backwards.
+# `before` is a text, or null for what was not there; here, '' stands for null.
+
+RECORD=()                                          # the lines of the file, oldest first
+RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)","key":"(([^"\\]|\\.)+)","before":(null|"(([^"\\]|\\.)+)")\}$'
+LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
+
+# A record that is not whole would put back the wrong things: nothing is done then.
+read_record() {
+    local line
+    RECORD=()
+    if [[ ! -e $RECORD_FILE ]]; then return; fi
+    mapfile -t RECORD <"$RECORD_FILE"
+    for line in "${RECORD[@]}"; do
+        [[ $line =~ $RECORD_PATTERN ]] || fail "$RECORD_FILE has a line that is none of a record. Look at it, mend it, run this again"
+    done
+}
+
+split_line() { # LINE
+    [[ $1 =~ $RECORD_PATTERN ]]
+    local -a found=("${BASH_REMATCH[@]}")
+    LINE_STEP=${found[1]} LINE_KIND=${found[2]}
+    json_text "${found[3]}"
+    LINE_KEY=$REPLY
+    json_text "${found[6]}"
+    LINE_BEFORE=$REPLY
+}
+
+save_before() { # KIND KEY BEFORE
+    local key before=null
+    if has_record "$1" "$2"; then return; fi
+    json_string "$2"
+    key=$REPLY
+    if [[ $3 ]]; then json_string "$3" && before=$REPLY; fi
+    RECORD+=("{\"v\":1,\"step\":\"$RUN_STEP\",\"kind\":\"$1\",\"key\":$key,\"before\":$before}")
+    write_record
+}
+
+has_record() { # KIND KEY
+    local line
+    json_string "$2"
+    for line in "${RECORD[@]}"; do
+        if [[ $line == *"\",\"kind\":\"$1\",\"key\":$REPLY,\"before\":"* ]]; then return 0; fi
+    done
+    return 1
+}
+
+# Puts one thing back now, and takes it off the record.
+undo_line() { # LINE
+    local line
+    local -a left=()
+    split_line "$1"
+    [[ $(type -t "restore_$LINE_KIND") == function ]] || problem "this script cannot put back a '$LINE_KIND'; use the release that wrote it" || return
+    PROBLEM=''
+    "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
+    for line in "${RECORD[@]}"; do
+        if [[ $line != "$1" ]]; then left+=("$line"); fi
+    done
+    RECORD=("${left[@]}")
+    write_record || return
+    key_in_words
+    write_event restored kind "$LINE_KIND" what "$REPLY"
+}
+
+# What a line is about, for a person: the packages of one installation can be hundreds.
+key_in_words() {
+    REPLY=$LINE_KEY
+    if ((${#REPLY} > 300)); then REPLY="${REPLY:0:300}..."; fi
+}
+
+# Whole and at once: a torn record would put back the wrong things.
+write_record() {
+    { if ((${#RECORD[@]})); then printf '%s\n' "${RECORD[@]}"; fi; } >"$RECORD_FILE.new" &&
+        sync "$RECORD_FILE.new" && mv -T "$RECORD_FILE.new" "$RECORD_FILE"
+}
+
+# ---- prelude: other programs, all through this one wrapper ---------------------------------------------
+
+CHILD='' CHILD_TO_ITS_END=''                       # the program that runs now, and whether a stop waits for it
+EXIT_CODE=0                                        # of the last one
+
+# Runs a program to its end, in a session of its own: no terminal, no input, none of this script's
+# descriptors. What it prints becomes log events, line by line. An exit code that --accept does not name is
+# a problem, told with the program's last words and --todo: what a person can do about it.
+# --to-its-end: a stop waits for it, because it must not be cut off (package managers).
+run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    local accept=0 todo='' word name='' line words
+    local -a last=()
+    CHILD_TO_ITS_END=''
+    while [[ $1 == --* ]]; do
+        case $1 in
+            --accept) accept=$2; shift 2 ;;
+            --todo) todo=". $2"; shift 2 ;;
+            --to-its-end) CHILD_TO_ITS_END=1; shift ;;
+            *) fail "run_program does not know $1" ;;
+        esac
+    done
+    for word in "$@"; do
+        if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
+    done
+    exec 7< <(umask 022; exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-)   # what they make is for all to read, as usual
+    CHILD=$!
+    while IFS= read -r line <&7 || [[ $line ]]; do
+        line=${line%$'\r'}
+        line=${line##*$'\r'}                       # of a progress bar only its last state
+        if [[ ! ${line//[[:space:]]/} ]]; then continue; fi
+        last+=("$line")
+        if ((${#last[@]} > 12)); then last=("${last[@]:1}"); fi
+        write_event log program "$name" text "${line:0:4000}"
+    done
+    exec 7<&-
+    EXIT_CODE=0
+    wait "$CHILD" || EXIT_CODE=$?
+    while kill -0 "$CHILD" 2>/dev/null; do         # a signal ended the waiting, not the program
+        EXIT_CODE=0
+        wait "$CHILD" || EXIT_CODE=$?
+    done
+    CHILD=''
+    if [[ $RUN_STOPPING ]]; then end_stopped; fi
+    if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
+    printf -v words ' / %s' "${last[@]}"
+    if ((${#last[@]} == 0)); then words=''; fi
+    problem "$name ended with code $EXIT_CODE${words/# \//:}$todo"
+}
+
+# Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.
+stop_run() {
+    RUN_STOPPING=1
+    if [[ ! $CHILD ]]; then end_stopped; fi
+    if [[ ! $CHILD_TO_ITS_END ]]; then { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true; fi
+}
+
+end_stopped() {
+    RUN_OUTCOME=stopped
+    exit 3
+}
+
+# ---- prelude: folders, who may use them, and text files ------------------------------------------------
+# OWNER is USER:GROUP, MODE octal digits as `stat` prints them: 750, not 0750.
+
+declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' for what is not there
+
+# One `stat` for all of them.
+read_access() { # PATH...
+    local path
+    local -a there=() lines=()
+    local -i i
+    for path in "$@"; do
+        ACCESS[$path]=''
+        if [[ -e $path ]]; then there+=("$path"); fi
+    done
+    if ((${#there[@]} == 0)); then return; fi
+    mapfile -t lines < <(stat --dereference --format='%U:%G %a' -- "${there[@]}")
+    for ((i = 0; i < ${#there[@]}; i++)); do ACCESS[${there[i]}]=${lines[i]}; done
+}
+
+# After read_access: a folder that is not there, or has another owner or mode.
+compare_folder() { # PATH OWNER MODE
+    if [[ ! -d $1 ]]; then difference "$1" 'not there' 'a folder'
+    elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then difference "access to $1" "${ACCESS[$1]}" "$2 $3"
+    fi
+}
+
+# Kind folder: what this script made; undo removes it with all that is in it.
+add_folder() { # PATH OWNER MODE
+    if [[ ! -d $1 ]]; then
+        save_before folder "$1" ''
+        mkdir -- "$1"
+    fi
+    set_access "$1" "$2" "$3"
+}
+
+restore_folder() { # PATH
+    rm -rf --one-file-system -- "$1" || problem "rm could not remove all of it"
+}
+
+# Kind access: owner and mode of what was there before this script.
+set_access() { # PATH OWNER MODE
+    read_access "$1"
+    if [[ ${ACCESS[$1]} == "$2 $3" ]]; then return; fi
+    if ! has_record folder "$1" && ! has_record data_folder "$1"; then save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$1")"; fi
+    chown -- "$2" "$1"
+    chmod -- "00$3" "$1"                           # with 00 in front it also takes away what is not named
+}
+
+restore_access() { # PATH BEFORE
+    if [[ ! -e $1 ]]; then return; fi
+    { chown -- "${2% *}" "$1" && chmod -- "00${2#* }" "$1"; } || problem "owner and mode could not be set to $2"
+}
+
+# ---- folders that hold people's files: undo removes them only when they are empty
+
+# After read_access: whether the service can write there, as its owner or by its group.
+can_service_write() { # PATH
+    local owner=${ACCESS[$1]% *} mode=${ACCESS[$1]#* }
+    if [[ ! -d $1 ]]; then return 1; fi
+    [[ $owner == "$SERVICE_USER:"* && $((8#$mode & 0700)) -eq $((0700)) || $owner == *":$SERVICE_USER" && $((8#$mode & 0070)) -eq $((0070)) ]]
+}
+
+# A new folder belongs to the service. One that somebody else has keeps its owner: its group becomes the
+# service's, and may write.
+add_data_folder() { # PATH
+    local parent=${1%/*}
+    if [[ ! -d $1 ]]; then
+        if [[ $parent && ! -d $parent ]]; then add_parent_folder "$parent"; fi
+        save_before data_folder "$1" ''
+        mkdir -- "$1"
+        set_access "$1" "$SERVICE_USER:$SERVICE_USER" 750
+    fi
+    read_access "$1"
+    if ! can_service_write "$1"; then
+        local mode=${ACCESS[$1]#* }
+        printf -v mode %o $((8#$mode | 0070))
+        set_access "$1" "${ACCESS[$1]%%:*}:$SERVICE_USER" "$mode"
+    fi
+}
+
+add_parent_folder() { # PATH
+    local parent=${1%/*}
+    if [[ $parent && ! -d $parent ]]; then add_parent_folder "$parent"; fi
+    save_before data_folder "$1" ''
+    mkdir -- "$1"
+    chmod 755 -- "$1"
+}
+
+restore_data_folder() { # PATH
+    if [[ ! -d $1 ]]; then return; fi
+    rmdir -- "$1" 2>/dev/null || write_event warning text "$1 holds files and stays"
+}
+
+# ---- text files; with SECRET, every @SECRET@ in the text stands for the secret of that name
+
+# TEXT with the secret in its places.
+expand_secret() { # TEXT SECRET
+    local rest=$1 mark=@$2@
+    REPLY=''
+    while [[ $2 && $rest == *"$mark"* ]]; do
+        REPLY+=${rest%%"$mark"*}${SECRETS[$2]}
+        rest=${rest#*"$mark"}
+    done
+    REPLY+=$rest
+}
+
+# Whether the file holds this text. A test by hand does not know the secret: all around it is compared.
+has_text() { # FILE TEXT [SECRET]
+    local is rest=$2 secret=${3:-} mark=@${3:-}@
+    if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi   # none, or one with a byte 0
+    if [[ ! $secret || ${SECRETS[$secret]+known} || $rest != *"$mark"* ]]; then
+        expand_secret "$rest" "$secret"
+        [[ $is == "$REPLY" ]]
+        return
+    fi
+    if [[ $is != "${rest%%"$mark"*}"* ]]; then return 1; fi
+    while [[ $rest == *"$mark"* ]]; do
+        if [[ $is != *"${rest%%"$mark"*}"* ]]; then return 1; fi
+        is=${is#*"${rest%%"$mark"*}"}
+        rest=${rest#*"$mark"}
+    done
+    [[ $is == *"$rest" ]]
+}
+
+set_text_file() { # PATH OWNER MODE TEXT [SECRET]
+    save_file_before "$1"
+    expand_secret "$4" "${5:-}"
+    write_whole "$1" "$2" "$3" "$REPLY"
+}
+
+# Whole and at once; nobody else can read it before it has its owner and mode.
+write_whole() { # PATH OWNER MODE TEXT
+    printf %s "$4" >"$1.new"
+    chown -- "$2" "$1.new"
+    chmod -- "$3" "$1.new"
+    mv -T -- "$1.new" "$1"
+}
+
+# Kind file. What was there is kept as a copy beside the record: the record itself never holds a file's text.
+save_file_before() { # PATH
+    if has_record file "$1"; then return; fi
+    REPLY=''
+    if [[ -e $1 ]]; then copy_aside "$1"; fi
+    save_before file "$1" "$REPLY"
+}
+
+# A copy of a file beside the record, with owner and mode.
+copy_aside() { # PATH
+    mkdir -p "$STATE_FOLDER/before"
+    REPLY=$STATE_FOLDER/before/$RUN_ID-$RUN_EVENTS-${#RECORD[@]}
+    cp -a -T -- "$1" "$REPLY"
+}
+
+restore_file() { # PATH BEFORE
+    rm -f -- "$1.new" || return                    # of a run that was cut off while it wrote
+    if [[ $2 ]]; then { cp -a -T -- "$2" "$1.new" && mv -T -- "$1.new" "$1"; } || problem "its copy $2 could not be put back"
+    else rm -f -- "$1" || problem "rm could not remove it"
+    fi
+}
+
+# Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
+remove_file_copies() {
+    if ((${#RECORD[@]} == 0)); then rm -rf -- "$STATE_FOLDER/before"; fi
+}
+
+# ---- the folder that undo trusts: made for root only; any other is refused
+
+initialize_state_folder() {
+    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then mkdir -m 755 -- "$DATA_FOLDER"; fi
+    if [[ ! -e $STATE_FOLDER && ! -L $STATE_FOLDER ]]; then mkdir -m 700 -- "$STATE_FOLDER"; fi
+    assert_state_folder
+}
+
+# Who can write to one of them could choose what undo puts back, and where.
+assert_state_folder() {
+    local folder refused='cannot be trusted with what undo would put back. Look at it, mend or remove it, run this again'
+    local -a lines=()
+    for folder in "$DATA_FOLDER" "$STATE_FOLDER"; do
+        if [[ -L $folder || ! -d $folder ]]; then fail "$folder is a link or no folder; it $refused"; fi
+    done
+    mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
+    if [[ ${lines[0]} != "0 "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than root, or others can write there (${lines[0]}); it $refused"; fi
+    if [[ ${lines[1]} != "0 "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than root, or others have access to it (${lines[1]}); it $refused"; fi
+}
+
+# ---- prelude: the user that the service runs as ---------------------------------------------------------
+
+has_user() { # NAME
+    getent passwd "$1" >/dev/null
+}
+
+# Kind user: a system user with a group of its own, who cannot log in.
+add_user() { # NAME HOME
+    if has_user "$1"; then return; fi
+    save_before user "$1" ''
+    run_program useradd --system --user-group --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
+}
+
+restore_user() { # NAME
+    # 6: there is no such user; the group goes with its user on some systems and stays on others.
+    run_program --accept '0 6' --todo 'End the processes of that user' userdel "$1" || return
+    run_program --accept '0 6' groupdel "$1"
+}
+
+# ---- prelude: the distribution's packages: apt (Debian, Ubuntu) and zypper (openSUSE, SLES) ------------
+
+SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
+PACKAGE_MANAGER=''                                 # apt, zypper, or '' where this script knows none
+PACKAGES_ARE_FRESH=''
+declare -A PACKAGES=()                             # name -> installed version, or '' for none
+declare -A PACKAGE_TRACES=()                       # name -> 1 where anything of it is there, also half of it
+
+read_system() {
+    local name value
+    while IFS='=' read -r name value || [[ $name ]]; do
+        value=${value#[\"\']}
+        value=${value%[\"\']}
+        case $name in
+            ID) SYSTEM_ID=$value ;;
+            ID_LIKE) SYSTEM_LIKE=$value ;;
+            VERSION_ID) SYSTEM_VERSION=$value ;;
+            PRETTY_NAME) SYSTEM_NAME=$value ;;
+        esac
+    done </etc/os-release
+    case " $SYSTEM_ID $SYSTEM_LIKE " in
+        *' debian '* | *' ubuntu '*) PACKAGE_MANAGER=apt ;;
+        *' suse '* | *' opensuse '* | *' sles '*) PACKAGE_MANAGER=zypper ;;
+    esac
+}
+
+# What is installed of these names; one question for all of them.
+read_packages() { # NAME...
+    local state name version
+    for name in "$@"; do PACKAGES[$name]='' PACKAGE_TRACES[$name]=''; done
+    # Unknown names make the answer's exit code 1, and have no line that begins with "ii".
+    while read -r state name version; do
+        if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
+        if [[ $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
+    done < <(
+        case $PACKAGE_MANAGER in
+            apt) dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true ;;
+            zypper) rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@" 2>/dev/null || true ;;
+        esac
+    )
+}
+
+# Kind packages: what one installation brings, its dependencies too. Undo removes these and no others.
+install_packages() { # NAME...
+    local name
+    local -a missing=()
+    read_packages "$@"
+    for name in "$@"; do
+        if [[ ! ${PACKAGES[$name]} ]]; then missing+=("$name"); fi
+    done
+    if ((${#missing[@]} == 0)); then return; fi
+    refresh_packages
+    "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
+    if [[ $REPLY ]]; then save_before packages "$PACKAGE_MANAGER$REPLY" ''; fi
+    write_event progress what "installing ${missing[*]}"
+    "install_with_$PACKAGE_MANAGER" "${missing[@]}"
+}
+
+restore_packages() { # KEY
+    local manager=${1%% *}
+    local -a names=()
+    read -r -a names <<<"${1#* }"
+    PACKAGE_MANAGER=$manager
+    "remove_with_$manager" "${names[@]}"
+}
+
+# The lists of packages, once a run.
+refresh_packages() {
+    if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
+    "refresh_with_$PACKAGE_MANAGER"
+    PACKAGES_ARE_FRESH=1
+}
+
+# Only lower-case names of these variables count for all of the programs.
+read_proxy() {
+    PROXY=(env)
+    if [[ $NB_DOWNLOADS_PROXY ]]; then PROXY=(env "http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY"); fi
+}
+PROXY=(env)
+
+# INSTALLED: of these names, those of which anything is there. What somebody removed meanwhile needs no removing.
+keep_installed() { # NAME...
+    local name
+    INSTALLED=()
+    read_packages "$@"
+    for name in "$@"; do
+        if [[ ${PACKAGE_TRACES[$name]} ]]; then INSTALLED+=("$name"); fi
+    done
+}
+INSTALLED=()
+
+# ---- apt. It waits up to five minutes for another one to end, asks nothing, and keeps configuration files
+# ---- that somebody changed.
+
+run_apt() { # [OPTION of run_program...] -- ARGUMENT...
+    local -a options=()
+    while [[ $1 != -- ]]; do options+=("$1"); shift; done
+    shift
+    read_proxy
+    run_program --to-its-end "${options[@]}" "${PROXY[@]}" DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a APT_LISTCHANGES_FRONTEND=none \
+        apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+refresh_with_apt() {
+    local -a interrupted=()
+    # What an interrupted dpkg left is finished first: apt-get refuses to work before.
+    shopt -s nullglob
+    interrupted=(/var/lib/dpkg/updates/[0-9]*)
+    shopt -u nullglob
+    if ((${#interrupted[@]})); then run_program --to-its-end env DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold; fi
+    run_apt --accept '0 100' -- update
+    if ((EXIT_CODE)); then write_event warning text 'apt-get update failed; going on with the lists of packages that are there'; fi
+}
+
+# Lines of a simulation: `Inst NAME (VERSION ...` for a new package, `Inst NAME [OLD] (VERSION ...` for a newer one.
+read_new_packages_apt() { # NAME...
+    local line plan=''
+    while IFS= read -r line; do
+        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
+    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>/dev/null)
+    REPLY=$plan
+}
+
+install_with_apt() { # NAME...
+    run_apt --todo 'Look for the reason above; the sources of packages are in /etc/apt' -- --no-install-recommends --no-remove install -- "$@"
+}
+
+# What another package needs meanwhile stays, for the system's own autoremove.
+remove_with_apt() { # NAME...
+    local line others=''
+    keep_installed "$@"
+    if ((${#INSTALLED[@]} == 0)); then return; fi
+    while IFS= read -r line; do
+        if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  && " ${INSTALLED[*]} " != *" ${BASH_REMATCH[2]} "* ]]; then others+=" ${BASH_REMATCH[2]}"; fi
+    done < <(apt-get --simulate --quiet --yes purge -- "${INSTALLED[@]}" 2>/dev/null)
+    if [[ $others ]]; then
+        run_program apt-mark auto -- "${INSTALLED[@]}" || return
+        write_event warning text "the packages ${INSTALLED[*]} stay, because$others came later and needs some of them; apt-get autoremove removes what nothing needs"
+        return
+    fi
+    run_apt -- purge -- "${INSTALLED[@]}"
+}
+
+# ---- zypper. Its exit codes: 102 a reboot is needed, 103 it was itself updated and wants to run again,
+# ---- 106 a repository was skipped, 107 a package's script failed, the package is installed. Source: man zypper.
+
+run_zypper() { # ARGUMENT...
+    local -i try
+    read_proxy
+    for try in 1 2; do
+        run_program --to-its-end --accept '0 102 103 106 107' --todo 'What its exit codes mean is in: man zypper' \
+            "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
+        case $EXIT_CODE in
+            102) RUN_REBOOT=true ;;
+            103) continue ;;
+            106) write_event warning text 'zypper skipped a repository that could not be refreshed' ;;
+            107) write_event warning text 'the script of a package failed; the package itself is installed' ;;
+        esac
+        return 0
+    done
+}
+
+refresh_with_zypper() {
+    run_zypper refresh
+}
+
+# The plan as XML, one <solvable> a line; those to be installed stand between <to-install> and </to-install>.
+read_new_packages_zypper() { # NAME...
+    local line plan='' inside=''
+    while IFS= read -r line; do
+        case $line in
+            *'<to-install>'*) inside=1 ;;
+            *'</to-install>'*) inside='' ;;
+        esac
+        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
+    done < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh install --dry-run --no-recommends -- "$@" 2>/dev/null)
+    REPLY=$plan
+}
+
+install_with_zypper() { # NAME...
+    run_zypper install --no-recommends --no-confirm -- "$@"
+    # 102: a package that is now installed wants a reboot; 2: this zypper is too old to be asked.
+    run_program --accept '0 2 102' env ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive needs-rebooting
+    if ((EXIT_CODE == 102)); then RUN_REBOOT=true; fi
+}
+
+remove_with_zypper() { # NAME...
+    local line others='' inside=''
+    keep_installed "$@"
+    if ((${#INSTALLED[@]} == 0)); then return; fi
+    while IFS= read -r line; do
+        case $line in
+            *'<to-remove>'*) inside=1 ;;
+            *'</to-remove>'*) inside='' ;;
+        esac
+        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" && " ${INSTALLED[*]} " != *" ${BASH_REMATCH[1]} "* ]]; then others+=" ${BASH_REMATCH[1]}"; fi
+    done < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh remove --dry-run --no-clean-deps -- "${INSTALLED[@]}" 2>/dev/null)
+    if [[ $others ]]; then
+        write_event warning text "the packages ${INSTALLED[*]} stay, because$others came later and needs some of them"
+        return
+    fi
+    run_zypper remove --no-clean-deps -- "${INSTALLED[@]}"
+}
+
+# ---- prelude: systemd's units ---------------------------------------------------------------------------
+
+UNIT_FOLDER=/etc/systemd/system
+declare -A UNIT=()                                 # properties of the unit that was read last
+
+# The named properties, and those that are always of use. Their words are the same in every language.
+read_unit() { # NAME [PROPERTY...]
+    local name value
+    local IFS=,
+    UNIT=()
+    while IFS='=' read -r name value; do UNIT[$name]=$value; done < <(systemctl show --property="LoadState,ActiveState,UnitFileState,NeedDaemonReload${2:+,}${*:2}" -- "$1")
+}
+
+# Kind unit: its file, and whether it was enabled and active.
+set_unit() { # NAME TEXT
+    local before=''
+    if ! has_record unit "$1"; then
+        if [[ -e $UNIT_FOLDER/$1 ]]; then
+            read_unit "$1"
+            copy_aside "$UNIT_FOLDER/$1"
+            before="${UNIT[UnitFileState]:-disabled} ${UNIT[ActiveState]:-inactive} $REPLY"
+        fi
+        save_before unit "$1" "$before"
+    fi
+    write_whole "$UNIT_FOLDER/$1" root:root 644 "$2"
+    run_program systemctl daemon-reload
+}
+
+# Starts it now and with the system; one that runs is started again.
+start_unit() { # NAME
+    run_program systemctl enable -- "$1"
+    run_program --accept '0 1' systemctl reset-failed -- "$1"   # a unit that failed too often may start again; 1: nothing to forget
+    run_program systemctl restart -- "$1"
+}
+
+restore_unit() { # NAME BEFORE
+    local state active copy
+    if [[ -e $UNIT_FOLDER/$1 ]]; then
+        run_program --accept '0 5' systemctl stop -- "$1" || return       # 5: it is not loaded
+        run_program systemctl disable -- "$1" || return
+    fi
+    read -r state active copy <<<"$2"
+    if [[ $2 ]]; then { cp -a -T -- "$copy" "$UNIT_FOLDER/$1.new" && mv -T -- "$UNIT_FOLDER/$1.new" "$UNIT_FOLDER/$1"; } || problem "its copy $copy could not be put back" || return
+    else rm -f -- "$UNIT_FOLDER/$1" "$UNIT_FOLDER/$1.new" || problem "rm could not remove it" || return
+    fi
+    run_program systemctl daemon-reload || return
+    if [[ ! $2 ]]; then run_program --accept '0 1' systemctl reset-failed -- "$1" || return; fi   # 1: nothing to forget
+    if [[ $state == enabled ]]; then run_program systemctl enable -- "$1" || return; fi
+    if [[ $active == active ]]; then run_program systemctl start -- "$1" || return; fi
+}
+
+# Undo goes backwards, and what was installed last may be what a unit runs from: units are stopped first.
+stop_recorded_units() {
+    local line
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if [[ $LINE_KIND == unit && -e $UNIT_FOLDER/$LINE_KEY ]]; then run_program --accept '0 5' systemctl stop -- "$LINE_KEY"; fi
+    done
+}
+
+# ---- prelude: ports in the firewall: ufw or firewalld, where one is active; neither is ever switched on ---
+
+FIREWALL=''                                        # ufw, firewalld, or '' where none is active
+
+read_firewall() {
+    local line
+    FIREWALL=''
+    if [[ -r /etc/ufw/ufw.conf ]]; then
+        while IFS= read -r line; do
+            if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
+        done </etc/ufw/ufw.conf
+    fi
+    if [[ ! $FIREWALL && -x /usr/bin/firewall-cmd ]] && firewall-cmd --quiet --state; then FIREWALL=firewalld; fi
+}
+
+# After read_firewall: whether ADDRESS (an address, a network, or Any) reaches the TCP port.
+has_open_port() { # PORT ADDRESS
+    local line words
+    case $FIREWALL in
+        ufw)
+            ufw_words "$1" "$2"
+            words=$REPLY
+            # The words are those of the command that made the rule; a comment may stand behind them.
+            while IFS= read -r line; do
+                if [[ "$line " == "ufw $words "* ]]; then return 0; fi
+            done < <(ufw show added 2>/dev/null)
+            return 1
+            ;;
+        firewalld)
+            firewalld_words "$1" "$2"
+            firewall-cmd --quiet --query-"$REPLY" && firewall-cmd --quiet --permanent --query-"$REPLY"
+            ;;
+    esac
+}
+
+# Kind firewall_port: key is FIREWALL PORT ADDRESS.
+open_port() { # PORT ADDRESS
+    local words
+    if has_open_port "$1" "$2"; then return; fi
+    save_before firewall_port "$FIREWALL $1 $2" ''
+    case $FIREWALL in
+        ufw)
+            ufw_words "$1" "$2"
+            # shellcheck disable=SC2086 # words without spaces
+            run_program ufw $REPLY comment nbserver
+            ;;
+        firewalld)
+            firewalld_words "$1" "$2"
+            words=$REPLY
+            run_program firewall-cmd --permanent --add-"$words"
+            run_program firewall-cmd --add-"$words"
+            ;;
+    esac
+}
+
+restore_firewall_port() { # KEY
+    local firewall port address words
+    read -r firewall port address <<<"$1"
+    read_firewall
+    case $firewall in
+        ufw)
+            ufw_words "$port" "$address"
+            # shellcheck disable=SC2086 # words without spaces
+            run_program ufw delete $REPLY || return
+            ;;
+        firewalld)
+            firewalld_words "$port" "$address"
+            words=$REPLY
+            if [[ $FIREWALL == firewalld ]]; then
+                run_program firewall-cmd --remove-"$words" || return
+                run_program firewall-cmd --permanent --remove-"$words" || return
+            else
+                run_program firewall-offline-cmd --remove-"$words" || return
+            fi
+            ;;
+    esac
+}
+
+ufw_words() { # PORT ADDRESS
+    REPLY="allow $1/tcp"
+    if [[ $2 != Any ]]; then REPLY="allow from $2 to any port $1 proto tcp"; fi
+}
+
+# An option's end: port=9999/tcp, or rich-rule=... for one address.
+firewalld_words() { # PORT ADDRESS
+    local family=ipv4
+    if [[ $2 == *:* ]]; then family=ipv6; fi
+    REPLY="port=$1/tcp"
+    if [[ $2 != Any ]]; then REPLY="rich-rule=rule family=\"$family\" source address=\"$2\" port port=\"$1\" protocol=\"tcp\" accept"; fi
+}
+
+# ---- step: preflight -----------------------------------------------------------------------------------
+# Refuses what cannot work, before anything is changed. It changes nothing itself.
+
+step preflight 'this host can carry the notebook server'
+
+preflight_test() {
+    local should=x86_64 program free
+    if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
+    if [[ $HOSTTYPE != "$should" ]]; then fail "the processor is $HOSTTYPE, and the inventory says architecture = \"$NB_ARCHITECTURE\". Correct the inventory"; fi
+    if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
+    if [[ ! -d /run/systemd/system ]]; then fail 'systemd does not run this host, and the notebook server is a unit of it'; fi
+    for program in flock setsid sha256sum stat getent useradd systemctl; do
+        if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
+    done
+
+    read_system
+    if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES"; fi
+
+    # The environment and its packages take about 1.5 GB.
+    if [[ ! -d $PROGRAMS ]]; then
+        free=$(stat --file-system --format='%a*%S' -- "${PROGRAMS%/*}")
+        free=$((free))
+        if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for ${PROGRAMS%/*}, and 2000 are needed. Make room"; fi
+    fi
+
+    if [[ $RUN_TIME ]]; then compare_clocks; fi
+
+    if is_listening "$NB_NOTEBOOK_PORT"; then
+        read_unit "$SERVICE_UNIT"
+        if [[ ${UNIT[ActiveState]:-} != active ]]; then fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"; fi
+    fi
+}
+
+preflight_apply() {
+    fail 'preflight has nothing to change'
+}
+
+# A certificate that is made with a wrong clock is not valid yet, or not for long.
+compare_clocks() {
+    local theirs ours apart words
+    theirs=$(date --utc --date="$RUN_TIME" +%s)
+    printf -v ours '%(%s)T' -1
+    apart=$((ours - theirs)) apart=${apart#-}
+    if ((apart <= 300)); then return; fi
+    printf -v words '%(%Y-%m-%dT%H:%M:%SZ)T' "$ours"
+    words="this host's clock says $words, and the workstation's $RUN_TIME. Set the one that is wrong (on this host: timedatectl set-ntp true)"
+    if ((apart > 86400)); then fail "$words, then run this again"; fi
+    RUN_TIME=''   # told once
+    write_event warning text "$words"
+}
+
+# Whether some program listens on the TCP port: state 0A in the kernel's own list.
+is_listening() { # PORT
+    local port file state at
+    printf -v port %04X "$1"
+    for file in /proc/net/tcp /proc/net/tcp6; do
+        if [[ ! -r $file ]]; then continue; fi
+        while read -r _ at _ state _; do
+            if [[ $state == 0A && $at == *":$port" ]]; then return 0; fi
+        done <"$file"
+    done
+    return 1
+}
+
+# ---- step: python --------------------------------------------------------------------------------------
+# The distribution's own Python, 3.10 or newer, with venv:
+#   Debian, Ubuntu                  python3, python3-venv (Debian 12: 3.11; Ubuntu 22.04: 3.10)
+#   openSUSE Leap 15, SLES 15       python311: python3 is 3.6 there
+#   Leap 16, SLES 16, Tumbleweed    python313
+# With python.version = "3.12" in the inventory: python3.12 and python3.12-venv, or python312.
+
+PYTHON=''                                          # the program
+PYTHON_PACKAGES=()                                 # that have it; the first one has its version
+
+step python 'Python is there, with venv'
+
+python_test() {
+    local name version
+    choose_python
+    read_packages "${PYTHON_PACKAGES[@]}"
+    for name in "${PYTHON_PACKAGES[@]}"; do
+        if [[ ! ${PACKAGES[$name]} ]]; then difference "package $name" '' installed; fi
+    done
+    version=${PACKAGES[${PYTHON_PACKAGES[0]}]%%[!0-9.]*}
+    if [[ ! $version ]]; then return; fi           # not installed yet: looked at again behind the installation
+    if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
+        fail "${PYTHON_PACKAGES[0]} of $SYSTEM_NAME is $version, and 3.10 is needed. Choose a newer python.version that this distribution has"
+    fi
+    if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
+        fail "${PYTHON_PACKAGES[0]} is $version, and the inventory says python.version = \"$NB_PYTHON_VERSION\". Correct the inventory"
+    fi
+}
+
+python_apply() {
+    install_packages "${PYTHON_PACKAGES[@]}"
+}
+
+choose_python() {
+    local minor=''
+    if [[ $NB_PYTHON_VERSION =~ ^3\.([0-9]+) ]]; then minor=${BASH_REMATCH[1]}; fi
+    case $PACKAGE_MANAGER in
+        apt)
+            PYTHON=/usr/bin/python3${minor:+.$minor}
+            PYTHON_PACKAGES=("${PYTHON##*/}" "${PYTHON##*/}-venv")
+            ;;
+        zypper)
+            if [[ ! $minor && $SYSTEM_VERSION == 15* ]]; then minor=11; fi
+            minor=${minor:-13}
+            PYTHON=/usr/bin/python3.$minor
+            PYTHON_PACKAGES=("python3$minor")
+            ;;
+    esac
+}
+
+# ---- step: packages ------------------------------------------------------------------------------------
+# NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need.
+# From wheels: in a virtual environment, exactly as the lock says, each with its hash. uv installs them, or pip
+# where the inventory says so; uv itself comes from the lock too. The folder is named after the lock: another
+# lock makes another environment beside the one in use.
+# From the distribution, where the inventory says so: its own packages, as old as they are there.
+
+ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
+LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written when all is there: the lock's hash, what was installed
+NOTEBOOK_PACKAGES=()                               # of the distribution; none where wheels are used
+NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
+
+step packages 'the packages of the notebook server are installed'
+
+packages_test() {
+    local name
+    local -a lines=() folders=()
+    choose_packages
+    if ((${#NOTEBOOK_PACKAGES[@]})); then
+        read_packages "${NOTEBOOK_PACKAGES[@]}"
+        for name in "${NOTEBOOK_PACKAGES[@]}"; do
+            if [[ ! ${PACKAGES[$name]} ]]; then difference "package $name" '' installed; fi
+        done
+        return
+    fi
+    if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
+    # The program is a link to the distribution's Python: when that one was replaced, it leads nowhere.
+    if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then difference packages '' "$ENVIRONMENT"; return; fi
+    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
+    for name in "${lines[@]:1}"; do
+        if [[ ! -d ${folders[0]}/$name ]]; then difference "package ${name%.dist-info}" '' installed; fi
+    done
+}
+
+packages_apply() {
+    if ((${#NOTEBOOK_PACKAGES[@]})); then install_packages "${NOTEBOOK_PACKAGES[@]}"
+    else make_environment
+    fi
+}
+
+choose_packages() {
+    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
+    if [[ $NB_PYTHON_VERSION ]]; then fail 'packages.source = "distribution" comes with the Python that its packages were made for. Leave python.version out of the inventory'; fi
+    NOTEBOOK_PYTHON=$PYTHON                        # of the step python
+    case "$PACKAGE_MANAGER $SYSTEM_ID" in
+        apt\ *) NOTEBOOK_PACKAGES=(jupyter-notebook python3-ipykernel python3-matplotlib python3-numpy) ;;
+        *\ opensuse-tumbleweed) NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy) ;;
+        *) fail "$SYSTEM_NAME has no packages of the notebook server. Choose packages.source = \"wheels\" in the inventory" ;;
+    esac
+}
+
+make_environment() {
+    local program line todo='If a package could not be fetched: check packages.index_url and downloads.proxy in the inventory. If one has no build for this Python: choose another python.version'
+    local -a only=(--require-hashes --no-deps --only-binary :all:) mark=()
+
+    add_folder "$PROGRAMS" root:root 755
+    save_before folder "$ENVIRONMENT" ''
+    rm -rf --one-file-system -- "$ENVIRONMENT"
+    program=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then only+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
+    read_package_environment
+
+    write_event progress what 'making the virtual environment'
+    run_program "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
+    printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
+    if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
+        write_event progress what 'installing packages with pip'
+        run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
+    else
+        for line in "${LOCK[@]}"; do
+            if [[ $line == uv==* ]]; then printf '%s\n' "$line"; fi
+        done >"$ENVIRONMENT/uv-lock.txt"
+        write_event progress what 'fetching uv'
+        run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/uv-lock.txt"
+        write_event progress what 'installing packages with uv'
+        run_program --todo "$todo" "${PROXY[@]}" "$ENVIRONMENT/bin/uv" pip install --python "$NOTEBOOK_PYTHON" \
+            --cache-dir "$ENVIRONMENT/cache" --link-mode hardlink --compile-bytecode "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
+        rm -rf -- "$ENVIRONMENT/cache"
+    fi
+    # Where SELinux is on, files get the labels of their place.
+    if [[ -e /sys/fs/selinux/enforce && $(type -P restorecon) ]]; then run_program restorecon -R "$ENVIRONMENT"; fi
+
+    mark=("$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info)
+    printf '%s\n' "$NB_PACKAGES_LOCK_SHA256" "${mark[@]##*/}" >"$LOCK_MARK.new"
+    mv -T -- "$LOCK_MARK.new" "$LOCK_MARK"
+}
+
+# PROXY: what Python's tools need to know of this host. Other configuration of theirs is not used: its files are
+# switched off, its variables taken away. They trust the authorities that this host trusts.
+read_package_environment() {
+    local file
+    unset "${!PIP_@}" "${!UV_@}"
+    read_proxy
+    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_NO_PROGRESS=1)
+    for file in /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
+        if [[ -r $file ]]; then PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file"); return; fi
+    done
+}
+
+# ---- step: openssl -------------------------------------------------------------------------------------
+# The distribution's own, which makes the certificate.
+
+step openssl 'OpenSSL is there'
+
+openssl_test() {
+    if [[ ! $(type -P openssl) ]]; then difference OpenSSL '' 'the package openssl'; fi
+}
+
+openssl_apply() {
+    install_packages openssl
+}
+
+# ---- step: user ----------------------------------------------------------------------------------------
+# The server and all that people run in it belong to a system user of its own: no password, no login shell.
+
+step user 'the service has a user of its own'
+
+user_test() {
+    if ! has_user "$SERVICE_USER"; then difference "user $SERVICE_USER" '' 'a system user'; fi
+}
+
+user_apply() {
+    add_user "$SERVICE_USER" "$WORK_FOLDER"
+}
+
+# ---- step: certificate ---------------------------------------------------------------------------------
+# Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. The key never leaves
+# the host, and only root and the service can read it.
+# It is made again 30 days before it ends, or when the names change.
+
+CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
+KEY_FILE=$CONFIGURATION_FOLDER/key.pem
+REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
+CERTIFICATE_IS_GOOD=''                             # it lasts long enough
+
+step certificate 'the server has a certificate for its names, and only the service can read the key'
+
+certificate_test() {
+    read_access "$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE"
+    compare_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
+    read_certificate
+    request_text
+    if [[ ! $RUN_FINGERPRINT ]]; then difference certificate '' "${NB_CERTIFICATE_NAMES[*]}"
+    elif [[ ! $CERTIFICATE_IS_GOOD ]]; then difference certificate 'ends soon' 'a new one'
+    elif ! has_text "$REQUEST_FILE" "$REPLY"; then difference 'names of the certificate' 'others' "${NB_CERTIFICATE_NAMES[*]}"
+    elif [[ ${ACCESS[$KEY_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $KEY_FILE" "${ACCESS[$KEY_FILE]}" "root:$SERVICE_USER 640"
+    elif [[ ${ACCESS[$CERTIFICATE_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $CERTIFICATE_FILE" "${ACCESS[$CERTIFICATE_FILE]}" "root:$SERVICE_USER 640"
+    fi
+}
+
+certificate_apply() {
+    local file
+    add_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
+    for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do save_file_before "$file"; done
+    request_text
+    write_whole "$REQUEST_FILE.next" root:root 600 "$REPLY"
+    run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
+        -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"
+    chown "root:$SERVICE_USER" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    chmod 640 -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    # Cut off anywhere here, the next run sees that there is none, or an old request, and makes a new one.
+    rm -f -- "$CERTIFICATE_FILE"
+    mv -T -- "$KEY_FILE.new" "$KEY_FILE"
+    mv -T -- "$CERTIFICATE_FILE.new" "$CERTIFICATE_FILE"
+    mv -T -- "$REQUEST_FILE.next" "$REQUEST_FILE"
+}
+
+# The request, for `openssl req`. A common name holds 64 characters at most; clients look at the SANs.
+request_text() {
+    local name alternatives=''
+    for name in "${NB_CERTIFICATE_NAMES[@]}"; do
+        if [[ $name == *:* || ! $name =~ [^0-9.] ]]; then alternatives+=",IP:$name"; else alternatives+=",DNS:$name"; fi
+    done
+    REPLY="[req]
+distinguished_name = subject
+x509_extensions = server
+prompt = no
+encrypt_key = no
+default_md = sha256
+[subject]
+commonName = ${NB_HOST:0:64}
+[server]
+subjectAltName = ${alternatives:1}
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = serverAuth
+"
+}
+
+# RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' where there is no certificate.
+read_certificate() {
+    local line
+    local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 43200))
+    RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
+    if [[ ! -e $CERTIFICATE_FILE || ! -e $KEY_FILE ]]; then return; fi
+    while IFS= read -r line; do
+        if [[ $line == *=* ]]; then fingerprint_of "$line" && RUN_FINGERPRINT=$REPLY; fi
+        if [[ $line == good ]]; then CERTIFICATE_IS_GOOD=1; fi
+    done < <(openssl x509 -in "$CERTIFICATE_FILE" -noout -fingerprint -sha256 -checkend $((half < least ? half : least)) 2>/dev/null && printf 'good\n')
+}
+
+# From openssl's `SHA256 Fingerprint=AA:BB:...`.
+fingerprint_of() { # LINE
+    REPLY=${1#*=}
+    REPLY=${REPLY//:/}
+    REPLY=SHA256:${REPLY,,}
+}
+
+# ---- step: notebook ------------------------------------------------------------------------------------
+# The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
+# The service can read these files and cannot write them. One file is for both generations: notebook 6 reads
+# the class NotebookApp, notebook 7 the others.
+
+NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
+MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
+
+step notebook 'the notebook server is configured: HTTPS, password, its own folders'
+
+notebook_test() {
+    read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE"
+    compare_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
+    compare_folder "$WORK_FOLDER" "$SERVICE_USER:$SERVICE_USER" 700
+    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
+    configuration_text
+    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
+    elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "root:$SERVICE_USER 640"
+    fi
+}
+
+notebook_apply() {
+    request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'
+    # It goes into JSON as it is. Its letters are those of argon2's and the older hashes.
+    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then fail 'the hash of the notebook password is missing or is none'; fi
+    add_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
+    add_folder "$WORK_FOLDER" "$SERVICE_USER:$SERVICE_USER" 700
+    add_data_folder "$NB_NOTEBOOK_DIRECTORY"
+    set_text_file "$MIGRATED_FILE" "root:$SERVICE_USER" 640 ''   # Jupyter would write this file itself at its second start, and may not
+    configuration_text
+    set_text_file "$NOTEBOOK_FILE" "root:$SERVICE_USER" 640 "$REPLY" notebook.password_hash
+}
+
+# @notebook.password_hash@ is put in only when the file is written.
+configuration_text() {
+    local ip directory
+    json_string "$NB_NOTEBOOK_IP" && ip=$REPLY
+    json_string "$NB_NOTEBOOK_DIRECTORY" && directory=$REPLY
+    REPLY="{
+  \"ServerApp\": {
+    \"ip\": $ip,
+    \"port\": $NB_NOTEBOOK_PORT,
+    \"port_retries\": 0,
+    \"open_browser\": false,
+    \"allow_remote_access\": true,
+    \"root_dir\": $directory,
+    \"certfile\": \"$CERTIFICATE_FILE\",
+    \"keyfile\": \"$KEY_FILE\"
+  },
+  \"PasswordIdentityProvider\": {
+    \"hashed_password\": \"@notebook.password_hash@\",
+    \"password_required\": true,
+    \"allow_password_change\": false
+  },
+  \"IdentityProvider\": {
+    \"token\": \"\"
+  },
+  \"NotebookApp\": {
+    \"ip\": $ip,
+    \"port\": $NB_NOTEBOOK_PORT,
+    \"port_retries\": 0,
+    \"open_browser\": false,
+    \"allow_remote_access\": true,
+    \"notebook_dir\": $directory,
+    \"certfile\": \"$CERTIFICATE_FILE\",
+    \"keyfile\": \"$KEY_FILE\",
+    \"password\": \"@notebook.password_hash@\",
+    \"password_required\": true,
+    \"allow_password_change\": false,
+    \"token\": \"\"
+  }
+}
+"
+}
+
+# ---- step: service -------------------------------------------------------------------------------------
+# A unit of systemd that starts with the system, runs as the service's own user, and can write in two folders
+# only: its own and the notebooks'. `systemd-analyze security nbserver` tells what is shut.
+# Memory that can be written and executed stays allowed: compilers at run time and FFI need it.
+
+step service 'the notebook server runs as a unit of systemd, from the start of the system'
+
+service_test() {
+    unit_text
+    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then difference "$UNIT_FOLDER/$SERVICE_UNIT" 'another or none' 'as in this script'; fi
+    read_unit "$SERVICE_UNIT"
+    if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then difference "unit $SERVICE_UNIT" "${UNIT[UnitFileState]:-}" enabled; fi
+    if [[ ${UNIT[ActiveState]:-} != active ]]; then difference "unit $SERVICE_UNIT" "${UNIT[ActiveState]:-}" active
+    elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then difference "unit $SERVICE_UNIT" 'not read since it was changed' read
+    fi
+}
+
+service_apply() {
+    # Stopped first: cut off anywhere here, the next run sees that it does not run.
+    run_program --accept '0 5' systemctl stop -- "$SERVICE_UNIT"   # 5: it is not loaded
+    unit_text
+    set_unit "$SERVICE_UNIT" "$REPLY"
+    start_unit "$SERVICE_UNIT"
+}
+
+unit_text() {
+    local capabilities='' ambient='' home='ProtectHome=yes' started folder
+    local -a files=("$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    # What the server reads at its start: one that was started before a change is seen, and started again.
+    if [[ -e ${files[0]} && -e ${files[1]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
+    started=${times[*]:-none}
+    if ((NB_NOTEBOOK_PORT < 1024)); then
+        capabilities=CAP_NET_BIND_SERVICE
+        ambient=$'\nAmbientCapabilities=CAP_NET_BIND_SERVICE'
+    fi
+    unit_word "$NB_NOTEBOOK_DIRECTORY"
+    folder=$REPLY
+    # Of people's home folders it sees the notebooks only.
+    case $NB_NOTEBOOK_DIRECTORY in
+        /home/* | /root/* | /run/user/*) home="ProtectHome=tmpfs"$'\n'"BindPaths=$folder" ;;
+    esac
+    REPLY="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl edit $SERVICE_UNIT
+[Unit]
+Description=nbserver: secured notebook server
+After=network.target
+StartLimitIntervalSec=600
+StartLimitBurst=10
+
+[Service]
+Type=exec
+User=$SERVICE_USER
+Group=$SERVICE_USER
+ExecStart=$NOTEBOOK_PYTHON -I -m notebook --no-browser
+WorkingDirectory=$WORK_FOLDER
+Restart=always
+RestartSec=5
+TimeoutStopSec=30
+Environment=HOME=$WORK_FOLDER SHELL=/bin/bash LANG=C.UTF-8 PYTHONUTF8=1
+Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
+Environment=JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER
+Environment=JUPYTER_DATA_DIR=$WORK_FOLDER/data JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime
+Environment=JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces
+Environment=IPYTHONDIR=$WORK_FOLDER/ipython MPLCONFIGDIR=$WORK_FOLDER/matplotlib
+ReadWritePaths=$WORK_FOLDER $folder
+UMask=0027
+
+CapabilityBoundingSet=$capabilities$ambient
+NoNewPrivileges=yes
+ProtectSystem=strict
+$home
+PrivateTmp=yes
+PrivateDevices=yes
+DevicePolicy=closed
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+RemoveIPC=yes
+KeyringMode=private
+LockPersonality=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+
+[X-nbserver]
+Started=$started
+"
+}
+
+# A path as one word of a unit's line.
+unit_word() { # PATH
+    REPLY=$1
+    if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then fail "notebook.directory holds a quotation mark, a colon, a backslash or a control character, which a unit of systemd cannot have in a path. Choose another folder"; fi
+    REPLY="\"${REPLY//%/%%}\""
+}
+
+# ---- step: firewall ------------------------------------------------------------------------------------
+# One rule for each address in the settings, in ufw or firewalld where one of them is active. Neither is switched
+# on or off. Rules of an earlier run for another port or address are taken away.
+
+FIREWALL_IS_TOLD=''
+
+step firewall 'the firewall lets the notebook port in'
+
+firewall_test() {
+    local address line
+    read_firewall
+    if [[ ! $FIREWALL && ! $FIREWALL_IS_TOLD ]]; then
+        FIREWALL_IS_TOLD=1
+        write_event log text "neither ufw nor firewalld is active here; where another firewall is, it has to let TCP port $NB_NOTEBOOK_PORT in"
+    fi
+    if [[ $FIREWALL ]]; then
+        for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
+            if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then difference "$FIREWALL, TCP port $NB_NOTEBOOK_PORT from $address" '' open; fi
+        done
+    fi
+    for line in "${RECORD[@]}"; do
+        if is_former_port "$line"; then difference "${LINE_KEY// /, }" open ''; fi
+    done
+}
+
+firewall_apply() {
+    local address line
+    local -a lines=("${RECORD[@]}")
+    if [[ $FIREWALL ]]; then
+        for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do open_port "$NB_NOTEBOOK_PORT" "$address"; done
+    fi
+    for line in "${lines[@]}"; do
+        if is_former_port "$line"; then undo_line "$line" || fail "${LINE_KEY// /, } could not be closed: $PROBLEM"; fi
+    done
+}
+
+# Whether a line of the record is a rule that the settings no longer want.
+is_former_port() { # LINE
+    local address
+    split_line "$1"
+    if [[ $LINE_KIND != firewall_port ]]; then return 1; fi
+    for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
+        if [[ ${LINE_KEY#* } == "$NB_NOTEBOOK_PORT $address" ]]; then return 1; fi
+    done
+    return 0
+}
+
+# ---- step: check ---------------------------------------------------------------------------------------
+# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host.
+
+step check 'the port answers with this certificate'
+
+check_test() {
+    local should=${RUN_FINGERPRINT:-the certificate that the step of that name makes}
+    read_shown_fingerprint
+    if [[ $REPLY != "$should" ]]; then difference "port $NB_NOTEBOOK_PORT" "$REPLY" "$should"; fi
+}
+
+check_apply() {
+    local line words=''
+    local -i second
+    # The server was just started; a slow host takes a minute.
+    for ((second = 0; second < 180; second++)); do
+        read_shown_fingerprint
+        if [[ $REPLY ]]; then return; fi
+        if ((second % 10 == 5)); then
+            read_unit "$SERVICE_UNIT"
+            if [[ ${UNIT[ActiveState]:-} == failed ]]; then break; fi
+            write_event progress what 'waiting for the server' done: "$second" total: 180 unit seconds
+        fi
+        sleep 1
+    done
+    while IFS= read -r line; do words+="$line / "; done < <(journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null)
+    fail "nothing answers on port $NB_NOTEBOOK_PORT. The server's last words (journalctl --unit $SERVICE_UNIT): ${words% / }"
+}
+
+# The fingerprint of the certificate that the port shows; '' where nothing answers. Any certificate is
+# accepted here because the caller compares it; nothing is sent.
+read_shown_fingerprint() {
+    local address=127.0.0.1 line
+    if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
+    if [[ $address == *:* ]]; then address="[$address]"; fi
+    REPLY=''
+    if ! is_listening "$NB_NOTEBOOK_PORT"; then return; fi
+    while IFS= read -r line; do
+        if [[ $line == *ingerprint=* ]]; then fingerprint_of "$line"; fi
+    done < <(timeout 10 openssl s_client -connect "$address:$NB_NOTEBOOK_PORT" -no_tls1 -no_tls1_1 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null)
+}
+
+# ---- main ----------------------------------------------------------------------------------------------
+
+is_skipped() { # STEP
+    local name
+    for name in "${NB_SKIP[@]}"; do
+        if [[ $name == "$1" ]]; then return 0; fi
+    done
+    return 1
+}
+
+test_step() { # STEP
+    RUN_STEP=$1
+    DIFFERENCES=()
+    if ! is_skipped "$1"; then "$1_test"; fi
+}
+
+write_differences() {
+    local -i i
+    local is should
+    for ((i = 0; i < ${#DIFFERENCES[@]}; i += 3)); do
+        is=is should=should
+        if [[ ! ${DIFFERENCES[i + 1]} ]]; then is=is: DIFFERENCES[i + 1]=null; fi
+        if [[ ! ${DIFFERENCES[i + 2]} ]]; then should=should: DIFFERENCES[i + 2]=null; fi
+        write_event difference what "${DIFFERENCES[i]}" "$is" "${DIFFERENCES[i + 1]}" "$should" "${DIFFERENCES[i + 2]}"
+    done
+}
+
+# What differs from what the steps want. Leaves the host alone.
+plan() {
+    local name
+    for name in "${STEPS[@]}"; do
+        test_step "$name"
+        if ((${#DIFFERENCES[@]})); then RUN_DIFFERS=true; fi
+        if [[ $RUN_MODE != test ]]; then continue; fi
+        if ((${#DIFFERENCES[@]})); then write_differences; else write_event unchanged; fi
+    done
+}
+
+# Apply where something differs, then test again: what is still different then has failed.
+apply_step() { # STEP
+    test_step "$1"
+    if ((${#DIFFERENCES[@]} == 0)); then
+        write_event unchanged
+        return
+    fi
+    write_event started title "${STEP_TITLES[$1]}"
+    write_differences
+    "$1_apply"
+    test_step "$1"
+    if ((${#DIFFERENCES[@]})); then fail "${DIFFERENCES[0]} is still '${DIFFERENCES[1]}' instead of '${DIFFERENCES[2]}'"; fi
+    RUN_CHANGED=$((RUN_CHANGED + 1))
+    write_event changed
+}
+
+apply() {
+    local name
+    plan
+    for name in "${STEPS[@]}"; do
+        if [[ $RUN_DIFFERS == true ]]; then
+            apply_step "$name"
+        else                                       # nothing differs, so nothing is tested again
+            RUN_STEP=$name
+            write_event unchanged
+        fi
+    done
+}
+
+# Puts back what was there before, newest first. What can't be put back stays in the record and is told.
+undo() {
+    local line
+    local -a lines=("${RECORD[@]}")
+    local -i i
+    stop_recorded_units
+    for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
+        split_line "${lines[i]}"
+        RUN_STEP=$LINE_STEP
+        line=${lines[i]}
+        if ! undo_line "$line"; then
+            RUN_OUTCOME=failed
+            key_in_words
+            write_event failed text "$REPLY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
+        fi
+    done
+    remove_file_copies
+}
+
+# A run that changes something holds the lock and keeps its events; a test leaves no trace.
+start_run() {
+    local hash folder
+    if [[ $RUN_MODE == test ]]; then
+        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then
+            assert_state_folder
+            read_record
+        fi
+    else
+        if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
+        initialize_state_folder
+        enter_lock
+        read_record
+        folder=$STATE_FOLDER/runs/$RUN_ID
+        if [[ -e $folder ]]; then fail "run '$RUN_ID' was here before; a run's name is used once"; fi
+        mkdir -p -- "$folder"
+        RUN_FOLDER=$folder
+        exec 8>>"$RUN_FOLDER/events.jsonl"
+    fi
+    read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
+    write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" script_sha256 "$hash"
+}
+
+# The last thing of every run, however it ends.
+# shellcheck disable=SC2317 # a trap calls it
+finish_run() { # EXIT-CODE
+    trap - ERR EXIT
+    trap '' TERM INT HUP
+    if [[ $RUN_MODE == events ]]; then exit "$1"; fi   # what this run says must not pass for what the other said
+    if [[ ! $RUN_OUTCOME ]]; then
+        RUN_OUTCOME=failed
+        write_event failed text "the script ended with code $1 and did not say why; its standard error has bash's own words"
+    fi
+    RUN_STEP=''
+    write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" fingerprint "$RUN_FINGERPRINT"
+    exit_lock
+    if [[ $RUN_OUTCOME != ok ]]; then exit 3; fi
+    if [[ $RUN_REBOOT == true ]]; then exit 102; fi
+    if [[ $RUN_MODE == test && $RUN_DIFFERS == true ]]; then exit 2; fi
+    exit 0
+}
+
+# A command failed that nobody asked about.
+# shellcheck disable=SC2317 # a trap calls it
+give_up() { # CODE COMMAND
+    if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: the shell above it hears of it
+    trap - ERR
+    RUN_OUTCOME=failed
+    line_of_step
+    if [[ $RUN_MODE != events ]]; then write_event failed text "${PROBLEM:-$2 ended with code $1}" at "line $REPLY"; fi
+    exit 3
+}
+
+main() { # [test|apply|undo|envelope]
+    # Events go to where standard output went; what anything else prints cannot pass for one.
+    exec 3>&1 1>&2
+    trap 'give_up "$?" "$BASH_COMMAND"' ERR
+    trap 'finish_run "$?"' EXIT
+    trap stop_run TERM INT HUP
+    trap : PIPE                                    # nobody reads the events any more: they are in their file
+    RUN_MODE='test'
+    case ${1:-test} in
+        test | apply | undo) RUN_MODE=${1:-test} ;;
+        envelope) read_envelope ;;
+        *) fail "'$1' is no mode: test, apply or undo" ;;
+    esac
+    exec </dev/null
+    name_run
+    if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
+    start_run
+    case $RUN_MODE in
+        test) plan ;;
+        apply) apply ;;
+        undo) undo ;;
+    esac
+    RUN_OUTCOME=${RUN_OUTCOME:-ok}
+    exit 0
+}
+
+main "$@"

@@ -1,0 +1,72 @@
+"""What an upgrade removes: only what the record has, only what is not wanted, and never what the server runs from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
+
+PROGRAMS = r"C:\Program Files\nbserver"
+SETTINGS = {
+    "python": {"version": "3.13.2", "kind": "zip", "executable": ["python.exe"]},
+    "openssl": {"version": "3.5.7"},
+    "packages": {"lock_sha256": "0123456789abcdef"},
+}
+ENVIRONMENT = {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-3.13.1-ffffffff"}
+PYTHON = {"kind": "folder", "step": "python", "key": PROGRAMS + r"\python-3.13.1"}
+BUNDLE = {"kind": "bundle", "step": "python", "key": r"C:\ProgramData\nbserver\cache\0123-python-3.13.1-amd64.exe"}
+RUNTIME = {"kind": "bundle", "step": "vc_redist", "key": r"C:\ProgramData\nbserver\cache\4567-vc.exe"}
+OPENSSL = {"kind": "inno", "step": "openssl", "key": PROGRAMS + r"\openssl-3.5.6"}
+WANTED = [
+    {"kind": "folder", "step": "python", "key": PROGRAMS},
+    {"kind": "folder", "step": "python", "key": PROGRAMS + r"\python-3.13.2"},
+    {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-3.13.2-01234567"},
+    {"kind": "inno", "step": "openssl", "key": PROGRAMS + r"\openssl-3.5.7"},
+]
+OTHERS = [
+    {"kind": "folder", "step": "packages", "key": r"C:\ProgramData\nbserver\cache"},
+    {"kind": "folder", "step": "python", "key": r"C:\elsewhere\python-3.13.1"},
+    {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-3.13.1-ffffffff\below"},
+    {"kind": "path_entry", "step": "path", "key": PROGRAMS + r"\python-3.13.1"},
+    {"kind": "msi", "step": "openssl", "key": r"C:\ProgramData\nbserver\cache\89ab-openssl.msi"},
+    RUNTIME,
+]
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    require_engine()
+    with Session() as opened:
+        steps = "\n".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in ("python", "openssl", "packages", "former"))
+        opened.keep(f"{prelude('run', 'record', 'registry')}\n{steps}\n$Programs = '{PROGRAMS}'")
+        yield opened
+
+
+def former(session: Session, folder: Path, lines: list[dict[str, Any]], **python: str) -> list[str]:
+    """The keys that would go, in their order."""
+    record = folder / "record.jsonl"
+    record.write_text("".join(json.dumps({"v": 1, "before": None, **line}) + "\n" for line in lines), "ascii")
+    settings = json.dumps({**SETTINGS, "python": {**SETTINGS["python"], **python}})
+    script = f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-FormerLines | ForEach-Object {{ $_.key }}"
+    return session.run(script)
+
+
+def test_what_is_not_wanted_any_more_goes_newest_first(session: Session, tmp_path: Path) -> None:
+    lines = [WANTED[0], PYTHON, BUNDLE, OPENSSL, ENVIRONMENT, *WANTED[1:], *OTHERS]
+    assert former(session, tmp_path, lines) == [line["key"] for line in (ENVIRONMENT, OPENSSL, BUNDLE, PYTHON)]
+
+
+def test_nothing_goes_that_is_wanted_or_of_others(session: Session, tmp_path: Path) -> None:
+    assert former(session, tmp_path, [*WANTED, *OTHERS]) == []
+    assert former(session, tmp_path, []) == []
+
+
+@pytest.mark.parametrize("kind", ["zip", "exe"])
+def test_an_installer_of_the_python_that_is_wanted_stays(session: Session, tmp_path: Path, kind: str) -> None:
+    """Also when the inventory now says that it should have been a zip: the folder is the same."""
+    assert former(session, tmp_path, [PYTHON, BUNDLE], version="3.13.1", kind=kind) == []

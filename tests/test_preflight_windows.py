@@ -1,0 +1,102 @@
+"""Preflight's comparison of the host's Windows with the inventory's, run in the real engine with versions as parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from installer.windows_releases import RELEASES
+from tests.powershell.engine import STEP_FILES, Session, prelude, require_engine
+
+KEY = r"HKCU:\Software\nbserver-test-preflight"
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    require_engine()
+    with Session() as session:
+        session.keep(prelude("run", "record", "registry") + (STEP_FILES / "steps" / "preflight.ps1").read_text("ascii"))
+        yield session
+
+
+def fault(session: Session, version: str, kind: str, windows: str | None) -> str:
+    should = f"'{windows}'" if windows else "$null"
+    return "".join(session.run(f"Get-WindowsFault ([version]'{version}') '{kind}' {should}"))
+
+
+def test_the_releases_are_those_of_the_inventory(session: Session) -> None:
+    pairs = session.run('foreach ($name in $WindowsVersions.Keys) { "$name $($WindowsVersions[$name])" }')
+    assert sorted(pairs) == sorted(f"{name} {release.version}" for name, release in RELEASES.items())
+
+
+ENOUGH = [
+    ("10.0.14393", "Server", None),
+    ("10.0.19045", "Client", None),
+    ("10.0.26100", "Server Core", "2025"),
+    ("10.0.26100", "Server", "2012r2"),
+    ("10.0.17763", "Server", "2019"),
+    ("10.0.22631", "Client", "11"),
+    ("10.0.10240", "Client", "10"),
+    ("6.3.9600", "Server", "2012r2"),
+    ("6.3.9600", "Server", "2012"),
+    ("6.2.9200", "Server", "2012"),
+    ("10.0.19045", "Client", "2019"),
+]
+
+
+@pytest.mark.parametrize(("version", "kind", "windows"), ENOUGH)
+def test_the_windows_of_the_inventory_or_a_newer_one_is_accepted(session: Session, version: str, kind: str, windows: str | None) -> None:
+    assert fault(session, version, kind, windows) == ""
+
+
+TOO_OLD = [
+    ("6.3.9600", "Server", None, "without windows in the inventory a host is Windows 10, Server 2016 or newer", 'Write windows = "2012r2" in the inventory'),
+    ("6.2.9200", "Server", None, "without windows in the inventory", 'Write windows = "2012" in the inventory, and accept_end_of_life = true'),
+    ("6.2.9200", "Server", "2012r2", 'the inventory says windows = "2012r2", which is newer (6.3)', 'windows = "2012" in'),
+    ("10.0.17763", "Server", "2022", 'windows = "2022", which is newer (10.0.20348)', 'Write windows = "2019" in the inventory'),
+    ("10.0.18363", "Server Core", "2025", 'windows = "2025"', 'Write windows = "2019" in the inventory'),
+    ("10.0.19045", "Client", "11", 'windows = "11", which is newer (10.0.22000)', 'Write windows = "10" in the inventory'),
+    ("10.0.22000", "Client", "2025", 'windows = "2025"', 'Write windows = "11" in the inventory'),
+    ("6.3.9600", "Client", None, "this is version 6.3.9600 of Windows", "It is too old: Windows 10 and Server 2012 are the oldest that can be set up"),
+    ("6.1.7601", "Server", "2012", 'windows = "2012", which is newer (6.2)', "It is too old"),
+    ("10.0.14393", "", "2019", 'windows = "2019"', 'Write windows = "2016" in the inventory'),
+]
+
+
+@pytest.mark.parametrize(("version", "kind", "windows", "why", "todo"), TOO_OLD)
+def test_an_older_windows_is_refused_with_the_setting_to_write(
+    session: Session, version: str, kind: str, windows: str | None, why: str, todo: str
+) -> None:
+    text = fault(session, version, kind, windows)
+    assert why in text and todo in text and text.startswith(f"this is version {version} of Windows, and ")
+
+
+@pytest.mark.parametrize(
+    ("values", "told", "is_"),
+    [
+        ({"CurrentVersion": "'6.3'", "CurrentBuildNumber": "'9600'"}, "6.2.9200", "6.3.9600"),
+        ({"CurrentVersion": "'6.2'", "CurrentBuildNumber": "'9200'"}, "6.2.9200", "6.2.9200"),
+        (
+            {"CurrentMajorVersionNumber": "10", "CurrentMinorVersionNumber": "0", "CurrentVersion": "'6.3'", "CurrentBuildNumber": "'20348'"},
+            "6.2.9200",
+            "10.0.20348",
+        ),
+        ({"CurrentBuildNumber": "'20348'"}, "10.0.20348.0", "10.0.20348.0"),
+        ({}, "10.0.17763", "10.0.17763"),
+        ({"CurrentVersion": "'6.3'", "CurrentBuildNumber": "'17763'"}, "10.0.17763", "10.0.17763"),
+    ],
+    ids=range(6),
+)
+def test_the_registry_counts_where_it_says_more(session: Session, values: dict[str, str], told: str, is_: str) -> None:
+    """A program without a manifest is told 6.2; the registry is read from a key of the test's own."""
+    fill = "".join(f"Set-ItemProperty -LiteralPath $WindowsKey -Name {name} -Value {value};" for name, value in values.items())
+    script = f"$WindowsKey = '{KEY}'; [void](New-Item $WindowsKey -Force); {fill} [string](Get-WindowsVersion ([version]'{told}')); Remove-Item $WindowsKey"
+    assert session.run(script) == [is_]
+
+
+def test_the_engines_own_windows_is_new_enough(session: Session) -> None:
+    (version,) = session.run("[string](Get-WindowsVersion ([Environment]::OSVersion.Version))")
+    assert re.fullmatch(r"10\.0\.\d+(\.\d+)?", version)
+    assert fault(session, version, "Server", None) == ""

@@ -1,0 +1,355 @@
+"""A certificate that comes from the workstation: read, put into order and refused, with real certificates, keys and PFX files."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, load_pem_private_key, pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from installer import certificate_chain, certificate_request, inventory, server_certificate
+from installer.certificate_chain import ChainFault
+from installer.errors import InventoryError, NbserverError, ScriptError, SecretError, UsageError
+from installer.host import Result
+from installer.host_settings import Host
+from installer.operation import Options
+from tests.authority import DAY, NOW, Signer, ec_key, encryption, intermediate, key_pem, pem, root, rsa_key, san, self_signed
+
+NAMES = ("192.0.2.7", "win1.example.com", "xn--bcher-kva.example.com", "2001:db8::7")
+SECRET = "correct horse \u00e9"
+ROOT = root()
+FIRST = intermediate(ROOT, "first")
+SECOND = intermediate(FIRST, "second")
+KEY = ec_key()
+LEAF = SECOND.sign(KEY.public_key(), NAMES)
+CHAIN = (LEAF, SECOND.certificate, FIRST.certificate)
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_SECRET", SECRET)
+
+
+def host(folder: Path, certificate: str, names: Sequence[str] = NAMES[1:]) -> Host:
+    """A host whose certificate table has these lines."""
+    (folder / "nbserver.toml").write_text(
+        f'[hosts.win1]\nsystem = "windows"\naddress = "192.0.2.7"\nnotebook.password = {{ prompt = true }}\ncertificate.names = {list(names)}\n{certificate}\n'
+    )
+    return inventory.load(folder / "nbserver.toml").hosts["win1"]
+
+
+def pem_host(folder: Path, chain: str | bytes, key: str, more: str = "", names: Sequence[str] = NAMES[1:]) -> Host:
+    (folder / "server.pem").write_bytes(chain if isinstance(chain, bytes) else chain.encode())
+    (folder / "server.key").write_text(key)
+    (folder / "server.key").chmod(0o600)
+    return host(folder, f'certificate.file = "server.pem"\ncertificate.key = {{ file = "server.key" }}\n{more}', names)
+
+
+def read(found: Host) -> server_certificate.ServerCertificate:
+    return server_certificate.read(found, None)
+
+
+def refusal(found: Host, kind: type[NbserverError] = InventoryError, now: datetime.datetime | None = None) -> str:
+    """The words of a refusal, which name the host and hold no secret."""
+    with pytest.raises(kind) as raised:
+        server_certificate.read(found, None, now)
+    text = str(raised.value)
+    assert "win1" in text and raised.value.todo
+    assert SECRET not in text and "PRIVATE" not in text
+    assert raised.value.__cause__ is None and (raised.value.__suppress_context__ or raised.value.__context__ is None), "no traceback tells more"
+    return text
+
+
+FORMS = {
+    "PKCS#8": (KEY, PrivateFormat.PKCS8),
+    "SEC1": (KEY, PrivateFormat.TraditionalOpenSSL),
+    "PKCS#8 of RSA": (rsa_key(), PrivateFormat.PKCS8),
+    "PKCS#1": (rsa_key(), PrivateFormat.TraditionalOpenSSL),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_key_in_each_form(tmp_path: Path, form: str, encrypted: bool) -> None:
+    key, kind = FORMS[form]
+    leaf = SECOND.sign(key.public_key(), NAMES)
+    more = 'certificate.password = { env = "SERVER_SECRET" }' if encrypted else ""
+    found = read(pem_host(tmp_path, pem(leaf, SECOND.certificate), key_pem(key, kind, SECRET if encrypted else None), more))
+    assert x509.load_pem_x509_certificates(found.chain.encode()) == [leaf, SECOND.certificate]
+    assert found.key.startswith("-----BEGIN PRIVATE KEY-----")
+    assert load_pem_private_key(found.key.encode(), None).private_numbers() == key.private_numbers()  # type: ignore[union-attr]
+    assert found.key.splitlines()[1] not in repr(found)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations([*CHAIN, ROOT.certificate, LEAF]), st.sampled_from(["", "# words\n", "\r\n"]))
+def test_any_order_becomes_the_servers_own(order: Sequence[x509.Certificate], between: str) -> None:
+    text = between.join(pem(one) for one in order)
+    chain = certificate_chain.order(certificate_chain.read_pem(text.encode()), certificate_chain.spki(KEY.public_key()))
+    assert tuple(chain) == CHAIN
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=400) | st.text(max_size=400).map(lambda text: f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n".encode()))
+def test_what_is_no_pem_is_refused_in_words(data: bytes) -> None:
+    with pytest.raises(ChainFault):
+        certificate_chain.read_pem(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_damaged_certificate_is_refused_in_words(data: st.DataObject) -> None:
+    der = bytearray(LEAF.public_bytes(Encoding.DER))
+    der[data.draw(st.integers(0, len(der) - 1))] ^= data.draw(st.integers(1, 255))
+    text = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(bytes(der)).decode()}-----END CERTIFICATE-----\n"
+    with pytest.raises(ChainFault):
+        found = certificate_chain.read_pem(text.encode() + pem(SECOND.certificate, FIRST.certificate).encode())
+        certificate_chain.check(certificate_chain.order(found, certificate_chain.spki(KEY.public_key())), NAMES, NOW)
+
+
+def test_a_chain_of_its_own_signature(tmp_path: Path) -> None:
+    own = self_signed(KEY, NAMES, subject="server", ca=False)
+    assert read(pem_host(tmp_path, pem(own), key_pem(KEY))).chain == pem(own)
+
+
+def as_if_by_sha_1(certificate: x509.Certificate) -> x509.Certificate:
+    """The same with another algorithm's name in its bytes: nothing here signs with SHA-1 any more."""
+    rsa = bytes.fromhex("06092a864886f70d0101")
+    return x509.load_der_x509_certificate(certificate.public_bytes(Encoding.DER).replace(rsa + b"\x0b", rsa + b"\x05"))
+
+
+WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
+    "another key": (CHAIN, ec_key(), "no certificate in it belongs to the key"),
+    "two of one key": ((LEAF, SECOND.sign(KEY.public_key(), NAMES), SECOND.certificate), KEY, "2 certificates for the key"),
+    "a stranger": ((*CHAIN, intermediate(ROOT, "stranger").certificate), KEY, "no part of the chain: CN=stranger"),
+    "a gap": ((LEAF, FIRST.certificate), KEY, "no part of the chain: CN=first"),
+    "a wildcard": ((SECOND.sign(KEY.public_key(), [*NAMES, "*.example.com"]),), KEY, "*.example.com"),
+    "only a wildcard": ((SECOND.sign(KEY.public_key(), ["*.example.com", "192.0.2.7"]),), KEY, "notebooks run as the server's own account"),
+    "a name too few": ((SECOND.sign(KEY.public_key(), NAMES[:3]),), KEY, "lack 2001:db8::7"),
+    "a network": ((SECOND.sign(KEY.public_key(), [*NAMES, "192.0.2.0/24"]),), KEY, "neither a DNS name nor an address"),
+    "no SAN": ((SECOND.sign(KEY.public_key(), subject="win1.example.com"),), KEY, "it has: none"),
+    "an address as a name": ((SECOND.sign(KEY.public_key(), NAMES[1:], subject="x"),), KEY, "lack 192.0.2.7"),
+    "ended": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY),), KEY, "ended on"),
+    "not yet": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW + DAY),), KEY, "not valid before"),
+    "an authority": ((SECOND.sign(KEY.public_key(), NAMES, ca=True),), KEY, "certificate of an authority"),
+    "for clients": ((SECOND.sign(KEY.public_key(), NAMES, purposes=[ExtendedKeyUsageOID.CLIENT_AUTH]),), KEY, "not for a server"),
+    "P-521": ((SECOND.sign((p521 := ec_key(ec.SECP521R1())).public_key(), NAMES),), p521, "secp521r1"),
+    "Ed25519": ((SECOND.sign((ed := ed25519.Ed25519PrivateKey.generate()).public_key(), NAMES),), ed, "neither RSA nor EC"),
+    "SHA-1": ((as_if_by_sha_1(Signer(ROOT.certificate, rsa_key()).sign(KEY.public_key(), NAMES)),), KEY, "signed with sha1"),
+    "short RSA": ((SECOND.sign(rsa_key(1024).public_key(), NAMES),), rsa_key(1024), "1024 bits"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_fit_is_refused(tmp_path: Path, case: str) -> None:
+    chain, key, words = WRONG[case]
+    assert words in refusal(pem_host(tmp_path, pem(*chain), key_pem(key)))
+
+
+def test_an_authority_in_the_chain_is_looked_at_too(tmp_path: Path) -> None:
+    old = intermediate(ROOT, "old", begins=NOW - 9 * DAY, ends=NOW - DAY)
+    leaf = old.sign(KEY.public_key(), NAMES)
+    assert "CN=old ended on" in refusal(pem_host(tmp_path, pem(leaf, old.certificate), key_pem(KEY)))
+
+
+def test_the_clock_decides(tmp_path: Path) -> None:
+    found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
+    assert "ended on" in refusal(found, now=LEAF.not_valid_after_utc)
+    assert server_certificate.read(found, None, LEAF.not_valid_after_utc - datetime.timedelta(seconds=1)).chain == pem(*CHAIN)
+
+
+KEYS = {
+    "encrypted without a password": (key_pem(KEY, PrivateFormat.PKCS8, SECRET), "", "is encrypted"),
+    "a password that it does not need": (key_pem(KEY), 'certificate.password = { env = "SERVER_SECRET" }', "is not encrypted"),
+    "a wrong password": (key_pem(KEY, PrivateFormat.PKCS8, "another"), 'certificate.password = { env = "SERVER_SECRET" }', "the password is wrong"),
+    "a certificate": (pem(LEAF), "", "no private key in PEM"),
+    "words": ("a key", "", "no private key in PEM"),
+}
+
+
+@pytest.mark.parametrize("case", KEYS)
+def test_a_key_that_cannot_be_read(tmp_path: Path, case: str) -> None:
+    key, more, words = KEYS[case]
+    assert words in refusal(pem_host(tmp_path, pem(*CHAIN), key, more), SecretError)
+
+
+def test_a_key_that_others_can_read(tmp_path: Path) -> None:
+    found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
+    (tmp_path / "server.key").chmod(0o644)
+    assert "others can use the secret file" in refusal(found, SecretError)
+
+
+def test_files_that_hold_something_else(tmp_path: Path) -> None:
+    assert "holds a private key" in refusal(pem_host(tmp_path, pem(LEAF) + key_pem(KEY), key_pem(KEY)))
+    assert "no certificate in PEM" in refusal(pem_host(tmp_path, LEAF.public_bytes(Encoding.DER), key_pem(KEY)))
+    assert "longer than" in refusal(pem_host(tmp_path, b"x" * 300000, key_pem(KEY)))
+    found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
+    (tmp_path / "server.pem").unlink()
+    assert "cannot be read" in refusal(found)
+
+
+# ---- PFX
+
+
+def pfx_host(folder: Path, data: bytes) -> Host:
+    (folder / "server.pfx").write_bytes(data)
+    return host(folder, 'certificate.pfx = "server.pfx"\ncertificate.password = { env = "SERVER_SECRET" }')
+
+
+def old_encryption(password: str) -> Any:
+    return (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(2000)
+        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        .hmac_hash(hashes.SHA1())
+        .build(password.encode())
+    )
+
+
+@pytest.mark.parametrize("encrypt", [encryption, old_encryption])
+@pytest.mark.parametrize("others", [(SECOND.certificate, FIRST.certificate), (ROOT.certificate, FIRST.certificate, SECOND.certificate)])
+def test_a_pfx(tmp_path: Path, encrypt: Any, others: Sequence[x509.Certificate]) -> None:
+    data = pkcs12.serialize_key_and_certificates(b"name", KEY, LEAF, others, encrypt(SECRET))
+    found = read(pfx_host(tmp_path, data))
+    assert found.chain == pem(*CHAIN)
+    assert found.key == key_pem(KEY)
+
+
+def test_a_pfx_that_cannot_be_used(tmp_path: Path) -> None:
+    whole = pkcs12.serialize_key_and_certificates(b"name", KEY, LEAF, CHAIN[1:], encryption("another"))
+    assert "the password is wrong" in refusal(pfx_host(tmp_path, whole), SecretError)
+    assert "the password is wrong, or the file is no PFX" in refusal(pfx_host(tmp_path, b"PFX"), SecretError)
+    no_key = pkcs12.serialize_key_and_certificates(b"name", None, LEAF, CHAIN[1:], encryption(SECRET))
+    assert "no private key" in refusal(pfx_host(tmp_path, no_key))
+    wildcard = SECOND.sign(KEY.public_key(), [*NAMES, "*.example.com"])
+    data = pkcs12.serialize_key_and_certificates(b"name", KEY, wildcard, None, encryption(SECRET))
+    assert "wildcard" in refusal(pfx_host(tmp_path, data))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
+    refusal(pfx_host(tmp_path, data), NbserverError)
+
+
+# ---- the inventory
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('certificate.file = "a.pem"', "file needs its key"),
+        ('certificate.key = { env = "X" }', "key has a meaning only beside file"),
+        ('certificate.pfx = "a.pem"', "pfx needs its password"),
+        ('certificate.password = { env = "X" }', "password has a meaning only beside"),
+        ('certificate.request = true\ncertificate.thumbprint = "00112233445566778899AABBCCDDEEFF00112233"', "at most one of"),
+        ('certificate.file = "a.pem"\ncertificate.key = { env = "X" }\ncertificate.request = true', "at most one of"),
+        ('certificate.file = "none.pem"', "there is no file"),
+        ('certificate.thumbprint = "0011"', "40 hex digits"),
+        ('certificate.key = "BEGIN PRIVATE KEY"', "never the secret itself"),
+    ],
+)
+def test_an_inventory_that_says_too_much_or_too_little(tmp_path: Path, lines: str, words: str) -> None:
+    (tmp_path / "a.pem").write_text(pem(LEAF))
+    with pytest.raises(InventoryError, match=r"nbserver\.toml:[0-9]") as raised:
+        host(tmp_path, lines)
+    assert words in str(raised.value) and "BEGIN" not in str(raised.value)
+
+
+def test_where_a_certificate_comes_from(tmp_path: Path) -> None:
+    assert host(tmp_path, "").certificate.source == "host"
+    assert host(tmp_path, "certificate.request = true").certificate.source == "request"
+    assert host(tmp_path, "certificate.request = false").certificate.source == "host"
+    found = host(tmp_path, 'certificate.thumbprint = "\u200e00 11 22 33 44 55 66 77 88 99 aa bb cc dd ee ff 00 11 22 33"').certificate
+    assert (found.source, found.thumbprint) == ("store", "00112233445566778899AABBCCDDEEFF00112233")
+    assert pem_host(tmp_path, pem(LEAF), key_pem(KEY)).certificate.source == "workstation"
+
+
+def test_a_reference_to_a_key_replaces_the_one_below_it() -> None:
+    below = {"certificate": {"key": {"env": "X"}, "days": 5}}
+    assert inventory.merge(below, {"certificate": {"key": {"file": "y"}}}) == {"certificate": {"key": {"file": "y"}, "days": 5}}
+
+
+# ---- what is signed elsewhere
+
+
+def csr(key: Any, names: Sequence[str] = NAMES) -> x509.CertificateSigningRequest:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(LEAF.subject)
+    return builder.add_extension(x509.SubjectAlternativeName([san(name) for name in names]), critical=False).sign(key, hashes.SHA256())
+
+
+def install(folder: Path, request: bytes, chain: str) -> None:
+    (folder / "win1.csr").write_bytes(request)
+    (folder / "signed.pem").write_text(chain)
+    found = host(folder, "certificate.request = true")
+    loaded = inventory.load(folder / "nbserver.toml")
+    certificate_request.install(loaded, found, folder / "signed.pem", folder / "win1.csr", Options(), None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("chain", "words"),
+    [
+        (pem(SECOND.sign(ec_key().public_key(), NAMES)), "no certificate in it belongs to the key"),
+        (pem(SECOND.sign(KEY.public_key(), NAMES[:2])), "lack xn--bcher-kva.example.com, 2001:db8::7"),
+        (pem(SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY)), "ended on"),
+        ("signed", "no certificate in PEM"),
+        (pem(LEAF) + key_pem(KEY), "holds a private key"),
+    ],
+)
+def test_a_signed_certificate_that_does_not_fit_its_request(tmp_path: Path, chain: str, words: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        install(tmp_path, csr(KEY).public_bytes(Encoding.PEM), chain)
+    assert words in str(raised.value) and "signed.pem" in str(raised.value)
+
+
+def test_a_request_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no certificate signing request"):
+        install(tmp_path, b"a request", pem(*CHAIN))
+    found = host(tmp_path, "certificate.request = true")
+    loaded = inventory.load(tmp_path / "nbserver.toml")
+    with pytest.raises(UsageError, match="has a request of this host"):
+        certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
+
+
+def test_the_newest_request_of_the_runs_counts(tmp_path: Path) -> None:
+    """The signed certificate is for the older of two requests, so it is refused; with the newest it gets as far as the host's names."""
+    older, newest = ec_key(), ec_key()
+    for run, key in (("20260101T000000Z-aaaaaa", older), ("20260102T000000Z-aaaaaa", newest), ("20260103T000000Z-aaaaaa", None)):
+        folder = tmp_path / "nbserver-runs" / run / "win1"
+        folder.mkdir(parents=True)
+        event = {"event": "request", "csr": csr(key).public_bytes(Encoding.PEM).decode()} if key else {"event": "finished"}
+        (folder / "events.jsonl").write_text(json.dumps({"event": "started"}) + "\n" + json.dumps(event) + "\n" + '{"torn')
+    found = host(tmp_path, "certificate.request = true")
+    loaded = inventory.load(tmp_path / "nbserver.toml")
+
+    def refused(chain: str) -> str:
+        (tmp_path / "signed.pem").write_text(chain)
+        with pytest.raises(UsageError) as raised:
+            certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
+        return str(raised.value)
+
+    assert "belongs to the key" in refused(pem(SECOND.sign(older.public_key(), NAMES)))
+    assert "lack" in refused(pem(SECOND.sign(newest.public_key(), NAMES[:1])))
+
+
+@pytest.mark.parametrize(("key", "names"), [(KEY, NAMES[:2]), (KEY, [*NAMES, "*.example.com"]), (ec_key(ec.SECP521R1()), NAMES), (None, NAMES)])
+def test_a_request_that_is_not_for_its_host_is_not_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Any, names: Sequence[str]) -> None:
+    text = csr(key, names).public_bytes(Encoding.PEM).decode() if key else "no request"
+    host(tmp_path, "certificate.request = true")
+    loaded = inventory.load(tmp_path / "nbserver.toml")
+    hosts = loaded.select(["win1"])
+    monkeypatch.setattr(certificate_request, "operate", lambda *given: {"win1": Result("win1", "ok", csr=text)})
+    with pytest.raises(ScriptError, match="not one for this host"):
+        certificate_request.request(loaded, hosts, tmp_path / "out", Options(), None, None, print)  # type: ignore[arg-type]
+    assert not list((tmp_path / "out").iterdir())
