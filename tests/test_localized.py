@@ -17,7 +17,7 @@ from installer.host import HostRun, Result
 from installer.host_settings import Host
 from installer.journal import Journal, new_run_id
 from installer.script import Script
-from installer.transports import connect_to
+from installer.transports import LogonSecrets, connect_to
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import ENVIRONMENT, WindowsHost
 from tests.localized.locales import LANGUAGES, Language, make_locales
@@ -73,7 +73,7 @@ class Runs:
         part = journal.host(self.script)
         try:
             run = HostRun(self.host, self.script, mode, journal.run, part, lambda name, event: None)
-            result = run.execute(lambda: connect_to(self.host, PASSWORD, stop), USER, {"notebook.password_hash": HASH}, stop)
+            result = run.execute(lambda: connect_to(self.host, LogonSecrets(PASSWORD), stop), USER, {"notebook.password_hash": HASH}, stop)
         finally:
             part.close()
         self.events = [json.loads(line) for line in (part.folder / "events.jsonl").read_text("ascii").splitlines()]
@@ -117,7 +117,7 @@ def test_every_kind_converges_and_is_undone(windows: WindowsHost, language: Lang
 
 
 def facts(windows: WindowsHost, host: Host) -> list[str]:
-    transport = connect_to(host, PASSWORD, threading.Event())
+    transport = connect_to(host, LogonSecrets(PASSWORD), threading.Event())
     try:
         return list(transport.run(FACTS, ["-"]))
     finally:
