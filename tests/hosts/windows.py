@@ -127,6 +127,11 @@ class WindowsHost:
         )
         # Wine's server has inherited the lock under which a Windows is made, and would keep it as long as it runs
         end_wine(prefix)
+        # Documents and the like lead to the home folder of whoever runs the tests, and PowerShell keeps settings there
+        for folder in (prefix / "drive_c" / "users").glob("*/*"):
+            if folder.is_symlink():
+                folder.unlink()
+                folder.mkdir()
         host = cls(prefix)
         settings = host.folder / "server.reg"
         settings.write_bytes(reg.write(SERVER))
