@@ -13,7 +13,7 @@ from installer.errors import ApprovalError
 from installer.script import body_sha256
 from installer.step_files import read_body, read_titles
 
-_KINDS = {".ps1": "ps_scripts", ".sh": "linux_scripts"}
+_KINDS = {".ps1": ("ps_scripts", script), ".sh": ("linux_scripts", bash_script)}
 
 
 def audit(folder: Path) -> list[str]:
@@ -28,7 +28,7 @@ def audit(folder: Path) -> list[str]:
             f"was rendered by release {content['release']}, this is {__version__}", where=str(folder), todo="Audit it with the release that rendered it"
         )
     lines: list[str] = []
-    for suffix, kind in _KINDS.items():
+    for suffix, (kind, language) in _KINDS.items():
         hosts = {host: entry for host, entry in content["hosts"].items() if str(entry["script"]).endswith(suffix)}
         if not hosts:
             continue
@@ -39,16 +39,9 @@ def audit(folder: Path) -> list[str]:
             *(f"    {name:<12} {title}" for name, title in read_titles(kind)),
         ]
         for host, entry in hosts.items():
-            _compare(folder / str(entry["script"]), entry, body, _start(kind, entry["settings"], steps))
+            _compare(folder / str(entry["script"]), entry, body, language.head(entry["settings"], steps) + language.LOCK_START)
             lines += ["", *_report(host, entry)]
     return lines
-
-
-def _start(kind: str, settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """What stands before the lock's first line."""
-    if kind == "linux_scripts":
-        return bash_script.header(settings, steps) + bash_script.settings_block(settings) + "LOCK=(\n"
-    return script.header(settings, steps) + script.PARAMETERS + script.settings_block(settings) + "$Lock = @(\n"
 
 
 def _compare(path: Path, entry: Mapping[str, Any], body: str, start: str) -> None:
@@ -79,7 +72,8 @@ def _compare(path: Path, entry: Mapping[str, Any], body: str, start: str) -> Non
 
 
 def _report(host: str, entry: Mapping[str, Any]) -> list[str]:
-    settings = {key: value for key, value in entry["settings"].items() if key not in ("host", "release", "python", "openssl") or (entry["settings"].get("system") == "linux" and key == "python")}
+    told = {"host", "release", *(download["name"] for download in entry["downloads"])}
+    settings = {key: value for key, value in entry["settings"].items() if key not in told}
     downloads = [
         f"    {download['name']} {download['version']}  {download['url']}\n        sha256 {download['sha256']}, {_size(download['size'])}"
         for download in entry["downloads"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any
 
 from installer import __version__
 from installer.errors import NbserverError
-from installer.script import Script, body_sha256
+from installer.script import Script
 from installer.step_files import read_body
 
+LOCK_START = "LOCK=(\n"
 # A package, its condition in double quotes (PEP 508) where it has one, and the hashes of the files that may be installed.
 LOCK_LINE = re.compile(r'[a-z0-9-]+==[0-9A-Za-z.!+_-]+( ; [A-Za-z0-9_.<>=!"*() ]+)?( --hash=sha256:[0-9a-f]{64})+')
 
@@ -22,17 +22,12 @@ def render_linux(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
     Raises NbserverError when a text in them cannot stay data in a script.
     """
     body, steps = read_body("linux_scripts")
-    text = header(settings, steps) + settings_block(settings) + lock_block(lock) + body
-    code = text.encode("ascii")
-    return Script(
-        host=settings["host"],
-        text=text,
-        settings=settings,
-        steps=steps,
-        sha256=hashlib.sha256(code).hexdigest(),
-        body_sha256=body_sha256(body),
-        extension="sh",
-    )
+    return Script.joined(settings, head(settings, steps) + lock_block(lock), body, steps, "sh")
+
+
+def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
+    """What stands before the lock."""
+    return header(settings, steps) + settings_block(settings)
 
 
 def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
@@ -98,4 +93,4 @@ def lock_block(lock: tuple[str, ...]) -> str:
     for line in lock:
         if not LOCK_LINE.fullmatch(line):
             raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version [; marker] --hash=sha256:...)")
-    return "LOCK=(\n" + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"
+    return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

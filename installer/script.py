@@ -32,6 +32,16 @@ class Script:
     def file_name(self) -> str:
         return f"{self.host}.{self.extension}"
 
+    @classmethod
+    def joined(cls, settings: dict[str, Any], head: str, body: str, steps: tuple[str, ...], extension: str = "ps1") -> Script:
+        """The script of `head`, which is a host's own, and `body`. Raises NbserverError where they are not ASCII."""
+        text = head + body
+        try:
+            code = text.encode("ascii")
+        except UnicodeEncodeError as error:
+            raise NbserverError(f"the rendered script of {settings['host']} is not ASCII at character {error.start}") from error
+        return cls(settings["host"], text, settings, steps, hashlib.sha256(code).hexdigest(), body_sha256(body), extension)
+
 
 def render_windows(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
     """The script of a Windows host.
@@ -40,19 +50,12 @@ def render_windows(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
     Raises NbserverError when a text in them cannot stay data in a script.
     """
     body, steps = read_body("ps_scripts")
-    text = header(settings, steps) + PARAMETERS + settings_block(settings) + lock_block(lock) + body
-    try:
-        code = text.encode("ascii")
-    except UnicodeEncodeError as error:
-        raise NbserverError(f"the rendered script of {settings['host']} is not ASCII at character {error.start}") from error
-    return Script(
-        host=settings["host"],
-        text=text,
-        settings=settings,
-        steps=steps,
-        sha256=hashlib.sha256(code).hexdigest(),
-        body_sha256=body_sha256(body),
-    )
+    return Script.joined(settings, head(settings, steps) + lock_block(lock), body, steps)
+
+
+def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
+    """What stands before the lock."""
+    return header(settings, steps) + PARAMETERS + settings_block(settings)
 
 
 def body_sha256(body: str) -> str:
@@ -107,6 +110,7 @@ def texts(value: Any, path: str = "") -> list[tuple[str, str]]:
     return []
 
 
+LOCK_START = "$Lock = @(\n"
 LOCK_LINE = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+( --hash=sha256:[0-9a-f]{64})+")
 
 
@@ -115,4 +119,4 @@ def lock_block(lock: tuple[str, ...]) -> str:
     for line in lock:
         if not LOCK_LINE.fullmatch(line):
             raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version --hash=sha256:...)")
-    return "$Lock = @(\n" + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"
+    return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

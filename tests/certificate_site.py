@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -17,16 +16,16 @@ import click
 import pytest
 
 from installer import __version__, cli, inventory
+from installer.certificate_names import subject_alternative_names
 from installer.errors import NbserverError
 from installer.host_settings import Host
-from installer.render import subject_alternative_names
-from installer.script import PARAMETERS, Script, body_sha256, header, lock_block, settings_block
-from installer.step_files import PRELUDE, step_folder
+from installer.script import Script
 from installer.transports.psrp import PsrpTransport
 from tests.hosts import artifacts
 from tests.hosts.windows import WindowsHost
 from tests.hosts.wine import environment, windows_path
 from tests.hosts.winrm.endpoint import Endpoint
+from tests.some_steps import script_of
 
 PASSWORD = "Tr0ub4dor"
 STATE, SERVICE, OPENSSL = r"C:\ProgramData\nbserver", r"C:\ProgramData\nbserver\service", r"C:\Program Files\nbserver\openssl-3.5.7"
@@ -44,10 +43,6 @@ foreach ($name in 'My', 'CA') {
 
 def certificate_script(host: Host) -> Script:
     """The script of `host`: the shipped files, without the other steps."""
-    names, suffix = PRELUDE["ps_scripts"]
-    shipped = step_folder("ps_scripts")
-    files = [*(f"prelude/{name}" for name in names), *(f"steps/{name}" for name in STEPS), "main"]
-    body = "\n".join(shipped.joinpath(f"{name}{suffix}").read_bytes().decode("ascii") for name in files)
     settings: dict[str, Any] = {
         "host": host.name,
         "release": __version__,
@@ -65,9 +60,7 @@ def certificate_script(host: Host) -> Script:
             "url": "https://mirror.example.com/openssl-3.5.7.zip", "sha256": "0" * 64, "size": None,
         },
     }
-    text = header(settings, STEPS) + PARAMETERS + settings_block(settings) + lock_block(()) + body
-    digest = hashlib.sha256(text.encode("ascii")).hexdigest()
-    return Script(host=host.name, text=text, settings=settings, steps=STEPS, sha256=digest, body_sha256=body_sha256(body))
+    return script_of(settings, (), STEPS)
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from installer.transports import LogonSecrets, connect_to
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import ENVIRONMENT, WindowsHost
 from tests.localized.locales import LANGUAGES, Language, make_locales
-from tests.localized.some_steps import script_of
 from tests.localized.windows import DATA, FACTS, NOTEBOOKS, PATH_ENTRY, PROGRAMS, USER, LocalizedWindows
 from tests.ports import free_port
 from tests.powershell.engine import require_engine
 from tests.site import Site, steps
+from tests.some_steps import script_of
 
 PASSWORD = "Tr0ub4dor"
 STATE = rf"{DATA}\nbserver"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from installer import __version__
-from installer.script import PARAMETERS, Script, body_sha256, header, lock_block, settings_block
+from installer.script import Script, head, lock_block
 from installer.step_files import PRELUDE, step_folder
 
 FOLDER = Path(__file__).parent / "steps"
@@ -24,7 +23,4 @@ def small_script(host: str, steps: Mapping[str, Path] | None = None, **more: Any
     parts = [(folder / f"{name}.ps1").read_text("ascii") for name, folder in {"gates": FOLDER, **folders}.items()]
     body = "\n".join([*prelude, *parts, shipped.joinpath(f"main{suffix}").read_bytes().decode("ascii")])
     settings: dict[str, Any] = {"host": host, "release": __version__, "reboot": "never", "skip": [], **more}
-    text = header(settings, tuple(folders)) + PARAMETERS + settings_block(settings) + lock_block(()) + body
-    return Script(
-        host=host, text=text, settings=settings, steps=tuple(folders), sha256=hashlib.sha256(text.encode("ascii")).hexdigest(), body_sha256=body_sha256(body)
-    )
+    return Script.joined(settings, head(settings, tuple(folders)) + lock_block(()), body, tuple(folders))
