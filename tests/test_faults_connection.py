@@ -126,9 +126,10 @@ def lost_for_good(host: SmallHost, wire: Wire, cuts: dict[int, Cut], name: str) 
 @pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("action", "number"), [("Command", 1), ("Send", 1)])
 def test_cut_while_the_script_is_sent(
-    small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, action: str, number: int, answered: bool  # noqa: F811
+    small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, monkeypatch: pytest.MonkeyPatch, action: str, number: int, answered: bool  # noqa: F811
 ) -> None:
     """Either the run goes on and is heard whole, or nothing ran and the message says so; the next run does it all."""
+    monkeypatch.setattr("installer.host.REJOIN_PAUSES", (0.2, 1.0, 4.0))  # a script that was sent needs time to start
     wire.arm()
     wire.arm_request(action, number, answered)
     ways = iter([small_host.struck])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +14,7 @@ WINE = "/usr/lib/wine/wine64"
 WINESERVER = "/usr/lib/wine/wineserver64"
 PWSH_VARIABLE = "NBSERVER_TEST_PWSH"
 VARIABLES = "variables.json"  # in a WINEPREFIX: what else its programs see of this machine
+LAST_WORDS = 5.0  # seconds for what a program wrote before it ended
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "PWSH_HOME")
 
 
@@ -63,20 +66,26 @@ def windows_path(path: Path) -> str:
 def run(prefix: Path, *arguments: str, timeout: float = 120) -> str:
     """Runs a Windows program and returns its output. Its standard streams are pipes, or console programs do not start.
 
-    Raises subprocess.CalledProcessError with the output.
+    The output ends with the program: Wine's own services, which the first program starts, inherit the pipe and keep it open.
+    Raises subprocess.CalledProcessError with the output, subprocess.TimeoutExpired.
     """
-    done = subprocess.run(
-        [WINE, *arguments],
-        env=environment(prefix),
-        input=b"\n",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=timeout,
-        check=False,
-    )
-    text = done.stdout.decode("utf-8", "replace")
-    if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, list(arguments), text)
+    command = [WINE, *arguments]
+    process = subprocess.Popen(command, env=environment(prefix), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdin and process.stdout
+    output = process.stdout
+    said: list[bytes] = []
+    reader = threading.Thread(target=lambda: said.extend(iter(lambda: os.read(output.fileno(), 65536), b"")), daemon=True)
+    reader.start()
+    try:
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(b"\n")
+        process.wait(timeout)
+    finally:
+        process.kill()
+    reader.join(LAST_WORDS)
+    text = b"".join(said).decode("utf-8", "replace")
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, list(arguments), text)
     return text
 
 
