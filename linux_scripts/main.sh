@@ -77,7 +77,8 @@ undo() {
         line=${lines[i]}
         if ! undo_line "$line"; then
             RUN_OUTCOME=failed
-            write_event failed text "$LINE_KEY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
+            key_in_words
+            write_event failed text "$REPLY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
         fi
     done
     remove_file_copies
@@ -87,7 +88,10 @@ undo() {
 start_run() {
     local hash folder
     if [[ $RUN_MODE == test ]]; then
-        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then assert_state_folder; fi
+        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then
+            assert_state_folder
+            read_record
+        fi
     else
         if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
         initialize_state_folder

@@ -92,6 +92,16 @@ def suse_host(linux_lab: LinuxLab) -> Callable[[], LinuxHost]:
     return lambda: linux_lab.clone(base).booted()
 
 
+@pytest.fixture(scope="session")
+def linux_mirror() -> Iterator[Mirror]:
+    """A mirror with the wheels of the lock of Linux hosts."""
+    from tests.hosts import artifacts
+    from tests.hosts.mirror import Mirror
+
+    with Mirror(LOCK.with_name("linux.txt"), wheels=artifacts.linux_wheels) as site:
+        yield site
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Where the run must be complete (NBSERVER_TEST_COMPLETE), a skipped test is a failure of the run."""
     if os.environ.get("NBSERVER_TEST_COMPLETE") and terminalreporter.stats.get("skipped"):

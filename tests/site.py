@@ -1,4 +1,4 @@
-"""A site of one Windows host: an inventory in a folder, and the real command line run on it."""
+"""A site of one host: an inventory in a folder, and the real command line run on it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.hosts.linux.host import LinuxHost
+from tests.hosts.linux.lab import PROXY
 from tests.hosts.mirror import Mirror
 from tests.hosts.winrm.endpoint import Endpoint
 
@@ -19,7 +21,9 @@ CHECKOUT = Path(__file__).parents[1]
 
 
 class Site:
-    """`folder` holds the inventory, its site catalog and the runs. Secrets are given by environment variables."""
+    """One Windows host. `folder` holds the inventory, its site catalog and the runs. Secrets are given by environment variables."""
+
+    name = "win1"
 
     def __init__(self, folder: Path, endpoint: Endpoint, mirror: Mirror, *, port: int, windows_password: str, notebook_password: str) -> None:
         self.folder, self.endpoint, self.mirror, self.port = folder, endpoint, mirror, port
@@ -46,7 +50,7 @@ class Site:
         """Writes the inventory; `changes` hold for this writing only, None leaves a key out, `__` stands for a dot."""
         settings = {**self.settings, **{key.replace("__", "."): value for key, value in changes.items()}}
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if value is not None]
-        (self.folder / "nbserver.toml").write_text("\n".join(["[hosts.win1]", *lines, ""]), encoding="utf-8")
+        (self.folder / "nbserver.toml").write_text("\n".join([f"[hosts.{self.name}]", *lines, ""]), encoding="utf-8")
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """`nbserver ARGUMENTS...` in the site's folder."""
@@ -82,8 +86,8 @@ class Site:
         return sorted((path for path in folder.iterdir()), key=lambda path: path.stat().st_ctime_ns) if folder.is_dir() else []
 
     def events(self, run: Path) -> list[dict[str, Any]]:
-        """The events of a run on win1, as its run directory has them."""
-        file = run / "win1" / "events.jsonl"
+        """The events of a run on the host, as its run directory has them."""
+        file = run / self.name / "events.jsonl"
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -102,6 +106,30 @@ class Site:
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(CHECKOUT), **self.secrets, **(more or {})}
+
+
+class LinuxSite(Site):
+    """One Linux host, reached by SSH with a key and its pinned host key; wheels come from the mirror, through the lab's proxy."""
+
+    name = "lin1"
+
+    def __init__(self, folder: Path, host: LinuxHost, mirror: Mirror, *, user: str = "root", notebook_password: str) -> None:
+        self.folder, self.host, self.mirror, self.port = folder, host, mirror, 9999
+        self.secrets = {"NOTEBOOK_PASSWORD": notebook_password}
+        self.settings = {
+            "system": "linux",
+            "address": "127.0.0.1",
+            "port": host.ssh_port,
+            "user": user,
+            "key_file": str(host.key),
+            "host_key": host.host_key,
+            "packages.index_url": mirror.index_url,
+            "downloads.proxy": PROXY,
+            "notebook.port": self.port,
+            "notebook.public_url": f"https://127.0.0.1:{host.forward(self.port).port}",
+            "notebook.password.env": "NOTEBOOK_PASSWORD",
+        }
+        self.write()
 
 
 def steps(events: list[dict[str, Any]], event: str) -> list[str]:

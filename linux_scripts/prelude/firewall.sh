@@ -35,6 +35,7 @@ has_open_port() { # PORT ADDRESS
 
 # Kind firewall_port: key is FIREWALL PORT ADDRESS.
 open_port() { # PORT ADDRESS
+    local words
     if has_open_port "$1" "$2"; then return; fi
     save_before firewall_port "$FIREWALL $1 $2" ''
     case $FIREWALL in
@@ -45,14 +46,15 @@ open_port() { # PORT ADDRESS
             ;;
         firewalld)
             firewalld_words "$1" "$2"
-            run_program firewall-cmd --permanent --add-"$REPLY"
-            run_program firewall-cmd --add-"$REPLY"
+            words=$REPLY
+            run_program firewall-cmd --permanent --add-"$words"
+            run_program firewall-cmd --add-"$words"
             ;;
     esac
 }
 
 restore_firewall_port() { # KEY
-    local firewall port address
+    local firewall port address words
     read -r firewall port address <<<"$1"
     read_firewall
     case $firewall in
@@ -63,11 +65,12 @@ restore_firewall_port() { # KEY
             ;;
         firewalld)
             firewalld_words "$port" "$address"
+            words=$REPLY
             if [[ $FIREWALL == firewalld ]]; then
-                run_program firewall-cmd --remove-"$REPLY" || return
-                run_program firewall-cmd --permanent --remove-"$REPLY" || return
+                run_program firewall-cmd --remove-"$words" || return
+                run_program firewall-cmd --permanent --remove-"$words" || return
             else
-                run_program firewall-offline-cmd --remove-"$REPLY" || return
+                run_program firewall-offline-cmd --remove-"$words" || return
             fi
             ;;
     esac

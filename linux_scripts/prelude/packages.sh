@@ -179,6 +179,9 @@ read_new_packages_zypper() { # NAME...
 
 install_with_zypper() { # NAME...
     run_zypper install --no-recommends --no-confirm -- "$@"
+    # 102: a package that is now installed wants a reboot; 2: this zypper is too old to be asked.
+    run_program --accept '0 2 102' env ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive needs-rebooting
+    if ((EXIT_CODE == 102)); then RUN_REBOOT=true; fi
 }
 
 remove_with_zypper() { # NAME...

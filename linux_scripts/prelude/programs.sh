@@ -22,7 +22,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     for word in "$@"; do
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
-    exec 7< <(exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-)
+    exec 7< <(umask 022; exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-)   # what they make is for all to read, as usual
     CHILD=$!
     while IFS= read -r line <&7 || [[ $line ]]; do
         line=${line%$'\r'}

@@ -60,7 +60,14 @@ undo_line() { # LINE
     done
     RECORD=("${left[@]}")
     write_record || return
-    write_event restored kind "$LINE_KIND" what "$LINE_KEY"
+    key_in_words
+    write_event restored kind "$LINE_KIND" what "$REPLY"
+}
+
+# What a line is about, for a person: the packages of one installation can be hundreds.
+key_in_words() {
+    REPLY=$LINE_KEY
+    if ((${#REPLY} > 300)); then REPLY="${REPLY:0:300}..."; fi
 }
 
 # Whole and at once: a torn record would put back the wrong things.

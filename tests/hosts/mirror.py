@@ -19,7 +19,7 @@ import http.server
 import re
 import socketserver
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,12 +45,13 @@ class Request:
 
 
 class Mirror:
-    """Serves from the start until `close`. `lock` is the lock file of the package index.
+    """Serves from the start until `close`. `lock` is the lock file of the package index, `wheels` what gets its wheels.
 
     Files are made when they are first asked for (artifacts.py), the slow ones once in the cache's lifetime.
     """
 
-    def __init__(self, lock: Path, cache: Path | None = None) -> None:
+    def __init__(self, lock: Path, cache: Path | None = None, wheels: Callable[[Path, Path], Path] = artifacts.wheels) -> None:
+        self._get_wheels = wheels
         self.lock_file = lock
         self.cache = cache or artifacts.cache_folder()
         self.requests: list[Request] = []
@@ -70,7 +71,7 @@ class Mirror:
 
     @functools.cached_property
     def wheels(self) -> Path:
-        return artifacts.wheels(self.cache, self.lock_file)
+        return self._get_wheels(self.cache, self.lock_file)
 
     def file(self, name: str) -> Path:
         """One of the downloads by name. Raises LookupError when it cannot be made here, KeyError for another name."""

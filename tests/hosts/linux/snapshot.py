@@ -37,6 +37,7 @@ VOLATILE = {  # pattern of a path -> why it does not count
 }
 VOLATILE_UNITS = {
     "user@*.service": "there while somebody is logged in",
+    "session-*.scope": "the same",
     "user-runtime-dir@*.service": "the same",
     "systemd-tmpfiles-clean.service": "started by its timer",
     "man-db.service": "the same",
