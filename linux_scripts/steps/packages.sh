@@ -53,7 +53,8 @@ make_environment() {
     local python file todo='If a package could not be fetched: check packages.index_url and downloads.proxy in the inventory. If one has no build for this Python: choose another python.version'
     local -a only=(--require-hashes --no-deps --only-binary :all:) mark=()
 
-    add_folder "$PROGRAMS" root:root 755
+    add_missing_parents "$PROGRAMS"
+    add_folder "$PROGRAMS" "$OWNER" 755
     save_before folder "$ENVIRONMENT" ''
     rm -rf --one-file-system -- "$ENVIRONMENT"
     python=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
@@ -63,7 +64,8 @@ make_environment() {
     write_event progress what 'making the virtual environment'
     run_program "${PROXY[@]}" "$python" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
-    if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
+    choose_installer
+    if [[ $INSTALLER == pip ]]; then
         write_event progress what 'installing packages with pip'
         run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
     else
@@ -87,8 +89,14 @@ make_environment() {
 
 # PROXY: what Python's tools need to know of this host. Other configuration of theirs is not used: its files are
 # switched off, its variables taken away. They trust the authorities that this host trusts.
+# In user scope the user's own configuration holds: what is installed is fixed by its hash.
 read_package_environment() {
     local file
+    if [[ $NB_SCOPE == user ]]; then
+        read_proxy
+        PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
+        return
+    fi
     unset "${!PIP_@}" "${!UV_@}"
     read_proxy
     PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_NO_PROGRESS=1)
@@ -96,3 +104,14 @@ read_package_environment() {
         if [[ -r $file ]]; then PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file"); return; fi
     done
 }
+
+# uv knows nothing of pip's configuration: where the user's pip has an index or proxy of its own, pip installs.
+choose_installer() {
+    local line
+    INSTALLER=$NB_PACKAGES_INSTALLER
+    if [[ $NB_SCOPE != user || $INSTALLER != auto || $NB_PACKAGES_INDEX_URL || $NB_DOWNLOADS_PROXY ]]; then return; fi
+    while IFS= read -r line; do
+        if [[ $line =~ ^[^=]*\.(index-url|extra-index-url|find-links|proxy|no-index)= ]]; then INSTALLER=pip; fi
+    done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
+}
+INSTALLER=''
