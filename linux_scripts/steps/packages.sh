@@ -94,7 +94,7 @@ read_package_environment() {
     local file
     if [[ $NB_SCOPE == user ]]; then
         read_proxy
-        PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
+        PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PROGRESS_BAR=off UV_NO_PROGRESS=1)
         return
     fi
     unset "${!PIP_@}" "${!UV_@}"

@@ -3,7 +3,7 @@
 # only: its own and the notebooks'. `systemd-analyze security nbserver` tells what is shut.
 # Memory that can be written and executed stays allowed: compilers at run time and FFI need it.
 
-step service 'the notebook server runs as a unit of systemd, from the start of the system'
+step service 'the notebook server runs as a service'
 
 service_test() {
     if ! is_unit; then process_test; return; fi
@@ -61,7 +61,7 @@ WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
 TimeoutStopSec=30
-Environment=HOME=$WORK_FOLDER SHELL=/bin/bash LANG=C.UTF-8 PYTHONUTF8=1
+Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
 Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
 Environment=JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER
 Environment=JUPYTER_DATA_DIR=$WORK_FOLDER/data JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime
@@ -163,7 +163,7 @@ SERVICE_ENVIRONMENT=()
 read_service() {
     SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I -m notebook --no-browser)
     if ((EUID == 0)); then SERVICE_COMMAND+=(--allow-root); fi
-    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash LANG=C.UTF-8 PYTHONUTF8=1
+    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
         "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin"
         "JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER" "JUPYTER_DATA_DIR=$WORK_FOLDER/data" "JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime"
         "JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings" "JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces"
