@@ -81,7 +81,7 @@ def stop(host: LocalHost) -> int:
     where = places(host)
     if _is_there(where.unit):
         done = _systemctl(where, "stop", UNIT)
-        if done.returncode:
+        if done.returncode not in (0, 5):  # 5: it is not loaded
             raise HostError(f"systemd could not stop it: {' '.join(done.stderr.split())}", host=host.name, todo="Run this as the user who set it up")
     elif pid := _running(where.process):
         _end(pid, where.process, host.name)

@@ -64,8 +64,8 @@ make_environment() {
     write_event progress what 'making the virtual environment'
     run_program "${PROXY[@]}" "$python" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
-    choose_installer
-    if [[ $INSTALLER == pip ]]; then
+    read_own_package_environment
+    if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
         write_event progress what 'installing packages with pip'
         run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
     else
@@ -105,13 +105,25 @@ read_package_environment() {
     done
 }
 
-# uv knows nothing of pip's configuration: where the user's pip has an index or proxy of its own, pip installs.
-choose_installer() {
-    local line
-    INSTALLER=$NB_PACKAGES_INSTALLER
-    if [[ $NB_SCOPE != user || $INSTALLER != auto || $NB_PACKAGES_INDEX_URL || $NB_DOWNLOADS_PROXY ]]; then return; fi
+# In user scope uv gets what the user's pip is configured for, which it does not read itself; the environment
+# counts before files. In machine scope there is nothing to read.
+read_own_package_environment() {
+    local line file name value
+    local -A found=()
+    if [[ $NB_SCOPE != user ]]; then return; fi
     while IFS= read -r line; do
-        if [[ $line =~ ^[^=]*\.(index-url|extra-index-url|find-links|proxy|no-index)= ]]; then INSTALLER=pip; fi
+        if [[ $line =~ ^[^=]*\.([a-z-]+)=\'(.*)\'$ ]]; then
+            name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+            if [[ ! ${found[$name]+known} ]]; then found[$name]=${value//\\n/ }; fi
+        fi
     done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
+    if [[ ! $NB_PACKAGES_INDEX_URL ]]; then
+        if [[ ${found[index-url]:-} ]]; then PROXY+=("UV_DEFAULT_INDEX=${found[index-url]}"); fi
+        if [[ ${found[extra-index-url]:-} ]]; then PROXY+=("UV_INDEX=${found[extra-index-url]}" UV_INDEX_STRATEGY=unsafe-best-match); fi
+        if [[ ${found[find-links]:-} ]]; then PROXY+=("UV_FIND_LINKS=${found[find-links]// /,}"); fi
+    fi
+    if [[ ! $NB_DOWNLOADS_PROXY && ${found[proxy]:-} ]]; then PROXY+=("http_proxy=${found[proxy]}" "https_proxy=${found[proxy]}"); fi
+    for file in "${SSL_CERT_FILE:-}" "${found[cert]:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
+        if [[ -r $file ]]; then PROXY+=("SSL_CERT_FILE=$file"); return; fi
+    done
 }
-INSTALLER=''
