@@ -55,7 +55,7 @@ def render(host: Host, catalog: Catalog) -> Script:
             "installer": host.packages.installer,
             "lock_sha256": lock.sha256,
         },
-        "path": path(host, lock.sha256),
+        "path": path(host, python.version, lock.sha256),
         "python": _download(python),
         "reboot": host.reboot,
         "release": __version__,
@@ -66,14 +66,14 @@ def render(host: Host, catalog: Catalog) -> Script:
     return render_windows(settings, lock.lines)
 
 
-def path(host: Host, lock_sha256: str) -> dict[str, Any]:
+def path(host: Host, python_version: str, lock_sha256: str) -> dict[str, Any]:
     """The entries of the machine's PATH: the inventory's, or those of what is installed.
 
     Where an installer puts Python and OpenSSL is known on the host only, hence `programs` beside the entries.
     """
     if host.path.entries is not None:
         return {"entries": list(host.path.entries), "programs": False}
-    return {"entries": [f"{PROGRAMS}\\env-{lock_sha256[:8]}\\Scripts"], "programs": True}
+    return {"entries": [f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts"], "programs": True}
 
 
 def _download(download: Download) -> dict[str, Any]:

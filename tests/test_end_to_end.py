@@ -8,6 +8,7 @@ import os
 import re
 import secrets as random
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from tests import authority, canary
+from tests import authority, browser, canary
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, WindowsHost
 from tests.notebook_server import Forwarder
 from tests.ports import free_port
-from tests.site import Site, steps
+from tests.site import CHECKOUT, Site, steps
 
 # What a run leaves on purpose: evidence, and the lock file, empty.
 EVIDENCE = ("ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
@@ -104,6 +105,8 @@ def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
     told.requests["apply"] = told.requests["all"][start:]
     told.snapshots["applied"] = host.snapshot(except_=EVIDENCE)
     told.keep("verify", site.run("verify", "win1", "--png", "pictures", "--json"))
+    if not browser.missing():
+        told.done["browser"] = open_in_chromium(told)
     told.keep("again", site.run("apply", "win1", "--json"))
     told.keep("plan again", site.run("plan", "win1"))
     site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
@@ -147,6 +150,17 @@ def lose_an_answer(site: Site) -> Callable[[], None]:
             site.endpoint.faults.match, site.endpoint.faults.drop_responses = "/Receive", 1
 
     return look
+
+
+def open_in_chromium(told: Story) -> subprocess.CompletedProcess[str]:
+    """The host's notebook in Chromium, which trusts the certificate that the host has; pictures go to "browser"."""
+    certificate = told.host.path(r"C:\ProgramData\nbserver\service\certificate.pem")
+    notebooks = told.host.path(r"C:\ProgramData\nbserver\notebooks")
+    url = f"https://127.0.0.1:{told.site.port}"
+    return subprocess.run(
+        [sys.executable, "-m", "tests.browser", url, str(certificate), str(notebooks), str(told.site.folder / "browser")],
+        cwd=CHECKOUT, env={**os.environ, **told.site.secrets}, capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
 
 
 def write_pfx(site: Site) -> str:
@@ -261,7 +275,7 @@ def test_path_keeps_its_type_and_text_and_gets_our_entries(story: Story) -> None
     ours = applied.removeprefix(before)
     assert applied.startswith("REG_EXPAND_SZ:%SystemRoot%") and ours != applied
     programs = re.escape(r"C:\Program Files")
-    assert re.fullmatch(rf";{programs}\\nbserver\\env-[0-9a-f]{{8}}\\Scripts;{programs}\\nbserver\\python-3\.11\.9;{programs}\\nbserver\\python-3\.11\.9\\Scripts;{programs}\\OpenSSL\\bin", ours)
+    assert re.fullmatch(rf";{programs}\\nbserver\\env-3\.11\.9-[0-9a-f]{{8}}\\Scripts;{programs}\\nbserver\\python-3\.11\.9;{programs}\\nbserver\\python-3\.11\.9\\Scripts;{programs}\\OpenSSL\\bin", ours)
 
 
 def test_the_service_runs_without_administrator_rights_and_without_limit(story: Story) -> None:
@@ -309,6 +323,20 @@ def test_verify_draws_with_numpy_and_matplotlib_on_the_windows_engine(story: Sto
     if keep:
         Path(keep).mkdir(parents=True, exist_ok=True)
         (Path(keep) / "win1.png").write_bytes(picture.read_bytes())
+
+
+@pytest.mark.skipif(bool(browser.missing()), reason=browser.missing())
+def test_a_cell_of_the_hosts_notebook_draws_in_chromium(story: Story) -> None:
+    done = story.done["browser"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout)
+    assert min(*seen["size"], *seen["shown"]) > 100
+    assert seen["protocol"] in ("TLS 1.2", "TLS 1.3") and seen["security"] == []
+    assert seen["requested"] == [f"https://127.0.0.1:{story.site.port}"]
+    keep = os.environ.get("NBSERVER_TEST_PICTURES")
+    if keep:
+        Path(keep).mkdir(parents=True, exist_ok=True)
+        (Path(keep) / "win1-page.png").write_bytes((story.site.folder / "browser" / "page.png").read_bytes())
 
 
 def test_verify_works_through_a_forwarded_port(story: Story) -> None:

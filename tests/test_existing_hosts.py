@@ -65,7 +65,7 @@ class Existing:
         self.site.mirror.write_catalog(catalog, changes={"python": {"version": python}})
         text = catalog.read_text(encoding="utf-8")
         catalog.write_text(text[: text.index("[[lock]]")] + '[[lock]]\npython = "3.11"\narchitecture = "x64"\nfile = "site.lock.txt"\n', encoding="utf-8")
-        self.site.write(packages__index_url=self.url, packages__installer="pip", **settings)
+        self.site.write(packages__index_url=self.url, packages__installer="pip", python__version=python, **settings)
 
     def run(self, command: str, code: int) -> tuple[str, list[dict[str, Any]]]:
         """(what was said, events)"""
@@ -176,7 +176,7 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     _, events = existing.run("plan", 4)
     gone = [item["what"].rpartition("\\")[2] for item in said_by(events, "former", "difference")]
     assert [name.split("-")[0] for name in gone] == ["env", "python"] and gone[1] == "python-3.11.8"
-    existing.site.write(packages__index_url="http://127.0.0.1:9/", packages__installer="pip")
+    existing.site.write(packages__index_url="http://127.0.0.1:9/", packages__installer="pip", python__version="3.11.9")
     existing.run("apply", 3)
     failed = existing.snapshot()
     assert failed["running"] == ["nbserver"] and failed["tasks"]["nbserver"] == applied["tasks"]["nbserver"], "the old one goes on"

@@ -17,7 +17,7 @@ SETTINGS = {
     "openssl": {"version": "3.5.7"},
     "packages": {"lock_sha256": "0123456789abcdef"},
 }
-ENVIRONMENT = {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-ffffffff"}
+ENVIRONMENT = {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-3.13.1-ffffffff"}
 PYTHON = {"kind": "folder", "step": "python", "key": PROGRAMS + r"\python-3.13.1"}
 BUNDLE = {"kind": "bundle", "step": "python", "key": r"C:\ProgramData\nbserver\cache\0123-python-3.13.1-amd64.exe"}
 RUNTIME = {"kind": "bundle", "step": "vc_redist", "key": r"C:\ProgramData\nbserver\cache\4567-vc.exe"}
@@ -25,13 +25,13 @@ OPENSSL = {"kind": "inno", "step": "openssl", "key": PROGRAMS + r"\openssl-3.5.6
 WANTED = [
     {"kind": "folder", "step": "python", "key": PROGRAMS},
     {"kind": "folder", "step": "python", "key": PROGRAMS + r"\python-3.13.2"},
-    {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-01234567"},
+    {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-3.13.2-01234567"},
     {"kind": "inno", "step": "openssl", "key": PROGRAMS + r"\openssl-3.5.7"},
 ]
 OTHERS = [
     {"kind": "folder", "step": "packages", "key": r"C:\ProgramData\nbserver\cache"},
     {"kind": "folder", "step": "python", "key": r"C:\elsewhere\python-3.13.1"},
-    {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-ffffffff\below"},
+    {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-3.13.1-ffffffff\below"},
     {"kind": "path_entry", "step": "path", "key": PROGRAMS + r"\python-3.13.1"},
     {"kind": "msi", "step": "openssl", "key": r"C:\ProgramData\nbserver\cache\89ab-openssl.msi"},
     RUNTIME,
@@ -47,12 +47,12 @@ def session() -> Iterator[Session]:
         yield opened
 
 
-def former(session: Session, folder: Path, lines: list[dict[str, Any]], programs: str = PROGRAMS, **python: str) -> list[str]:
+def former(session: Session, folder: Path, lines: list[dict[str, Any]], **python: str) -> list[str]:
     """The keys that would go, in their order."""
     record = folder / "record.jsonl"
     record.write_text("".join(json.dumps({"v": 1, "before": None, **line}) + "\n" for line in lines), "ascii")
     settings = json.dumps({**SETTINGS, "python": {**SETTINGS["python"], **python}})
-    script = f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; $Programs = '{programs}'; Get-FormerLines | ForEach-Object {{ $_.key }}"
+    script = f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-FormerLines | ForEach-Object {{ $_.key }}"
     return session.run(script)
 
 
@@ -70,15 +70,3 @@ def test_nothing_goes_that_is_wanted_or_of_others(session: Session, tmp_path: Pa
 def test_an_installer_of_the_python_that_is_wanted_stays(session: Session, tmp_path: Path, kind: str) -> None:
     """Also when the inventory now says that it should have been a zip: the folder is the same."""
     assert former(session, tmp_path, [PYTHON, BUNDLE], version="3.13.1", kind=kind) == []
-
-
-def test_the_python_from_which_the_environment_was_made_stays(session: Session, tmp_path: Path) -> None:
-    """Its programs still run from there: a lock can be the same for two patches of Python."""
-    programs = host_path(tmp_path)
-    configuration = tmp_path / "env-01234567" / "pyvenv.cfg"
-    configuration.parent.mkdir()
-    lines = [{**line, "key": line["key"].replace(PROGRAMS, programs)} for line in (PYTHON, ENVIRONMENT)]
-    configuration.write_text(f"home = {programs}\\python-3.13.1\ninclude-system-site-packages = false\nversion = 3.13.1\n")
-    assert former(session, tmp_path, lines, programs) == [lines[1]["key"]]
-    configuration.write_text(f"home = {programs}\\python-3.13.2\n")
-    assert former(session, tmp_path, lines, programs) == [lines[1]["key"], lines[0]["key"]]

@@ -41,7 +41,7 @@ packages_apply() {
 choose_packages() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
     if [[ $NB_PYTHON_VERSION ]]; then fail 'packages.source = "distribution" comes with the Python that its packages were made for. Leave python.version out of the inventory'; fi
-    NOTEBOOK_PYTHON=$PYTHON
+    NOTEBOOK_PYTHON=$PYTHON                        # of the step python
     case "$PACKAGE_MANAGER $SYSTEM_ID" in
         apt\ *) NOTEBOOK_PACKAGES=(jupyter-notebook python3-ipykernel python3-matplotlib python3-numpy) ;;
         *\ opensuse-tumbleweed) NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy) ;;
@@ -50,27 +50,27 @@ choose_packages() {
 }
 
 make_environment() {
-    local python file todo='If a package could not be fetched: check packages.index_url and downloads.proxy in the inventory. If one has no build for this Python: choose another python.version'
+    local program line todo='If a package could not be fetched: check packages.index_url and downloads.proxy in the inventory. If one has no build for this Python: choose another python.version'
     local -a only=(--require-hashes --no-deps --only-binary :all:) mark=()
 
     add_missing_parents "$PROGRAMS"
     add_folder "$PROGRAMS" "$OWNER" 755
     save_before folder "$ENVIRONMENT" ''
     rm -rf --one-file-system -- "$ENVIRONMENT"
-    python=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
+    program=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
     if [[ $NB_PACKAGES_INDEX_URL ]]; then only+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
     read_package_environment
 
     write_event progress what 'making the virtual environment'
-    run_program "${PROXY[@]}" "$python" -I -m venv "$ENVIRONMENT"
+    run_program "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
     read_own_package_environment
     if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
         write_event progress what 'installing packages with pip'
         run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
     else
-        for file in "${LOCK[@]}"; do
-            if [[ $file == uv==* ]]; then printf '%s\n' "$file"; fi
+        for line in "${LOCK[@]}"; do
+            if [[ $line == uv==* ]]; then printf '%s\n' "$line"; fi
         done >"$ENVIRONMENT/uv-lock.txt"
         write_event progress what 'fetching uv'
         run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/uv-lock.txt"

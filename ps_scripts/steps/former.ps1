@@ -7,11 +7,6 @@ function Get-WantedFolders {
     Get-EnvironmentFolder
     Get-PythonFolder
     Get-OpenSslFolder
-    # The Python from which the environment was made: its programs still run from there.
-    $configuration = Join-Path (Get-EnvironmentFolder) 'pyvenv.cfg'
-    if (Test-Path -LiteralPath $configuration) {
-        foreach ($line in [IO.File]::ReadAllLines($configuration, $Utf8)) { if ($line -cmatch '^home = (.+)$') { $Matches[1].TrimEnd('\') } }
-    }
 }
 
 # Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the

@@ -2,9 +2,10 @@
 # NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need, in a virtual
 # environment, exactly as the lock says: wheels only, each with its hash. uv installs them where it runs
 # (Windows 10, Server 2016 and later), pip elsewhere. uv itself comes from the lock too.
-# The folder is named after the lock: another lock makes another environment beside the one in use.
+# The folder is named after Python's version and the lock: where one of them is another, another environment
+# is made beside the one in use.
 
-function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.packages.lock_sha256.Substring(0, 8))" }
+function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.python.version)-$($Settings.packages.lock_sha256.Substring(0, 8))" }
 
 function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolder) "Scripts\$Name" }
 

@@ -33,7 +33,7 @@ class SmallDisk:
     @contextmanager
     def in_place_of(self, place: Path) -> Iterator[Path]:
         """The folder `place` is on this disk, with a copy of what is in it. Afterwards it is as it was."""
-        there, kept = self.folder / place.name, place.with_name(f"{place.name}.kept")
+        there, kept = self.folder / place.name, place.parent.parent / f"{place.name}.kept"  # not beside it: tests look there
         there.mkdir()
         if place.exists():
             place.rename(kept)

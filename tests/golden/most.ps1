@@ -1700,9 +1700,10 @@ Step openssl 'OpenSSL is there' -Test {
 # NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need, in a virtual
 # environment, exactly as the lock says: wheels only, each with its hash. uv installs them where it runs
 # (Windows 10, Server 2016 and later), pip elsewhere. uv itself comes from the lock too.
-# The folder is named after the lock: another lock makes another environment beside the one in use.
+# The folder is named after Python's version and the lock: where one of them is another, another environment
+# is made beside the one in use.
 
-function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.packages.lock_sha256.Substring(0, 8))" }
+function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.python.version)-$($Settings.packages.lock_sha256.Substring(0, 8))" }
 
 function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolder) "Scripts\$Name" }
 
@@ -2243,11 +2244,6 @@ function Get-WantedFolders {
     Get-EnvironmentFolder
     Get-PythonFolder
     Get-OpenSslFolder
-    # The Python from which the environment was made: its programs still run from there.
-    $configuration = Join-Path (Get-EnvironmentFolder) 'pyvenv.cfg'
-    if (Test-Path -LiteralPath $configuration) {
-        foreach ($line in [IO.File]::ReadAllLines($configuration, $Utf8)) { if ($line -cmatch '^home = (.+)$') { $Matches[1].TrimEnd('\') } }
-    }
 }
 
 # Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the

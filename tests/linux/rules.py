@@ -18,7 +18,7 @@ BUILTINS = set(": [[ (( break case cd continue declare do done elif else esac ex
 ASKING = set("apt-get date dpkg-query firewall-cmd flock getent journalctl openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split())
 CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
 # These run through run_program, so that their words become events and they have no input.
-WRAPPED = set("apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl systemctl ufw useradd userdel zypper python3 pip uv".split())
+WRAPPED = set("apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl restorecon systemctl ufw useradd userdel zypper python3 pip uv".split())
 # Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
 IN_CONDITIONS = re.compile(r"(has|is|can)_\w+$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
 
@@ -181,11 +181,11 @@ def tests_change_nothing(files: Files) -> Iterator[str]:
 
 
 def steps_change_through_the_prelude(files: Files) -> Iterator[str]:
-    """A step that touches files itself has recorded them before, by save_file_before or add_folder."""
+    """A step that touches files itself has recorded them, or the folder they are in, before."""
     for name, body in functions({name: text for name, text in files.items() if name.startswith("steps/")}).items():
         saved = False
         for line in body:
-            saved = saved or "save_file_before" in line.code
+            saved = saved or "save_file_before" in line.code or "save_before folder" in line.code
             for word in commands(line):
                 if word in CHANGING and not saved:
                     yield f"{line}: {word} in {name}, before anything was recorded"

@@ -1,0 +1,195 @@
+"""A notebook as a person sees it: a headless Chromium that trusts one certificate, logs in, runs a cell, looks at the figure.
+
+    NOTEBOOK_PASSWORD=... python -m tests.browser https://HOST:PORT CERTIFICATE.pem NOTEBOOKS_FOLDER PICTURES_FOLDER
+
+does `see_figure` in a process of its own (in a network namespace, say), prints what was seen as JSON and ends with 0.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from installer import picture
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+SECONDS = 120  # for each thing that is waited for: under Wine a kernel takes twenty
+
+COLOUR = (199, 21, 133)
+CELL = f"""\
+import numpy as np
+import matplotlib.pyplot as plt
+
+x = np.linspace(0, 2 * np.pi, 200)
+plt.fill_between(x, np.sin(x), color="#{bytes(COLOUR).hex()}")
+plt.title("sin x, NumPy %s" % np.__version__)
+plt.show()"""
+
+_OUTPUT = ".jp-OutputArea-output img"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What Chromium saw: the TLS version, the figure's size in its PNG and on the screen (pixels), what `Watched` has."""
+
+    protocol: str
+    size: tuple[int, int]
+    shown: tuple[int, int]
+    security: list[str]
+    requested: list[str]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A page, what Chromium's log said of the kind "security" about it, and the origins that it asked."""
+
+    page: Page
+    security: list[str] = field(default_factory=list)
+    requested: set[str] = field(default_factory=set)
+
+
+def missing() -> str:
+    """What this machine lacks for a browser, "" where nothing."""
+    lacking = [] if find_spec("playwright") else ["the package playwright (the extra `test`)"]
+    lacking += [] if shutil.which("chromium") else ["chromium (Debian package chromium)"]
+    return f"a browser needs {' and '.join(lacking)}" if lacking else ""
+
+
+def spki(certificate: Path) -> str:
+    """The pin of a certificate (PEM; the first of a chain): SHA-256 of its SubjectPublicKeyInfo, in base64 (RFC 7469, 2.4)."""
+    key = x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_key()
+    return base64.b64encode(hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()).decode()
+
+
+@contextmanager
+def chromium(pin: str, host: str) -> Iterator[Watched]:
+    """An empty page of a fresh Chromium, which forgives the certificate with this pin everything and others nothing.
+
+    It reaches `host` only, so a page that needs something from elsewhere fails.
+    """
+    from playwright.sync_api import sync_playwright
+
+    arguments = [
+        f"--ignore-certificate-errors-spki-list={pin}",
+        f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {host}",
+        "--no-proxy-server",
+    ]
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium's sandbox refuses root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(SECONDS * 1000)
+        watched = Watched(page)
+        page.on("request", lambda request: watched.requested.add(_origin(request.url)))
+        log = page.context.new_cdp_session(page)
+        log.on("Log.entryAdded", lambda event: _keep_security(event["entry"], watched.security))
+        log.send("Log.enable")
+        try:
+            yield watched
+        finally:
+            browser.close()
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3]) if "://" in url else url.partition(":")[0] + ":"
+
+
+def _keep_security(entry: dict[str, Any], said: list[str]) -> None:
+    if entry["source"] == "security":
+        said.append(entry["text"])
+
+
+def log_in(page: Page, password: str) -> None:
+    """Types the password into the login page and sends it."""
+    page.fill("input[name=password]", password)
+    with page.expect_navigation():
+        page.click("#login_submit")
+
+
+def see_figure(url: str, pin: str, password: str, folder: Path, pictures: Path) -> Seen:
+    """Opens a notebook that is put into `folder`, which the server at `url` serves; runs its cell; looks at the output.
+
+    `figure.png` (the output on the screen) and `page.png` go to `pictures`. Both notebook and kernel are removed afterwards.
+    Raises ValueError where the figure is blank or not what the cell draws, playwright's errors where something does not come.
+    """
+    pictures.mkdir(parents=True, exist_ok=True)
+    name = f"figure-{secrets.token_hex(4)}.ipynb"
+    (folder / name).write_text(json.dumps(_notebook(CELL)), encoding="utf-8")
+    try:
+        with chromium(pin, urlsplit(url).hostname or "") as watched:
+            try:
+                return _see(watched, f"{url}/notebooks/{name}", password, pictures)
+            finally:
+                watched.page.screenshot(path=pictures / "page.png")  # where it fails, too
+    finally:
+        checkpoints = folder / ".ipynb_checkpoints"
+        for file in (folder / name, checkpoints / f"{Path(name).stem}-checkpoint.ipynb"):
+            file.unlink(missing_ok=True)
+        if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+            checkpoints.rmdir()
+
+
+def _see(watched: Watched, url: str, password: str, pictures: Path) -> Seen:
+    page = watched.page
+    answer = page.goto(url)
+    details = answer and answer.security_details()
+    assert details, f"{url} came without TLS"
+    with page.expect_websocket(lambda socket: "/channels" in socket.url):  # before, the page calls a kernel it lacks idle
+        log_in(page, password)
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    page.click(".jp-CodeCell .cm-content")
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_function(f"document.querySelector('{_OUTPUT}')?.complete")
+    image = page.locator(_OUTPUT)
+    width, height = image.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    figure = image.screenshot(path=pictures / "figure.png")
+    shown = picture.check(figure, colours=[COLOUR])
+    page.evaluate(_END_KERNEL)
+    return Seen(str(details.get("protocol")), (width, height), shown, watched.security, sorted(watched.requested))
+
+
+_END_KERNEL = """async () => {
+    const token = document.cookie.match(/_xsrf=([^;]*)/)[1];
+    const path = decodeURIComponent(location.pathname.split('/').pop());
+    for (const session of await (await fetch('/api/sessions')).json())
+        if (session.path === path)
+            await fetch('/api/sessions/' + session.id, {method: 'DELETE', headers: {'X-XSRFToken': token}});
+}"""
+
+
+def _notebook(source: str) -> dict[str, Any]:
+    """One code cell without outputs (nbformat 4.5)."""
+    return {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "cells": [{"cell_type": "code", "id": "figure", "metadata": {}, "execution_count": None, "outputs": [], "source": source}],
+    }
+
+
+def main() -> None:
+    url, certificate, folder, pictures = sys.argv[1:]
+    seen = see_figure(url, spki(Path(certificate)), os.environ["NOTEBOOK_PASSWORD"], Path(folder), Path(pictures))
+    print(json.dumps(asdict(seen)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What the steps choose on which distribution: packages, the program that runs, the text of the unit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.linux import parts
+
+SYSTEMS = {  # name -> package manager, ID, VERSION_ID
+    "Debian 12": ("apt", "debian", "12"),
+    "Ubuntu 24.04": ("apt", "ubuntu", "24.04"),
+    "Leap 15.6": ("zypper", "opensuse-leap", "15.6"),
+    "SLES 15": ("zypper", "sles", "15.7"),
+    "Leap 16": ("zypper", "opensuse-leap", "16.0"),
+    "Tumbleweed": ("zypper", "opensuse-tumbleweed", "20261120"),
+}
+CODE = "".join(parts.step(name) for name in ("python", "packages", "certificate", "notebook", "service"))
+
+
+def on(system: str, code: str, **variables: str) -> tuple[int, str]:
+    """Runs code behind these steps: its exit code, and what it printed."""
+    manager, name, version = SYSTEMS[system]
+    values = {"PACKAGE_MANAGER": manager, "SYSTEM_ID": name, "SYSTEM_VERSION": version, "SYSTEM_NAME": system, **variables}
+    given = "".join(f"{key}='{value}'\n" for key, value in values.items())
+    done = parts.run(f"{CODE}\n{given}\n{code}")
+    return done.returncode, done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("system", "version", "program", "packages"),
+    [
+        ("Debian 12", "", "/usr/bin/python3", "python3 python3-venv"),
+        ("Ubuntu 24.04", "3.13", "/usr/bin/python3.13", "python3.13 python3.13-venv"),
+        ("Ubuntu 24.04", "3", "/usr/bin/python3", "python3 python3-venv"),
+        ("Debian 12", "3.11.2", "/usr/bin/python3.11", "python3.11 python3.11-venv"),
+        ("Leap 15.6", "", "/usr/bin/python3.11", "python311"),
+        ("SLES 15", "3.12", "/usr/bin/python3.12", "python312"),
+        ("Leap 16", "", "/usr/bin/python3.13", "python313"),
+        ("Tumbleweed", "", "/usr/bin/python3.13", "python313"),
+        ("Tumbleweed", "3.11", "/usr/bin/python3.11", "python311"),
+    ],
+)
+def test_python_is_the_distributions(system: str, version: str, program: str, packages: str) -> None:
+    code, out = on(system, 'choose_python; printf "%s\\n" "$PYTHON" "${PYTHON_PACKAGES[*]}"', NB_PYTHON_VERSION=version)
+    assert (code, out.splitlines()) == (0, [program, packages])
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted", "words"),
+    [("3.9.2-3", "", "3.9.2, and 3.10 is needed"), ("3.11.2-1+b1", "3.11.20", "is 3.11.2, and the inventory says"), ("3.1-1", "", "3.10 is needed")],
+)
+def test_another_python_than_wanted_is_refused(installed: str, wanted: str, words: str) -> None:
+    fake = f"read_packages() {{ local name; for name in \"$@\"; do PACKAGES[$name]='{installed}'; done; }}\nRUN_STEP=python\npython_test"
+    code, out = on("Debian 12", fake, NB_PYTHON_VERSION=wanted)
+    assert code == 3 and words in json.loads(out.splitlines()[-1])["text"]
+
+
+@pytest.mark.parametrize("version", ["3.10.12-1~22.04", "3.11.2-1+b1", "3.13.5-1", "3.14.0-1"])
+def test_a_python_of_3_10_or_newer_is_taken(version: str) -> None:
+    fake = f"read_packages() {{ local name; for name in \"$@\"; do PACKAGES[$name]='{version}'; done; }}\nRUN_STEP=python\npython_test"
+    assert on("Debian 12", fake + '\nprintf %s "${#DIFFERENCES[@]}"') == (0, "0")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("source", ["auto", "wheels"])
+def test_wheels_need_no_package_but_python(system: str, source: str) -> None:
+    code, out = on(system, 'choose_packages; printf "%s %s" "${#NOTEBOOK_PACKAGES[@]}" "$NOTEBOOK_PYTHON"', NB_PACKAGES_SOURCE=source)
+    assert (code, out) == (0, "0 /opt/nbserver/env-00000000/bin/python")
+
+
+@pytest.mark.parametrize(("system", "first"), [("Debian 12", "jupyter-notebook"), ("Ubuntu 24.04", "jupyter-notebook"), ("Tumbleweed", "python313-notebook")])
+def test_the_distributions_own_packages(system: str, first: str) -> None:
+    show = 'choose_python; choose_packages; printf "%s %s" "${NOTEBOOK_PACKAGES[0]}" "$([[ $NOTEBOOK_PYTHON == "$PYTHON" ]] && echo same)"'
+    assert on(system, show, NB_PACKAGES_SOURCE="distribution") == (0, f"{first} same")
+
+
+@pytest.mark.parametrize(("system", "version"), [("Leap 15.6", ""), ("SLES 15", ""), ("Leap 16", ""), ("Debian 12", "3.11")])
+def test_what_no_distribution_has_is_refused(system: str, version: str) -> None:
+    code, out = on(system, "RUN_STEP=packages\nchoose_packages", NB_PACKAGES_SOURCE="distribution", NB_PYTHON_VERSION=version)
+    event = json.loads(out.splitlines()[-1])
+    assert code == 3 and event["event"] == "failed" and ("python.version" if version else "wheels") in event["text"]
+
+
+def unit(port: str = "9999", directory: str = "/srv/notebooks") -> tuple[int, str]:
+    return on("Debian 12", 'unit_text; printf %s "$REPLY"', NB_NOTEBOOK_PORT=port, NB_NOTEBOOK_DIRECTORY=directory)
+
+
+def test_only_a_port_below_1024_has_a_capability() -> None:
+    assert "CAP_NET_BIND_SERVICE" not in unit()[1] and "\nCapabilityBoundingSet=\n" in unit()[1]
+    assert "\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n" in unit("443")[1]
+
+
+@pytest.mark.parametrize(
+    ("directory", "home"),
+    [("/srv/100% of it", 'ProtectHome=yes'), ("/home/anna/n", 'ProtectHome=tmpfs\nBindPaths="/home/anna/n"'), ("/homes/anna", "ProtectHome=yes")],
+)
+def test_home_folders_are_hidden_but_for_the_notebooks(directory: str, home: str) -> None:
+    _, text = unit(directory=directory)
+    assert f"\n{home}\n" in text
+    assert f'\nReadWritePaths=/var/lib/nbserver/work "{directory.replace("%", "%%")}"\n' in text
+
+
+@pytest.mark.parametrize("directory", ['/srv/a"b', "/srv/a\\b", "/srv/a:b", "/srv/a\nExecStart=/bin/false"])
+def test_a_folder_that_no_unit_can_name_is_refused(directory: str) -> None:
+    code, out = unit(directory=directory)
+    assert code == 3 and "notebook.directory" in json.loads(out.splitlines()[-1])["text"]
