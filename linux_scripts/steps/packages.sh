@@ -109,21 +109,21 @@ read_package_environment() {
 # counts before files. In machine scope there is nothing to read.
 read_own_package_environment() {
     local line file name value
-    local -A found=()
+    local -A own=()
     if [[ $NB_SCOPE != user ]]; then return; fi
     while IFS= read -r line; do
         if [[ $line =~ ^[^=]*\.([a-z-]+)=\'(.*)\'$ ]]; then
             name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
-            if [[ ! ${found[$name]+known} ]]; then found[$name]=${value//\\n/ }; fi
+            if [[ ! ${own[$name]+known} ]]; then own[$name]=${value//\\n/ }; fi
         fi
     done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
     if [[ ! $NB_PACKAGES_INDEX_URL ]]; then
-        if [[ ${found[index-url]:-} ]]; then PROXY+=("UV_DEFAULT_INDEX=${found[index-url]}"); fi
-        if [[ ${found[extra-index-url]:-} ]]; then PROXY+=("UV_INDEX=${found[extra-index-url]}" UV_INDEX_STRATEGY=unsafe-best-match); fi
-        if [[ ${found[find-links]:-} ]]; then PROXY+=("UV_FIND_LINKS=${found[find-links]// /,}"); fi
+        if [[ ${own[index-url]:-} ]]; then PROXY+=("UV_DEFAULT_INDEX=${own[index-url]}"); fi
+        if [[ ${own[extra-index-url]:-} ]]; then PROXY+=("UV_INDEX=${own[extra-index-url]}" UV_INDEX_STRATEGY=unsafe-best-match); fi
+        if [[ ${own[find-links]:-} ]]; then PROXY+=("UV_FIND_LINKS=${own[find-links]// /,}"); fi
     fi
-    if [[ ! $NB_DOWNLOADS_PROXY && ${found[proxy]:-} ]]; then PROXY+=("http_proxy=${found[proxy]}" "https_proxy=${found[proxy]}"); fi
-    for file in "${SSL_CERT_FILE:-}" "${found[cert]:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
+    if [[ ! $NB_DOWNLOADS_PROXY && ${own[proxy]:-} ]]; then PROXY+=("http_proxy=${own[proxy]}" "https_proxy=${own[proxy]}"); fi
+    for file in "${SSL_CERT_FILE:-}" "${own[cert]:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
         if [[ -r $file ]]; then PROXY+=("SSL_CERT_FILE=$file"); return; fi
     done
 }
