@@ -10,6 +10,7 @@ import copy
 import fnmatch
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from installer import host_settings, linux_settings
-from installer.errors import InventoryError
+from installer.errors import InventoryError, UsageError
 from installer.host_settings import Host, HostSettings
 from installer.linux_settings import LOCAL, AnyHost, LinuxHost, LinuxHostSettings, LocalHost
 from installer.setting_errors import dotted, faults, kind, nearest
@@ -65,7 +66,13 @@ class Inventory:
 
 
 def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
-    """Read and check an inventory, as `load` does. `local` alone needs none: its runs are kept in ~/.local/state then."""
+    """Read and check an inventory, as `load` does. `local` alone needs none: its runs are kept in ~/.local/state then.
+
+    Raises InventoryError, and UsageError for `local` on another system than Linux.
+    """
+    if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform != "linux":
+        what = "this machine itself can be set up on Linux only"
+        raise UsageError(what, where=LOCAL, todo="A Windows machine is reached over WinRM, also from itself: name it in an inventory as any other host")
     if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
         return Inventory(Path.home() / ".local" / "state" / DEFAULT, {}, {})
     return load(path)

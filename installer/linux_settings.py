@@ -190,6 +190,13 @@ class LocalHost(Settings):
     notebook: LocalNotebookSettings = LocalNotebookSettings()
     firewall: LinuxFirewallSettings = LinuxFirewallSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _folder_of_scope(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("scope") == "machine" and isinstance(values.get("notebook", {}), Mapping):
+            return {**values, "notebook": {"directory": LinuxNotebookSettings.model_fields["directory"].default, **values.get("notebook", {})}}
+        return values
+
     @model_validator(mode="after")
     def _fit_together(self) -> LocalHost:
         machine = self.scope == "machine"
