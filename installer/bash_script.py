@@ -50,7 +50,7 @@ def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 #           {bash} {host}.sh undo     puts back what was there before
 # ends with 0 as it should be, 2 something differs (test), 3 failed, 102 a reboot is needed
 # Needs bash 4.4 or newer, {needs}.
-# shellcheck shell=bash disable=SC2034,SC2317
+# shellcheck shell=bash disable=SC2034,SC2088,SC2317
 
 """
 

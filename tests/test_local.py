@@ -22,6 +22,7 @@ from installer.linux_render import render
 from installer.linux_settings import LocalHost
 from installer.transports import StopRequested
 from installer.transports.local import LocalTransport, environment
+from tests.formats import validate
 from tests.linux import parts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
@@ -221,7 +222,7 @@ def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
     try:
         assert local_server._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
         assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00" and os.getsid(pid) == pid
-        assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"], "it keeps no descriptor of the script, such as its lock"
+        assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"], "it keeps no descriptor of the script, such as its lock"
         second = int(run_processes(code, str(file), str(log)).stdout)
         assert second != pid and local_server._running(file) == second and local_server._start(pid) == ""
         pid = second
@@ -250,6 +251,7 @@ def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", str(tmp_path))
     assert local_server.status(LocalHost(), as_json=True) == 4
     found = json.loads(capsys.readouterr().out)
+    validate("stream", found)
     assert (found["ok"], found["by"], found["port"], found["url"]) == (False, "none", 9999, "https://localhost:9999")
     assert local_server.stop(LocalHost()) == 0
 
