@@ -211,7 +211,7 @@ def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monke
 
 def run_processes(code: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """`code` behind the prelude, with nothing recorded on this machine; the events of the log go nowhere."""
-    return parts.run("save_before() {\n    true\n}\nread -r OWNER < <(stat --format='%U:%G' /proc/$$)\nexec 3>/dev/null\n" + code, *arguments)
+    return parts.run("save_before() {\n    true\n}\nread -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)\nexec 3>/dev/null\n" + code, *arguments)
 
 
 def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:

@@ -183,6 +183,6 @@ assert_state_folder() {
         if [[ -L $folder || ! -d $folder ]]; then fail "$folder is a link or no folder; it $refused"; fi
     done
     mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
-    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than ${OWNER%%:*}, or others can write there (${lines[0]}); it $refused"; fi
-    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than ${OWNER%%:*}, or others have access to it (${lines[1]}); it $refused"; fi
+    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others can write there (${lines[0]}); it $refused"; fi
+    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others have access to it (${lines[1]}); it $refused"; fi
 }

@@ -35,7 +35,7 @@ start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
     (
         cd /
         process_since "$BASHPID"
-        write_whole "$file" "$OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
+        write_whole "$file" "$PROGRAM_OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
         exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 7>&- 8>&- 9>&-
     ) &
     for ((wait = 0; wait < 100; wait++)); do

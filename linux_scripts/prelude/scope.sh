@@ -17,10 +17,10 @@ if [[ $NB_SCOPE == user ]]; then
     RECORD_FILE=$STATE_FOLDER/record.jsonl
     LOCK_FILE=$STATE_FOLDER/lock
     SYSTEMCTL=(systemctl --user)
-    read -r OWNER < <(stat --format='%U:%G' /proc/$$)
-    SERVICE_USER=${OWNER%%:*}
-    SERVICE=$OWNER
-    READERS=$OWNER
+    read -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)
+    SERVICE_USER=${PROGRAM_OWNER%%:*}
+    SERVICE=$PROGRAM_OWNER
+    READERS=$PROGRAM_OWNER
     FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700
     if [[ ${NB_NOTEBOOK_DIRECTORY:0:1} == '~' ]]; then NB_NOTEBOOK_DIRECTORY=$HOME_FOLDER/${NB_NOTEBOOK_DIRECTORY:2}; fi
 fi

@@ -23,7 +23,7 @@ set_unit() { # NAME TEXT
         fi
         save_before unit "$1" "$before"
     fi
-    write_whole "$UNIT_FOLDER/$1" "$OWNER" 644 "$2"
+    write_whole "$UNIT_FOLDER/$1" "$PROGRAM_OWNER" 644 "$2"
     run_program "${SYSTEMCTL[@]}" daemon-reload
 }
 

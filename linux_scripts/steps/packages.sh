@@ -54,7 +54,7 @@ make_environment() {
     local -a only=(--require-hashes --no-deps --only-binary :all:) mark=()
 
     add_missing_parents "$PROGRAMS"
-    add_folder "$PROGRAMS" "$OWNER" 755
+    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
     save_before folder "$ENVIRONMENT" ''
     rm -rf --one-file-system -- "$ENVIRONMENT"
     program=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
