@@ -6,17 +6,20 @@ user of sudo, and Debian 12 with the distribution's own packages behind firewall
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import secrets as random
+import shutil
 import socket
 import ssl
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -165,13 +168,11 @@ def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPa
         story.site.secrets["SUDO_PASSWORD"] = PASSWORD
         story.site.settings["sudo_password.env"] = "SUDO_PASSWORD"
         story.site.write()
-        linux_mirror.behave()
         story.snapshot("before")
         story.nbserver("plan", "plan")
-        linux_mirror.misbehave("wrong_bytes", "*/numpy-*", times=None)
-        story.nbserver("tampered", "apply")
+        with another_wheel(linux_mirror, "numpy", tmp_path_factory.mktemp("wheel")):
+            story.nbserver("tampered", "apply")
         story.see("environment", "ls /opt/nbserver/env-*/nbserver.lock; systemctl is-enabled nbserver")
-        linux_mirror.behave()
         story.nbserver("apply", "apply", watch=True)
         story.see("rpm", "rpm -qa --queryformat '%{NAME}\\n'")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
@@ -182,6 +183,24 @@ def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPa
         story.nbserver("undo", "undo")
         story.snapshot("undone")
         yield story
+
+
+@contextlib.contextmanager
+def another_wheel(mirror: Mirror, name: str, folder: Path) -> Iterator[None]:
+    """The mirror serves a package that is as good as the locked one, but for one more file in it; its index has the hash of the locked one."""
+    (wheel,) = mirror.wheels.glob(f"{name}-*.whl")
+    shutil.copy(wheel, folder)
+    with zipfile.ZipFile(folder / wheel.name, "a") as archive:
+        archive.writestr(f"{name}/more.py", "")
+    real = mirror.open
+
+    def other(path: str) -> tuple[BinaryIO, int] | None:
+        file = folder / Path(path).name
+        return (file.open("rb"), file.stat().st_size) if file.is_file() else real(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mirror, "open", other)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +252,8 @@ def test_apply_ends_as_it_should_be(story: Story) -> None:
     assert good(story.done["apply"])
     events = story.events["apply"]
     assert set(steps(events, "changed")) | set(steps(events, "unchanged")) == set(STEPS)
-    assert {"packages", "user", "certificate", "notebook", "service", "check"} <= set(steps(events, "changed"))
+    # The port may answer before the check comes to it.
+    assert {"packages", "user", "certificate", "notebook", "service"} <= set(steps(events, "changed"))
     assert (events[-1]["event"], events[-1]["outcome"], events[-1]["reboot"]) == ("finished", "ok", False)
 
 
