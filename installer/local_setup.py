@@ -33,9 +33,9 @@ def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
 
 
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:
-    """Shows it, this once, when the server has it. It is kept nowhere but as its hash."""
+    """Shows it, this once, when the run got as far as setting it. It is kept nowhere but as its hash."""
     for name, password in made.items():
-        if results[name].steps.get("notebook") == "changed":
+        if results[name].steps.get("notebook", "unchanged") != "unchanged":
             click.echo(f"The notebook server's password, shown this once: {password}", err=True)
 
 

@@ -266,3 +266,19 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
         done = subprocess.run([parts.require_bash(), "-c", text], capture_output=True, text=True, check=True)
         found = places(LocalHost.model_validate({"scope": scope}))
         assert done.stdout.split("\n")[:5] == [str(found.configuration), str(found.data), str(found.unit.parent), str(found.process), " ".join(found.systemctl)]
+
+
+def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from installer.host import Result
+
+    for word, shown in (("changed", True), ("failed", True), ("differs", True), ("unchanged", False), ("", False)):
+        local_setup.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
+        out = capsys.readouterr()
+        assert ("abcd-efgh" in out.err) is shown and out.out == ""
+
+
+@pytest.mark.parametrize(("log", "words"), [("", ""), ("one\n", "one\n"), ("1\n2\n3\n4\n", "2\n3\n4\n")])
+def test_the_servers_last_words(tmp_path: Path, log: str, words: str) -> None:
+    (tmp_path / "log").write_text(log)
+    code = 'NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process PROCESS_LOG=$1/log\nprint_service_log\n'
+    assert run_processes(code, str(tmp_path)).stdout.decode().strip("\n") == words.strip("\n")

@@ -33,7 +33,8 @@ print_service_log() {
     elif is_unit; then journalctl --user --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
     elif [[ -r $PROCESS_LOG ]]; then
         mapfile -t lines <"$PROCESS_LOG"
-        printf '%s\n' "${lines[@]: -3}"
+        if ((${#lines[@]} > 3)); then lines=("${lines[@]: -3}"); fi
+        printf '%s\n' "${lines[@]}"
     fi
 }
 
