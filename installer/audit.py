@@ -83,7 +83,7 @@ def _report(host: str, entry: Mapping[str, Any]) -> list[str]:
         "  settings",
         *(f"    {key:<14} {json.dumps(value)}" for key, value in sorted(settings.items())),
         "  downloads",
-        *(downloads or ["    nothing by itself; the system's package manager brings its packages"]),
+        *(downloads or ["    nothing by itself" if settings.get("scope") == "user" else "    nothing by itself; the system's package manager brings its packages"]),
         f"    packages of the lock, sha256 {entry['lock_sha256']}",
     ]
 

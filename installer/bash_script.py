@@ -33,17 +33,19 @@ def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
     """The comment at the top: what this is, for which host, and how to run and undo it by hand."""
     host = settings["host"]
+    user = settings["scope"] == "user"
+    bash, needs = ("bash", "a Python from 3.10 on with venv; no root's rights") if user else ("sudo bash", "systemd, and root's rights")
     return f"""\
 # nbserver {__version__}: sets up a secured notebook server on the Linux host '{host}'.
 #
 # steps     {", ".join(steps)}
 # settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
-# by hand   sudo bash {host}.sh          tells what differs, changes nothing
-#           sudo bash {host}.sh apply    changes it
-#           sudo bash {host}.sh undo     puts back what was there before
+# by hand   {bash} {host}.sh          tells what differs, changes nothing
+#           {bash} {host}.sh apply    changes it
+#           {bash} {host}.sh undo     puts back what was there before
 # ends with 0 as it should be, 2 something differs (test), 3 failed, 102 a reboot is needed
-# Needs bash 4.4 or newer, systemd, and root's rights.
-# shellcheck shell=bash disable=SC2034,SC2317
+# Needs bash 4.4 or newer, {needs}.
+# shellcheck shell=bash disable=SC2034,SC2088,SC2317
 
 """
 

@@ -24,10 +24,11 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 def cli() -> None:
     """Sets up a secured notebook server on the hosts of an inventory.
 
-    One readable script a host: what you audit is what runs. HOST is a host's name, a group, or a glob such as 'web*'.
+    One readable script a host: what you audit is what runs. HOST is a host's name, a group, a glob
+    such as 'web*', or local: this machine. Begin with: nbserver up
 
-    Exit codes: 0 done, 1 a defect of nbserver, 2 usage or inventory, 3 a host or a download failed, 4 plan or a dry run
-    found differences, 5 not approved or evidence does not match.
+    Exit codes: 0 done, 1 a defect of nbserver, 2 usage or inventory, 3 a host or a download failed, 4 plan, status or
+    a dry run found differences, 5 not approved or evidence does not match.
     """
 
 
@@ -59,7 +60,7 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     """Write each host's script and manifest.json. Contacts nothing."""
     from installer import inventory, rendering
 
-    selected = inventory.load(inventory_path).select(hosts)
+    selected = inventory.load_for(inventory_path, hosts).select(hosts)
     files = rendering.files(selected)
     if check:
         rendering.compare(files, output)
@@ -108,12 +109,61 @@ def undo(**given: Any) -> int:
 def _operate(
     mode: Mode, hosts: tuple[str, ...], inventory_path: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None = None
 ) -> int:
-    from installer import inventory, operation, view
+    from installer import inventory, local_setup, operation, view
 
-    loaded = inventory.load(inventory_path)
-    options = operation.Options(runs=runs, approved=approved, forks=forks)
-    results = operation.operate(mode, loaded, loaded.select(hosts), options, _ask(), view.choose(as_json))
+    loaded = inventory.load_for(inventory_path, hosts)
+    selected = loaded.select(hosts)
+    made = local_setup.first_password(selected) if mode == "apply" else {}
+    options = operation.Options(runs=runs, approved=approved, forks=forks, passwords=made)
+    results = operation.operate(mode, loaded, selected, options, _ask(), view.choose(as_json))
+    local_setup.show_password(made, results)
     return operation.exit_code(mode, results)
+
+
+@cli.command()
+@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory; none is needed.")
+@click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept.")
+def up(inventory_path: Path, runs: Path | None) -> int:
+    """Set up a notebook server on this machine, check it as a browser does, and say where it is.
+
+    The same as apply local and verify local. Without more words it belongs to you alone: no root's rights, nothing outside of
+    your home folder, and no other machine gets in.
+    """
+    from installer import inventory, local_setup, view
+
+    return local_setup.up(inventory.load_for(inventory_path, ["local"]), runs, _ask(), view.choose(False))
+
+
+@cli.command("set-password")
+@click.argument("host", type=click.Choice(["local"]))
+@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory; none is needed.")
+@click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept.")
+def set_password(host: str, inventory_path: Path, runs: Path | None) -> int:
+    """Give the notebook server of this machine another password: the one that is typed, or else one that is made."""
+    from installer import inventory, local_setup, view
+
+    return local_setup.set_password(inventory.load_for(inventory_path, [host]), runs, _ask(), view.choose(False))
+
+
+@cli.command()
+@click.argument("host", type=click.Choice(["local"]), default="local")
+@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory; none is needed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def status(host: str, inventory_path: Path, as_json: bool) -> int:
+    """Tell whether the notebook server of this machine runs. Ends with 4 when it is not as it should be."""
+    from installer import inventory, local_server
+
+    return local_server.status(inventory.load_for(inventory_path, [host]).local, as_json=as_json)
+
+
+@cli.command()
+@click.argument("host", type=click.Choice(["local"]))
+@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory; none is needed.")
+def stop(host: str, inventory_path: Path) -> int:
+    """End the notebook server of this machine; apply local, or up, starts it again."""
+    from installer import inventory, local_server
+
+    return local_server.stop(inventory.load_for(inventory_path, [host]).local)
 
 
 @cli.command()
@@ -124,7 +174,7 @@ def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | N
     """Do what a browser does: HTTPS, log in, compute, draw, and keep the picture."""
     from installer import inventory, verification
 
-    loaded = inventory.load(inventory_path)
+    loaded = inventory.load_for(inventory_path, hosts)
     return verification.verify_all(loaded, loaded.select(hosts), png_directory, _ask(), as_json)
 
 

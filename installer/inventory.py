@@ -10,19 +10,23 @@ import copy
 import fnmatch
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from installer import host_settings, linux_settings
-from installer.errors import InventoryError
+from installer.errors import InventoryError, UsageError
 from installer.host_settings import Host, HostSettings
-from installer.linux_settings import AnyHost, LinuxHost, LinuxHostSettings
+from installer.linux_settings import LOCAL, AnyHost, LinuxHost, LinuxHostSettings, LocalHost
 from installer.setting_errors import dotted, faults, kind, nearest
 from installer.setting_types import Settings
 from installer.toml_lines import Key, TomlFile, read
 
+DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
 MODELS: dict[str, type[HostSettings] | type[LinuxHostSettings]] = {"windows": HostSettings, "linux": LinuxHostSettings}
 NAMES = {"windows": "Windows", "linux": "Linux"}
@@ -36,14 +40,17 @@ class Inventory:
     path: Path
     hosts: dict[str, AnyHost]
     groups: dict[str, tuple[str, ...]]
+    local: LocalHost = field(default_factory=LocalHost)
 
     def select(self, patterns: Sequence[str]) -> list[AnyHost]:
         """Return the hosts that a name, a group or a glob on host names means, each once, in the order of the file.
 
-        Capitals make no difference. Raises InventoryError for a pattern that means no host.
+        Capitals make no difference. `local` is this machine, before all others; no glob means it. Raises InventoryError for a pattern
+        that means no host.
         """
         chosen: set[str] = set()
-        for pattern in patterns:
+        others = [pattern for pattern in patterns if pattern.lower() != LOCAL]
+        for pattern in others:
             wanted = pattern.lower()
             members = [member for name, group in self.groups.items() if name.lower() == wanted for member in group]
             matches = members or [name for name in self.hosts if fnmatch.fnmatchcase(name.lower(), wanted)]
@@ -54,7 +61,21 @@ class Inventory:
                     todo=f"Hosts: {', '.join(self.hosts)}. Groups: {', '.join(self.groups) or 'none'}",
                 )
             chosen.update(matches)
-        return [host for name, host in self.hosts.items() if name in chosen]
+        here: list[AnyHost] = [self.local] if len(others) < len(patterns) else []
+        return here + [host for name, host in self.hosts.items() if name in chosen]
+
+
+def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
+    """Read and check an inventory, as `load` does. `local` alone needs none: its runs are kept in ~/.local/state then.
+
+    Raises InventoryError, and UsageError for `local` on another system than Linux.
+    """
+    if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform != "linux":
+        what = "this machine itself can be set up on Linux only"
+        raise UsageError(what, where=LOCAL, todo="A Windows machine is reached over WinRM, also from itself: name it in an inventory as any other host")
+    if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
+        return Inventory(Path.home() / ".local" / "state" / DEFAULT, {}, {})
+    return load(path)
 
 
 def load(path: Path) -> Inventory:
@@ -117,7 +138,8 @@ class _Reader:
         defaults = self._table(("defaults",))
         groups = self._tables("groups")
         hosts = self._tables("hosts")
-        if not hosts and not self.faults:
+        local = self._local(hosts.pop(LOCAL, {})) if LOCAL in hosts else LocalHost()
+        if not hosts and not self.faults and local == LocalHost():
             self._fault(("hosts",), "there is no host; a host is a table [hosts.NAME]")
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
         members = {name: self._members(name, groups[name], hosts) for name in groups}
@@ -127,7 +149,17 @@ class _Reader:
         merged = {name: self._merge(name, defaults, groups, members, hosts) for name in hosts}
         self._check_contradictions(merged)
         self._raise()
-        return Inventory(self.path, {name: self._host(name, settings) for name, (settings, _) in merged.items()}, members)
+        return Inventory(self.path, {name: self._host(name, settings) for name, (settings, _) in merged.items()}, members, local)
+
+    def _local(self, table: Mapping[str, Any]) -> LocalHost:
+        """This machine's settings are those of its own table: [defaults] and groups are for other machines."""
+        try:
+            return LocalHost.model_validate(table, context=self.context)
+        except ValidationError as error:
+            found = faults(table, LocalHost, self.context, missing=True) or [((), error.errors()[0]["msg"])]
+            for location, message in found:
+                self._fault(("hosts", LOCAL, *location), f"[hosts.{LOCAL}] {message}")
+            return LocalHost()
 
     def _host(self, name: str, settings: Mapping[str, Any]) -> AnyHost:
         model: type[Host] | type[LinuxHost] = LinuxHost if settings["system"] == "linux" else Host

@@ -7,7 +7,7 @@ from typing import Any
 
 from installer.host_settings import HostSettings
 from installer.inventory import NAME
-from installer.linux_settings import LinuxHostSettings
+from installer.linux_settings import LinuxHostSettings, LocalHost
 
 
 def json_schema() -> dict[str, Any]:
@@ -21,7 +21,9 @@ def json_schema() -> dict[str, Any]:
         "description": "the names of the group's hosts",
     }
     group["required"] = ["hosts"]
-    definitions.update(host=schema, group=group)
+    local, local_definitions = _tables(LocalHost.model_json_schema())
+    definitions = {**local_definitions, **definitions}
+    definitions.update(host=schema, group=group, local=local)
     names = {"type": "object", "propertyNames": {"pattern": NAME.pattern}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -32,7 +34,7 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "defaults": {"$ref": "#/$defs/host"},
             "groups": {**names, "additionalProperties": {"$ref": "#/$defs/group"}},
-            "hosts": {**names, "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/host"}},
+            "hosts": {**names, "minProperties": 1, "properties": {"local": {"$ref": "#/$defs/local"}}, "additionalProperties": {"$ref": "#/$defs/host"}},
         },
         "$defs": definitions,
     }

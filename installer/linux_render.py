@@ -8,11 +8,11 @@ from installer import __version__
 from installer.bash_script import render_linux
 from installer.certificate_names import subject_alternative_names
 from installer.linux_lock import LinuxLock
-from installer.linux_settings import LinuxHost
+from installer.linux_settings import LinuxHost, LocalHost
 from installer.script import Script
 
 
-def render(host: LinuxHost, lock: LinuxLock) -> Script:
+def render(host: LinuxHost | LocalHost, lock: LinuxLock) -> Script:
     """The script of a Linux host; the same bytes wherever it is rendered."""
     settings: dict[str, Any] = {
         "architecture": host.architecture,

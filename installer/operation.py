@@ -30,13 +30,15 @@ Ask = Callable[[str], str]
 class Options:
     """What a person may say about a run beside the hosts. `runs` is where runs are kept; `approved` a manifest.
 
-    `chains` has, by host, a signed certificate (PEM) for a request that was made there.
+    `chains` has, by host, a signed certificate (PEM) for a request that was made there; `passwords`, by host, a
+    notebook password that comes from no reference of the inventory.
     """
 
     runs: Path | None = None
     approved: Path | None = None
     forks: int = 10
     chains: Mapping[str, str] = field(default_factory=dict)
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
@@ -53,7 +55,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         approved = manifest.read(options.approved)
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
-    secrets = {host.name: (_logon(host, ask), _secrets(host, mode, ask)) for host in hosts}
+    secrets = {host.name: (_logon(host, ask), _secrets(host, mode, ask, options.passwords.get(host.name))) for host in hosts}
     for name, chain in options.chains.items():
         secrets[name][1]["certificate.chain"] = chain
     known_file = inventory.path.parent / known.FILE_NAME
@@ -95,8 +97,13 @@ def operator() -> str:
 
 def notebook_password(host: AnyHost, ask: Ask | None) -> str:
     """The plain password of the host's notebook. Raises SecretError."""
+    from installer.errors import SecretError
     from installer.secret import resolve
 
+    if host.notebook.password is None:
+        if ask is None:
+            raise SecretError("its notebook password is not known here, and there is no terminal to ask on", where=host.name, todo="Say in the inventory where it is kept: notebook.password")
+        return ask(f"Notebook password of {host.name}: ")
     return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
 
 
@@ -116,14 +123,16 @@ def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
     return LogonSecrets(**found)
 
 
-def _secrets(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
+def _secrets(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> dict[str, str]:
     """What goes into the envelope: the hash, never the plain password; a certificate. Raises SecretError."""
     from installer import host_settings, server_certificate
     from installer.notebook_password import hash_password
 
     if mode not in ("test", "apply"):
         return {}
-    plain = notebook_password(host, ask)
+    if given is None and host.notebook.password is None:
+        return {}  # the one that is set there stays
+    plain = given if given is not None else notebook_password(host, ask)
     found = {"notebook.password_hash": hash_password(plain, host=host.name, port=host.notebook.port)}
     if isinstance(host, host_settings.Host) and host.certificate.source == "workstation":
         certificate = server_certificate.read(host, ask)

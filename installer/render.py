@@ -10,7 +10,7 @@ from installer import catalog as catalogs
 from installer.catalog import Catalog, Download
 from installer.certificate_names import subject_alternative_names
 from installer.host_settings import Host
-from installer.linux_settings import AnyHost, LinuxHost
+from installer.linux_settings import AnyHost, LinuxHost, LocalHost
 from installer.script import Script, render_windows
 
 PROGRAMS = "%ProgramFiles%\\nbserver"
@@ -19,7 +19,7 @@ PROGRAMS = "%ProgramFiles%\\nbserver"
 def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
     """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError."""
     loaded = {path: catalogs.load(path) for path in {host.catalog for host in hosts if isinstance(host, Host)}}
-    lock = linux_lock.load() if any(isinstance(host, LinuxHost) for host in hosts) else None
+    lock = linux_lock.load() if any(isinstance(host, LinuxHost | LocalHost) for host in hosts) else None
     found = []
     for host in hosts:
         if isinstance(host, Host):

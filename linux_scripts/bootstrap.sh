@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# nbserver bootstrap, for hosts that are reached over SSH. It runs the script that comes on standard input, and nothing else:
+# nbserver bootstrap, for hosts that are reached over SSH, and for this machine. It runs the script that comes on standard input:
 #   bash -c BOOTSTRAP nbserver LENGTH SHA256
 # It says "nbserver ready" and skips what comes before a line "nbserver script". Then come LENGTH bytes of script, the lines of
 # the envelope of the script, and a line "nbserver start": an input that was cut off starts nothing. The script runs in a

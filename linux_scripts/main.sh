@@ -71,6 +71,7 @@ undo() {
     local -a lines=("${RECORD[@]}")
     local -i i
     stop_recorded_units
+    stop_recorded_processes
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         split_line "${lines[i]}"
         RUN_STEP=$LINE_STEP
@@ -87,13 +88,14 @@ undo() {
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 start_run() {
     local hash folder
+    assert_scope
     if [[ $RUN_MODE == test ]]; then
-        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then
+        if [[ -e $STATE_FOLDER && ($EUID -eq 0 || $NB_SCOPE == user) ]]; then
             assert_state_folder
             read_record
         fi
     else
-        if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
+        if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then fail 'root rights are missing. Run this as root, or with sudo'; fi
         initialize_state_folder
         enter_lock
         read_record

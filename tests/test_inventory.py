@@ -189,7 +189,7 @@ LAYOUT = [
     (GOOD + "[groups.lab]\nhosts = [1]\n", 6, "a whole number does not fit here; allowed: an array of names of hosts"),
     (GOOD + "[groups.WIN1]\nhosts = []\n", 1, "hosts.win1: the name is taken by groups.WIN1 in line 5"),
     (GOOD + GOOD.replace("win1]", "Win1]"), 5, "hosts.Win1: the name is taken by hosts.win1 in line 1"),
-    (GOOD.replace("win1]", "local]"), 1, '"local" means this machine'),
+    (GOOD.replace("win1]", "LOCAL]"), 1, '"local" means this machine'),
     (GOOD.replace("win1]", '"com1.example"]'), 1, "Windows keeps this name for a device"),
     (GOOD.replace("win1]", '"win1."]'), 1, "ends in no dot"),
     (GOOD.replace("win1]", '"win 1"]'), 1, "a name has up to 100 letters"),

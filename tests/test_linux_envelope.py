@@ -92,7 +92,7 @@ talking_apply() { :; }
 
 
 def whole(path: Any, *arguments: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([require_bash(), str(path), *arguments], input=input, capture_output=True, check=False, timeout=60)
+    return subprocess.run([require_bash(), str(path), *arguments], input=input, capture_output=True, check=False, timeout=300)
 
 
 def test_a_test_run_from_an_envelope(tmp_path: Any) -> None:

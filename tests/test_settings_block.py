@@ -92,6 +92,7 @@ def test_a_date_is_refused_or_stays_a_text(session: Session, text: str) -> None:
     assert echo(session, block) == [text]
 
 
+@many
 @given(st.lists(plain, max_size=4))
 def test_the_same_settings_give_the_same_bytes(values: list[str]) -> None:
     first = {"b": values, "a": {"z": 1, "y": values}}

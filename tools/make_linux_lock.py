@@ -25,7 +25,7 @@ from typing import Any
 
 import tomlkit
 
-PACKAGES = ("numpy", "matplotlib", "tornado", "pyzmq", "ipython", "ipykernel", "notebook", "uv")
+PACKAGES = ("numpy", "matplotlib", "tornado", "pyzmq", "ipython", "ipykernel", "notebook", "cryptography", "uv")
 OLDEST, BEYOND = "3.10", "3.15"
 LOCK = Path(__file__).resolve().parent.parent / "installer" / "catalog_data" / "locks" / "linux.txt"
 WHERE = f"sys_platform == 'linux' and python_full_version < '{BEYOND}'"

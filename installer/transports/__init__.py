@@ -45,6 +45,10 @@ def connect_to(host: AnyHost, secrets: LogonSecrets, stop: threading.Event) -> T
 
     Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.
     """
+    if host.transport == "local":
+        from installer.transports.local import LocalTransport
+
+        return LocalTransport(host, stop)
     if host.transport == "ssh":
         from installer.transports.ssh import SshTransport
 

@@ -29,6 +29,12 @@ def command(script: str, *, sudo: bool) -> str:
     return f"env LC_ALL=C sudo -S -p '{PROMPT}' -- {run}" if sudo else run
 
 
+def arguments(script: str) -> list[str]:
+    """The arguments of bash for the same."""
+    code = script.encode("ascii")
+    return ["-c", bootstrap(), "nbserver", str(len(code)), hashlib.sha256(code).hexdigest()]
+
+
 def standard_input(script: str, envelope: Sequence[str]) -> bytes:
     """What the bootstrap reads, once it is ready: the script, the envelope, and that both are complete."""
     lines = [*envelope, "nbserver start"]

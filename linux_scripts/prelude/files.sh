@@ -57,6 +57,7 @@ restore_access() { # PATH BEFORE
 can_service_write() { # PATH
     local owner=${ACCESS[$1]% *} mode=${ACCESS[$1]#* }
     if [[ ! -d $1 ]]; then return 1; fi
+    if [[ $NB_SCOPE == user ]]; then [[ -w $1 && -x $1 ]]; return; fi
     [[ $owner == "$SERVICE_USER:"* && $((8#$mode & 0700)) -eq $((0700)) || $owner == *":$SERVICE_USER" && $((8#$mode & 0070)) -eq $((0070)) ]]
 }
 
@@ -65,25 +66,28 @@ can_service_write() { # PATH
 add_data_folder() { # PATH
     local parent=${1%/*}
     if [[ ! -d $1 ]]; then
-        if [[ $parent && ! -d $parent ]]; then add_parent_folder "$parent"; fi
+        add_missing_parents "$1"
         save_before data_folder "$1" ''
         mkdir -- "$1"
-        set_access "$1" "$SERVICE_USER:$SERVICE_USER" 750
+        set_access "$1" "$SERVICE" 750
     fi
     read_access "$1"
     if ! can_service_write "$1"; then
+        if [[ $NB_SCOPE == user ]]; then fail "you cannot write in $1. Choose another notebook.directory"; fi
         local mode=${ACCESS[$1]#* }
         printf -v mode %o $((8#$mode | 0070))
         set_access "$1" "${ACCESS[$1]%%:*}:$SERVICE_USER" "$mode"
     fi
 }
 
-add_parent_folder() { # PATH
+# Folders above it that are not there yet; undo removes them when they are empty.
+add_missing_parents() { # PATH
     local parent=${1%/*}
-    if [[ $parent && ! -d $parent ]]; then add_parent_folder "$parent"; fi
-    save_before data_folder "$1" ''
-    mkdir -- "$1"
-    chmod 755 -- "$1"
+    if [[ ! $parent || -d $parent ]]; then return; fi
+    add_missing_parents "$parent"
+    save_before data_folder "$parent" ''
+    mkdir -- "$parent"
+    chmod "$PARENT_MODE" -- "$parent"
 }
 
 restore_data_folder() { # PATH
@@ -163,10 +167,10 @@ remove_file_copies() {
     if ((${#RECORD[@]} == 0)); then rm -rf -- "$STATE_FOLDER/before"; fi
 }
 
-# ---- the folder that undo trusts: made for root only; any other is refused
+# ---- the folder that undo trusts: made for who runs this (root, or in user scope the user) only; any other is refused
 
 initialize_state_folder() {
-    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then mkdir -m 755 -- "$DATA_FOLDER"; fi
+    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then mkdir -p -- "$DATA_FOLDER"; chmod "$PARENT_MODE" -- "$DATA_FOLDER"; fi
     if [[ ! -e $STATE_FOLDER && ! -L $STATE_FOLDER ]]; then mkdir -m 700 -- "$STATE_FOLDER"; fi
     assert_state_folder
 }
@@ -179,6 +183,6 @@ assert_state_folder() {
         if [[ -L $folder || ! -d $folder ]]; then fail "$folder is a link or no folder; it $refused"; fi
     done
     mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
-    if [[ ${lines[0]} != "0 "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than root, or others can write there (${lines[0]}); it $refused"; fi
-    if [[ ${lines[1]} != "0 "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than root, or others have access to it (${lines[1]}); it $refused"; fi
+    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others can write there (${lines[0]}); it $refused"; fi
+    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others have access to it (${lines[1]}); it $refused"; fi
 }

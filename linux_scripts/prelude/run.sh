@@ -26,6 +26,10 @@ RECORD_FILE=$STATE_FOLDER/record.jsonl             # what was there before, for 
 LOCK_FILE=$STATE_FOLDER/lock                       # held while a run changes this host
 SERVICE_USER=nbserver                              # the service's user and group
 SERVICE_UNIT=nbserver.service
+PROGRAM_OWNER=root:root                            # of programs and units
+SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
+READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
+FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 
 STEPS=()
 declare -A STEP_TITLES=()

@@ -1,5 +1,5 @@
 # ---- step: certificate ---------------------------------------------------------------------------------
-# Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. The key never leaves
+# Made on this host by OpenSSL (see prelude/tls): P-256, self-signed, for the names in the settings. The key never leaves
 # the host, and only root and the service can read it.
 # It is made again 30 days before it ends, or when the names change.
 
@@ -12,27 +12,33 @@ step certificate 'the server has a certificate for its names, and only the servi
 
 certificate_test() {
     read_access "$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE"
-    compare_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
+    compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     read_certificate
     request_text
     if [[ ! $RUN_FINGERPRINT ]]; then difference certificate '' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then difference certificate 'ends soon' 'a new one'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then difference 'names of the certificate' 'others' "${NB_CERTIFICATE_NAMES[*]}"
-    elif [[ ${ACCESS[$KEY_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $KEY_FILE" "${ACCESS[$KEY_FILE]}" "root:$SERVICE_USER 640"
-    elif [[ ${ACCESS[$CERTIFICATE_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $CERTIFICATE_FILE" "${ACCESS[$CERTIFICATE_FILE]}" "root:$SERVICE_USER 640"
+    elif [[ ${ACCESS[$KEY_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $KEY_FILE" "${ACCESS[$KEY_FILE]}" "$READERS $FILE_MODE"
+    elif [[ ${ACCESS[$CERTIFICATE_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $CERTIFICATE_FILE" "${ACCESS[$CERTIFICATE_FILE]}" "$READERS $FILE_MODE"
     fi
 }
 
 certificate_apply() {
     local file
-    add_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
+    add_missing_parents "$CONFIGURATION_FOLDER"
+    add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do save_file_before "$file"; done
     request_text
-    write_whole "$REQUEST_FILE.next" root:root 600 "$REPLY"
-    run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
-        -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"
-    chown "root:$SERVICE_USER" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
-    chmod 640 -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
+    if has_openssl; then
+        run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
+            -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"
+    else
+        run_program "$NOTEBOOK_PYTHON" -I -c "$MAKE_WITH_PYTHON" "$KEY_FILE.new" "$CERTIFICATE_FILE.new" "$NB_CERTIFICATE_DAYS" \
+            "${NB_HOST:0:64}" "${NB_CERTIFICATE_NAMES[@]}"
+    fi
+    chown "$READERS" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    chmod "$FILE_MODE" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     # Cut off anywhere here, the next run sees that there is none, or an old request, and makes a new one.
     rm -f -- "$CERTIFICATE_FILE"
     mv -T -- "$KEY_FILE.new" "$KEY_FILE"
@@ -71,12 +77,5 @@ read_certificate() {
     while IFS= read -r line; do
         if [[ $line == *=* ]]; then fingerprint_of "$line" && RUN_FINGERPRINT=$REPLY; fi
         if [[ $line == good ]]; then CERTIFICATE_IS_GOOD=1; fi
-    done < <(openssl x509 -in "$CERTIFICATE_FILE" -noout -fingerprint -sha256 -checkend $((half < least ? half : least)) 2>/dev/null && printf 'good\n')
-}
-
-# From openssl's `SHA256 Fingerprint=AA:BB:...`.
-fingerprint_of() { # LINE
-    REPLY=${1#*=}
-    REPLY=${REPLY//:/}
-    REPLY=SHA256:${REPLY,,}
+    done < <(print_certificate "$CERTIFICATE_FILE" $((half < least ? half : least)))
 }

@@ -17,14 +17,13 @@ check_apply() {
         read_shown_fingerprint
         if [[ $REPLY ]]; then return; fi
         if ((second % 10 == 5)); then
-            read_unit "$SERVICE_UNIT"
-            if [[ ${UNIT[ActiveState]:-} == failed ]]; then break; fi
+            if has_service_failed; then break; fi
             write_event progress what 'waiting for the server' done: "$second" total: 180 unit seconds
         fi
         sleep 1
     done
-    while IFS= read -r line; do words+="$line / "; done < <(journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null)
-    fail "nothing answers on port $NB_NOTEBOOK_PORT. The server's last words (journalctl --unit $SERVICE_UNIT): ${words% / }"
+    while IFS= read -r line; do words+="$line / "; done < <(print_service_log)
+    fail "nothing answers on port $NB_NOTEBOOK_PORT. The server's last words: ${words% / }"
 }
 
 # The fingerprint of the certificate that the port shows; '' where nothing answers. Any certificate is
@@ -32,10 +31,9 @@ check_apply() {
 read_shown_fingerprint() {
     local address=127.0.0.1 line
     if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
-    if [[ $address == *:* ]]; then address="[$address]"; fi
     REPLY=''
     if ! is_listening "$NB_NOTEBOOK_PORT"; then return; fi
     while IFS= read -r line; do
         if [[ $line == *ingerprint=* ]]; then fingerprint_of "$line"; fi
-    done < <(timeout 10 openssl s_client -connect "$address:$NB_NOTEBOOK_PORT" -no_tls1 -no_tls1_1 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null)
+    done < <(print_shown_certificate "$address" "$NB_NOTEBOOK_PORT")
 }

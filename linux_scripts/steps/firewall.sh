@@ -8,6 +8,7 @@ step firewall 'the firewall lets the notebook port in'
 
 firewall_test() {
     local address line
+    if [[ $NB_SCOPE == user ]]; then return; fi       # only root opens ports
     read_firewall
     if [[ ! $FIREWALL && ! $FIREWALL_IS_TOLD ]]; then
         FIREWALL_IS_TOLD=1

@@ -10,25 +10,34 @@ step notebook 'the notebook server is configured: HTTPS, password, its own folde
 
 notebook_test() {
     read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE"
-    compare_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
-    compare_folder "$WORK_FOLDER" "$SERVICE_USER:$SERVICE_USER" 700
+    compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
+    compare_folder "$WORK_FOLDER" "$SERVICE" 700
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
     configuration_text
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
-    elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "root:$SERVICE_USER 640"
+    elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
     fi
 }
 
 notebook_apply() {
+    keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'
     # It goes into JSON as it is. Its letters are those of argon2's and the older hashes.
     if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then fail 'the hash of the notebook password is missing or is none'; fi
-    add_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
-    add_folder "$WORK_FOLDER" "$SERVICE_USER:$SERVICE_USER" 700
+    add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
+    add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
-    set_text_file "$MIGRATED_FILE" "root:$SERVICE_USER" 640 ''   # Jupyter would write this file itself at its second start, and may not
+    set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''   # Jupyter would write this file itself at its second start, and may not
     configuration_text
-    set_text_file "$NOTEBOOK_FILE" "root:$SERVICE_USER" 640 "$REPLY" notebook.password_hash
+    set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
+}
+
+# Where none is given, the password that this script set before stays.
+keep_password_hash() {
+    local text='' pattern='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
+    if [[ ${SECRETS[notebook.password_hash]+known} || ! -r $NOTEBOOK_FILE ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
+    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
+    if [[ $text =~ $pattern ]]; then SECRETS[notebook.password_hash]=${BASH_REMATCH[1]}; fi
 }
 
 # @notebook.password_hash@ is put in only when the file is written.

@@ -53,7 +53,8 @@ make_environment() {
     local program line todo='If a package could not be fetched: check packages.index_url and downloads.proxy in the inventory. If one has no build for this Python: choose another python.version'
     local -a only=(--require-hashes --no-deps --only-binary :all:) mark=()
 
-    add_folder "$PROGRAMS" root:root 755
+    add_missing_parents "$PROGRAMS"
+    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
     save_before folder "$ENVIRONMENT" ''
     rm -rf --one-file-system -- "$ENVIRONMENT"
     program=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
@@ -63,6 +64,7 @@ make_environment() {
     write_event progress what 'making the virtual environment'
     run_program "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
+    read_own_package_environment
     if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
         write_event progress what 'installing packages with pip'
         run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
@@ -87,12 +89,41 @@ make_environment() {
 
 # PROXY: what Python's tools need to know of this host. Other configuration of theirs is not used: its files are
 # switched off, its variables taken away. They trust the authorities that this host trusts.
+# In user scope the user's own configuration holds: what is installed is fixed by its hash.
 read_package_environment() {
     local file
+    if [[ $NB_SCOPE == user ]]; then
+        read_proxy
+        PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PROGRESS_BAR=off UV_NO_PROGRESS=1)
+        return
+    fi
     unset "${!PIP_@}" "${!UV_@}"
     read_proxy
     PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_NO_PROGRESS=1)
     for file in /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
         if [[ -r $file ]]; then PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file"); return; fi
+    done
+}
+
+# In user scope uv gets what the user's pip is configured for, which it does not read itself; the environment
+# counts before files. In machine scope there is nothing to read.
+read_own_package_environment() {
+    local line file name value
+    local -A own=()
+    if [[ $NB_SCOPE != user ]]; then return; fi
+    while IFS= read -r line; do
+        if [[ $line =~ ^[^=]*\.([a-z-]+)=\'(.*)\'$ ]]; then
+            name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+            if [[ ! ${own[$name]+known} ]]; then own[$name]=${value//\\n/ }; fi
+        fi
+    done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
+    if [[ ! $NB_PACKAGES_INDEX_URL ]]; then
+        if [[ ${own[index-url]:-} ]]; then PROXY+=("UV_DEFAULT_INDEX=${own[index-url]}"); fi
+        if [[ ${own[extra-index-url]:-} ]]; then PROXY+=("UV_INDEX=${own[extra-index-url]}" UV_INDEX_STRATEGY=unsafe-best-match); fi
+        if [[ ${own[find-links]:-} ]]; then PROXY+=("UV_FIND_LINKS=${own[find-links]// /,}"); fi
+    fi
+    if [[ ! $NB_DOWNLOADS_PROXY && ${own[proxy]:-} ]]; then PROXY+=("http_proxy=${own[proxy]}" "https_proxy=${own[proxy]}"); fi
+    for file in "${SSL_CERT_FILE:-}" "${own[cert]:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
+        if [[ -r $file ]]; then PROXY+=("SSL_CERT_FILE=$file"); return; fi
     done
 }

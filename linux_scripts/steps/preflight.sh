@@ -4,9 +4,10 @@
 step preflight 'this host can carry the notebook server'
 
 preflight_test() {
-    local should=x86_64 program free
+    local should=x86_64 program
     if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
     if [[ $HOSTTYPE != "$should" ]]; then fail "the processor is $HOSTTYPE, and the inventory says architecture = \"$NB_ARCHITECTURE\". Correct the inventory"; fi
+    if [[ $NB_SCOPE == user ]]; then user_preflight; return; fi
     if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
     if [[ ! -d /run/systemd/system ]]; then fail 'systemd does not run this host, and the notebook server is a unit of it'; fi
     for program in flock setsid sha256sum stat getent useradd systemctl; do
@@ -16,18 +17,32 @@ preflight_test() {
     read_system
     if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES"; fi
 
-    # The environment and its packages take about 1.5 GB.
-    if [[ ! -d $PROGRAMS ]]; then
-        free=$(stat --file-system --format='%a*%S' -- "${PROGRAMS%/*}")
-        free=$((free))
-        if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for ${PROGRAMS%/*}, and 2000 are needed. Make room"; fi
-    fi
-
+    compare_space "${PROGRAMS%/*}"
     if [[ $RUN_TIME ]]; then compare_clocks; fi
+    compare_port
+}
 
-    if is_listening "$NB_NOTEBOOK_PORT"; then
-        read_unit "$SERVICE_UNIT"
-        if [[ ${UNIT[ActiveState]:-} != active ]]; then fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"; fi
+user_preflight() {
+    local program
+    for program in flock setsid sha256sum stat; do
+        if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
+    done
+    compare_space "$HOME_FOLDER"
+    compare_port
+}
+
+# The environment and its packages take about 1.5 GB.
+compare_space() { # FOLDER
+    local free
+    if [[ -d $PROGRAMS ]]; then return; fi
+    free=$(stat --file-system --format='%a*%S' -- "$1")
+    free=$((free))
+    if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for $1, and 2000 are needed. Make room"; fi
+}
+
+compare_port() {
+    if is_listening "$NB_NOTEBOOK_PORT" && ! is_service_running; then
+        fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"
     fi
 }
 

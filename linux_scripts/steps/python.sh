@@ -3,6 +3,7 @@
 #   Debian, Ubuntu                  python3, python3-venv (Debian 12: 3.11; Ubuntu 22.04: 3.10)
 #   openSUSE Leap 15, SLES 15       python311: python3 is 3.6 there
 #   Leap 16, SLES 16, Tumbleweed    python313
+# In user scope: one that is there, because only root installs packages.
 # With python.version = "3.12" in the inventory: python3.12 and python3.12-venv, or python312.
 
 PYTHON=''                                          # the program
@@ -12,6 +13,7 @@ step python 'Python is there, with venv'
 
 python_test() {
     local name version
+    if [[ $NB_SCOPE == user ]]; then choose_own_python; return; fi
     choose_python
     read_packages "${PYTHON_PACKAGES[@]}"
     for name in "${PYTHON_PACKAGES[@]}"; do
@@ -46,4 +48,22 @@ choose_python() {
             PYTHON_PACKAGES=("python3$minor")
             ;;
     esac
+}
+
+PYTHON_IS_GOOD='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))'
+
+choose_own_python() {
+    local name folder
+    local -a names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
+    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then names=("python${BASH_REMATCH[0]}"); fi
+    PYTHON=''
+    for name in "${names[@]}"; do
+        for folder in /usr/bin /usr/local/bin "$HOME_FOLDER/.local/bin"; do
+            if [[ -x $folder/$name ]] && "$folder/$name" -I -c "$PYTHON_IS_GOOD" 2>/dev/null; then
+                PYTHON=$folder/$name
+                return
+            fi
+        done
+    done
+    fail "there is no ${names[0]} from 3.10 on with its module venv. Install it: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)"
 }

@@ -1,11 +1,14 @@
 # ---- step: service -------------------------------------------------------------------------------------
 # A unit of systemd that starts with the system, runs as the service's own user, and can write in two folders
 # only: its own and the notebooks'. `systemd-analyze security nbserver` tells what is shut.
+# In user scope it is the user's own: see prelude/service.
 # Memory that can be written and executed stays allowed: compilers at run time and FFI need it.
 
-step service 'the notebook server runs as a unit of systemd, from the start of the system'
+step service 'the notebook server runs as a service'
 
 service_test() {
+    if ! is_unit; then process_test; return; fi
+    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then fail "the server is a unit of your own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger"; fi
     unit_text
     if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then difference "$UNIT_FOLDER/$SERVICE_UNIT" 'another or none' 'as in this script'; fi
     read_unit "$SERVICE_UNIT"
@@ -16,8 +19,13 @@ service_test() {
 }
 
 service_apply() {
+    if ! is_unit; then process_apply; return; fi
+    if [[ $NB_SCOPE == user ]]; then
+        add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
+        if [[ ! -e /var/lib/systemd/linger/$SERVICE_USER ]]; then write_event warning text "the server runs while you are logged in. To let it run always: loginctl enable-linger"; fi
+    fi
     # Stopped first: cut off anywhere here, the next run sees that it does not run.
-    run_program --accept '0 5' systemctl stop -- "$SERVICE_UNIT"   # 5: it is not loaded
+    run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$SERVICE_UNIT"   # 5: it is not loaded
     unit_text
     set_unit "$SERVICE_UNIT" "$REPLY"
     start_unit "$SERVICE_UNIT"
@@ -25,10 +33,9 @@ service_apply() {
 
 unit_text() {
     local capabilities='' ambient='' home='ProtectHome=yes' started folder
-    local -a files=("$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
-    # What the server reads at its start: one that was started before a change is seen, and started again.
-    if [[ -e ${files[0]} && -e ${files[1]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
-    started=${times[*]:-none}
+    if [[ $NB_SCOPE == user ]]; then user_unit_text; return; fi
+    started_text
+    started=$REPLY
     if ((NB_NOTEBOOK_PORT < 1024)); then
         capabilities=CAP_NET_BIND_SERVICE
         ambient=$'\nAmbientCapabilities=CAP_NET_BIND_SERVICE'
@@ -55,7 +62,7 @@ WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
 TimeoutStopSec=30
-Environment=HOME=$WORK_FOLDER SHELL=/bin/bash LANG=C.UTF-8 PYTHONUTF8=1
+Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
 Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
 Environment=JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER
 Environment=JUPYTER_DATA_DIR=$WORK_FOLDER/data JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime
@@ -103,4 +110,11 @@ unit_word() { # PATH
     REPLY=$1
     if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then fail "notebook.directory holds a quotation mark, a colon, a backslash or a control character, which a unit of systemd cannot have in a path. Choose another folder"; fi
     REPLY="\"${REPLY//%/%%}\""
+}
+
+# What the server reads at its start: one that was started before a change is seen, and started again.
+started_text() {
+    local -a files=("$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    if [[ -e ${files[0]} && -e ${files[1]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
+    REPLY=${times[*]:-none}
 }

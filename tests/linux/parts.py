@@ -58,4 +58,4 @@ def script(steps: Iterable[str], **settings: Any) -> str:
 def run(code: str, *arguments: bytes | str, input: bytes = b"", main: bool = False) -> subprocess.CompletedProcess[bytes]:
     """Runs bash on the prelude and `code` behind it, events on standard output. The arguments are $1, $2, ..."""
     text = settings_block(SETTINGS) + prelude() + "exec 3>&1\n" + code
-    return subprocess.run([require_bash(), "-c", text, "test", *arguments], input=input, capture_output=True, check=False, timeout=60)
+    return subprocess.run([require_bash(), "-c", text, "test", *arguments], input=input, capture_output=True, check=False, timeout=300)

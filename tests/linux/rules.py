@@ -13,14 +13,14 @@ from dataclasses import dataclass
 Files = Mapping[str, str]
 Rule = Callable[[Files], Iterator[str]]
 
-BUILTINS = set(": [[ (( break case continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split())
+BUILTINS = set(": [[ (( break case cd continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split())
 # Programs that only answer, and programs that change something. Another one is a decision: it is named here.
 ASKING = set("apt-get date dpkg-query firewall-cmd flock getent journalctl openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split())
 CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
 # These run through run_program, so that their words become events and they have no input.
 WRAPPED = set("apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl restorecon systemctl ufw useradd userdel zypper python3 pip uv".split())
 # Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
-IN_CONDITIONS = re.compile(r"(has|is|can)_\w+$|problem$|run_program$|run_apt$|run_zypper$|undo_line$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
+IN_CONDITIONS = re.compile(r"(has|is|can)_\w+$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def the_locale_stays_c(files: Files) -> Iterator[str]:
             yield f"{line}: {line.code.strip()}"
 
 
-_MAY_HOLD_SECRETS = {"read_envelope", "request_secret", "expand_secret", "has_text", "notebook_apply"}
+_MAY_HOLD_SECRETS = {"read_envelope", "request_secret", "expand_secret", "has_text", "notebook_apply", "keep_password_hash"}
 
 
 def secrets_touch_builtins_only(files: Files) -> Iterator[str]:

@@ -1,0 +1,110 @@
+# ---- prelude: the service. In user scope a unit of the user's own systemd, or, where none runs, a process in
+# ---- the background. What was chosen once stays.
+
+is_unit() {
+    if [[ $NB_SCOPE != user ]] || has_record unit "$SERVICE_UNIT"; then return 0; fi
+    if has_record process "$PROCESS_FILE"; then return 1; fi
+    [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
+}
+
+is_service_running() {
+    if is_unit; then
+        read_unit "$SERVICE_UNIT"
+        [[ ${UNIT[ActiveState]:-} == active ]]
+    else
+        read_process "$PROCESS_FILE"
+        [[ $PROCESS ]]
+    fi
+}
+
+has_service_failed() {
+    if is_unit; then
+        read_unit "$SERVICE_UNIT"
+        [[ ${UNIT[ActiveState]:-} == failed ]]
+    else
+        read_process "$PROCESS_FILE"
+        [[ ! $PROCESS ]]
+    fi
+}
+
+print_service_log() {
+    local -a lines=()
+    if [[ $NB_SCOPE != user ]]; then journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+    elif is_unit; then journalctl --user --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+    elif [[ -r $PROCESS_LOG ]]; then
+        mapfile -t lines <"$PROCESS_LOG"
+        if ((${#lines[@]} > 3)); then lines=("${lines[@]: -3}"); fi
+        printf '%s\n' "${lines[@]}"
+    fi
+}
+
+SERVICE_COMMAND=()
+SERVICE_ENVIRONMENT=()
+
+read_service() {
+    SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I -m notebook --no-browser)
+    if ((EUID == 0)); then SERVICE_COMMAND+=(--allow-root); fi
+    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
+        "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin"
+        "JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER" "JUPYTER_DATA_DIR=$WORK_FOLDER/data" "JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime"
+        "JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings" "JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces"
+        "IPYTHONDIR=$WORK_FOLDER/ipython" "MPLCONFIGDIR=$WORK_FOLDER/matplotlib")
+}
+
+user_unit_text() {
+    local started
+    started_text
+    started=$REPLY
+    read_service
+    REPLY="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl --user edit $SERVICE_UNIT
+[Unit]
+Description=nbserver: secured notebook server
+StartLimitIntervalSec=600
+StartLimitBurst=10
+
+[Service]
+Type=exec
+ExecStart=${SERVICE_COMMAND[*]}
+WorkingDirectory=$WORK_FOLDER
+Restart=always
+RestartSec=5
+TimeoutStopSec=30
+Environment=${SERVICE_ENVIRONMENT[*]}
+UMask=0077
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=default.target
+
+[X-nbserver]
+Started=$started
+"
+}
+
+process_text() {
+    started_text
+    read_service
+    REPLY="${SERVICE_COMMAND[*]}
+${SERVICE_ENVIRONMENT[*]}
+$REPLY
+"
+}
+
+process_test() {
+    read_process "$PROCESS_FILE"
+    process_text
+    if [[ ! $PROCESS ]]; then difference 'the notebook server' 'does not run' 'runs in the background'
+    elif ! has_text "$PROCESS_FILE" "$PROCESS ${PROCESS_SINCE}"$'\n'"$REPLY"; then difference 'the notebook server' 'started before a change' 'started again'
+    fi
+}
+
+process_apply() {
+    write_event warning text 'no systemd of yours runs here: the server runs in the background, until the machine restarts or nbserver stop local ends it'
+    save_file_before "$PROCESS_LOG"
+    process_text
+    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" "${SERVICE_COMMAND[@]}"
+}

@@ -1,0 +1,75 @@
+# ---- prelude: certificates, by OpenSSL; in user scope, where there is no openssl, by Python's cryptography ---
+# It is among the packages of the notebook server. What both print is `Fingerprint=HEX`, and `good`.
+
+MAKE_WITH_PYTHON='
+import datetime, ipaddress, os, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+key_file, file, days, common_name, *names = sys.argv[1:]
+def alternative(name):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+key = ec.generate_private_key(ec.SECP256R1())
+subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+now = datetime.datetime.now(datetime.timezone.utc)
+builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(int(days)))
+usage = dict.fromkeys("content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only".split(), False)
+builder = builder.add_extension(x509.SubjectAlternativeName([alternative(name) for name in names]), False)
+builder = builder.add_extension(x509.BasicConstraints(False, None), True)
+builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usage), True)
+builder = builder.add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False)
+builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+os.umask(0o077)
+open(key_file, "wb").write(private)
+open(file, "wb").write(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+'
+READ_WITH_PYTHON='
+import datetime, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
+print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
+if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(0, int(sys.argv[2])):
+    print("good")
+'
+ASK_WITH_PYTHON='
+import hashlib, socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode, context.minimum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as line, context.wrap_socket(line) as secure:
+    print("Fingerprint=" + hashlib.sha256(secure.getpeercert(True)).hexdigest())
+'
+
+has_openssl() {
+    [[ $(type -P openssl) ]]
+}
+
+# What a certificate file is, and whether it lasts for so long.
+print_certificate() { # FILE SECONDS
+    if has_openssl; then openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null && printf 'good\n'
+    else "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    fi
+}
+
+# What a port shows.
+print_shown_certificate() { # ADDRESS PORT
+    local address=$1
+    if [[ $1 == *:* ]]; then address="[$1]"; fi
+    if has_openssl; then timeout 10 openssl s_client -connect "$address:$2" -no_tls1 -no_tls1_1 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null
+    else "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    fi
+}
+
+# From openssl's `SHA256 Fingerprint=AA:BB:...`.
+fingerprint_of() { # LINE
+    REPLY=${1#*=}
+    REPLY=${REPLY//:/}
+    REPLY=SHA256:${REPLY,,}
+}

@@ -1,0 +1,284 @@
+"""`local`, this machine: settings, transport, password, and processes in the background. No other machine is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from installer import inventory, local_server, local_setup
+from installer.bash_script import settings_block
+from installer.errors import InventoryError, ScriptError, UsageError
+from installer.linux_lock import load as load_lock
+from installer.linux_render import render
+from installer.linux_settings import LocalHost
+from installer.transports import StopRequested
+from installer.transports.local import LocalTransport, environment
+from tests.formats import validate
+from tests.linux import parts
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
+OTHER = '[hosts.lin1]\nsystem = "linux"\naddress = "lin1.example.com"\nuser = "root"\nnotebook.password = { env = "X" }\n'
+
+
+def load(folder: Path, text: str, *patterns: str) -> inventory.Inventory:
+    path = folder / "nbserver.toml"
+    path.write_text(text, encoding="utf-8")
+    return inventory.load_for(path, patterns or ["local"])
+
+
+# ---- settings
+
+
+def test_local_needs_no_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    found = inventory.load_for(Path("nbserver.toml"), ["local"])
+    assert found.select(["local"]) == [LocalHost()] and found.path.parent == tmp_path / "home" / ".local" / "state"
+    with pytest.raises(InventoryError):
+        inventory.load_for(Path("nbserver.toml"), ["local", "lin1"])
+    with pytest.raises(InventoryError):
+        inventory.load_for(Path("other.toml"), ["local"])
+
+
+def test_its_own_table_counts_and_no_other(tmp_path: Path) -> None:
+    text = f'[defaults]\nnotebook.port = 7777\n{OTHER}[hosts.local]\nnotebook.directory = "~/a b"\nnotebook.ip = "*"\n'
+    found = load(tmp_path, text)
+    local = found.select(["LOCAL"])[0]
+    assert (local.notebook.port, local.notebook.directory, local.notebook.ip, local.notebook.password) == (9999, "~/a b", "*", None)
+    assert [host.name for host in found.select(["lin1", "local"])] == ["local", "lin1"]
+
+
+def test_no_glob_means_this_machine(tmp_path: Path) -> None:
+    found = load(tmp_path, OTHER + "[hosts.local]\n")
+    assert [host.name for host in found.select(["*"])] == ["lin1"]
+    with pytest.raises(InventoryError, match="is no host"):
+        found.select(["loc*"])
+    with pytest.raises(InventoryError, match='there is no host "local"'):
+        load(tmp_path, OTHER + '[groups.lab]\nhosts = ["local"]\n')
+
+
+def test_an_inventory_may_hold_local_alone(tmp_path: Path) -> None:
+    assert load(tmp_path, "[hosts.local]\nnotebook.port = 8888\n").local.notebook.port == 8888
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("port = 22", 2, "[hosts.local] port: unknown key"),
+        ("notebook.port = 80", 1, 'ports below 1024 need scope = "machine"'),
+        ('packages.source = "distribution"', 1, 'need scope = "machine"'),
+        ('scope = "machine"\nnotebook.directory = "~/x"', 1, "it is an absolute path"),
+        ('notebook.directory = "~/../x"', 2, "it holds . or .."),
+        ('notebook.directory = "~"', 2, "it is not absolute"),
+        ('notebook.password = "geheim"', 2, "notebook.password"),
+    ],
+)
+def test_what_does_not_fit(tmp_path: Path, text: str, line: int, words: str) -> None:
+    with pytest.raises(InventoryError) as error:
+        load(tmp_path, f"[hosts.local]\n{text}\n")
+    assert words in str(error.value) and f"nbserver.toml:{line}:" in str(error.value) and "geheim" not in str(error.value)
+
+
+def test_machine_scope_has_the_machines_folder(tmp_path: Path) -> None:
+    assert load(tmp_path, '[hosts.local]\nscope = "machine"\n').local.notebook.directory == "/var/lib/nbserver/notebooks"
+
+
+def test_another_system_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(UsageError, match="can be set up on Linux only"):
+        inventory.load_for(Path("nbserver.toml"), ["local"])
+
+
+def test_the_script_names_no_user_and_no_folder_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = []
+    for home in ("/home/anna", "/home/bert"):
+        monkeypatch.setenv("HOME", home)
+        scripts.append(render(LocalHost(), load_lock()).text)
+    assert scripts[0] == scripts[1] and "NB_SCOPE='user'" in scripts[0] and "NB_NOTEBOOK_DIRECTORY='~/notebooks'" in scripts[0]
+    assert "sudo bash" not in scripts[0].partition("shellcheck")[0]
+
+
+# ---- the password
+
+
+def test_a_password_is_made_only_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = local_setup.first_password([LocalHost()])["local"]
+    assert len(made) == 19 and made != local_setup.first_password([LocalHost()])["local"]
+    given = LocalHost.model_validate({"notebook": {"password": {"env": "X"}}})
+    assert local_setup.first_password([given]) == {}
+    (tmp_path / ".config" / "nbserver").mkdir(parents=True)
+    (tmp_path / ".config" / "nbserver" / "jupyter_config.json").write_text("{}")
+    assert local_setup.first_password([LocalHost()]) == {}
+
+
+def test_the_hash_that_is_there_stays(tmp_path: Path) -> None:
+    file = tmp_path / "jupyter_config.json"
+    file.write_text('{ "hashed_password": "argon2:$argon2id$v=19$m=1,t=1,p=1$AAAA$BB+/" }')
+    code = (
+        parts.step("notebook")
+        + """
+        NOTEBOOK_FILE=$1
+        keep_password_hash; printf '%s\\n' "${SECRETS[notebook.password_hash]-none}"
+        RECORD=("{\\"v\\":1,\\"step\\":\\"notebook\\",\\"kind\\":\\"file\\",\\"key\\":\\"$1\\",\\"before\\":null}")
+        keep_password_hash; printf '%s\\n' "${SECRETS[notebook.password_hash]-none}"
+        SECRETS[notebook.password_hash]=given
+        keep_password_hash; printf '%s\\n' "${SECRETS[notebook.password_hash]-none}"
+        """
+    )
+    done = parts.run("CERTIFICATE_FILE=/x KEY_FILE=/x\n" + code, str(file))
+    assert done.stdout.decode().split() == ["none", "argon2:$argon2id$v=19$m=1,t=1,p=1$AAAA$BB+/", "given"], done.stderr
+    assert b"AAAA" not in done.stderr
+
+
+# ---- the transport
+
+
+@pytest.fixture
+def transport() -> Iterator[LocalTransport]:
+    parts.require_bash()
+    opened = LocalTransport(LocalHost(), threading.Event())
+    yield opened
+    opened.close()
+
+
+def test_the_envelope_arrives_and_every_line_comes_back(transport: LocalTransport) -> None:
+    script = "while IFS= read -r line; do echo \"got $line\"; done; echo 'error' >&2; for ((i = 0; i < 5000; i++)); do echo \"line $i\"; done; exit 2\n"
+    lines = list(transport.run(script, ["mode test", "secret x AAAA"]))
+    assert lines[:2] == ["got mode test", "got secret x AAAA"] and lines[2:] == [f"line {i}" for i in range(5000)]
+
+
+def test_a_script_that_bash_cannot_run_says_why(transport: LocalTransport) -> None:
+    with pytest.raises(ScriptError, match="no such word"):
+        list(transport.run("echo no such word >&2; exit 7\n", []))
+
+
+def test_it_is_told_to_stop(tmp_path: Path) -> None:
+    parts.require_bash()
+    stop = threading.Event()
+    opened = LocalTransport(LocalHost(), stop)
+    heard = []
+    with pytest.raises(StopRequested):
+        for line in opened.run(f"trap 'echo stopping; touch {tmp_path}/stopped; exit 3' TERM\necho begun\nwhile true; do sleep 0.1; done\n", []):
+            heard.append(line)
+            stop.set()
+    assert heard == ["begun", "stopping"] and (tmp_path / "stopped").exists()
+    assert list(opened.run("echo after\n", [])) == ["after"]
+    opened.close()
+
+
+def test_it_goes_on_when_the_orchestrator_dies(tmp_path: Path) -> None:
+    parts.require_bash()
+    program = f"""
+import threading
+from installer.linux_settings import LocalHost
+from installer.transports.local import LocalTransport
+script = "echo begun; until [[ -e {tmp_path}/go ]]; do sleep 0.1; done; echo written >{tmp_path}/end; echo end\\n"
+for line in LocalTransport(LocalHost(), threading.Event()).run(script, []):
+    print(line, flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
+    assert process.stdout and process.stdout.readline() == b"begun\n"
+    process.kill()
+    process.wait()
+    (tmp_path / "go").touch()
+    end = time.monotonic() + 30
+    while not (tmp_path / "end").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert (tmp_path / "end").read_text() == "written\n"
+
+
+def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTEBOOK_PASSWORD", "geheim")
+    monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://pypi.example.com/simple/")
+    assert "geheim" not in str(environment())
+    lines = list(transport.run("printf '%s\\n' \"${NOTEBOOK_PASSWORD-none} $https_proxy $PIP_INDEX_URL $HOME\"\n", []))
+    assert lines == [f"none http://proxy.example.com:3128 https://pypi.example.com/simple/ {os.environ['HOME']}"]
+
+
+# ---- a process in the background
+
+
+def run_processes(code: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """`code` behind the prelude, with nothing recorded on this machine; the events of the log go nowhere."""
+    return parts.run("save_before() {\n    true\n}\nread -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)\nexec 3>/dev/null\n" + code, *arguments)
+
+
+def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
+    file, log = tmp_path / "process", tmp_path / "log"
+    code = 'start_process "$1" "$2" "what it is for" env -i A=b sleep 300; printf "%s\\n" "$PROCESS"\n'
+    first = run_processes(code, str(file), str(log))
+    pid = int(first.stdout)
+    try:
+        assert local_server._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
+        assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00" and os.getsid(pid) == pid
+        assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"], "it keeps no descriptor of the script, such as its lock"
+        second = int(run_processes(code, str(file), str(log)).stdout)
+        assert second != pid and local_server._running(file) == second and local_server._start(pid) == ""
+        pid = second
+        assert run_processes('stop_process "$1"; read_process "$1"; printf "[%s]" "$PROCESS"\n', str(file)).stdout == b"[]"
+        assert local_server._start(pid) == "" and local_server._running(file) == 0
+    finally:
+        if local_server._start(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "300"]) as other:
+        file = tmp_path / "process"
+        for first in (f"{other.pid} 1 some-boot", f"{other.pid}", "", "-1 x", "x"):
+            file.write_text(first + "\n")
+            assert local_server._running(file) == 0
+            assert run_processes('stop_process "$1"; read_process "$1"; printf "[%s]" "$PROCESS"\n', str(file)).stdout == b"[]"
+        assert other.poll() is None
+        other.kill()
+
+
+# ---- status
+
+
+def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert local_server.status(LocalHost(), as_json=True) == 4
+    found = json.loads(capsys.readouterr().out)
+    validate("stream", found)
+    assert (found["ok"], found["by"], found["port"], found["url"]) == (False, "none", 9999, "https://localhost:9999")
+    assert local_server.stop(LocalHost()) == 0
+
+
+def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from installer.local_places import places
+
+    names = "CONFIGURATION_FOLDER DATA_FOLDER UNIT_FOLDER PROCESS_FILE".split()
+    for scope in ("user", "machine"):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        text = settings_block({**parts.SETTINGS, "scope": scope}) + parts.prelude() + f"printf '%s\\n' {' '.join(f'${name}' for name in names)} \"${{SYSTEMCTL[*]}}\"\n"
+        done = subprocess.run([parts.require_bash(), "-c", text], capture_output=True, text=True, check=True)
+        found = places(LocalHost.model_validate({"scope": scope}))
+        assert done.stdout.split("\n")[:5] == [str(found.configuration), str(found.data), str(found.unit.parent), str(found.process), " ".join(found.systemctl)]
+
+
+def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from installer.host import Result
+
+    for word, shown in (("changed", True), ("failed", True), ("differs", True), ("unchanged", False), ("", False)):
+        local_setup.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
+        out = capsys.readouterr()
+        assert ("abcd-efgh" in out.err) is shown and out.out == ""
+
+
+@pytest.mark.parametrize(("log", "words"), [("", ""), ("one\n", "one\n"), ("1\n2\n3\n4\n", "2\n3\n4\n")])
+def test_the_servers_last_words(tmp_path: Path, log: str, words: str) -> None:
+    (tmp_path / "log").write_text(log)
+    code = 'NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process PROCESS_LOG=$1/log\nprint_service_log\n'
+    assert run_processes(code, str(tmp_path)).stdout.decode().strip("\n") == words.strip("\n")
