@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from installer.envelope import Mode
+from installer.envelope import Envelope, Mode
 from installer.events import Event
 from installer.host import HostRun, Result
 from installer.journal import Journal, new_run_id
@@ -80,6 +81,14 @@ class SmallHost:
         finally:
             part.close()
         return Ran(journal.run, result, self.journal(journal.run))
+
+    def by_hand(self, mode: Mode) -> Ran:
+        """A whole run without an orchestrator: a second less."""
+        run, file = new_run_id(), self.place / "by-hand.sh"
+        file.write_text(self.script.text)
+        subprocess.run(["bash", file, "envelope"], input="\n".join([*Envelope(mode, run).lines(), ""]), text=True, capture_output=True, check=True)
+        lines = self.kept(run)
+        return Ran(run, Result(self.steady.name, **{key: json.loads(lines[-1])[key] for key in ("outcome", "changed")}), lines)
 
     @contextlib.contextmanager
     def running(self, mode: Mode) -> Iterator[list[Ran]]:
