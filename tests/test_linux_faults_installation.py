@@ -1,5 +1,6 @@
 """The full installation over SSH is cut off while apt, zypper and uv work: they finish, the run is joined again, and undo restores.
 
+Once with the wheels of the shipped lock; elsewhere two small ones are enough.
 apt is held between unpacking and configuring by a hook of dpkg, zypper by a package whose script sleeps.
 """
 
@@ -13,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.faults.small_packages import write_index
 from tests.hosts.linux.host import LinuxHost
 from tests.hosts.linux.snapshot import differences
 from tests.hosts.mirror import Mirror
+from tests.linux.small_lock import SmallSite
+from tests.served import served
 from tests.site import LinuxSite, steps
 from tests.test_end_to_end_linux import EVIDENCE
 
@@ -32,10 +36,19 @@ VENV = "python3-venv"  # what apt has to install
 class Installation:
     """One host that is installed on and undone; `before` is how it looked at first."""
 
-    def __init__(self, host: LinuxHost, mirror: Mirror, folder: Path) -> None:
+    def __init__(self, host: LinuxHost, mirror: Mirror, index: tuple[str, list[str]], folder: Path) -> None:
         self.host, self.line = host, host.forward(22)
-        self.site = LinuxSite(folder, host, mirror, notebook_password="correct horse")
+        self.full = LinuxSite(folder, host, mirror, notebook_password="correct horse")
+        self.small = SmallSite(folder, host, mirror, notebook_password="correct horse")
+        (folder / "small.lock.txt").write_text("\n".join(index[1]))
+        self.small.settings["packages.index_url"] = index[0]
         self.before = host.snapshot()
+        self.use(self.small)
+
+    def use(self, site: LinuxSite) -> None:
+        """From now on, with the wheels of this site."""
+        self.site = site
+        site.write()
 
     def start(self) -> tuple[subprocess.Popen[str], Path]:
         """An apply; its process and its run."""
@@ -90,20 +103,29 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def index(linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str]]]:
+    """An index with uv and a small notebook; its address and its lock."""
+    folder = tmp_path_factory.mktemp("index")
+    lines = write_index(folder, linux_mirror)
+    with served(folder) as url:
+        yield url, lines
+
+
+@pytest.fixture(scope="module")
+def debian(debian_host: Fresh, linux_mirror: Mirror, index: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Debian 12 without venv."""
     with debian_host() as host:
         (host.root / "etc/dpkg/dpkg.cfg.d/hold").write_text(HOOK)
         host.ssh(f"{QUIET} update && {QUIET} purge --autoremove {VENV}")
-        yield Installation(host, linux_mirror, tmp_path_factory.mktemp("debian"))
+        yield Installation(host, linux_mirror, index, tmp_path_factory.mktemp("debian"))
 
 
 @pytest.fixture(scope="module")
-def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def suse(suse_host: Fresh, linux_mirror: Mirror, index: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The openSUSE-like host with a python311 that takes five seconds more to install."""
     with suse_host() as host:
         host.ssh("zypper --non-interactive addrepo --refresh dir:/srv/repositories/slow slow")
-        yield Installation(host, linux_mirror, tmp_path_factory.mktemp("suse"))
+        yield Installation(host, linux_mirror, index, tmp_path_factory.mktemp("suse"))
 
 
 def in_the_middle_of_apt(debian: Installation) -> tuple[subprocess.Popen[str], Path]:
@@ -134,6 +156,8 @@ def ended_well(installation: Installation, process: subprocess.Popen[str], run: 
 
 
 def test_connection_cut_in_the_middle_of_apt_and_of_uv(debian: Installation) -> None:
+    """With the wheels of the shipped lock."""
+    debian.use(debian.full)
     process, run = in_the_middle_of_apt(debian)
     debian.cut(run, process)
     go_on(debian)
@@ -178,6 +202,7 @@ def goes_on_alone(installation: Installation, run: Path) -> None:
 
 
 def test_orchestrator_killed_in_the_middle_of_apt(debian: Installation) -> None:
+    debian.use(debian.small)
     process, run = in_the_middle_of_apt(debian)
     killed(debian, process, run)
     go_on(debian)
