@@ -76,7 +76,8 @@ def cut(host: SmallHost, mode: Mode, heard: int, kind: Cut) -> Ran:
             host.wire.cut_what_comes("down", 0 if kind == "before" else 36_000 if (mode, heard) == ("apply", LONG - 1) else 50)
             host.release()
     assert kind == "after" or host.wire.was_cut
-    assert host.connections == (1 if (kind, heard) == ("after", NUMBERS[mode][-1]) else 2), "after the last event there is nothing more to hear"
+    whole_before = (kind, heard) == ("after", NUMBERS[mode][-1])  # after the last event there is nothing more to hear
+    assert host.connections == (1 if whole_before else 2)
     return done[0]
 
 
