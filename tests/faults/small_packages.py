@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.hosts.mirror import Mirror
 
-SERVER = '''"""Answers every request with 200, on the port and with the certificate of jupyter_server_config.json."""
+SERVER = '''"""Answers every request with 200, on the port and with the certificate of the configuration: Windows' file or Linux'."""
 import http.server
 import json
 import os
@@ -22,7 +22,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 def main(arguments):
-    with open(os.path.join(os.environ["JUPYTER_CONFIG_DIR"], "jupyter_server_config.json"), encoding="utf-8") as file:
+    files = [os.path.join(os.environ["JUPYTER_CONFIG_DIR"], name) for name in ("jupyter_server_config.json", "jupyter_config.json")]
+    with open(next(filter(os.path.exists, files)), encoding="utf-8") as file:
         settings = json.load(file)["ServerApp"]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(settings["certfile"], settings["keyfile"])
@@ -39,6 +40,7 @@ def write_index(folder: Path, mirror: Mirror) -> list[str]:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("notebook/__init__.py", "")
         archive.writestr("notebook/app.py", SERVER)
+        archive.writestr("notebook/__main__.py", "from notebook import app\n\napp.main([])\n")
         archive.writestr("notebook-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: notebook\nVersion: 1.0\n")
         archive.writestr("notebook-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("notebook-1.0.dist-info/RECORD", "")

@@ -16,6 +16,7 @@ class Wire:
     """Listens on 127.0.0.1; `port` is the workstation's, `target` sshd's.
 
     `cut(direction, after)` holds for the next connection: it is reset on both sides once it has passed so many bytes that way.
+    `cut_what_comes(direction, after)` is the same for the one that is open, counted from now on.
     `silent` passes nothing on any more, without a word to anybody.
     """
 
@@ -24,6 +25,7 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._armed: dict[Direction, int] = {}
+        self._limits: dict[Direction, int] = {}
         self.passed: dict[Direction, int] = {"up": 0, "down": 0}
         self.was_cut = False
         self._now: tuple[socket.socket, ...] = ()
@@ -33,6 +35,10 @@ class Wire:
     def cut(self, direction: Direction, after: int) -> None:
         self._armed = {direction: after}
         self.was_cut = False
+
+    def cut_what_comes(self, direction: Direction, after: int) -> None:
+        self.was_cut = False
+        self._limits[direction] = self.passed[direction] + after
 
     def reset(self) -> None:
         """Cuts the last connection now."""
@@ -49,16 +55,18 @@ class Wire:
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.passed = {"up": 0, "down": 0}
             self._now = (client, server)
-            armed, self._armed = self._armed, {}
+            limits = self._limits = self._armed
+            self._armed = {}
             for direction, source, sink in (("up", client, server), ("down", server, client)):
-                threading.Thread(target=self._pass, args=(direction, source, sink, armed.get(direction)), daemon=True).start()
+                threading.Thread(target=self._pass, args=(direction, source, sink, limits), daemon=True).start()
 
-    def _pass(self, direction: Direction, source: socket.socket, sink: socket.socket, limit: int | None) -> None:
+    def _pass(self, direction: Direction, source: socket.socket, sink: socket.socket, limits: dict[Direction, int]) -> None:
         passed = 0
         try:
             while data := source.recv(_CHUNK):
                 if self.silent.is_set():
                     continue
+                limit = limits.get(direction)
                 if limit is not None and passed + len(data) > limit:
                     sink.sendall(data[: limit - passed])
                     self.was_cut = True
