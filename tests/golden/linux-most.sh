@@ -7,7 +7,7 @@
 #           sudo bash linux-most.sh undo     puts back what was there before
 # ends with 0 as it should be, 2 something differs (test), 3 failed, 102 a reboot is needed
 # Needs bash 4.4 or newer, systemd, and root's rights.
-# shellcheck shell=bash disable=SC2034,SC2317
+# shellcheck shell=bash disable=SC2034,SC2088,SC2317
 
 NB_ARCHITECTURE='arm64'
 NB_CERTIFICATE_DAYS='90'
@@ -20,7 +20,7 @@ NB_NOTEBOOK_IP='192.0.2.8'
 NB_NOTEBOOK_PORT='8443'
 NB_PACKAGES_INDEX_URL='https://mirror.example.com/simple/'
 NB_PACKAGES_INSTALLER='pip'
-NB_PACKAGES_LOCK_SHA256='ee908b8ee5902aac74e3e831de65a2ef1536118da256e30327c450d5085a2823'
+NB_PACKAGES_LOCK_SHA256='7fefc45f4237e40ee0979fcde896d102fc8c4fe6b8efb2defd3e5b2ff22fa72b'
 NB_PACKAGES_SOURCE='distribution'
 NB_PYTHON_VERSION='3.13'
 NB_RELEASE='0.1.0'
@@ -46,6 +46,7 @@ LOCK=(
     'contourpy==1.3.2 ; python_full_version == "3.10.*" --hash=sha256:106fab697af11456fcba3e352ad50effe493a90f893fca6c2ca5c033820cea92 --hash=sha256:3859783aefa2b8355697f16642695a5b9792e7a46ab86da1118a4a23a51a33d7 --hash=sha256:434f0adf84911c924519d2b08fc10491dd282b20bdd3fa8f60fd816ea0b48841 --hash=sha256:71e2bd4a1c4188f5c2b8d274da78faab884b59df20df63c34f74aa1813c4427c --hash=sha256:9be002b31c558d1ddf1b9b415b162c603405414bacd6932d031c5b5a8b757f0d --hash=sha256:ad687a04bc802cbe8b9c399c07162a3c35e227e2daccf1668eb1f278cb698631 --hash=sha256:d6658ccc7251a4433eebd89ed2672c2ed96fba367fd25ca9512aa92a4b46c4f1 --hash=sha256:f26b383144cf2d2c29f01a1e8170f50dacf0eac02d64139dcd709a8ac4eb3cfe'
     'contourpy==1.3.3 ; python_full_version == "3.11.*" --hash=sha256:22e9b1bd7a9b1d652cd77388465dc358dafcd2e217d35552424aa4f996f524f5 --hash=sha256:348ac1f5d4f1d66d3322420f01d42e43122f43616e0f194fc1c9f5d830c5b286 --hash=sha256:4d00e655fcef08aba35ec9610536bfe90267d7ab5ba944f7032549c55a146da1 --hash=sha256:4debd64f124ca62069f313a9cb86656ff087786016d76927ae2cf37846b006c9 --hash=sha256:51e79c1f7470158e838808d4a996fa9bac72c498e93d8ebe5119bc1e6becb0db --hash=sha256:929ddf8c4c7f348e4c0a5a3a714b5c8542ffaa8c22954862a46ca1813b667ee7 --hash=sha256:92d9abc807cf7d0e047b95ca5d957cf4792fcd04e920ca70d48add15c1a90ea7 --hash=sha256:f64836de09927cba6f79dcd00fdd7d5329f3fccc633468507079c829ca4db4e3'
     'contourpy==1.4.0 ; python_full_version >= "3.12" --hash=sha256:404dbcd9233513dfd1323b66ea593fef90e899f658f6b8a9ed8e93bd0ca669db --hash=sha256:43c3ccbb32c6294b183dcc8e8c46dacf5ecef809497e3d48a5be298eef185ad0 --hash=sha256:875f42444c9cf48d56f724f2637e60d0f73b3b12c9041e1484580a233edf9591 --hash=sha256:9c0e07c691f3b3321913ed9b8161c50ea5f77fadd006f52f5e755359b0dcbfc5 --hash=sha256:e439ab450c93455feb0218532ded3e946ec7a9b5f459069f122cfa44b89229f6 --hash=sha256:f1219a8898523cba821085f2da8a1b962cc696325763f09d7f93538ba43b2d70'
+    'cryptography==50.0.2 --hash=sha256:0ddc924c04591c2811ca024d62ecad4f7f6f08af8939c211438f48a16bd23602 --hash=sha256:1981f1db4630889b9ef7803fadef12b056f428cb6b85c27ba57b774793b6093c --hash=sha256:4061c0079120205fb760c58acab6443e217307dcf05e3702cf970e0689972856 --hash=sha256:630ebfea3bf689d075f82316324ff7433dc447fe6bc1bfc76524b74b4a9567d2 --hash=sha256:79def8d059362e7831389ed3be0ecdf58a89386e1271e35dd9f5af84e81bffd0 --hash=sha256:87e9ce85beb6b328ba370cc6e6aea483c92617b4c95b1d33a49297eb662bfb04 --hash=sha256:9dab55f57c74c3cad24c323bacbbd04be4705ba6eb0d92e920b1fc4837ed5079 --hash=sha256:c5e67125c7dca78d199ec4e116aa93dbb83494808ecbb8211a2cb09b1bf41dbd --hash=sha256:dfe9763530994147d9af1def057a5b9658b00e8f8fe8743d144d1e0911c2e454 --hash=sha256:ee247f5c245c9a2fe7c8e2214e295918838e44e00a45a6718451e4004219e767 --hash=sha256:f21e8a22c8605750c7af886bab299a363721264061b4ac0a30efb73cfd58efc5 --hash=sha256:f9f6143a8c75945eb960d9eb98905a441394abfa24afaae239d514ffb2586480'
     'cycler==0.12.1 --hash=sha256:85cef7cff222d8644161529808465972e51340599459b8ac3ccbac5a854e0d30'
     'debugpy==1.8.22 --hash=sha256:0c1104233340196e5cbf5514e7dfdbb98968e730cfd7fdd6f3d72a082be838a9 --hash=sha256:192b73e8d53bbd60225220c0943627bf249ac93d0ea3090e23c45f3e0ceb6a35 --hash=sha256:7bf29e0d8ce80b100d37fb333e1b193b790d962739f3067796c2b03ffdc9afee --hash=sha256:8a697acec45dbc70d17fb5d9f4f61989fc294d273c69de487fd10cb35fdd75eb --hash=sha256:a9e9d3550e15ca479c59333e90845029190531f0cacfedab3b815a57bd913947 --hash=sha256:c1ffb9953708b648ecf6acd2e5ad2c002bf68785ed618197dd4463a2a7226f39'
     'decorator==5.3.1 ; python_full_version == "3.10.*" --hash=sha256:f47fe6fdbd2edd623ecfe36875d37aba411624e2670dd395dddae1358689bb3c'
@@ -178,6 +179,10 @@ RECORD_FILE=$STATE_FOLDER/record.jsonl             # what was there before, for 
 LOCK_FILE=$STATE_FOLDER/lock                       # held while a run changes this host
 SERVICE_USER=nbserver                              # the service's user and group
 SERVICE_UNIT=nbserver.service
+PROGRAM_OWNER=root:root                            # of programs and units
+SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
+READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
+FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 
 STEPS=()
 declare -A STEP_TITLES=()
@@ -657,6 +662,7 @@ restore_access() { # PATH BEFORE
 can_service_write() { # PATH
     local owner=${ACCESS[$1]% *} mode=${ACCESS[$1]#* }
     if [[ ! -d $1 ]]; then return 1; fi
+    if [[ $NB_SCOPE == user ]]; then [[ -w $1 && -x $1 ]]; return; fi
     [[ $owner == "$SERVICE_USER:"* && $((8#$mode & 0700)) -eq $((0700)) || $owner == *":$SERVICE_USER" && $((8#$mode & 0070)) -eq $((0070)) ]]
 }
 
@@ -665,25 +671,28 @@ can_service_write() { # PATH
 add_data_folder() { # PATH
     local parent=${1%/*}
     if [[ ! -d $1 ]]; then
-        if [[ $parent && ! -d $parent ]]; then add_parent_folder "$parent"; fi
+        add_missing_parents "$1"
         save_before data_folder "$1" ''
         mkdir -- "$1"
-        set_access "$1" "$SERVICE_USER:$SERVICE_USER" 750
+        set_access "$1" "$SERVICE" 750
     fi
     read_access "$1"
     if ! can_service_write "$1"; then
+        if [[ $NB_SCOPE == user ]]; then fail "you cannot write in $1. Choose another notebook.directory"; fi
         local mode=${ACCESS[$1]#* }
         printf -v mode %o $((8#$mode | 0070))
         set_access "$1" "${ACCESS[$1]%%:*}:$SERVICE_USER" "$mode"
     fi
 }
 
-add_parent_folder() { # PATH
+# Folders above it that are not there yet; undo removes them when they are empty.
+add_missing_parents() { # PATH
     local parent=${1%/*}
-    if [[ $parent && ! -d $parent ]]; then add_parent_folder "$parent"; fi
-    save_before data_folder "$1" ''
-    mkdir -- "$1"
-    chmod 755 -- "$1"
+    if [[ ! $parent || -d $parent ]]; then return; fi
+    add_missing_parents "$parent"
+    save_before data_folder "$parent" ''
+    mkdir -- "$parent"
+    chmod "$PARENT_MODE" -- "$parent"
 }
 
 restore_data_folder() { # PATH
@@ -763,10 +772,10 @@ remove_file_copies() {
     if ((${#RECORD[@]} == 0)); then rm -rf -- "$STATE_FOLDER/before"; fi
 }
 
-# ---- the folder that undo trusts: made for root only; any other is refused
+# ---- the folder that undo trusts: made for who runs this (root, or in user scope the user) only; any other is refused
 
 initialize_state_folder() {
-    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then mkdir -m 755 -- "$DATA_FOLDER"; fi
+    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then mkdir -p -- "$DATA_FOLDER"; chmod "$PARENT_MODE" -- "$DATA_FOLDER"; fi
     if [[ ! -e $STATE_FOLDER && ! -L $STATE_FOLDER ]]; then mkdir -m 700 -- "$STATE_FOLDER"; fi
     assert_state_folder
 }
@@ -779,8 +788,8 @@ assert_state_folder() {
         if [[ -L $folder || ! -d $folder ]]; then fail "$folder is a link or no folder; it $refused"; fi
     done
     mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
-    if [[ ${lines[0]} != "0 "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than root, or others can write there (${lines[0]}); it $refused"; fi
-    if [[ ${lines[1]} != "0 "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than root, or others have access to it (${lines[1]}); it $refused"; fi
+    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others can write there (${lines[0]}); it $refused"; fi
+    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others have access to it (${lines[1]}); it $refused"; fi
 }
 
 # ---- prelude: the user that the service runs as ---------------------------------------------------------
@@ -1009,6 +1018,7 @@ remove_with_zypper() { # NAME...
 # ---- prelude: systemd's units ---------------------------------------------------------------------------
 
 UNIT_FOLDER=/etc/systemd/system
+SYSTEMCTL=(systemctl)
 declare -A UNIT=()                                 # properties of the unit that was read last
 
 # The named properties, and those that are always of use. Their words are the same in every language.
@@ -1016,7 +1026,7 @@ read_unit() { # NAME [PROPERTY...]
     local name value
     local IFS=,
     UNIT=()
-    while IFS='=' read -r name value; do UNIT[$name]=$value; done < <(systemctl show --property="LoadState,ActiveState,UnitFileState,NeedDaemonReload${2:+,}${*:2}" -- "$1")
+    while IFS='=' read -r name value; do UNIT[$name]=$value; done < <("${SYSTEMCTL[@]}" show --property="LoadState,ActiveState,UnitFileState,NeedDaemonReload${2:+,}${*:2}" -- "$1")
 }
 
 # Kind unit: its file, and whether it was enabled and active.
@@ -1030,31 +1040,31 @@ set_unit() { # NAME TEXT
         fi
         save_before unit "$1" "$before"
     fi
-    write_whole "$UNIT_FOLDER/$1" root:root 644 "$2"
-    run_program systemctl daemon-reload
+    write_whole "$UNIT_FOLDER/$1" "$PROGRAM_OWNER" 644 "$2"
+    run_program "${SYSTEMCTL[@]}" daemon-reload
 }
 
 # Starts it now and with the system; one that runs is started again.
 start_unit() { # NAME
-    run_program systemctl enable -- "$1"
-    run_program --accept '0 1' systemctl reset-failed -- "$1"   # a unit that failed too often may start again; 1: nothing to forget
-    run_program systemctl restart -- "$1"
+    run_program "${SYSTEMCTL[@]}" enable -- "$1"
+    run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1"   # a unit that failed too often may start again; 1: nothing to forget
+    run_program "${SYSTEMCTL[@]}" restart -- "$1"
 }
 
 restore_unit() { # NAME BEFORE
     local state active copy
     if [[ -e $UNIT_FOLDER/$1 ]]; then
-        run_program --accept '0 5' systemctl stop -- "$1" || return       # 5: it is not loaded
-        run_program systemctl disable -- "$1" || return
+        run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$1" || return       # 5: it is not loaded
+        run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
     read -r state active copy <<<"$2"
     if [[ $2 ]]; then { cp -a -T -- "$copy" "$UNIT_FOLDER/$1.new" && mv -T -- "$UNIT_FOLDER/$1.new" "$UNIT_FOLDER/$1"; } || problem "its copy $copy could not be put back" || return
     else rm -f -- "$UNIT_FOLDER/$1" "$UNIT_FOLDER/$1.new" || problem "rm could not remove it" || return
     fi
-    run_program systemctl daemon-reload || return
-    if [[ ! $2 ]]; then run_program --accept '0 1' systemctl reset-failed -- "$1" || return; fi   # 1: nothing to forget
-    if [[ $state == enabled ]]; then run_program systemctl enable -- "$1" || return; fi
-    if [[ $active == active ]]; then run_program systemctl start -- "$1" || return; fi
+    run_program "${SYSTEMCTL[@]}" daemon-reload || return
+    if [[ ! $2 ]]; then run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1" || return; fi   # 1: nothing to forget
+    if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
+    if [[ $active == active ]]; then run_program "${SYSTEMCTL[@]}" start -- "$1" || return; fi
 }
 
 # Undo goes backwards, and what was installed last may be what a unit runs from: units are stopped first.
@@ -1062,7 +1072,7 @@ stop_recorded_units() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == unit && -e $UNIT_FOLDER/$LINE_KEY ]]; then run_program --accept '0 5' systemctl stop -- "$LINE_KEY"; fi
+        if [[ $LINE_KIND == unit && -e $UNIT_FOLDER/$LINE_KEY ]]; then run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"; fi
     done
 }
 
@@ -1157,15 +1167,313 @@ firewalld_words() { # PORT ADDRESS
     if [[ $2 != Any ]]; then REPLY="rich-rule=rule family=\"$family\" source address=\"$2\" port port=\"$1\" protocol=\"tcp\" accept"; fi
 }
 
+# ---- prelude: a program in the background, where no systemd is to be had -------------------------------
+# Its file has a line `PID START BOOT`, by which the process is known again and no other is taken for it,
+# and behind it the text that it was started for.
+
+PROCESS='' PROCESS_SINCE=''                                         # of the process that was read last; '' where it does not run
+
+read_process() { # FILE
+    local pid='' since=''
+    PROCESS='' PROCESS_SINCE=''
+    if [[ ! -r $1 ]]; then return; fi
+    read -r pid since <"$1" || true
+    if [[ ! $pid =~ ^[1-9][0-9]*$ ]]; then return; fi
+    process_since "$pid"
+    if [[ $REPLY && $REPLY == "$since" ]]; then PROCESS=$pid PROCESS_SINCE=$since; fi
+}
+
+# When it was started, in the kernel's count, and in which run of the kernel; '' where it does not run.
+process_since() { # PID
+    local line='' boot=''
+    REPLY=''
+    if [[ ! -r /proc/$1/stat ]]; then return; fi
+    { IFS= read -r line </proc/"$1"/stat; } 2>/dev/null || true
+    { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || true
+    line=${line##*) }                              # its name stands before that, and may hold anything
+    if [[ $line != Z* && $line =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then REPLY="${BASH_REMATCH[2]} $boot"; fi
+}
+
+# Kind process: its file. It writes that itself, so that it never runs without one.
+start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
+    local -i wait
+    local file=$1 log=$2 text=$3
+    shift 3
+    save_before process "$file" ''
+    stop_process "$file"
+    (
+        cd /
+        process_since "$BASHPID"
+        write_whole "$file" "$PROGRAM_OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
+        exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 7>&- 8>&- 9>&-
+    ) &
+    for ((wait = 0; wait < 100; wait++)); do
+        read_process "$file"
+        if [[ $PROCESS == "$!" ]]; then return; fi
+        sleep 0.05
+    done
+}
+
+# Asked to end, and after 20 seconds made to.
+stop_process() { # FILE
+    local -i wait
+    for ((wait = 0; wait < 300; wait++)); do
+        read_process "$1"
+        if [[ ! $PROCESS ]]; then return 0; fi
+        if ((wait == 0)); then kill -TERM "$PROCESS" 2>/dev/null || true; fi
+        if ((wait == 200)); then kill -KILL "$PROCESS" 2>/dev/null || true; fi
+        sleep 0.1
+    done
+    problem "process $PROCESS does not end"
+}
+
+restore_process() { # FILE
+    stop_process "$1" || return
+    rm -f -- "$1" "$1.new" || problem "rm could not remove it"
+}
+
+# Undo goes backwards, and what the process runs from came first.
+stop_recorded_processes() {
+    local line
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if [[ $LINE_KIND == process ]]; then stop_process "$LINE_KEY"; fi
+    done
+}
+
+# ---- prelude: certificates, by OpenSSL; in user scope, where there is no openssl, by Python's cryptography ---
+# It is among the packages of the notebook server. What both print is `Fingerprint=HEX`, and `good`.
+
+MAKE_WITH_PYTHON='
+import datetime, ipaddress, os, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+key_file, file, days, common_name, *names = sys.argv[1:]
+def alternative(name):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+key = ec.generate_private_key(ec.SECP256R1())
+subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+now = datetime.datetime.now(datetime.timezone.utc)
+builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(int(days)))
+usage = dict.fromkeys("content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only".split(), False)
+builder = builder.add_extension(x509.SubjectAlternativeName([alternative(name) for name in names]), False)
+builder = builder.add_extension(x509.BasicConstraints(False, None), True)
+builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usage), True)
+builder = builder.add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False)
+builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+os.umask(0o077)
+open(key_file, "wb").write(private)
+open(file, "wb").write(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+'
+READ_WITH_PYTHON='
+import datetime, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
+print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
+if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(0, int(sys.argv[2])):
+    print("good")
+'
+ASK_WITH_PYTHON='
+import hashlib, socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode, context.minimum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as line, context.wrap_socket(line) as secure:
+    print("Fingerprint=" + hashlib.sha256(secure.getpeercert(True)).hexdigest())
+'
+
+has_openssl() {
+    [[ $(type -P openssl) ]]
+}
+
+# What a certificate file is, and whether it lasts for so long.
+print_certificate() { # FILE SECONDS
+    if has_openssl; then openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null && printf 'good\n'
+    else "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    fi
+}
+
+# What a port shows.
+print_shown_certificate() { # ADDRESS PORT
+    local address=$1
+    if [[ $1 == *:* ]]; then address="[$1]"; fi
+    if has_openssl; then timeout 10 openssl s_client -connect "$address:$2" -no_tls1 -no_tls1_1 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null
+    else "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    fi
+}
+
+# From openssl's `SHA256 Fingerprint=AA:BB:...`.
+fingerprint_of() { # LINE
+    REPLY=${1#*=}
+    REPLY=${REPLY//:/}
+    REPLY=SHA256:${REPLY,,}
+}
+
+# ---- prelude: scope = "user": all belongs to the user who runs this, below their own folders -------------
+# The machine's places are above. No user, package, port or file of the system is touched in this scope.
+
+HOME_FOLDER=${HOME:-}
+HOME_FOLDER=${HOME_FOLDER%/}
+
+if [[ $NB_SCOPE == user ]]; then
+    PATH=$PATH:/usr/local/bin
+    export XDG_RUNTIME_DIR=/run/user/$EUID         # where the user's own systemd is asked
+    unset DBUS_SESSION_BUS_ADDRESS
+    PROGRAMS=$HOME_FOLDER/.local/share/nbserver
+    CONFIGURATION_FOLDER=$HOME_FOLDER/.config/nbserver
+    DATA_FOLDER=$HOME_FOLDER/.local/state/nbserver
+    UNIT_FOLDER=$HOME_FOLDER/.config/systemd/user
+    STATE_FOLDER=$DATA_FOLDER/state
+    WORK_FOLDER=$DATA_FOLDER/work
+    RECORD_FILE=$STATE_FOLDER/record.jsonl
+    LOCK_FILE=$STATE_FOLDER/lock
+    SYSTEMCTL=(systemctl --user)
+    read -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)
+    SERVICE_USER=${PROGRAM_OWNER%%:*}
+    SERVICE=$PROGRAM_OWNER
+    READERS=$PROGRAM_OWNER
+    FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700
+    if [[ ${NB_NOTEBOOK_DIRECTORY:0:1} == '~' ]]; then NB_NOTEBOOK_DIRECTORY=$HOME_FOLDER/${NB_NOTEBOOK_DIRECTORY:2}; fi
+fi
+PROCESS_FILE=$DATA_FOLDER/process                  # of the server where no systemd runs it
+PROCESS_LOG=$DATA_FOLDER/server.log
+
+# Paths of the home folder stand in units and configuration.
+assert_scope() {
+    if [[ $NB_SCOPE != user ]]; then return; fi
+    if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then fail "HOME is '$HOME_FOLDER', which is no path of letters, digits and . _ @ + - from the root folder on. Set it to your home folder"; fi
+    if [[ ! -d $HOME_FOLDER || ! -O $HOME_FOLDER || ! -w $HOME_FOLDER ]]; then fail "HOME is $HOME_FOLDER, which is not your folder or cannot be written. Set it to your home folder"; fi
+}
+
+# ---- prelude: the service. In user scope a unit of the user's own systemd, or, where none runs, a process in
+# ---- the background. What was chosen once stays.
+
+is_unit() {
+    if [[ $NB_SCOPE != user ]] || has_record unit "$SERVICE_UNIT"; then return 0; fi
+    if has_record process "$PROCESS_FILE"; then return 1; fi
+    [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
+}
+
+is_service_running() {
+    if is_unit; then
+        read_unit "$SERVICE_UNIT"
+        [[ ${UNIT[ActiveState]:-} == active ]]
+    else
+        read_process "$PROCESS_FILE"
+        [[ $PROCESS ]]
+    fi
+}
+
+has_service_failed() {
+    if is_unit; then
+        read_unit "$SERVICE_UNIT"
+        [[ ${UNIT[ActiveState]:-} == failed ]]
+    else
+        read_process "$PROCESS_FILE"
+        [[ ! $PROCESS ]]
+    fi
+}
+
+print_service_log() {
+    local -a lines=()
+    if [[ $NB_SCOPE != user ]]; then journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+    elif is_unit; then journalctl --user --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+    elif [[ -r $PROCESS_LOG ]]; then
+        mapfile -t lines <"$PROCESS_LOG"
+        if ((${#lines[@]} > 3)); then lines=("${lines[@]: -3}"); fi
+        printf '%s\n' "${lines[@]}"
+    fi
+}
+
+SERVICE_COMMAND=()
+SERVICE_ENVIRONMENT=()
+
+read_service() {
+    SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I -m notebook --no-browser)
+    if ((EUID == 0)); then SERVICE_COMMAND+=(--allow-root); fi
+    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
+        "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin"
+        "JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER" "JUPYTER_DATA_DIR=$WORK_FOLDER/data" "JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime"
+        "JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings" "JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces"
+        "IPYTHONDIR=$WORK_FOLDER/ipython" "MPLCONFIGDIR=$WORK_FOLDER/matplotlib")
+}
+
+user_unit_text() {
+    local started
+    started_text
+    started=$REPLY
+    read_service
+    REPLY="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl --user edit $SERVICE_UNIT
+[Unit]
+Description=nbserver: secured notebook server
+StartLimitIntervalSec=600
+StartLimitBurst=10
+
+[Service]
+Type=exec
+ExecStart=${SERVICE_COMMAND[*]}
+WorkingDirectory=$WORK_FOLDER
+Restart=always
+RestartSec=5
+TimeoutStopSec=30
+Environment=${SERVICE_ENVIRONMENT[*]}
+UMask=0077
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=default.target
+
+[X-nbserver]
+Started=$started
+"
+}
+
+process_text() {
+    started_text
+    read_service
+    REPLY="${SERVICE_COMMAND[*]}
+${SERVICE_ENVIRONMENT[*]}
+$REPLY
+"
+}
+
+process_test() {
+    read_process "$PROCESS_FILE"
+    process_text
+    if [[ ! $PROCESS ]]; then difference 'the notebook server' 'does not run' 'runs in the background'
+    elif ! has_text "$PROCESS_FILE" "$PROCESS ${PROCESS_SINCE}"$'\n'"$REPLY"; then difference 'the notebook server' 'started before a change' 'started again'
+    fi
+}
+
+process_apply() {
+    write_event warning text 'no systemd of yours runs here: the server runs in the background, until the machine restarts or nbserver stop local ends it'
+    save_file_before "$PROCESS_LOG"
+    process_text
+    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" "${SERVICE_COMMAND[@]}"
+}
+
 # ---- step: preflight -----------------------------------------------------------------------------------
 # Refuses what cannot work, before anything is changed. It changes nothing itself.
 
 step preflight 'this host can carry the notebook server'
 
 preflight_test() {
-    local should=x86_64 program free
+    local should=x86_64 program
     if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
     if [[ $HOSTTYPE != "$should" ]]; then fail "the processor is $HOSTTYPE, and the inventory says architecture = \"$NB_ARCHITECTURE\". Correct the inventory"; fi
+    if [[ $NB_SCOPE == user ]]; then user_preflight; return; fi
     if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
     if [[ ! -d /run/systemd/system ]]; then fail 'systemd does not run this host, and the notebook server is a unit of it'; fi
     for program in flock setsid sha256sum stat getent useradd systemctl; do
@@ -1175,18 +1483,32 @@ preflight_test() {
     read_system
     if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES"; fi
 
-    # The environment and its packages take about 1.5 GB.
-    if [[ ! -d $PROGRAMS ]]; then
-        free=$(stat --file-system --format='%a*%S' -- "${PROGRAMS%/*}")
-        free=$((free))
-        if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for ${PROGRAMS%/*}, and 2000 are needed. Make room"; fi
-    fi
-
+    compare_space "${PROGRAMS%/*}"
     if [[ $RUN_TIME ]]; then compare_clocks; fi
+    compare_port
+}
 
-    if is_listening "$NB_NOTEBOOK_PORT"; then
-        read_unit "$SERVICE_UNIT"
-        if [[ ${UNIT[ActiveState]:-} != active ]]; then fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"; fi
+user_preflight() {
+    local program
+    for program in flock setsid sha256sum stat; do
+        if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
+    done
+    compare_space "$HOME_FOLDER"
+    compare_port
+}
+
+# The environment and its packages take about 1.5 GB.
+compare_space() { # FOLDER
+    local free
+    if [[ -d $PROGRAMS ]]; then return; fi
+    free=$(stat --file-system --format='%a*%S' -- "$1")
+    free=$((free))
+    if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for $1, and 2000 are needed. Make room"; fi
+}
+
+compare_port() {
+    if is_listening "$NB_NOTEBOOK_PORT" && ! is_service_running; then
+        fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"
     fi
 }
 
@@ -1226,6 +1548,7 @@ is_listening() { # PORT
 #   Debian, Ubuntu                  python3, python3-venv (Debian 12: 3.11; Ubuntu 22.04: 3.10)
 #   openSUSE Leap 15, SLES 15       python311: python3 is 3.6 there
 #   Leap 16, SLES 16, Tumbleweed    python313
+# In user scope: one that is there, because only root installs packages.
 # With python.version = "3.12" in the inventory: python3.12 and python3.12-venv, or python312.
 
 PYTHON=''                                          # the program
@@ -1235,6 +1558,7 @@ step python 'Python is there, with venv'
 
 python_test() {
     local name version
+    if [[ $NB_SCOPE == user ]]; then choose_own_python; return; fi
     choose_python
     read_packages "${PYTHON_PACKAGES[@]}"
     for name in "${PYTHON_PACKAGES[@]}"; do
@@ -1269,6 +1593,24 @@ choose_python() {
             PYTHON_PACKAGES=("python3$minor")
             ;;
     esac
+}
+
+PYTHON_IS_GOOD='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))'
+
+choose_own_python() {
+    local name folder
+    local -a names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
+    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then names=("python${BASH_REMATCH[0]}"); fi
+    PYTHON=''
+    for name in "${names[@]}"; do
+        for folder in /usr/bin /usr/local/bin "$HOME_FOLDER/.local/bin"; do
+            if [[ -x $folder/$name ]] && "$folder/$name" -I -c "$PYTHON_IS_GOOD" 2>/dev/null; then
+                PYTHON=$folder/$name
+                return
+            fi
+        done
+    done
+    fail "there is no ${names[0]} from 3.10 on with its module venv. Install it: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)"
 }
 
 # ---- step: packages ------------------------------------------------------------------------------------
@@ -1326,7 +1668,8 @@ make_environment() {
     local program line todo='If a package could not be fetched: check packages.index_url and downloads.proxy in the inventory. If one has no build for this Python: choose another python.version'
     local -a only=(--require-hashes --no-deps --only-binary :all:) mark=()
 
-    add_folder "$PROGRAMS" root:root 755
+    add_missing_parents "$PROGRAMS"
+    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
     save_before folder "$ENVIRONMENT" ''
     rm -rf --one-file-system -- "$ENVIRONMENT"
     program=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
@@ -1336,6 +1679,7 @@ make_environment() {
     write_event progress what 'making the virtual environment'
     run_program "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
+    read_own_package_environment
     if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
         write_event progress what 'installing packages with pip'
         run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
@@ -1360,13 +1704,42 @@ make_environment() {
 
 # PROXY: what Python's tools need to know of this host. Other configuration of theirs is not used: its files are
 # switched off, its variables taken away. They trust the authorities that this host trusts.
+# In user scope the user's own configuration holds: what is installed is fixed by its hash.
 read_package_environment() {
     local file
+    if [[ $NB_SCOPE == user ]]; then
+        read_proxy
+        PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PROGRESS_BAR=off UV_NO_PROGRESS=1)
+        return
+    fi
     unset "${!PIP_@}" "${!UV_@}"
     read_proxy
     PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_NO_PROGRESS=1)
     for file in /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
         if [[ -r $file ]]; then PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file"); return; fi
+    done
+}
+
+# In user scope uv gets what the user's pip is configured for, which it does not read itself; the environment
+# counts before files. In machine scope there is nothing to read.
+read_own_package_environment() {
+    local line file name value
+    local -A own=()
+    if [[ $NB_SCOPE != user ]]; then return; fi
+    while IFS= read -r line; do
+        if [[ $line =~ ^[^=]*\.([a-z-]+)=\'(.*)\'$ ]]; then
+            name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+            if [[ ! ${own[$name]+known} ]]; then own[$name]=${value//\\n/ }; fi
+        fi
+    done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
+    if [[ ! $NB_PACKAGES_INDEX_URL ]]; then
+        if [[ ${own[index-url]:-} ]]; then PROXY+=("UV_DEFAULT_INDEX=${own[index-url]}"); fi
+        if [[ ${own[extra-index-url]:-} ]]; then PROXY+=("UV_INDEX=${own[extra-index-url]}" UV_INDEX_STRATEGY=unsafe-best-match); fi
+        if [[ ${own[find-links]:-} ]]; then PROXY+=("UV_FIND_LINKS=${own[find-links]// /,}"); fi
+    fi
+    if [[ ! $NB_DOWNLOADS_PROXY && ${own[proxy]:-} ]]; then PROXY+=("http_proxy=${own[proxy]}" "https_proxy=${own[proxy]}"); fi
+    for file in "${SSL_CERT_FILE:-}" "${own[cert]:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
+        if [[ -r $file ]]; then PROXY+=("SSL_CERT_FILE=$file"); return; fi
     done
 }
 
@@ -1376,7 +1749,8 @@ read_package_environment() {
 step openssl 'OpenSSL is there'
 
 openssl_test() {
-    if [[ ! $(type -P openssl) ]]; then difference OpenSSL '' 'the package openssl'; fi
+    if [[ $NB_SCOPE == user ]]; then return; fi       # without it Python makes the certificate
+    if ! has_openssl; then difference OpenSSL '' 'the package openssl'; fi
 }
 
 openssl_apply() {
@@ -1389,6 +1763,7 @@ openssl_apply() {
 step user 'the service has a user of its own'
 
 user_test() {
+    if [[ $NB_SCOPE == user ]]; then return; fi       # it is the user's own
     if ! has_user "$SERVICE_USER"; then difference "user $SERVICE_USER" '' 'a system user'; fi
 }
 
@@ -1397,7 +1772,7 @@ user_apply() {
 }
 
 # ---- step: certificate ---------------------------------------------------------------------------------
-# Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. The key never leaves
+# Made on this host by OpenSSL (see prelude/tls): P-256, self-signed, for the names in the settings. The key never leaves
 # the host, and only root and the service can read it.
 # It is made again 30 days before it ends, or when the names change.
 
@@ -1410,27 +1785,33 @@ step certificate 'the server has a certificate for its names, and only the servi
 
 certificate_test() {
     read_access "$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE"
-    compare_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
+    compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     read_certificate
     request_text
     if [[ ! $RUN_FINGERPRINT ]]; then difference certificate '' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then difference certificate 'ends soon' 'a new one'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then difference 'names of the certificate' 'others' "${NB_CERTIFICATE_NAMES[*]}"
-    elif [[ ${ACCESS[$KEY_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $KEY_FILE" "${ACCESS[$KEY_FILE]}" "root:$SERVICE_USER 640"
-    elif [[ ${ACCESS[$CERTIFICATE_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $CERTIFICATE_FILE" "${ACCESS[$CERTIFICATE_FILE]}" "root:$SERVICE_USER 640"
+    elif [[ ${ACCESS[$KEY_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $KEY_FILE" "${ACCESS[$KEY_FILE]}" "$READERS $FILE_MODE"
+    elif [[ ${ACCESS[$CERTIFICATE_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $CERTIFICATE_FILE" "${ACCESS[$CERTIFICATE_FILE]}" "$READERS $FILE_MODE"
     fi
 }
 
 certificate_apply() {
     local file
-    add_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
+    add_missing_parents "$CONFIGURATION_FOLDER"
+    add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do save_file_before "$file"; done
     request_text
-    write_whole "$REQUEST_FILE.next" root:root 600 "$REPLY"
-    run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
-        -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"
-    chown "root:$SERVICE_USER" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
-    chmod 640 -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
+    if has_openssl; then
+        run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
+            -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"
+    else
+        run_program "$NOTEBOOK_PYTHON" -I -c "$MAKE_WITH_PYTHON" "$KEY_FILE.new" "$CERTIFICATE_FILE.new" "$NB_CERTIFICATE_DAYS" \
+            "${NB_HOST:0:64}" "${NB_CERTIFICATE_NAMES[@]}"
+    fi
+    chown "$READERS" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
+    chmod "$FILE_MODE" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     # Cut off anywhere here, the next run sees that there is none, or an old request, and makes a new one.
     rm -f -- "$CERTIFICATE_FILE"
     mv -T -- "$KEY_FILE.new" "$KEY_FILE"
@@ -1469,14 +1850,7 @@ read_certificate() {
     while IFS= read -r line; do
         if [[ $line == *=* ]]; then fingerprint_of "$line" && RUN_FINGERPRINT=$REPLY; fi
         if [[ $line == good ]]; then CERTIFICATE_IS_GOOD=1; fi
-    done < <(openssl x509 -in "$CERTIFICATE_FILE" -noout -fingerprint -sha256 -checkend $((half < least ? half : least)) 2>/dev/null && printf 'good\n')
-}
-
-# From openssl's `SHA256 Fingerprint=AA:BB:...`.
-fingerprint_of() { # LINE
-    REPLY=${1#*=}
-    REPLY=${REPLY//:/}
-    REPLY=SHA256:${REPLY,,}
+    done < <(print_certificate "$CERTIFICATE_FILE" $((half < least ? half : least)))
 }
 
 # ---- step: notebook ------------------------------------------------------------------------------------
@@ -1491,25 +1865,34 @@ step notebook 'the notebook server is configured: HTTPS, password, its own folde
 
 notebook_test() {
     read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE"
-    compare_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
-    compare_folder "$WORK_FOLDER" "$SERVICE_USER:$SERVICE_USER" 700
+    compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
+    compare_folder "$WORK_FOLDER" "$SERVICE" 700
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
     configuration_text
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
-    elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "root:$SERVICE_USER 640" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "root:$SERVICE_USER 640"
+    elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
     fi
 }
 
 notebook_apply() {
+    keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'
     # It goes into JSON as it is. Its letters are those of argon2's and the older hashes.
     if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then fail 'the hash of the notebook password is missing or is none'; fi
-    add_folder "$CONFIGURATION_FOLDER" "root:$SERVICE_USER" 750
-    add_folder "$WORK_FOLDER" "$SERVICE_USER:$SERVICE_USER" 700
+    add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
+    add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
-    set_text_file "$MIGRATED_FILE" "root:$SERVICE_USER" 640 ''   # Jupyter would write this file itself at its second start, and may not
+    set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''   # Jupyter would write this file itself at its second start, and may not
     configuration_text
-    set_text_file "$NOTEBOOK_FILE" "root:$SERVICE_USER" 640 "$REPLY" notebook.password_hash
+    set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
+}
+
+# Where none is given, the password that this script set before stays.
+keep_password_hash() {
+    local text='' pattern='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
+    if [[ ${SECRETS[notebook.password_hash]+known} || ! -r $NOTEBOOK_FILE ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
+    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
+    if [[ $text =~ $pattern ]]; then SECRETS[notebook.password_hash]=${BASH_REMATCH[1]}; fi
 }
 
 # @notebook.password_hash@ is put in only when the file is written.
@@ -1557,11 +1940,14 @@ configuration_text() {
 # ---- step: service -------------------------------------------------------------------------------------
 # A unit of systemd that starts with the system, runs as the service's own user, and can write in two folders
 # only: its own and the notebooks'. `systemd-analyze security nbserver` tells what is shut.
+# In user scope it is the user's own: see prelude/service.
 # Memory that can be written and executed stays allowed: compilers at run time and FFI need it.
 
-step service 'the notebook server runs as a unit of systemd, from the start of the system'
+step service 'the notebook server runs as a service'
 
 service_test() {
+    if ! is_unit; then process_test; return; fi
+    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then fail "the server is a unit of your own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger"; fi
     unit_text
     if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then difference "$UNIT_FOLDER/$SERVICE_UNIT" 'another or none' 'as in this script'; fi
     read_unit "$SERVICE_UNIT"
@@ -1572,8 +1958,13 @@ service_test() {
 }
 
 service_apply() {
+    if ! is_unit; then process_apply; return; fi
+    if [[ $NB_SCOPE == user ]]; then
+        add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
+        if [[ ! -e /var/lib/systemd/linger/$SERVICE_USER ]]; then write_event warning text "the server runs while you are logged in. To let it run always: loginctl enable-linger"; fi
+    fi
     # Stopped first: cut off anywhere here, the next run sees that it does not run.
-    run_program --accept '0 5' systemctl stop -- "$SERVICE_UNIT"   # 5: it is not loaded
+    run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$SERVICE_UNIT"   # 5: it is not loaded
     unit_text
     set_unit "$SERVICE_UNIT" "$REPLY"
     start_unit "$SERVICE_UNIT"
@@ -1581,10 +1972,9 @@ service_apply() {
 
 unit_text() {
     local capabilities='' ambient='' home='ProtectHome=yes' started folder
-    local -a files=("$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
-    # What the server reads at its start: one that was started before a change is seen, and started again.
-    if [[ -e ${files[0]} && -e ${files[1]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
-    started=${times[*]:-none}
+    if [[ $NB_SCOPE == user ]]; then user_unit_text; return; fi
+    started_text
+    started=$REPLY
     if ((NB_NOTEBOOK_PORT < 1024)); then
         capabilities=CAP_NET_BIND_SERVICE
         ambient=$'\nAmbientCapabilities=CAP_NET_BIND_SERVICE'
@@ -1611,7 +2001,7 @@ WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
 TimeoutStopSec=30
-Environment=HOME=$WORK_FOLDER SHELL=/bin/bash LANG=C.UTF-8 PYTHONUTF8=1
+Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
 Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
 Environment=JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER
 Environment=JUPYTER_DATA_DIR=$WORK_FOLDER/data JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime
@@ -1661,6 +2051,13 @@ unit_word() { # PATH
     REPLY="\"${REPLY//%/%%}\""
 }
 
+# What the server reads at its start: one that was started before a change is seen, and started again.
+started_text() {
+    local -a files=("$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    if [[ -e ${files[0]} && -e ${files[1]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
+    REPLY=${times[*]:-none}
+}
+
 # ---- step: firewall ------------------------------------------------------------------------------------
 # One rule for each address in the settings, in ufw or firewalld where one of them is active. Neither is switched
 # on or off. Rules of an earlier run for another port or address are taken away.
@@ -1671,6 +2068,7 @@ step firewall 'the firewall lets the notebook port in'
 
 firewall_test() {
     local address line
+    if [[ $NB_SCOPE == user ]]; then return; fi       # only root opens ports
     read_firewall
     if [[ ! $FIREWALL && ! $FIREWALL_IS_TOLD ]]; then
         FIREWALL_IS_TOLD=1
@@ -1727,14 +2125,13 @@ check_apply() {
         read_shown_fingerprint
         if [[ $REPLY ]]; then return; fi
         if ((second % 10 == 5)); then
-            read_unit "$SERVICE_UNIT"
-            if [[ ${UNIT[ActiveState]:-} == failed ]]; then break; fi
+            if has_service_failed; then break; fi
             write_event progress what 'waiting for the server' done: "$second" total: 180 unit seconds
         fi
         sleep 1
     done
-    while IFS= read -r line; do words+="$line / "; done < <(journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null)
-    fail "nothing answers on port $NB_NOTEBOOK_PORT. The server's last words (journalctl --unit $SERVICE_UNIT): ${words% / }"
+    while IFS= read -r line; do words+="$line / "; done < <(print_service_log)
+    fail "nothing answers on port $NB_NOTEBOOK_PORT. The server's last words: ${words% / }"
 }
 
 # The fingerprint of the certificate that the port shows; '' where nothing answers. Any certificate is
@@ -1742,12 +2139,11 @@ check_apply() {
 read_shown_fingerprint() {
     local address=127.0.0.1 line
     if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
-    if [[ $address == *:* ]]; then address="[$address]"; fi
     REPLY=''
     if ! is_listening "$NB_NOTEBOOK_PORT"; then return; fi
     while IFS= read -r line; do
         if [[ $line == *ingerprint=* ]]; then fingerprint_of "$line"; fi
-    done < <(timeout 10 openssl s_client -connect "$address:$NB_NOTEBOOK_PORT" -no_tls1 -no_tls1_1 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null)
+    done < <(print_shown_certificate "$address" "$NB_NOTEBOOK_PORT")
 }
 
 # ---- main ----------------------------------------------------------------------------------------------
@@ -1823,6 +2219,7 @@ undo() {
     local -a lines=("${RECORD[@]}")
     local -i i
     stop_recorded_units
+    stop_recorded_processes
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         split_line "${lines[i]}"
         RUN_STEP=$LINE_STEP
@@ -1839,13 +2236,14 @@ undo() {
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 start_run() {
     local hash folder
+    assert_scope
     if [[ $RUN_MODE == test ]]; then
-        if [[ -e $STATE_FOLDER && $EUID -eq 0 ]]; then
+        if [[ -e $STATE_FOLDER && ($EUID -eq 0 || $NB_SCOPE == user) ]]; then
             assert_state_folder
             read_record
         fi
     else
-        if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
+        if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then fail 'root rights are missing. Run this as root, or with sudo'; fi
         initialize_state_folder
         enter_lock
         read_record
