@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,6 +146,14 @@ def see_figure(url: str, pin: str, password: str, folder: Path, pictures: Path) 
             file.unlink(missing_ok=True)
         if checkpoints.is_dir() and not any(checkpoints.iterdir()):
             checkpoints.rmdir()
+
+
+def see_figure_apart(url: str, password: str, certificate: Path, folder: Path, pictures: Path) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own: what it prints is what was seen, as JSON."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.browser", url, str(certificate), str(folder), str(pictures)],
+        cwd=Path(__file__).parents[1], env={**os.environ, "NOTEBOOK_PASSWORD": password}, capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
 
 
 def _see(watched: Watched, url: str, password: str, pictures: Path) -> Seen:

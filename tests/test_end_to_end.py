@@ -7,52 +7,20 @@ import json
 import os
 import re
 import secrets as random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import pkcs12
 
-from tests import authority, browser, canary
+from tests import browser, canary
 from tests.hosts.mirror import Mirror
-from tests.hosts.windows import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, WindowsHost
-from tests.notebook_server import Forwarder
+from tests.hosts.windows import ENVIRONMENT, IE_ESC, WindowsHost
 from tests.ports import free_port
-from tests.site import CHECKOUT, Site, steps
+from tests.site import Site, steps
+from tests.windows_story import Story, outcome, record_requests, tell
 
-# What a run leaves on purpose: evidence, and the lock file, empty.
-EVIDENCE = ("ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
 STEPS = ["preflight", "tls", "python", "vc_redist", "openssl", "packages", "path", "certificate", "notebook", "past", "service", "firewall", "check", "former"]
 CHANGING = [step for step in STEPS if step not in ("preflight", "tls", "vc_redist", "past", "former")]  # the mirror's OpenSSL needs no runtime
-
-
-class Story:
-    """What happened, kept for the tests."""
-
-    def __init__(self, site: Site, host: WindowsHost) -> None:
-        self.site, self.host = site, host
-        self.done: dict[str, subprocess.CompletedProcess[str]] = {}
-        self.events: dict[str, list[dict[str, Any]]] = {}
-        self.snapshots: dict[str, dict[str, Any]] = {}
-        self.requests: dict[str, list[bytes]] = {}
-        self.drop_after_command = False
-        self.paths: dict[str, str] = {}
-        self.command_lines: set[bytes] = set()
-        self.secret_files: dict[str, list[Path]] = {}
-        self.configuration: dict[str, Any] = {}
-        self.by_hand: subprocess.CompletedProcess[bytes] | None = None
-        self.registry_while_stopped: dict[str, dict[str, str]] = {}
-        self.tasks_while_stopped: list[str] = []
-        self.fingerprints: dict[str, str] = {}
-
-    def keep(self, name: str, done: subprocess.CompletedProcess[str]) -> None:
-        self.done[name] = done
-        if self.site.runs():
-            self.events[name] = self.site.last_events()
 
 
 @pytest.fixture(scope="module")
@@ -69,140 +37,6 @@ def story(windows_host: WindowsHost, mirror: Mirror, tmp_path_factory: pytest.Te
         record_requests(endpoint, told)
         tell(told, windows_host, mirror)
         yield told
-
-
-def record_requests(endpoint: Any, told: Story) -> None:
-    """Keeps the SOAP bodies that reach the endpoint, decrypted."""
-    handle = endpoint.wsman.handle
-    told.requests["all"] = []
-
-    def recording(xml: bytes, alive: Any) -> Any:
-        told.requests["all"].append(xml)
-        answer = handle(xml, alive)
-        if told.drop_after_command and b"shell/Command</" in xml:
-            told.drop_after_command = False
-            endpoint.faults.match, endpoint.faults.drop_requests = "/Receive", 1
-        return answer
-
-    endpoint.wsman.handle = recording
-
-
-def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
-    site = told.site
-    told.snapshots["before"] = host.snapshot(except_=EVIDENCE)
-    told.keep("render", site.run("render", "win1", "-o", "rendered"))
-    told.keep("check", site.run("render", "win1", "-o", "rendered", "--check"))
-    told.keep("plan", site.run("plan", "win1"))
-    told.snapshots["after plan"] = host.snapshot(except_=EVIDENCE)
-
-    told.keep("interrupted", site.interrupt("apply", "win1", when=lambda events: any(e["step"] == "packages" and e["event"] == "progress" for e in events)))
-    told.registry_while_stopped = host.registry(ACTIVE_SETUP)
-    told.tasks_while_stopped = sorted(told.host.snapshot(except_=("*",))["tasks"])
-
-    start = len(told.requests["all"])
-    approved = ("--approved", "rendered/manifest.json")
-    told.keep("apply", site.watch("apply", "win1", *approved, look=lambda: told.command_lines.update(canary.command_lines())))
-    told.requests["apply"] = told.requests["all"][start:]
-    told.snapshots["applied"] = host.snapshot(except_=EVIDENCE)
-    told.keep("verify", site.run("verify", "win1", "--png", "pictures", "--json"))
-    if not browser.missing():
-        told.done["browser"] = open_in_chromium(told)
-    told.keep("again", site.run("apply", "win1", "--json"))
-    told.keep("plan again", site.run("plan", "win1"))
-    site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
-    told.keep("other path", site.run("apply", "win1", "--json"))
-    told.paths["other"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]
-    site.write()
-    told.keep("former path", site.run("apply", "win1", "--json"))
-    told.paths["former"] = host.registry(ENVIRONMENT)[ENVIRONMENT]["PATH"]
-    told.fingerprints["sent"] = write_pfx(site)
-    site.write(certificate__pfx="server.pfx", certificate__password__env="PFX_PASSWORD")
-    told.keep("sent certificate", site.run("apply", "win1", "--json", environment={"PFX_PASSWORD": "of the PFX"}))
-    told.keep("verify sent certificate", site.run("verify", "win1", "--json"))
-    site.write()
-    told.keep("own certificate again", site.run("apply", "win1", "--json"))
-    with Forwarder(site.port) as forwarder:
-        site.write(notebook__public_url=f"https://127.0.0.1:{forwarder.port}")
-        told.keep("verify forwarded", site.run("verify", "win1", "--json"))
-        site.write()
-    told.drop_after_command = True
-    told.keep("first answer dropped", site.run("apply", "win1", "--json"))
-    assert not told.drop_after_command and not site.endpoint.faults.drop_requests, "it was really dropped"
-    told.keep("answer lost", site.watch("apply", "win1", "--json", look=lose_an_answer(site)))
-    told.by_hand = run_by_hand(told)
-    configuration = host.path(r"C:\ProgramData\nbserver\service\jupyter_server_config.json")
-    told.configuration = json.loads(configuration.read_text(encoding="utf-8"))
-    told.secret_files = find_secrets(told)
-
-    told.keep("undo", site.run("undo", "win1"))
-    told.snapshots["undone"] = host.snapshot(except_=EVIDENCE)
-    told.keep("undo again", site.run("undo", "win1"))
-
-
-def lose_an_answer(site: Site) -> Callable[[], None]:
-    """Lets the next answer with events vanish, once, as soon as the run has begun to say something."""
-    before, lost = len(site.runs()), []
-
-    def look() -> None:
-        runs = site.runs()
-        if not lost and len(runs) > before and site.events(runs[-1]):
-            lost.append(True)
-            site.endpoint.faults.match, site.endpoint.faults.drop_responses = "/Receive", 1
-
-    return look
-
-
-def open_in_chromium(told: Story) -> subprocess.CompletedProcess[str]:
-    """The host's notebook in Chromium, which trusts the certificate that the host has; pictures go to "browser"."""
-    certificate = told.host.path(r"C:\ProgramData\nbserver\service\certificate.pem")
-    notebooks = told.host.path(r"C:\ProgramData\nbserver\notebooks")
-    url = f"https://127.0.0.1:{told.site.port}"
-    return subprocess.run(
-        [sys.executable, "-m", "tests.browser", url, str(certificate), str(notebooks), str(told.site.folder / "browser")],
-        cwd=CHECKOUT, env={**os.environ, **told.site.secrets}, capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
-
-
-def write_pfx(site: Site) -> str:
-    """server.pfx in the site's folder, from an authority and an intermediate of it; returns the certificate's fingerprint."""
-    signer, key = authority.intermediate(authority.root()), authority.rsa_key()
-    certificate = signer.sign(key.public_key(), ["127.0.0.1"])
-    data = pkcs12.serialize_key_and_certificates(None, key, certificate, [signer.certificate], authority.encryption("of the PFX"))
-    (site.folder / "server.pfx").write_bytes(data)
-    return "SHA256:" + certificate.fingerprint(hashes.SHA256()).hex()
-
-
-def run_by_hand(told: Story) -> subprocess.CompletedProcess[bytes]:
-    """The script of the run directory, copied to the host and run there without the orchestrator."""
-    from tests.hosts.wine import environment, windows_path
-
-    script = told.host.path(r"C:\win1.ps1")
-    script.write_bytes((told.site.runs()[-1] / "win1" / "script.ps1").read_bytes())
-    try:
-        return subprocess.run(
-            [*told.host.scheduler.powershell, "-NoProfile", "-File", windows_path(script)],
-            env=environment(told.host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
-        )  # fmt: skip
-    finally:
-        script.unlink()
-
-
-def find_secrets(told: Story) -> dict[str, list[Path]]:
-    """Where the secrets stand on the host, in its registry and in the site's folder, while all is set up."""
-    secrets = {
-        "windows": told.site.secrets["WINDOWS_PASSWORD"],
-        "notebook": told.site.secrets["NOTEBOOK_PASSWORD"],
-        "hash": told.configuration["PasswordIdentityProvider"]["hashed_password"],
-    }
-    subprocess.run(["sync"], check=False)
-    return canary.files_with(secrets, [told.host.prefix, told.site.folder])
-
-
-def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """The summary line of --json."""
-    summary = json.loads(done.stdout.splitlines()[-1])
-    assert summary["event"] == "summary"
-    return dict(summary["hosts"]["win1"])
 
 
 # -- render and plan

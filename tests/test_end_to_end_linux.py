@@ -6,92 +6,29 @@ user of sudo, and Debian 12 with the distribution's own packages behind firewall
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import secrets as random
-import shutil
-import socket
-import ssl
-import subprocess
-import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import pytest
 
-from tests import canary
+from tests import browser
 from tests.hosts.linux.base import PASSWORD
 from tests.hosts.linux.host import LinuxHost
 from tests.hosts.linux.lab import NETWORK
-from tests.hosts.linux.snapshot import Snapshot, differences
+from tests.hosts.linux.snapshot import differences
 from tests.hosts.mirror import Mirror
+from tests.linux.story import Story, another_wheel, find_secrets, good, move, outcome, password, run_by_hand
 from tests.site import LinuxSite, steps
 
 Fresh = Callable[[], LinuxHost]
 STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check"]
 UNCHANGED = {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
-ODD_FOLDER = "/home/admin/note books %h \u00e9"
 INSTALL = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y"
-# What an undo leaves on purpose: evidence, and the lock file, empty.
-EVIDENCE = re.compile(r"(files|names): var/lib/nbserver(/state(/lock|/record\.jsonl|/runs(/.*)?)?)?: absent -> ")
 # What firewalld makes of its default zone when a rule is added, and keeps when it is taken away.
 ZONE = re.compile(r"files: etc/firewalld/zones/public\.xml(\.old)?: absent -> ")
-
-
-class Story:
-    """What happened, kept for the tests."""
-
-    def __init__(self, site: LinuxSite) -> None:
-        self.site, self.host = site, site.host
-        self.done: dict[str, subprocess.CompletedProcess[str]] = {}
-        self.events: dict[str, list[dict[str, Any]]] = {}
-        self.seen: dict[str, str] = {}
-        self.snapshots: dict[str, Snapshot] = {}
-        self.command_lines: set[bytes] = set()
-        self.secret_files: dict[str, list[Path]] = {}
-
-    def nbserver(self, name: str, command: str, *options: str, watch: bool = False) -> None:
-        """Runs a command on the host and keeps what became of it."""
-        runs = len(self.site.runs())
-        if watch:
-            done = self.site.watch(command, "lin1", *options, look=lambda: self.command_lines.update(canary.command_lines()))
-        else:
-            done = self.site.run(command, "lin1", *options)
-        self.done[name] = done
-        if len(self.site.runs()) > runs:
-            self.events[name] = self.site.last_events()
-
-    def see(self, name: str, command: str) -> None:
-        """Keeps what a command prints on the host, and its exit code as the last line."""
-        self.seen[name] = self.host.ssh(f"({command}); echo $?", check=False).stdout
-
-    def snapshot(self, name: str) -> None:
-        self.snapshots[name] = self.host.snapshot()
-
-    def wait_for_server(self) -> None:
-        """Until the port speaks TLS again."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        end = time.monotonic() + 60
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.host.forward(self.site.port).port), 5) as line, context.wrap_socket(line):
-                    return
-            except OSError:
-                assert time.monotonic() < end, self.host.ssh("systemctl status nbserver", check=False).stdout
-                time.sleep(0.3)
-
-    def lost(self) -> list[str]:
-        """What is not as it was before, but for the evidence."""
-        return [line for line in differences(self.snapshots["before"], self.snapshots["undone"]) if not EVIDENCE.match(line)]
-
-
-def password() -> str:
-    return f"Canary-{random.token_hex(8)} \u00e9'\"$"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +48,8 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         story.see("access", "cd /var/lib/nbserver && stat -c '%U:%G %a %n' /opt/nbserver . state work notebooks /etc/nbserver /etc/nbserver/*")
         story.see("ufw", "ufw show added")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
+        if not browser.missing():
+            story.open_in_chromium()
         story.nbserver("again", "apply", "--json")
         run_by_hand(story, "by hand")
         story.host.reboot()
@@ -124,40 +63,6 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         story.nbserver("undo again", "undo", "--json")
         site.write()
         yield story
-
-
-def run_by_hand(story: Story, name: str) -> None:
-    """The rendered script, copied to the host and run there without the orchestrator."""
-    script = story.host.root / "root" / "lin1.sh"
-    script.write_bytes((story.site.folder / "rendered" / "lin1.sh").read_bytes())
-    story.see(name, "bash /root/lin1.sh")
-    script.unlink()
-
-
-def move(story: Story) -> None:
-    """Another port, folder, password, and other addresses in the firewall."""
-    site = story.site
-    site.secrets["NOTEBOOK_PASSWORD"] = password()
-    site.settings.update({
-        "notebook.port": 443,
-        "notebook.directory": ODD_FOLDER,
-        "notebook.public_url": f"https://127.0.0.1:{story.host.forward(443).port}",
-        "firewall.remote_addresses": [f"{NETWORK}.0/24", "2001:db8::/32"],
-    })  # fmt: skip
-    site.write()
-    story.nbserver("moved", "apply", "--json")
-    story.see("ufw moved", "ufw show added")
-    story.see("security moved", "systemd-analyze security --no-pager --threshold=20 nbserver.service")
-    story.nbserver("verify moved", "verify", "--json")
-    story.nbserver("moved again", "apply", "--json")
-
-
-def find_secrets(story: Story) -> dict[str, list[Path]]:
-    """Where secrets stand on the host and in the site's folder, while all is set up."""
-    configuration = story.host.root / "etc/nbserver/jupyter_config.json"
-    digest = json.loads(configuration.read_text(encoding="utf-8"))["PasswordIdentityProvider"]["hashed_password"]
-    folders = [story.host.folder / "upper", story.site.folder]  # of the host, all that is not in its base
-    return canary.files_with({"notebook": story.site.secrets["NOTEBOOK_PASSWORD"], "hash": digest}, folders)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +81,8 @@ def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPa
         story.nbserver("apply", "apply", watch=True)
         story.see("rpm", "rpm -qa --queryformat '%{NAME}\\n'")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
+        if not browser.missing():
+            story.open_in_chromium()
         story.nbserver("again", "apply", "--json")
         story.host.reboot()
         story.wait_for_server()
@@ -183,24 +90,6 @@ def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPa
         story.nbserver("undo", "undo")
         story.snapshot("undone")
         yield story
-
-
-@contextlib.contextmanager
-def another_wheel(mirror: Mirror, name: str, folder: Path) -> Iterator[None]:
-    """The mirror serves a package that is as good as the locked one, but for one more file in it; its index has the hash of the locked one."""
-    (wheel,) = mirror.wheels.glob(f"{name}-*.whl")
-    shutil.copy(wheel, folder)
-    with zipfile.ZipFile(folder / wheel.name, "a") as archive:
-        archive.writestr(f"{name}/more.py", "")
-    real = mirror.open
-
-    def other(path: str) -> tuple[BinaryIO, int] | None:
-        file = folder / Path(path).name
-        return (file.open("rb"), file.stat().st_size) if file.is_file() else real(path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mirror, "open", other)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -230,18 +119,6 @@ def story(request: pytest.FixtureRequest) -> Story:
 
 
 each = pytest.mark.parametrize("story", ["debian", "suse", "distribution"], indirect=True)
-
-
-def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """The summary line of --json."""
-    summary = json.loads(done.stdout.splitlines()[-1])
-    assert summary["event"] == "summary"
-    return dict(summary["hosts"]["lin1"])
-
-
-def good(done: subprocess.CompletedProcess[str]) -> bool:
-    assert done.returncode == 0, done.stdout + done.stderr
-    return True
 
 
 # -- all three
@@ -278,6 +155,16 @@ def test_verify_draws_with_numpy_and_matplotlib(story: Story) -> None:
     if keep:
         Path(keep).mkdir(parents=True, exist_ok=True)
         (Path(keep) / f"{story.site.folder.name}.png").write_bytes(picture.read_bytes())
+
+
+@pytest.mark.skipif(bool(browser.missing()), reason=browser.missing())
+@pytest.mark.parametrize("story", ["debian", "suse"], indirect=True)
+def test_a_cell_of_the_hosts_notebook_draws_in_chromium(story: Story) -> None:
+    assert good(story.done["browser"])
+    seen = json.loads(story.done["browser"].stdout)
+    assert min(*seen["size"], *seen["shown"]) > 100
+    assert seen["security"] == [] and seen["protocol"] in ("TLS 1.2", "TLS 1.3")
+    assert seen["requested"] == [story.url], "nothing comes from elsewhere"
 
 
 @each
