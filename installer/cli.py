@@ -169,13 +169,14 @@ def stop(host: str, inventory_path: Path) -> int:
 @cli.command()
 @hosts_and_inventory
 @click.option("--png", "png_directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the picture that each host drew.")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="How long to ask a server that does not answer yet, as after a restart.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
-def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, as_json: bool) -> int:
+def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, as_json: bool) -> int:
     """Do what a browser does: HTTPS, log in, compute, draw, and keep the picture."""
     from installer import inventory, verification
 
     loaded = inventory.load_for(inventory_path, hosts)
-    return verification.verify_all(loaded, loaded.select(hosts), png_directory, _ask(), as_json)
+    return verification.verify_all(loaded, loaded.select(hosts), png_directory, _ask(), as_json, wait)
 
 
 @cli.command("hash-password")

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from installer.verify import Verification
 
 
-def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Path | None, ask: Ask | None, as_json: bool) -> int:
-    """Verifies the hosts, says so, and returns the exit code. Raises SecretError and ApprovalError before any is contacted."""
+def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Path | None, ask: Ask | None, as_json: bool, wait: float = 0) -> int:
+    """Verifies the hosts, says so, and returns the exit code. Each may take `wait` seconds until it answers. Raises SecretError and ApprovalError before any is contacted."""
     known_file = inventory.path.parent / known.FILE_NAME
     work = [(host, notebook_password(host, ask), known.expected(known_file, host.name)) for host in hosts]
     summary: dict[str, dict[str, object]] = {}
     for host, password, fingerprint in work:
         say = _json_step(host.name) if as_json else _plain_step(host.name)
         try:
-            found = verify.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say)
+            found = verify.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say, wait=wait)
         except HostError as error:
             summary[host.name] = {"outcome": "failed", "error": str(error)}
             if not as_json:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from installer.linux_settings import AnyHost
 
 KERNEL_SECONDS = 180.0
+ANSWER_PAUSE = 1.0
 STEPS = (
     "certificate", "anonymous", "wrong_password", "login", "kernel", "compute", "draw", "picture", "shutdown",
 )  # fmt: skip
@@ -101,19 +102,21 @@ def verify(
     url: str | None = None,
     on_step: Callable[[str, str], None] = lambda name, text: None,
     kernel_seconds: float = KERNEL_SECONDS,
+    wait: float = 0,
 ) -> Verification:
     """Logs in as a browser does, computes with NumPy, draws with Matplotlib and keeps the picture.
 
     `fingerprint` is the expected certificate's; None asks this workstation's trust store and checks name and validity.
     `url` replaces the address that the settings give. `png_directory` is made where it is missing; the picture is
     HOST.png in it. `on_step` is called after each step with its name (of STEPS) and what was found. A request waits
-    30 s for an answer, the kernel's start and each cell `kernel_seconds`.
+    30 s for an answer, the kernel's start and each cell `kernel_seconds`. So many seconds as `wait` a server that does not
+    answer yet is asked again.
     Raises ConnectError, CertificateError, VerifyError (each names host and step), UsageError for a URL that is none.
     """
     address = Address.parse(url) if url else address_of(host)
     walk = _Walk(host.name, address, on_step)
     with walk.step("certificate") as say:
-        shown, end = _check_certificate(walk, fingerprint)
+        shown, end = _once_it_answers(lambda: _check_certificate(walk, fingerprint), wait)
         say(f"{shown}, valid until {end:%Y-%m-%d}")
     with NotebookClient(address, host=host.name, fingerprint=fingerprint) as client:
         with walk.step("anonymous") as say:
@@ -203,6 +206,18 @@ _OTHER_CERTIFICATE = (
     "If it was replaced on purpose, run nbserver apply to record it; if not, somebody may stand between: "
     "do not type the password into a browser"
 )
+
+
+def _once_it_answers(ask: Callable[[], tuple[str, datetime]], seconds: float) -> tuple[str, datetime]:
+    """What is asked, again each second for so long while there is no answer; a wrong answer is not waited on."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except OSError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(ANSWER_PAUSE)
 
 
 def _check_certificate(walk: _Walk, fingerprint: str | None) -> tuple[str, datetime]:

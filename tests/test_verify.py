@@ -63,6 +63,7 @@ class Run:
         fingerprint: str | None = OTHER,
         png_directory: Path | None = None,
         url: str | None = None,
+        wait: float = 0,
     ) -> Verification:
         return verify(
             _host(port, address, public_url),
@@ -71,6 +72,7 @@ class Run:
             png_directory=png_directory,
             url=url,
             on_step=lambda name, text: self.steps.append((name, text)),
+            wait=wait,
         )
 
     @property
@@ -129,6 +131,29 @@ def test_through_a_port_translation_with_a_public_url(server: NotebookServer) ->
         seen = Run().verify(1, address="no.invalid", public_url=url, fingerprint=server.certificate.fingerprint)
     assert seen.url == f"https://localhost:{front.port}"
     assert seen.png is None
+
+
+class Late(Forwarder):
+    """Closes the first two connections at once, as the port of a server that is just starting does."""
+
+    def _forward(self, client: socket.socket) -> None:
+        self.tries = getattr(self, "tries", 0) + 1
+        if self.tries > 2:
+            super()._forward(client)
+        client.close()
+
+
+@needs_notebook
+def test_a_server_that_answers_late_is_waited_for(server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("installer.verify.ANSWER_PAUSE", 0.05)
+    with Late(server.port) as front:
+        with pytest.raises(ConnectError):
+            Run().verify(front.port, fingerprint=server.certificate.fingerprint)
+        run = Run()
+        run.verify(front.port, fingerprint=server.certificate.fingerprint, wait=60)
+        assert front.tries > 2 and run.names == STEPS
+        with pytest.raises(CertificateError):  # no reason to wait
+            Run().verify(front.port, fingerprint=OTHER, wait=3600)
 
 
 @needs_notebook

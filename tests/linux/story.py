@@ -7,10 +7,7 @@ import json
 import re
 import secrets as random
 import shutil
-import socket
-import ssl
 import subprocess
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,19 +65,6 @@ class Story:
         root, site = self.host.root, self.site
         certificate, notebooks = root / "etc/nbserver/certificate.pem", root / "var/lib/nbserver/notebooks"
         self.done["browser"] = browser.see_figure_apart(self.url, site.secrets["NOTEBOOK_PASSWORD"], certificate, notebooks, site.folder / "browser")
-
-    def wait_for_server(self) -> None:
-        """Until the port speaks TLS again."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        end = time.monotonic() + 60
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.host.forward(self.site.port).port), 5) as line, context.wrap_socket(line):
-                    return
-            except OSError:
-                assert time.monotonic() < end, self.host.ssh("systemctl status nbserver", check=False).stdout
-                time.sleep(0.3)
 
     def lost(self) -> list[str]:
         """What is not as it was before, but for the evidence."""
