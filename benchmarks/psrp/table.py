@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from benchmarks.columns import columns
 from benchmarks.psrp.results import MEASURES, Results
 

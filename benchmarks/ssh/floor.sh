@@ -1,5 +1,6 @@
 # The floor: what the table at the head of this script says, looked at with as few programs as can be.
 # One stat, one sha256sum, one dpkg-query, one systemctl, three openssl; the rest is bash.
+# shellcheck shell=bash disable=SC2154 # the table is at the head
 LC_ALL=C
 declare -A is=()
 paths=() files=() packages=()
