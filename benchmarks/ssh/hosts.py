@@ -25,7 +25,7 @@ from tests.hosts.mirror import Mirror
 CHECKOUT = Path(__file__).parents[2]
 PORT = 9999
 LINUX_LOCK = LOCK.with_name("linux.txt")
-# A booted host takes six of these, and Linux gives root 128 of them by default.
+# A booted host takes seven of these, and Linux gives root 128 of them by default.
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 INOTIFY_OF_A_HOST = 10
 IMAGE = "benchmark-ssh"

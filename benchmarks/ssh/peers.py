@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ssh.checks import CERTIFICATE, LASTS, PACKAGES, PORT, SHOWN, UNIT, USER, Table, of_kind
+from benchmarks.ssh.checks import CERTIFICATE, LASTS, PACKAGES, SHOWN, UNIT, USER, Table, of_kind
 from benchmarks.ssh.floor import script
+from benchmarks.ssh.hosts import PORT
 from tests.hosts.linux.host import LinuxHost
 
 ONE_TASK = [{
