@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from benchmarks.columns import columns
 from benchmarks.psrp.results import MEASURES, Results
 
 
@@ -19,28 +18,19 @@ def table(results: Results) -> str:
     kinds = list(measured[0].operations())
     parts = [
         f"Nothing to change: medians of {runs} {'run' if runs == 1 else 'runs'} each; x is how many times nbserver's",
-        _columns([head, *body]),
+        columns([head, *body]),
         "Least and most",
-        _columns(
+        columns(
             [
                 ["", *(measure.title for measure in MEASURES)],
                 *([row.name, *(row.spread(measure) for measure in MEASURES)] for row in measured),
             ]
         ),
         "HTTP exchanges by what they were for (medians)",
-        _columns([["", *kinds], *([row.name, *(f"{count:.0f}" for count in row.operations().values())] for row in measured)]),
+        columns([["", *kinds], *([row.name, *(f"{count:.0f}" for count in row.operations().values())] for row in measured)]),
         "\n".join(f"{row.name}: {row.what}" for row in results.rows),
         *(f"{row.name} could not be measured: {row.failure}" for row in results.rows if row.failure),
         "\n".join(f"{name}: {value}" for name, value in results.facts.items()),
         results.promise,
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in rows
-    )
