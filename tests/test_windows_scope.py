@@ -82,7 +82,7 @@ def test_the_machines_own_steps_are_skipped(session: Session, scope: str, skippe
 
 
 def test_only_the_user_system_and_administrators_have_access(session: Session) -> None:
-    script = f"{settings('user')}\n{prelude(*FILES, 'scope')}\n$Me; $ServiceReads; $ServiceWrites; $StateAccess; $StateOwner; $Trusted -join ' '"
+    script = f"{settings('user')}\n{prelude(*FILES, 'scope')}\n$UserSid; $ServiceReads; $ServiceWrites; $StateAccess; $StateOwner; $Trusted -join ' '"
     me, *lists, owner, trusted = session.run(script)
     assert re.fullmatch(r"S-1-5-21-[0-9-]+", me)
     assert lists == [f"D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{me})"] * 3
@@ -94,9 +94,9 @@ def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -
     body = f"{settings('user')}\n{prelude(*FILES, 'scope')}\nAssert-Scope"
     with pytest.raises(EngineError, match="LOCALAPPDATA is '.*', which is no folder on a drive"):
         session.run(f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}")
-    assert session.run(body) == session.run(f"{body}; $Me = 'S-1-5-18'; {settings('machine')} Assert-Scope") == []
+    assert session.run(body) == session.run(f"{body}; $UserSid = 'S-1-5-18'; {settings('machine')} Assert-Scope") == []
     with pytest.raises(EngineError, match="this runs as SYSTEM"):
-        session.run(body.replace("\nAssert-Scope", "\n$Me = 'S-1-5-18'; Assert-Scope"))
+        session.run(body.replace("\nAssert-Scope", "\n$UserSid = 'S-1-5-18'; Assert-Scope"))
 
 
 # -- the server in the background: a program that runs, and is told from others
@@ -108,7 +108,7 @@ def background(session: Session, tmp_path: Path) -> Iterator[str]:
     (tmp_path / "programs").mkdir()
     folder = host_path(tmp_path)
     before = (
-        f"$StateFolder = '{folder}'; $Programs = '{folder}\\programs'; $RecordFile = '{folder}\\record.jsonl'; $ProcessFile = '{folder}\\process'; "
+        f"$StateFolder = '{folder}'; $Programs = '{folder}\\programs'; $RecordFile = '{folder}\\record.jsonl'; $ProcessFile = '{folder}\\process'; $ServerLog = '{folder}\\server.log'; "
         f"$Run.Step = 'service'; $Program = '{folder}\\programs\\ping.exe'; if (-not (Test-Path $Program)) {{ Copy-Item '{PING}' $Program }}; "
     )
     yield before
@@ -153,6 +153,13 @@ def test_undo_ends_it_and_all_that_runs_from_its_folder(session: Session, backgr
     assert not (tmp_path / "process").exists()
     session.run(background + start() + "Write-Record @(); Stop-RecordedBackground | Out-Null")  # what the record does not know, it leaves
     assert session.run(background + "@(Get-Background).Count.ToString()") == ["1"]
+
+
+def test_a_file_that_a_program_has_open_is_told(session: Session, tmp_path: Path) -> None:
+    file = f"$file = '{host_path(tmp_path)}\\server.log'; "
+    assert session.run(file + "[string](Test-Open $file)") == ["False"]
+    held = "$open = [IO.File]::Open($file, 'OpenOrCreate', 'Write', 'ReadWrite'); try { [string](Test-Open $file) } finally { $open.Close() }; "
+    assert session.run(file + held + "[string](Test-Open $file)") == ["True", "False"]
 
 
 # -- the Python that is there

@@ -1,5 +1,5 @@
 # ---- prelude: a self-signed certificate where no OpenSSL is installed, by Python's cryptography --------
-# The package stands in the lock. Names, key and extensions are those that OpenSSL gets from the request.
+# The package stands in the lock. Kind of key, names and extensions are those of the request for OpenSSL.
 
 $CertificateProgramFile = Join-Path $ServiceFolder 'certificate.py'
 

@@ -36,13 +36,24 @@ function Start-Background([string]$File, [string[]]$Arguments, [string]$Folder, 
     $start.WindowStyle = 'Hidden'
     $process = [Diagnostics.Process]::Start($start)
     try { Write-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text" }
-    catch { $process.Kill(); throw }
+    catch { if (-not $process.HasExited) { $process.Kill() }; throw }
     finally { $process.Dispose() }
 }
 
 # With all that runs from our folder: its kernels are processes of their own and can outlive it, and a run that
 # was cut off may have left one without a file.
-function Stop-Background { Stop-ProcessesBelow $Programs }
+# The Python of an environment runs another one, elsewhere, which ends with it a moment later: then the log is closed.
+function Stop-Background {
+    Stop-ProcessesBelow $Programs
+    for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) { [Threading.Thread]::Sleep(200) }
+}
+
+# Whether a program has the file open.
+function Test-Open([string]$Path) {
+    if (-not (Test-Path -LiteralPath $Path)) { return $false }
+    try { [IO.File]::Open($Path, 'Open', 'ReadWrite', 'None').Close() } catch [IO.IOException] { return $true }
+    $false
+}
 
 $Restore.process = {
     param($File)

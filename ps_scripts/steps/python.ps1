@@ -29,8 +29,8 @@ function Assert-PresentPython {
     $other = 'Install one from python.org, make nbserver''s virtual environment with it, and run this again'
     if (Test-Below $python "$env:ProgramFiles\WindowsApps") { throw "$python is from the Microsoft Store, where programs do not see each other's files. $other" }
     if (-not (Test-Path -LiteralPath $python)) { throw "$python is not there any more. $other" }
-    $is = [Diagnostics.FileVersionInfo]::GetVersionInfo($python)
-    $is = "$($is.FileMajorPart).$($is.FileMinorPart)"
+    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($python)
+    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
     if ($is -ne $Settings.python.version) { throw "$python is version $is, and $($Settings.python.version) is expected. $other" }
     if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) { throw "$python has no pip. Run: `"$python`" -m ensurepip; or install a whole Python from python.org" }
 }
