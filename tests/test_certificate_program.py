@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
 from tests.powershell.engine import STEP_FILES
 
@@ -50,20 +51,20 @@ def make(folder: Path, *names: str, common_name: str = "local", days: int = 397)
 
 def test_names_key_and_extensions_are_those_of_the_request(tmp_path: Path) -> None:
     certificate, key = make(tmp_path, *NAMES)
-    assert isinstance(key.curve, ec.SECP256R1) and certificate.signature_algorithm_oid == x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256
+    assert isinstance(key.curve, ec.SECP256R1) and certificate.signature_algorithm_oid == SignatureAlgorithmOID.ECDSA_WITH_SHA256
     assert certificate.version == x509.Version.v3 and certificate.subject == certificate.issuer
     assert certificate.subject.rfc4514_string() == "CN=local"
     found = {extension.oid: (extension.critical, extension.value) for extension in certificate.extensions}
     alternatives = x509.SubjectAlternativeName(
         [*(x509.DNSName(name) for name in NAMES[:2]), *(x509.IPAddress(ip_address(name)) for name in NAMES[2:])]
     )
-    assert found.pop(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME) == (False, alternatives)
-    assert found.pop(x509.ExtensionOID.BASIC_CONSTRAINTS) == (True, x509.BasicConstraints(ca=False, path_length=None))
-    critical, usage = found.pop(x509.ExtensionOID.KEY_USAGE)
+    assert found.pop(ExtensionOID.SUBJECT_ALTERNATIVE_NAME) == (False, alternatives)
+    assert found.pop(ExtensionOID.BASIC_CONSTRAINTS) == (True, x509.BasicConstraints(ca=False, path_length=None))
+    critical, usage = found.pop(ExtensionOID.KEY_USAGE)
     assert critical and isinstance(usage, x509.KeyUsage) and usage.digital_signature
     assert not any(getattr(usage, name) for name in ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign"))
-    assert found.pop(x509.ExtensionOID.EXTENDED_KEY_USAGE) == (False, x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]))
-    assert set(found) == {x509.ExtensionOID.SUBJECT_KEY_IDENTIFIER}
+    assert found.pop(ExtensionOID.EXTENDED_KEY_USAGE) == (False, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))
+    assert set(found) == {ExtensionOID.SUBJECT_KEY_IDENTIFIER}
 
 
 def test_it_is_valid_from_now_for_as_long_as_asked(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_only_the_user_system_and_administrators_have_access(session: Session) -
 @pytest.mark.parametrize("folder", ["", "nbserver", r"\\server\profiles\anna", r"C:\there is no such folder"])
 def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -> None:
     body = f"{settings('user')}\n{prelude(*FILES, 'scope')}\nAssert-Scope"
-    with pytest.raises(EngineError, match="LOCALAPPDATA is '.*', which is no folder on a drive"):
+    with pytest.raises(EngineError, match=r"LOCALAPPDATA is '.*', which is no folder on a drive"):
         session.run(f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}")
     assert session.run(body) == session.run(f"{body}; $UserSid = 'S-1-5-18'; {settings('machine')} Assert-Scope") == []
     with pytest.raises(EngineError, match="this runs as SYSTEM"):
