@@ -62,6 +62,7 @@ def render(host: Host | LocalWindowsHost, catalog: Catalog) -> Script:
         "python": _download(python),
         "reboot": host.reboot,
         "release": __version__,
+        "scope": "machine",
         "skip": sorted(host.skip),
         "vc_redist": _download(vc_redist) if vc_redist else None,
         "windows": host.windows,

@@ -61,6 +61,7 @@ from notebook.app import main
 
 main(["--no-browser"])
 '@ -replace "`r", ''
+if ($Settings.scope -eq 'user') { $Starter = $Starter.Replace('os.path.join(work, "notebook.log")', 'os.path.join(os.path.dirname(service), "server.log")') }
 
 Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
@@ -70,6 +71,7 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
     if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash')) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
     if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'another or none' 'as in this script' }
 } -Apply {
+    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"' }
     Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
