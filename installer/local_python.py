@@ -7,11 +7,12 @@ import sysconfig
 from dataclasses import dataclass
 
 from installer.catalog import Catalog, Lock
-from installer.errors import CatalogError, UsageError
+from installer.errors import UsageError
 from installer.local_windows_settings import own_architecture
 
 PLATFORMS = ("win-amd64", "win-arm64")
 STORE = "\\windowsapps\\"
+NEEDED = "cryptography=="  # it makes the certificate
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class LocalPython:
 
 def this_python(catalog: Catalog) -> LocalPython:
     """The one below the virtual environment that runs this. Raises UsageError where no server can be made from it."""
-    folder, branch = sys.base_prefix.rstrip("\\"), f"{sys.version_info.major}.{sys.version_info.minor}"
+    folder, branch = sys.base_prefix.rstrip("\\"), sysconfig.get_python_version()
     what, todo = "", "Make another environment for nbserver, with a 64-bit Python of python.org or of uv"
     if sysconfig.get_platform() not in PLATFORMS:
         what = f"the Python that runs nbserver is one for {sysconfig.get_platform()}, and there are no packages for it"
@@ -36,8 +37,8 @@ def this_python(catalog: Catalog) -> LocalPython:
     if what:
         raise UsageError(what, where=folder, todo=todo)
     architecture = own_architecture()
-    try:
-        return LocalPython(folder, branch, catalog.lock(branch, architecture))
-    except CatalogError:
-        have = ", ".join(lock.python for lock in catalog.locks if lock.architecture == architecture)
-        raise UsageError(f"there are no packages for Python {branch}, which runs nbserver", where=folder, todo=f"Make another environment for nbserver, with a Python {have}") from None
+    locks = {lock.python: lock for lock in catalog.locks if lock.architecture == architecture and any(line.startswith(NEEDED) for line in lock.lines)}
+    if branch not in locks:
+        todo = f"Make another environment for nbserver, with a Python {', '.join(locks)}"
+        raise UsageError(f"there are no packages for Python {branch}, which runs nbserver", where=folder, todo=todo)
+    return LocalPython(folder, branch, locks[branch])
