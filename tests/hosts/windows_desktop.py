@@ -5,6 +5,7 @@ What is run there is nbserver itself; in place of Windows PowerShell stands Powe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.hosts import artifacts
+from tests.hosts.marked_process import WINE_OWN
 from tests.hosts.windows import WindowsHost
 from tests.hosts.wine import LAST_WORDS, PWSH_VARIABLE, WINE, environment, windows_path
 
@@ -114,6 +116,17 @@ class WindowsDesktop:
     def nbserver(self, *arguments: str, extra: Mapping[str, str] | None = None, timeout: float = 120, folder: Path | None = None) -> Done:
         """Runs a command of nbserver there."""
         return self.python(["-m", "installer", *arguments], extra=extra, timeout=timeout, folder=folder)
+
+    def command_lines(self) -> list[str]:
+        """Those of the programs that run there now, but for Wine's own."""
+        found = []
+        mark = f"WINEPREFIX={self.host.prefix}\0".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                line = (process / "cmdline").read_bytes()
+                if mark in (process / "environ").read_bytes() and line and not WINE_OWN.search(line):
+                    found.append(line.replace(b"\0", b" ").decode("utf-8", "replace"))
+        return found
 
     def close(self) -> None:
         self.host.close()
