@@ -6,10 +6,13 @@
 function Get-Background {
     if (-not (Test-Path -LiteralPath $ProcessFile)) { return }
     $line = [IO.File]::ReadAllLines($ProcessFile, $Utf8) | Select-Object -First 1
-    if ($line -cnotmatch '\A[1-9][0-9]{0,8} [1-9][0-9]{0,18}\z') { return }
-    $process = Get-Process -Id ($line -split ' ')[0] -ErrorAction SilentlyContinue
-    # One of somebody else does not say when it was created: it has got the number of ours.
-    try { if ($process -and (Get-BackgroundLine $process) -eq $line) { $process } } catch { return }
+    if ($line -cnotmatch '\A[1-9][0-9]{0,9} [1-9][0-9]{0,18}\z') { return }
+    # One of somebody else, which has got the number of ours, may not say when it was created.
+    try {
+        $process = Get-Process -Id ($line -split ' ')[0]
+        if ((Get-BackgroundLine $process) -eq $line) { $process }
+    }
+    catch { return }
 }
 
 function Get-BackgroundLine($Process) { "$($Process.Id) $($Process.StartTime.ToFileTimeUtc())" }
