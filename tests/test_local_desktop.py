@@ -15,7 +15,7 @@ from tests.hosts.windows_desktop import WindowsDesktop
 HEAD = """
 import os, subprocess, sys, threading
 from installer import local_process_windows, local_service_windows
-from installer.errors import ScriptError
+from installer.errors import ConnectError, ScriptError
 from installer.local_process_windows import Process
 from installer.local_windows_settings import LocalWindowsHost
 from installer.transports import LogonSecrets, StopRequested, connect_to
@@ -109,8 +109,15 @@ def test_it_goes_on_when_the_orchestrator_dies(desktop: WindowsDesktop) -> None:
 
 
 def test_windows_powershell_that_is_not_there(desktop: WindowsDesktop) -> None:
-    done = desktop.nbserver("plan", "local", extra={"SystemRoot": "C:\\elsewhere"})
-    assert done.code == 3 and "Windows PowerShell cannot be started" in done.out + done.err and "C:\\elsewhere\\System32" in done.out + done.err
+    code = r"""
+os.environ["SystemRoot"] = "C:\\elsewhere"
+try:
+    print(list(transport.run("'begun'", [])))
+except ConnectError as error:
+    print(error)
+"""
+    (words,) = run(desktop, code)
+    assert "local: Windows PowerShell cannot be started (" in words and r"C:\elsewhere\System32\WindowsPowerShell\v1.0\powershell.exe" in words
 
 
 # ---- a process in the background
