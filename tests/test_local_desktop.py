@@ -2,6 +2,7 @@ r"""`local` on Windows, run there: CPython for Windows under Wine, PowerShell in
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -118,6 +119,15 @@ except ConnectError as error:
 """
     (words,) = run(desktop, code)
     assert "local: Windows PowerShell cannot be started (" in words and r"C:\elsewhere\System32\WindowsPowerShell\v1.0\powershell.exe" in words
+
+
+def test_machine_scope_is_planned_with_the_steps_of_a_windows_host(desktop: WindowsDesktop) -> None:
+    (desktop.host.folder / "nbserver.toml").write_text('[hosts.local]\nscope = "machine"\nnotebook.password = { env = "NOTEBOOK_PASSWORD" }\n')
+    done = desktop.nbserver("plan", "local", "--json", extra={"NOTEBOOK_PASSWORD": "geheim"})
+    events = [json.loads(line) for line in done.out.splitlines()]
+    differ = {event["step"] for event in events if event["event"] == "difference"}
+    assert done.code == 4 and {"python", "openssl", "packages", "path", "certificate", "notebook", "service", "firewall", "check"} <= differ, done.out + done.err
+    assert "geheim" not in done.out + done.err and not desktop.host.path("C:\\ProgramData\\nbserver").exists()
 
 
 # ---- a process in the background
