@@ -44,7 +44,7 @@ class Story:
 
     def see(self, name: str) -> None:
         self.snapshots[name] = self.desktop.host.snapshot(OURS)
-        self.servers[name] = [line for line in self.desktop.command_lines() if "\\nbserver\\programs\\" in line]
+        self.servers[name] = [line for line in self.desktop.command_lines() if "\\AppData\\Local\\nbserver\\" in line]
         folder = self.local / "nbserver"
         self.files[name] = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
@@ -91,8 +91,8 @@ def tell(told: Story) -> None:
     told.run("status", "status", "--json")
     told.run("again", "apply", "local", "--json")
     told.run("stop", "stop", "local")
-    told.see("stopped")
     told.run("status after stop", "status")
+    told.see("stopped")
     told.run("apply after stop", "apply", "local", "--json")
     told.run("set-password", "set-password", "local")
     told.run("status at last", "status", "--json")
