@@ -23,9 +23,9 @@ from installer.secret import SecretReference
 from installer.setting_types import Array, ExistingFile, HostName, ListenAddress, PublicUrl, Settings, WindowsFolder, unlike
 
 FOLDERS = {"user": "%USERPROFILE%\\notebooks", "machine": str(NotebookSettings.model_fields["directory"].default)}
-# What only administrators can change, or what in user scope is that of the Python that runs nbserver.
-MACHINE_ONLY = ("accept_end_of_life", "adopt", "firewall", "openssl", "path", "skip")
-OF_PYTHON = ("architecture", "catalog", "python")
+# What only administrators can change; what in user scope is that of the Python that runs nbserver.
+MACHINE_ONLY = ("accept_end_of_life", "adopt", "catalog", "firewall", "openssl", "path", "skip")
+OF_PYTHON = ("architecture", "python")
 
 
 def own_architecture() -> Literal["x64", "arm64"]:
