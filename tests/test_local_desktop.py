@@ -16,7 +16,7 @@ from tests.hosts.windows_desktop import WindowsDesktop
 HEAD = """
 import os, subprocess, sys, threading
 from installer import local_process_windows, local_service_windows
-from installer.errors import ConnectError, ScriptError
+from installer.errors import ScriptError
 from installer.local_process_windows import Process
 from installer.local_windows_settings import LocalWindowsHost
 from installer.transports import LogonSecrets, StopRequested, connect_to
@@ -114,7 +114,7 @@ def test_windows_powershell_that_is_not_there(desktop: WindowsDesktop) -> None:
 os.environ["SystemRoot"] = "C:\\elsewhere"
 try:
     print(list(transport.run("'begun'", [])))
-except ConnectError as error:
+except ScriptError as error:
     print(error)
 """
     (words,) = run(desktop, code)

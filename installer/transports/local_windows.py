@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from installer.errors import ConnectError, ScriptError
+from installer.errors import ScriptError
 from installer.transports import StopRequested
 from installer.transports.local import PASSED_ON_BEGINS, PASSED_ON_ENDS
 from installer.transports.winrm import SCRIPT_ENDED, STOP_PATIENCE
@@ -91,7 +91,7 @@ class LocalWindowsTransport:
             )
         except OSError as error:
             words, todo = f"Windows PowerShell cannot be started ({error.strerror}): {program}", "Ask whoever looks after this machine whether a policy forbids it"
-            raise ConnectError(words, host=self._host.name, todo=todo) from None
+            raise ScriptError(words, host=self._host.name, todo=todo) from None
         return self._process
 
     def close(self) -> None:
