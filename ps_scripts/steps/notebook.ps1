@@ -57,6 +57,10 @@ if os.path.exists(log):
     os.replace(log, log + ".before")
 sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
 
+# Kernels inherit the streams below those, and a program without a console has none that they could use.
+for stream in range(3):
+    os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+
 from notebook.app import main
 
 main(["--no-browser"])
