@@ -47,7 +47,7 @@ def session() -> Iterator[Session]:
         yield opened
 
 
-def former(session: Session, folder: Path, lines: list[dict[str, Any]], **python: str) -> list[str]:
+def former(session: Session, folder: Path, lines: list[dict[str, Any]], /, **python: str) -> list[str]:
     """The keys that would go, in their order; `openssl="none"`: none is wanted."""
     record = folder / "record.jsonl"
     record.write_text("".join(json.dumps({"v": 1, "before": None, **line}) + "\n" for line in lines), "ascii")
