@@ -126,8 +126,8 @@ def _operate(
 def up(inventory_path: Path, runs: Path | None) -> int:
     """Set up a notebook server on this machine, check it as a browser does, and say where it is.
 
-    The same as apply local and verify local. Without more words it belongs to you alone: no root's rights, nothing outside of
-    your home folder, and no other machine gets in.
+    The same as apply local and verify local. Without more words it belongs to you alone: no rights of root or an administrator,
+    nothing outside of your home folder, and no other machine gets in.
     """
     from installer import inventory, local_setup, view
 

@@ -101,7 +101,7 @@ class HostRun:
 
     def _restart_first(self) -> str:
         todo = "Restart it, then run this again"
-        if not self._may_restart():
+        if isinstance(self.host, Host) and not self._may_restart():
             todo += ', or let it be restarted: reboot = "if-needed" in the inventory'
         return f"{self.host.name}: Windows has to restart before this can go on. {todo}."
 

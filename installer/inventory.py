@@ -18,10 +18,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from installer import host_settings, linux_settings
+from installer import host_settings, linux_settings, local_places
 from installer.errors import InventoryError, UsageError
 from installer.host_settings import Host, HostSettings
-from installer.linux_settings import LOCAL, AnyHost, LinuxHost, LinuxHostSettings, LocalHost
+from installer.linux_settings import LOCAL, AnyHost, AnyLocal, LinuxHost, LinuxHostSettings, local_model
 from installer.setting_errors import dotted, faults, kind, nearest
 from installer.setting_types import Settings
 from installer.toml_lines import Key, TomlFile, read
@@ -40,7 +40,7 @@ class Inventory:
     path: Path
     hosts: dict[str, AnyHost]
     groups: dict[str, tuple[str, ...]]
-    local: LocalHost = field(default_factory=LocalHost)
+    local: AnyLocal = field(default_factory=lambda: local_model(sys.platform)())
 
     def select(self, patterns: Sequence[str]) -> list[AnyHost]:
         """Return the hosts that a name, a group or a glob on host names means, each once, in the order of the file.
@@ -66,15 +66,14 @@ class Inventory:
 
 
 def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
-    """Read and check an inventory, as `load` does. `local` alone needs none: its runs are kept in ~/.local/state then.
+    """Read and check an inventory, as `load` does. `local` alone needs none: its runs are kept in a folder of the user then.
 
-    Raises InventoryError, and UsageError for `local` on another system than Linux.
+    Raises InventoryError, and UsageError for `local` on another system than Linux and Windows.
     """
-    if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform != "linux":
-        what = "this machine itself can be set up on Linux only"
-        raise UsageError(what, where=LOCAL, todo="A Windows machine is reached over WinRM, also from itself: name it in an inventory as any other host")
+    if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform not in ("linux", "win32"):
+        raise UsageError("this machine itself can be set up on Linux and Windows only", where=LOCAL, todo="Name another host")
     if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
-        return Inventory(Path.home() / ".local" / "state" / DEFAULT, {}, {})
+        return Inventory(local_places.own_inventory(sys.platform), {}, {})
     return load(path)
 
 
@@ -138,8 +137,8 @@ class _Reader:
         defaults = self._table(("defaults",))
         groups = self._tables("groups")
         hosts = self._tables("hosts")
-        local = self._local(hosts.pop(LOCAL, {})) if LOCAL in hosts else LocalHost()
-        if not hosts and not self.faults and local == LocalHost():
+        local = self._local(hosts.pop(LOCAL, {})) if LOCAL in hosts else local_model(sys.platform)()
+        if not hosts and not self.faults and local == local_model(sys.platform)():
             self._fault(("hosts",), "there is no host; a host is a table [hosts.NAME]")
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
         members = {name: self._members(name, groups[name], hosts) for name in groups}
@@ -151,15 +150,16 @@ class _Reader:
         self._raise()
         return Inventory(self.path, {name: self._host(name, settings) for name, (settings, _) in merged.items()}, members, local)
 
-    def _local(self, table: Mapping[str, Any]) -> LocalHost:
+    def _local(self, table: Mapping[str, Any]) -> AnyLocal:
         """This machine's settings are those of its own table: [defaults] and groups are for other machines."""
+        model = local_model(sys.platform)
         try:
-            return LocalHost.model_validate(table, context=self.context)
+            return model.model_validate(table, context=self.context)
         except ValidationError as error:
-            found = faults(table, LocalHost, self.context, missing=True) or [((), error.errors()[0]["msg"])]
+            found = faults(table, model, self.context, missing=True) or [((), error.errors()[0]["msg"])]
             for location, message in found:
                 self._fault(("hosts", LOCAL, *location), f"[hosts.{LOCAL}] {message}")
-            return LocalHost()
+            return model()
 
     def _host(self, name: str, settings: Mapping[str, Any]) -> AnyHost:
         model: type[Host] | type[LinuxHost] = LinuxHost if settings["system"] == "linux" else Host

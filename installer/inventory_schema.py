@@ -8,6 +8,7 @@ from typing import Any
 from installer.host_settings import HostSettings
 from installer.inventory import NAME
 from installer.linux_settings import LinuxHostSettings, LocalHost
+from installer.local_windows_settings import LocalWindowsHost
 
 
 def json_schema() -> dict[str, Any]:
@@ -21,7 +22,7 @@ def json_schema() -> dict[str, Any]:
         "description": "the names of the group's hosts",
     }
     group["required"] = ["hosts"]
-    local, local_definitions = _tables(LocalHost.model_json_schema())
+    local, local_definitions = _either(_tables(LocalWindowsHost.model_json_schema()), _tables(LocalHost.model_json_schema()))
     definitions = {**local_definitions, **definitions}
     definitions.update(host=schema, group=group, local=local)
     names = {"type": "object", "propertyNames": {"pattern": NAME.pattern}}

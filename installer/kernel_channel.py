@@ -78,6 +78,7 @@ class KernelChannel:
         self.host = host
         self._session = uuid.uuid4().hex
         self._socket = _web_socket()
+        tls.settimeout(seconds)  # the server answers when the kernel does, which may take a slow host longer than a page
         try:
             self._socket.connect(
                 f"{url}?session_id={self._session}",

@@ -17,6 +17,7 @@ from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from installer.host_settings import CertificateSettings, DownloadsSettings, Host, NotebookSettings
+from installer.local_windows_settings import LocalWindowsHost
 from installer.secret import SecretReference
 from installer.setting_types import (
     Array,
@@ -172,7 +173,7 @@ class LocalNotebookSettings(Settings):
 
 
 class LocalHost(Settings):
-    """The host `local`: this machine. The inventory's [hosts.local] may have these keys; all have defaults."""
+    """The host `local`: this machine, a Linux one. The inventory's [hosts.local] may have these keys; all have defaults."""
 
     name: Literal["local"] = "local"
     system: Literal["linux"] = Field(default="linux", description='"linux"')
@@ -211,7 +212,13 @@ class LocalHost(Settings):
         return self
 
 
-AnyHost = Host | LinuxHost | LocalHost
+AnyLocal = LocalHost | LocalWindowsHost
+AnyHost = Host | LinuxHost | AnyLocal
+
+
+def local_model(platform: str) -> type[LocalHost] | type[LocalWindowsHost]:
+    """What this machine's settings are checked by; `platform` is that of sys."""
+    return LocalWindowsHost if platform == "win32" else LocalHost
 
 
 def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,20 +1,22 @@
-"""Where the script of this machine puts things: the same places as in linux_scripts/prelude (run.sh and scope.sh)."""
+"""Where the script of this machine puts things: the same places as in the preludes (run.sh and scope.sh, scope.ps1)."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
-    from installer.linux_settings import LocalHost
+    from installer.linux_settings import AnyLocal, LocalHost
+    from installer.local_windows_settings import LocalWindowsHost
 
 UNIT = "nbserver.service"
 
 
 @dataclass(frozen=True)
 class LocalPlaces:
-    """Folders and files of one scope. `systemctl` is the command that asks for the unit."""
+    """Folders and files of one scope of Linux. `systemctl` is the command that asks for the unit."""
 
     configuration: Path
     data: Path
@@ -35,16 +37,56 @@ class LocalPlaces:
         return self.data / "process"
 
 
-def url(host: LocalHost) -> str:
+@dataclass(frozen=True)
+class WindowsPlaces:
+    """Folders and files of one scope of Windows."""
+
+    state: Path
+
+    @property
+    def notebook(self) -> Path:
+        return self.state / "service" / "jupyter_server_config.json"
+
+    @property
+    def certificate(self) -> Path:
+        return self.state / "service" / "certificate.pem"
+
+    @property
+    def process(self) -> Path:
+        """`PID CREATED`, the process in the background and the FILETIME of its creation; behind it what it was started with."""
+        return self.state / "process"
+
+
+def url(host: AnyLocal) -> str:
     """Where a browser finds the server."""
     return str(host.notebook.public_url or f"https://{host.address}:{host.notebook.port}")
 
 
-def places(host: LocalHost) -> LocalPlaces:
+@overload
+def places(host: LocalHost) -> LocalPlaces: ...
+@overload
+def places(host: LocalWindowsHost) -> WindowsPlaces: ...
+def places(host: AnyLocal) -> LocalPlaces | WindowsPlaces:
     """The places of the host's scope."""
+    if host.system == "windows":
+        return WindowsPlaces(_folder("ProgramData") / "nbserver" if host.scope == "machine" else _folder("LOCALAPPDATA") / "nbserver" / "state")
     if host.scope == "machine":
         return LocalPlaces(Path("/etc/nbserver"), Path("/var/lib/nbserver"), Path("/etc/systemd/system") / UNIT, ("systemctl",))
     home = Path.home()
     return LocalPlaces(
         home / ".config" / "nbserver", home / ".local" / "state" / "nbserver", home / ".config" / "systemd" / "user" / UNIT, ("systemctl", "--user")
     )
+
+
+def own_inventory(platform: str) -> Path:
+    """Where the inventory would be, were there one: beside it what the workstation keeps of this machine. `platform` is that of sys."""
+    folder = _folder("LOCALAPPDATA") if platform == "win32" else Path.home() / ".local" / "state"
+    return folder / "nbserver.toml"
+
+
+def _folder(variable: str) -> Path:
+    """The folder that a variable of Windows names; where it is missing, where Windows has it when nobody moved it."""
+    named = os.environ.get(variable)
+    if named:
+        return Path(named)
+    return Path("C:/ProgramData") if variable == "ProgramData" else Path.home() / "AppData" / "Local"

@@ -11,8 +11,9 @@ import click
 
 from installer import operation
 from installer.errors import HostError
-from installer.linux_settings import LOCAL, AnyHost, LocalHost
+from installer.linux_settings import LOCAL, AnyHost, AnyLocal, LocalHost
 from installer.local_places import places, url
+from installer.local_windows_settings import LocalWindowsHost
 
 if TYPE_CHECKING:
     from installer.host import Result
@@ -29,7 +30,7 @@ def make_password() -> str:
 
 def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
     """A new password for this machine, by its name, where the inventory names none and none is set; else nothing."""
-    return {host.name: make_password() for host in hosts if isinstance(host, LocalHost) and host.notebook.password is None and not _has_password(host)}
+    return {host.name: make_password() for host in hosts if isinstance(host, LocalHost | LocalWindowsHost) and host.notebook.password is None and not _has_password(host)}
 
 
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:
@@ -92,7 +93,7 @@ def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint:
     return verify.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=say).png
 
 
-def _has_password(host: LocalHost) -> bool:
+def _has_password(host: AnyLocal) -> bool:
     try:
         return places(host).notebook.exists()
     except PermissionError:

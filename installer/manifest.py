@@ -66,11 +66,11 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
 
 
 def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a script with these settings downloads, beside the packages of its lock. A Linux script: nothing; package managers do."""
+    """What a script with these settings downloads, beside the packages of its lock. A Linux script: nothing; package managers do. A Python that is there: neither."""
     if settings.get("system") == "linux":
         return []
     return [
         {"name": name, **{key: settings[name][key] for key in ("version", "url", "size", "sha256")}}
         for name in ("python", "vc_redist", "openssl")
-        if settings[name]
+        if settings[name] and "url" in settings[name]
     ]

@@ -5,31 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from installer import __version__, linux_lock, linux_render
+from installer import __version__, linux_lock, linux_render, local_windows_render
 from installer import catalog as catalogs
 from installer.catalog import Catalog, Download
 from installer.certificate_names import subject_alternative_names
 from installer.host_settings import Host
 from installer.linux_settings import AnyHost, LinuxHost, LocalHost
+from installer.local_windows_settings import LocalWindowsHost
 from installer.script import Script, render_windows
 
 PROGRAMS = "%ProgramFiles%\\nbserver"
 
 
 def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
-    """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError."""
-    loaded = {path: catalogs.load(path) for path in {host.catalog for host in hosts if isinstance(host, Host)}}
+    """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError, UsageError."""
+    loaded = {path: catalogs.load(path) for path in {host.catalog for host in hosts if isinstance(host, Host | LocalWindowsHost)}}
     lock = linux_lock.load() if any(isinstance(host, LinuxHost | LocalHost) for host in hosts) else None
     found = []
     for host in hosts:
-        if isinstance(host, Host):
-            found.append((render(host, loaded[host.catalog]), loaded[host.catalog].digest))
+        if isinstance(host, Host | LocalWindowsHost):
+            catalog = loaded[host.catalog]
+            script = local_windows_render.render(host, catalog) if isinstance(host, LocalWindowsHost) and host.scope == "user" else render(host, catalog)
+            found.append((script, catalog.digest))
         elif lock:
             found.append((linux_render.render(host, lock), lock.file_sha256))
     return found
 
 
-def render(host: Host, catalog: Catalog) -> Script:
+def render(host: Host | LocalWindowsHost, catalog: Catalog) -> Script:
     """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
     accepted: dict[str, Any] = {"windows": host.windows, "end_of_life": host.accept_end_of_life}
     python = catalog.python(host.python.version, host.architecture, host.python.kind, **accepted)
@@ -59,6 +62,7 @@ def render(host: Host, catalog: Catalog) -> Script:
         "python": _download(python),
         "reboot": host.reboot,
         "release": __version__,
+        "scope": "machine",
         "skip": sorted(host.skip),
         "vc_redist": _download(vc_redist) if vc_redist else None,
         "windows": host.windows,
@@ -66,7 +70,7 @@ def render(host: Host, catalog: Catalog) -> Script:
     return render_windows(settings, lock.lines)
 
 
-def path(host: Host, python_version: str, lock_sha256: str) -> dict[str, Any]:
+def path(host: Host | LocalWindowsHost, python_version: str, lock_sha256: str) -> dict[str, Any]:
     """The entries of the machine's PATH: the inventory's, or those of what is installed.
 
     Where an installer puts Python and OpenSSL is known on the host only, hence `programs` beside the entries.

@@ -75,6 +75,7 @@ param(
 def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
     """The comment at the top: what this is, for which host, and how to run and undo it by hand."""
     host = settings["host"]
+    needs = "; no administrator's rights" if settings.get("scope") == "user" else ", and administrator rights"
     return f"""\
 # nbserver {__version__}: sets up a secured notebook server on the Windows host '{host}'.
 #
@@ -84,7 +85,7 @@ def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 #           powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply   changes it
 #           powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo    puts back what was there before
 # ends with 0 as it should be, 2 something differs (test), 3 failed, 3010 a reboot is needed
-# Needs Windows PowerShell 3.0 or newer, 64 bit, and administrator rights.
+# Needs Windows PowerShell 3.0 or newer, 64 bit{needs}.
 """
 
 

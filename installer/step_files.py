@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 PRELUDE = {
     "ps_scripts": (
         (
-            "run events envelope lock record registry path_entries files programs downloads reboots installers tasks firewall "
-            "services port_holder certificates certificate_sources"
+            "run events envelope lock record registry path_entries files scope programs processes downloads reboots installers tasks firewall "
+            "services port_holder certificates certificate_program certificate_sources"
         ).split(),
         ".ps1",
     ),

@@ -3,7 +3,7 @@
 function Invoke-Test($Step) {
     $Run.Step = $Step.Name
     $Run.Differences = New-Object Collections.ArrayList
-    if ($Settings.skip -notcontains $Step.Name) { & $Step.Test }
+    if ($SkippedSteps -notcontains $Step.Name) { & $Step.Test }
 }
 
 function Write-Differences {
@@ -92,6 +92,7 @@ function Invoke-Request {
 
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 function Start-Run {
+    Assert-Scope
     if ($Run.Mode -eq 'events') { return }
     if ($Run.Mode -eq 'apply') { $Run.Boot = Get-BootTime }
     if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
@@ -121,7 +122,7 @@ function Invoke-Run {
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
         if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
-        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
+        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Stop-RecordedBackground; Undo-Record; Remove-FileCopies }
         elseif ($Run.Mode -eq 'request') { Invoke-Request }
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }

@@ -47,6 +47,7 @@ def certificate_script(host: Host) -> Script:
         "host": host.name,
         "release": __version__,
         "reboot": "never",
+        "scope": "machine",
         "skip": [],
         "certificate": {
             "days": host.certificate.days,

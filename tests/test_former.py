@@ -47,11 +47,12 @@ def session() -> Iterator[Session]:
         yield opened
 
 
-def former(session: Session, folder: Path, lines: list[dict[str, Any]], **python: str) -> list[str]:
-    """The keys that would go, in their order."""
+def former(session: Session, folder: Path, lines: list[dict[str, Any]], /, **python: str) -> list[str]:
+    """The keys that would go, in their order; `openssl="none"`: none is wanted."""
     record = folder / "record.jsonl"
     record.write_text("".join(json.dumps({"v": 1, "before": None, **line}) + "\n" for line in lines), "ascii")
-    settings = json.dumps({**SETTINGS, "python": {**SETTINGS["python"], **python}})
+    wanted = {**SETTINGS, "openssl": None} if python.pop("openssl", "") else SETTINGS
+    settings = json.dumps({**wanted, "python": {**SETTINGS["python"], **python}})
     script = f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-FormerLines | ForEach-Object {{ $_.key }}"
     return session.run(script)
 
@@ -70,3 +71,8 @@ def test_nothing_goes_that_is_wanted_or_of_others(session: Session, tmp_path: Pa
 def test_an_installer_of_the_python_that_is_wanted_stays(session: Session, tmp_path: Path, kind: str) -> None:
     """Also when the inventory now says that it should have been a zip: the folder is the same."""
     assert former(session, tmp_path, [PYTHON, BUNDLE], version="3.13.1", kind=kind) == []
+
+
+def test_in_user_scope_only_an_earlier_environment_goes(session: Session, tmp_path: Path) -> None:
+    lines = [WANTED[0], ENVIRONMENT, {**ENVIRONMENT, "key": PROGRAMS + r"\env-3.13-01234567"}]
+    assert former(session, tmp_path, lines, openssl="none", version="3.13", kind="present", folder=r"C:\Python313") == [ENVIRONMENT["key"]]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from installer import inventory, local_server, local_setup
+from installer import inventory, local_server, local_service_linux, local_setup
 from installer.bash_script import settings_block
 from installer.errors import InventoryError, ScriptError, UsageError
 from installer.linux_lock import load as load_lock
@@ -93,8 +93,8 @@ def test_machine_scope_has_the_machines_folder(tmp_path: Path) -> None:
 
 
 def test_another_system_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(UsageError, match="can be set up on Linux only"):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(UsageError, match="can be set up on Linux and Windows only"):
         inventory.load_for(Path("nbserver.toml"), ["local"])
 
 
@@ -220,16 +220,16 @@ def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
     first = run_processes(code, str(file), str(log))
     pid = int(first.stdout)
     try:
-        assert local_server._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
+        assert local_service_linux._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
         assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00" and os.getsid(pid) == pid
         assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"], "it keeps no descriptor of the script, such as its lock"
         second = int(run_processes(code, str(file), str(log)).stdout)
-        assert second != pid and local_server._running(file) == second and local_server._start(pid) == ""
+        assert second != pid and local_service_linux._running(file) == second and local_service_linux._start(pid) == ""
         pid = second
         assert run_processes('stop_process "$1"; read_process "$1"; printf "[%s]" "$PROCESS"\n', str(file)).stdout == b"[]"
-        assert local_server._start(pid) == "" and local_server._running(file) == 0
+        assert local_service_linux._start(pid) == "" and local_service_linux._running(file) == 0
     finally:
-        if local_server._start(pid):
+        if local_service_linux._start(pid):
             os.kill(pid, signal.SIGKILL)
 
 
@@ -238,7 +238,7 @@ def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
         file = tmp_path / "process"
         for first in (f"{other.pid} 1 some-boot", f"{other.pid}", "", "-1 x", "x"):
             file.write_text(first + "\n")
-            assert local_server._running(file) == 0
+            assert local_service_linux._running(file) == 0
             assert run_processes('stop_process "$1"; read_process "$1"; printf "[%s]" "$PROCESS"\n', str(file)).stdout == b"[]"
         assert other.poll() is None
         other.kill()

@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -284,6 +285,21 @@ def test_a_foreign_origin_is_refused(server: NotebookServer) -> None:
                 _channel(client, kernel, "https://evil.example.com")
         finally:
             client.stop_kernel(kernel)
+
+
+def test_a_kernel_may_take_longer_than_a_page(certificate: Certificate) -> None:
+    """The server answers the WebSocket when the kernel is ready."""
+
+    class Slow(dict[str, tuple[int, dict[str, str]]]):
+        def get(self, path: str, default: Any = None) -> Any:
+            time.sleep(1.5)
+            return 403, {}
+
+    with web_server(certificate, Slow()) as port:
+        tls = pinned_tls.connect("localhost", port, fingerprint=certificate.fingerprint, timeout=30)
+        tls.settimeout(0.5)
+        with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
+            KernelChannel(tls, url=f"wss://localhost:{port}/api/kernels/1/channels", origin=f"https://localhost:{port}", cookie="", host="box", seconds=60)
 
 
 def _channel(client: NotebookClient, kernel: str, origin: str) -> KernelChannel:

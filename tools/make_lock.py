@@ -26,6 +26,7 @@ import tempfile
 from pathlib import Path
 
 PACKAGES = ("numpy", "matplotlib", "tornado", "pyzmq", "ipython", "ipykernel", "notebook>=7", "uv")
+CERTIFICATES = "cryptography"  # makes the certificate in user scope, which Python 3.8 has not: nbserver runs on 3.10 and newer
 PLATFORMS = {"x64": ("x86_64-pc-windows-msvc", "win_amd64"), "arm64": ("aarch64-pc-windows-msvc", "win_arm64")}
 LOCKS = Path(__file__).resolve().parent.parent / "installer" / "catalog_data" / "locks"
 
@@ -61,7 +62,8 @@ def main() -> None:
 def resolve(python: str, target: str, scratch: Path) -> Path:
     """Return a requirements file: exact versions, each with every hash that the index lists."""
     wanted = scratch / "packages.txt"
-    wanted.write_text("\n".join(PACKAGES) + "\n", "ascii")
+    packages = PACKAGES if python == "3.8" else (*PACKAGES, CERTIFICATES)
+    wanted.write_text("\n".join(packages) + "\n", "ascii")
     resolved = scratch / "resolved.txt"
     uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if uv is None:

@@ -45,6 +45,10 @@ def connect_to(host: AnyHost, secrets: LogonSecrets, stop: threading.Event) -> T
 
     Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.
     """
+    if host.transport == "local" and host.system == "windows":
+        from installer.transports.local_windows import LocalWindowsTransport
+
+        return LocalWindowsTransport(host, stop)
     if host.transport == "local":
         from installer.transports.local import LocalTransport
 

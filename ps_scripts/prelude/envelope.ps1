@@ -35,6 +35,13 @@ function Request-Secret([string]$Name, [string]$Prompt) {
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
 
+# Where none is given, the one that an earlier run put into a file stays: $Pattern's first group.
+function Read-KeptSecret([string]$Name, [string]$File, [string]$Pattern) {
+    if ($Secrets.ContainsKey($Name) -or -not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
+    $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
+    if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
+}
+
 # The text with its @NAME@ replaced by the secret of that name.
 function Expand-Secret([string]$Text, [string]$Name) {
     if ($Name) { $Text.Replace("@$Name@", $Secrets[$Name]) } else { $Text }

@@ -9,6 +9,9 @@ $ServiceSid = 'S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054'
 $AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
 $ServiceReads = $AdministratorsOnly + "(A;OICI;0x1200a9;;;$ServiceSid)"
 $ServiceWrites = $AdministratorsOnly + "(A;OICI;0x1301bf;;;$ServiceSid)"
+$StateAccess = $AdministratorsOnly
+$StateOwner = 'BA'
+$Trusted = 'S-1-5-18', 'S-1-5-32-544'                    # SYSTEM and administrators: undo may act on what they wrote
 
 function Get-AccessSddl([string]$Path) {
     (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
@@ -68,6 +71,7 @@ $Restore.access = {
 # ---- undo removes the folder only when it is empty
 
 function Test-ServiceGrant([string]$Path) {
+    if ($Settings.scope -eq 'user') { return Test-Path -LiteralPath $Path }   # the server is the user, who chose the folder
     (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -clike "*;0x1301bf;;;$ServiceSid)*"
 }
 
@@ -152,14 +156,15 @@ function Remove-FileCopies {
     if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Item -LiteralPath $copies -Recurse -Force }
 }
 
-# ---- the folder that undo trusts: made for SYSTEM and administrators only; any other is refused
+# ---- the folder that undo trusts: made for SYSTEM and administrators only (and, in user scope, for the user);
+# ---- any other is refused
 
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) {
         try { [void](New-Item -ItemType Directory -Path $StateFolder) }
-        catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $env:ProgramData" }
+        catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $(Split-Path -Parent $StateFolder)" }
         $acl = Get-Acl -LiteralPath $StateFolder
-        $acl.SetSecurityDescriptorSddlForm("O:BA$AdministratorsOnly", 'Owner, Access')
+        $acl.SetSecurityDescriptorSddlForm("O:$StateOwner$StateAccess", 'Owner, Access')
         Set-Acl -LiteralPath $StateFolder -AclObject $acl
         if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) { throw "$StateFolder was filled by somebody while it was made. Look at it, remove it, run this again" }
     }
@@ -170,11 +175,10 @@ function Assert-StateFolder {
     $refused = "$StateFolder cannot be trusted with what undo would put back: {0}. An administrator must look at it and remove it"
     if ((Get-Item -LiteralPath $StateFolder -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { throw ($refused -f 'it is a link') }
     $acl = Get-Acl -LiteralPath $StateFolder
-    $trusted = 'S-1-5-18', 'S-1-5-32-544'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
-    if ($trusted -notcontains $owner) { throw ($refused -f "it belongs to $owner") }
+    if ($Trusted -notcontains $owner) { throw ($refused -f "it belongs to $owner") }
     foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $who = $rule.IdentityReference.Value
-        if ([string]$rule.AccessControlType -eq 'Allow' -and $trusted -notcontains $who) { throw ($refused -f "$who has access to it") }
+        if ([string]$rule.AccessControlType -eq 'Allow' -and $Trusted -notcontains $who) { throw ($refused -f "$who has access to it") }
     }
 }

@@ -1,9 +1,21 @@
-# ---- prelude: other programs, all through this one wrapper ---------------------------------------------
+# ---- prelude: other programs, all through this one wrapper; only the server itself is prelude/processes --
 
 # Windows' rules for one argument of a command line: quotes around it, backslashes doubled before a quote.
 function Format-Argument([string]$Text) {
     if ($Text -match '^[^\s"]+$') { return $Text }
     '"' + ([regex]::Replace([regex]::Replace($Text, '(\\*)"', '$1$1\"'), '(\\+)$', '$1$1')) + '"'
+}
+
+# The processes whose programs are in the folder, however deep.
+function Get-ProcessesBelow([string]$Folder) {
+    Get-Process | Where-Object { $_.Path -and (Test-Below $_.Path $Folder) }
+}
+
+function Stop-ProcessesBelow([string]$Folder) {
+    foreach ($process in @(Get-ProcessesBelow $Folder)) {
+        try { $process.Kill(); [void]$process.WaitForExit(10000) }
+        catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
+    }
 }
 
 # Runs a program to its end. What it prints becomes log events, line by line. An exit code that is not

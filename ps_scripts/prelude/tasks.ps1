@@ -49,13 +49,7 @@ $Restore.task_state = {
 # our folder, whatever else runs from there is ended too.
 function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
-    if ((Get-TaskXml $Name) -cnotlike "*<Command>$Programs\*") { return }
-    foreach ($process in Get-Process) {
-        if ($process.Path -and (Test-Below $process.Path $Programs)) {
-            try { $process.Kill(); [void]$process.WaitForExit(10000) }
-            catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
-        }
-    }
+    if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessesBelow $Programs }
 }
 
 # Undo goes backwards, and what was installed last may be what a task runs from: tasks are ended first.

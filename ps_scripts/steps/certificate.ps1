@@ -1,20 +1,23 @@
 # ---- step: certificate ---------------------------------------------------------------------------------
 # Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. Such a key never leaves
 # the host. It is made again 30 days before it ends, or when the names change.
-# Other sources are in prelude/certificate_sources. Only administrators and the service can read the key.
+# Where no OpenSSL is installed (scope "user"), prelude/certificate_program makes it. Other sources are in
+# prelude/certificate_sources. Only administrators and the service can read the key.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
 $SourceFile = Join-Path $ServiceFolder 'certificate.source'
 $RequestFile = Join-Path $ServiceFolder 'certificate.cnf'
 
-# The request, for `openssl req`. A common name holds 64 characters at most; clients look at the SANs.
+# It holds 64 characters at most; clients look at the SANs.
+function Get-CommonName { $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length)) }
+
+# The request, for `openssl req`.
 function Get-CertificateRequest {
     $names = @($Settings.certificate.names | ForEach-Object {
             $address = $null
             if ([Net.IPAddress]::TryParse($_, [ref]$address)) { "IP:$_" } else { "DNS:$_" }
         })
-    $commonName = $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length))
     @"
 [req]
 distinguished_name = subject
@@ -24,7 +27,7 @@ prompt = no
 encrypt_key = no
 default_md = sha256
 [subject]
-commonName = $commonName
+commonName = $(Get-CommonName)
 [server]
 subjectAltName = $($names -join ',')
 basicConstraints = critical,CA:FALSE
@@ -51,9 +54,12 @@ function Install-OwnCertificate {
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
     Set-TextFile $SourceFile 'unfinished'
     Set-TextFile $RequestFile (Get-CertificateRequest)
-    Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
-        '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
-        -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
+    if ($Settings.openssl) {
+        Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
+            '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
+            -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
+    }
+    else { Invoke-CertificateProgram "$KeyFile.new" "$CertificateFile.new" }
     foreach ($file in $KeyFile, $CertificateFile) { Move-Over "$file.new" $file }
     Set-TextFile $SourceFile 'host'
 }

@@ -28,12 +28,11 @@ Step check 'the port answers with this certificate' -Test {
     # The server was just started; a slow host takes a minute.
     for ($second = 0; $second -lt 180; $second++) {
         if (Get-ShownFingerprint) { return }
-        if (-not (Test-TaskRunning 'nbserver') -and $second -gt 20) { break }
+        if (-not (Test-ServerRunning) -and $second -gt 20) { break }
         if ($second % 10 -eq 5) { Write-Event progress @{ what = 'waiting for the server'; done = $second; total = 180; unit = 'seconds' } }
         [Threading.Thread]::Sleep(1000)
     }
-    $log = Join-Path $WorkFolder 'notebook.log'
     $words = 'no log was written'
-    if (Test-Path -LiteralPath $log) { $words = @(Read-CompleteLines $log | Select-Object -Last 3) -join ' / ' }
-    throw "nothing answers on port $($Settings.notebook.port). The server's log ($log) ends with: $words"
+    if (Test-Path -LiteralPath $ServerLog) { $words = @(Read-CompleteLines $ServerLog | Select-Object -Last 3) -join ' / ' }
+    throw "nothing answers on port $($Settings.notebook.port). The server's log ($ServerLog) ends with: $words"
 }

@@ -6,7 +6,7 @@
 function Get-WantedFolders {
     Get-EnvironmentFolder
     Get-PythonFolder
-    Get-OpenSslFolder
+    if ($Settings.openssl) { Get-OpenSslFolder }
 }
 
 # Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the

@@ -57,10 +57,15 @@ if os.path.exists(log):
     os.replace(log, log + ".before")
 sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
 
+# Kernels inherit the streams below those, and a program without a console has none that they could use.
+for stream in range(3):
+    os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+
 from notebook.app import main
 
 main(["--no-browser"])
 '@ -replace "`r", ''
+if ($Settings.scope -eq 'user') { $Starter = $Starter.Replace('os.path.join(work, "notebook.log")', 'os.path.join(os.path.dirname(service), "server.log")') }
 
 Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
@@ -70,6 +75,7 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
     if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash')) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
     if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'another or none' 'as in this script' }
 } -Apply {
+    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"' }
     Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites

@@ -1,6 +1,7 @@
 # ---- step: openssl -------------------------------------------------------------------------------------
 # Kind zip: unpacked into a folder of its own. Kind exe: the publisher's Inno Setup, into such a folder.
 # Kind msi: the publisher's package; it chooses its folder, so the catalog names where openssl.exe may be.
+# Without one in the settings (scope "user") nothing is installed: see prelude/certificate_program.
 
 function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
 
@@ -14,6 +15,7 @@ function Get-OpenSsl {
 }
 
 Step openssl 'OpenSSL is there' -Test {
+    if (-not $Settings.openssl) { return }
     if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { Difference 'OpenSSL' $null (Get-OpenSsl) }
     elseif (Test-CutOff (Get-CachedFile $Settings.openssl)) { Difference 'OpenSSL' 'an installation that was cut off' (Get-OpenSsl) }
 } -Apply {

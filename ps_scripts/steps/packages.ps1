@@ -9,8 +9,19 @@ function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.python.ver
 
 function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolder) "Scripts\$Name" }
 
-# Written when everything is installed: an environment without it is unfinished.
+# Written when everything is installed: an environment without it is unfinished. Of a Python that is not ours it
+# has the path: the environment needs that one, also when nbserver is run by another.
 function Get-LockMark { Join-Path (Get-EnvironmentFolder) 'nbserver.lock' }
+
+function Get-LockMarkText {
+    if ($Settings.python.kind -eq 'present') { "$($Settings.packages.lock_sha256)`n$(Get-Python)`n" } else { "$($Settings.packages.lock_sha256)`n" }
+}
+
+function Test-LockMark {
+    if (-not (Test-Path -LiteralPath (Get-LockMark))) { return $false }
+    $python = @([IO.File]::ReadAllLines((Get-LockMark), $Utf8) | Select-Object -Skip 1)
+    -not $python.Count -or (Test-Path -LiteralPath $python[0])
+}
 
 function Get-PackageInstaller {
     if ($Settings.packages.installer -ne 'auto') { $Settings.packages.installer }
@@ -21,18 +32,45 @@ function Get-PackageInstaller {
 # What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
 # switched off, and its variables are taken away ($null). -I ignores PYTHONUTF8, so Python gets -X utf8 too:
 # what it prints must not depend on the host's code page.
+# In user scope the user's own configuration holds (index, proxy, authorities): what is installed is fixed by
+# its hash, and where it is installed by this script.
 function Get-PackageEnvironment {
     $environment = @{}
-    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
-    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_CONFIG', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
-    $environment.PIP_CONFIG_FILE = 'NUL'
+    if ($Settings.scope -eq 'user') { $environment.PIP_USER = '0'; $environment.PIP_REQUIRE_VIRTUALENV = '0' }
+    else {
+        foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
+        $environment.UV_NO_CONFIG = '1'
+        $environment.PIP_CONFIG_FILE = 'NUL'
+    }
+    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
     if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
     $environment
 }
 
+# In user scope uv gets what the user's pip is configured for, which it does not read itself. pip tells it as
+# PLACE.NAME='TEXT', the text as Python writes it; the environment stands before files and counts first.
+function Add-OwnPackageEnvironment([hashtable]$Environment) {
+    if ($Settings.scope -ne 'user') { return }
+    Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $Environment -Quiet
+    $own = @{ 'index-url' = ''; 'extra-index-url' = ''; 'find-links' = ''; 'proxy' = ''; 'cert' = '' }
+    foreach ($line in $Run.Output) {
+        if ($line -cnotmatch "^[^=]*\.([a-z-]+)='(.*)'`$") { continue }
+        $name = $Matches[1]
+        $text = [regex]::Replace($Matches[2], '\\(.)', { param($match) if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value } })
+        if ($own.ContainsKey($name) -and -not $own[$name]) { $own[$name] = $text.Trim() }
+    }
+    if (-not $Settings.packages.index_url) {
+        if ($own['index-url']) { $Environment.UV_DEFAULT_INDEX = $own['index-url'] }
+        if ($own['extra-index-url']) { $Environment.UV_INDEX = $own['extra-index-url']; $Environment.UV_INDEX_STRATEGY = 'unsafe-best-match' }
+        if ($own['find-links']) { $Environment.UV_FIND_LINKS = $own['find-links'] -replace ' +', ',' }
+    }
+    if ($own['proxy'] -and -not $Settings.downloads.proxy) { $Environment.HTTP_PROXY = $own['proxy']; $Environment.HTTPS_PROXY = $own['proxy'] }
+    if ($own['cert'] -and (Test-Path -LiteralPath $own['cert'])) { $Environment.SSL_CERT_FILE = $own['cert'] }
+}
+
 Step packages 'the packages of the lock are installed in a virtual environment' -Test {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
-    if (-not (Test-Path -LiteralPath (Get-LockMark))) { Difference 'packages' $null (Get-EnvironmentFolder); return }
+    if (-not (Test-LockMark)) { Difference 'packages' $null (Get-EnvironmentFolder); return }
     $installed = @{}
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
         $installed[((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
@@ -65,6 +103,7 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
         Invoke-Program (Get-Python) (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
         Write-Event progress @{ what = 'making the virtual environment' }
         Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', '--without-pip', $folder) $environment
+        Add-OwnPackageEnvironment $environment
         Write-Event progress @{ what = 'installing packages with uv'; total = $Lock.Count; unit = 'packages' }
         Invoke-Program (Join-Path $tools 'bin\uv.exe') (@('pip', 'install', '--python', (Get-EnvironmentProgram 'python.exe'), '--no-cache', '--link-mode', 'copy', '--compile-bytecode', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
@@ -74,5 +113,5 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
         Write-Event progress @{ what = 'installing packages with pip'; total = $Lock.Count; unit = 'packages' }
         Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
-    Write-TextFile (Get-LockMark) "$($Settings.packages.lock_sha256)`n"
+    Write-TextFile (Get-LockMark) (Get-LockMarkText)
 }

@@ -60,7 +60,7 @@ Step preflight 'this host can carry the notebook server' -Test {
     if ($fault) { throw $fault }
 
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
-    if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
+    if ($Settings.scope -ne 'user' -and -not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
 
     # The certificate would be dated by a wrong clock, and downloads over TLS are refused by one. A day is no slip.
     $apart = [Math]::Abs($Run.ClockAhead.TotalMinutes)
@@ -76,6 +76,7 @@ Step preflight 'this host can carry the notebook server' -Test {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     $free = [Math]::Round($drive.AvailableFreeSpace / 1GB, 1)
     if ($free -lt 3 -and -not (Test-Path -LiteralPath (Get-EnvironmentFolder))) { throw "only $free GB are free on $($drive.Name), and 3 GB are needed. Make room" }
+    if ($Settings.scope -eq 'user') { Assert-FreePort; return }
 
     # Below 1024 MB per shell Windows ends this session in the middle of the installation.
     # Where the quota cannot be read (run by hand, WinRM not running) it is not judged.
@@ -93,6 +94,14 @@ Step preflight 'this host can carry the notebook server' -Test {
     }
 } -Apply {
     throw 'preflight has nothing to change'
+}
+
+# In user scope nothing of others is stopped. In machine scope the step past looks at more than the port.
+function Assert-FreePort {
+    $port = $Settings.notebook.port
+    if (-not (Test-PortListening $port) -or @(Get-ProcessesBelow $Programs).Count) { return }
+    $who = @(Get-PortProcesses $port | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })
+    throw "port $port is taken by another program$who. Stop it, or choose another notebook.port in the inventory"
 }
 
 # AllSigned is this site's wish for signed scripts only. Windows would let this one pass: a pipeline's text

@@ -2,6 +2,7 @@
 # A scheduled task that starts with Windows: no time limit, started again when it ends, also on battery.
 # It runs as LOCAL SERVICE, without administrator rights; ProcessTokenSidType gives its process the SID that
 # the files are granted to. The second trigger looks every five minutes whether it still runs.
+# In user scope: a process of the user's own in the background, until they log off (prelude/processes).
 
 # What the server read at its start. It stands in the task's description, so a server that was started
 # before its files were changed is seen, and started again. Times only: nothing secret is derived from.
@@ -75,7 +76,31 @@ function Test-TaskRunning([string]$Name) {
     $task -and [string]$task.State -eq 'Running'
 }
 
-Step service 'the notebook server runs as a task, from the start of Windows' -Test {
+function Test-ServerRunning {
+    if ($Settings.scope -eq 'user') { [bool](Get-Background) } else { Test-TaskRunning 'nbserver' }
+}
+
+# ---- in user scope
+
+function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') -I `"$StarterFile`"`n$(Get-ServiceState)`n" }
+
+function Compare-BackgroundServer {
+    if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'does not run' 'runs in the background' }
+    elseif (-not (Test-Background (Get-ServerText))) { Difference 'the notebook server' 'started before a change' 'started again' }
+}
+
+# The starter says where everything is. What this user has set for other servers and Pythons is taken away,
+# from the environment of this run only.
+function Start-BackgroundServer {
+    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
+        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') { [Environment]::SetEnvironmentVariable($name, $null) }
+    }
+    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
+    Start-Background (Get-EnvironmentProgram 'python.exe') @('-I', $StarterFile) $WorkFolder (Get-ServerText)
+}
+
+Step service 'the notebook server runs: as a task from the start of Windows, or in user scope in the background' -Test {
+    if ($Settings.scope -eq 'user') { Compare-BackgroundServer; return }
     $text = Get-TaskXml 'nbserver'
     if (-not $text) { Difference 'scheduled task nbserver' $null 'registered'; return }
     $xml = [xml]$text
@@ -86,6 +111,7 @@ Step service 'the notebook server runs as a task, from the start of Windows' -Te
     }
     if (-not (Test-TaskRunning 'nbserver')) { Difference 'scheduled task nbserver' 'not running' 'running' }
 } -Apply {
+    if ($Settings.scope -eq 'user') { Start-BackgroundServer; return }
     if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
     Set-Task 'nbserver' (Get-ServiceXml)
     Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\'

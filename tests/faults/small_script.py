@@ -22,5 +22,5 @@ def small_script(host: str, steps: Mapping[str, Path] | None = None, **more: Any
     prelude = [shipped.joinpath(f"prelude/{name}{suffix}").read_bytes().decode("ascii") for name in names]
     parts = [(folder / f"{name}.ps1").read_text("ascii") for name, folder in {"gates": FOLDER, **folders}.items()]
     body = "\n".join([*prelude, *parts, shipped.joinpath(f"main{suffix}").read_bytes().decode("ascii")])
-    settings: dict[str, Any] = {"host": host, "release": __version__, "reboot": "never", "skip": [], **more}
+    settings: dict[str, Any] = {"host": host, "release": __version__, "reboot": "never", "scope": "machine", "skip": [], **more}
     return Script.joined(settings, head(settings, tuple(folders)) + lock_block(()), body, tuple(folders))

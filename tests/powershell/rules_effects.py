@@ -1,4 +1,4 @@
-"""Rules about what a script may do: run no text as code, start programs one way, write text files one way."""
+"""Rules about what a script may do: run no text as code, start programs two ways, write text files one way."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ WRITERS = frozenset(
     "out-file set-content add-content clear-content tee-object export-csv export-clixml out-printer start-transcript new-temporaryfile".split()
 )
 READERS = frozenset("get-content import-csv import-clixml import-localizeddata select-string".split())
+# The two functions that start programs: one waits for their end, the other leaves the server in the background.
+STARTERS = frozenset({"invoke-program", "start-background"})
 # Method of [IO.File] -> the one function that may call it; "" is every function.
 TEXT_METHODS = {"writealltext": "write-textfile", "appendalltext": "write-event", "readalltext": "", "readalllines": ""}
 REFUSED_TEXT_METHODS = frozenset("writealllines appendalllines appendtext createtext opentext readlines".split())
@@ -41,7 +43,7 @@ def the_call_operator_runs_steps_and_restores_only(scripts: Scripts) -> Iterator
             yield f"{command.place}: {command.text.splitlines()[0]}"
 
 
-def programs_run_through_one_wrapper(scripts: Scripts) -> Iterator[str]:
+def programs_run_through_two_wrappers(scripts: Scripts) -> Iterator[str]:
     """A bare word that is neither a function nor a command of any version is a program's name."""
     known = {name for commands in scripts.profiles.values() for name in commands}
     for command in scripts.commands():
@@ -51,11 +53,11 @@ def programs_run_through_one_wrapper(scripts: Scripts) -> Iterator[str]:
         elif name and name not in scripts.functions and name not in known and ("-" not in name or "." in name or "\\" in name):
             yield f"{command.place}: the program {name}"
     for call in scripts.all("InvokeMemberExpression"):
-        if static_call(call) == ("diagnostics.process", "start") and call.function.lower() != "invoke-program":
-            yield f"{call.place}: [Diagnostics.Process]::Start outside of Invoke-Program"
+        if static_call(call) == ("diagnostics.process", "start") and call.function.lower() not in STARTERS:
+            yield f"{call.place}: [Diagnostics.Process]::Start outside of Invoke-Program and Start-Background"
     for command in scripts.commands("New-Object"):
-        if "diagnostics.processstartinfo" in command.text.lower() and command.function.lower() != "invoke-program":
-            yield f"{command.place}: ProcessStartInfo outside of Invoke-Program"
+        if "diagnostics.processstartinfo" in command.text.lower() and command.function.lower() not in STARTERS:
+            yield f"{command.place}: ProcessStartInfo outside of Invoke-Program and Start-Background"
 
 
 def text_files_are_utf_8_without_bom(scripts: Scripts) -> Iterator[str]:
@@ -92,7 +94,7 @@ def _text_method(call: Node) -> Iterator[str]:
 RULES = (
     no_text_becomes_code,
     the_call_operator_runs_steps_and_restores_only,
-    programs_run_through_one_wrapper,
+    programs_run_through_two_wrappers,
     text_files_are_utf_8_without_bom,
 )
-NEEDS_PROFILES = frozenset({programs_run_through_one_wrapper})
+NEEDS_PROFILES = frozenset({programs_run_through_two_wrappers})

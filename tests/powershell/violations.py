@@ -90,7 +90,7 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
         "& $Step.Test; & $Step.Apply; & $Restore[$Line.kind] 1 2",
         ("& $x", "& 'openssl'", "& { 1 }", ". $x", ". .\\x.ps1", "& $Step.Title", '& "$x\\python.exe" -V', "& (Get-Command x)"),
     ),
-    "programs_run_through_one_wrapper": (
+    "programs_run_through_two_wrappers": (
         "function Invoke-Program { New-Object Diagnostics.ProcessStartInfo; [Diagnostics.Process]::Start($x) } Invoke-Program 'x'; Get-Item x",
         (
             "netsh advfirewall",

@@ -1,0 +1,153 @@
+"""This machine, a Windows one: Windows PowerShell as a child process. What is run is what runs over WinRM's command shell."""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from installer.errors import ScriptError
+from installer.transports import StopRequested
+from installer.transports.local import PASSED_ON_BEGINS, PASSED_ON_ENDS
+from installer.transports.winrm import SCRIPT_ENDED, STOP_PATIENCE
+from installer.transports.winrm_bootstrap import arguments, standard_input
+from installer.transports.winrm_lines import Lines
+
+if TYPE_CHECKING:
+    from installer.local_windows_settings import LocalWindowsHost
+
+POLL = 0.25  # seconds after which a stop is heard
+LAST_WORDS = 2.0  # seconds for what PowerShell wrote before it ended; a program that it left behind may keep the pipe open
+INTERRUPT_SECONDS = 30
+POWERSHELL = ("System32", "WindowsPowerShell", "v1.0", "powershell.exe")
+CREATE_NO_WINDOW = 0x08000000  # [winbase.h]; the module subprocess has the name on Windows only
+
+# Of this process's environment, what a script may see: where Windows has things, and certificates and proxies as on Linux.
+# Not PSModulePath: PowerShell 7 puts modules there that Windows PowerShell cannot load.
+PASSED_ON = frozenset(
+    """ALLUSERSPROFILE APPDATA COMMONPROGRAMFILES COMMONPROGRAMFILES(X86) COMMONPROGRAMW6432 COMPUTERNAME COMSPEC HOMEDRIVE HOMEPATH
+    LOCALAPPDATA LOGONSERVER NUMBER_OF_PROCESSORS OS PATHEXT PROCESSOR_ARCHITECTURE PROCESSOR_IDENTIFIER PROCESSOR_LEVEL
+    PROCESSOR_REVISION PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 PUBLIC SESSIONNAME SYSTEMDRIVE SYSTEMROOT TEMP TMP
+    USERDOMAIN USERNAME USERPROFILE WINDIR SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE""".split()
+)
+
+
+class LocalWindowsTransport:
+    """Runs scripts on this machine, each in a console of its own that nobody sees: it hears no Ctrl-C of the terminal and goes on when this process ends.
+
+    `stop` is looked at between polls and stops one script: what is run after it, to hear how that one ended, runs.
+    """
+
+    def __init__(self, host: LocalWindowsHost, stop: threading.Event) -> None:
+        self._host, self._stop = host, stop
+        self._stopped = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+        """See Transport.run."""
+        process = self._start()
+        assert process.stdin and process.stdout and process.stderr
+        heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        errors: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        readers = [_thread(_read, process.stdout, heard), _thread(_read, process.stderr, errors)]
+        _thread(_write, process.stdin, standard_input(script, envelope))
+        lines, patience_ends, silent_until = Lines(), math.inf, math.inf
+        while any(reader.is_alive() for reader in readers) and time.monotonic() < silent_until:
+            if self._stop.is_set() and not self._stopped:
+                self._stopped = True
+                interrupt(process.pid)
+                patience_ends = time.monotonic() + STOP_PATIENCE
+            if time.monotonic() > patience_ends and process.poll() is None:
+                process.kill()
+            data = _next(heard)
+            if data:
+                yield from lines.feed(data)
+            elif process.poll() is not None and silent_until == math.inf:
+                silent_until = time.monotonic() + LAST_WORDS
+        yield from lines.feed(_all(heard))
+        yield from lines.end()
+        code = process.wait()
+        if patience_ends < math.inf:
+            raise StopRequested
+        if code not in SCRIPT_ENDED:
+            words = " ".join(_all(errors).decode("oem" if sys.platform == "win32" else "utf-8", "replace").split())
+            raise ScriptError(f"PowerShell could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        root = os.environ.get("SYSTEMROOT", "C:\\Windows")
+        program = Path(root, *POWERSHELL)
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(
+                [str(program), *arguments()], stdin=pipe, stdout=pipe, stderr=pipe, env=environment(os.environ, root), cwd=root, creationflags=CREATE_NO_WINDOW
+            )
+        except OSError as error:
+            words, todo = f"Windows PowerShell cannot be started ({error.strerror}): {program}", "Ask whoever looks after this machine whether a policy forbids it"
+            raise ScriptError(words, host=self._host.name, todo=todo) from None
+        return self._process
+
+    def close(self) -> None:
+        """See Transport.close. A script that still runs goes on: what it says then is in its file of events only."""
+        self._process = None
+
+
+def interrupt(pid: int) -> None:
+    """Ctrl-C in the console of another process: PowerShell stops the script, which runs its `finally`.
+
+    A process has one console at most, so another one is sent there and this one keeps its own.
+    """
+    program = str(Path(__file__).with_name("console_interrupt.py"))
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run([sys.executable, "-I", program, str(pid)], stdin=subprocess.DEVNULL, capture_output=True, timeout=INTERRUPT_SECONDS, creationflags=CREATE_NO_WINDOW, check=False)
+
+
+def environment(own: Mapping[str, str], root: str) -> dict[str, str]:
+    """What the script sees of the environment `own`. No variable in it could hold a password of the inventory."""
+    found = {
+        name: value
+        for name, value in own.items()
+        if name.upper() in PASSED_ON or name.lower() in PASSED_ON_ENDS or name.upper().startswith(PASSED_ON_BEGINS)
+    }
+    folders = ("System32", "", "System32\\Wbem", "System32\\WindowsPowerShell\\v1.0")
+    return {**found, "PATH": ";".join(f"{root}\\{folder}".rstrip("\\") for folder in folders)}
+
+
+def _thread(target: object, *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]
+    thread.start()
+    return thread
+
+
+def _read(stream: IO[bytes], into: queue.SimpleQueue[bytes]) -> None:
+    with suppress(OSError, ValueError):
+        while data := os.read(stream.fileno(), 1 << 16):
+            into.put(data)
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    """What has ended reads no more; its exit code tells."""
+    with suppress(OSError), stream:
+        stream.write(data)
+
+
+def _next(found: queue.SimpleQueue[bytes]) -> bytes:
+    try:
+        return found.get(timeout=POLL)
+    except queue.Empty:
+        return b""
+
+
+def _all(found: queue.SimpleQueue[bytes]) -> bytes:
+    parts = []
+    with suppress(queue.Empty):
+        while True:
+            parts.append(found.get_nowait())
+    return b"".join(parts)

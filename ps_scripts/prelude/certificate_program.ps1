@@ -1,0 +1,52 @@
+# ---- prelude: a self-signed certificate where no OpenSSL is installed, by Python's cryptography --------
+# The package stands in the lock. Kind of key, names and extensions are those of the request for OpenSSL.
+
+$CertificateProgramFile = Join-Path $ServiceFolder 'certificate.py'
+
+$CertificateProgram = @'
+# Makes a key (P-256) and a self-signed certificate: certificate.py KEY-FILE FILE DAYS COMMON-NAME NAME...
+import datetime
+import ipaddress
+import sys
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+key_file, file, days, common_name, *names = sys.argv[1:]
+
+
+def alternative(name):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+key = ec.generate_private_key(ec.SECP256R1())
+subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+now = datetime.datetime.now(datetime.timezone.utc)
+end = now + datetime.timedelta(int(days))
+builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, end)
+others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+for extension, critical in (
+    (x509.SubjectAlternativeName([alternative(name) for name in names]), False),
+    (x509.BasicConstraints(ca=False, path_length=None), True),
+    (x509.KeyUsage(digital_signature=True, **dict.fromkeys(others, False)), True),
+    (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False),
+    (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+):
+    builder = builder.add_extension(extension, critical)
+certificate = builder.sign(key, hashes.SHA256())
+
+with open(key_file, "wb") as out:
+    out.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+with open(file, "wb") as out:
+    out.write(certificate.public_bytes(serialization.Encoding.PEM))
+'@ -replace "`r", ''
+
+function Invoke-CertificateProgram([string]$Key, [string]$Certificate) {
+    Set-TextFile $CertificateProgramFile $CertificateProgram
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate,
+            [string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names)
+}
