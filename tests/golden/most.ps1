@@ -78,6 +78,7 @@ $Settings = ConvertFrom-Json '
  },
  "reboot": "never",
  "release": "0.1.0",
+ "scope": "machine",
  "skip": [
   "firewall",
   "ie_esc",
@@ -241,6 +242,13 @@ function Request-Secret([string]$Name, [string]$Prompt) {
     if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
+}
+
+# Where none is given, the one that an earlier run put into a file stays: $Pattern's first group.
+function Read-KeptSecret([string]$Name, [string]$File, [string]$Pattern) {
+    if ($Secrets.ContainsKey($Name) -or -not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
+    $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
+    if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
 }
 
 # The text with its @NAME@ replaced by the secret of that name.
@@ -460,6 +468,9 @@ $ServiceSid = 'S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054'
 $AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
 $ServiceReads = $AdministratorsOnly + "(A;OICI;0x1200a9;;;$ServiceSid)"
 $ServiceWrites = $AdministratorsOnly + "(A;OICI;0x1301bf;;;$ServiceSid)"
+$StateAccess = $AdministratorsOnly
+$StateOwner = 'BA'
+$Trusted = 'S-1-5-18', 'S-1-5-32-544'                    # SYSTEM and administrators: undo may act on what they wrote
 
 function Get-AccessSddl([string]$Path) {
     (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
@@ -519,6 +530,7 @@ $Restore.access = {
 # ---- undo removes the folder only when it is empty
 
 function Test-ServiceGrant([string]$Path) {
+    if ($Settings.scope -eq 'user') { return Test-Path -LiteralPath $Path }   # the server is the user, who chose the folder
     (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -clike "*;0x1301bf;;;$ServiceSid)*"
 }
 
@@ -603,14 +615,15 @@ function Remove-FileCopies {
     if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Item -LiteralPath $copies -Recurse -Force }
 }
 
-# ---- the folder that undo trusts: made for SYSTEM and administrators only; any other is refused
+# ---- the folder that undo trusts: made for SYSTEM and administrators only (and, in user scope, for the user);
+# ---- any other is refused
 
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) {
         try { [void](New-Item -ItemType Directory -Path $StateFolder) }
-        catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $env:ProgramData" }
+        catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $(Split-Path -Parent $StateFolder)" }
         $acl = Get-Acl -LiteralPath $StateFolder
-        $acl.SetSecurityDescriptorSddlForm("O:BA$AdministratorsOnly", 'Owner, Access')
+        $acl.SetSecurityDescriptorSddlForm("O:$StateOwner$StateAccess", 'Owner, Access')
         Set-Acl -LiteralPath $StateFolder -AclObject $acl
         if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) { throw "$StateFolder was filled by somebody while it was made. Look at it, remove it, run this again" }
     }
@@ -621,21 +634,68 @@ function Assert-StateFolder {
     $refused = "$StateFolder cannot be trusted with what undo would put back: {0}. An administrator must look at it and remove it"
     if ((Get-Item -LiteralPath $StateFolder -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { throw ($refused -f 'it is a link') }
     $acl = Get-Acl -LiteralPath $StateFolder
-    $trusted = 'S-1-5-18', 'S-1-5-32-544'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
-    if ($trusted -notcontains $owner) { throw ($refused -f "it belongs to $owner") }
+    if ($Trusted -notcontains $owner) { throw ($refused -f "it belongs to $owner") }
     foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $who = $rule.IdentityReference.Value
-        if ([string]$rule.AccessControlType -eq 'Allow' -and $trusted -notcontains $who) { throw ($refused -f "$who has access to it") }
+        if ([string]$rule.AccessControlType -eq 'Allow' -and $Trusted -notcontains $who) { throw ($refused -f "$who has access to it") }
     }
 }
 
-# ---- prelude: other programs, all through this one wrapper ---------------------------------------------
+# ---- prelude: scope = "user": all belongs to the user who runs this, below their own local folder ------
+# The machine's places and access lists are above. In this scope no administrator's right is needed, and no
+# program, account, task, rule, PATH or registry value of Windows is touched.
+
+$UserSid = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
+$SkippedSteps = @($Settings.skip)                        # main runs no Test and no Apply of these
+$ServerLog = Join-Path $WorkFolder 'notebook.log'
+
+if ($Settings.scope -eq 'user') {
+    $Programs = "$env:LOCALAPPDATA\nbserver\programs"
+    $StateFolder = "$env:LOCALAPPDATA\nbserver\state"
+    $ServiceFolder = Join-Path $StateFolder 'service'
+    $WorkFolder = Join-Path $StateFolder 'work'
+    $CacheFolder = Join-Path $StateFolder 'cache'
+    $RecordFile = Join-Path $StateFolder 'record.jsonl'
+    $LockFile = Join-Path $StateFolder 'lock'
+    $ServerLog = Join-Path $StateFolder 'server.log'
+    $SkippedSteps += 'ie_esc', 'path', 'past', 'firewall'   # these are the machine's
+    # The server is a process of this user, who may do with it what they like. Windows has short names for
+    # some SIDs in SDDL, so it writes the list itself.
+    $ServiceReads = (New-Object Security.AccessControl.RawSecurityDescriptor "$AdministratorsOnly(A;OICI;FA;;;$UserSid)").GetSddlForm('Access')
+    $ServiceWrites = $ServiceReads
+    $StateOwner = $UserSid
+    $StateAccess = $ServiceReads
+    $Trusted += $UserSid
+}
+$ProcessFile = Join-Path $StateFolder 'process'          # of the server that runs in the background
+
+function Assert-Scope {
+    if ($Settings.scope -ne 'user') { return }
+    if ($UserSid -eq 'S-1-5-18') { throw 'this runs as SYSTEM, and scope = "user" is for a person. Run it as the one whose server it shall be, or choose scope = "machine"' }
+    if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {
+        throw "LOCALAPPDATA is '$env:LOCALAPPDATA', which is no folder on a drive. Log on with your own profile, and leave that variable as Windows sets it"
+    }
+}
+
+# ---- prelude: other programs, all through this one wrapper; only the server itself is prelude/processes --
 
 # Windows' rules for one argument of a command line: quotes around it, backslashes doubled before a quote.
 function Format-Argument([string]$Text) {
     if ($Text -match '^[^\s"]+$') { return $Text }
     '"' + ([regex]::Replace([regex]::Replace($Text, '(\\*)"', '$1$1\"'), '(\\+)$', '$1$1')) + '"'
+}
+
+# The processes whose programs are in the folder, however deep.
+function Get-ProcessesBelow([string]$Folder) {
+    Get-Process | Where-Object { $_.Path -and (Test-Below $_.Path $Folder) }
+}
+
+function Stop-ProcessesBelow([string]$Folder) {
+    foreach ($process in @(Get-ProcessesBelow $Folder)) {
+        try { $process.Kill(); [void]$process.WaitForExit(10000) }
+        catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
+    }
 }
 
 # Runs a program to its end. What it prints becomes log events, line by line. An exit code that is not
@@ -695,6 +755,74 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
         if ($Todo) { $Todo = " $Todo" }
         throw "$name ended with code $($Run.ExitCode): $($last -join ' / ').$Todo"
     }
+}
+
+# ---- prelude: a program in the background, which runs the server in user scope -------------------------
+# It runs until the user logs off. Its file has a line `PID CREATED`, the second as a FILETIME in UTC, by which
+# the process is known again and no other is taken for it, and behind it the text that it was started for.
+
+# The process of the file where it still runs; else nothing.
+function Get-Background {
+    if (-not (Test-Path -LiteralPath $ProcessFile)) { return }
+    $line = [IO.File]::ReadAllLines($ProcessFile, $Utf8) | Select-Object -First 1
+    if ($line -cnotmatch '\A[1-9][0-9]{0,9} [1-9][0-9]{0,18}\z') { return }
+    # One of somebody else, which has got the number of ours, may not say when it was created.
+    try {
+        $process = Get-Process -Id ($line -split ' ')[0]
+        if ((Get-BackgroundLine $process) -eq $line) { $process }
+    }
+    catch { return }
+}
+
+function Get-BackgroundLine($Process) { "$($Process.Id) $($Process.StartTime.ToFileTimeUtc())" }
+
+# Whether it runs, and was started for this text.
+function Test-Background([string]$Text) {
+    $process = Get-Background
+    $process -and (Test-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text")
+}
+
+# Kind process: its file. Windows' shell starts the program, without a window: so it inherits nothing that
+# this script has open, and lives on when the script and whoever reads its events have ended.
+function Start-Background([string]$File, [string[]]$Arguments, [string]$Folder, [string]$Text) {
+    Save-Before 'process' $ProcessFile $null
+    Stop-Background
+    $start = New-Object Diagnostics.ProcessStartInfo
+    $start.FileName = $File
+    $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
+    $start.WorkingDirectory = $Folder
+    $start.UseShellExecute = $true
+    $start.WindowStyle = 'Hidden'
+    $process = [Diagnostics.Process]::Start($start)
+    try { Write-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text" }
+    catch { if (-not $process.HasExited) { $process.Kill() }; throw }
+    finally { $process.Dispose() }
+}
+
+# With all that runs from our folder: its kernels are processes of their own and can outlive it, and a run that
+# was cut off may have left one without a file.
+# The Python of an environment runs another one, elsewhere, which ends with it a moment later: then the log is closed.
+function Stop-Background {
+    Stop-ProcessesBelow $Programs
+    for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) { [Threading.Thread]::Sleep(200) }
+}
+
+# Whether a program has the file open.
+function Test-Open([string]$Path) {
+    if (-not (Test-Path -LiteralPath $Path)) { return $false }
+    try { [IO.File]::Open($Path, 'Open', 'ReadWrite', 'None').Close() } catch [IO.IOException] { return $true }
+    $false
+}
+
+$Restore.process = {
+    param($File)
+    Stop-Background
+    foreach ($one in $File, "$File.new") { if (Test-Path -LiteralPath $one) { Remove-Item -LiteralPath $one -Force } }
+}
+
+# Undo goes backwards, and what the program runs from came first: it is ended before.
+function Stop-RecordedBackground {
+    if (Test-Record 'process' $ProcessFile) { Stop-Background }
 }
 
 # ---- prelude: downloads, each checked against the hash in the settings before it is used ---------------
@@ -965,13 +1093,7 @@ $Restore.task_state = {
 # our folder, whatever else runs from there is ended too.
 function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
-    if ((Get-TaskXml $Name) -cnotlike "*<Command>$Programs\*") { return }
-    foreach ($process in Get-Process) {
-        if ($process.Path -and (Test-Below $process.Path $Programs)) {
-            try { $process.Kill(); [void]$process.WaitForExit(10000) }
-            catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
-        }
-    }
+    if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessesBelow $Programs }
 }
 
 # Undo goes backwards, and what was installed last may be what a task runs from: tasks are ended first.
@@ -1289,6 +1411,59 @@ function Move-Over([string]$New, [string]$Path) {
     else { [IO.File]::Move($New, $Path) }
 }
 
+# ---- prelude: a self-signed certificate where no OpenSSL is installed, by Python's cryptography --------
+# The package stands in the lock. Kind of key, names and extensions are those of the request for OpenSSL.
+
+$CertificateProgramFile = Join-Path $ServiceFolder 'certificate.py'
+
+$CertificateProgram = @'
+# Makes a key (P-256) and a self-signed certificate: certificate.py KEY-FILE FILE DAYS COMMON-NAME NAME...
+import datetime
+import ipaddress
+import sys
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+key_file, file, days, common_name, *names = sys.argv[1:]
+
+
+def alternative(name):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+key = ec.generate_private_key(ec.SECP256R1())
+subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+now = datetime.datetime.now(datetime.timezone.utc)
+end = now + datetime.timedelta(int(days))
+builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, end)
+others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+for extension, critical in (
+    (x509.SubjectAlternativeName([alternative(name) for name in names]), False),
+    (x509.BasicConstraints(ca=False, path_length=None), True),
+    (x509.KeyUsage(digital_signature=True, **dict.fromkeys(others, False)), True),
+    (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False),
+    (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+):
+    builder = builder.add_extension(extension, critical)
+certificate = builder.sign(key, hashes.SHA256())
+
+with open(key_file, "wb") as out:
+    out.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+with open(file, "wb") as out:
+    out.write(certificate.public_bytes(serialization.Encoding.PEM))
+'@ -replace "`r", ''
+
+function Invoke-CertificateProgram([string]$Key, [string]$Certificate) {
+    Set-TextFile $CertificateProgramFile $CertificateProgram
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate,
+            [string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names)
+}
+
 # ---- prelude: certificates that this host does not sign itself -----------------------------------------
 # Three sources: the workstation sends certificate and key; the machine's certificate store has them; or a
 # key and a request are made here, and what a signer made of the request is sent.
@@ -1522,7 +1697,7 @@ Step preflight 'this host can carry the notebook server' -Test {
     if ($fault) { throw $fault }
 
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
-    if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
+    if ($Settings.scope -ne 'user' -and -not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
 
     # The certificate would be dated by a wrong clock, and downloads over TLS are refused by one. A day is no slip.
     $apart = [Math]::Abs($Run.ClockAhead.TotalMinutes)
@@ -1538,6 +1713,7 @@ Step preflight 'this host can carry the notebook server' -Test {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     $free = [Math]::Round($drive.AvailableFreeSpace / 1GB, 1)
     if ($free -lt 3 -and -not (Test-Path -LiteralPath (Get-EnvironmentFolder))) { throw "only $free GB are free on $($drive.Name), and 3 GB are needed. Make room" }
+    if ($Settings.scope -eq 'user') { Assert-FreePort; return }
 
     # Below 1024 MB per shell Windows ends this session in the middle of the installation.
     # Where the quota cannot be read (run by hand, WinRM not running) it is not judged.
@@ -1555,6 +1731,14 @@ Step preflight 'this host can carry the notebook server' -Test {
     }
 } -Apply {
     throw 'preflight has nothing to change'
+}
+
+# In user scope nothing of others is stopped. In machine scope the step past looks at more than the port.
+function Assert-FreePort {
+    $port = $Settings.notebook.port
+    if (-not (Test-PortListening $port) -or @(Get-ProcessesBelow $Programs).Count) { return }
+    $who = @(Get-PortProcesses $port | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })
+    throw "port $port is taken by another program$who. Stop it, or choose another notebook.port in the inventory"
 }
 
 # AllSigned is this site's wish for signed scripts only. Windows would let this one pass: a pipeline's text
@@ -1605,6 +1789,7 @@ Step ie_esc 'IE Enhanced Security Configuration is off for administrators while 
 # Kind zip: the publisher's zip, unpacked into a folder of its own; no installer, nothing in the registry.
 # Kind exe: the publisher's installer, for the whole machine. It moves or updates a Python of the same
 # branch that is there already, so that one is used when it is the version wanted, and refused otherwise.
+# Kind present: a Python of the user's own, which runs nbserver; it is used, and never installed or removed.
 
 # The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514.
 function Get-RegisteredPython {
@@ -1615,6 +1800,7 @@ function Get-RegisteredPython {
 }
 
 function Get-PythonFolder {
+    if ($Settings.python.kind -eq 'present') { return $Settings.python.folder }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered -and $registered.Version -eq $Settings.python.version) { return $registered.Folder }
@@ -1624,7 +1810,20 @@ function Get-PythonFolder {
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
 
+# A Python from the Store keeps what it writes in a place that other programs do not see.
+function Assert-PresentPython {
+    $python = Get-Python
+    $other = 'Install one from python.org, make nbserver''s virtual environment with it, and run this again'
+    if (Test-Below $python "$env:ProgramFiles\WindowsApps") { throw "$python is from the Microsoft Store, where programs do not see each other's files. $other" }
+    if (-not (Test-Path -LiteralPath $python)) { throw "$python is not there any more. $other" }
+    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($python)
+    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
+    if ($is -ne $Settings.python.version) { throw "$python is version $is, and $($Settings.python.version) is expected. $other" }
+    if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) { throw "$python has no pip. Run: `"$python`" -m ensurepip; or install a whole Python from python.org" }
+}
+
 Step python 'Python is there' -Test {
+    if ($Settings.python.kind -eq 'present') { Assert-PresentPython; return }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered -and $registered.Version -ne $Settings.python.version) {
@@ -1670,6 +1869,7 @@ Step vc_redist 'the Visual C++ runtime that OpenSSL needs is there' -Test {
 # ---- step: openssl -------------------------------------------------------------------------------------
 # Kind zip: unpacked into a folder of its own. Kind exe: the publisher's Inno Setup, into such a folder.
 # Kind msi: the publisher's package; it chooses its folder, so the catalog names where openssl.exe may be.
+# Without one in the settings (scope "user") nothing is installed: see prelude/certificate_program.
 
 function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
 
@@ -1683,6 +1883,7 @@ function Get-OpenSsl {
 }
 
 Step openssl 'OpenSSL is there' -Test {
+    if (-not $Settings.openssl) { return }
     if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { Difference 'OpenSSL' $null (Get-OpenSsl) }
     elseif (Test-CutOff (Get-CachedFile $Settings.openssl)) { Difference 'OpenSSL' 'an installation that was cut off' (Get-OpenSsl) }
 } -Apply {
@@ -1707,8 +1908,19 @@ function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.python.ver
 
 function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolder) "Scripts\$Name" }
 
-# Written when everything is installed: an environment without it is unfinished.
+# Written when everything is installed: an environment without it is unfinished. Of a Python that is not ours it
+# has the path: the environment needs that one, also when nbserver is run by another.
 function Get-LockMark { Join-Path (Get-EnvironmentFolder) 'nbserver.lock' }
+
+function Get-LockMarkText {
+    if ($Settings.python.kind -eq 'present') { "$($Settings.packages.lock_sha256)`n$(Get-Python)`n" } else { "$($Settings.packages.lock_sha256)`n" }
+}
+
+function Test-LockMark {
+    if (-not (Test-Path -LiteralPath (Get-LockMark))) { return $false }
+    $python = @([IO.File]::ReadAllLines((Get-LockMark), $Utf8) | Select-Object -Skip 1)
+    -not $python.Count -or (Test-Path -LiteralPath $python[0])
+}
 
 function Get-PackageInstaller {
     if ($Settings.packages.installer -ne 'auto') { $Settings.packages.installer }
@@ -1719,18 +1931,45 @@ function Get-PackageInstaller {
 # What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
 # switched off, and its variables are taken away ($null). -I ignores PYTHONUTF8, so Python gets -X utf8 too:
 # what it prints must not depend on the host's code page.
+# In user scope the user's own configuration holds (index, proxy, authorities): what is installed is fixed by
+# its hash, and where it is installed by this script.
 function Get-PackageEnvironment {
     $environment = @{}
-    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
-    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_CONFIG', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
-    $environment.PIP_CONFIG_FILE = 'NUL'
+    if ($Settings.scope -eq 'user') { $environment.PIP_USER = '0'; $environment.PIP_REQUIRE_VIRTUALENV = '0' }
+    else {
+        foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
+        $environment.UV_NO_CONFIG = '1'
+        $environment.PIP_CONFIG_FILE = 'NUL'
+    }
+    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
     if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
     $environment
 }
 
+# In user scope uv gets what the user's pip is configured for, which it does not read itself. pip tells it as
+# PLACE.NAME='TEXT', the text as Python writes it; the environment stands before files and counts first.
+function Add-OwnPackageEnvironment([hashtable]$Environment) {
+    if ($Settings.scope -ne 'user') { return }
+    Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $Environment -Quiet
+    $own = @{ 'index-url' = ''; 'extra-index-url' = ''; 'find-links' = ''; 'proxy' = ''; 'cert' = '' }
+    foreach ($line in $Run.Output) {
+        if ($line -cnotmatch "^[^=]*\.([a-z-]+)='(.*)'`$") { continue }
+        $name = $Matches[1]
+        $text = [regex]::Replace($Matches[2], '\\(.)', { param($match) if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value } })
+        if ($own.ContainsKey($name) -and -not $own[$name]) { $own[$name] = $text.Trim() }
+    }
+    if (-not $Settings.packages.index_url) {
+        if ($own['index-url']) { $Environment.UV_DEFAULT_INDEX = $own['index-url'] }
+        if ($own['extra-index-url']) { $Environment.UV_INDEX = $own['extra-index-url']; $Environment.UV_INDEX_STRATEGY = 'unsafe-best-match' }
+        if ($own['find-links']) { $Environment.UV_FIND_LINKS = $own['find-links'] -replace ' +', ',' }
+    }
+    if ($own['proxy'] -and -not $Settings.downloads.proxy) { $Environment.HTTP_PROXY = $own['proxy']; $Environment.HTTPS_PROXY = $own['proxy'] }
+    if ($own['cert'] -and (Test-Path -LiteralPath $own['cert'])) { $Environment.SSL_CERT_FILE = $own['cert'] }
+}
+
 Step packages 'the packages of the lock are installed in a virtual environment' -Test {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
-    if (-not (Test-Path -LiteralPath (Get-LockMark))) { Difference 'packages' $null (Get-EnvironmentFolder); return }
+    if (-not (Test-LockMark)) { Difference 'packages' $null (Get-EnvironmentFolder); return }
     $installed = @{}
     foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
         $installed[((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
@@ -1763,6 +2002,7 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
         Invoke-Program (Get-Python) (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
         Write-Event progress @{ what = 'making the virtual environment' }
         Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', '--without-pip', $folder) $environment
+        Add-OwnPackageEnvironment $environment
         Write-Event progress @{ what = 'installing packages with uv'; total = $Lock.Count; unit = 'packages' }
         Invoke-Program (Join-Path $tools 'bin\uv.exe') (@('pip', 'install', '--python', (Get-EnvironmentProgram 'python.exe'), '--no-cache', '--link-mode', 'copy', '--compile-bytecode', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
@@ -1772,7 +2012,7 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
         Write-Event progress @{ what = 'installing packages with pip'; total = $Lock.Count; unit = 'packages' }
         Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
     }
-    Write-TextFile (Get-LockMark) "$($Settings.packages.lock_sha256)`n"
+    Write-TextFile (Get-LockMark) (Get-LockMarkText)
 }
 
 # ---- step: path ----------------------------------------------------------------------------------------
@@ -1803,20 +2043,23 @@ Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
 # ---- step: certificate ---------------------------------------------------------------------------------
 # Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. Such a key never leaves
 # the host. It is made again 30 days before it ends, or when the names change.
-# Other sources are in prelude/certificate_sources. Only administrators and the service can read the key.
+# Where no OpenSSL is installed (scope "user"), prelude/certificate_program makes it. Other sources are in
+# prelude/certificate_sources. Only administrators and the service can read the key.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
 $SourceFile = Join-Path $ServiceFolder 'certificate.source'
 $RequestFile = Join-Path $ServiceFolder 'certificate.cnf'
 
-# The request, for `openssl req`. A common name holds 64 characters at most; clients look at the SANs.
+# It holds 64 characters at most; clients look at the SANs.
+function Get-CommonName { $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length)) }
+
+# The request, for `openssl req`.
 function Get-CertificateRequest {
     $names = @($Settings.certificate.names | ForEach-Object {
             $address = $null
             if ([Net.IPAddress]::TryParse($_, [ref]$address)) { "IP:$_" } else { "DNS:$_" }
         })
-    $commonName = $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length))
     @"
 [req]
 distinguished_name = subject
@@ -1826,7 +2069,7 @@ prompt = no
 encrypt_key = no
 default_md = sha256
 [subject]
-commonName = $commonName
+commonName = $(Get-CommonName)
 [server]
 subjectAltName = $($names -join ',')
 basicConstraints = critical,CA:FALSE
@@ -1853,9 +2096,12 @@ function Install-OwnCertificate {
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
     Set-TextFile $SourceFile 'unfinished'
     Set-TextFile $RequestFile (Get-CertificateRequest)
-    Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
-        '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
-        -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
+    if ($Settings.openssl) {
+        Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
+            '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
+            -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
+    }
+    else { Invoke-CertificateProgram "$KeyFile.new" "$CertificateFile.new" }
     foreach ($file in $KeyFile, $CertificateFile) { Move-Over "$file.new" $file }
     Set-TextFile $SourceFile 'host'
 }
@@ -1930,10 +2176,15 @@ if os.path.exists(log):
     os.replace(log, log + ".before")
 sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
 
+# Kernels inherit the streams below those, and a program without a console has none that they could use.
+for stream in range(3):
+    os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+
 from notebook.app import main
 
 main(["--no-browser"])
 '@ -replace "`r", ''
+if ($Settings.scope -eq 'user') { $Starter = $Starter.Replace('os.path.join(work, "notebook.log")', 'os.path.join(os.path.dirname(service), "server.log")') }
 
 Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
@@ -1943,6 +2194,7 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
     if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash')) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
     if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'another or none' 'as in this script' }
 } -Apply {
+    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"' }
     Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
@@ -2085,6 +2337,7 @@ Step past 'nothing that was here before stands in the way' -Test {
 # A scheduled task that starts with Windows: no time limit, started again when it ends, also on battery.
 # It runs as LOCAL SERVICE, without administrator rights; ProcessTokenSidType gives its process the SID that
 # the files are granted to. The second trigger looks every five minutes whether it still runs.
+# In user scope: a process of the user's own in the background, until they log off (prelude/processes).
 
 # What the server read at its start. It stands in the task's description, so a server that was started
 # before its files were changed is seen, and started again. Times only: nothing secret is derived from.
@@ -2158,7 +2411,31 @@ function Test-TaskRunning([string]$Name) {
     $task -and [string]$task.State -eq 'Running'
 }
 
-Step service 'the notebook server runs as a task, from the start of Windows' -Test {
+function Test-ServerRunning {
+    if ($Settings.scope -eq 'user') { [bool](Get-Background) } else { Test-TaskRunning 'nbserver' }
+}
+
+# ---- in user scope
+
+function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') -I `"$StarterFile`"`n$(Get-ServiceState)`n" }
+
+function Compare-BackgroundServer {
+    if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'does not run' 'runs in the background' }
+    elseif (-not (Test-Background (Get-ServerText))) { Difference 'the notebook server' 'started before a change' 'started again' }
+}
+
+# The starter says where everything is. What this user has set for other servers and Pythons is taken away,
+# from the environment of this run only.
+function Start-BackgroundServer {
+    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
+        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') { [Environment]::SetEnvironmentVariable($name, $null) }
+    }
+    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
+    Start-Background (Get-EnvironmentProgram 'python.exe') @('-I', $StarterFile) $WorkFolder (Get-ServerText)
+}
+
+Step service 'the notebook server runs: as a task from the start of Windows, or in user scope in the background' -Test {
+    if ($Settings.scope -eq 'user') { Compare-BackgroundServer; return }
     $text = Get-TaskXml 'nbserver'
     if (-not $text) { Difference 'scheduled task nbserver' $null 'registered'; return }
     $xml = [xml]$text
@@ -2169,6 +2446,7 @@ Step service 'the notebook server runs as a task, from the start of Windows' -Te
     }
     if (-not (Test-TaskRunning 'nbserver')) { Difference 'scheduled task nbserver' 'not running' 'running' }
 } -Apply {
+    if ($Settings.scope -eq 'user') { Start-BackgroundServer; return }
     if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
     Set-Task 'nbserver' (Get-ServiceXml)
     Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\'
@@ -2225,14 +2503,13 @@ Step check 'the port answers with this certificate' -Test {
     # The server was just started; a slow host takes a minute.
     for ($second = 0; $second -lt 180; $second++) {
         if (Get-ShownFingerprint) { return }
-        if (-not (Test-TaskRunning 'nbserver') -and $second -gt 20) { break }
+        if (-not (Test-ServerRunning) -and $second -gt 20) { break }
         if ($second % 10 -eq 5) { Write-Event progress @{ what = 'waiting for the server'; done = $second; total = 180; unit = 'seconds' } }
         [Threading.Thread]::Sleep(1000)
     }
-    $log = Join-Path $WorkFolder 'notebook.log'
     $words = 'no log was written'
-    if (Test-Path -LiteralPath $log) { $words = @(Read-CompleteLines $log | Select-Object -Last 3) -join ' / ' }
-    throw "nothing answers on port $($Settings.notebook.port). The server's log ($log) ends with: $words"
+    if (Test-Path -LiteralPath $ServerLog) { $words = @(Read-CompleteLines $ServerLog | Select-Object -Last 3) -join ' / ' }
+    throw "nothing answers on port $($Settings.notebook.port). The server's log ($ServerLog) ends with: $words"
 }
 
 # ---- step: former --------------------------------------------------------------------------------------
@@ -2243,7 +2520,7 @@ Step check 'the port answers with this certificate' -Test {
 function Get-WantedFolders {
     Get-EnvironmentFolder
     Get-PythonFolder
-    Get-OpenSslFolder
+    if ($Settings.openssl) { Get-OpenSslFolder }
 }
 
 # Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the
@@ -2276,7 +2553,7 @@ Step former 'what an earlier release or setting installed is gone' -Test {
 function Invoke-Test($Step) {
     $Run.Step = $Step.Name
     $Run.Differences = New-Object Collections.ArrayList
-    if ($Settings.skip -notcontains $Step.Name) { & $Step.Test }
+    if ($SkippedSteps -notcontains $Step.Name) { & $Step.Test }
 }
 
 function Write-Differences {
@@ -2365,6 +2642,7 @@ function Invoke-Request {
 
 # A run that changes something holds the lock and keeps its events; a test leaves no trace.
 function Start-Run {
+    Assert-Scope
     if ($Run.Mode -eq 'events') { return }
     if ($Run.Mode -eq 'apply') { $Run.Boot = Get-BootTime }
     if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
@@ -2394,7 +2672,7 @@ function Invoke-Run {
         Start-Run
         if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
         if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
-        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Undo-Record; Remove-FileCopies }
+        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Stop-RecordedBackground; Undo-Record; Remove-FileCopies }
         elseif ($Run.Mode -eq 'request') { Invoke-Request }
         else { Invoke-Plan }
         if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
