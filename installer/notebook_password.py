@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 
 from installer.errors import SecretError
 
@@ -23,6 +24,15 @@ def hash_password(password: str, *, host: str, port: int) -> str:
     The salt comes from the host's name in the inventory and the notebook's port, so that a second run finds nothing
     to change. Raises SecretError for a password with which nobody could log in.
     """
+    return hasher(password, host=host, port=port)()
+
+
+def hasher(password: str, *, host: str, port: int) -> Callable[[], str]:
+    """What computes the hash, which takes a twentieth of a second of a processor; all that can be refused is refused here.
+
+    One at a time: OpenSSL's threads are shared, and a second derivation beside the first finds none (cryptography 50: MemoryError).
+    Raises SecretError.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -36,7 +46,7 @@ def hash_password(password: str, *, host: str, port: int) -> str:
             where=host,
             todo="Install the cryptography wheel, which brings an OpenSSL that has it",
         ) from None
-    return f"argon2:{argon2id.derive_phc_encoded(password.encode())}"
+    return lambda: f"argon2:{argon2id.derive_phc_encoded(password.encode())}"
 
 
 def check_password(password: str, *, host: str) -> None:

@@ -55,20 +55,23 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         approved = manifest.read(options.approved)
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
-    secrets = {host.name: (_logon(host, ask), _secrets(host, mode, ask, options.passwords.get(host.name))) for host in hosts}
+    secrets = {host.name: (_logon(host, ask), _certificate(host, mode, ask), _hasher(host, mode, ask, options.passwords.get(host.name))) for host in hosts}
     for name, chain in options.chains.items():
         secrets[name][1]["certificate.chain"] = chain
     known_file = inventory.path.parent / known.FILE_NAME
     known.read(known_file)  # what cannot be read is told before a host is contacted
     journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
-    stop, writing = threading.Event(), threading.Lock()
+    stop, writing, hashing = threading.Event(), threading.Lock(), threading.Lock()
 
     def job(host: AnyHost) -> Result:
         if stop.is_set():
             return Result(host.name, outcome="stopped")
         part = journal.host(scripts[host.name])
         try:
-            result = _run_host(host, scripts[host.name], mode, journal.run, part, *secrets[host.name], stop, view)
+            logon, own, hasher = secrets[host.name]
+            with hashing:
+                hashed = {"notebook.password_hash": hasher()} if hasher else {}
+            result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, {**hashed, **own}, stop, view)
         finally:
             part.close()
         with writing:
@@ -123,21 +126,24 @@ def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
     return LogonSecrets(**found)
 
 
-def _secrets(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> dict[str, str]:
-    """What goes into the envelope: the hash, never the plain password; a certificate. Raises SecretError."""
-    from installer import host_settings, server_certificate
-    from installer.notebook_password import hash_password
+def _hasher(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> Callable[[], str] | None:
+    """What computes the hash that goes into the envelope, never the plain password; None where what is set there stays. Raises SecretError."""
+    from installer import notebook_password as passwords
 
-    if mode not in ("test", "apply"):
-        return {}
-    if given is None and host.notebook.password is None:
-        return {}  # the one that is set there stays
+    if mode not in ("test", "apply") or (given is None and host.notebook.password is None):
+        return None
     plain = given if given is not None else notebook_password(host, ask)
-    found = {"notebook.password_hash": hash_password(plain, host=host.name, port=host.notebook.port)}
-    if isinstance(host, host_settings.Host) and host.certificate.source == "workstation":
-        certificate = server_certificate.read(host, ask)
-        found["certificate.chain"], found["certificate.key"] = certificate.chain, certificate.key
-    return found
+    return passwords.hasher(plain, host=host.name, port=host.notebook.port)
+
+
+def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
+    """A certificate of the workstation, for the envelope. Raises SecretError, CertificateError."""
+    from installer import host_settings, server_certificate
+
+    if mode not in ("test", "apply") or not isinstance(host, host_settings.Host) or host.certificate.source != "workstation":
+        return {}
+    certificate = server_certificate.read(host, ask)
+    return {"certificate.chain": certificate.chain, "certificate.key": certificate.key}
 
 
 def _run_host(
