@@ -57,7 +57,7 @@ class LocalWindowsTransport:
         assert process.stdin and process.stdout and process.stderr
         heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         errors: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        readers = [_thread(_read, process.stdout, heard), _thread(_read, process.stderr, errors)]
+        readers = [_thread(_read, process, process.stdout, heard), _thread(_read, process, process.stderr, errors)]
         _thread(_write, process.stdin, standard_input(script, envelope))
         lines, patience_ends, silent_until = Lines(), math.inf, math.inf
         while any(reader.is_alive() for reader in readers) and time.monotonic() < silent_until:
@@ -126,10 +126,21 @@ def _thread(target: object, *arguments: object) -> threading.Thread:
     return thread
 
 
-def _read(stream: IO[bytes], into: queue.SimpleQueue[bytes]) -> None:
-    with suppress(OSError, ValueError):
-        while data := os.read(stream.fileno(), 1 << 16):
-            into.put(data)
+def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.SimpleQueue[bytes]) -> None:
+    """To the end of the process. What reads like the end before may be a write of no bytes, as the Console of .NET does to try its stream.
+
+    Source: "ReadFile function" on learn.microsoft.com.
+    """
+    with suppress(OSError):
+        while True:
+            ended = process.poll() is not None
+            data = os.read(stream.fileno(), 1 << 16)
+            if data:
+                into.put(data)
+            elif ended:
+                return
+            else:
+                time.sleep(POLL)
 
 
 def _write(stream: IO[bytes], data: bytes) -> None:
