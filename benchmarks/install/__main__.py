@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -74,4 +75,5 @@ def order(runs: int) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the hosts are removed then too
     sys.exit(main())

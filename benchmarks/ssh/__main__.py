@@ -9,9 +9,11 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from benchmarks.ssh.measure import ContenderError, Run, measure, watch
 from benchmarks.ssh.peers import Peers
 from benchmarks.ssh.results import Block, Results, Row
 from benchmarks.ssh.table import table
+from installer.notebook_password import hash_password
 from tests.hosts.linux.host import LinuxHost
 
 # A contender that has taken so long with a number of hosts (seconds, its warm-up too) has no further run there.
@@ -100,9 +103,19 @@ def _benchmark(prepared: Hosts, folder: Path, peers: Peers | None, numbers: Sequ
         f"{', '.join(f'{one:.1f}' for one in load)} over the five minutes before each number of hosts",
         "software": ", ".join([f"Python {platform.python_version()}", ssh, *(peers.versions() if peers else [])]),
         "hosts": f"{len(prepared.hosts)} booted Debian 12 hosts in boxes on the same machine, each with systemd, sshd and a running notebook server",
+        "password": f"its argon2 hash, which only nbserver derives, for each host: {_hash_seconds():.3f} s of CPU",
         "checks": f"{len(tables[first])} values a host; all of them wrong were tried once, and each contender but nbserver refused every one",
     }
     return Results(blocks, facts)
+
+
+def _hash_seconds(count: int = 5) -> float:
+    """CPU seconds that nbserver takes for the hash of one host's password."""
+    hash_password("password", host="h", port=1)  # imports count for none
+    began = time.process_time()
+    for number in range(count):
+        hash_password("password", host=f"h{number}", port=1)
+    return (time.process_time() - began) / count
 
 
 def refuse_wrong_values(prepared: Hosts, tables: Mapping[str, Table], folder: Path, peers: Peers | None) -> int:
@@ -151,4 +164,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the hosts are removed then too
     sys.exit(main())

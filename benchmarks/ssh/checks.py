@@ -45,24 +45,25 @@ SHOWN = f"timeout 10 openssl s_client -connect 127.0.0.1:{PORT} </dev/null 2>/de
 
 
 def read_table(host: LinuxHost) -> Table:
-    """The values of one host that is set up, read once."""
-    (environment,) = host.ssh("ls -d /opt/nbserver/env-*").stdout.split()
-    (wheels,) = host.ssh(f"ls -d {environment}/lib/python3.*/site-packages").stdout.split()
-    table = {}
-    for line in host.ssh(f"stat --format='%n %U:%G %a' {' '.join(ACCESS)}").stdout.splitlines():
-        path, _, access = line.partition(" ")
-        table[f"access {path}"] = access
-    for line in host.ssh(f"sha256sum {' '.join((*CONTENTS, f'{environment}/nbserver.lock'))}").stdout.splitlines():
-        digest, path = line.split()
-        table[f"contents {path}"] = digest
-    for line in host.ssh(f"dpkg-query -W -f '${{Package}} ${{Version}}\\n' {' '.join(PACKAGES)}").stdout.splitlines():
-        name, version = line.split()
-        table[f"package {name}"] = version
-    table[f"wheels {wheels}"] = " ".join(sorted(host.ssh(f"cd {wheels} && ls -d *.dist-info").stdout.split()))
-    table[f"user {USER}"] = host.ssh(f"getent passwd {USER}").stdout.strip()
-    table[f"unit {UNIT}"] = " ".join(host.ssh(f"systemctl is-active {UNIT}; systemctl is-enabled {UNIT}").stdout.split())
-    for name, command in ((f"certificate {CERTIFICATE}", LASTS), (f"port {PORT}", SHOWN)):
-        table[name] = host.ssh(command).stdout.splitlines()[0].partition("=")[2]
+    """The values of one host that is set up, read once, in one connection."""
+    environment = "/opt/nbserver/env-*"
+    parts = (
+        f"stat --format='%n %U:%G %a' {' '.join(ACCESS)}",
+        f"sha256sum {' '.join(CONTENTS)} {environment}/nbserver.lock",
+        f"dpkg-query --show --showformat='${{Package}} ${{Version}}\\n' {' '.join(PACKAGES)}",
+        f"cd {environment}/lib/python3.*/site-packages && pwd && ls -d *.dist-info",
+        f"getent passwd {USER}",
+        f"systemctl is-active {UNIT}; systemctl is-enabled {UNIT}",
+        LASTS,
+        SHOWN,
+    )
+    answers = host.ssh("; echo ----; ".join(parts)).stdout.split("----\n")
+    access, contents, packages, wheels, user, unit, lasts, shown = (answer.splitlines() for answer in answers)
+    table = {f"access {path}": rest for path, _, rest in (line.partition(" ") for line in access)}
+    table |= {f"contents {path}": digest for digest, path in (line.split() for line in contents)}
+    table |= {f"package {name}": version for name, version in (line.split() for line in packages)}
+    table |= {f"wheels {wheels[0]}": " ".join(sorted(wheels[1:])), f"user {USER}": user[0], f"unit {UNIT}": " ".join(unit)}
+    table |= {f"certificate {CERTIFICATE}": lasts[0].partition("=")[2], f"port {PORT}": shown[0].partition("=")[2]}
     assert all(table.values()), f"{host.name} is set up"
     return table
 

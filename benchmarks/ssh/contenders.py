@@ -44,7 +44,7 @@ def contenders(prepared: Hosts, tables: Mapping[str, Table], folder: Path, peers
         Contender(FLOOR, "ssh HOST bash -s < script, a process for each host, all at once", inside(*floor.command(names)), shell),
         Contender(
             "ssh, curve25519",
-            "the same with KexAlgorithms=curve25519-sha256, which is what the libraries of the others agree on with this sshd",
+            "the same with KexAlgorithms=curve25519-sha256, which is what the libraries of nbserver and pyinfra agree on with this sshd",
             inside(*floor.command(names, FAST_EXCHANGE)),
             shell,
         ),
