@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from installer.script import header
 from tests.hosts import artifacts
 from tests.powershell.engine import STEP_FILES, EngineError, Session, encode, host_path, prelude, require_engine
 
@@ -299,3 +300,12 @@ def test_a_password_stays_that_an_earlier_run_set(session: Session, tmp_path: Pa
     assert kept() == ""
     file.unlink()
     assert kept() == ""
+
+
+# -- what a person reads first
+
+
+@pytest.mark.parametrize(("scope", "needs"), [("user", "64 bit; no administrator's rights."), ("machine", "64 bit, and administrator rights.")])
+def test_the_header_says_which_rights_are_needed(scope: str, needs: str) -> None:
+    lines = header({"host": "local", "scope": scope}, STEPS).splitlines()
+    assert lines[-1] == f"# Needs Windows PowerShell 3.0 or newer, {needs}"
