@@ -127,20 +127,22 @@ def _thread(target: object, *arguments: object) -> threading.Thread:
 
 
 def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.SimpleQueue[bytes]) -> None:
-    """To the end of the process. What reads like the end before may be a write of no bytes, as the Console of .NET does to try its stream.
+    """Reads to the end of the process: nothing that reads like an end before it is one.
 
-    Source: "ReadFile function" on learn.microsoft.com.
+    A write of no bytes may do so, and .NET tries a console's stream with one. Source: "ReadFile function" on learn.microsoft.com.
     """
-    with suppress(OSError):
-        while True:
-            ended = process.poll() is not None
+    while True:
+        ended = process.poll() is not None
+        try:
             data = os.read(stream.fileno(), 1 << 16)
-            if data:
-                into.put(data)
-            elif ended:
-                return
-            else:
-                time.sleep(POLL)
+        except OSError:
+            data = b""
+        if data:
+            into.put(data)
+        elif ended:
+            return
+        else:
+            time.sleep(POLL)
 
 
 def _write(stream: IO[bytes], data: bytes) -> None:
