@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,6 +26,7 @@ from benchmarks.install.timeline import timeline
 from benchmarks.ssh import floor
 from benchmarks.ssh.checks import all_wrong, missed, named_as_different
 from benchmarks.ssh.measure import Run, pss, usage
+from benchmarks.ssh.page import page
 from benchmarks.ssh.peers import ansible_tasks
 from benchmarks.ssh.results import Block, Results, Row
 from benchmarks.ssh.table import table
@@ -90,6 +92,15 @@ def test_ratios_are_between_medians_and_to_the_first_row() -> None:
     results = Results([block], {"machine": "one"})
     assert "y could not be measured: no y" in table(results)
     assert json.loads(json.dumps(results.as_json()))["blocks"][0]["rows"][1]["ratios"]["wall time"] == 3.0
+
+
+def test_the_page_needs_nothing_beside_itself_and_its_bars_are_to_scale() -> None:
+    rows = [Row("ssh", "<plain>", [Run(1.0, 1.0, 0.5, 0)], 4_000_000), Row("nbserver", "", [Run(4.0, 0.5, 1.0, 0)], 10_000_000)]
+    text = page(Results([Block(10, rows)], {"machine": "a & b"}))
+    assert "&lt;plain&gt;" in text and "a &amp; b" in text and "10 hosts: wall time" in text
+    assert not re.search(r"(src|href)=|url\(|@import|<script", text)
+    first, second = (float(found) for found in re.findall(r"<rect class=(?:first|other) [^>]* width=([0-9.]+)", text)[:2])
+    assert second == pytest.approx(4 * first, rel=0.01) and "4.0 \u00d7" in text
 
 
 def test_numbers_of_the_kernel_are_read() -> None:

@@ -51,6 +51,10 @@ def main() -> int:
     print(table(results), end="")
     if options.json:
         options.json.write_text(json.dumps(results.as_json(), indent=1) + "\n", encoding="utf-8")
+    if options.html:
+        from benchmarks.ssh.page import page
+
+        options.html.write_text(page(results), encoding="utf-8")
     return 0
 
 
@@ -68,6 +72,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--no-peers", action="store_true", help="leave pyinfra and Ansible out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON as well")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the results as a page with bars as well")
     options = parser.parse_args()
     if options.runs < 1:
         parser.error("--runs is at least 1")
