@@ -44,7 +44,7 @@ class Installation:
     def __init__(self, site: Site, host: WindowsHost, small: tuple[str, list[str]]) -> None:
         self.site, self.host, self.small = site, host, small
         self.installers = Installers(host.prefix)
-        self.before = host.snapshot(except_=LEFT)
+        self.before = self.look()
         self.used = False
 
     def prepare(self, full: bool) -> None:
@@ -154,11 +154,16 @@ class Installation:
             assert done.returncode == 0, done.stdout + done.stderr
         self.undone()
 
+    def look(self) -> dict[str, Any]:
+        """How the host is, without the evidence that stays there, for administrators only: of this or of earlier tests."""
+        found = self.host.snapshot(except_=LEFT)
+        found["acl"].pop(r"C:\ProgramData\nbserver", None)
+        return found
+
     def undone(self) -> None:
         done = self.site.run("undo", "win1")
         assert done.returncode == 0, done.stdout + done.stderr
-        after = self.host.snapshot(except_=LEFT)
-        after["acl"].pop(r"C:\ProgramData\nbserver", None)  # the evidence stays, for administrators only
+        after = self.look()
         for part, was in self.before.items():
             if isinstance(was, dict):
                 changed = {key for key in {*was, *after[part]} if was.get(key) != after[part].get(key)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +107,25 @@ def test_home_folders_are_hidden_but_for_the_notebooks(directory: str, home: str
 def test_a_folder_that_no_unit_can_name_is_refused(directory: str) -> None:
     code, out = unit(directory=directory)
     assert code == 3 and "notebook.directory" in json.loads(out.splitlines()[-1])["text"]
+
+
+@pytest.mark.parametrize("env_first", [True, False])
+def test_uv_gets_what_pip_is_configured_for(tmp_path: Path, env_first: bool) -> None:
+    """pip 23 sorts and merges, pip 26 lists every file in the order in which they count."""
+    files = ["global.proxy='http://a.example.com'", "global.index-url='https://first.example.com'", "global.index-url='https://last.example.com'"]
+    files += ["install.proxy='http://b.example.com'", "global.proxy='http://c.example.com'", "download.index-url='https://not.example.com'"]
+    files += [r"global.extra-index-url='https://a.example.com\nhttps://b.example.com'", "install.index-url='https://install.example.com'"]
+    environment = [":env:.proxy='http://environment.example.com'"]
+    (tmp_path / "pip.txt").write_text("\n".join(environment + files if env_first else files + environment) + "\n")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ "$*" = "-I -m pip config list" ] && cat "{tmp_path}/pip.txt"\n')
+    python.chmod(0o755)
+    code, out = on("Debian 12", 'PROXY=(); read_own_package_environment; printf "%s\n" "${PROXY[@]}"', NB_SCOPE="user", NOTEBOOK_PYTHON=str(python))
+    found = [line for line in out.splitlines() if not line.startswith("SSL_CERT_FILE=")]
+    assert code == 0 and found == [
+        "UV_DEFAULT_INDEX=https://install.example.com",
+        "UV_INDEX=https://a.example.com https://b.example.com",
+        "UV_INDEX_STRATEGY=unsafe-best-match",
+        "http_proxy=http://environment.example.com",
+        "https_proxy=http://environment.example.com",
+    ]

@@ -19,9 +19,9 @@ from tests.hosts.linux.host import LinuxHost
 from tests.hosts.linux.snapshot import differences
 from tests.hosts.mirror import Mirror
 from tests.linux.small_lock import SmallSite
+from tests.linux.story import EVIDENCE
 from tests.served import served
 from tests.site import LinuxSite, steps
-from tests.test_end_to_end_linux import EVIDENCE
 
 Fresh = Callable[[], LinuxHost]
 TOO_LONG = 300.0  # seconds, on a machine that has much else to do

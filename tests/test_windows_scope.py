@@ -256,7 +256,7 @@ def test_uv_gets_what_pip_is_configured_for(session: Session, tmp_path: Path) ->
         f"find-links = C:\\new\\wheels\nproxy = http://proxy.example.com:3128\ncert = {host_path(certificate)}\n[install]\nindex-url = https://other.example.com/simple\n"
     )
     assert own_environment(session, pip_says(tmp_path / "pip.ini")) == {
-        "UV_DEFAULT_INDEX": "https://packages.example.com/simple",
+        "UV_DEFAULT_INDEX": "https://other.example.com/simple",
         "UV_INDEX": "https://a.example.com/simple https://b.example.com/simple",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_FIND_LINKS": r"C:\new\wheels",
@@ -267,6 +267,16 @@ def test_uv_gets_what_pip_is_configured_for(session: Session, tmp_path: Path) ->
     lines = pip_says(tmp_path / "pip.ini", PIP_INDEX_URL="https://environment.example.com/simple")
     assert own_environment(session, lines)["UV_DEFAULT_INDEX"] == "https://environment.example.com/simple"
     assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"} & own_environment(session, lines, "https://inventory.example.com/simple").keys()
+
+
+@pytest.mark.parametrize("env_first", [True, False])
+def test_of_a_name_that_pip_tells_more_than_once_the_last_word_counts(session: Session, env_first: bool) -> None:
+    """pip 23 sorts and merges, pip 26 lists every file in the order in which they count."""
+    environment = [":env:.proxy='http://environment.example.com'"]
+    files = ["global.proxy='http://a.example.com'", "install.cert='no such file'", "global.index-url='https://first.example.com'", "global.index-url='https://last.example.com'"]
+    files += ["install.proxy='http://b.example.com'", "global.proxy='http://c.example.com'", "download.index-url='https://not.example.com'"]
+    found = own_environment(session, environment + files if env_first else files + environment)
+    assert found == {"UV_DEFAULT_INDEX": "https://last.example.com", "HTTP_PROXY": "http://environment.example.com", "HTTPS_PROXY": "http://environment.example.com"}
 
 
 def test_a_pip_without_configuration_changes_nothing(session: Session) -> None:

@@ -48,16 +48,21 @@ function Get-PackageEnvironment {
 }
 
 # In user scope uv gets what the user's pip is configured for, which it does not read itself. pip tells it as
-# PLACE.NAME='TEXT', the text as Python writes it; the environment stands before files and counts first.
+# PLACE.NAME='TEXT', the text as Python writes it. Of a name the environment counts most, then pip's section
+# install, then global; of two such lines the later one, because some releases of pip list every file.
 function Add-OwnPackageEnvironment([hashtable]$Environment) {
     if ($Settings.scope -ne 'user') { return }
     Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $Environment -Quiet
     $own = @{ 'index-url' = ''; 'extra-index-url' = ''; 'find-links' = ''; 'proxy' = ''; 'cert' = '' }
+    $rank = @{ 'index-url' = 0; 'extra-index-url' = 0; 'find-links' = 0; 'proxy' = 0; 'cert' = 0 }
+    $ranks = @{ 'global' = 1; 'install' = 2; ':env:' = 3 }
     foreach ($line in $Run.Output) {
-        if ($line -cnotmatch "^[^=]*\.([a-z-]+)='(.*)'`$") { continue }
-        $name = $Matches[1]
-        $text = [regex]::Replace($Matches[2], '\\(.)', { param($match) if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value } })
-        if ($own.ContainsKey($name) -and -not $own[$name]) { $own[$name] = $text.Trim() }
+        if ($line -cnotmatch "^(global|install|:env:)\.([a-z-]+)='(.*)'`$") { continue }
+        $place, $name, $given = $Matches[1], $Matches[2], $Matches[3]
+        if (-not $own.ContainsKey($name) -or $ranks[$place] -lt $rank[$name]) { continue }
+        $text = [regex]::Replace($given, '\\(.)', { param($match) if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value } })
+        $own[$name] = $text.Trim()
+        $rank[$name] = $ranks[$place]
     }
     if (-not $Settings.packages.index_url) {
         if ($own['index-url']) { $Environment.UV_DEFAULT_INDEX = $own['index-url'] }

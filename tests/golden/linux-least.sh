@@ -1720,16 +1720,19 @@ read_package_environment() {
     done
 }
 
-# In user scope uv gets what the user's pip is configured for, which it does not read itself; the environment
-# counts before files. In machine scope there is nothing to read.
+# In user scope uv gets what the user's pip is configured for, which it does not read itself. Of a name the
+# environment counts most, then pip's section install, then global; of two such lines the later one, because
+# some releases of pip list every file. In machine scope there is nothing to read.
 read_own_package_environment() {
-    local line file name value
-    local -A own=()
+    local line file name
+    local -A own=() rank=() ranks=([global]=1 [install]=2 [:env:]=3)
     if [[ $NB_SCOPE != user ]]; then return; fi
     while IFS= read -r line; do
-        if [[ $line =~ ^[^=]*\.([a-z-]+)=\'(.*)\'$ ]]; then
-            name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
-            if [[ ! ${own[$name]+known} ]]; then own[$name]=${value//\\n/ }; fi
+        if [[ ! $line =~ ^(global|install|:env:)\.([a-z-]+)=\'(.*)\'$ ]]; then continue; fi
+        name=${BASH_REMATCH[2]}
+        if ((${ranks[${BASH_REMATCH[1]}]} >= ${rank[$name]:-0})); then
+            rank[$name]=${ranks[${BASH_REMATCH[1]}]}
+            own[$name]=${BASH_REMATCH[3]//\\n/ }
         fi
     done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
     if [[ ! $NB_PACKAGES_INDEX_URL ]]; then
