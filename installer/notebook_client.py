@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 REQUEST_SECONDS = 30.0
+_START_ATTEMPTS = 2
 _STOP_ATTEMPTS = 5
 NOT_A_NOTEBOOK = "Compare address, port and public_url in the inventory: another server may answer there"
 
@@ -118,13 +119,16 @@ class NotebookClient:
         if status != 200:
             raise self._unexpected("GET /api/status after the login", status, "200")
 
-    def start_kernel(self, *, seconds: float) -> str:
-        """Starts a Python kernel and returns its id."""
-        response = self._send("POST", "/api/kernels", json={"name": "python3"}, seconds=seconds)
+    def start_kernel(self, *, seconds: float) -> tuple[str, int]:
+        """Starts a Python kernel; its id, and at which try. A busy host may fail at the first one (500), as a person sees it too."""
+        tries = 1
+        while (response := self._send("POST", "/api/kernels", json={"name": "python3"}, seconds=seconds)).status_code >= 500 and tries < _START_ATTEMPTS:
+            tries += 1
+            time.sleep(1)
         if response.status_code != 201:
             raise self._unexpected("POST /api/kernels", response.status_code, "201")
         try:
-            return str(response.json()["id"])
+            return str(response.json()["id"]), tries
         except (ValueError, KeyError, TypeError):
             raise VerifyError("the server started a kernel without an id", host=self.host) from None
 

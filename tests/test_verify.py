@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -203,6 +204,37 @@ def test_a_wrong_password_says_so_and_is_not_told(server: NotebookServer) -> Non
 
 
 @needs_notebook
+@pytest.mark.skipif(sys.platform == "win32", reason="the kernel's program is a shell script")
+def test_a_kernel_that_does_not_start_at_once_is_asked_for_again_and_told(tmp_path: Path) -> None:
+    """The program of its kernelspec is there at the second try only; where it never is, the answer is told."""
+    program = tmp_path / "kernel"
+    spec = tmp_path / "jupyter_data_dir" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps({"argv": [str(program), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "x", "language": "python"}))
+    (tmp_path / "new").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (tmp_path / "new").chmod(0o755)
+    with notebook_server(tmp_path, environment={"JUPYTER_PREFER_ENV_PATH": "0"}) as server:
+        with pytest.raises(VerifyError, match="kernel: POST /api/kernels answered 500, expected 201"):
+            Run().verify(server.port, fingerprint=server.certificate.fingerprint)
+        refused = server.log.read_text(errors="replace").count("500 POST /api/kernels")
+        assert refused == 2
+        thread = threading.Thread(target=lambda: wait_for(lambda: server.log.read_text(errors="replace").count("500 POST /api/kernels") > refused) and (tmp_path / "new").rename(program))
+        thread.start()
+        run = Run()
+        run.verify(server.port, fingerprint=server.certificate.fingerprint)
+        thread.join()
+    assert dict(run.steps)["kernel"].startswith("a kernel runs, at try 2: ") and run.names == STEPS
+
+
+def wait_for(true: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return True
+
+
+@needs_notebook
 def test_another_certificate_ends_it_before_anything_is_sent(server: NotebookServer) -> None:
     run = Run()
     with pytest.raises(CertificateError) as refused:
@@ -251,7 +283,7 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
 )
 def test_a_cell_that_fails(server: NotebookServer, cell: str, seconds: float, reason: str) -> None:
     with logged_in(server) as client:
-        kernel = client.start_kernel(seconds=60)
+        kernel, _ = client.start_kernel(seconds=60)
         try:
             with _channel(client, kernel, client.address.origin) as channel, pytest.raises(VerifyError) as failed:
                 channel.run("print('warm')", seconds=60)
@@ -265,7 +297,7 @@ def test_a_cell_that_fails(server: NotebookServer, cell: str, seconds: float, re
 @needs_notebook
 def test_what_a_cell_prints_and_shows(server: NotebookServer) -> None:
     with logged_in(server) as client:
-        kernel = client.start_kernel(seconds=60)
+        kernel, _ = client.start_kernel(seconds=60)
         try:
             with _channel(client, kernel, client.address.origin) as channel:
                 first = channel.run("import sys; print('out'); print('err', file=sys.stderr)", seconds=60)
@@ -279,7 +311,7 @@ def test_what_a_cell_prints_and_shows(server: NotebookServer) -> None:
 @needs_notebook
 def test_a_foreign_origin_is_refused(server: NotebookServer) -> None:
     with logged_in(server) as client:
-        kernel = client.start_kernel(seconds=60)
+        kernel, _ = client.start_kernel(seconds=60)
         try:
             with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
                 _channel(client, kernel, "https://evil.example.com")
