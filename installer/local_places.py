@@ -57,6 +57,14 @@ class WindowsPlaces:
         return self.state / "process"
 
 
+def is_there(path: Path) -> bool:
+    """Whether it is there, as far as this user may see."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
 def url(host: AnyLocal) -> str:
     """Where a browser finds the server."""
     return str(host.notebook.public_url or f"https://{host.address}:{host.notebook.port}")

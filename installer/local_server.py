@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import ssl
 from dataclasses import asdict, dataclass
@@ -105,25 +104,20 @@ def stop(host: AnyLocal) -> int:
 
 def _shown(ip: str, port: int) -> str:
     """The fingerprint of the certificate that the port shows; nothing is sent to it."""
-    import socket
+    from installer import pinned_tls
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection((ip, port), ANSWER_SECONDS) as line, context.wrap_socket(line) as secure:
-            return _fingerprint(secure.getpeercert(True) or b"")
+        return pinned_tls.fingerprint_of(pinned_tls.certificate_at(ip, port, timeout=ANSWER_SECONDS))
     except OSError:
         return ""
 
 
 def _expected(certificate: Path) -> str:
     """The fingerprint of the first one in the file."""
+    from installer import pinned_tls
+
     try:
         first, end, _ = certificate.read_text("ascii").partition("-----END CERTIFICATE-----")
-        return _fingerprint(ssl.PEM_cert_to_DER_cert(first + end))
+        return pinned_tls.fingerprint_of(ssl.PEM_cert_to_DER_cert(first + end))
     except (OSError, ValueError):
         return ""
-
-
-def _fingerprint(der: bytes) -> str:
-    return "SHA256:" + hashlib.sha256(der).hexdigest()

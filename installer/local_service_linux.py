@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from installer.errors import HostError
-from installer.local_places import UNIT, LocalPlaces, places
+from installer.local_places import UNIT, LocalPlaces, is_there, places
 
 if TYPE_CHECKING:
     from installer.linux_settings import LocalHost
@@ -29,13 +29,13 @@ class LinuxService:
 
     @property
     def by(self) -> str:
-        return "systemd" if _is_there(self._where.unit) else "background" if _is_there(self._where.process) else "none"
+        return "systemd" if is_there(self._where.unit) else "background" if is_there(self._where.process) else "none"
 
     def since(self) -> float:
         return _unit_since(self._where) if self.by == "systemd" else _process_since(self._where)
 
     def stop(self) -> bool:
-        if _is_there(self._where.unit):
+        if is_there(self._where.unit):
             done = _systemctl(self._where, "stop", UNIT)
             if done.returncode not in (0, 5):  # 5: it is not loaded
                 raise HostError(f"systemd could not stop it: {' '.join(done.stderr.split())}", host=self._host.name, todo="Run this as the user who set it up")
@@ -59,14 +59,6 @@ def _end(pid: int, file: Path, name: str) -> None:
         if time.monotonic() > until + STOP_SECONDS:
             raise HostError(f"process {pid} does not end", host=name, todo="Look at it: ps -p " + str(pid))
         time.sleep(0.1)
-
-
-def _is_there(path: Path) -> bool:
-    """Whether it is there, as far as this user may see."""
-    try:
-        return path.exists()
-    except PermissionError:
-        return True
 
 
 def _systemctl(where: LocalPlaces, *arguments: str) -> subprocess.CompletedProcess[str]:

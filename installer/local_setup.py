@@ -11,8 +11,8 @@ import click
 
 from installer import operation
 from installer.errors import HostError
-from installer.linux_settings import LOCAL, AnyHost, AnyLocal, LocalHost
-from installer.local_places import places, url
+from installer.linux_settings import LOCAL, AnyHost, LocalHost
+from installer.local_places import is_there, places, url
 from installer.local_windows_settings import LocalWindowsHost
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def make_password() -> str:
 
 def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
     """A new password for this machine, by its name, where the inventory names none and none is set; else nothing."""
-    return {host.name: make_password() for host in hosts if isinstance(host, LocalHost | LocalWindowsHost) and host.notebook.password is None and not _has_password(host)}
+    return {host.name: make_password() for host in hosts if isinstance(host, LocalHost | LocalWindowsHost) and host.notebook.password is None and not is_there(places(host).notebook)}
 
 
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:
@@ -91,10 +91,3 @@ def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint:
     click.echo("")
     say = lambda name, text: click.echo(f"{LOCAL}  {name:<14} {text}")  # noqa: E731
     return verify.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=say).png
-
-
-def _has_password(host: AnyLocal) -> bool:
-    try:
-        return places(host).notebook.exists()
-    except PermissionError:
-        return True

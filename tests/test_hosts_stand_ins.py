@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
 from tests.hosts.windows import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, MACHINE_PATH, WindowsHost
+from tests.waiting import wait_until
 
 Run = Callable[[str], list[str]]
 EMPTY_TASK = r"""
@@ -47,15 +47,6 @@ def run(windows_host: WindowsHost) -> Iterator[Run]:
 def register(name: str, *actions: tuple[str, str]) -> str:
     steps = "".join(f"<Exec><Command>{command}</Command><Arguments>{arguments}</Arguments></Exec>" for command, arguments in actions)
     return EMPTY_TASK.replace("NAME", name).replace("ACTIONS", steps)
-
-
-def wait_until(true: Callable[[], object], seconds: float = 30) -> bool:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_a_firewall_rule_from_new_to_removed(run: Run, windows_host: WindowsHost) -> None:

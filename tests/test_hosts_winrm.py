@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pypsrp.wsman import WSMan
 from tests.hosts.marked_process import alive
 from tests.hosts.windows import WindowsHost
 from tests.hosts.winrm import Certificate, Endpoint, make_certificate
+from tests.waiting import wait_until
 
 USER, PASSWORD = "admin", "correct horse"
 
@@ -53,15 +53,6 @@ def connect(service: Endpoint, **options: Any) -> WSMan:
 def run(wsman: WSMan, script: str) -> list[Any]:
     with wsman, RunspacePool(wsman) as pool:
         return list(PowerShell(pool).add_script(script).invoke())
-
-
-def wait_until(true: Callable[[], object], seconds: float = 30) -> bool:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_basic(endpoint: Endpoint) -> None:

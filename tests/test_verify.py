@@ -8,8 +8,6 @@ import socket
 import ssl
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from installer import pinned_tls
 from installer.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
-from installer.kernel_channel import KernelChannel, plain
-from installer.notebook_client import Address, NotebookClient
+from installer.notebook_client import Address
 from installer.verify import STEPS, Verification, address_of, verify
+from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import (
     PASSWORD,
     Certificate,
@@ -33,14 +30,14 @@ from tests.notebook_server import (
     NotebookServer,
     free_port,
     kernels,
-    logged_in,
     make_certificate,
-    missing,
     notebook_server,
     web_server,
 )
+from tests.waiting import wait_until
 
-needs_notebook = pytest.mark.skipif(bool(missing()), reason=missing())
+# ruff: noqa: F811
+
 OTHER = "SHA256:" + "0" * 64
 
 
@@ -80,24 +77,6 @@ class Run:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.steps)
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookServer]:
-    with notebook_server(tmp_path_factory.mktemp("notebook")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @needs_notebook
@@ -218,20 +197,12 @@ def test_a_kernel_that_does_not_start_at_once_is_asked_for_again_and_told(tmp_pa
             Run().verify(server.port, fingerprint=server.certificate.fingerprint)
         refused = server.log.read_text(errors="replace").count("500 POST /api/kernels")
         assert refused == 2
-        thread = threading.Thread(target=lambda: wait_for(lambda: server.log.read_text(errors="replace").count("500 POST /api/kernels") > refused) and (tmp_path / "new").rename(program))
+        thread = threading.Thread(target=lambda: wait_until(lambda: server.log.read_text(errors="replace").count("500 POST /api/kernels") > refused) and (tmp_path / "new").rename(program))
         thread.start()
         run = Run()
         run.verify(server.port, fingerprint=server.certificate.fingerprint)
         thread.join()
     assert dict(run.steps)["kernel"].startswith("a kernel runs, at try 2: ") and run.names == STEPS
-
-
-def wait_for(true: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return True
 
 
 @needs_notebook
@@ -270,78 +241,6 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
     assert "\x1b" not in str(refused.value)
     assert run.names[-1] == "compute"
     assert not (tmp_path / "png").exists()
-
-
-@needs_notebook
-@pytest.mark.parametrize(
-    ("cell", "seconds", "reason"),
-    [
-        ("1 / 0", 60.0, "the cell failed with ZeroDivisionError: division by zero\n"),
-        ("import time; time.sleep(600)", 2.0, "the cell was not done after 2 s"),
-        ("import os; os._exit(1)", 60.0, "the kernel died while the cell ran"),
-    ],
-)
-def test_a_cell_that_fails(server: NotebookServer, cell: str, seconds: float, reason: str) -> None:
-    with logged_in(server) as client:
-        kernel, _ = client.start_kernel(seconds=60)
-        try:
-            with _channel(client, kernel, client.address.origin) as channel, pytest.raises(VerifyError) as failed:
-                channel.run("print('warm')", seconds=60)
-                channel.run(cell, seconds=seconds)
-        finally:
-            client.stop_kernel(kernel)
-    assert str(failed.value).startswith(f"box: {reason}")
-    assert kernels(server) == []
-
-
-@needs_notebook
-def test_what_a_cell_prints_and_shows(server: NotebookServer) -> None:
-    with logged_in(server) as client:
-        kernel, _ = client.start_kernel(seconds=60)
-        try:
-            with _channel(client, kernel, client.address.origin) as channel:
-                first = channel.run("import sys; print('out'); print('err', file=sys.stderr)", seconds=60)
-                second = channel.run("from IPython.display import Image; Image(b'any bytes', format='png')", seconds=60)
-        finally:
-            client.stop_kernel(kernel)
-    assert (first.stdout, first.stderr, first.pictures) == ("out\n", "err\n", [])
-    assert (second.stdout, second.pictures) == ("", [b"any bytes"])
-
-
-@needs_notebook
-def test_a_foreign_origin_is_refused(server: NotebookServer) -> None:
-    with logged_in(server) as client:
-        kernel, _ = client.start_kernel(seconds=60)
-        try:
-            with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
-                _channel(client, kernel, "https://evil.example.com")
-        finally:
-            client.stop_kernel(kernel)
-
-
-def test_a_kernel_may_take_longer_than_a_page(certificate: Certificate) -> None:
-    """The server answers the WebSocket when the kernel is ready."""
-
-    class Slow(dict[str, tuple[int, dict[str, str]]]):
-        def get(self, path: str, default: Any = None) -> Any:
-            time.sleep(1.5)
-            return 403, {}
-
-    with web_server(certificate, Slow()) as port:
-        tls = pinned_tls.connect("localhost", port, fingerprint=certificate.fingerprint, timeout=30)
-        tls.settimeout(0.5)
-        with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
-            KernelChannel(tls, url=f"wss://localhost:{port}/api/kernels/1/channels", origin=f"https://localhost:{port}", cookie="", host="box", seconds=60)
-
-
-def _channel(client: NotebookClient, kernel: str, origin: str) -> KernelChannel:
-    address = client.address
-    path = f"/api/kernels/{kernel}/channels"
-    pinned = client._session.adapters["https://"]
-    assert isinstance(pinned, pinned_tls.PinnedAdapter)
-    tls = pinned_tls.connect(address.host, address.port, fingerprint=pinned.fingerprint, timeout=30)
-    url = f"wss://{address.netloc}{path}"
-    return KernelChannel(tls, url=url, origin=origin, cookie=client.cookies_for(path), host="box", seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -456,12 +355,3 @@ def test_another_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError) as refused:
         Address.parse(url)
     assert "hunter2" not in str(refused.value)
-
-
-@given(st.text())
-def test_a_kernels_text_cannot_steer_a_terminal(text: str) -> None:
-    assert all(character.isprintable() or character in "\n\t" for character in plain(text))
-
-
-def test_colours_are_taken_out() -> None:
-    assert plain("\x1b[31mZeroDivisionError\x1b[39m\x1b[49m: \x1b[1;32mx\x1b[0m\r\n") == "ZeroDivisionError: x\n"

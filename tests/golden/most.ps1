@@ -1953,12 +1953,12 @@ function Add-OwnPackageEnvironment([hashtable]$Environment) {
     if ($Settings.scope -ne 'user') { return }
     Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $Environment -Quiet
     $own = @{ 'index-url' = ''; 'extra-index-url' = ''; 'find-links' = ''; 'proxy' = ''; 'cert' = '' }
-    $rank = @{ 'index-url' = 0; 'extra-index-url' = 0; 'find-links' = 0; 'proxy' = 0; 'cert' = 0 }
+    $rank = @{}
     $ranks = @{ 'global' = 1; 'install' = 2; ':env:' = 3 }
     foreach ($line in $Run.Output) {
         if ($line -cnotmatch "^(global|install|:env:)\.([a-z-]+)='(.*)'`$") { continue }
         $place, $name, $given = $Matches[1], $Matches[2], $Matches[3]
-        if (-not $own.ContainsKey($name) -or $ranks[$place] -lt $rank[$name]) { continue }
+        if (-not $own.ContainsKey($name) -or ($rank[$name] -and $ranks[$place] -lt $rank[$name])) { continue }
         $text = [regex]::Replace($given, '\\(.)', { param($match) if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value } })
         $own[$name] = $text.Trim()
         $rank[$name] = $ranks[$place]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from installer.transports import LogonSecrets, connect_to
 from installer.transports.ssh import SshTransport
 from tests.hosts.ssh.sshd import Sshd, User, missing
 from tests.hosts.ssh.wire import Wire
+from tests.waiting import wait_until  # noqa: F401
 
 ENVELOPE = ["mode test"]
 WHO = 'while read -r _; do :; done; printf \'{"user": "%s"}\\n\' "$(id -un)"; exit 2\n'
@@ -80,15 +80,6 @@ def connected(host: LinuxHost, stop: threading.Event | None = None, **logon: str
         yield transport
     finally:
         transport.close()
-
-
-def wait_until(true: Callable[[], object], seconds: float = 30) -> bool:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def text_of(path: Path) -> str:

@@ -1,0 +1,100 @@
+"""A kernel of a real notebook server over its WebSocket: what cells print and show, how they fail, what is refused."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from installer import pinned_tls
+from installer.errors import VerifyError
+from installer.kernel_channel import KernelChannel, plain
+from installer.notebook_client import NotebookClient
+from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
+from tests.notebook_server import Certificate, NotebookServer, kernels, logged_in, web_server
+
+# ruff: noqa: F811
+
+
+@needs_notebook
+@pytest.mark.parametrize(
+    ("cell", "seconds", "reason"),
+    [
+        ("1 / 0", 60.0, "the cell failed with ZeroDivisionError: division by zero\n"),
+        ("import time; time.sleep(600)", 2.0, "the cell was not done after 2 s"),
+        ("import os; os._exit(1)", 60.0, "the kernel died while the cell ran"),
+    ],
+)
+def test_a_cell_that_fails(server: NotebookServer, cell: str, seconds: float, reason: str) -> None:
+    with logged_in(server) as client:
+        kernel, _ = client.start_kernel(seconds=60)
+        try:
+            with _channel(client, kernel, client.address.origin) as channel, pytest.raises(VerifyError) as failed:
+                channel.run("print('warm')", seconds=60)
+                channel.run(cell, seconds=seconds)
+        finally:
+            client.stop_kernel(kernel)
+    assert str(failed.value).startswith(f"box: {reason}")
+    assert kernels(server) == []
+
+
+@needs_notebook
+def test_what_a_cell_prints_and_shows(server: NotebookServer) -> None:
+    with logged_in(server) as client:
+        kernel, _ = client.start_kernel(seconds=60)
+        try:
+            with _channel(client, kernel, client.address.origin) as channel:
+                first = channel.run("import sys; print('out'); print('err', file=sys.stderr)", seconds=60)
+                second = channel.run("from IPython.display import Image; Image(b'any bytes', format='png')", seconds=60)
+        finally:
+            client.stop_kernel(kernel)
+    assert (first.stdout, first.stderr, first.pictures) == ("out\n", "err\n", [])
+    assert (second.stdout, second.pictures) == ("", [b"any bytes"])
+
+
+@needs_notebook
+def test_a_foreign_origin_is_refused(server: NotebookServer) -> None:
+    with logged_in(server) as client:
+        kernel, _ = client.start_kernel(seconds=60)
+        try:
+            with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
+                _channel(client, kernel, "https://evil.example.com")
+        finally:
+            client.stop_kernel(kernel)
+
+
+def test_a_kernel_may_take_longer_than_a_page(certificate: Certificate) -> None:
+    """The server answers the WebSocket when the kernel is ready."""
+
+    class Slow(dict[str, tuple[int, dict[str, str]]]):
+        def get(self, path: str, default: Any = None) -> Any:
+            time.sleep(1.5)
+            return 403, {}
+
+    with web_server(certificate, Slow()) as port:
+        tls = pinned_tls.connect("localhost", port, fingerprint=certificate.fingerprint, timeout=30)
+        tls.settimeout(0.5)
+        with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
+            KernelChannel(tls, url=f"wss://localhost:{port}/api/kernels/1/channels", origin=f"https://localhost:{port}", cookie="", host="box", seconds=60)
+
+
+def _channel(client: NotebookClient, kernel: str, origin: str) -> KernelChannel:
+    address = client.address
+    path = f"/api/kernels/{kernel}/channels"
+    pinned = client._session.adapters["https://"]
+    assert isinstance(pinned, pinned_tls.PinnedAdapter)
+    tls = pinned_tls.connect(address.host, address.port, fingerprint=pinned.fingerprint, timeout=30)
+    url = f"wss://{address.netloc}{path}"
+    return KernelChannel(tls, url=url, origin=origin, cookie=client.cookies_for(path), host="box", seconds=60)
+
+
+@given(st.text())
+def test_a_kernels_text_cannot_steer_a_terminal(text: str) -> None:
+    assert all(character.isprintable() or character in "\n\t" for character in plain(text))
+
+
+def test_colours_are_taken_out() -> None:
+    assert plain("\x1b[31mZeroDivisionError\x1b[39m\x1b[49m: \x1b[1;32mx\x1b[0m\r\n") == "ZeroDivisionError: x\n"
