@@ -105,9 +105,7 @@ function Start-Run {
         [void](New-Item -ItemType Directory -Force -Path $folder)
         $Run.EventFile = Join-Path $folder 'events.jsonl'
     }
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    $hash = ([BitConverter]::ToString($sha256.ComputeHash($Utf8.GetBytes($ScriptText))) -replace '-', '').ToLowerInvariant()
-    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
+    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText)) }
 }
 
 function Complete-Run {

@@ -285,7 +285,7 @@ def test_refused_certificate_of_a_mirror_names_the_clock(site: Site) -> None:
     host = inventory.load(site.folder / "nbserver.toml").hosts["win1"]
     transport = PsrpTransport(host, PASSWORD, threading.Event())
     try:
-        refused, reset = transport.run(prelude("run", "record", "events", "files", "downloads") + ANSWERS, ["-"])
+        refused, reset = transport.run(prelude("run", "record", "events", "files", "hashes", "downloads") + ANSWERS, ["-"])
     finally:
         transport.close()
     assert refused.startswith(f"the certificate is not valid (this host's clock says {datetime.now(timezone.utc):%Y-%m-%d}")

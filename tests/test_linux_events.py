@@ -89,9 +89,9 @@ def test_programs_speak_in_log_events_only() -> None:
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("bash -c 'echo one; echo two; exit 7'", 7, "bash ended with code 7: one / two. Do it by hand"),
+        ("bash -c 'echo one; echo two; exit 7'", 7, "bash ended with code 7. Do it by hand. Its last words: one / two"),
         ("bash -c 'kill -9 $$'", 137, "bash ended with code 137. Do it by hand"),
-        ("no-such-program", 127, "no-such-program ended with code 127: setsid: failed to execute no-such-program: No such file or directory. Do it by hand"),
+        ("no-such-program", 127, "no-such-program ended with code 127. Do it by hand. Its last words: setsid: failed to execute no-such-program: No such file or directory"),
     ],
 )
 def test_a_program_that_fails_is_a_problem_with_its_last_words(command: str, code: int, words: str) -> None:

@@ -117,7 +117,7 @@ def test_a_package_that_breaks_is_undone_too(host: Sandbox) -> None:
     broken = STEP.replace("nb-top", "nb-broken")
     done = run(host, "apply", [broken])
     (failed,) = done.of("failed")
-    assert failed["text"].startswith("apt-get ended with code 100: ") and "it breaks" in words(done)
+    assert failed["text"].startswith("apt-get ended with code 100. ") and "it breaks" in words(done)
     assert run(host, "undo", [broken]).outcome == "ok"
     assert installed(host) == before
 
@@ -125,7 +125,7 @@ def test_a_package_that_breaks_is_undone_too(host: Sandbox) -> None:
 def test_a_name_that_no_source_has(host: Sandbox) -> None:
     done = run(host, "apply", [STEP.replace("nb-top", "nb-absent")])
     (failed,) = done.of("failed")
-    assert "Unable to locate package nb-absent" in failed["text"] and "the sources of packages are in /etc/apt" in failed["text"]
+    assert "Unable to locate package nb-absent" in failed["text"] and "The sources of packages are in /etc/apt" in failed["text"]
     assert not host.exists("/var/lib/nbserver/state/record.jsonl")
 
 

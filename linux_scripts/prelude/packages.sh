@@ -122,7 +122,7 @@ read_new_packages_apt() { # NAME...
 }
 
 install_with_apt() { # NAME...
-    run_apt --todo 'Look for the reason above; the sources of packages are in /etc/apt' -- --no-install-recommends --no-remove install -- "$@"
+    run_apt --todo 'The sources of packages are in /etc/apt' -- --no-install-recommends --no-remove install -- "$@"
 }
 
 # What another package needs meanwhile stays, for the system's own autoremove.

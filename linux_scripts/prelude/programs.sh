@@ -5,7 +5,7 @@ EXIT_CODE=0                                        # of the last one
 
 # Runs a program to its end, in a session of its own: no terminal, no input, none of this script's
 # descriptors. What it prints becomes log events, line by line. An exit code that --accept does not name is
-# a problem, told with the program's last words and --todo: what a person can do about it.
+# a problem, told with --todo, what a person can do about it, and the program's last words.
 # --to-its-end: a stop waits for it, because it must not be cut off (package managers).
 run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
     local accept=0 todo='' word name='' line words
@@ -29,7 +29,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
         line=${line##*$'\r'}                       # of a progress bar only its last state
         if [[ ! ${line//[[:space:]]/} ]]; then continue; fi
         last+=("$line")
-        if ((${#last[@]} > 12)); then last=("${last[@]:1}"); fi
+        if ((${#last[@]} > 6)); then last=("${last[@]:1}"); fi
         write_event log program "$name" text "${line:0:4000}"
     done
     exec 7<&-
@@ -44,7 +44,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
     printf -v words ' / %s' "${last[@]}"
     if ((${#last[@]} == 0)); then words=''; fi
-    problem "$name ended with code $EXIT_CODE${words/# \//:}$todo"
+    problem "$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
 }
 
 # Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.

@@ -97,7 +97,7 @@ $REPLY
 process_test() {
     read_process "$PROCESS_FILE"
     process_text
-    if [[ ! $PROCESS ]]; then difference 'the notebook server' 'does not run' 'runs in the background'
+    if [[ ! $PROCESS ]]; then difference 'the notebook server' 'not running' 'running in the background'
     elif ! has_text "$PROCESS_FILE" "$PROCESS ${PROCESS_SINCE}"$'\n'"$REPLY"; then difference 'the notebook server' 'started before a change' 'started again'
     fi
 }

@@ -15,11 +15,7 @@ function Format-Certificate($Certificate) {
 }
 
 # SHA256: and 64 hex digits, as the orchestrator pins it.
-function Get-Fingerprint($Certificate) {
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    try { 'SHA256:' + ([BitConverter]::ToString($sha256.ComputeHash($Certificate.RawData)) -replace '-', '').ToLowerInvariant() }
-    finally { $sha256.Dispose() }
-}
+function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.RawData) }
 
 # A DNS name or an IP address in the one form in which two of them are compared.
 function Format-Name([string]$Name) {

@@ -1,11 +1,8 @@
 # ---- prelude: downloads, each checked against the hash in the settings before it is used ---------------
 
-# FIPS mode forbids the managed class; this one calls Windows.
-function Get-Sha256([string]$Path) {
+function Get-FileSha256([string]$Path) {
     $stream = [IO.File]::OpenRead($Path)
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    try { ([BitConverter]::ToString($sha256.ComputeHash($stream)) -replace '-', '').ToLowerInvariant() }
-    finally { $stream.Close(); $sha256.Dispose() }
+    try { Get-Sha256 $stream } finally { $stream.Close() }
 }
 
 function Get-CachedFile($Download) {
@@ -17,7 +14,7 @@ function Save-Download($Download) {
     $file = Get-CachedFile $Download
     Add-Folder $CacheFolder
     if (Test-Path -LiteralPath $file) {
-        if ((Get-Sha256 $file) -eq $Download.sha256) { return }
+        if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
         Remove-Item -LiteralPath $file -Force
     }
     for ($try = 1; ; $try++) {
@@ -35,7 +32,7 @@ function Save-Download($Download) {
             [Threading.Thread]::Sleep(1000 * $try)
         }
     }
-    $is = Get-Sha256 "$file.part"
+    $is = Get-FileSha256 "$file.part"
     if ($is -ne $Download.sha256) {
         $size = (Get-Item -LiteralPath "$file.part").Length
         Remove-Item -LiteralPath "$file.part" -Force

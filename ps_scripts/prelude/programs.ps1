@@ -19,7 +19,7 @@ function Stop-ProcessesBelow([string]$Folder) {
 }
 
 # Runs a program to its end. What it prints becomes log events, line by line. An exit code that is not
-# in $Accept fails the step, with the program's last words and $Todo: what a person can do about it.
+# in $Accept fails the step, with $Todo, what a person can do about it, and the program's last words.
 # $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
 function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
     # OpenSSL opens files in the host's code page, which may lack letters of a path: relative ones have none.
@@ -60,7 +60,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
             $pending[$i] = $readers[$i].ReadLineAsync()
             if (-not $line.Trim()) { continue }
             $last.Enqueue($line.Trim())
-            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
+            if ($last.Count -gt 6 -and -not $Quiet) { [void]$last.Dequeue() }
             if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
         }
         while (-not $process.WaitForExit(500)) { continue }
@@ -72,7 +72,8 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
         $process.Dispose()
     }
     if ($Accept -notcontains $Run.ExitCode) {
-        if ($Todo) { $Todo = " $Todo" }
-        throw "$name ended with code $($Run.ExitCode): $($last -join ' / ').$Todo"
+        if ($Todo) { $Todo = ". $Todo" }
+        if ($last.Count) { $words = ". Its last words: $(@($last | Select-Object -Last 6) -join ' / ')" } else { $words = '' }
+        throw "$name ended with code $($Run.ExitCode)$Todo$words"
     }
 }

@@ -5,9 +5,8 @@
 $Restore = @{}
 
 function Save-Before([string]$Kind, [string]$Key, $Before) {
-    $record = @(Read-Record)
-    foreach ($line in $record) { if ($line.kind -eq $Kind -and $line.key -eq $Key) { return } }
-    Write-Record ($record + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
+    if (Test-Record $Kind $Key) { return }
+    Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
 function Read-Record {

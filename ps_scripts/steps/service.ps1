@@ -85,7 +85,7 @@ function Test-ServerRunning {
 function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') -I `"$StarterFile`"`n$(Get-ServiceState)`n" }
 
 function Compare-BackgroundServer {
-    if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'does not run' 'runs in the background' }
+    if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'not running' 'running in the background' }
     elseif (-not (Test-Background (Get-ServerText))) { Difference 'the notebook server' 'started before a change' 'started again' }
 }
 

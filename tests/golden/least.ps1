@@ -247,6 +247,16 @@ function Expand-Path([string]$Path) {
     [Environment]::ExpandEnvironmentVariables($Path)
 }
 
+# ---- prelude: the one hash of this script --------------------------------------------------------------
+
+# The SHA-256 of bytes, or of a stream to its end, in hex. FIPS mode forbids the managed class; this one
+# calls Windows.
+function Get-Sha256($Source) {
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    try { ([BitConverter]::ToString($sha256.ComputeHash($Source)) -replace '-', '').ToLowerInvariant() }
+    finally { $sha256.Dispose() }
+}
+
 # ---- prelude: events, all that this script says --------------------------------------------------------
 
 # An event is one line of JSON, in ASCII whatever it says. n counts up, so that a reader sees a loss.
@@ -396,9 +406,8 @@ function Get-LockOwner {
 $Restore = @{}
 
 function Save-Before([string]$Kind, [string]$Key, $Before) {
-    $record = @(Read-Record)
-    foreach ($line in $record) { if ($line.kind -eq $Kind -and $line.key -eq $Key) { return } }
-    Write-Record ($record + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
+    if (Test-Record $Kind $Key) { return }
+    Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
 function Read-Record {
@@ -796,7 +805,7 @@ function Stop-ProcessesBelow([string]$Folder) {
 }
 
 # Runs a program to its end. What it prints becomes log events, line by line. An exit code that is not
-# in $Accept fails the step, with the program's last words and $Todo: what a person can do about it.
+# in $Accept fails the step, with $Todo, what a person can do about it, and the program's last words.
 # $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
 function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
     # OpenSSL opens files in the host's code page, which may lack letters of a path: relative ones have none.
@@ -837,7 +846,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
             $pending[$i] = $readers[$i].ReadLineAsync()
             if (-not $line.Trim()) { continue }
             $last.Enqueue($line.Trim())
-            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
+            if ($last.Count -gt 6 -and -not $Quiet) { [void]$last.Dequeue() }
             if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
         }
         while (-not $process.WaitForExit(500)) { continue }
@@ -849,8 +858,9 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
         $process.Dispose()
     }
     if ($Accept -notcontains $Run.ExitCode) {
-        if ($Todo) { $Todo = " $Todo" }
-        throw "$name ended with code $($Run.ExitCode): $($last -join ' / ').$Todo"
+        if ($Todo) { $Todo = ". $Todo" }
+        if ($last.Count) { $words = ". Its last words: $(@($last | Select-Object -Last 6) -join ' / ')" } else { $words = '' }
+        throw "$name ended with code $($Run.ExitCode)$Todo$words"
     }
 }
 
@@ -924,12 +934,9 @@ function Stop-RecordedBackground {
 
 # ---- prelude: downloads, each checked against the hash in the settings before it is used ---------------
 
-# FIPS mode forbids the managed class; this one calls Windows.
-function Get-Sha256([string]$Path) {
+function Get-FileSha256([string]$Path) {
     $stream = [IO.File]::OpenRead($Path)
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    try { ([BitConverter]::ToString($sha256.ComputeHash($stream)) -replace '-', '').ToLowerInvariant() }
-    finally { $stream.Close(); $sha256.Dispose() }
+    try { Get-Sha256 $stream } finally { $stream.Close() }
 }
 
 function Get-CachedFile($Download) {
@@ -941,7 +948,7 @@ function Save-Download($Download) {
     $file = Get-CachedFile $Download
     Add-Folder $CacheFolder
     if (Test-Path -LiteralPath $file) {
-        if ((Get-Sha256 $file) -eq $Download.sha256) { return }
+        if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
         Remove-Item -LiteralPath $file -Force
     }
     for ($try = 1; ; $try++) {
@@ -959,7 +966,7 @@ function Save-Download($Download) {
             [Threading.Thread]::Sleep(1000 * $try)
         }
     }
-    $is = Get-Sha256 "$file.part"
+    $is = Get-FileSha256 "$file.part"
     if ($is -ne $Download.sha256) {
         $size = (Get-Item -LiteralPath "$file.part").Length
         Remove-Item -LiteralPath "$file.part" -Force
@@ -1422,11 +1429,7 @@ function Format-Certificate($Certificate) {
 }
 
 # SHA256: and 64 hex digits, as the orchestrator pins it.
-function Get-Fingerprint($Certificate) {
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    try { 'SHA256:' + ([BitConverter]::ToString($sha256.ComputeHash($Certificate.RawData)) -replace '-', '').ToLowerInvariant() }
-    finally { $sha256.Dispose() }
-}
+function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.RawData) }
 
 # A DNS name or an IP address in the one form in which two of them are compared.
 function Format-Name([string]$Name) {
@@ -2522,7 +2525,7 @@ function Test-ServerRunning {
 function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') -I `"$StarterFile`"`n$(Get-ServiceState)`n" }
 
 function Compare-BackgroundServer {
-    if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'does not run' 'runs in the background' }
+    if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'not running' 'running in the background' }
     elseif (-not (Test-Background (Get-ServerText))) { Difference 'the notebook server' 'started before a change' 'started again' }
 }
 
@@ -2757,9 +2760,7 @@ function Start-Run {
         [void](New-Item -ItemType Directory -Force -Path $folder)
         $Run.EventFile = Join-Path $folder 'events.jsonl'
     }
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    $hash = ([BitConverter]::ToString($sha256.ComputeHash($Utf8.GetBytes($ScriptText))) -replace '-', '').ToLowerInvariant()
-    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = $hash }
+    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText)) }
 }
 
 function Complete-Run {
