@@ -24,6 +24,7 @@ from installer.transports import StopRequested
 from installer.transports.local import LocalTransport, environment
 from tests.formats import validate
 from tests.linux import parts
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
 OTHER = '[hosts.lin1]\nsystem = "linux"\naddress = "lin1.example.com"\nuser = "root"\nnotebook.password = { env = "X" }\n'
@@ -209,9 +210,12 @@ def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monke
 # ---- a process in the background
 
 
+PREPARED = "save_before() {\n    true\n}\nread -r PROGRAM_OWNER < <(stat --format='%u:%g' /proc/$$)\nexec 3>/dev/null\n"
+
+
 def run_processes(code: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """`code` behind the prelude, with nothing recorded on this machine; the events of the log go nowhere."""
-    return parts.run("save_before() {\n    true\n}\nread -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)\nexec 3>/dev/null\n" + code, *arguments)
+    return parts.run(PREPARED + code, *arguments)
 
 
 def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
@@ -231,6 +235,34 @@ def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
     finally:
         if local_service_linux._start(pid):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_the_server_in_the_background_hears_ctrl_c(tmp_path: Path) -> None:
+    """What bash starts with & ignores SIGINT and SIGQUIT, and what a notebook's terminal starts would inherit that."""
+    environment = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    (site,) = environment.glob("lib/python3*/site-packages")
+    (site / "notebook.py").write_text("import time\ntime.sleep(300)\n")
+    code = (
+        parts.step("service")
+        + """
+        NB_SCOPE=user HOME_FOLDER=$1 WORK_FOLDER=$1/work CONFIGURATION_FOLDER=$1/configuration PROCESS_FILE=$1/process PROCESS_LOG=$1/log
+        NOTEBOOK_PYTHON=$1/env/bin/python NOTEBOOK_FILE=/none CERTIFICATE_FILE=/none SERVICE_USER=anna
+        process_apply
+        printf '%s\\n' "$PROCESS" "${SERVICE_ENVIRONMENT[@]}"
+        """
+    )
+    # As under the bootstrap, which starts the script with & too: bash cannot take back what it began with.
+    whole = settings_block(parts.SETTINGS) + parts.prelude() + PREPARED + code
+    pid, *variables = run_processes("trap '' INT QUIT\nbash -c \"$2\" test \"$1\"\n", str(tmp_path), whole).stdout.decode().split("\n")[:-1]
+    try:
+        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:4] == [b"-I", b"-m", b"notebook"])  # the server itself, of the number that is written down
+        status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        ignored = {number for number in signal.Signals if int(status["SigIgn"], 16) >> (number - 1) & 1}
+        assert not ignored & {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP}
+        assert sorted(Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")[:-1]) == sorted(variables)
+    finally:
+        os.kill(int(pid), signal.SIGKILL)
 
 
 def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:

@@ -102,9 +102,18 @@ process_test() {
     fi
 }
 
+# What bash starts with & ignores Ctrl-C and Ctrl-\, and so would all that people start in a notebook's terminal.
+# bash cannot take that back, nor can `env` of every distribution.
+HEAR_SIGNALS='
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+'
+
 process_apply() {
     write_event warning text 'no systemd of yours runs here: the server runs in the background, until the machine restarts or nbserver stop local ends it'
     save_file_before "$PROCESS_LOG"
     process_text
-    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" "${SERVICE_COMMAND[@]}"
+    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
 }
