@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from installer.errors import UsageError
+
 if TYPE_CHECKING:
     from installer.linux_settings import AnyLocal, LocalHost
     from installer.local_windows_settings import LocalWindowsHost
@@ -75,21 +77,32 @@ def places(host: LocalHost) -> LocalPlaces: ...
 @overload
 def places(host: LocalWindowsHost) -> WindowsPlaces: ...
 def places(host: AnyLocal) -> LocalPlaces | WindowsPlaces:
-    """The places of the host's scope."""
+    """The places of the host's scope. Raises UsageError without a home folder."""
     if host.system == "windows":
         return WindowsPlaces(_folder("ProgramData") / "nbserver" if host.scope == "machine" else _folder("LOCALAPPDATA") / "nbserver" / "state")
     if host.scope == "machine":
         return LocalPlaces(Path("/etc/nbserver"), Path("/var/lib/nbserver"), Path("/etc/systemd/system") / UNIT, ("systemctl",))
-    home = Path.home()
+    home = _home()
     return LocalPlaces(
         home / ".config" / "nbserver", home / ".local" / "state" / "nbserver", home / ".config" / "systemd" / "user" / UNIT, ("systemctl", "--user")
     )
 
 
 def own_inventory(platform: str) -> Path:
-    """Where the inventory would be, were there one: beside it what the workstation keeps of this machine. `platform` is that of sys."""
-    folder = _folder("LOCALAPPDATA") if platform == "win32" else Path.home() / ".local" / "state"
+    """Where the inventory would be, were there one: beside it what the workstation keeps of this machine.
+
+    `platform` is that of sys. Raises UsageError without a home folder.
+    """
+    folder = _folder("LOCALAPPDATA") if platform == "win32" else _home() / ".local" / "state"
     return folder / "nbserver.toml"
+
+
+def _home() -> Path:
+    """The user's own folder. In a container a user may have no name, and without HOME no folder."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UsageError("this user has no home folder", where="HOME", todo="Set HOME to a folder of yours") from None
 
 
 def _folder(variable: str) -> Path:
@@ -97,4 +110,4 @@ def _folder(variable: str) -> Path:
     named = os.environ.get(variable)
     if named:
         return Path(named)
-    return Path("C:/ProgramData") if variable == "ProgramData" else Path.home() / "AppData" / "Local"
+    return Path("C:/ProgramData") if variable == "ProgramData" else _home() / "AppData" / "Local"

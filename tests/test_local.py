@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from installer import inventory, local_server, local_service_linux, local_setup
+from installer import inventory, local_places, local_server, local_service_linux, local_setup
 from installer.bash_script import settings_block
 from installer.errors import InventoryError, ScriptError, UsageError
 from installer.linux_lock import load as load_lock
@@ -205,6 +208,63 @@ def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monke
     assert "geheim" not in str(environment())
     lines = list(transport.run("printf '%s\\n' \"${NOTEBOOK_PASSWORD-none} $https_proxy $PIP_INDEX_URL $HOME\"\n", []))
     assert lines == [f"none http://proxy.example.com:3128 https://pypi.example.com/simple/ {os.environ['HOME']}"]
+
+
+# ---- whoever the user is
+
+HASH = "c2VjcmV0"  # Base64
+
+
+@pytest.fixture
+def nameless() -> Iterator[Path]:
+    """The home folder of a user whose number has no name, as in a container that is run with --user."""
+    if os.geteuid() or not shutil.which("setpriv"):
+        pytest.skip("to be a user without a name needs root's rights and setpriv")
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, 54321, 54322)
+        yield Path(name)
+
+
+def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
+    """The events of a run of the steps that need no package, in user scope."""
+    file = home / "local.sh"
+    file.write_text(parts.script([parts.step(name) for name in ("certificate", "notebook")], scope="user", notebook={"directory": "~/notebooks", "ip": "*", "port": 9999}))
+    file.chmod(0o644)
+    envelope = f"mode {mode}\nrun {mode}-{time.monotonic_ns()}\nsecret notebook.password_hash {HASH}\n"
+    command = ["setpriv", "--reuid=54321", "--regid=54322", "--clear-groups", "bash", str(file), "envelope"]
+    done = subprocess.run(command, input=envelope, env={"HOME": str(home), "PATH": "/usr/bin:/bin"}, cwd="/", capture_output=True, text=True, check=False)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_user_without_a_name_has_their_own_files(nameless: Path) -> None:
+    events = run_nameless(nameless, "apply")
+    assert (events[-1]["event"], events[-1]["outcome"], events[-1]["changed"]) == ("finished", "ok", 2), events
+    files = [*nameless.glob(".config/nbserver/*"), *nameless.glob(".local/state/nbserver/*"), nameless / "notebooks"]
+    assert len(files) > 7 and {(path.stat().st_uid, path.stat().st_gid) for path in files} == {(54321, 54322)}
+    assert {path.stat().st_mode & 0o777 for path in files if path.is_file()} == {0o600}
+    assert run_nameless(nameless, "apply")[-1]["changed"] == 0
+    (nameless / ".config/nbserver/key.pem").chmod(0o644)
+    (told,) = (event for event in run_nameless(nameless, "test") if event["event"] == "difference")
+    assert (told["is"], told["should"]) == ("54321:54322 644", "54321:54322 600")
+    assert run_nameless(nameless, "undo")[-1]["outcome"] == "ok"
+    assert not (nameless / ".config").exists() and not (nameless / "notebooks").exists()
+
+
+def test_a_user_without_a_home_folder_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_user(number: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", no_such_user)
+    with pytest.raises(UsageError, match=r"no home folder\. Set HOME"):
+        local_places.own_inventory("linux")
+
+
+def test_what_belongs_to_another_user_is_refused(nameless: Path) -> None:
+    state = nameless / ".local/state/nbserver"
+    (state / "state").mkdir(parents=True)
+    failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
+    assert f"{state} belongs to others than 54321, or others can write there (0 755)" in failed["text"]
 
 
 # ---- a process in the background

@@ -13,7 +13,7 @@ read_access() { # PATH...
         if [[ -e $path ]]; then there+=("$path"); fi
     done
     if ((${#there[@]} == 0)); then return; fi
-    mapfile -t lines < <(stat --dereference --format='%U:%G %a' -- "${there[@]}")
+    mapfile -t lines < <(stat --dereference --format="$OWNER_FORMAT %a" -- "${there[@]}")
     for ((i = 0; i < ${#there[@]}; i++)); do ACCESS[${there[i]}]=${lines[i]}; done
 }
 
@@ -177,12 +177,13 @@ initialize_state_folder() {
 
 # Who can write to one of them could choose what undo puts back, and where.
 assert_state_folder() {
-    local folder refused='cannot be trusted with what undo would put back. Look at it, mend or remove it, run this again'
+    local folder who=root refused='cannot be trusted with what undo would put back. Look at it, mend or remove it, run this again'
     local -a lines=()
+    if [[ $NB_SCOPE == user ]]; then who=$SERVICE_USER; fi
     for folder in "$DATA_FOLDER" "$STATE_FOLDER"; do
         if [[ -L $folder || ! -d $folder ]]; then fail "$folder is a link or no folder; it $refused"; fi
     done
     mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
-    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others can write there (${lines[0]}); it $refused"; fi
-    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others have access to it (${lines[1]}); it $refused"; fi
+    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than $who, or others can write there (${lines[0]}); it $refused"; fi
+    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than $who, or others have access to it (${lines[1]}); it $refused"; fi
 }

@@ -27,6 +27,7 @@ LOCK_FILE=$STATE_FOLDER/lock                       # held while a run changes th
 SERVICE_USER=nbserver                              # the service's user and group
 SERVICE_UNIT=nbserver.service
 PROGRAM_OWNER=root:root                            # of programs and units
+OWNER_FORMAT=%U:%G                                 # how `stat` writes an owner of these
 SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
 READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755

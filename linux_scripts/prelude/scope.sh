@@ -17,8 +17,9 @@ if [[ $NB_SCOPE == user ]]; then
     RECORD_FILE=$STATE_FOLDER/record.jsonl
     LOCK_FILE=$STATE_FOLDER/lock
     SYSTEMCTL=(systemctl --user)
-    read -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)
-    SERVICE_USER=${PROGRAM_OWNER%%:*}
+    OWNER_FORMAT=%u:%g                             # numbers: in a container this user may have no name
+    read -r PROGRAM_OWNER SERVICE_USER < <(stat --format="$OWNER_FORMAT %U" /proc/$$)
+    if [[ $SERVICE_USER == UNKNOWN ]]; then SERVICE_USER=$EUID; fi
     SERVICE=$PROGRAM_OWNER
     READERS=$PROGRAM_OWNER
     FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700

@@ -52,10 +52,14 @@ read_service() {
 }
 
 user_unit_text() {
-    local started
+    local started command environment
     started_text
     started=$REPLY
     read_service
+    unit_words "${SERVICE_COMMAND[@]}"
+    command=$REPLY
+    unit_words "${SERVICE_ENVIRONMENT[@]}"
+    environment=$REPLY
     REPLY="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl --user edit $SERVICE_UNIT
 [Unit]
 Description=nbserver: secured notebook server
@@ -64,12 +68,12 @@ StartLimitBurst=10
 
 [Service]
 Type=exec
-ExecStart=${SERVICE_COMMAND[*]}
+ExecStart=$command
 WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
 TimeoutStopSec=30
-Environment=${SERVICE_ENVIRONMENT[*]}
+Environment=$environment
 UMask=0077
 NoNewPrivileges=yes
 LockPersonality=yes
@@ -83,6 +87,21 @@ WantedBy=default.target
 [X-nbserver]
 Started=$started
 "
+}
+
+# Words of a unit's line. \ " and % mean something there; the user of a domain is such as CORP\peter.
+unit_words() { # WORD...
+    local word
+    local -a words=()
+    for word in "$@"; do
+        if [[ $word == *[!A-Za-z0-9_./=:@+,-]* ]]; then
+            word=${word//\\/\\\\}
+            word=${word//\"/\\\"}
+            word="\"${word//%/%%}\""
+        fi
+        words+=("$word")
+    done
+    REPLY=${words[*]}
 }
 
 process_text() {

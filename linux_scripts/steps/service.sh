@@ -22,7 +22,7 @@ service_apply() {
     if ! is_unit; then process_apply; return; fi
     if [[ $NB_SCOPE == user ]]; then
         add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
-        if [[ ! -e /var/lib/systemd/linger/$SERVICE_USER ]]; then write_event warning text "the server runs while you are logged in. To let it run always: loginctl enable-linger"; fi
+        if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then write_event warning text "the server runs while you are logged in. To let it run always: loginctl enable-linger"; fi
     fi
     # Stopped first: cut off anywhere here, the next run sees that it does not run.
     run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$SERVICE_UNIT"   # 5: it is not loaded

@@ -1,0 +1,79 @@
+"""The unit of a user's own systemd: what stands in it, as a real systemd reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.linux import parts
+
+SYSTEMD = Path("/usr/lib/systemd/systemd")
+NOBODY = 65534
+# What is a user's name is for their directory to say: a domain and a backslash in winbind's, spaces in others.
+NAMES = st.text(st.characters(min_codepoint=0x20, blacklist_characters=":/\x7f", blacklist_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=40).map(str.strip).filter(bool)
+
+
+@pytest.fixture(scope="module")
+def units() -> Iterator[Path]:
+    """A folder of units that a systemd without rights can read: it does not look at units as root."""
+    if not SYSTEMD.exists() or not shutil.which("setpriv"):
+        pytest.skip("to read a unit back needs systemd (the Debian package) and setpriv")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "run").mkdir(mode=0o700)
+        (folder / "default.target").write_text("[Unit]\nWants=nbserver.service\n")
+        if not os.geteuid():
+            os.chown(folder / "run", NOBODY, NOBODY)
+            folder.chmod(0o755)
+        yield folder
+
+
+def unit_text(user: str, home: str) -> str:
+    code = (
+        parts.step("service")
+        + """
+        NB_SCOPE=user SERVICE_USER=$1 HOME_FOLDER=$2 WORK_FOLDER=$2/work CONFIGURATION_FOLDER=$2/configuration
+        NOTEBOOK_PYTHON=$2/env/bin/python NOTEBOOK_FILE=/none CERTIFICATE_FILE=/none
+        user_unit_text
+        printf '%s' "$REPLY"
+        """
+    )
+    done = parts.run(code, user, home)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
+
+
+def read_back(units: Path, text: str) -> tuple[str, dict[str, str]]:
+    """(its command, its variables) as systemd has them after it read the unit. It may have no complaint."""
+    (units / "nbserver.service").write_text(text, encoding="utf-8")
+    (units / "nbserver.service").chmod(0o644)
+    less = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if not os.geteuid() else []
+    variables = {"HOME": "/nonexistent", "XDG_RUNTIME_DIR": str(units / "run"), "SYSTEMD_UNIT_PATH": str(units), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([*less, str(SYSTEMD), "--user", "--test"], env=variables, capture_output=True, text=True, check=False)
+    assert "nbserver.service:" in done.stdout, done.stderr
+    assert not re.search(r"nbserver\.service:\d+:", done.stderr), done.stderr
+    part = done.stdout.partition("-> Unit nbserver.service:")[2].partition("-> Unit ")[0]
+    (command,) = re.findall(r"^\t+Command Line: (.*)$", part, re.MULTILINE)
+    return command, dict(line.split("=", 1) for line in re.findall(r"^\t+Environment: (.*)$", part, re.MULTILINE))
+
+
+@settings(max_examples=40, deadline=None)
+@given(user=NAMES)
+@example(user="CORP\\peter")
+@example(user='100% "peter"')
+@example(user="o'neil $HOME %h\\n")
+def test_systemd_reads_every_variable_whoever_the_user_is(units: Path, user: str) -> None:
+    home = "/home/CORP/peter"
+    command, variables = read_back(units, unit_text(user, home))
+    assert command.split(" --allow-root")[0] == f"{home}/env/bin/python -I -m notebook --no-browser"
+    assert variables["USER"] == user and variables["JUPYTER_CONFIG_DIR"] == f"{home}/configuration" and variables["HOME"] == home
+    assert len(variables) == 13
