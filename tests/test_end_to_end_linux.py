@@ -45,6 +45,9 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         run_by_hand(story, "by hand before")
         story.nbserver("apply", "apply", "--approved", "rendered/manifest.json", watch=True)
         story.see("security", "systemd-analyze security --no-pager --threshold=20 nbserver.service")
+        inside = "nsenter --mount --target=$(systemctl show --property=MainPID --value nbserver)"
+        story.see("kernel's files", f"{inside} cat /proc/meminfo /proc/stat /proc/cpuinfo")
+        story.see("others' processes", f"{inside} setpriv --reuid=nbserver --clear-groups cat /proc/1/cmdline 2>/dev/null")
         story.see("access", "cd /var/lib/nbserver && stat -c '%U:%G %a %n' /opt/nbserver . state work notebooks /etc/nbserver /etc/nbserver/*")
         story.see("ufw", "ufw show added")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
@@ -225,6 +228,12 @@ def test_by_hand_the_script_tells_the_same(debian: Story) -> None:
 def test_the_unit_is_hardened(debian: Story) -> None:
     assert debian.seen["security"].splitlines()[-1] == "0", debian.seen["security"]
     assert debian.seen["security moved"].splitlines()[-1] == "0", debian.seen["security moved"]
+
+
+def test_kernels_see_the_machines_memory_and_nobodys_processes(debian: Story) -> None:
+    *lines, code = debian.seen["kernel's files"].splitlines()
+    assert code == "0" and lines[0].startswith("MemTotal:") and any(line.startswith("cpu0 ") for line in lines)
+    assert debian.seen["others' processes"] == "1\n"
 
 
 def test_only_root_and_the_service_get_at_its_files(debian: Story) -> None:

@@ -250,6 +250,22 @@ def test_a_user_without_a_name_has_their_own_files(nameless: Path) -> None:
     assert not (nameless / ".config").exists() and not (nameless / "notebooks").exists()
 
 
+def test_an_undo_without_the_users_systemd_is_refused_before_it_begins(nameless: Path) -> None:
+    """As in su, in cron and after a logout: the unit could not be stopped."""
+    assert run_nameless(nameless, "apply")[-1]["outcome"] == "ok"
+    record, unit = nameless / ".local/state/nbserver/state/record.jsonl", nameless / ".config/systemd/user/nbserver.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=true\n")
+    with record.open("a") as file:
+        file.write('{"v":1,"step":"service","kind":"unit","key":"nbserver.service","before":null}\n')
+    before = record.read_text()
+    events = run_nameless(nameless, "undo")
+    (failed,) = (event for event in events if event["event"] == "failed")
+    assert failed["step"] == "service" and "own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger" in failed["text"]
+    assert events[-1]["outcome"] == "failed" and [event for event in events if event["event"] == "restored"] == []
+    assert record.read_text() == before and unit.exists() and (nameless / ".config/nbserver/key.pem").exists()
+
+
 def test_a_user_without_a_home_folder_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_such_user(number: int) -> None:
         raise KeyError

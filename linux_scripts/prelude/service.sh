@@ -7,6 +7,11 @@ is_unit() {
     [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
 }
 
+# In `su`, in cron and after a logout nobody's own systemd answers.
+assert_own_systemd() {
+    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then fail "the server is a unit of your own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger"; fi
+}
+
 is_service_running() {
     if is_unit; then
         read_unit "$SERVICE_UNIT"

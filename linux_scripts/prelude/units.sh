@@ -55,6 +55,10 @@ stop_recorded_units() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
+        if [[ $LINE_KIND == unit ]]; then
+            RUN_STEP=$LINE_STEP
+            assert_own_systemd                     # before anything is undone
+        fi
         if [[ $LINE_KIND == unit && -e $UNIT_FOLDER/$LINE_KEY ]]; then run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"; fi
     done
 }

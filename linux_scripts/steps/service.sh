@@ -8,7 +8,7 @@ step service 'the notebook server runs as a service'
 
 service_test() {
     if ! is_unit; then process_test; return; fi
-    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then fail "the server is a unit of your own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger"; fi
+    assert_own_systemd
     unit_text
     if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then difference "$UNIT_FOLDER/$SERVICE_UNIT" 'another or none' 'as in this script'; fi
     read_unit "$SERVICE_UNIT"
@@ -85,7 +85,6 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
-ProcSubset=pid
 RemoveIPC=yes
 KeyringMode=private
 LockPersonality=yes

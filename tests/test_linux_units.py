@@ -1,7 +1,8 @@
-"""The unit of a user's own systemd: what stands in it, as a real systemd reads it."""
+"""The units of both scopes, as a real systemd reads them."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -37,7 +38,7 @@ def units() -> Iterator[Path]:
         yield folder
 
 
-def unit_text(user: str, home: str) -> str:
+def user_unit(user: str, home: str) -> str:
     code = (
         parts.step("service")
         + """
@@ -73,7 +74,23 @@ def read_back(units: Path, text: str) -> tuple[str, dict[str, str]]:
 @example(user="o'neil $HOME %h\\n")
 def test_systemd_reads_every_variable_whoever_the_user_is(units: Path, user: str) -> None:
     home = "/home/CORP/peter"
-    command, variables = read_back(units, unit_text(user, home))
+    command, variables = read_back(units, user_unit(user, home))
     assert command.split(" --allow-root")[0] == f"{home}/env/bin/python -I -m notebook --no-browser"
     assert variables["USER"] == user and variables["JUPYTER_CONFIG_DIR"] == f"{home}/configuration" and variables["HOME"] == home
     assert len(variables) == 13
+
+
+@pytest.mark.parametrize("port", [9999, 443])
+def test_the_machines_unit_is_shut_but_for_what_programs_ask_of_the_kernel(tmp_path: Path, port: int) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("rating a unit needs systemd-analyze")
+    code = f"NB_NOTEBOOK_PORT={port} NOTEBOOK_PYTHON=/opt/nbserver/env/bin/python NOTEBOOK_FILE=/none CERTIFICATE_FILE=/none\nunit_text\nprintf '%s' \"$REPLY\"\n"
+    (tmp_path / "nbserver.service").write_bytes(parts.run(parts.step("service") + code).stdout)
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", "--json=short", str(tmp_path / "nbserver.service")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    is_set = {row["json_field"]: row["set"] for row in json.loads(done.stdout)}
+    # free, psutil and joblib read /proc/meminfo, /proc/stat and /proc/cpuinfo; others' processes are not for them.
+    assert (is_set["ProcSubset"], is_set["ProtectProc"]) == (False, True)
