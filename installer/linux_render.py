@@ -9,11 +9,12 @@ from installer.bash_script import render_linux
 from installer.certificate_names import subject_alternative_names
 from installer.linux_lock import LinuxLock
 from installer.linux_settings import LinuxHost, LocalHost
+from installer.local_python import own_program
 from installer.script import Script
 
 
 def render(host: LinuxHost | LocalHost, lock: LinuxLock) -> Script:
-    """The script of a Linux host; the same bytes wherever it is rendered."""
+    """The script of a Linux host; the same bytes wherever it is rendered. That of this machine in user scope names the Python that runs this."""
     settings: dict[str, Any] = {
         "architecture": host.architecture,
         "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
@@ -27,7 +28,7 @@ def render(host: LinuxHost | LocalHost, lock: LinuxLock) -> Script:
             "lock_sha256": lock.sha256,
             "source": host.packages.source,
         },
-        "python": {"version": host.python.version},
+        "python": {"program": own_program() if host.scope == "user" else None, "version": host.python.version},
         "release": __version__,
         "scope": host.scope,
         "skip": sorted(host.skip),

@@ -1,10 +1,11 @@
-"""The Python that runs nbserver, on Windows: a server in user scope is made from it."""
+"""The Python that runs nbserver: on Windows a server in user scope is made from it, on Linux where the distribution's does not do."""
 
 from __future__ import annotations
 
 import sys
 import sysconfig
 from dataclasses import dataclass
+from pathlib import Path
 
 from installer.catalog import Catalog, Lock
 from installer.errors import UsageError
@@ -22,6 +23,12 @@ class LocalPython:
     folder: str
     branch: str
     lock: Lock
+
+
+def own_program() -> str | None:
+    """The program of the Python below the virtual environment that runs this, absolute; None where it has another name."""
+    program = Path(sys.base_prefix, "bin", f"python{sysconfig.get_python_version()}")
+    return str(program) if program.is_file() else None
 
 
 def this_python(catalog: Catalog) -> LocalPython:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.linux import parts
+from tests.linux.fixtures import sandbox
+from tests.linux.sandbox import Sandbox
+
+__all__ = ["sandbox"]
 
 SYSTEMS = {  # name -> package manager, ID, VERSION_ID
     "Debian 12": ("apt", "debian", "12"),
@@ -62,6 +69,45 @@ def test_another_python_than_wanted_is_refused(installed: str, wanted: str, word
 def test_a_python_of_3_10_or_newer_is_taken(version: str) -> None:
     fake = f"read_packages() {{ local name; for name in \"$@\"; do PACKAGES[$name]='{version}'; done; }}\nRUN_STEP=python\npython_test"
     assert on("Debian 12", fake + '\nprintf %s "${#DIFFERENCES[@]}"') == (0, "0")
+
+
+# In user scope. `HIDE` leaves the root file system without a Python but the one that it moves to a folder of a user.
+HIDE = 'mkdir -p /opt/own/bin && cp "$(readlink -f /usr/bin/python3)" /opt/own/bin/python && rm -f /usr/bin/python3* /usr/local/bin/python3*'
+CHOOSE = "RUN_STEP=python\npython_test\nprintf '%s\\n' \"$PYTHON\"\n"
+
+
+def choose_own(sandbox: Sandbox, **python: str | None) -> tuple[int, str]:
+    text = parts.script([], scope="user", python={"program": None, "version": None, **python}).rpartition("main ")[0]
+    sandbox.write("/opt/choose.sh", f"{text}\nHOME_FOLDER=/home/anna\nexec 3>&1\n{parts.step('python')}{CHOOSE}")
+    done = sandbox.run("bash", "/opt/choose.sh", check=False)
+    return done.returncode, done.stdout.decode().strip()
+
+
+def test_the_distributions_python_first_then_the_one_that_runs_nbserver(sandbox: Sandbox) -> None:
+    if sandbox.run("/usr/bin/python3", "-I", "-c", "import ensurepip, venv", check=False).returncode:
+        pytest.skip("this needs a /usr/bin/python3 with venv (Debian's python3-venv)")
+    minor = sandbox.run("/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.decode().strip()
+    assert choose_own(sandbox, program="/opt/own/bin/python") == (0, "/usr/bin/python3")
+    sandbox.run("bash", "-c", HIDE)
+    assert choose_own(sandbox, program="/opt/own/bin/python") == choose_own(sandbox, program="/opt/own/bin/python", version=minor) == (0, "/opt/own/bin/python")
+    for refused in ({"program": "/opt/own/bin/python", "version": "3.99"}, {"program": "/opt/none"}, {"program": "/opt/own"}, {}):
+        code, out = choose_own(sandbox, **refused)
+        assert code == 3 and "Run nbserver by one that is (of pyenv, conda or uv, without root)" in json.loads(out)["text"]
+    sandbox.run("mkdir", "-p", "/home/anna/.local/bin")
+    sandbox.run("mv", "/opt/own/bin/python", "/home/anna/.local/bin/python3")
+    assert choose_own(sandbox) == (0, "/home/anna/.local/bin/python3")
+
+
+def test_a_script_of_this_machine_names_the_python_that_runs_nbserver(tmp_path: Path) -> None:
+    environment = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    code = "from installer.linux_lock import load; from installer.linux_render import render; from installer.linux_settings import LocalHost\n"
+    code += "for scope in ('user', 'machine'): print(render(LocalHost(scope=scope), load()).text.partition('NB_PYTHON_PROGRAM=')[2].partition('\\n')[0])"
+    variables = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]), "PATH": os.environ["PATH"]}
+    done = subprocess.run([str(environment / "bin" / "python"), "-c", code], env=variables, capture_output=True, text=True, check=True)
+    user, machine = done.stdout.splitlines()
+    assert machine == "''" and not user.startswith(f"'{environment}")
+    assert Path(user.strip("'")).samefile(Path(sys.base_prefix, "bin", "python3"))
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -3,8 +3,9 @@
 #   Debian, Ubuntu                  python3, python3-venv (Debian 12: 3.11; Ubuntu 22.04: 3.10)
 #   openSUSE Leap 15, SLES 15       python311: python3 is 3.6 there
 #   Leap 16, SLES 16, Tumbleweed    python313
-# In user scope: one that is there, because only root installs packages.
 # With python.version = "3.12" in the inventory: python3.12 and python3.12-venv, or python312.
+# In user scope: one that is there, because only root installs packages. The distribution's first, which gets its
+# repairs; else the one that runs nbserver, which is in the settings.
 
 PYTHON=''                                          # the program
 PYTHON_PACKAGES=()                                 # that have it; the first one has its version
@@ -50,20 +51,18 @@ choose_python() {
     esac
 }
 
-PYTHON_IS_GOOD='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))'
+PYTHON_IS_GOOD='
+import ensurepip, sys, venv
+sys.exit(sys.version_info < (3, 10) or sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))
+'
 
 choose_own_python() {
-    local name folder
-    local -a names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
-    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then names=("python${BASH_REMATCH[0]}"); fi
-    PYTHON=''
-    for name in "${names[@]}"; do
-        for folder in /usr/bin /usr/local/bin "$HOME_FOLDER/.local/bin"; do
-            if [[ -x $folder/$name ]] && "$folder/$name" -I -c "$PYTHON_IS_GOOD" 2>/dev/null; then
-                PYTHON=$folder/$name
-                return
-            fi
-        done
+    local name wanted=''
+    local -a candidates=() names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
+    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then wanted=${BASH_REMATCH[0]} names=("python${BASH_REMATCH[0]}"); fi
+    for name in "${names[@]}"; do candidates+=("/usr/bin/$name" "/usr/local/bin/$name" "$HOME_FOLDER/.local/bin/$name"); done
+    for PYTHON in "${candidates[@]}" "$NB_PYTHON_PROGRAM"; do
+        if [[ -f $PYTHON && -x $PYTHON ]] && "$PYTHON" -I -c "$PYTHON_IS_GOOD" "$wanted" 2>/dev/null; then return; fi
     done
-    fail "there is no ${names[0]} from 3.10 on with its module venv. Install it: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)"
+    fail "there is no ${names[0]} from 3.10 on with its modules venv and ensurepip in /usr/bin, /usr/local/bin or ~/.local/bin, and ${NB_PYTHON_PROGRAM:-the Python that runs nbserver} is none either. Run nbserver by one that is (of pyenv, conda or uv, without root), or have one installed: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)"
 }

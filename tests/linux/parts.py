@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     "host": "lin1",
     "notebook": {"directory": "/srv/people/notebooks", "ip": "*", "port": 9999},
     "packages": {"index_url": None, "installer": "auto", "lock_sha256": "0" * 64, "source": "auto"},
-    "python": {"version": None},
+    "python": {"program": None, "version": None},
     "release": "0.1.0",
     "scope": "machine",
     "skip": [],
