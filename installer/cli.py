@@ -127,7 +127,8 @@ def up(inventory_path: Path, runs: Path | None) -> int:
     """Set up a notebook server on this machine, check it as a browser does, and say where it is.
 
     The same as apply local and verify local. Without more words it belongs to you alone: no rights of root or an administrator,
-    nothing outside of your home folder, and no other machine gets in.
+    nothing outside of your home folder, and no other machine gets in. Run by root, it is the machine's: a service with a user of
+    its own, where systemd runs the machine.
     """
     from installer import inventory, local_setup, view
 

@@ -137,8 +137,9 @@ class _Reader:
         defaults = self._table(("defaults",))
         groups = self._tables("groups")
         hosts = self._tables("hosts")
-        local = self._local(hosts.pop(LOCAL, {})) if LOCAL in hosts else local_model(sys.platform)()
-        if not hosts and not self.faults and local == local_model(sys.platform)():
+        named = LOCAL in hosts
+        local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
+        if not hosts and not self.faults and not named:
             self._fault(("hosts",), "there is no host; a host is a table [hosts.NAME]")
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
         members = {name: self._members(name, groups[name], hosts) for name in groups}

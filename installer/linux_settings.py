@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import platform
 import re
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -172,6 +175,18 @@ class LocalNotebookSettings(Settings):
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
 
 
+SYSTEMD = Path("/run/systemd/system")  # there while systemd runs this machine: sd_booted(3)
+
+
+def own_scope() -> Literal["user", "machine"]:
+    """What counts where nothing is said: the whole machine for root, whose own notebook server would run all as root.
+
+    Without systemd, as in a container, only user scope can be had.
+    """
+    root = sys.platform == "linux" and os.geteuid() == 0
+    return "machine" if root and SYSTEMD.is_dir() else "user"
+
+
 class LocalHost(Settings):
     """The host `local`: this machine, a Linux one. The inventory's [hosts.local] may have these keys; all have defaults."""
 
@@ -182,7 +197,7 @@ class LocalHost(Settings):
     architecture: Literal["x64", "arm64"] = Field(
         default_factory=lambda: "arm64" if platform.machine().lower() in ("aarch64", "arm64") else "x64", description="x64 or arm64"
     )
-    scope: Literal["user", "machine"] = Field(default="user", description='"user" or "machine"')
+    scope: Literal["user", "machine"] = Field(default_factory=own_scope, description='"user" or "machine"')
     skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(default=(), description="an array with firewall, or empty")
     python: LinuxPythonSettings = LinuxPythonSettings()
     packages: LinuxPackagesSettings = LinuxPackagesSettings()
@@ -194,7 +209,10 @@ class LocalHost(Settings):
     @model_validator(mode="before")
     @classmethod
     def _folder_of_scope(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("scope") == "machine" and isinstance(values.get("notebook", {}), Mapping):
+        if not isinstance(values, Mapping):
+            return values
+        values = {"scope": own_scope(), **values}
+        if values["scope"] == "machine" and isinstance(values.get("notebook", {}), Mapping):
             return {**values, "notebook": {"directory": LinuxNotebookSettings.model_fields["directory"].default, **values.get("notebook", {})}}
         return values
 
@@ -204,7 +222,7 @@ class LocalHost(Settings):
         rules = [
             ("packages.source", not machine and self.packages.source == "distribution", 'the distribution\'s packages need scope = "machine"'),
             ("notebook.port", not machine and self.notebook.port < 1024, 'ports below 1024 need scope = "machine"'),
-            ("notebook.directory", machine and self.notebook.directory.startswith("~/"), 'with scope = "machine" it is an absolute path, such as /var/lib/nbserver/notebooks'),
+            ("notebook.directory", machine and self.notebook.directory.startswith("~/"), 'with scope = "machine", which is root\'s where nothing else is said, it is an absolute path, such as /var/lib/nbserver/notebooks'),
         ]
         broken = [f"{key}: {reason}" for key, is_broken, reason in rules if is_broken]
         if broken:

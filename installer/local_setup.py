@@ -63,7 +63,8 @@ def up(inventory: Inventory, runs: Path | None, ask: operation.Ask | None, view:
     click.echo(f"Certificate  {result.fingerprint}   (self-signed: the browser asks; compare this)")
     click.echo(f"Picture      {picture}" if picture else "Password     as set before; nbserver verify local asks for it and draws")
     click.echo(f"Notebooks    {host.notebook.directory}")
-    click.echo("nbserver status, nbserver stop local; nbserver undo local takes it all back")
+    rights = "As root: " if host.system == "linux" and host.scope == "machine" else ""
+    click.echo(f"{rights}nbserver status, nbserver stop local; nbserver undo local takes it all back")
     return 0
 
 

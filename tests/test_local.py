@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from installer import inventory, local_places, local_server, local_service_linux, local_setup
+from installer import inventory, linux_settings, local_places, local_server, local_service_linux, local_setup
 from installer.bash_script import settings_block
 from installer.errors import InventoryError, ScriptError, UsageError
 from installer.linux_lock import load as load_lock
@@ -31,6 +31,12 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
 OTHER = '[hosts.lin1]\nsystem = "linux"\naddress = "lin1.example.com"\nuser = "root"\nnotebook.password = { env = "X" }\n'
+
+
+@pytest.fixture(autouse=True)
+def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that user scope is the default of root too, who may run the tests."""
+    monkeypatch.setattr(linux_settings, "SYSTEMD", tmp_path / "no systemd")
 
 
 def load(folder: Path, text: str, *patterns: str) -> inventory.Inventory:
@@ -72,6 +78,7 @@ def test_no_glob_means_this_machine(tmp_path: Path) -> None:
 
 def test_an_inventory_may_hold_local_alone(tmp_path: Path) -> None:
     assert load(tmp_path, "[hosts.local]\nnotebook.port = 8888\n").local.notebook.port == 8888
+    assert load(tmp_path, '[hosts.local]\nscope = "user"\n').local == LocalHost(), "also where it says what counts anyway"
 
 
 @pytest.mark.parametrize(
@@ -94,6 +101,26 @@ def test_what_does_not_fit(tmp_path: Path, text: str, line: int, words: str) -> 
 
 def test_machine_scope_has_the_machines_folder(tmp_path: Path) -> None:
     assert load(tmp_path, '[hosts.local]\nscope = "machine"\n').local.notebook.directory == "/var/lib/nbserver/notebooks"
+
+
+@pytest.mark.parametrize(("user", "systemd", "scope"), [(0, True, "machine"), (0, False, "user"), (1000, True, "user"), (1000, False, "user")])
+def test_roots_default_is_the_machine_where_systemd_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, systemd: bool, scope: str) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(linux_settings, "SYSTEMD", tmp_path if systemd else tmp_path / "none")
+    folder = "/var/lib/nbserver/notebooks" if scope == "machine" else "~/notebooks"
+    for found in (LocalHost(), load(tmp_path, "[hosts.local]\nnotebook.port = 8888\n").local, load(tmp_path, OTHER, "local").local):
+        assert (found.scope, found.notebook.directory) == (scope, folder)
+        assert f"NB_SCOPE='{scope}'" in render(found, load_lock()).text
+    named = load(tmp_path, '[hosts.local]\nscope = "user"\n').local
+    assert (named.scope, named.notebook.directory) == ("user", "~/notebooks")
+    assert load(tmp_path, '[hosts.local]\nscope = "machine"\n').local.scope == "machine"
+
+
+def test_what_fits_user_scope_only_tells_root_which_scope_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(linux_settings, "SYSTEMD", tmp_path)
+    with pytest.raises(InventoryError, match="which is root's where nothing else is said"):
+        load(tmp_path, '[hosts.local]\nnotebook.directory = "~/x"\n')
 
 
 def test_another_system_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ HOME = "/home/visitor"
 NBSERVER = f"{HOME}/nbserver/.venv/bin/nbserver"
 STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check"]
 # What an undo leaves on purpose: evidence, on the host's side and on the workstation's.
-EVIDENCE = re.compile(r"(files|names): (home/visitor/\.local(/state(/nbserver(-runs|/state)?(/.*)?|/nbserver\.known)?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> ")
+EVIDENCE = re.compile(r"(files|names): ((home/visitor|root)/\.local(/state(/nbserver(-runs|/state)?(/.*)?|/nbserver\.known)?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> ")
 
 
 def first_line() -> str:
@@ -74,10 +75,10 @@ class Story:
         assert found, self.done["up"].stdout + self.done["up"].stderr
         return found[1]
 
-    def inventory(self, user: str, scope: str) -> None:
-        """An inventory of its own, with the packages from the mirror."""
+    def inventory(self, user: str, scope: str | None) -> None:
+        """An inventory of its own, with the packages from the mirror; with no word about the scope where that is None."""
         home = "/root" if user == "root" else HOME
-        settings = {"scope": scope, "packages.index_url": self.mirror.index_url, "downloads.proxy": PROXY, "notebook.ip": "*"}
+        settings = {**({"scope": scope} if scope else {}), "packages.index_url": self.mirror.index_url, "downloads.proxy": PROXY, "notebook.ip": "*"}
         lines = ["[hosts.local]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items()), 'notebook.password = { env = "NOTEBOOK_PASSWORD" }']
         self.host.ssh(f"mkdir -p {home}/site && cat >{home}/site/nbserver.toml", user=user, text="\n".join(lines) + "\n")
 
@@ -89,6 +90,7 @@ def story(debian_host: Callable[[], LinuxHost], linux_mirror: Mirror) -> Iterato
         newcomer(told)
         own_systemd(told)
         machine(told)
+        container(told)
         yield told
 
 
@@ -156,17 +158,31 @@ def own_systemd(told: Story) -> None:
 
 
 def machine(told: Story) -> None:
-    told.inventory("root", "machine")
+    told.inventory("root", None)
     told.inventory("visitor", "machine")
     site = f"cd site && export NOTEBOOK_PASSWORD={shlex.quote(PASSWORD)} &&"
     told.snapshots["before machine"] = told.host.snapshot()
     told.run("machine without rights", f"{site} {NBSERVER} apply local")
     told.run("machine", f"{site} {NBSERVER} apply local --json", user="root")
+    told.see("machine processes", "ps -eo user,args")
     told.run("machine status", f"cd site && {NBSERVER} status --json", user="root")
     told.run("machine status of a visitor", f"cd site && {NBSERVER} status --json")
     told.run("machine stop", f"cd site && {NBSERVER} stop local; systemctl is-active nbserver", user="root")
     told.run("machine undo", f"cd site && {NBSERVER} undo local --json", user="root")
     told.snapshots["machine undone"] = told.host.snapshot()
+
+
+def container(told: Story) -> None:
+    """As root in a container: no systemd runs it."""
+    host = told.host
+    host.ssh(f"cp -r {HOME}/nbserver /root/nbserver && cd /root/nbserver && rm -rf .venv && {first_line().rpartition(' && ')[0]}", timeout=300)
+    contained = "cd /root/nbserver && unshare --mount bash -c 'mount -t tmpfs tmpfs /run/systemd && exec \"$@\"' contained"
+    told.snapshots["before container"] = host.snapshot()
+    told.run("contained", f"{contained} {first_line().rpartition(' && ')[2]}", user="root")
+    told.see("root's processes", "ps -eo user,args")
+    told.see("signals", "grep SigIgn /proc/$(pgrep --full --oldest -- '-m notebook')/status")
+    told.run("contained undo", f"{contained} .venv/bin/nbserver undo local", user="root")
+    told.snapshots["container undone"] = host.snapshot()
 
 
 PASSWORD = "Canary 7 'local'"
@@ -255,7 +271,18 @@ def test_the_whole_machine_as_root(story: Story) -> None:
     refused = story.done["machine without rights"]
     assert refused.returncode == 3 and "root rights are missing" in refused.stdout and "Traceback" not in refused.stderr
     assert story.done["machine"].returncode == 0, story.done["machine"].stdout
+    assert re.search(r"^nbserver .*-m notebook --no-browser$", story.seen["machine processes"], re.MULTILINE), "without a word, root's scope is the machine"
     for name in ("machine status", "machine status of a visitor"):
         assert story.done[name].returncode == 0 and json.loads(story.done[name].stdout)["by"] == "systemd"
     assert story.done["machine stop"].stdout.splitlines()[-1] == "inactive"
     assert story.done["machine undo"].returncode == 0 and story.lost("before machine", "machine undone") == []
+
+
+def test_as_root_in_a_container_the_first_command_works_and_warns(story: Story) -> None:
+    done = story.done["contained"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\nPicture      /root/" in done.stdout and "have root's rights. Better: run nbserver as another user" in done.stdout + done.stderr
+    assert re.search(r"^root .*-m notebook --no-browser --allow-root$", story.seen["root's processes"], re.MULTILINE)
+    ignored = int(story.seen["signals"].split()[1], 16)
+    assert not ignored & (1 << signal.SIGINT - 1 | 1 << signal.SIGQUIT - 1), "Ctrl-C works in its terminals"
+    assert story.done["contained undo"].returncode == 0 and story.lost("before container", "container undone") == []

@@ -43,6 +43,12 @@ print_service_log() {
     fi
 }
 
+warn_of_root() {
+    local instead='run nbserver as another user'
+    if [[ -d /run/systemd/system ]]; then instead='undo, and choose scope = "machine" in the inventory, which has a user of its own for them'; fi
+    write_event warning text "the notebook server and all that people run in it have root's rights. Better: $instead"
+}
+
 SERVICE_COMMAND=()
 SERVICE_ENVIRONMENT=()
 

@@ -19,6 +19,7 @@ service_test() {
 }
 
 service_apply() {
+    if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then warn_of_root; fi
     if ! is_unit; then process_apply; return; fi
     if [[ $NB_SCOPE == user ]]; then
         add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
