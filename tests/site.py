@@ -77,7 +77,7 @@ class Site:
                 process.send_signal(signal.SIGINT)
                 break
             time.sleep(0.1)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def runs(self) -> list[Path]:

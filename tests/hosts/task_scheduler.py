@@ -132,7 +132,7 @@ class Run:
     def stop(self) -> None:
         self.stopping = True
         kill_marked(self.mark)
-        self.ended.wait(10)
+        self.ended.wait(60)
 
 
 class TaskScheduler:
@@ -223,7 +223,7 @@ class TaskScheduler:
                     if task.enabled and task.at_startup:
                         self.start(file.name)
 
-    def wait(self, name: str, seconds: float = 60) -> bool:
+    def wait(self, name: str, seconds: float = 300) -> bool:
         """Waits for the end of the task's run; False when it goes on after `seconds`."""
         until = time.monotonic() + seconds
         while self.is_running(name):
