@@ -129,9 +129,10 @@ class LinuxLab:
         for thread in self._threads:
             thread.close()
         self._threads.clear()
-        remove_lab(self.folder)
-        if self._lock:
-            self._lock.close()
+        with folders.locked(self.folder.parent / "lock"):  # or another lab, which begins just now, takes it for a leftover
+            remove_lab(self.folder)
+            if self._lock:
+                self._lock.close()
 
     def __enter__(self) -> LinuxLab:
         return self
