@@ -165,6 +165,6 @@ def test_by_hand_the_exit_code_says_so(host: RebootingHost) -> None:
     (folder / "wrapper.ps1").write_text("\n".join(lines), encoding="ascii")
     done = subprocess.run(
         [pwsh_command(), "-NoProfile", "-ExecutionPolicy", "Bypass", "-File", windows_path(folder / "wrapper.ps1")],
-        env=environment(windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        env=environment(windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "exit code 3010", done.stdout + done.stderr
