@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PASSWORD = "Straße & 100 % ; +Ω"
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)

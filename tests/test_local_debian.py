@@ -94,7 +94,7 @@ def story(debian_host: Callable[[], LinuxHost], linux_mirror: Mirror) -> Iterato
 
 def newcomer(told: Story) -> None:
     host = told.host
-    host.ssh("apt-get -qq update && apt-get -qq install -y --no-install-recommends git", timeout=300)
+    host.ssh("apt-get -qq update && apt-get -qq install -y --no-install-recommends git", timeout=1200)
     for name in checkout_files():
         target = host.root / "srv" / "nbserver" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def newcomer(told: Story) -> None:
 
 def own_systemd(told: Story) -> None:
     host = told.host
-    host.ssh("apt-get -qq install -y --no-install-recommends libpam-systemd", timeout=300)
+    host.ssh("apt-get -qq install -y --no-install-recommends libpam-systemd", timeout=1200)
     host.ssh("mv /usr/bin/openssl /usr/bin/openssl-away && loginctl enable-linger visitor")
     end = time.monotonic() + 300
     while host.ssh("test -S /run/user/$(id -u visitor)/systemd/private", check=False).returncode and time.monotonic() < end:

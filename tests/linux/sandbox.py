@@ -57,7 +57,7 @@ class Sandbox:
         return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "chroot", str(self.root), *argv]
 
     def run(self, *argv: str, input: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(self.command(*argv), input=input, capture_output=True, check=False, timeout=120)
+        done = subprocess.run(self.command(*argv), input=input, capture_output=True, check=False, timeout=600)
         assert not check or done.returncode == 0, (argv, done.returncode, done.stdout, done.stderr)
         return done
 
