@@ -31,7 +31,7 @@ from installer import picture
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SECONDS = 120  # for each thing that is waited for: under Wine a kernel takes twenty
+SECONDS = 300  # for each thing that is waited for: under Wine a kernel takes twenty
 
 COLOUR = (199, 21, 133)
 CELL = f"""\
@@ -152,7 +152,7 @@ def see_figure_apart(url: str, password: str, certificate: Path, folder: Path, p
     """The same in a process of its own: what it prints is what was seen, as JSON."""
     return subprocess.run(
         [sys.executable, "-m", "tests.browser", url, str(certificate), str(folder), str(pictures)],
-        cwd=Path(__file__).parents[1], env={**os.environ, "NOTEBOOK_PASSWORD": password}, capture_output=True, text=True, timeout=900, check=False,
+        cwd=Path(__file__).parents[1], env={**os.environ, "NOTEBOOK_PASSWORD": password}, capture_output=True, text=True, timeout=1800, check=False,
     )  # fmt: skip
 
 

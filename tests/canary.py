@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,10 @@ def files_with(secrets: Mapping[str, str], folders: Iterable[Path]) -> dict[str,
     found: dict[str, list[Path]] = {name: [] for name in secrets}
     for folder in folders:
         for path in files(folder):
-            data = path.read_bytes()
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:  # a program's temporary file, gone meanwhile
+                continue
             for name, needles in wanted.items():
                 if any(needle in data for needle in needles):
                     found[name].append(path)
@@ -31,9 +35,10 @@ def files_with(secrets: Mapping[str, str], folders: Iterable[Path]) -> dict[str,
 
 def files(folder: Path) -> Iterator[Path]:
     """All regular files below a folder; links are not followed."""
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            yield path
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            if path.is_file() and not path.is_symlink():
+                yield path
 
 
 def sent(requests: Iterable[bytes]) -> bytes:

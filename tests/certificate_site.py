@@ -164,7 +164,7 @@ class CertificateSite:
         script.write_text(certificate_script(self.host).text)
         command = [*self.windows.scheduler.powershell, "-NoProfile", "-File", windows_path(script), *arguments]
         try:
-            return subprocess.run(command, env=environment(self.windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+            return subprocess.run(command, env=environment(self.windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=False)
         finally:
             script.unlink()
 

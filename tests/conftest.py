@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.hosts.linux.host import LinuxHost
     from tests.hosts.linux.lab import LinuxLab
     from tests.hosts.mirror import Mirror
     from tests.hosts.windows import WindowsHost
+
+# No example has to be done in a time of its own: a machine may be slow, and busy with another test. Where a run decides about
+# a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere they are new ones.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("NBSERVER_TEST_COMPLETE"))
+)
+settings.load_profile("any machine")
 
 LOCK = Path(__file__).parents[1] / "installer" / "catalog_data" / "locks" / "windows-x64-python3.11.txt"
 

@@ -109,7 +109,7 @@ class HandMade:
         listener.unlink(missing_ok=True)
         self.host.scheduler.start(name)
         self.names.append(name)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not listener.exists() or not listener.read_text():
             assert time.monotonic() < end, "the program does not listen: " + self.host.scheduler.output(name)
             time.sleep(0.05)

@@ -31,12 +31,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from installer.notebook_client import Address, NotebookClient
 from installer.notebook_password import hash_password
 from installer.pinned_tls import fingerprint_of
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 PASSWORD = "Straße & 100 % ; +Ω"
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,6 @@ def notebook_server(
         finally:
             _stop(process)
     raise RuntimeError(f"the notebook server did not start:\n{log.read_text(errors='replace')[-3000:]}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _start(

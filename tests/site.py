@@ -55,7 +55,7 @@ class Site:
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """`nbserver ARGUMENTS...` in the site's folder."""
         return subprocess.run(
-            self._command(arguments), cwd=self.folder, env=self._environment(environment), capture_output=True, text=True, timeout=600
+            self._command(arguments), cwd=self.folder, env=self._environment(environment), capture_output=True, text=True, timeout=1800
         )
 
     def watch(self, *arguments: str, look: Callable[[], None]) -> subprocess.CompletedProcess[str]:
@@ -77,7 +77,7 @@ class Site:
                 process.send_signal(signal.SIGINT)
                 break
             time.sleep(0.1)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def runs(self) -> list[Path]:

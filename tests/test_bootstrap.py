@@ -97,7 +97,7 @@ def answers(windows_host: WindowsHost) -> dict[str, tuple[int, str, str]]:
         process.stdin = None
     found = {}
     for name, process in started.items():
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         found[name] = (process.returncode, out.decode("ascii"), err.decode("ascii"))
     return found
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests import browser
 from tests.notebook_server import NotebookServer, kernels, make_certificate, missing, notebook_server
+from tests.waiting import wait_until
 
 LACKS = missing() or browser.missing()
 pytestmark = pytest.mark.skipif(bool(LACKS), reason=LACKS)
@@ -89,4 +90,5 @@ def test_what_chromium_calls_insecure_is_noticed(server: NotebookServer) -> None
         watched.page.goto(url(server) + "/login")
         assert watched.security == []
         watched.page.evaluate("fetch('http://notebook.test/').catch(() => null)")
-        assert [text for text in watched.security if "Mixed Content" in text]
+        # playwright hands out what Chromium logged while it waits for something
+        assert wait_until(lambda: watched.page.wait_for_timeout(50) or [text for text in watched.security if "Mixed Content" in text])

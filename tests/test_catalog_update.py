@@ -53,7 +53,7 @@ def run(folder: Path, *arguments: str, through: Sequence[str] = (), **variables:
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     command = [*through, sys.executable, "-m", "installer", "catalog", "update", "-o", "site.toml", *arguments]
     done = subprocess.run(
-        command, cwd=folder, env={**kept, "PYTHONPATH": str(CHECKOUT), **variables}, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env={**kept, "PYTHONPATH": str(CHECKOUT), **variables}, capture_output=True, text=True, timeout=600, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -354,7 +354,7 @@ def test_a_key_is_nowhere_but_in_its_file(site: CertificateSite) -> None:
     ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(0.05):
+        while not ended.wait(0.01):
             seen.update(canary.command_lines())
 
     looking = threading.Thread(target=look)

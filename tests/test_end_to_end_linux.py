@@ -35,7 +35,7 @@ ZONE = re.compile(r"files: etc/firewalld/zones/public\.xml(\.old)?: absent -> ")
 def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Debian 12, wheels, ufw."""
     with debian_host() as host:
-        host.ssh(f"{INSTALL} ufw && ufw allow 22/tcp && ufw --force enable && systemctl start ufw", timeout=300)
+        host.ssh(f"{INSTALL} ufw && ufw allow 22/tcp && ufw --force enable && systemctl start ufw", timeout=1200)
         story = Story(LinuxSite(tmp_path_factory.mktemp("debian"), host, linux_mirror, notebook_password=password()))
         site = story.site
         story.snapshot("before")
@@ -56,7 +56,7 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         story.nbserver("again", "apply", "--json")
         run_by_hand(story, "by hand")
         story.host.reboot()
-        story.nbserver("verify after reboot", "verify", "--wait", "60", "--json")
+        story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
         story.nbserver("plan after reboot", "plan")
         story.secret_files = find_secrets(story)
         move(story)
@@ -87,7 +87,7 @@ def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPa
             story.open_in_chromium()
         story.nbserver("again", "apply", "--json")
         story.host.reboot()
-        story.nbserver("verify after reboot", "verify", "--wait", "60", "--json")
+        story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
         story.nbserver("undo", "undo")
         story.snapshot("undone")
         yield story
@@ -97,7 +97,7 @@ def suse(suse_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPa
 def distribution(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Debian 12, apt's packages, firewalld."""
     with debian_host() as host:
-        host.ssh(f"{INSTALL} firewalld && firewall-cmd --state", timeout=300)
+        host.ssh(f"{INSTALL} firewalld && firewall-cmd --state", timeout=1200)
         story = Story(LinuxSite(tmp_path_factory.mktemp("distribution"), host, linux_mirror, notebook_password=password()))
         story.site.settings.update({"packages.source": "distribution", "packages.index_url": None, "firewall.remote_addresses": [f"{NETWORK}.0/24", "2001:db8::/32"]})
         story.site.write()

@@ -236,8 +236,12 @@ EXIT_CODES = {
     ),
     "a repository is skipped": ((add("not-there"), 0), (f"{INSTALL} --name tree", 106), ("rpm -q tree", 0)),
     "another holds the lock": (
-        ("(zypper --non-interactive shell < <(sleep 5)) >/dev/null 2>&1 & sleep 2", 0),
-        (f"{INSTALL} --name tree", 7), (f"ZYPP_LOCK_TIMEOUT=60 {INSTALL} --name tree", 0),
+        (
+            "(zypper --non-interactive shell < <(until [[ -e /run/go ]]; do sleep 0.1; done)) >/dev/null 2>&1 &"
+            "until [[ -s /run/zypp.pid ]]; do sleep 0.1; done", 0,
+        ),
+        (f"{INSTALL} --name tree", 7),
+        (f"(sleep 2; touch /run/go) >/dev/null 2>&1 & ZYPP_LOCK_TIMEOUT=300 {INSTALL} --name tree", 0),
     ),
     "a key nobody has imported": (("rpm -e --allmatches gpg-pubkey", 0), (f"{add('slow')}; {ZYPPER} refresh slow", 4)),
 }  # fmt: skip

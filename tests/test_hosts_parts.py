@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hosts import registry_file as reg
-from tests.hosts.task_scheduler import Action, Task, read_task
+from tests.hosts.task_scheduler import TASKS, Action, Task, TaskScheduler, read_task
 from tests.hosts.windows_command_line import split_arguments
 from tests.hosts.wine import environment, linux_path, pwsh_command
+from tests.waiting import wait_until
 
 
 @given(st.lists(st.text(alphabet='ab \\"\t-', max_size=8)))
@@ -68,3 +70,25 @@ def test_a_tasks_file(tmp_path: Path) -> None:
     )
     first = Action(r"C:\Program Files\x\p.exe", r"-c C:\a", r"C:\ProgramData\w")
     assert read_task(file) == Task((first, Action("b", "", "")), enabled=True, at_startup=False)
+
+
+def test_what_a_task_prints_after_its_end_is_in_its_log_and_nowhere_else(tmp_path: Path) -> None:
+    """What the program has started prints on; files that were opened since then have the numbers that were free."""
+    (tmp_path / "dosdevices").mkdir()
+    (tmp_path / "dosdevices" / "c:").symlink_to(tmp_path / "drive_c")
+    go, tasks = tmp_path / "go", tmp_path / "drive_c" / TASKS.removeprefix("C:\\").replace("\\", "/")
+    tasks.mkdir(parents=True)
+    program = f"echo early; (until [ -e '{go}' ]; do sleep 0.05; done; echo late; echo later) &amp;"
+    (tasks / "x").write_text(
+        '<Task xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task"><Actions><Exec>'
+        f'<Command>powershell</Command><Arguments>-c "{program}"</Arguments></Exec></Actions></Task>'
+    )
+    with TaskScheduler(tmp_path, ["/bin/sh"]) as scheduler, contextlib.ExitStack() as opened:
+        scheduler.start("x")
+        assert scheduler.wait("x") and scheduler.exit_codes("x") == [0]
+        others = [tmp_path / str(number) for number in range(10)]
+        for other in others:
+            opened.enter_context(other.open("wb"))
+        go.touch()
+        assert wait_until(lambda: scheduler.output("x") == "early\nlate\nlater\n", 30)
+        assert [other.read_bytes() for other in others] == [b""] * 10

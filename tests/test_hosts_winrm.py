@@ -134,17 +134,20 @@ def test_stop_runs_finally(endpoint: Endpoint, windows_host: WindowsHost) -> Non
     file.unlink()
 
 
-def test_a_lost_connection_loses_no_output(endpoint: Endpoint) -> None:
+def test_a_lost_connection_loses_no_output(endpoint: Endpoint, windows_host: WindowsHost) -> None:
+    go = windows_host.path("C:\\") / "go.txt"
     with connect(endpoint) as wsman, RunspacePool(wsman) as pool:
-        shell = PowerShell(pool).add_script("1..20 | ForEach-Object { $_; Start-Sleep -Milliseconds 20 }")
+        shell = PowerShell(pool).add_script("1..19 | ForEach-Object { $_; Start-Sleep -Milliseconds 20 }; while (-not (Test-Path C:\\go.txt)) { Start-Sleep -Milliseconds 20 }; 20")
         shell.begin_invoke()
         endpoint.faults.drop_after_receives = endpoint.faults.receives + 1
         with pytest.raises(requests.exceptions.ConnectionError):
             while shell.state == PSInvocationState.RUNNING:
                 shell.poll_invoke(timeout=5)
+        go.touch()
         while shell.state == PSInvocationState.RUNNING:
             shell.poll_invoke(timeout=5)
         assert shell.output == list(range(1, 21))
+    go.unlink()
 
 
 def test_the_same_message_gets_the_same_answer(endpoint: Endpoint) -> None:
@@ -179,7 +182,7 @@ def test_reboot(endpoint: Endpoint) -> None:
         shell = PowerShell(pool).add_script("'started'; Start-Sleep 600")
         shell.begin_invoke()
         endpoint.faults.reboot_after_receives = endpoint.faults.receives + 1
-        endpoint.faults.reboot_seconds = 0.5
+        endpoint.faults.reboot_seconds = 3
         with pytest.raises(requests.exceptions.ConnectionError):
             while shell.state == PSInvocationState.RUNNING:
                 shell.poll_invoke(timeout=5)

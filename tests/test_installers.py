@@ -41,7 +41,7 @@ def installers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installers]
         pytest.skip(f"installers to be run need {COMPILER} (Debian package gcc-mingw-w64-x86-64)")
     folder = tmp_path_factory.mktemp("installers")
     source = Path(__file__).parent / "hosts" / "installer.c"
-    subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(folder / "installer.exe"), str(source)], check=True, timeout=120)
+    subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(folder / "installer.exe"), str(source)], check=True, timeout=600)
     for name in ("python", "openssl", "vc_redist"):
         (folder / f"{name}.exe").write_bytes((folder / "installer.exe").read_bytes() + name.encode())
     with served(folder) as url:

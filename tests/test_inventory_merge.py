@@ -38,7 +38,7 @@ CHOICES: dict[str, list[Any]] = {
 LAYERS = ["defaults", "groups.one", "groups.two", "hosts.h"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.data(), st.permutations(LAYERS), st.booleans())
 def test_the_last_layer_wins(tmp_path: Path, data: st.DataObject, order: list[str], dotted: bool) -> None:
     chosen: dict[str, dict[str, Any]] = {

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -222,10 +221,7 @@ for line in LocalTransport(LocalHost(), threading.Event()).run(script, []):
     process.kill()
     process.wait()
     (tmp_path / "go").touch()
-    end = time.monotonic() + 30
-    while not (tmp_path / "end").exists() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert (tmp_path / "end").read_text() == "written\n"
+    assert wait_until(lambda: (tmp_path / "end").exists() and (tmp_path / "end").read_text() == "written\n")
 
 
 def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +324,8 @@ def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
     pid = int(first.stdout)
     try:
         assert local_service_linux._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
-        assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00" and os.getsid(pid) == pid
+        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00"), "it is told of before it has become the program"
+        assert os.getsid(pid) == pid
         assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"], "it keeps no descriptor of the script, such as its lock"
         second = int(run_processes(code, str(file), str(log)).stdout)
         assert second != pid and local_service_linux._running(file) == second and local_service_linux._start(pid) == ""

@@ -96,7 +96,7 @@ def story(debian_host: Callable[[], LinuxHost], linux_mirror: Mirror) -> Iterato
 
 def newcomer(told: Story) -> None:
     host = told.host
-    host.ssh("apt-get -qq update && apt-get -qq install -y --no-install-recommends git", timeout=300)
+    host.ssh("apt-get -qq update && apt-get -qq install -y --no-install-recommends git", timeout=1200)
     for name in checkout_files():
         target = host.root / "srv" / "nbserver" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -136,9 +136,9 @@ def newcomer(told: Story) -> None:
 
 def own_systemd(told: Story) -> None:
     host = told.host
-    host.ssh("apt-get -qq install -y --no-install-recommends libpam-systemd", timeout=300)
+    host.ssh("apt-get -qq install -y --no-install-recommends libpam-systemd", timeout=1200)
     host.ssh("mv /usr/bin/openssl /usr/bin/openssl-away && loginctl enable-linger visitor")
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while host.ssh("test -S /run/user/$(id -u visitor)/systemd/private", check=False).returncode and time.monotonic() < end:
         time.sleep(0.2)
     told.inventory("visitor", "user")
@@ -148,7 +148,7 @@ def own_systemd(told: Story) -> None:
     told.run("unit verify", f"{site} {NBSERVER} verify local --png . --json")
     told.run("unit again", f"{site} {NBSERVER} apply local --json")
     host.reboot()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while told.host.ssh(f"cd site && {NBSERVER} status", user="visitor", check=False).returncode and time.monotonic() < end:
         time.sleep(1)
     told.run("unit status", f"cd site && {NBSERVER} status --json")

@@ -48,7 +48,7 @@ def run(desktop: WindowsDesktop, code: str) -> list[str]:
 
 
 def wait_for(path: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not path.exists() and time.monotonic() < end:
         time.sleep(0.05)
     assert path.exists()

@@ -40,7 +40,7 @@ class Story:
 
     def run(self, name: str, *arguments: str) -> None:
         """A command of nbserver; packages come from where this user's pip is told to look."""
-        self.done[name] = self.desktop.nbserver(*arguments, extra={"PIP_INDEX_URL": self.mirror.index_url}, timeout=580, folder=self.site)
+        self.done[name] = self.desktop.nbserver(*arguments, extra={"PIP_INDEX_URL": self.mirror.index_url}, timeout=1800, folder=self.site)
 
     def see(self, name: str) -> None:
         self.snapshots[name] = self.desktop.host.snapshot(OURS)

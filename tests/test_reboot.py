@@ -30,7 +30,7 @@ def rebooting(small_host: SmallHost, at_once: pytest.MonkeyPatch, tmp_path_facto
         pytest.skip(f"an installer to be run needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)")
     setup = tmp_path_factory.mktemp("installer") / "setup.exe"
     source = Path(__file__).parent / "hosts" / "installer.c"
-    subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(setup), str(source)], check=True, timeout=120)
+    subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(setup), str(source)], check=True, timeout=600)
     at_once.setattr("installer.host.RESTART_PAUSE", 0.3)
     shutdown = small_host.windows.path(SHUTDOWN)
     kept = shutdown.read_bytes() if shutdown.exists() else None
@@ -165,6 +165,6 @@ def test_by_hand_the_exit_code_says_so(host: RebootingHost) -> None:
     (folder / "wrapper.ps1").write_text("\n".join(lines), encoding="ascii")
     done = subprocess.run(
         [pwsh_command(), "-NoProfile", "-ExecutionPolicy", "Bypass", "-File", windows_path(folder / "wrapper.ps1")],
-        env=environment(windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        env=environment(windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "exit code 3010", done.stdout + done.stderr

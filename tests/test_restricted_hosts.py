@@ -64,7 +64,7 @@ def test_constrained_language_by_hand_ends_with_3(windows_host: WindowsHost, con
     assert site.run("render", "win1", "-o", "rendered").returncode == 0
     done = subprocess.run(
         [pwsh_command(), *constrained.configuration, "-NoLogo", "-NoProfile", "-File", windows_path(site.folder / "rendered" / "win1.ps1"), "-Mode", mode],
-        env=environment(windows_host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+        env=environment(windows_host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 3, done.stdout
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -113,7 +113,7 @@ def all_signed(host: WindowsHost, scope: str) -> Iterator[Endpoint]:
 def powershell(host: WindowsHost, command: str) -> None:
     subprocess.run(
         [pwsh_command(), "-NoProfile", "-Command", command],
-        env=environment(host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=120, check=True,
+        env=environment(host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=600, check=True,
     )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def test_a_key_in_each_form(tmp_path: Path, form: str, encrypted: bool) -> None:
     assert found.key.splitlines()[1] not in repr(found)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.permutations([*CHAIN, ROOT.certificate, LEAF]), st.sampled_from(["", "# words\n", "\r\n"]))
 def test_any_order_becomes_the_servers_own(order: Sequence[x509.Certificate], between: str) -> None:
     text = between.join(pem(one) for one in order)
@@ -237,7 +237,7 @@ def test_a_pfx_that_cannot_be_used(tmp_path: Path) -> None:
     assert "wildcard" in refusal(pfx_host(tmp_path, data))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
     refusal(pfx_host(tmp_path, data), NbserverError)

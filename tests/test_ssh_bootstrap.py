@@ -172,7 +172,7 @@ class Waiting:
 
 
 def until(folder: Path, true: object) -> bool:
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 120
     while time.monotonic() < ends:
         if true():  # type: ignore[operator]
             return True

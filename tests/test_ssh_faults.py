@@ -14,6 +14,7 @@ from installer import host as host_run
 from installer.host import HostRun, Result
 from installer.journal import Journal, new_run_id
 from installer.transports import LogonSecrets, Transport, connect_to
+from tests import canary
 from tests.hosts.ssh.fixtures import PASSWORD, host_of, sshd, state, text_of, user, wait_until, wire  # noqa: F401
 from tests.hosts.ssh.small_script import EVENTS, small_script
 from tests.hosts.ssh.sshd import Sshd, User
@@ -35,8 +36,10 @@ class Runs:
         self.at_second: Callable[[], object] = lambda: None
 
     def connect(self) -> Transport:
-        """The first connection goes over the wire, which may be cut; what follows does not."""
+        """The first connection goes over the wire, which may be cut; what follows does not, and comes when it is clear what became of that one."""
         self.connections += 1
+        if self.connections > 1:
+            assert wait_until(self.is_settled)
         if self.connections == 2:
             self.at_second()
         return connect_to(self.struck if self.connections == 1 else self.steady, LogonSecrets(sudo_password=PASSWORD), self.stop)
@@ -46,18 +49,26 @@ class Runs:
         self.connections = 0
         journal = Journal(self.folder / "runs", new_run_id(), "apply", "me")
         part = journal.host(self.script)
+        self.run = journal.run
         try:
             run = HostRun(self.struck, self.script, "apply", journal.run, part, lambda name, event: None)
             result = run.execute(self.connect, "me", {"a.b": "Canary"}, self.stop)
         finally:
             part.close()
-        self.run = journal.run
         return result, (self.folder / "runs" / journal.run / "linux1" / "events.jsonl").read_text().splitlines()
 
     def kept(self) -> list[str]:
         """What the host has of the last run."""
         file = self.state / f"{self.run}.jsonl"
         return file.read_text().splitlines() if file.exists() else []
+
+    def is_settled(self) -> bool:
+        """The last run's script has begun, or nothing that could still begin it is left on the host."""
+        return bool(self.kept()) or not any(self.script.sha256.encode() in line for line in canary.command_lines())
+
+    def is_over(self) -> bool:
+        """The same, and what has begun has ended."""
+        return self.is_settled() and (not self.kept() or '"finished"' in self.kept()[-1])
 
     def times(self) -> int:
         """How often the last run's script ran."""
@@ -104,7 +115,7 @@ def test_cut_anywhere(sshd: Sshd, wire: Wire, user: User, state: Path, tmp_path:
         wire.cut(direction, after)
         result, lines = runs.apply()
         assert wire.was_cut
-        wait_until(lambda: not runs.kept() or '"finished"' in runs.kept()[-1])
+        assert wait_until(runs.is_over)
         (whole if runs.times() else nothing)(runs, result, lines)
         ended.append(result.outcome)
     assert "failed" in ended, "while it was not started"
@@ -121,7 +132,7 @@ def test_cut_at_the_last_bytes_that_start_the_script(runs: Runs, wire: Wire) -> 
     while True:
         wire.cut("up", after)
         result, lines = runs.apply()
-        wait_until(lambda: not runs.kept() or '"finished"' in runs.kept()[-1])
+        assert wait_until(runs.is_over)
         (whole if runs.times() else nothing)(runs, result, lines)
         started.append(runs.times())
         if not wire.was_cut:
@@ -135,7 +146,7 @@ def test_the_run_goes_on_and_is_joined_again(runs: Runs, wire: Wire) -> None:
     hold = runs.state / "hold"
     hold.write_text("4")
     runs.at_second = lambda: threading.Timer(0.3, hold.unlink).start()
-    cutter = threading.Thread(target=lambda: wait_until(lambda: any(len(path.read_text().splitlines()) == 4 for path in runs.state.glob("*.jsonl"))) and wire.reset())
+    cutter = threading.Thread(target=lambda: wait_until((runs.state / "held").exists) and wire.reset())
     cutter.start()
     result, lines = runs.apply()
     cutter.join()
@@ -145,7 +156,7 @@ def test_the_run_goes_on_and_is_joined_again(runs: Runs, wire: Wire) -> None:
 
 def test_stop_is_heard_whole(runs: Runs) -> None:
     (runs.state / "hold").write_text("4")
-    threading.Thread(target=lambda: wait_until(lambda: any(len(path.read_text().splitlines()) == 4 for path in runs.state.glob("*.jsonl"))) and runs.stop.set()).start()
+    threading.Thread(target=lambda: wait_until((runs.state / "held").exists) and runs.stop.set()).start()
     result, lines = runs.apply()
     assert result.outcome == "stopped" and lines == runs.kept() and len(lines) == 5
     assert runs.connections == 1 and runs.times() == 1
@@ -161,7 +172,7 @@ def test_nothing_is_left_on_the_host(runs: Runs, wire: Wire) -> None:
 
     runs.at_second = lambda: (found.extend(left()), hold.unlink())
     found: list[Path] = []
-    cutter = threading.Thread(target=lambda: wait_until(lambda: any(len(path.read_text().splitlines()) == 4 for path in runs.state.glob("*.jsonl"))) and wire.reset())
+    cutter = threading.Thread(target=lambda: wait_until((runs.state / "held").exists) and wire.reset())
     cutter.start()
     whole(runs, *runs.apply())
     cutter.join()

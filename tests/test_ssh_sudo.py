@@ -110,12 +110,12 @@ def test_no_secret_is_where_it_does_not_belong(sshd: Sshd, user: User, state: Pa
             folders = [path for path in Path("/tmp").glob("tmp.*") if str(state) in text_of(path / "nbserver.sh")]
             assert folders, "while it runs"
             assert canary.files_with(secrets, [*folders, state, sshd.folder]) == {"sudo": [], "envelope": []}
-            assert any(bootstrap().encode() in line for line in lines_of_commands), "it would be found"
+            assert wait_until(lambda: any(bootstrap().encode() in line for line in lines_of_commands.copy())), "it would be found"
             (state / "hold").unlink()
     finally:
         ended.set()
         watcher.join()
-    wait_until(lambda: '"finished"' in (state / "run-1.jsonl").read_text())
+    assert wait_until(lambda: '"finished"' in (state / "run-1.jsonl").read_text())
     assert (state / "sudo.log").exists() and not any(secret in "".join(events) for secret in secrets.values())
     for secret in secrets.values():
         for form in canary.forms(secret):

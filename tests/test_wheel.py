@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("installer", "ps_scripts", "linux_scripts", "setup.cfg", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md")
 HEAVY = frozenset("pypsrp spnego requests pydantic rich cryptography PIL keyring winrm websocket tomlkit".split())
 CONFIGURATION = ("PIP_", "UV_", "SSL_CERT", "REQUESTS_CA", "HTTP", "http", "NO_PROXY", "no_proxy")
-SECONDS = 180
+SECONDS = 600
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import hashlib
 import json
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from tests.hosts.windows import WindowsHost
 from tests.hosts.winrm.endpoint import Endpoint
 from tests.ports import free_port
 from tests.site import Site, steps
+from tests.waiting import wait_until
 
 PASSWORD = "Canary-Windows-Tr0ub4dor"
 NOTEBOOK_PASSWORD = "Canary-Notebook-\u00e9"
@@ -67,15 +67,6 @@ def connected(host: Host, stop: threading.Event | None = None) -> Iterator[Winrm
         yield transport
     finally:
         transport.close()
-
-
-def wait_until(true: Callable[[], object], seconds: float = 30) -> bool:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def script_files(host: WindowsHost) -> list[Path]:

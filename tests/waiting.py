@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(true: Callable[[], object], seconds: float = 30) -> bool:
+def wait_until(true: Callable[[], object], seconds: float = 120) -> bool:
     """Whether it came true in that time."""
     until = time.monotonic() + seconds
     while not true():

@@ -153,7 +153,7 @@ def run_by_hand(told: Story) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
             [*told.host.scheduler.powershell, "-NoProfile", "-File", windows_path(script)],
-            env=environment(told.host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+            env=environment(told.host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
         )  # fmt: skip
     finally:
         script.unlink()

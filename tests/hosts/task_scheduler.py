@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from tests.hosts.marked_process import kill_marked, marked
 from tests.hosts.windows_command_line import split_arguments
@@ -93,18 +94,18 @@ class Run:
         self.thread.start()
 
     def _run(self) -> None:
-        with self.output.open("ab") as log:
-            for action in self.task.actions:
-                if self.stopping:
-                    break
-                try:
-                    self.exit_codes.append(self._act(action, log.fileno()))
-                except OSError as error:
+        for action in self.task.actions:
+            if self.stopping:
+                break
+            try:
+                self.exit_codes.append(self._act(action))
+            except OSError as error:
+                with self.output.open("ab") as log:
                     log.write(f"cannot start {action.command}: {error}\n".encode())
-                    self.exit_codes.append(-1)
+                self.exit_codes.append(-1)
         self.ended.set()
 
-    def _act(self, action: Action, log: int) -> int:
+    def _act(self, action: Action) -> int:
         arguments = split_arguments(action.arguments)
         program = self.powershell if POWERSHELL.match(action.command) else [WINE, action.command]
         process = subprocess.Popen(
@@ -119,19 +120,19 @@ class Run:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.close()
         # what the program started may hold the pipe after it has ended: the program's end counts
-        threading.Thread(target=self._copy, args=(process.stdout.fileno(), log), daemon=True).start()
+        threading.Thread(target=self._copy, args=(process.stdout, self.output), daemon=True).start()
         return process.wait()
 
     @staticmethod
-    def _copy(source: int, target: int) -> None:
-        with contextlib.suppress(OSError):  # the log is closed
-            while data := os.read(source, 65536):
-                os.write(target, data)
+    def _copy(source: IO[bytes], output: Path) -> None:
+        with contextlib.suppress(OSError), source, output.open("ab", buffering=0) as log:  # its folder may be gone
+            while data := os.read(source.fileno(), 65536):
+                log.write(data)
 
     def stop(self) -> None:
         self.stopping = True
         kill_marked(self.mark)
-        self.ended.wait(10)
+        self.ended.wait(60)
 
 
 class TaskScheduler:
@@ -222,7 +223,7 @@ class TaskScheduler:
                     if task.enabled and task.at_startup:
                         self.start(file.name)
 
-    def wait(self, name: str, seconds: float = 60) -> bool:
+    def wait(self, name: str, seconds: float = 300) -> bool:
         """Waits for the end of the task's run; False when it goes on after `seconds`."""
         until = time.monotonic() + seconds
         while self.is_running(name):

@@ -89,7 +89,7 @@ class WindowsDesktop:
         own = {"PYTHONPATH": f"{windows_path(CHECKOUT)};{windows_path(self._packages)}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
         return environment(self.host.prefix, {**own, **(extra or {})})
 
-    def python(self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, timeout: float = 120, folder: Path | None = None) -> Done:
+    def python(self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, timeout: float = 300, folder: Path | None = None) -> Done:
         """Runs Python there and waits for it. What it printed counts to its end: programs that it left behind keep the pipes open."""
         process = self.start(arguments, extra=extra, folder=folder)
         assert process.stdin and process.stdout and process.stderr
@@ -113,7 +113,7 @@ class WindowsDesktop:
         command = [WINE, f"{self.folder}\\python.exe", *arguments]
         return subprocess.Popen(command, env=self.environment(extra), stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder or self.host.folder, start_new_session=True)
 
-    def nbserver(self, *arguments: str, extra: Mapping[str, str] | None = None, timeout: float = 120, folder: Path | None = None) -> Done:
+    def nbserver(self, *arguments: str, extra: Mapping[str, str] | None = None, timeout: float = 300, folder: Path | None = None) -> Done:
         """Runs a command of nbserver there."""
         return self.python(["-m", "installer", *arguments], extra=extra, timeout=timeout, folder=folder)
 

@@ -63,7 +63,7 @@ def windows_path(path: Path) -> str:
     return "Z:" + str(path.absolute()).replace("/", "\\")
 
 
-def run(prefix: Path, *arguments: str, timeout: float = 120) -> str:
+def run(prefix: Path, *arguments: str, timeout: float = 300) -> str:
     """Runs a Windows program and returns its output. Its standard streams are pipes, or console programs do not start.
 
     The output ends with the program: Wine's own services, which the first program starts, inherit the pipe and keep it open.
@@ -92,4 +92,4 @@ def run(prefix: Path, *arguments: str, timeout: float = 120) -> str:
 def end_wine(prefix: Path) -> None:
     """Ends every process of the Windows at `prefix` and writes its registry to disk."""
     for option in ("-k", "-w"):  # end, and wait for the end
-        subprocess.run([WINESERVER, option], env=environment(prefix), timeout=60, check=False)
+        subprocess.run([WINESERVER, option], env=environment(prefix), timeout=300, check=False)

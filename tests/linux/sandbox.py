@@ -1,7 +1,7 @@
 """A root file system of its own for a test: this machine's, under an overlay in memory, seen by nobody else.
 
-What a script changes there is gone when the sandbox is closed; this machine's files are only read. It needs root, and is
-no machine: no systemd runs in it.
+What a script changes there is gone when the sandbox is closed; this machine's files are only read. Its /etc is a copy:
+other tests make accounts on this machine meanwhile. It needs root, and is no machine: no systemd runs in it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ set -e
 mount -t tmpfs -o mode=755 tmpfs "$1"
 mkdir "$1/up" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/up,workdir=$1/work" overlay "$1/root"
+cp -a /etc "$1/etc" 2>/dev/null || true  # a file may go meanwhile
+mount --bind "$1/etc" "$1/root/etc"
 mount --rbind /dev "$1/root/dev"
 mount -t proc proc "$1/root/proc"
 mount -t tmpfs tmpfs "$1/root/tmp"
@@ -57,7 +59,7 @@ class Sandbox:
         return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "chroot", str(self.root), *argv]
 
     def run(self, *argv: str, input: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(self.command(*argv), input=input, capture_output=True, check=False, timeout=120)
+        done = subprocess.run(self.command(*argv), input=input, capture_output=True, check=False, timeout=600)
         assert not check or done.returncode == 0, (argv, done.returncode, done.stdout, done.stderr)
         return done
 

@@ -100,7 +100,7 @@ class SmallHost:
         try:
             yield done
         finally:
-            thread.join(60)
+            thread.join(300)
         assert done, "the run did not end"
 
     # -- gates

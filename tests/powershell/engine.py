@@ -16,7 +16,7 @@ from tests.hosts.wine import PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_pat
 
 FOLDER = Path(__file__).parent
 STEP_FILES = Path(__file__).parents[2] / "ps_scripts"
-SECONDS = 120
+SECONDS = 300
 
 
 class EngineError(Exception):

@@ -15,6 +15,7 @@ from installer.journal import Journal, new_run_id
 from installer.transports.psrp import PsrpTransport
 from tests.faults.small_host import PASSWORD, Ran, SmallHost
 from tests.faults.small_script import FOLDER, small_script
+from tests.waiting import wait_until
 
 OWN = Path(__file__).parent
 STEP_FILES = {"guard": FOLDER, "text": FOLDER, "tool": OWN, "pending": OWN}
@@ -31,7 +32,7 @@ class RebootingHost:
     setup: Path
     goes_down: bool = True
     comes_back: bool = True
-    delay: float = 1.5  # seconds: time for the run's last event, as the ten seconds of a real one
+    delay: float = 1.5  # seconds after the run's last event, in which it still answers
     look: Callable[[], Any] = lambda: None
     restarts: int = 0
     seen: list[Any] = field(default_factory=list)
@@ -54,7 +55,7 @@ class RebootingHost:
         journal = Journal(small.folder / "runs", new_run_id(), mode, "me")
         part = journal.host(script)
         over = threading.Event()
-        power = threading.Thread(target=self._power, args=(over,), daemon=True)
+        power = threading.Thread(target=self._power, args=(over, journal.run), daemon=True)
         power.start()
         try:
             host = small.struck.host.model_copy(update={"reboot": reboot})
@@ -63,7 +64,7 @@ class RebootingHost:
             result = run.execute(lambda: PsrpTransport(host, PASSWORD, asked), "me", {}, asked)
         finally:
             over.set()
-            power.join(30)
+            power.join(300)
             part.close()
             if not self.comes_back:
                 small.struck_endpoint.power_on()
@@ -74,11 +75,18 @@ class RebootingHost:
         file = self.small.windows.path(CALLS)
         return [line for line in (file.read_text().splitlines() if file.exists() else []) if program in line]
 
-    def _power(self, over: threading.Event) -> None:
-        while not over.wait(0.05):
+    def _finished(self, run: str) -> int:
+        """How many runs on the host have told the workstation their end."""
+        return (self.small.folder / "runs" / run / "win1" / "events.jsonl").read_text("utf-8").count('"event":"finished"')
+
+    def _power(self, over: threading.Event, run: str) -> None:
+        ended = False
+        while not ended:
+            ended = over.wait(0.05)
             if not self.goes_down or len(self.calls("shutdown.exe")) == self.restarts:
                 continue
             self.seen.append(self.look())
+            wait_until(lambda: over.is_set() or self._finished(run) > self.restarts)  # a real one has ten seconds for it
             over.wait(self.delay)
             self.restarts += 1
             self.small.windows.scheduler.shut_down()

@@ -55,7 +55,7 @@ class LoopThread:
             self._started.set()
         self.loop.run_forever()
 
-    def do(self, work: Coroutine[Any, Any, Result], timeout: float = 10) -> Result:
+    def do(self, work: Coroutine[Any, Any, Result], timeout: float = 60) -> Result:
         """Runs a coroutine in the thread and waits for it at most `timeout` seconds. Raises what it raises."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 

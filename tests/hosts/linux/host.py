@@ -145,7 +145,7 @@ class LinuxHost:
                 if self._process.wait() != REBOOT:
                     return
 
-    def wait(self, seconds: float = 60) -> None:
+    def wait(self, seconds: float = 300) -> None:
         """Waits until sshd answers and systemd has started everything. Raises as `boot` does."""
         deadline = time.monotonic() + seconds
         while not self.lab.answers(self.address, 22, b"SSH-"):
@@ -180,7 +180,7 @@ class LinuxHost:
         """Reboots and waits until everything runs again."""
         boots = self.boots
         self.ssh("systemctl reboot", check=False)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while self.boots == boots:
             if time.monotonic() > deadline or not self.is_running:
                 raise TimeoutError(f"{self.name} does not come back after a reboot:\n{self.console()[-2000:]}")

@@ -50,7 +50,7 @@ def lacks(programs: dict[str, str] = PROGRAMS) -> str | None:
 
 
 def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, stdin=subprocess.DEVNULL, timeout=30)
+    subprocess.run(["ip", *arguments], check=True, stdin=subprocess.DEVNULL, timeout=120)
 
 
 class LinuxLab:
@@ -94,7 +94,7 @@ class LinuxLab:
         with (self.folder / "proxy.log").open("wb") as log:
             command = control_groups.command_in(self.name, "tinyproxy", "-d", "-c", str(settings))
             self._proxy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not outside.do(_answers("127.0.0.1", port)):
             if self._proxy.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the web proxy does not start: {(self.folder / 'proxy.log').read_text()[-1000:]}")
@@ -129,9 +129,10 @@ class LinuxLab:
         for thread in self._threads:
             thread.close()
         self._threads.clear()
-        remove_lab(self.folder)
-        if self._lock:
-            self._lock.close()
+        with folders.locked(self.folder.parent / "lock"):  # or another lab, which begins just now, takes it for a leftover
+            remove_lab(self.folder)
+            if self._lock:
+                self._lock.close()
 
     def __enter__(self) -> LinuxLab:
         return self

@@ -51,14 +51,14 @@ while ((n < EVENTS - 1)); do
     else
         say one unchanged
     fi
-    while [[ -e $state/hold && $(<"$state/hold") == "$n" ]]; do sleep 0.05; done
+    while [[ -e $state/hold && $(<"$state/hold") == "$n" ]]; do : >"$state/held"; sleep 0.05; done
 done
 say '' finished ',"outcome":"ok","changed":1,"reboot":false'
 """
 
 
 def small_script(host: str, state: Path) -> Script:
-    """The script, with its files in `state`: RUN.jsonl, RUN.pid, `applied` (a line a run), and `hold` (wait after that event)."""
+    """The script, with its files in `state`: RUN.jsonl, RUN.pid, `applied` (a line a run), `hold` (wait after that event), `held` (it waited)."""
     text = _TEXT.replace("STATE", str(state)).replace("EVENTS", str(EVENTS)).replace("LONG", str(LONG))
     digest = hashlib.sha256(text.encode("ascii")).hexdigest()
     return Script(host=host, text=text, settings={}, steps=("one",), sha256=digest, body_sha256=digest)

@@ -56,7 +56,7 @@ class Sshd:
         self._wait()
 
     def _wait(self) -> None:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             assert self._process.poll() is None, f"sshd did not start: {self.log.read_text()}"
             with socket.socket() as probe:
@@ -77,7 +77,7 @@ class Sshd:
     def close(self) -> None:
         """Ends it; sessions that are open go on."""
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 def make_key(path: Path, kind: str = "ed25519", password: str = "", options: Sequence[str] = ()) -> Path:

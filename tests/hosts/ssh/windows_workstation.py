@@ -49,7 +49,7 @@ class Workstation:
         self._folder, self._prefix, self._packages = folder, folder / "prefix", _site(cache)
         with zipfile.ZipFile(artifacts.python_zip(cache)) as archive:
             archive.extractall(folder / "python")
-        subprocess.run([WINE, "cmd", "/c", "exit"], env=environment(self._prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
+        subprocess.run([WINE, "cmd", "/c", "exit"], env=environment(self._prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=True)
         library = self._prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
         subprocess.run([COMPILER, "-shared", "-o", library, HERE / "bcryptprimitives.c", "-ladvapi32"], check=True)
 
@@ -60,7 +60,7 @@ class Workstation:
         extra = {"PYTHONPATH": windows_path(self._packages), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [WINE, self._folder / "python" / "python.exe", windows_path(HERE / "workstation.py"), windows_path(file)],
-            env=environment(self._prefix, extra), input=b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+            env=environment(self._prefix, extra), input=b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout.decode("utf-8", "replace").splitlines()
 

@@ -32,7 +32,7 @@ function global:Get-StandInTaskState([string]$TaskName) {
 function global:Send-StandInTaskRequest($Cmdlet, [string]$TaskName, [string]$Request) {
     $file = Join-Path (Get-StandInFolder 'tasks') "$TaskName.request"
     Write-StandInFile $file $Request (New-Object Text.UTF8Encoding $false)
-    $until = [DateTime]::UtcNow.AddSeconds(30)
+    $until = [DateTime]::UtcNow.AddSeconds(120)
     while ([IO.File]::Exists($file)) {
         if ([DateTime]::UtcNow -gt $until) {
             [IO.File]::Delete($file)
