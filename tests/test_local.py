@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -236,6 +237,7 @@ def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monke
 # ---- whoever the user is
 
 HASH = "c2VjcmV0"  # Base64
+NUMBER = itertools.count()  # of runs: a run's name is used once
 
 
 @pytest.fixture
@@ -253,7 +255,7 @@ def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
     file = home / "local.sh"
     file.write_text(parts.script([parts.step(name) for name in ("certificate", "notebook")], scope="user", notebook={"directory": "~/notebooks", "ip": "*", "port": 9999}))
     file.chmod(0o644)
-    envelope = f"mode {mode}\nrun {mode}-{time.monotonic_ns()}\nsecret notebook.password_hash {HASH}\n"
+    envelope = f"mode {mode}\nrun {mode}-{next(NUMBER)}\nsecret notebook.password_hash {HASH}\n"
     command = ["setpriv", "--reuid=54321", "--regid=54322", "--clear-groups", "bash", str(file), "envelope"]
     done = subprocess.run(command, input=envelope, env={"HOME": str(home), "PATH": "/usr/bin:/bin"}, cwd="/", capture_output=True, text=True, check=False)
     return [json.loads(line) for line in done.stdout.splitlines()]
