@@ -47,7 +47,7 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         story.see("security", "systemd-analyze security --no-pager --threshold=20 nbserver.service")
         inside = "nsenter --mount --target=$(systemctl show --property=MainPID --value nbserver)"
         story.see("kernel's files", f"{inside} cat /proc/meminfo /proc/stat /proc/cpuinfo")
-        story.see("others' processes", f"{inside} setpriv --reuid=nbserver --clear-groups cat /proc/1/cmdline 2>/dev/null")
+        story.see("others' processes", f"{inside} setpriv --reuid=nbserver --regid=nbserver --clear-groups cat /proc/1/cmdline 2>/dev/null")
         story.see("access", "cd /var/lib/nbserver && stat -c '%U:%G %a %n' /opt/nbserver . state work notebooks /etc/nbserver /etc/nbserver/*")
         story.see("ufw", "ufw show added")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
