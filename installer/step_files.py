@@ -25,7 +25,7 @@ PRELUDE = {
 }
 STEPS = {
     "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook past service firewall check former".split(),
-    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check".split(),
+    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check former".split(),
 }
 
 _TITLE = re.compile(r"^[Ss]tep (\w+) '([^']+)'", re.MULTILINE)
