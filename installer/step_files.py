@@ -19,13 +19,13 @@ PRELUDE = {
         ".ps1",
     ),
     "linux_scripts": (
-        "run events envelope lock record programs files users packages units firewall processes tls scope service".split(),
+        "run events envelope lock record programs files users packages apt zypper units firewall processes tls scope service".split(),
         ".sh",
     ),
 }
 STEPS = {
     "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook past service firewall check former".split(),
-    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check".split(),
+    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check former".split(),
 }
 
 _TITLE = re.compile(r"^[Ss]tep (\w+) '([^']+)'", re.MULTILINE)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from tests.hosts.linux.base import LinuxBase
     from tests.hosts.linux.host import LinuxHost
     from tests.hosts.linux.lab import LinuxLab
     from tests.hosts.mirror import Mirror
@@ -86,18 +87,23 @@ def debian_host(linux_lab: LinuxLab) -> Callable[[], LinuxHost]:
 
 
 @pytest.fixture(scope="session")
-def suse_host(linux_lab: LinuxLab) -> Callable[[], LinuxHost]:
-    """Each call boots a fresh openSUSE-like host: `with suse_host() as host:`."""
+def suse_base() -> LinuxBase:
+    """The root folder of the openSUSE-like hosts; a sandbox over it is cheaper than a host."""
     from tests.hosts.artifacts import cache_folder
     from tests.hosts.linux.base import build
     from tests.hosts.linux.lab import lacks
     from tests.hosts.linux.suse import SUSE
     from tests.hosts.linux.suse_repository import PROGRAMS
 
-    if words := lacks(PROGRAMS):
+    if words := lacks() or lacks(PROGRAMS):
         pytest.skip(words)
-    base = build(cache_folder(), SUSE)
-    return lambda: linux_lab.clone(base).booted()
+    return build(cache_folder(), SUSE)
+
+
+@pytest.fixture(scope="session")
+def suse_host(linux_lab: LinuxLab, suse_base: LinuxBase) -> Callable[[], LinuxHost]:
+    """Each call boots a fresh openSUSE-like host: `with suse_host() as host:`."""
+    return lambda: linux_lab.clone(suse_base).booted()
 
 
 @pytest.fixture(scope="session")

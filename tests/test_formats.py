@@ -224,6 +224,7 @@ def test_the_documented_keys_of_the_inventory_are_those_that_it_has() -> None:
         ("settings_linux", {}, {"system": "windows"}, "system"),
         ("record_linux", {"kind": "user"}, {"kind": "registry"}, "registry"),
         ("record_linux", {"kind": "user"}, {"before": "x"}, "before"),
+        ("record_linux", {"kind": "packages"}, {"before": ["x"]}, "before"),
         ("record_linux", {"kind": "access"}, {"before": "root:root 755"}, "before"),
         ("inventory", {}, {"hosts": {"lin1": {"transport": "telnet"}}}, "transport"),
         ("run", {}, {"mode": "plan"}, "mode"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.linux.fixtures import Run, record, run, sandbox
+from tests.linux.parts import script
 from tests.linux.sandbox import Sandbox
 
 __all__ = ["sandbox"]
@@ -22,6 +24,8 @@ PACKAGES = {
     "nb-below": "Description: x",
     "nb-other": "Depends: nb-below",
     "nb-broken": "Description: x",
+    "nb-else": "Description: x",
+    "nb-either": "Depends: nb-top | nb-else",
 }
 
 
@@ -99,11 +103,36 @@ def test_what_another_package_needs_meanwhile_stays(host: Sandbox) -> None:
     host.run("apt-get", "-qy", "install", "nb-other")
     done = run(host, "undo", [STEP])
     assert done.outcome == "ok", words(done)
-    assert {"nb-other", "nb-below"} <= installed(host)
-    assert "because nb-other came later and needs some of them" in done.of("warning")[0]["text"]
+    assert {"nb-other", "nb-below"} <= installed(host) and "nb-top" not in installed(host), "what nothing needs goes"
+    assert [event["text"] for event in done.of("warning")] == ["the packages nb-below stay, because nb-other came later and needs some of them"]
     host.run("apt-get", "-qy", "purge", "nb-other")
     host.run("apt-get", "-qy", "autoremove", "--purge")
-    assert not {"nb-top", "nb-below"} & installed(host)
+    assert "nb-below" not in installed(host), "the system's own autoremove may take it"
+
+
+def test_what_others_need_in_one_way_or_another_stays_whole(host: Sandbox) -> None:
+    both = STEP.replace("install_packages nb-top", "install_packages nb-top nb-else")
+    assert run(host, "apply", [both]).outcome == "ok"
+    host.run("apt-get", "-qy", "install", "nb-either")
+    done = run(host, "undo", [both])
+    assert done.outcome == "ok" and {"nb-top", "nb-else", "nb-either"} <= installed(host), words(done)
+
+
+def test_configuration_files_that_were_there_before_stay(host: Sandbox) -> None:
+    host.run("apt-get", "-q", "update")
+    host.run("apt-get", "-qy", "install", "nb-below")
+    host.write("/etc/nb-below/configuration", "the owner's\n")
+    host.run("apt-get", "-qy", "remove", "nb-below")
+    before = installed(host)
+    assert "nb-below" in before
+    assert run(host, "apply", [STEP]).outcome == "ok"
+    (line,) = record(host)
+    assert set(line["key"].split()) == {"apt", "nb-top", "nb-below"} and line["before"] == "nb-below"
+    done = run(host, "undo", [STEP])
+    assert done.outcome == "ok" and record(host) == [], words(done)
+    assert installed(host) == before and not host.exists("/etc/nb-top")
+    assert host.read("/etc/nb-below/configuration") == b"the owner's\n"
+    assert host.run("dpkg-query", "--show", "--showformat", "${db:Status-Abbrev}", "nb-below").stdout == b"rc "
 
 
 def test_what_somebody_removed_needs_no_removing(host: Sandbox) -> None:
@@ -135,3 +164,58 @@ def test_sources_that_cannot_be_read_are_a_warning(host: Sandbox) -> None:
     done = run(host, "apply", [STEP])
     assert done.outcome == "ok", words(done)
     assert "apt-get update failed" in done.of("warning")[0]["text"]
+
+
+# ---- locks
+
+HOLD = "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"  # it ends when it is killed
+OURS = "waiting for another package manager to end"
+
+
+def run_while_held(host: Sandbox, lock: str) -> tuple[list[dict[str, str]], set[str]]:
+    """What an apply says while another process holds a lock, as apt does, until the apply says that it waits; and who waited."""
+    host.write("/tmp/lin1.sh", script([STEP]))
+    holder = host.start("/usr/bin/python3", "-c", HOLD, lock)
+    assert holder.stdout and holder.stdout.readline() == b"held\n"
+    try:
+        ours = host.start("bash", "/tmp/lin1.sh", "envelope")
+        assert ours.stdin and ours.stdout and ours.stderr
+        ours.stdin.write(b"mode apply\nrun held\n")
+        ours.stdin.close()
+        events: list[dict[str, str]] = []
+        waited: set[str] = set()
+        for line in ours.stdout:
+            events.append(json.loads(line))
+            text = events[-1].get("text", "") + events[-1].get("what", "")
+            if text == OURS or text.startswith("Waiting for cache lock: "):
+                waited.add(events[-1].get("program", "nbserver"))
+                holder.kill()
+                holder.wait()
+        ours.wait(20)
+    finally:
+        holder.kill()
+        holder.wait()
+    return events, waited
+
+
+@pytest.mark.parametrize(
+    ("lock", "who"),
+    [
+        ("/var/lib/apt/lists/lock", "nbserver"),
+        ("/var/cache/apt/archives/lock", "nbserver"),
+        ("/var/lib/dpkg/lock-frontend", "apt-get"),
+        ("/var/lib/dpkg/lock", "apt-get"),
+    ],
+)
+def test_another_apt_is_awaited(host: Sandbox, lock: str, who: str) -> None:
+    """There are no lists of packages yet, as at the first start of a cloud host."""
+    events, waited = run_while_held(host, lock)
+    assert waited == {who}, events
+    assert events[-1]["outcome"] == "ok" and "nb-top" in installed(host)
+    assert [event for event in events if event["event"] == "warning"] == []
+
+
+def test_a_dpkg_that_runs_is_no_interrupted_one(host: Sandbox) -> None:
+    host.write("/var/lib/dpkg/updates/0001", "")
+    events, waited = run_while_held(host, "/var/lib/dpkg/lock-frontend")
+    assert waited == {"nbserver"} and events[-1]["outcome"] == "ok", events

@@ -25,7 +25,8 @@ from tests.linux.sandbox import Sandbox
 from tests.ports import free_port
 
 __all__ = ["sandbox"]
-STEPS = [parts.step(name) for name in ("preflight", "user", "certificate", "notebook")]
+NO_ENVIRONMENT = "LOCK_MARK=/opt/nbserver/env-00000000/nbserver.lock"  # of the step packages, which is none of these
+STEPS = [NO_ENVIRONMENT, *(parts.step(name) for name in ("preflight", "user", "certificate", "notebook"))]
 HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$abc+/DEF"
 SECRETS = f"secret notebook.password_hash {base64.b64encode(HASH.encode()).decode()}\n"
 CONFIGURATION = "/etc/nbserver"
@@ -203,6 +204,45 @@ def test_who_listens_on_a_port(address: str) -> None:
         assert parts.run(ask, port).stdout == b"no\n"
         server.listen()
         assert parts.run(ask, port).stdout == b"yes\n"
+
+
+def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
+    """Also where an environment for another lock is there already, on a disk of its own."""
+    host.run("bash", "-c", "mkdir -p /opt/nbserver && mount -t tmpfs -o size=100m tmpfs /opt/nbserver && mkdir /opt/nbserver/env-{0,1}0000000")
+    host.write("/opt/nbserver/env-10000000/nbserver.lock", "x")
+    (failed,) = run(host, "test", STEPS).of("failed")
+    assert "MB are free in /opt/nbserver, and 2000 are needed. Make room" in failed["text"]
+    host.write("/opt/nbserver/env-00000000/nbserver.lock", "x")
+    assert run(host, "test", STEPS).outcome == "ok", "what is made already needs no room"
+
+
+def test_preflight_asks_for_room_for_the_distributions_packages_once(host: Sandbox) -> None:
+    packages = {**parts.SETTINGS["packages"], "source": "distribution"}
+    host.run("bash", "-c", "rm -f /usr/bin/jupyter-notebook; mkdir /tmp/disk && mount -t tmpfs -o size=100m tmpfs /tmp/disk && mkdir /tmp/disk/{up,work}")
+    host.run("mount", "-t", "overlay", "-o", "lowerdir=/usr,upperdir=/tmp/disk/up,workdir=/tmp/disk/work", "overlay", "/usr")
+    (failed,) = run(host, "test", STEPS, packages=packages).of("failed")
+    assert "MB are free in /usr, and 2000 are needed" in failed["text"]
+    host.write("/usr/bin/jupyter-notebook", "x")
+    assert run(host, "test", STEPS, packages=packages).outcome == "ok"
+
+
+# ---- firewall
+
+
+@pytest.mark.parametrize("firewall", ["ufw", "firewalld"])
+def test_a_rule_of_a_firewall_that_is_gone_is_undone(host: Sandbox, firewall: str) -> None:
+    host.run("bash", "-c", "rm -f /usr/sbin/ufw /usr/bin/firewall-*; mkdir -p /etc/ufw; echo ENABLED=yes >/etc/ufw/ufw.conf")
+    opened = f"""
+step firewall 'the rule is on the record'
+firewall_test() {{ has_record firewall_port '{firewall} 9999 Any' || difference rule '' open; }}
+firewall_apply() {{ save_before firewall_port '{firewall} 9999 Any' ''; }}
+"""
+    assert run(host, "apply", [opened]).outcome == "ok" and len(record(host)) == 1
+    done = run(host, "undo", [parts.step("firewall")])
+    assert done.outcome == "ok" and record(host) == []
+    assert [event["text"].partition(",")[0] for event in done.of("warning")] == [f"{firewall} is not installed any more"]
+    planned = run(host, "test", [parts.step("firewall")])
+    assert planned.outcome == "ok" and planned.of("difference") == [], "and what is not there is not asked for a rule"
 
 
 # ---- check

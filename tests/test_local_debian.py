@@ -28,7 +28,7 @@ from tests.hosts.mirror import Mirror
 CHECKOUT = Path(__file__).parents[1]
 HOME = "/home/visitor"
 NBSERVER = f"{HOME}/nbserver/.venv/bin/nbserver"
-STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check"]
+STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "former"]
 # What an undo leaves on purpose: evidence, on the host's side and on the workstation's.
 EVIDENCE = re.compile(r"(files|names): ((home/visitor|root)/\.local(/state(/nbserver(-runs|/state)?(/.*)?|/nbserver\.known)?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> ")
 

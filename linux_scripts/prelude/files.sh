@@ -33,7 +33,9 @@ add_folder() { # PATH OWNER MODE
     set_access "$1" "$2" "$3"
 }
 
+# An environment's mark goes first: one that is half removed, by a run that was cut off, is not taken for whole.
 restore_folder() { # PATH
+    rm -f -- "$1/nbserver.lock" || return
     rm -rf --one-file-system -- "$1" || problem "rm could not remove all of it"
 }
 

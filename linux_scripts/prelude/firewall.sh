@@ -5,7 +5,7 @@ FIREWALL=''                                        # ufw, firewalld, or '' where
 read_firewall() {
     local line
     FIREWALL=''
-    if [[ -r /etc/ufw/ufw.conf ]]; then
+    if [[ -r /etc/ufw/ufw.conf && -x /usr/sbin/ufw ]]; then   # its configuration stays where the program was removed
         while IFS= read -r line; do
             if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
         done </etc/ufw/ufw.conf
@@ -59,6 +59,7 @@ restore_firewall_port() { # KEY
     read_firewall
     case $firewall in
         ufw)
+            if [[ ! $(type -P ufw) ]]; then tell_gone_firewall "$1"; return; fi
             ufw_words "$port" "$address"
             # shellcheck disable=SC2086 # words without spaces
             run_program ufw delete $REPLY || return
@@ -69,11 +70,18 @@ restore_firewall_port() { # KEY
             if [[ $FIREWALL == firewalld ]]; then
                 run_program firewall-cmd --remove-"$words" || return
                 run_program firewall-cmd --permanent --remove-"$words" || return
-            else
+            elif [[ $(type -P firewall-offline-cmd) ]]; then
                 run_program firewall-offline-cmd --remove-"$words" || return
+            else tell_gone_firewall "$1"
             fi
             ;;
     esac
+}
+
+# Rules go with the program that puts them into the kernel.
+tell_gone_firewall() { # KEY
+    local port=${1#* }
+    write_event warning text "${1%% *} is not installed any more, so there is no rule to take away. If it comes back with its old configuration, look there for TCP port ${port% *}"
 }
 
 ufw_words() { # PORT ADDRESS

@@ -28,10 +28,10 @@ read_system() {
 read_packages() { # NAME...
     local state name version
     for name in "$@"; do PACKAGES[$name]='' PACKAGE_TRACES[$name]=''; done
-    # Unknown names make the answer's exit code 1, and have no line that begins with "ii".
+    # Unknown names make the answer's exit code 1. What is said of them begins with a longer word, if anything is.
     while read -r state name version; do
         if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
-        if [[ $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
+        if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
     done < <(
         case $PACKAGE_MANAGER in
             apt) dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true ;;
@@ -41,9 +41,10 @@ read_packages() { # NAME...
 }
 
 # Kind packages: what one installation brings, its dependencies too. Undo removes these and no others.
+# `before` names those of them that had been there once and had left their configuration files.
 install_packages() { # NAME...
     local name
-    local -a missing=()
+    local -a missing=() new=()
     read_packages "$@"
     for name in "$@"; do
         if [[ ! ${PACKAGES[$name]} ]]; then missing+=("$name"); fi
@@ -51,17 +52,49 @@ install_packages() { # NAME...
     if ((${#missing[@]} == 0)); then return; fi
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
-    if [[ $REPLY ]]; then save_before packages "$PACKAGE_MANAGER$REPLY" ''; fi
+    if [[ $REPLY ]]; then
+        for name in $REPLY; do new+=("$name"); done
+        keep_installed "${new[@]}"
+        save_before packages "$PACKAGE_MANAGER ${new[*]}" "${INSTALLED[*]}"
+    fi
     write_event progress what "installing ${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
 }
 
-restore_packages() { # KEY
-    local manager=${1%% *}
-    local -a names=()
+# Those that others need meanwhile stay, and what they need of the rest.
+restore_packages() { # KEY BEFORE
+    local name others
+    local -a names=() going=() staying=()
+    PACKAGE_MANAGER=${1%% *}
     read -r -a names <<<"${1#* }"
-    PACKAGE_MANAGER=$manager
-    "remove_with_$manager" "${names[@]}"
+    keep_installed "${names[@]}"
+    if ((${#INSTALLED[@]} == 0)); then return; fi
+    names=("${INSTALLED[@]}")
+    read_others "${names[@]}" || return
+    others=$REPLY
+    if [[ ! $others ]]; then
+        "remove_with_$PACKAGE_MANAGER" "$2" "${names[@]}"
+        return
+    fi
+    for name in "${names[@]}"; do
+        read_others "$name" || return
+        if [[ $REPLY ]]; then staying+=("$name"); else going+=("$name"); fi
+    done
+    if ((${#going[@]})); then read_others "${going[@]}" || return; fi
+    if [[ $REPLY ]]; then staying=("${names[@]}") going=(); fi   # each could go, not all of them
+    "keep_with_$PACKAGE_MANAGER" "${staying[@]}" || return
+    write_event warning text "the packages ${staying[*]} stay, because$others came later and needs some of them"
+    if ((${#going[@]})); then "remove_with_$PACKAGE_MANAGER" "$2" "${going[@]}"; fi
+}
+
+# REPLY: what would go along with these packages, beside what came with the same installation (INSTALLED).
+read_others() { # NAME...
+    local name others=''
+    "read_removed_by_$PACKAGE_MANAGER" "$@" || return
+    for name in $REPLY; do
+        if [[ " ${INSTALLED[*]} " != *" $name "* ]]; then others+=" $name"; fi
+    done
+    REPLY=$others
 }
 
 # The lists of packages, once a run.
@@ -88,116 +121,3 @@ keep_installed() { # NAME...
     done
 }
 INSTALLED=()
-
-# ---- apt. It waits up to five minutes for another one to end, asks nothing, and keeps configuration files
-# ---- that somebody changed.
-
-run_apt() { # [OPTION of run_program...] -- ARGUMENT...
-    local -a options=()
-    while [[ $1 != -- ]]; do options+=("$1"); shift; done
-    shift
-    read_proxy
-    run_program --to-its-end "${options[@]}" "${PROXY[@]}" DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a APT_LISTCHANGES_FRONTEND=none \
-        apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
-}
-
-refresh_with_apt() {
-    local -a interrupted=()
-    # What an interrupted dpkg left is finished first: apt-get refuses to work before.
-    shopt -s nullglob
-    interrupted=(/var/lib/dpkg/updates/[0-9]*)
-    shopt -u nullglob
-    if ((${#interrupted[@]})); then run_program --to-its-end env DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold; fi
-    run_apt --accept '0 100' -- update
-    if ((EXIT_CODE)); then write_event warning text 'apt-get update failed; going on with the lists of packages that are there'; fi
-}
-
-# Lines of a simulation: `Inst NAME (VERSION ...` for a new package, `Inst NAME [OLD] (VERSION ...` for a newer one.
-read_new_packages_apt() { # NAME...
-    local line plan=''
-    while IFS= read -r line; do
-        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>/dev/null)
-    REPLY=$plan
-}
-
-install_with_apt() { # NAME...
-    run_apt --todo 'The sources of packages are in /etc/apt' -- --no-install-recommends --no-remove install -- "$@"
-}
-
-# What another package needs meanwhile stays, for the system's own autoremove.
-remove_with_apt() { # NAME...
-    local line others=''
-    keep_installed "$@"
-    if ((${#INSTALLED[@]} == 0)); then return; fi
-    while IFS= read -r line; do
-        if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  && " ${INSTALLED[*]} " != *" ${BASH_REMATCH[2]} "* ]]; then others+=" ${BASH_REMATCH[2]}"; fi
-    done < <(apt-get --simulate --quiet --yes purge -- "${INSTALLED[@]}" 2>/dev/null)
-    if [[ $others ]]; then
-        run_program apt-mark auto -- "${INSTALLED[@]}" || return
-        write_event warning text "the packages ${INSTALLED[*]} stay, because$others came later and needs some of them; apt-get autoremove removes what nothing needs"
-        return
-    fi
-    run_apt -- purge -- "${INSTALLED[@]}"
-}
-
-# ---- zypper. Its exit codes: 102 a reboot is needed, 103 it was itself updated and wants to run again,
-# ---- 106 a repository was skipped, 107 a package's script failed, the package is installed. Source: man zypper.
-
-run_zypper() { # ARGUMENT...
-    local -i try
-    read_proxy
-    for try in 1 2; do
-        run_program --to-its-end --accept '0 102 103 106 107' --todo 'What its exit codes mean is in: man zypper' \
-            "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
-        case $EXIT_CODE in
-            102) RUN_REBOOT=true ;;
-            103) continue ;;
-            106) write_event warning text 'zypper skipped a repository that could not be refreshed' ;;
-            107) write_event warning text 'the script of a package failed; the package itself is installed' ;;
-        esac
-        return 0
-    done
-}
-
-refresh_with_zypper() {
-    run_zypper refresh
-}
-
-# The plan as XML, one <solvable> a line; those to be installed stand between <to-install> and </to-install>.
-read_new_packages_zypper() { # NAME...
-    local line plan='' inside=''
-    while IFS= read -r line; do
-        case $line in
-            *'<to-install>'*) inside=1 ;;
-            *'</to-install>'*) inside='' ;;
-        esac
-        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh install --dry-run --no-recommends -- "$@" 2>/dev/null)
-    REPLY=$plan
-}
-
-install_with_zypper() { # NAME...
-    run_zypper install --no-recommends --no-confirm -- "$@"
-    # 102: a package that is now installed wants a reboot; 2: this zypper is too old to be asked.
-    run_program --accept '0 2 102' env ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive needs-rebooting
-    if ((EXIT_CODE == 102)); then RUN_REBOOT=true; fi
-}
-
-remove_with_zypper() { # NAME...
-    local line others='' inside=''
-    keep_installed "$@"
-    if ((${#INSTALLED[@]} == 0)); then return; fi
-    while IFS= read -r line; do
-        case $line in
-            *'<to-remove>'*) inside=1 ;;
-            *'</to-remove>'*) inside='' ;;
-        esac
-        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" && " ${INSTALLED[*]} " != *" ${BASH_REMATCH[1]} "* ]]; then others+=" ${BASH_REMATCH[1]}"; fi
-    done < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh remove --dry-run --no-clean-deps -- "${INSTALLED[@]}" 2>/dev/null)
-    if [[ $others ]]; then
-        write_event warning text "the packages ${INSTALLED[*]} stay, because$others came later and needs some of them"
-        return
-    fi
-    run_zypper remove --no-clean-deps -- "${INSTALLED[@]}"
-}

@@ -31,13 +31,19 @@ user_preflight() {
     compare_port
 }
 
-# The environment and its packages take about 1.5 GB.
+# An environment takes about 1.5 GB, and so do the distribution's packages. A new one is made beside the one in use.
 compare_space() { # FOLDER
-    local free
-    if [[ -d $PROGRAMS ]]; then return; fi
-    free=$(stat --file-system --format='%a*%S' -- "$1")
+    local free folder=$1
+    if [[ $NB_PACKAGES_SOURCE == distribution ]]; then
+        if [[ -e /usr/bin/jupyter-notebook ]]; then return; fi
+        folder=/usr
+    else
+        if [[ -e $LOCK_MARK ]]; then return; fi
+        if [[ -d $PROGRAMS ]]; then folder=$PROGRAMS; fi
+    fi
+    free=$(stat --file-system --format='%a*%S' -- "$folder")
     free=$((free))
-    if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for $1, and 2000 are needed. Make room"; fi
+    if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free in $folder, and 2000 are needed. Make room"; fi
 }
 
 compare_port() {

@@ -20,7 +20,7 @@ CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
 # These run through run_program, so that their words become events and they have no input.
 WRAPPED = set("apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl restorecon systemctl ufw useradd userdel zypper python3 pip uv".split())
 # Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
-IN_CONDITIONS = re.compile(r"(has|is|can)_\w+$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
+IN_CONDITIONS = re.compile(r"(has|is|can)_\w+$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
 
 
 @dataclass(frozen=True)

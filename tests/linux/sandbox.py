@@ -1,6 +1,6 @@
-"""A root file system of its own for a test: this machine's, under an overlay in memory, seen by nobody else.
+"""A root file system of its own for a test: this machine's, or a host's base, under an overlay in memory, seen by nobody else.
 
-What a script changes there is gone when the sandbox is closed; this machine's files are only read. Its /etc is a copy:
+What a script changes there is gone when the sandbox is closed; the files below are only read. Its /etc is a copy:
 other tests make accounts on this machine meanwhile. It needs root, and is no machine: no systemd runs in it.
 """
 
@@ -19,8 +19,8 @@ MAKE = """\
 set -e
 mount -t tmpfs -o mode=755 tmpfs "$1"
 mkdir "$1/up" "$1/work" "$1/root"
-mount -t overlay -o "lowerdir=/,upperdir=$1/up,workdir=$1/work" overlay "$1/root"
-cp -a /etc "$1/etc" 2>/dev/null || true  # a file may go meanwhile
+mount -t overlay -o "lowerdir=$2,upperdir=$1/up,workdir=$1/work" overlay "$1/root"
+cp -a "$2/etc" "$1/etc" 2>/dev/null || true  # a file may go meanwhile
 mount --bind "$1/etc" "$1/root/etc"
 mount --rbind /dev "$1/root/dev"
 mount -t proc proc "$1/root/proc"
@@ -32,20 +32,20 @@ read -r _ || true
 
 
 class Sandbox:
-    """Use as a context manager. `root` is where its files are for a reader who enters it with `read` and `run`."""
+    """Use as a context manager. `base` is the root folder below the overlay. `root` is where its files are for a reader who enters it with `read` and `run`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, base: Path = Path("/")) -> None:
         if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("unshare"):
             pytest.skip("a root file system of its own needs Linux, root's rights and unshare")
         folder.mkdir(parents=True, exist_ok=True)
         self.root = folder / "root"
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "bash", "-c", MAKE, "sandbox", str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ["unshare", "--mount", "--propagation", "private", "bash", "-c", MAKE, "sandbox", str(folder), str(base)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self._holder.stdout
         if self._holder.stdout.readline() != b"made\n":
             self._holder.wait()
-            pytest.skip("a root file system of its own needs a kernel that lays one over / (overlay, tmpfs)")
+            pytest.skip("a root file system of its own needs a kernel that lays one over another (overlay, tmpfs)")
 
     def __enter__(self) -> Sandbox:
         return self

@@ -1,0 +1,93 @@
+"""What an earlier run installed goes when the new server has answered: the step former, with real virtual environments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.linux import parts
+from tests.linux.fixtures import Run, record, run, sandbox
+from tests.linux.sandbox import Sandbox
+
+__all__ = ["sandbox"]
+PLACES = "LOCK=(); PYTHON=/usr/bin/python3"  # an empty lock: an environment with pip only
+GOOD = "step check 'the server answers'; check_test() { :; }"
+BAD = "step check 'the server answers'; check_test() { difference port '' open; }; check_apply() { fail 'nothing answers'; }"
+OLD, NEW = "/opt/nbserver/env-aaaaaaaa", "/opt/nbserver/env-bbbbbbbb"
+
+
+def steps(check: str) -> list[str]:
+    return [PLACES, parts.step("packages"), check, parts.step("former")]
+
+
+def go(host: Sandbox, mode: str, lock: str, check: str = GOOD, source: str = "wheels") -> Run:
+    return run(host, mode, steps(check), packages={"index_url": None, "installer": "pip", "lock_sha256": lock * 64, "source": source})
+
+
+def environments(host: Sandbox) -> list[str]:
+    return host.run("bash", "-c", "shopt -s nullglob; echo /opt/nbserver/env-*").stdout.decode().split()
+
+
+def recorded(host: Sandbox) -> list[str]:
+    return [line["key"] for line in record(host) if "/env-" in line["key"]]
+
+
+@pytest.fixture
+def host(sandbox: Sandbox) -> Sandbox:
+    """With the environment of the lock `a`, and one that is not on the record."""
+    sandbox.run("bash", "-c", "rm -rf /opt/nbserver /var/lib/nbserver")
+    first = go(sandbox, "apply", "a")
+    assert first.outcome == "ok", first.errors
+    assert first.steps == [("packages", "difference"), ("packages", "changed"), ("check", "unchanged"), ("former", "unchanged")]
+    sandbox.run("mkdir", "/opt/nbserver/env-cccccccc")
+    return sandbox
+
+
+def test_a_plan_tells_it_and_an_apply_removes_it_last(host: Sandbox) -> None:
+    planned = go(host, "test", "b")
+    assert [(event["step"], event["what"]) for event in planned.of("difference")] == [("packages", "packages"), ("former", OLD)]
+    assert OLD in environments(host)
+    done = go(host, "apply", "b")
+    assert done.outcome == "ok" and [step for step, event in done.steps if event == "changed"] == ["packages", "former"]
+    assert [event["what"] for event in done.of("restored")] == [OLD]
+    assert environments(host) == [NEW, "/opt/nbserver/env-cccccccc"] and recorded(host) == [NEW], "what is not on the record stays"
+    again = go(host, "apply", "b")
+    assert again.outcome == "ok" and {event for _, event in again.steps} == {"unchanged"}
+    host.run("rmdir", "/opt/nbserver/env-cccccccc")
+    assert go(host, "undo", "b").outcome == "ok" and record(host) == [] and not host.exists("/opt/nbserver")
+
+
+def test_a_server_that_does_not_answer_leaves_what_was_there(host: Sandbox) -> None:
+    assert go(host, "apply", "b", BAD).outcome == "failed"
+    assert {OLD, NEW} <= set(environments(host)) and recorded(host) == [OLD, NEW]
+    back = go(host, "apply", "a")
+    assert back.outcome == "ok" and [event["what"] for event in back.of("restored")] == [NEW], "back to the old lock: the new one goes"
+
+
+def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
+    """Cut off before the first of its files goes, it is not taken for whole afterwards."""
+    cut = f'rm() {{ if [[ $1 == -rf && $4 == {OLD} ]]; then return 1; fi; command rm "$@"; }}; {GOOD}'
+    done = go(host, "apply", "b", cut)
+    (failed,) = done.of("failed")
+    assert failed["step"] == "former" and f"{OLD} could not be removed: rm could not remove all of it" in failed["text"]
+    assert recorded(host) == [OLD, NEW] and not host.exists(f"{OLD}/nbserver.lock")
+    assert ("packages", "difference") in go(host, "test", "a").steps
+    assert go(host, "apply", "b").outcome == "ok" and OLD not in environments(host) and recorded(host) == [NEW]
+
+
+def test_in_user_scope_too(sandbox: Sandbox) -> None:
+    programs = f"{Path.home()}/.local/share/nbserver"
+    sandbox.run("bash", "-c", "cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver")
+    for lock in "ab":
+        packages = {"index_url": None, "installer": "pip", "lock_sha256": lock * 64, "source": "auto"}
+        done = run(sandbox, "apply", steps(GOOD), packages=packages, scope="user")
+        assert done.outcome == "ok", done.events
+    assert [event["what"] for event in done.of("restored")] == [f"{programs}/env-aaaaaaaa"]
+    assert sandbox.run("ls", programs).stdout == b"env-bbbbbbbb\n"
+
+
+def test_with_the_distributions_packages_no_environment_is_wanted(host: Sandbox) -> None:
+    there = "read_packages() { local name; for name in \"$@\"; do PACKAGES[$name]=1.0; done; }; PACKAGE_MANAGER=apt"
+    done = run(host, "apply", [PLACES, there, *steps(GOOD)[1:]], packages={"index_url": None, "installer": "pip", "lock_sha256": "a" * 64, "source": "distribution"})
+    assert done.outcome == "ok" and [event["what"] for event in done.of("restored")] == [OLD], done.errors
