@@ -17,7 +17,7 @@ from tests.faults.small_host import PASSWORD, Ran, SmallHost
 from tests.faults.small_script import FOLDER, small_script
 
 OWN = Path(__file__).parent
-STEP_FILES = {"guard": FOLDER, "text": FOLDER, "tool": OWN, "pending": OWN}
+STEP_FILES = {"guard": FOLDER, "text": FOLDER, **dict.fromkeys(("tool", "tool2", "pending", "vc_redist", "openssl"), OWN)}
 CALLS, CODES = r"C:\nbserver-test\installer-calls.txt", r"C:\nbserver-test\installer-codes.txt"
 SHUTDOWN, SETUP = r"C:\windows\system32\shutdown.exe", r"C:\faults\setup.exe"
 BOOT = r"C:\nbserver-test\boot.txt"
@@ -50,7 +50,7 @@ class RebootingHost:
     def run(self, mode: Mode, reboot: str, steps: tuple[str, ...], stop: threading.Event | None = None) -> Ran:
         """One run of the small script with these steps, under the setting `reboot`; Windows restarts whenever it is told to."""
         small = self.small
-        script = small_script("win1", {name: STEP_FILES[name] for name in steps}, reboot=reboot)
+        script = small_script("win1", {name: STEP_FILES[name] for name in steps}, reboot=reboot, certificate={"source": "request"})
         journal = Journal(small.folder / "runs", new_run_id(), mode, "me")
         part = journal.host(script)
         over = threading.Event()
