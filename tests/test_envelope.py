@@ -132,7 +132,7 @@ def test_a_refusal_never_tells_a_secret(session: Session, line: str) -> None:
 def test_the_host_tells_how_far_its_clock_is_ahead(session: Session, hours: int) -> None:
     moment = datetime.now(timezone.utc) - timedelta(hours=hours)
     lines = Envelope("test", "x", time=moment).lines()
-    (ahead,) = session.run(READ + "'seconds=' + [string][Math]::Round($Run.ClockAhead.TotalSeconds)", lines)[5:]
+    (ahead,) = session.run(READ + "'seconds=' + [string][Math]::Round($Run.ClockAhead.TotalSeconds)", lines)[6:]
     assert abs(int(ahead.removeprefix("seconds=")) - hours * 3600) < 60
 
 
