@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from installer.operation import exit_code
+from installer.transports.winrm import WinrmTransport
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import SmallHost
 from tests.faults.small_script import small_script
@@ -98,6 +99,16 @@ def test_if_needed_restarts_and_goes_on(host: RebootingHost) -> None:
     undone = host.run("undo", "if-needed", STEPS)
     assert undone.result.outcome == "ok"
     assert {part: host.small.state()[part] for part in ("registry", "tasks")} == {part: before[part] for part in ("registry", "tasks")}
+
+
+def test_and_through_a_command_shell(host: RebootingHost) -> None:
+    """transport = "winrm": the shell and its script end with Windows."""
+    host.prepare(3010)
+    ran = host.run("apply", "if-needed", STEPS, way=WinrmTransport)
+    assert ran.result.outcome == "ok", ran.result.error
+    assert (ran.result.changed, ran.result.reboot, host.restarts) == (2, False, 1)
+    assert [event["outcome"] for event in ran.events if event["event"] == "finished"] == ["reboot", "ok"]
+    assert guard_is_up(host.small)
 
 
 def test_pending_before_the_first_change(host: RebootingHost) -> None:
