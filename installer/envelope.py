@@ -20,8 +20,10 @@ SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")
 class Envelope:
     """What a run is asked to do. `after` belongs to mode events: send what `run` wrote after that event.
 
-    `boot_before` belongs to mode apply: only begin when Windows has restarted since it started at that time (UTC, as the
+    `boot_before` belongs to modes apply and request: only begin when Windows has restarted since it started at that time (UTC, as the
     event `started` tells it).
+
+    `restarts` (0 to 9) is how often the host may still restart Windows in this run, because the sender comes back after it.
 
     `time` is the workstation's clock (with its zone), for the host to compare its own with; without it nothing is compared.
 
@@ -35,6 +37,7 @@ class Envelope:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     boot_before: str = ""
     time: datetime | None = None
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
@@ -43,6 +46,8 @@ class Envelope:
             raise ValueError("events are counted from 1")
         if self.boot_before and not BOOT.fullmatch(self.boot_before):
             raise ValueError("a boot time is such as 2026-11-22T19:41:41Z")
+        if not 0 <= self.restarts <= 9:
+            raise ValueError("restarts are 0 to 9")
         for name in self.secrets:
             if not SECRET_NAME.fullmatch(name):
                 raise ValueError("a secret's name is lower-case letters, digits, '_' and '.'")
@@ -58,6 +63,8 @@ class Envelope:
             lines.append(f"after {self.after}")
         if self.boot_before:
             lines.append(f"boot-before {self.boot_before}")
+        if self.restarts:
+            lines.append(f"restarts {self.restarts}")
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
 
 

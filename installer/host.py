@@ -64,17 +64,20 @@ class HostRun:
         self._journal, self._listener = journal, listener
         self._sequence = Sequence()
         self._gap = self._ended = False
-        self._boot = ""
+        self._boot = self._words = ""
+        self._restarting = False
         self._changed = 0
         self.result = Result(host.name)
 
     def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> Result:
         """The whole run, over the restarts that the inventory allows."""
-        envelope = Envelope(self.mode, self.run, operator, secrets=secrets)
+        allowed = RESTARTS if self._may_restart() and self.mode in ("apply", "request") else 0
+        envelope = Envelope(self.mode, self.run, operator, secrets=secrets, restarts=allowed)
         self._leg(connect, envelope, stop)
-        for leg in range(2, RESTARTS + 2):
-            if self.result.outcome == "reboot" and self._may_restart() and self._boot:
-                self._come_back(connect, replace(envelope, run=f"{self.run}-{leg}", boot_before=self._boot), stop)
+        for leg in range(2, allowed + 2):
+            if self.result.outcome == "reboot" and self._restarting:
+                again = replace(envelope, run=f"{self.run}-{leg}", boot_before=self._boot, restarts=allowed - leg + 1)
+                self._come_back(connect, again, stop)
         if self.result.outcome == "reboot":
             self.result.error = self._restart_first()
         return self.result
@@ -85,7 +88,7 @@ class HostRun:
         self._changed = self.result.changed
         until = time.monotonic() + RESTART_TIMEOUT
         while not stop.wait(RESTART_PAUSE):
-            self._sequence, self._gap, self._ended = Sequence(), False, False
+            self._sequence, self._gap, self._ended, self._restarting = Sequence(), False, False, False
             self.result.error = ""
             error = self._leg(connect, envelope, stop)
             down = isinstance(error, (ConnectError, AuthenticationError)) and not self._sequence.last
@@ -100,6 +103,8 @@ class HostRun:
         return isinstance(self.host, Host) and self.host.reboot == "if-needed"
 
     def _restart_first(self) -> str:
+        if self._may_restart() and self._words:
+            return f"{self.host.name}: {self._words}."
         todo = "Restart it, then run this again"
         if isinstance(self.host, Host) and not self._may_restart():
             todo += ', or let it be restarted: reboot = "if-needed" in the inventory'
@@ -221,6 +226,8 @@ class HostRun:
             result.steps[event.step] = event.event
         if event.event == "failed":
             result.error = f"{self.host.name}, {event.step or 'script'}: {data.get('text', '')}"
+        if event.event == "warning" and not event.step:
+            self._words = str(data.get("text", ""))  # the last one says why Windows is not restarted
         if event.event == "request":
             result.csr = str(data.get("csr") or "")
         if event.event == "finished":
@@ -233,6 +240,7 @@ class HostRun:
         result.outcome = "differs" if outcome == "ok" and self.mode == "test" and data.get("differs") else outcome
         result.changed = self._changed + int(data.get("changed") or 0)
         result.reboot = bool(data.get("reboot"))
+        self._restarting = bool(data.get("restarting"))
         result.fingerprint = str(data.get("fingerprint") or "")
 
     def _fail(self, error: HostError) -> None:

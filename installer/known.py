@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from installer import atomic_file
+from installer import atomic_file, file_lock
 from installer.errors import ApprovalError
 
 FILE_NAME = "nbserver.known"
 VERSION = 1
+LOCK_SECONDS = 60.0  # how long another nbserver is waited for; it holds the file for milliseconds
 
 _FINGERPRINT = re.compile(r"SHA256:[0-9a-f]{64}")
 _RESTORE = "Restore the file from a backup, or move it away and run nbserver apply to record the certificates again"
@@ -67,17 +68,21 @@ def expected(path: Path, host: str) -> str | None:
 def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
     """Writes down what `run` saw on `host`; the file is replaced as a whole, other hosts stay.
 
-    Of several threads the caller lets one in at a time. Raises ApprovalError where the file cannot be read or written,
-    ValueError for a fingerprint of another form.
+    One thread of one process at a time does this; the others wait. Raises ApprovalError where the file cannot be read or
+    written, ValueError for a fingerprint of another form.
     """
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise ValueError("a fingerprint is SHA256: and 64 lower-case hexadecimal digits")
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    hosts = {name: known for name, known in read(path).items() if name.lower() != host.lower()}
-    hosts[host] = KnownCertificate(fingerprint, run, now)
-    content = {"v": VERSION, "hosts": {name: asdict(hosts[name]) for name in sorted(hosts)}}
     try:
-        atomic_file.write_text(path, json.dumps(content, indent=2) + "\n")
+        with file_lock.locked(path, LOCK_SECONDS):
+            hosts = {name: known for name, known in read(path).items() if name.lower() != host.lower()}
+            now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            hosts[host] = KnownCertificate(fingerprint, run, now)
+            content = {"v": VERSION, "hosts": {name: asdict(hosts[name]) for name in sorted(hosts)}}
+            atomic_file.write_text(path, json.dumps(content, indent=2) + "\n")
+    except TimeoutError:
+        todo = "End the other nbserver that works with this inventory, or wait for it; then run this again"
+        raise ApprovalError("is held by another process", where=str(path), todo=todo) from None
     except OSError as error:
         todo = "Make the folder writable, or close the program that holds the file"
         raise ApprovalError(f"cannot be written ({_reason(error)})", where=str(path), todo=todo) from None

@@ -58,7 +58,7 @@ class LiveView:
         if event.event in self._ended and event.step:
             self._done[host].add(event.step)
         words = describe(event) if event.event in ("progress", "log", "started", "restored") else event.event
-        if event.event == "finished" and event.data.get("outcome") == "reboot":
+        if event.event == "finished" and event.data.get("restarting"):
             words = "waiting for Windows to restart"
         self._progress.update(bar, completed=len(self._done[host]), description=escape(f"{event.step}: {words}"[:90] if event.step else words[:90]))
 

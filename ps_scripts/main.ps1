@@ -48,7 +48,7 @@ function Invoke-Steps {
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
-    if ($Settings.reboot -eq 'if-needed' -and $Run.Boot) { Restart-Windows }
+    Complete-BeforeRestart
 }
 
 # Nothing differs, so nothing is tested again, and no bracket is opened.
@@ -84,8 +84,10 @@ function Undo-Record([switch]$BracketsOnly) {
 # What a request for a certificate needs, and then the request: mode request.
 function Invoke-Request {
     if ($Settings.certificate.source -ne 'request') { throw 'the certificate of this host is not one that is requested. Write certificate.request = true into the inventory first' }
-    foreach ($step in $Steps) { if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step } }
-    if ($Run.Outcome -eq 'reboot') { return }
+    foreach ($step in $Steps) {
+        if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
+        if ($Run.Outcome -eq 'reboot') { Complete-BeforeRestart; return }
+    }
     $Run.Step = 'certificate'
     Send-CertificateRequest
 }
@@ -94,7 +96,7 @@ function Invoke-Request {
 function Start-Run {
     Assert-Scope
     if ($Run.Mode -eq 'events') { return }
-    if ($Run.Mode -eq 'apply') { $Run.Boot = Get-BootTime }
+    if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
     if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
     if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
     else {
@@ -110,7 +112,7 @@ function Start-Run {
 
 function Complete-Run {
     $Run.Step = ''
-    Write-Event finished @{ outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot; fingerprint = $Run.Fingerprint }
+    Write-Event finished @{ outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot; restarting = $Run.Restarting; fingerprint = $Run.Fingerprint }
 }
 
 function Invoke-Run {

@@ -55,6 +55,7 @@ TASK = """<?xml version="1.0" encoding="UTF-16"?>
     </Exec>
   </Actions>
 </Task>"""
+PRINCIPAL = '  <Principals>\n    <Principal id="Author">\n      <UserId>S-1-5-21-1-2-3-1001</UserId>\n      <LogonType>LOGON</LogonType>\n    </Principal>\n  </Principals>\n'
 PATH = r"C:\Python27;C:\Python27\Scripts;" + MACHINE_PATH + r";C:\OpenSSL-Win64\bin;C:\Python311;C:\tools"
 LEFT = MACHINE_PATH + r";C:\Python311;C:\tools"  # without what the tutorial put there
 
@@ -83,10 +84,22 @@ class HandMade:
     def arguments(self) -> str:
         return f'-I -B "{SERVE_FILE}" {self.port}'
 
-    def task(self, name: str) -> None:
-        """A scheduled task that runs the program, started."""
-        self._write(rf"{TASKS}\{name}", TASK.replace("TASK-NAME", name).replace("COMMAND", PYTHON).replace("ARGUMENTS", self.arguments), "utf-16")
+    def task(self, name: str, logon: str = "") -> None:
+        """A scheduled task that runs the program, started. `logon` is its kind of logon, such as Password."""
+        text = TASK.replace("TASK-NAME", name).replace("COMMAND", PYTHON).replace("ARGUMENTS", self.arguments)
+        if logon:
+            text = text.replace("  <Settings>", PRINCIPAL.replace("LOGON", logon) + "  <Settings>")
+        self._write(rf"{TASKS}\{name}", text, "utf-16")
         self._start(name)
+
+    def dependent(self, name: str, needs: str) -> None:
+        """A Windows service that needs another one, started; it does nothing but wait. Its program is its own: by that it is known."""
+        program = rf"C:\Python27\{name}.exe"
+        shutil.copy(self.host.path(PYTHON), self.host.path(r"C:\Python27") / f"{name}.exe")
+        self._write(rf"{SERVICES}\{name}.json", json.dumps({"Name": name, "PathName": program, "StartMode": "Auto", "Needs": needs}))
+        self._write(rf"{SERVICES}\{name}.xml", TASK.replace("COMMAND", program).replace("ARGUMENTS", '-I -c "import time; time.sleep(600)"'), "utf-16")
+        self.host.scheduler.start(f"service.{name}")
+        self.names.append(f"service.{name}")
 
     def service(self, name: str, program: str = NSSM, application: str | None = PYTHON) -> None:
         """A Windows service, started: a wrapper such as NSSM that runs the program, or the program itself."""

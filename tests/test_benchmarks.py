@@ -23,6 +23,11 @@ from benchmarks.install.installation import Installation
 from benchmarks.install.results import Results as InstallResults
 from benchmarks.install.results import table as install_table
 from benchmarks.install.timeline import timeline
+from benchmarks.psrp.measure import Run as PsrpRun
+from benchmarks.psrp.results import MEASURES
+from benchmarks.psrp.results import Results as PsrpResults
+from benchmarks.psrp.results import Row as PsrpRow
+from benchmarks.psrp.table import table as psrp_table
 from benchmarks.ssh import floor
 from benchmarks.ssh.checks import all_wrong, missed, named_as_different
 from benchmarks.ssh.measure import Run, pss, usage
@@ -147,3 +152,43 @@ def test_ansible_asks_for_each_path_once() -> None:
 
 def test_columns_line_up() -> None:
     assert columns([["", "wall"], ["nbserver", "1 s"]]) == "          wall\nnbserver   1 s"
+
+
+# -- over PSRP
+
+
+def psrp_run(wall: float, receives: int, **operations: int) -> PsrpRun:
+    counts = {"Create": 1, "Command": 1, "Send": 2, "Receive": receives, "Signal": 1, "Delete": 1, **operations}
+    return PsrpRun(wall, wall / 2, {"http": sum(counts.values()) + 2, **counts})
+
+
+def psrp_results(*besides: int) -> PsrpResults:
+    """nbserver with so many exchanges besides output, one run each, and a peer with ten times its time."""
+    own = [psrp_run(1.0 + number, 3, Send=count - 6) for number, count in enumerate(besides)]
+    return PsrpResults([PsrpRow("nbserver", "ours", own), PsrpRow("peer", "theirs", [psrp_run(20.0, 30)]), PsrpRow("absent", "none", [], "it is not installed")], {"engine": "7.4"})
+
+
+def test_waiting_for_output_is_counted_apart_over_psrp() -> None:
+    run = psrp_run(1.0, 5)
+    assert (run.exchanges, run.besides_output) == (13, 8)
+    assert run.operations() == {"logon": 2, "Create": 1, "Command": 1, "Send": 2, "Receive": 5, "Signal": 1, "Delete": 1}
+
+
+@pytest.mark.parametrize(("besides", "kept"), [((8, 10), True), ((8, 11), False)])
+def test_the_run_with_most_exchanges_decides_whether_the_promise_is_kept(besides: tuple[int, ...], kept: bool) -> None:
+    results = psrp_results(*besides)
+    assert (results.most_of_nbserver, results.promise_kept) == (max(besides), kept)
+    assert results.promise.startswith("kept: " if kept else "BROKEN: ") and f"made {max(besides)} exchanges" in results.promise
+
+
+def test_the_table_over_psrp_has_medians_ratios_and_what_could_not_be_measured() -> None:
+    results = psrp_results(8, 9, 10)
+    ours, theirs = results.measured
+    wall = MEASURES[2]
+    assert (ours.median(wall), ours.spread(wall), results.ratio(theirs, wall)) == (2.0, "1.00-3.00 s", 10.0)
+    assert theirs.spread(wall) == "20.00 s" and theirs.operations()["Receive"] == 30
+    text = psrp_table(results)
+    row = next(line for line in text.splitlines() if line.startswith("peer"))
+    assert row.split()[1:3] == ["38", "3.2"], "exchanges, and how many times nbserver's"
+    assert "medians of 3 runs each" in text and "absent could not be measured: it is not installed" in text and "engine: 7.4" in text
+    assert text.endswith("at most 10 are allowed\n")

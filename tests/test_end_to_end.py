@@ -198,6 +198,8 @@ def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     assert outcome(done) == {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
     assert [event["event"] for event in events] == ["started", *["unchanged"] * len(STEPS), "finished"]
     assert story.done["plan again"].returncode == 0
+    asked = story.exchanges
+    assert asked["Receive"] and asked["http"] - asked["Receive"] <= 10, f"besides waiting for output: {asked}"
 
 
 def test_other_path_entries_replace_ours_and_nobody_elses(story: Story) -> None:

@@ -77,28 +77,28 @@ def session() -> Iterator[Session]:
 READ = r"""
 $EnvelopeLines = @($input)
 $Mode = 'test'
-$Run.Mode = ''; $Run.Id = ''; $Run.Operator = ''; $Run.After = 0; $Run.BootBefore = ''
+$Run.Mode = ''; $Run.Id = ''; $Run.Operator = ''; $Run.After = 0; $Run.BootBefore = ''; $Run.Restarts = 0
 $Secrets.Clear()
 Read-Envelope
-$Run.Mode; $Run.Id; $Run.Operator; [string]$Run.After; $Run.BootBefore
+$Run.Mode; $Run.Id; $Run.Operator; [string]$Run.After; $Run.BootBefore; [string]$Run.Restarts
 foreach ($name in $Secrets.Keys) { $name; $Secrets[$name] }
 """
 many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(session: Session, lines: list[str]) -> dict[str, Any]:
-    mode, run, operator, after, boot_before, *rest = session.run(READ, lines)
-    known = {"mode": mode, "run": run, "operator": operator, "after": int(after), "boot_before": boot_before}
+    mode, run, operator, after, boot_before, restarts, *rest = session.run(READ, lines)
+    known = {"mode": mode, "run": run, "operator": operator, "after": int(after), "boot_before": boot_before, "restarts": int(restarts)}
     return {**known, "secrets": dict(zip(rest[::2], rest[1::2], strict=True))}
 
 
 @many
-@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets, st.sampled_from(["", "2026-11-22T05:06:07Z"]))
+@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets, st.sampled_from(["", "2026-11-22T05:06:07Z"]), st.integers(0, 9))
 def test_the_host_reads_what_was_written(
-    session: Session, mode: Mode, run: str, operator: str, after: int, values: dict[str, str], boot: str
+    session: Session, mode: Mode, run: str, operator: str, after: int, values: dict[str, str], boot: str, restarts: int
 ) -> None:
-    envelope = Envelope(mode, run, operator, after, values, boot)
-    said = {"mode": mode, "run": run, "operator": operator, "after": after if mode == "events" else 0, "boot_before": boot}
+    envelope = Envelope(mode, run, operator, after, values, boot, restarts=restarts)
+    said = {"mode": mode, "run": run, "operator": operator, "after": after if mode == "events" else 0, "boot_before": boot, "restarts": restarts}
     expected = {**said, "secrets": values}
     assert read(session, envelope.lines()) == expected
 
@@ -111,6 +111,7 @@ def test_the_host_reads_what_was_written(
         "time", "time now", "time 2026-11-22", "time 2026-11-22T17:10:33", "time 2026-11-22 17:10:33Z", "time 2026-13-22T17:10:33Z", "Time 2026-11-22T17:10:33Z",
         "after 1 2", "after 99999999999", "secret", "secret a", "secret a b c", "secret a !", "Secret a YQ==", "mode=apply", "{}", "after 1;2",
         "boot-before", "boot-before now", "boot-before 2026-11-22", "boot-before 2026-11-22T19:41:41", "boot-before 2026-11-22T19:41:41Z x",
+        "restarts", "restarts 10", "restarts -1", "restarts x", "restarts 1 2",
     ],
 )  # fmt: skip
 def test_the_host_refuses_a_line_that_it_does_not_know(session: Session, line: str) -> None:
@@ -131,7 +132,7 @@ def test_a_refusal_never_tells_a_secret(session: Session, line: str) -> None:
 def test_the_host_tells_how_far_its_clock_is_ahead(session: Session, hours: int) -> None:
     moment = datetime.now(timezone.utc) - timedelta(hours=hours)
     lines = Envelope("test", "x", time=moment).lines()
-    (ahead,) = session.run(READ + "'seconds=' + [string][Math]::Round($Run.ClockAhead.TotalSeconds)", lines)[5:]
+    (ahead,) = session.run(READ + "'seconds=' + [string][Math]::Round($Run.ClockAhead.TotalSeconds)", lines)[6:]
     assert abs(int(ahead.removeprefix("seconds=")) - hours * 3600) < 60
 
 

@@ -243,7 +243,7 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     listener.unlink()
     existing.want(adopt=True)
     said, _ = existing.run("apply", 3)
-    assert "Only a person can stop it: adopt = true does not" in said
+    assert "Only a person can do that: adopt = true does not" in said
     said, _ = existing.run("plan", 4)
     assert "apply will refuse to go on" in said
     assert existing.host.scheduler.is_running("service.nobody")
@@ -251,3 +251,35 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     _, events = existing.run("apply", 0)
     assert [text for text in warnings(events) if text.startswith(f"python.exe, process {process}, was ended")]
     assert not existing.host.scheduler.is_running("service.nobody")
+
+
+@pytest.mark.parametrize("logon", ["Password", "InteractiveTokenOrPassword"])
+def test_a_task_with_a_stored_password_is_not_taken(existing: Existing, hand_made: HandMade, logon: str) -> None:
+    """Windows tells nobody that password, so undo could not register the task again."""
+    hand_made.task("nbserver", logon)
+    before = existing.snapshot()
+    existing.want(adopt=True)
+    _, events = existing.run("plan", 4)
+    assert next(item["is"] for item in said_by(events, "past", "difference")) == "registered with a stored password"
+    assert [text for text in warnings(events) if "apply will refuse to go on" in text and "stored password" in text]
+    said, events = existing.run("apply", 3)
+    assert "Export it and remove it yourself" in said and "adopt = true does not" in said
+    assert not steps(events, "changed") and existing.snapshot() == before
+
+
+def test_a_service_that_others_need_is_not_taken(existing: Existing, hand_made: HandMade) -> None:
+    """Windows does not stop it while they run; that is found before it is disabled."""
+    hand_made.service("IPythonNotebook")
+    hand_made.dependent("Reports", "IPythonNotebook")
+    hand_made.dependent("Mails", "Reports")
+    before = existing.snapshot()
+    existing.want(adopt=True)
+    _, events = existing.run("plan", 4)
+    assert [text for text in warnings(events) if "apply will refuse to go on" in text and "services that run need it: Reports, Mails" in text]
+    said, events = existing.run("apply", 3)
+    assert "services that run need it: Reports, Mails. Stop these first" in said
+    assert not steps(events, "changed") and existing.snapshot() == before
+    for name in ("Mails", "Reports"):
+        hand_made.host.scheduler.stop(f"service.{name}")
+    _, events = existing.run("plan", 4)
+    assert not [text for text in warnings(events) if "refuse" in text], "those that do not run do not matter"

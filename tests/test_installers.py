@@ -185,6 +185,29 @@ def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_n
         done = site.run("plan", "win1")
         assert done.returncode == 4 and r"should be C:\Python311\Scripts" in done.stdout, done.stdout
         assert "python" in steps(site.last_events(), "unchanged")
+        # Without its program it is somebody's still: neither changed nor removed.
+        (folder / "python.exe").unlink()
+        (folder / "theirs.txt").write_text("theirs")
+        done = site.run("apply", "win1")
+        assert done.returncode == 3 and "its python.exe is not there. Repair or remove it" in done.stdout, done.stdout
+        assert site.run("undo", "win1").returncode == 0
+        assert not calls(windows_host) and [path.name for path in folder.iterdir()] == ["theirs.txt"]
     finally:
         run(windows_host.prefix, "reg", "delete", PYTHON, "/f")
         shutil.rmtree(folder)
+
+
+def test_what_was_in_the_folder_before_stays(site: Site, windows_host: WindowsHost) -> None:
+    """The folder of our own Python was there, and nobody knows why: undo takes the installation away, and no file of theirs."""
+    folder = windows_host.path(rf"{PROGRAMS}\python-3.11.9")
+    folder.mkdir(parents=True)
+    (folder / "theirs.txt").write_text("theirs")
+    site.settings["adopt"] = True
+    site.write()
+    try:
+        site.run("apply", "win1")
+        assert "python" in steps(site.last_events(), "changed") and (folder / "python.exe").exists()
+        assert site.run("undo", "win1").returncode == 0
+        assert (folder / "theirs.txt").read_text() == "theirs" and not exists(windows_host, PYTHON)
+    finally:
+        shutil.rmtree(folder.parent)

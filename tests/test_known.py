@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -107,6 +109,45 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
         known.remember(path, "win1", B, "2")
     assert path.read_bytes() == old
     assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
+
+
+REMEMBER = """
+import sys
+from pathlib import Path
+from installer import known
+for number in range(20):
+    known.remember(Path(sys.argv[1]), f"{sys.argv[2]}-{number}", "SHA256:" + "a1" * 32, "1")
+"""
+
+
+def test_several_processes_at_once_lose_nothing(path: Path) -> None:
+    """Two nbserver apply of one inventory, each with its hosts."""
+    names = ("a", "b", "c", "d")
+    processes = [subprocess.Popen([sys.executable, "-c", REMEMBER, str(path), name]) for name in names]
+    assert [process.wait(120) for process in processes] == [0] * len(names)
+    assert set(known.read(path)) == {f"{name}-{number}" for name in names for number in range(20)}
+    assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
+
+
+def test_a_process_that_ended_holds_nothing(path: Path) -> None:
+    hold = "import sys, os; from pathlib import Path; from installer import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): os._exit(7)"
+    assert subprocess.run([sys.executable, "-c", hold, str(path)], check=False, timeout=60).returncode == 7
+    assert [entry.name for entry in path.parent.iterdir()] == [".nbserver.known.lock"]
+    known.remember(path, "win1", A, "1")
+    assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
+
+
+def test_a_process_that_does_not_end_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = "import sys, os; from pathlib import Path; from installer import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin is not None and holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        monkeypatch.setattr(known, "LOCK_SECONDS", 0.2)
+        with pytest.raises(ApprovalError, match="held by another process"):
+            known.remember(path, "win1", A, "1")
+        holder.stdin.close()
+    known.remember(path, "win1", A, "1")
+    assert known.expected(path, "win1") == A
 
 
 _json = st.recursive(

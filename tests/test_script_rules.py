@@ -160,10 +160,10 @@ def test_the_body_is_the_same_for_every_host(scripts: list[Script]) -> None:
 
 
 def test_splatted_rules_fit_the_firewalls_commands(parsed: Parsed) -> None:
-    """Set-FirewallRule splats; the keys of its tables are parameters of these commands in every version."""
+    """Set-FirewallRule and its undo splat; the keys of their tables are parameters of these commands in every version."""
     _require_profiles("every_parameter_exists_in_each_version", parsed.files)
     splatted = [node for node in parsed.files.all("VariableExpression") if "Splatted" in node.values]
-    assert {(node.function, node.values["VariablePath"]) for node in splatted} == {("Set-FirewallRule", "Rule")}
+    assert {(node.function, node.values["VariablePath"]) for node in splatted} == {("Set-FirewallRule", "Rule"), ("Set-FirewallRule", "wide"), ("", "narrow")}
     for function in ("get-firewallrule", "get-firewallsettings"):
         table = next(node for node in parsed.files.functions[function].descendants() if node.kind == "Hashtable")
         keys = {key.values["Value"].lower() for key in table.children[::2]}

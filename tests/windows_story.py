@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Story:
         self.registry_while_stopped: dict[str, dict[str, str]] = {}
         self.tasks_while_stopped: list[str] = []
         self.fingerprints: dict[str, str] = {}
+        self.exchanges: Counter[str] = Counter()  # of the second apply, by what they were for
 
     def keep(self, name: str, done: subprocess.CompletedProcess[str]) -> None:
         self.done[name] = done
@@ -82,7 +84,9 @@ def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
     told.keep("verify", site.run("verify", "win1", "--png", "pictures", "--json"))
     if not browser.missing():
         told.done["browser"] = open_in_chromium(told)
+    asked = Counter(site.endpoint.stats)
     told.keep("again", site.run("apply", "win1", "--json"))
+    told.exchanges = Counter(site.endpoint.stats) - asked
     told.keep("plan again", site.run("plan", "win1"))
     site.write(path__entries=["%ProgramFiles%\\nbserver\\other"])
     told.keep("other path", site.run("apply", "win1", "--json"))

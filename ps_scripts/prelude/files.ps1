@@ -172,13 +172,21 @@ function Initialize-StateFolder {
 }
 
 function Assert-StateFolder {
-    $refused = "$StateFolder cannot be trusted with what undo would put back: {0}. An administrator must look at it and remove it"
-    if ((Get-Item -LiteralPath $StateFolder -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { throw ($refused -f 'it is a link') }
-    $acl = Get-Acl -LiteralPath $StateFolder
+    $fault = Get-AccessFault $StateFolder $Trusted -1
+    if ($fault) { throw "$StateFolder cannot be trusted with what undo would put back: $fault. An administrator must look at it and remove it" }
+}
+
+# Who else than $Allowed owns this or has one of these rights, in words; nothing where nobody has. -Here leaves
+# out what only things made in it would get.
+function Get-AccessFault([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$Here) {
+    if ((Get-Item -LiteralPath $Path -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { return "$Path is a link" }
+    $acl = Get-Acl -LiteralPath $Path
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
-    if ($Trusted -notcontains $owner) { throw ($refused -f "it belongs to $owner") }
+    if ($Allowed -notcontains $owner) { return "$Path belongs to $owner" }
     foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $who = $rule.IdentityReference.Value
-        if ([string]$rule.AccessControlType -eq 'Allow' -and $Trusted -notcontains $who) { throw ($refused -f "$who has access to it") }
+        if ([string]$rule.AccessControlType -ne 'Allow' -or $Allowed -contains $who -or -not ([int]$rule.FileSystemRights -band $Rights)) { continue }
+        if ($Here -and [int]$rule.PropagationFlags -band 2) { continue }   # InheritOnly
+        return "$who has access to $Path"
     }
 }

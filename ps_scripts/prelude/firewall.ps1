@@ -1,16 +1,38 @@
 # ---- prelude: firewall rules, by their stable name; display names are localized and not unique ---------
 
+# Filters that narrow a rule beyond its ports and remote addresses, and what stands there where they do not.
+$RuleFilters = @{
+    Program = 'Any'; Service = 'Any'; LocalAddress = 'Any'; RemotePort = 'Any'; InterfaceType = 'Any'; InterfaceAlias = 'Any'
+    LocalUser = 'Any'; RemoteUser = 'Any'; RemoteMachine = 'Any'; Authentication = 'NotRequired'; Encryption = 'NotRequired'
+}
+
 # The rule's properties as texts, or nothing.
 function Get-FirewallRule([string]$Name) {
     $rule = Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue
     if (-not $rule) { return }
     $port = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule
     $address = Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule
+    $security = Get-NetFirewallSecurityFilter -AssociatedNetFirewallRule $rule
     @{
         Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction; Action = [string]$rule.Action; Profile = [string]$rule.Profile
         Protocol = [string]$port.Protocol; LocalPort = @($port.LocalPort | ForEach-Object { [string]$_ })
+        RemotePort = @($port.RemotePort | ForEach-Object { [string]$_ })
+        LocalAddress = @($address.LocalAddress | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
         RemoteAddress = @($address.RemoteAddress | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
+        Program = [string](Get-NetFirewallApplicationFilter -AssociatedNetFirewallRule $rule).Program
+        Service = [string](Get-NetFirewallServiceFilter -AssociatedNetFirewallRule $rule).Service
+        InterfaceType = [string](Get-NetFirewallInterfaceTypeFilter -AssociatedNetFirewallRule $rule).InterfaceType
+        InterfaceAlias = @((Get-NetFirewallInterfaceFilter -AssociatedNetFirewallRule $rule).InterfaceAlias | ForEach-Object { [string]$_ })
+        LocalUser = [string]$security.LocalUser; RemoteUser = [string]$security.RemoteUser; RemoteMachine = [string]$security.RemoteMachine
+        Authentication = [string]$security.Authentication; Encryption = [string]$security.Encryption
     }
+}
+
+# Those of the filters that are in the rule otherwise than wanted, as parameters: an untouched one is not written.
+function Get-FilterChanges($Is, [hashtable]$Should) {
+    $changes = @{}
+    foreach ($filter in $Should.Keys) { if (($Is[$filter] -join ', ') -ne ($Should[$filter] -join ', ')) { $changes[$filter] = $Should[$filter] } }
+    $changes
 }
 
 # Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for, and 192.0.2.7 for 192.0.2.7/32.
@@ -26,7 +48,10 @@ function ConvertTo-NetworkPrefix([string]$Address) {
 function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
     $before = Get-FirewallRule $Name
     Save-Before 'firewall_rule' $Name $before
-    if ($before) { Set-NetFirewallRule -Name $Name @Rule }
+    if ($before) {
+        $wide = Get-FilterChanges $before $RuleFilters
+        Set-NetFirewallRule -Name $Name @Rule @wide
+    }
     else { [void](New-NetFirewallRule -Name $Name -DisplayName $DisplayName -Group 'nbserver' @Rule) }
 }
 
@@ -36,8 +61,14 @@ $Restore.firewall_rule = {
         if (Get-FirewallRule $Name) { Remove-NetFirewallRule -Name $Name }
         return
     }
+    # Earlier releases did not look at the filters, and left them alone.
+    $kept = @{}
+    foreach ($filter in $RuleFilters.Keys) { if ($Before.PSObject.Properties[$filter]) { $kept[$filter] = $Before.$filter } }
+    $narrow = @{}
+    $is = Get-FirewallRule $Name
+    if ($is) { $narrow = Get-FilterChanges $is $kept }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action -Profile $Before.Profile `
-        -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress
+        -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress @narrow
 }
 
 # ---- rules of others that let the same port in

@@ -34,7 +34,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
-    Boot = ''; BootBefore = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
+    Boot = ''; BootBefore = ''; Restarts = 0; Restarting = $false; Pending = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
     ExitCode = 0; Output = @()
 }
 

@@ -5,6 +5,11 @@ function Get-WindowsService([string]$Name) {
     Get-CimInstance -ClassName Win32_Service | Where-Object { $_.Name -eq $Name }
 }
 
+# The names of services that need this one, directly or not, and run: while they do, Windows does not stop it.
+function Get-RunningDependents([string]$Name) {
+    foreach ($dependent in (Get-Service -Name $Name).DependentServices) { if ([string]$dependent.Status -ne 'Stopped') { $dependent.Name } }
+}
+
 # Kind service: what starts it, and whether it runs. A service is disabled first: none starts it meanwhile.
 function Disable-Service([string]$Name) {
     $service = Get-WindowsService $Name

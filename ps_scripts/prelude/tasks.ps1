@@ -5,6 +5,15 @@ function Get-TaskXml([string]$Name) {
     if (Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue) { [string](Export-ScheduledTask -TaskName $Name -TaskPath '\') }
 }
 
+# The text of an element of the task, whatever namespace prefix Windows writes; nothing where it is missing.
+function Get-TaskText([xml]$Xml, [string]$Path) {
+    $node = $Xml.SelectSingleNode('/*/' + (@($Path -split '/' | ForEach-Object { "*[local-name()='$_']" }) -join '/'))
+    if ($node) { $node.InnerText }
+}
+
+# Windows keeps the password of such a task and gives it to nobody: without it the task cannot be registered again.
+function Test-StoredPassword([xml]$Xml) { 'Password', 'InteractiveTokenOrPassword' -contains (Get-TaskText $Xml 'Principals/Principal/LogonType') }
+
 function Set-Task([string]$Name, [string]$Xml) {
     Save-Before 'task' $Name (Get-TaskXml $Name)
     [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -Force)

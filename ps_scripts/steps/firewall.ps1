@@ -1,5 +1,6 @@
 # ---- step: firewall ------------------------------------------------------------------------------------
-# One inbound rule for the notebook's TCP port. The firewall itself is neither switched on nor off.
+# One inbound rule for the notebook's TCP port. Nothing else narrows it, such as a program
+# or an interface. The firewall itself is neither switched on nor off.
 
 function Get-FirewallSettings {
     @{
@@ -11,6 +12,7 @@ function Get-FirewallSettings {
 Step firewall 'the firewall lets the notebook port in' -Test {
     $is = Get-FirewallRule 'nbserver'
     $should = Get-FirewallSettings
+    foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }
     if (-not $is) { Difference 'firewall rule nbserver' $null "TCP $($should.LocalPort) from $($should.RemoteAddress -join ', ')"; return }
     foreach ($name in $should.Keys | Sort-Object) {
         if (($is[$name] -join ', ') -ne ($should[$name] -join ', ')) { Difference "firewall rule nbserver, $name" ($is[$name] -join ', ') ($should[$name] -join ', ') }

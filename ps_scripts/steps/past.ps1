@@ -26,8 +26,13 @@ function Test-OwnListener {
 function Get-PastConflicts {
     $port = $Settings.notebook.port
     $lost = 'an earlier nbserver has left it, and the record does not know it'
-    if (-not (Test-Record 'task' 'nbserver') -and (Get-TaskXml 'nbserver')) {
-        @{ what = 'scheduled task nbserver'; is = $lost; should = $null; text = "there is a scheduled task nbserver: $lost. Remove it"; taken = $true }
+    $task = Get-TaskXml 'nbserver'
+    if ($task -and -not (Test-Record 'task' 'nbserver')) {
+        if (Test-StoredPassword ([xml]$task)) {
+            $text = 'there is a scheduled task nbserver that runs with a stored password, so undo could not register it again. Export it and remove it yourself'
+            @{ what = 'scheduled task nbserver'; is = 'registered with a stored password'; should = $null; text = $text; taken = $false }
+        }
+        else { @{ what = 'scheduled task nbserver'; is = $lost; should = $null; text = "there is a scheduled task nbserver: $lost. Remove it"; taken = $true } }
     }
     if ($Settings.skip -notcontains 'firewall' -and -not (Test-Record 'firewall_rule' 'nbserver') -and (Get-FirewallRule 'nbserver')) {
         @{ what = 'firewall rule nbserver'; is = $lost; should = $null; text = "there is a firewall rule nbserver: $lost. Remove it"; taken = $true }
@@ -37,8 +42,10 @@ function Get-PastConflicts {
     }
     if ((Test-PortListening $port) -and -not (Test-OwnListener)) {
         $holder = Get-PortHolder $port
-        $taken = $holder.Held -ne 'nothing'
+        $dependents = @($holder.Services | ForEach-Object { Get-RunningDependents $_ })
+        $taken = $holder.Held -ne 'nothing' -and -not $dependents.Count
         $text = "port $port is taken by another program$($holder.Text). Stop it, or choose another notebook.port in the inventory"
+        if ($dependents.Count) { $text = "port $port is taken by another program$($holder.Text), and services that run need it: $($dependents -join ', '). Stop these first, or choose another notebook.port in the inventory" }
         @{ what = "port $port"; is = "taken by another program$($holder.Text)"; should = 'free'; text = $text; taken = $taken }
     }
 }
@@ -47,7 +54,7 @@ function Get-PastConflicts {
 function Get-Refusal([object[]]$Conflicts) {
     $text = @($Conflicts | ForEach-Object { $_.text }) -join '; '
     $stay = @($Conflicts | Where-Object { -not $_.taken })
-    if ($stay.Count) { "$text. Only a person can stop it: adopt = true does not" }
+    if ($stay.Count) { "$text. Only a person can do that: adopt = true does not" }
     else { "$text; or set adopt = true in the inventory, and it is taken over and put back by undo" }
 }
 

@@ -89,6 +89,7 @@ Step preflight 'this host can carry the notebook server' -Test {
         'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired') {
         if (-not $Run.Reboot -and (Test-Path -LiteralPath $key)) {
             $Run.Reboot = $true
+            $Run.Pending = " ($key)"
             Write-Event warning @{ text = "Windows waits for a reboot ($key). What there is to change is changed after it" }
         }
     }

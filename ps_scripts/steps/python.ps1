@@ -1,12 +1,16 @@
 # ---- step: python --------------------------------------------------------------------------------------
 # Kind zip: the publisher's zip, unpacked into a folder of its own; no installer, nothing in the registry.
 # Kind exe: the publisher's installer, for the whole machine. It moves or updates a Python of the same
-# branch that is there already, so that one is used when it is the version wanted, and refused otherwise.
+# branch that is there already, so that one is used when it is the version wanted and only administrators
+# write there (it runs as administrator, and the environment needs it), and refused otherwise.
 # Kind present: a Python of the user's own, which runs nbserver; it is used, and never installed or removed.
 
-# The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514.
+# The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514,
+# and for arm64 PyArchExt in CPython's PCbuild/python.props.
 function Get-RegisteredPython {
-    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$(@($Settings.python.version -split '\.')[0..1] -join '.')"
+    $tag = @($Settings.python.version -split '\.')[0..1] -join '.'
+    if ($Settings.architecture -eq 'arm64') { $tag += '-arm64' }
+    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$tag"
     $folder = Get-RegistryValue "$branch\InstallPath" ''
     $version = Get-RegistryValue $branch 'Version'
     if ($folder -and $version) { @{ Folder = ([string]$folder.value).TrimEnd('\'); Version = [string]$version.value } }
@@ -22,6 +26,44 @@ function Get-PythonFolder {
 }
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
+
+# Who else than SYSTEM, administrators and TrustedInstaller could change a program in this folder, in words. CREATOR
+# OWNER is who makes a thing, and only those may. An existing folder is safe while nobody else may delete or rename
+# it and those above it: that others may add folders to a drive, as Windows has it, does no harm. Looked at are the
+# folder, what stands in it, and where packages are. Rights: AppendData, WriteData, DeleteSubdirectoriesAndFiles,
+# Delete, ChangePermissions, TakeOwnership, GENERIC_WRITE, GENERIC_ALL.
+function Get-ProgramFault([string]$Folder) {
+    $allowed = $Trusted + 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464', 'S-1-3-0'
+    $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
+    $packages = Join-Path $Folder 'Lib\site-packages'
+    if (Test-Path -LiteralPath $packages) { $inside += $packages }
+    foreach ($path in $inside) {
+        $fault = Get-AccessFault $path $allowed 0x500D0046
+        if ($fault) { return $fault }
+    }
+    for ($above = Split-Path -Parent $Folder; $above; $above = Split-Path -Parent $above) {
+        $rights = 0x100D0040
+        if (-not (Split-Path -Parent $above)) { $rights = 0x100C0040 }   # a drive itself is not renamed
+        $fault = Get-AccessFault $above $allowed $rights -Here
+        if ($fault) { return $fault }
+    }
+}
+
+# One that is registered and cannot be used. Its installer would change it, and undo remove it; so neither is
+# done to one that this script did not install.
+function Assert-RegisteredPython($Registered) {
+    $folder = $Registered.Folder
+    $other = 'or choose python.kind = "zip" in the inventory, which installs one of its own'
+    if ($Registered.Version -ne $Settings.python.version) {
+        throw "Python $($Registered.Version) is installed in $folder, and the installer of $($Settings.python.version) would move it. Choose python.version = `"$($Registered.Version)`", $other"
+    }
+    if (Test-Below $folder $Programs) { return }
+    if (-not (Test-Path -LiteralPath (Join-Path $folder $Settings.python.executable[0]))) {
+        throw "Python $($Registered.Version) is registered in $folder, and its $($Settings.python.executable[0]) is not there. Repair or remove it in Apps in Settings, $other"
+    }
+    $fault = Get-ProgramFault $folder
+    if ($fault) { throw "Python $($Registered.Version) in $folder would run as administrator, and others could change it: $fault. Let only SYSTEM and administrators write there, $other" }
+}
 
 # A Python from the Store keeps what it writes in a place that other programs do not see.
 function Assert-PresentPython {
@@ -39,9 +81,7 @@ Step python 'Python is there' -Test {
     if ($Settings.python.kind -eq 'present') { Assert-PresentPython; return }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
-        if ($registered -and $registered.Version -ne $Settings.python.version) {
-            throw "Python $($registered.Version) is installed in $($registered.Folder), and the installer of $($Settings.python.version) would move it. Choose python.version = `"$($registered.Version)`", or python.kind = `"zip`", in the inventory"
-        }
+        if ($registered) { Assert-RegisteredPython $registered }
     }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
     elseif (Test-CutOff (Get-CachedFile $Settings.python)) { Difference 'Python' 'an installation that was cut off' (Get-Python) }
@@ -51,7 +91,7 @@ Step python 'Python is there' -Test {
     $folder = Get-PythonFolder
     if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder; return }
 
-    Save-Before 'folder' $folder $null
+    if (-not (Test-Path -LiteralPath $folder)) { Save-Before 'folder' $folder $null }   # undo removes it with all that is in it
     Install-Bundle (Get-CachedFile $Settings.python) @('/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$folder",
         'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0')
 }

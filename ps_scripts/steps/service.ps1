@@ -65,12 +65,6 @@ function Get-ServiceXml {
 "@ -replace "`r", ''
 }
 
-# The text of an element of the task, whatever namespace prefix Windows writes; nothing where it is missing.
-function Get-TaskText([xml]$Xml, [string]$Path) {
-    $node = $Xml.SelectSingleNode('/*/' + (@($Path -split '/' | ForEach-Object { "*[local-name()='$_']" }) -join '/'))
-    if ($node) { $node.InnerText }
-}
-
 function Test-TaskRunning([string]$Name) {
     $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
     $task -and [string]$task.State -eq 'Running'

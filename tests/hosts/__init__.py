@@ -11,15 +11,16 @@ What is real: PowerShell, .NET, the registry, files, processes, TLS, msiexec (Wi
 
 What stands in, with the parameters that scripts use and no others (a parameter more is an error, as it is a gap):
     acl.ps1             Get-Acl, Set-Acl. SDDL is kept, nothing is enforced or inherited; Owner is a name, as on Windows.
-    net_security.ps1    New-, Get-, Set-, Remove-NetFirewallRule, Get-NetFirewallPortFilter, Get-NetFirewallAddressFilter.
+    net_security.ps1    New-, Get-, Set-, Remove-NetFirewallRule, Get-NetFirewallPortFilter and those of the other filters.
                         Nothing is filtered. IPv4 networks come back with a mask (192.0.2.0/255.255.255.0), as on Windows.
     scheduled_tasks.ps1 Register-, Unregister-, Export-, Get-, Start-, Stop-, Enable-, Disable-ScheduledTask, for tasks in the root folder.
                         The XML is written anew, with a URI in RegistrationInfo, as the service does. Accounts are not
                         switched; of all triggers only startup fires, by TaskScheduler.boot(). As on Windows, a task
-                        that is unregistered while it runs goes on running: stop it first.
+                        that is unregistered while it runs goes on running: stop it first. One with a stored password is
+                        refused by Register-ScheduledTask, which gets none.
     cim.ps1             Get-CimInstance for Win32_OperatingSystem (boot_time.ps1), Win32_Service and Win32_Process. Processes,
                         their parents and command lines are real (native.ps1).
-    services.ps1        Set-Service, Stop-Service. Services are the tests' own.
+    services.ps1        Get-, Set-, Stop-Service. Services are the tests' own. One that others need is not stopped while they run.
     net_tcpip.ps1       Get-NetTCPConnection for listening sockets. Wine does not tell whose a socket is: a program says so itself.
     certificates.ps1    Export-PfxCertificate. Wine's certificate store is real, but hands out no key: one that may be exported stands
                         in C:\nbserver-test\certificates. The PFX is a real one.

@@ -11,14 +11,17 @@ from typing import Any
 
 from installer.envelope import Mode
 from installer.host import HostRun
+from installer.host_settings import Host
 from installer.journal import Journal, new_run_id
+from installer.transports import Transport
 from installer.transports.psrp import PsrpTransport
 from tests.faults.small_host import PASSWORD, Ran, SmallHost
 from tests.faults.small_script import FOLDER, small_script
 from tests.waiting import wait_until
 
+Way = Callable[[Host, str, threading.Event], Transport]
 OWN = Path(__file__).parent
-STEP_FILES = {"guard": FOLDER, "text": FOLDER, "tool": OWN, "pending": OWN}
+STEP_FILES = {"guard": FOLDER, "text": FOLDER, **dict.fromkeys(("tool", "tool2", "pending", "vc_redist", "openssl"), OWN)}
 CALLS, CODES = r"C:\nbserver-test\installer-calls.txt", r"C:\nbserver-test\installer-codes.txt"
 SHUTDOWN, SETUP = r"C:\windows\system32\shutdown.exe", r"C:\faults\setup.exe"
 BOOT = r"C:\nbserver-test\boot.txt"
@@ -48,10 +51,10 @@ class RebootingHost:
         shutil.copy(self.setup, windows.path(SETUP))
         self.restarts, self.seen = 0, []
 
-    def run(self, mode: Mode, reboot: str, steps: tuple[str, ...], stop: threading.Event | None = None) -> Ran:
+    def run(self, mode: Mode, reboot: str, steps: tuple[str, ...], stop: threading.Event | None = None, way: Way = PsrpTransport) -> Ran:
         """One run of the small script with these steps, under the setting `reboot`; Windows restarts whenever it is told to."""
         small = self.small
-        script = small_script("win1", {name: STEP_FILES[name] for name in steps}, reboot=reboot)
+        script = small_script("win1", {name: STEP_FILES[name] for name in steps}, reboot=reboot, certificate={"source": "request"})
         journal = Journal(small.folder / "runs", new_run_id(), mode, "me")
         part = journal.host(script)
         over = threading.Event()
@@ -61,7 +64,7 @@ class RebootingHost:
             host = small.struck.host.model_copy(update={"reboot": reboot})
             asked = stop or threading.Event()
             run = HostRun(host, script, mode, journal.run, part, lambda name, event: None)
-            result = run.execute(lambda: PsrpTransport(host, PASSWORD, asked), "me", {}, asked)
+            result = run.execute(lambda: way(host, PASSWORD, asked), "me", {}, asked)
         finally:
             over.set()
             power.join(300)
@@ -91,9 +94,9 @@ class RebootingHost:
             self.restarts += 1
             self.small.windows.scheduler.shut_down()
             self.small.struck_endpoint.power_off()
-            self.small.windows.path(BOOT).write_text(f"2026-11-22T20:{self.restarts:02}:00Z")
-            self.before_boot()
             if self.comes_back:
+                self.small.windows.path(BOOT).write_text(f"2026-11-22T20:{self.restarts:02}:00Z")
+                self.before_boot()
                 over.wait(0.5)
                 self.small.windows.scheduler.boot()
                 self.small.struck_endpoint.power_on()

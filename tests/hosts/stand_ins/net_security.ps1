@@ -30,6 +30,22 @@ function global:Get-StandInList([object[]]$Value) {
     if ($Value.Count -eq 1) { "$($Value[0])" } else { , [string[]]$Value }
 }
 
+# What narrows a rule further, and stands in its file only where somebody has set it.
+$global:StandInFilters = @{
+    Program = 'Any'; Service = 'Any'; LocalAddress = 'Any'; RemotePort = 'Any'; InterfaceType = 'Any'; InterfaceAlias = 'Any'
+    LocalUser = 'Any'; RemoteUser = 'Any'; RemoteMachine = 'Any'; Authentication = 'NotRequired'; Encryption = 'NotRequired'
+}
+
+function global:Get-StandInFilter($Rule, [string[]]$Name) {
+    $rule = Read-StandInRule (Get-StandInRuleFile $Rule.Name)
+    $filter = @{ InstanceID = $rule.Name }
+    foreach ($one in $Name) {
+        $filter[$one] = $global:StandInFilters[$one]
+        if ($rule.PSObject.Properties[$one]) { $filter[$one] = Get-StandInList $rule.$one }
+    }
+    New-Object psobject -Property $filter
+}
+
 # The rule as Get-NetFirewallRule shows it: ports and addresses are the filters' matter.
 function global:Select-StandInRule($Rule) {
     $shown = $Rule | Select-Object -Property Name, DisplayName, Description, DisplayGroup, Group, Enabled, Profile, Direction, Action
@@ -96,9 +112,21 @@ function global:Set-NetFirewallRule {
         [Parameter(Mandatory = $true, Position = 0)] [string[]]$Name, [string]$NewDisplayName, [string]$Description,
         [ValidateSet('True', 'False')] [string]$Enabled, [ValidateSet('Inbound', 'Outbound')] [string]$Direction,
         [ValidateSet('Allow', 'Block')] [string]$Action, [string]$Protocol, [string[]]$LocalPort, [string[]]$RemoteAddress,
-        [string]$Profile
+        [string]$Profile, [string]$Program, [string]$Service, [string[]]$LocalAddress, [string[]]$RemotePort,
+        [ValidateSet('Any', 'Wired', 'Wireless', 'RemoteAccess')] [string]$InterfaceType, [string[]]$InterfaceAlias,
+        [string]$LocalUser, [string]$RemoteUser, [string]$RemoteMachine,
+        [ValidateSet('NotRequired', 'Required', 'NoEncap')] [string]$Authentication,
+        [ValidateSet('NotRequired', 'Required', 'Dynamic')] [string]$Encryption
     )
     foreach ($rule in @(Find-StandInRule $PSCmdlet 'Name' $Name)) {
+        foreach ($key in $global:StandInFilters.Keys) {
+            if (-not $PSBoundParameters.ContainsKey($key)) { continue }
+            $rule.PSObject.Properties.Remove($key)
+            if ("$($PSBoundParameters[$key])" -eq $global:StandInFilters[$key]) { continue }
+            $value = $PSBoundParameters[$key]
+            if ($key -eq 'LocalAddress') { $value = @(ConvertTo-StandInAddress $LocalAddress) }
+            $rule | Add-Member -NotePropertyName $key -NotePropertyValue $value
+        }
         foreach ($key in 'Description', 'Enabled', 'Direction', 'Action', 'LocalPort', 'Profile') {
             if ($PSBoundParameters.ContainsKey($key)) { $rule.$key = $PSBoundParameters[$key] }
         }
@@ -124,7 +152,8 @@ function global:Get-NetFirewallPortFilter {
     process {
         $rules = if ($Protocol) { Find-StandInRule $PSCmdlet 'Protocol' $Protocol } else { Read-StandInRule (Get-StandInRuleFile $AssociatedNetFirewallRule.Name) }
         foreach ($rule in @($rules)) { New-Object psobject -Property @{
-            InstanceID = $rule.Name; Protocol = $rule.Protocol; LocalPort = Get-StandInList $rule.LocalPort; RemotePort = 'Any'
+            InstanceID = $rule.Name; Protocol = $rule.Protocol; LocalPort = Get-StandInList $rule.LocalPort
+            RemotePort = (Get-StandInFilter $rule 'RemotePort').RemotePort
         } }
     }
 }
@@ -135,7 +164,37 @@ function global:Get-NetFirewallAddressFilter {
     process {
         $rule = Read-StandInRule (Get-StandInRuleFile $AssociatedNetFirewallRule.Name)
         New-Object psobject -Property @{
-            InstanceID = $rule.Name; LocalAddress = 'Any'; RemoteAddress = Get-StandInList $rule.RemoteAddress
+            InstanceID = $rule.Name; LocalAddress = (Get-StandInFilter $rule 'LocalAddress').LocalAddress; RemoteAddress = Get-StandInList $rule.RemoteAddress
         }
     }
+}
+
+function global:Get-NetFirewallApplicationFilter {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, ValueFromPipeline = $true)] $AssociatedNetFirewallRule)
+    process { Get-StandInFilter $AssociatedNetFirewallRule 'Program' }
+}
+
+function global:Get-NetFirewallServiceFilter {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, ValueFromPipeline = $true)] $AssociatedNetFirewallRule)
+    process { Get-StandInFilter $AssociatedNetFirewallRule 'Service' }
+}
+
+function global:Get-NetFirewallInterfaceTypeFilter {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, ValueFromPipeline = $true)] $AssociatedNetFirewallRule)
+    process { Get-StandInFilter $AssociatedNetFirewallRule 'InterfaceType' }
+}
+
+function global:Get-NetFirewallInterfaceFilter {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, ValueFromPipeline = $true)] $AssociatedNetFirewallRule)
+    process { Get-StandInFilter $AssociatedNetFirewallRule 'InterfaceAlias' }
+}
+
+function global:Get-NetFirewallSecurityFilter {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, ValueFromPipeline = $true)] $AssociatedNetFirewallRule)
+    process { Get-StandInFilter $AssociatedNetFirewallRule 'LocalUser', 'RemoteUser', 'RemoteMachine', 'Authentication', 'Encryption' }
 }

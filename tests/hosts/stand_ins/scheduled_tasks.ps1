@@ -79,6 +79,12 @@ function global:Register-ScheduledTask {
         $PSCmdlet.WriteError((New-StandInError $text 'HRESULT 0x80041319' 'InvalidData' $TaskName))
         return
     }
+    # Such a task needs its password with it, which no XML has.
+    $logon = $task.SelectSingleNode('/t:Task/t:Principals/t:Principal/t:LogonType', $names)
+    if ($logon -and $logon.InnerText -in 'Password', 'InteractiveTokenOrPassword') {
+        $PSCmdlet.WriteError((New-StandInError 'The user name or password is incorrect.' 'HRESULT 0x8007052e' 'AuthenticationError' $TaskName))
+        return
+    }
     # The service writes the task anew: UTF-16, indented, with its URI in RegistrationInfo.
     $info = $task.SelectSingleNode('/t:Task/t:RegistrationInfo', $names)
     if (-not $info) { $info = $task.DocumentElement.PrependChild($task.CreateElement('RegistrationInfo', $namespace)) }

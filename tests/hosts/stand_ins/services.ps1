@@ -1,5 +1,5 @@
-# Windows services that a test has made, for Get-CimInstance, Set-Service and Stop-Service. A service is a file
-# C:\nbserver-test\services\NAME.json (Name, PathName, StartMode) and a task NAME.xml beside it that says what runs; the task
+# Windows services that a test has made, for Get-CimInstance, Get-Service, Set-Service and Stop-Service. A service is a file
+# C:\nbserver-test\services\NAME.json (Name, PathName, StartMode, and perhaps Needs, the name of another one) and a task NAME.xml beside it that says what runs; the task
 # scheduler of the tests starts and ends it as `service.NAME`. Its process is the one whose program is PathName.
 
 function global:Get-StandInServiceFile([string]$Name) { Join-Path (Get-StandInFolder 'services') "$Name.json" }
@@ -43,8 +43,31 @@ function global:Set-Service {
     elseif ($Status) { Send-StandInTaskRequest $PSCmdlet "service.$Name" ($Status -replace 'Running', 'start' -replace 'Stopped', 'stop') }
 }
 
+function global:Get-StandInDependents([string]$Name) {
+    foreach ($file in [IO.Directory]::GetFiles((Get-StandInFolder 'services'), '*.json') | Sort-Object) {
+        $kept = [IO.File]::ReadAllText($file) | ConvertFrom-Json
+        if (-not $kept.PSObject.Properties['Needs'] -or $kept.Needs -ne $Name) { continue }
+        New-Object psobject -Property @{ Name = $kept.Name; Status = (Read-StandInService $file).State }
+        Get-StandInDependents $kept.Name
+    }
+}
+
+function global:Get-Service {
+    [CmdletBinding()]
+    param([Parameter(Mandatory = $true, Position = 0)] [string]$Name)
+    if (-not (Test-StandInService $PSCmdlet $Name)) { return }
+    $state = (Read-StandInService (Get-StandInServiceFile $Name)).State
+    New-Object psobject -Property @{ Name = $Name; Status = $state; DependentServices = @(Get-StandInDependents $Name) }
+}
+
 function global:Stop-Service {
     [CmdletBinding()]
     param([Parameter(Mandatory = $true, Position = 0)] [string]$Name)
-    if (Test-StandInService $PSCmdlet $Name) { Send-StandInTaskRequest $PSCmdlet "service.$Name" 'stop' }
+    if (-not (Test-StandInService $PSCmdlet $Name)) { return }
+    if (@(Get-StandInDependents $Name | Where-Object { $_.Status -ne 'Stopped' }).Count) {
+        $text = "Cannot stop service '$Name' because it has dependent services. It can only be stopped if the Force flag is set."
+        $PSCmdlet.WriteError((New-StandInError $text 'ServiceHasDependentServices' 'InvalidOperation' $Name))
+        return
+    }
+    Send-StandInTaskRequest $PSCmdlet "service.$Name" 'stop'
 }

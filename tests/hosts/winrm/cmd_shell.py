@@ -19,6 +19,7 @@ from tests.hosts.winrm.shell import Shell
 
 POWERSHELL = re.compile(r"\s*(?:powershell|pwsh)(?:\.exe)?\s+(.*)$", re.I | re.S)
 CMD_LINE_LIMIT = 8191 - len("cmd /c ")
+REBOOT = 3010  # a script says that Windows waits for a reboot; Wine's host keeps eight bits of an exit code
 
 
 class CmdShell(Shell):
@@ -87,7 +88,8 @@ class CmdShell(Shell):
             thread.start()
         for thread in threads:
             thread.join()
-        output.finish(process.wait() & 0xFFFFFFFF)
+        code = process.wait() & 0xFFFFFFFF
+        output.finish(REBOOT if code == REBOOT & 0xFF else code)
 
     def send(self, command_id: str | None, stream: str, data: bytes, end: bool) -> None:
         self.find(command_id or "")

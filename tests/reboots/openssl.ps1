@@ -1,0 +1,9 @@
+# ---- step: openssl, what makes the request -------------------------------------------------------------
+
+Step openssl 'what makes the request is there' -Test {
+    if (-not (Test-TextFile 'C:\faults\site\new.txt' 'ours')) { Difference 'new.txt' $null 'ours' }
+} -Apply {
+    Set-TextFile 'C:\faults\site\new.txt' 'ours'
+}
+
+function Send-CertificateRequest { Write-Event request @{ csr = 'asked' } }
