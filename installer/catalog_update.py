@@ -11,7 +11,7 @@ import click
 
 from installer import atomic_file, catalog, publisher_indexes, publisher_urls, site_catalog, windows_releases
 from installer.catalog import Catalog, Download
-from installer.catalog_choice import numbers
+from installer.catalog_choice import PREFERRED, numbers
 from installer.catalog_differences import Difference, branch, differences, downgrades, keep_sources, other_hashes, title
 from installer.errors import CatalogError, DownloadError, UsageError
 from installer.index_download import LARGEST_INDEX, IndexDownload
@@ -95,7 +95,6 @@ def newest(wanted: Wanted, shipped: Catalog, fetch: Fetch, date: str) -> list[Do
     openssls = _versions("--openssl", wanted.openssl or (shipped.default_openssl,))
     python_org = _publisher("--base-url-python", publisher_urls.python_org, wanted.python_base)
     slproweb = _publisher("--openssl-index", publisher_urls.slproweb, wanted.openssl_index)
-    msi = next(download for download in shipped.downloads if download.name == "openssl" and download.kind == "msi")
     found: list[Download] = []
     pages: dict[str, list[Table]] = {}
     for version in pythons:
@@ -104,8 +103,14 @@ def newest(wanted: Wanted, shipped: Catalog, fetch: Fetch, date: str) -> list[Do
         found += [publisher_indexes.python(pages[name], version, x, python_org, date) for x in wanted.architectures]
     index = parse(fetch(slproweb.index), slproweb.index)
     for version in openssls:
-        found += [publisher_indexes.openssl(index, version, x, slproweb, date, msi) for x in wanted.architectures]
+        found += [publisher_indexes.openssl(index, version, x, slproweb, date, _like(shipped, x)) for x in wanted.architectures]
     return _once([_as_shipped(download, shipped) for download in found])
+
+
+def _like(shipped: Catalog, architecture: str) -> Download:
+    """The OpenSSL of the shipped catalog. For arm64 that is an exe: it installs where it is told to, and where an msi does is not known."""
+    fitting = [x for x in shipped.downloads if x.name == "openssl" and x.architecture == architecture and x.sha256]
+    return min(fitting, key=lambda x: PREFERRED.index(x.kind))
 
 
 def _as_shipped(download: Download, shipped: Catalog) -> Download:

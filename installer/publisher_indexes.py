@@ -60,8 +60,8 @@ def python(pages: Sequence[Table], wanted: str, architecture: str, publisher: Pu
 
 
 def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, date: str, like: Download) -> Download:
-    """The newest release of `wanted` ("3.5" or "3.5.6"): the Light msi. `like` is another one: what the index does not
-    tell, such as the places where it may install to, is as there.
+    """The newest release of `wanted` ("3.5" or "3.5.6"): the Light msi or exe. `like` is another one: the kind, and what the
+    index does not tell, such as the places where it may install to, is as there.
 
     `index` is slproweb's win32_openssl_hashes.json: `files{NAME: {basever, subver, arch, bits, light, installer, url, size,
     sha256}}`.
@@ -73,7 +73,7 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
         if not isinstance(values, dict):
             raise index.refuse(f"files[{shown(name)}] is not an object")
         entry = Table(index.url, f"files[{shown(name)}]", values)
-        if entry.text("installer") != "msi" or not entry.flag("light") or entry.number("bits") != 64:
+        if entry.text("installer") != like.kind or not entry.flag("light") or entry.number("bits") != 64:
             continue
         if entry.text("arch") != in_index:
             continue
@@ -85,14 +85,14 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
             if entry.text("url").rpartition("/")[2] != name:
                 raise entry.refuse(f"its url is of another file: {shown(entry.text('url'))}")
             found.append((version, entry))
-    text, entry = _newest(found, wanted, f"OpenSSL {wanted} for {architecture} as a Light msi", others, index)
+    text, entry = _newest(found, wanted, f"OpenSSL {wanted} for {architecture} as a Light {like.kind}", others, index)
     if not 0 < entry.number("size") < _LARGEST_FILE:
         raise entry.refuse("size is out of range")
     return replace(
         like,
         version=text,
         architecture=architecture,
-        url=_url(entry, f"{in_name}OpenSSL_Light-{text.replace('.', '_')}.msi", publisher),
+        url=_url(entry, f"{in_name}OpenSSL_Light-{text.replace('.', '_')}.{like.kind}", publisher),
         sha256=entry.sha256("sha256"),
         size=entry.number("size"),
         source=f"{index.url}, read {date}",

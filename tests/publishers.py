@@ -23,12 +23,14 @@ FTP = "https://www.python.org/ftp/python/"
 SLPROWEB = "https://slproweb.com/download/"
 NAMES = ("localhost", "www.python.org", "github.com", "raw.githubusercontent.com")
 
-# Copied from the publishers' indexes of April 2026.
+# Copied from the publishers' indexes of April 2026. Of slproweb's 106 entries here are those that matter: it has each version as
+# exe and msi, Light and full, for ARM too (its copies 0602221 of May 2022 and 2c95154 of April 2024).
 HASHES = {
     "3.13.13-amd64": "5f066036aebfaa3aa9aa4d52f852022f24641e7b5bc52f2bf8bb7acbe7bab958",
     "3.13.13-arm64": "406549c157a8ac7289807241ac498fe20823387285ee60bd6aadfed224fa60b5",
     "3.14.4-amd64": "11a6f5f5e7defeaa67a0b8e797f0eabec6e4499e663815319a0e0d360091f906",
     "3.14.4-arm64": "f4430f865ec6a76b58a0effc8261609663f8a7509e95eaf7a166d7644bfb776a",
+    "3.5.6-ARM-exe": "b1976fad9396bf7f42b5729b070d9912adc3d3d83844369ea5528a00338c2ed4",
     "3.5.6": "3d674aa1e3c50e89886c4a3805a65a093b3cb03054e3d2458c230c6d80435f1c",
 }
 
@@ -83,7 +85,7 @@ def openssl_entry(version: str, *, arch: str = "INTEL", installer: str = "msi", 
         "url": SLPROWEB + name,
         "size": 6045696 if light else 295362560,
         "md5": "3c3303c95e9cc29474743dfd49d42df3",
-        "sha256": digest(version) if (light, installer, arch) == (True, "msi", "INTEL") else digest(name[-20:]),
+        "sha256": digest(version if (light, installer, arch) == (True, "msi", "INTEL") else f"{version}-{arch}-{installer}" if light else name[-20:]),
         **changes,
     }
     return {name: {key: value for key, value in entry.items() if value is not None}}
@@ -110,6 +112,8 @@ APRIL_OPENSSL = openssl_index(
     openssl_entry("3.5.6"),
     openssl_entry("3.5.6", light=False),
     openssl_entry("3.5.6", arch="ARM", installer="exe"),
+    openssl_entry("3.5.6", arch="ARM"),
+    openssl_entry("3.5.6", arch="ARM", installer="exe", light=False),
     openssl_entry("3.6.2"),
     openssl_entry("3.0.20"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +59,35 @@ def test_what_is_wanted(tmp_path: Path, wanted: dict[str, Any], expected: list[s
 
 
 def test_both_processors(tmp_path: Path) -> None:
-    openssl = openssl_index(openssl_entry("3.5.6"), openssl_entry("3.5.6", arch="ARM"))
-    found = written(tmp_path, update({PYTHON: APRIL_PYTHON, OPENSSL: openssl}, architectures=("arm64", "x64")).text)
+    """For arm64 the exe, as the shipped catalog has it."""
+    found = written(tmp_path, update({PYTHON: APRIL_PYTHON, OPENSSL: APRIL_OPENSSL}, architectures=("arm64", "x64")).text)
     assert [(x.name, x.architecture, x.url.rpartition("/")[2]) for x in found] == [
         ("python", "x64", "python-3.13.13-amd64.zip"),
         ("python", "arm64", "python-3.13.13-arm64.zip"),
         ("openssl", "x64", "Win64OpenSSL_Light-3_5_6.msi"),
-        ("openssl", "arm64", "Win64ARMOpenSSL_Light-3_5_6.msi"),
+        ("openssl", "arm64", "Win64ARMOpenSSL_Light-3_5_6.exe"),
     ]
-    assert [x.sha256 for x in found[:2]] == [digest("3.13.13-amd64"), digest("3.13.13-arm64")]
+    assert [x.sha256 for x in found] == [digest(name) for name in ("3.13.13-amd64", "3.13.13-arm64", "3.5.6", "3.5.6-ARM-exe")]
+    shipped = SHIPPED.openssl(None, "arm64")
+    assert found[3] == replace(shipped, source=found[3].source, size=found[3].size)
+    chosen = load(tmp_path / "site.toml").openssl(None, "arm64")
+    assert chosen == found[3], "a host of this catalog gets it"
+
+
+def test_a_newer_patch_for_arm64_reaches_its_hosts(tmp_path: Path) -> None:
+    pages = {PYTHON: APRIL_PYTHON, OPENSSL: openssl_index(openssl_entry("3.5.9", arch="ARM", installer="exe"), openssl_entry("3.5.9", arch="ARM"))}
+    found = written(tmp_path, update(pages, architectures=("arm64",)).text)
+    assert [(x.name, x.version, x.kind) for x in found] == [("python", "3.13.13", "zip"), ("openssl", "3.5.9", "exe")]
+    assert load(tmp_path / "site.toml").openssl(None, "arm64") == found[1]
 
 
 def test_what_the_indexes_do_not_tell_is_as_in_the_shipped_catalog(tmp_path: Path) -> None:
     """The lowest Windows of a branch: without it a host with an older Windows would be offered nothing, or the wrong thing."""
     pages = {
         PYTHON: python_index(python_entry("3.12.11"), python_entry("3.13.17"), python_entry("3.12.11", "arm64"), python_entry("3.13.17", "arm64")),
-        OPENSSL: openssl_index(*(openssl_entry(version, arch=arch) for version in ("3.5.9", "4.0.3") for arch in ("INTEL", "ARM"))),
+        OPENSSL: openssl_index(
+            *(openssl_entry(version, arch=arch, installer=kind) for version in ("3.5.9", "4.0.3") for arch, kind in (("INTEL", "msi"), ("ARM", "exe")))
+        ),
     }
     text = update(pages, python=("3.12", "3.13"), openssl=("3.5", "4.0"), architectures=("x64", "arm64")).text
     lowest = {(x.name, x.version, x.architecture): x.windows for x in written(tmp_path, text)}

@@ -11,10 +11,10 @@ import pytest
 
 from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
 
-PROGRAMS = r"C:\Program Files\nbserver"
-SETTINGS = {
+PROGRAMS, CACHE = r"C:\Program Files\nbserver", r"C:\ProgramData\nbserver\cache"
+SETTINGS: dict[str, dict[str, Any]] = {
     "python": {"version": "3.13.2", "kind": "zip", "executable": ["python.exe"]},
-    "openssl": {"version": "3.5.7"},
+    "openssl": {"version": "3.5.7", "kind": "exe", "url": "https://x.example.com/openssl.msi", "sha256": "89ab" * 16},
     "packages": {"lock_sha256": "0123456789abcdef"},
 }
 ENVIRONMENT = {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-3.13.1-ffffffff"}
@@ -22,6 +22,7 @@ PYTHON = {"kind": "folder", "step": "python", "key": PROGRAMS + r"\python-3.13.1
 BUNDLE = {"kind": "bundle", "step": "python", "key": r"C:\ProgramData\nbserver\cache\0123-python-3.13.1-amd64.exe"}
 RUNTIME = {"kind": "bundle", "step": "vc_redist", "key": r"C:\ProgramData\nbserver\cache\4567-vc.exe"}
 OPENSSL = {"kind": "inno", "step": "openssl", "key": PROGRAMS + r"\openssl-3.5.6"}
+PACKAGE = {"kind": "msi", "step": "openssl", "key": CACHE + r"\89ab89ab89ab89ab-openssl.msi"}
 WANTED = [
     {"kind": "folder", "step": "python", "key": PROGRAMS},
     {"kind": "folder", "step": "python", "key": PROGRAMS + r"\python-3.13.2"},
@@ -33,7 +34,7 @@ OTHERS = [
     {"kind": "folder", "step": "python", "key": r"C:\elsewhere\python-3.13.1"},
     {"kind": "folder", "step": "packages", "key": PROGRAMS + r"\env-3.13.1-ffffffff\below"},
     {"kind": "path_entry", "step": "path", "key": PROGRAMS + r"\python-3.13.1"},
-    {"kind": "msi", "step": "openssl", "key": r"C:\ProgramData\nbserver\cache\89ab-openssl.msi"},
+    {"kind": "msi", "step": "tool", "key": CACHE + r"\89ab89ab89ab89ab-tool.msi"},
     RUNTIME,
 ]
 
@@ -43,15 +44,16 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
         steps = "\n".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in ("python", "openssl", "packages", "former"))
-        opened.keep(f"{prelude('run', 'record', 'registry')}\n{steps}\n$Programs = '{PROGRAMS}'")
+        opened.keep(f"{prelude('run', 'record', 'registry', 'downloads')}\n{steps}\n$Programs = '{PROGRAMS}'; $CacheFolder = '{CACHE}'")
         yield opened
 
 
 def former(session: Session, folder: Path, lines: list[dict[str, Any]], /, **python: str) -> list[str]:
-    """The keys that would go, in their order; `openssl="none"`: none is wanted."""
+    """The keys that would go, in their order; `openssl="none"`: none is wanted, else it is the kind that is."""
     record = folder / "record.jsonl"
     record.write_text("".join(json.dumps({"v": 1, "before": None, **line}) + "\n" for line in lines), "ascii")
-    wanted = {**SETTINGS, "openssl": None} if python.pop("openssl", "") else SETTINGS
+    kind = python.pop("openssl", "exe")
+    wanted = {**SETTINGS, "openssl": None if kind == "none" else {**SETTINGS["openssl"], "kind": kind}}
     settings = json.dumps({**wanted, "python": {**SETTINGS["python"], **python}})
     script = f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-FormerLines | ForEach-Object {{ $_.key }}"
     return session.run(script)
@@ -71,6 +73,15 @@ def test_nothing_goes_that_is_wanted_or_of_others(session: Session, tmp_path: Pa
 def test_an_installer_of_the_python_that_is_wanted_stays(session: Session, tmp_path: Path, kind: str) -> None:
     """Also when the inventory now says that it should have been a zip: the folder is the same."""
     assert former(session, tmp_path, [PYTHON, BUNDLE], version="3.13.1", kind=kind) == []
+
+
+def test_the_package_of_openssl_goes_when_another_or_none_is_wanted(session: Session, tmp_path: Path) -> None:
+    lines = [*WANTED, PACKAGE]
+    assert former(session, tmp_path, lines, openssl="msi") == []
+    for kind in ("exe", "zip"):
+        assert former(session, tmp_path, lines, openssl=kind) == [PACKAGE["key"]]
+    other = {**PACKAGE, "key": PACKAGE["key"].replace("89ab", "cdef")}
+    assert former(session, tmp_path, [*lines, other], openssl="msi") == [other["key"]]
 
 
 def test_in_user_scope_only_an_earlier_environment_goes(session: Session, tmp_path: Path) -> None:

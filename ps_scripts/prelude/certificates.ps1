@@ -60,6 +60,19 @@ $GoodSignatures = '1.2.840.113549.1.1.11', '1.2.840.113549.1.1.12', '1.2.840.113
 # P-256 and P-384, in DER.
 $GoodCurves = '06-08-2A-86-48-CE-3D-03-01-07', '06-05-2B-81-04-00-22'
 
+# serverAuth, and any purpose.
+$ServerPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'
+
+# The length of an RSA key: of the first number in its sequence, without the zeros before it.
+function Get-ModulusBits([byte[]]$Key) {
+    $modulus = Get-DerValue $Key (Get-DerValue $Key 0).Start
+    $at = $modulus.Start
+    while ($at -lt $modulus.End - 1 -and -not $Key[$at]) { $at++ }
+    $bits = 8 * ($modulus.End - $at)
+    for ($first = [int]$Key[$at]; $first -gt 0 -and $first -lt 128; $first *= 2) { $bits-- }
+    $bits
+}
+
 # Why this certificate must not be served for the names in the settings; nothing where it may.
 # The workstation checks the same for certificates that it sends.
 function Get-CertificateFault($Certificate) {
@@ -74,10 +87,21 @@ function Get-CertificateFault($Certificate) {
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
     if ($missing.Count) { return "its subject alternative names lack $($missing -join ', ')" }
     if ($GoodSignatures -notcontains $Certificate.SignatureAlgorithm.Value) { return "its signature ($($Certificate.SignatureAlgorithm.Value)) is not one by SHA-256, SHA-384 or SHA-512" }
+    foreach ($extension in $Certificate.Extensions) {
+        if ($extension -is [Security.Cryptography.X509Certificates.X509BasicConstraintsExtension]) {
+            if ($extension.CertificateAuthority) { return 'it is the certificate of an authority (CA:TRUE). Notebooks run as the server''s account and can read its key, and could issue certificates with it' }
+        }
+        elseif ($extension -is [Security.Cryptography.X509Certificates.X509EnhancedKeyUsageExtension]) {
+            if (-not @($extension.EnhancedKeyUsages | Where-Object { $ServerPurposes -contains $_.Value }).Count) { return 'its extended key usage is not for a server (serverAuth)' }
+        }
+        elseif ($extension -is [Security.Cryptography.X509Certificates.X509KeyUsageExtension]) {
+            if (-not ($extension.KeyUsages -band [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature)) { return 'its key usage lacks digitalSignature, which TLS 1.2 and 1.3 need' }
+        }
+    }
     $key = $Certificate.PublicKey
     if ($key.Oid.Value -eq '1.2.840.113549.1.1.1') {
-        # modulus and exponent: 256 bytes are 2048 bits
-        if ($key.EncodedKeyValue.RawData.Length -lt 256) { return 'its RSA key is shorter than 2048 bits' }
+        $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
+        if ($bits -lt 2048 -or $bits -gt 8192) { return "its RSA key has $bits bits, 2048 to 8192 are allowed" }
     }
     elseif ($GoodCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) { return 'its key is neither RSA nor EC on P-256 or P-384' }
 }

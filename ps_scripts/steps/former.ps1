@@ -9,16 +9,20 @@ function Get-WantedFolders {
     if ($Settings.openssl) { Get-OpenSslFolder }
 }
 
+# The msi that is wanted. Another one is gone since the step openssl, unless OpenSSL is no msi any more.
+function Get-WantedMsi { if ($Settings.openssl -and $Settings.openssl.kind -eq 'msi') { Get-CachedFile $Settings.openssl } }
+
 # Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the
 # record it stands behind that folder.
 function Get-FormerLines {
-    $wanted = @(Get-WantedFolders)
+    $wanted = @(Get-WantedFolders) + @(Get-WantedMsi)
     $lines = @()
     $installed = ''
     foreach ($line in Read-Record) {
         $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -cmatch '^(env|python|openssl)-'
         if ($ours -and $line.step -eq 'python') { $installed = $line.key }
         if ($ours -and $wanted -notcontains $line.key) { $lines += $line }
+        if ($line.kind -eq 'msi' -and $line.step -eq 'openssl' -and $wanted -notcontains $line.key) { $lines += $line }
         if ($line.kind -eq 'bundle' -and $line.step -eq 'python' -and $installed -and $wanted -notcontains $installed) { $lines += $line }
     }
     [Array]::Reverse($lines)

