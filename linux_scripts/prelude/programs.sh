@@ -41,10 +41,12 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     done
     CHILD=''
     if [[ $RUN_STOPPING ]]; then end_stopped; fi
+    assert_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
     printf -v words ' / %s' "${last[@]}"
     if ((${#last[@]} == 0)); then words=''; fi
-    problem "$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
+    PROBLEM="$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
+    return 1
 }
 
 # Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.
