@@ -205,6 +205,29 @@ def test_who_listens_on_a_port(address: str) -> None:
         assert parts.run(ask, port).stdout == b"yes\n"
 
 
+@pytest.mark.parametrize(
+    ("deployed", "runs", "words"),
+    [
+        (None, True, "is taken by another program"),
+        ("own", True, ""),
+        ("own", False, "is taken by another program"),
+        (9, True, "is taken by another program"),
+        ("longer", True, "is taken by another program"),
+    ],
+)
+def test_the_port_is_our_own_where_our_server_runs_with_it(tmp_path: Path, deployed: str | int | None, runs: bool, words: str) -> None:
+    """Asked for another port, a server that runs is no excuse: its place is taken there."""
+    text = "\n".join([parts.step("certificate"), parts.step("notebook"), parts.step("preflight")])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if deployed is not None:
+            other = {"own": port, "longer": int(f"{port}1")}.get(str(deployed), deployed)
+            parts.run(text + '\nNB_NOTEBOOK_PORT=$1; configuration_text; printf %s "$REPLY" >"$2/jupyter_config.json"', str(other), str(tmp_path))
+        ask = f"is_service_running() {{ {'true' if runs else 'false'}; }}; NB_NOTEBOOK_PORT=$1 NOTEBOOK_FILE=$2/jupyter_config.json RUN_STEP=preflight; compare_port"
+        done = parts.run(f"{text}\n{ask}", str(port), str(tmp_path))
+    assert done.returncode == (3 if words else 0) and words in done.stdout.decode() and done.stderr == b""
+
+
 # ---- check
 
 

@@ -41,9 +41,17 @@ compare_space() { # FOLDER
 }
 
 compare_port() {
-    if is_listening "$NB_NOTEBOOK_PORT" && ! is_service_running; then
+    if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port; then
         fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"
     fi
+}
+
+# Our server runs, and with this port: on another one than it has, it is no excuse.
+is_own_port() {
+    local text=''
+    if [[ ! -r $NOTEBOOK_FILE ]]; then return 1; fi
+    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
+    [[ $text == *"\"port\": $NB_NOTEBOOK_PORT,"* ]] && is_service_running
 }
 
 preflight_apply() {
