@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import ipaddress
 import json
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.linux import parts
 from tests.linux.fixtures import record, run, sandbox
 from tests.linux.sandbox import Sandbox
+from tests.ports import free_port
 from tests.ports import free_port
 
 __all__ = ["sandbox"]
@@ -205,27 +208,32 @@ def test_who_listens_on_a_port(address: str) -> None:
         assert parts.run(ask, port).stdout == b"yes\n"
 
 
-@pytest.mark.parametrize(
-    ("deployed", "runs", "words"),
-    [
-        (None, True, "is taken by another program"),
-        ("own", True, ""),
-        ("own", False, "is taken by another program"),
-        (9, True, "is taken by another program"),
-        ("longer", True, "is taken by another program"),
-    ],
-)
-def test_the_port_is_our_own_where_our_server_runs_with_it(tmp_path: Path, deployed: str | int | None, runs: bool, words: str) -> None:
-    """Asked for another port, a server that runs is no excuse: its place is taken there."""
-    text = "\n".join([parts.step("certificate"), parts.step("notebook"), parts.step("preflight")])
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        if deployed is not None:
-            other = {"own": port, "longer": int(f"{port}1")}.get(str(deployed), deployed)
-            parts.run(text + '\nNB_NOTEBOOK_PORT=$1; configuration_text; printf %s "$REPLY" >"$2/jupyter_config.json"', str(other), str(tmp_path))
-        ask = f"is_service_running() {{ {'true' if runs else 'false'}; }}; NB_NOTEBOOK_PORT=$1 NOTEBOOK_FILE=$2/jupyter_config.json RUN_STEP=preflight; compare_port"
-        done = parts.run(f"{text}\n{ask}", str(port), str(tmp_path))
-    assert done.returncode == (3 if words else 0) and words in done.stdout.decode() and done.stderr == b""
+SERVER = """
+import socket, sys, time
+servers = [socket.create_server(("127.0.0.1", int(port))) for port in sys.argv[2:]]
+open(sys.argv[1], "w").close()
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_port_is_our_servers_own_only_where_it_listens_there(tmp_path: Path, own: bool) -> None:
+    """A server that runs, with another port, is no excuse: the place is taken."""
+    ports = free_port(), free_port()
+    code = """
+    NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process NB_NOTEBOOK_PORT=$3 RUN_STEP=preflight
+    read -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)
+    save_before() { true; }
+    start_process "$PROCESS_FILE" "$1/log" text "$2" -c "$4" "$1/listens" "${@:5}"
+    until [[ -e $1/listens ]]; do sleep 0.05; done
+    trap 'stop_process "$PROCESS_FILE"' EXIT
+    compare_port
+    """
+    with socket.create_server(("127.0.0.1", ports[1])) if not own else contextlib.nullcontext():
+        listens = ports if own else ports[:1]
+        done = parts.run(parts.step("preflight") + code, str(tmp_path), sys.executable, str(ports[1]), SERVER, *map(str, listens))
+    words = f"port {ports[1]} is taken by another program"
+    assert (done.returncode, words in done.stdout.decode()) == ((0, False) if own else (3, True)), done.stderr
 
 
 # ---- check
