@@ -25,7 +25,6 @@ from tests.linux import parts
 from tests.linux.fixtures import record, run, sandbox
 from tests.linux.sandbox import Sandbox
 from tests.ports import free_port
-from tests.ports import free_port
 
 __all__ = ["sandbox"]
 STEPS = [parts.step(name) for name in ("preflight", "user", "certificate", "notebook")]
