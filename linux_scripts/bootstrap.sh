@@ -4,7 +4,8 @@
 # It says "nbserver ready" and skips what comes before a line "nbserver script". Then come LENGTH bytes of script, the lines of
 # the envelope of the script, and a line "nbserver start": an input that was cut off starts nothing. The script runs in a
 # session of its own, with its output in a file, so it goes on when the connection is lost. A line "nbserver stop" sends it
-# SIGTERM. The folder with its files is for its user only, and is removed at its end. The envelope is never in a file.
+# SIGTERM. The folder with its files is for its user only, in memory (unless TMPDIR says otherwise) so that a full disk can
+# still be told, and is removed at its end. The envelope is never in a file.
 set -euo pipefail
 LC_ALL=C
 
@@ -29,7 +30,7 @@ while true; do
     envelope+=("$line")
 done
 
-folder=$(mktemp -d)
+folder=$(mktemp -d -p "${TMPDIR:-/dev/shm}" 2>/dev/null) || folder=$(mktemp -d)
 # shellcheck disable=SC2317 # the trap calls it
 clean_up() {
     rm -rf -- "$folder"

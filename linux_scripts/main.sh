@@ -11,6 +11,8 @@ is_skipped() { # STEP
 test_step() { # STEP
     RUN_STEP=$1
     DIFFERENCES=()
+    assert_kept
+    read_last_error                                # what came before is not about this step
     if ! is_skipped "$1"; then "$1_test"; fi
 }
 
@@ -45,6 +47,7 @@ apply_step() { # STEP
     fi
     write_event started title "${STEP_TITLES[$1]}"
     write_differences
+    assert_kept
     "$1_apply"
     test_step "$1"
     if ((${#DIFFERENCES[@]})); then fail "${DIFFERENCES[0]} is still '${DIFFERENCES[1]}' instead of '${DIFFERENCES[2]}'"; fi
@@ -75,6 +78,7 @@ undo() {
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         split_line "${lines[i]}"
         RUN_STEP=$LINE_STEP
+        assert_kept
         line=${lines[i]}
         if ! undo_line "$line"; then
             RUN_OUTCOME=failed
@@ -117,7 +121,8 @@ finish_run() { # EXIT-CODE
     if [[ $RUN_MODE == events ]]; then exit "$1"; fi   # what this run says must not pass for what the other said
     if [[ ! $RUN_OUTCOME ]]; then
         RUN_OUTCOME=failed
-        write_event failed text "the script ended with code $1 and did not say why; its standard error has bash's own words"
+        read_last_error
+        write_event failed text "the script ended with code $1 and did not say why; bash's own words: ${REPLY:-see standard error}"
     fi
     RUN_STEP=''
     write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" fingerprint "$RUN_FINGERPRINT"
@@ -132,16 +137,20 @@ finish_run() { # EXIT-CODE
 # shellcheck disable=SC2317 # a trap calls it
 give_up() { # CODE COMMAND
     if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: the shell above it hears of it
+    local problem=$PROBLEM line
     trap - ERR
     RUN_OUTCOME=failed
     line_of_step
-    if [[ $RUN_MODE != events ]]; then write_event failed text "${PROBLEM:-$2 ended with code $1}" at "line $REPLY"; fi
+    line=$REPLY
+    read_last_error
+    if [[ $RUN_MODE != events ]]; then write_event failed text "${problem:-$2 ended with code $1${REPLY:+. Its last words: $REPLY}}" at "line $line"; fi
     exit 3
 }
 
 main() { # [test|apply|undo|envelope]
     # Events go to where standard output went; what anything else prints cannot pass for one.
     exec 3>&1 1>&2
+    read_last_error                                # a file may hold lines of others
     trap 'give_up "$?" "$BASH_COMMAND"' ERR
     trap 'finish_run "$?"' EXIT
     trap stop_run TERM INT HUP
@@ -161,6 +170,7 @@ main() { # [test|apply|undo|envelope]
         apply) apply ;;
         undo) undo ;;
     esac
+    assert_kept
     RUN_OUTCOME=${RUN_OUTCOME:-ok}
     exit 0
 }

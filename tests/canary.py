@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -55,3 +57,27 @@ def command_lines() -> set[bytes]:
         except OSError:  # it has ended meanwhile
             continue
     return found
+
+
+@contextlib.contextmanager
+def watching(found: set[bytes]) -> Iterator[None]:
+    """Adds the command lines of all processes that are seen meanwhile, looking several times a second."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            found.update(command_lines())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def lines_with(secrets: Mapping[str, str], lines: Iterable[bytes]) -> dict[str, list[bytes]]:
+    """Name of a secret -> the command lines that hold it, in any of its forms."""
+    seen = list(lines)
+    return {name: [line for line in seen if any(form in line for form in forms(secret))] for name, secret in secrets.items()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from installer.events import parse
 from tests.formats import validate
+from tests.linux import parts
 from tests.linux.parts import run
 
 many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -97,6 +101,35 @@ def test_programs_speak_in_log_events_only() -> None:
 def test_a_program_that_fails_is_a_problem_with_its_last_words(command: str, code: int, words: str) -> None:
     done = run(f"if run_program --todo 'Do it by hand' {command}; then exit 1; fi; printf '%s|%s' \"$EXIT_CODE\" \"$PROBLEM\" >&2")
     assert done.stderr.decode() == f"{code}|{words}"
+
+
+def test_what_a_program_gets_in_its_environment_is_in_no_arguments(tmp_path: Path) -> None:
+    """A proxy may hold a password, and so may an index of the user's pip. In between stands a setsid that writes down what it is given."""
+    recorder = tmp_path / "setsid"
+    recorder.write_text(f"#!{sys.executable}\nimport os, sys\nopen({str(tmp_path / 'given')!r}, 'a').write(repr(sys.argv) + '\\n')\nos.execvp('/usr/bin/setsid', sys.argv)\n")
+    recorder.chmod(0o755)
+    code = r"""
+    exec 3>/dev/null
+    NB_SCOPE=user NB_DOWNLOADS_PROXY=http://anna:CANARY-proxy@proxy.example.com:3128
+    ENVIRONMENT=$1 NOTEBOOK_PYTHON=$1/python
+    read_package_environment
+    read_own_package_environment
+    PATH=$1:$PATH
+    run_program "${PROXY[@]}" LAST='a b=c' bash -c 'env >"$1/environment"' x "$1"
+    run_program bash -c 'exit 0' A=b
+    printf %s "${UV_DEFAULT_INDEX-}${http_proxy-}${LAST-}" >&2
+    """
+    pip = tmp_path / "python"
+    pip.write_text("#!/bin/sh\necho \"global.index-url='https://anna:CANARY-index@pypi.example.com/simple'\"\n")
+    pip.chmod(0o755)
+    done = run(parts.step("packages") + code, str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, b""), "nothing of it stays in the script's own"
+    first, second = (tmp_path / "given").read_text().splitlines()
+    assert ast.literal_eval(first)[1:] == ["--", "bash", "-c", 'env >"$1/environment"', "x", str(tmp_path)]
+    assert ast.literal_eval(second)[1:] == ["--", "bash", "-c", "exit 0", "A=b"]
+    found = (tmp_path / "environment").read_text().splitlines()
+    for line in ("UV_DEFAULT_INDEX=https://anna:CANARY-index@pypi.example.com/simple", "http_proxy=http://anna:CANARY-proxy@proxy.example.com:3128", "LAST=a b=c"):
+        assert line in found
 
 
 def test_other_exit_codes_may_be_right() -> None:

@@ -207,6 +207,18 @@ def test_it_is_told_to_stop(tmp_path: Path) -> None:
     opened.close()
 
 
+def test_a_stop_before_it_begins_starts_nothing(tmp_path: Path) -> None:
+    parts.require_bash()
+    stop = threading.Event()
+    stop.set()
+    opened = LocalTransport(LocalHost(), stop)
+    with pytest.raises(StopRequested):
+        list(opened.run(f"touch {tmp_path}/started\n", ["mode apply"]))
+    assert not (tmp_path / "started").exists()
+    assert list(opened.run("echo after\n", [])) == ["after"], "a stop is heard once: how that run ended can be asked"
+    opened.close()
+
+
 def test_it_goes_on_when_the_orchestrator_dies(tmp_path: Path) -> None:
     parts.require_bash()
     program = f"""

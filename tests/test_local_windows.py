@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 
 import pytest
 
 from installer import audit, catalog, inventory, local_python, local_server, local_service_windows, rendering
-from installer.errors import InventoryError, UsageError
+from installer.errors import InventoryError, ScriptError, UsageError
 from installer.local_places import own_inventory, places
 from installer.local_process_windows import Process
 from installer.local_windows_settings import LocalWindowsHost
 from installer.render import render_all
-from installer.transports.local_windows import environment
+from installer.transports import StopRequested
+from installer.transports.local_windows import LocalWindowsTransport, environment
 from tests.formats import validate
 
 FOLDER = "C:\\Users\\Zo\u00eb O'Neill\\AppData\\Local\\Programs\\Python\\Python313"
@@ -82,6 +85,20 @@ def test_what_does_not_fit(tmp_path: Path, text: str, line: int, words: str) -> 
     with pytest.raises(InventoryError) as error:
         load(tmp_path, text)
     assert words in str(error.value) and f"nbserver.toml:{line}:" in str(error.value) and "geheim" not in str(error.value)
+
+
+def test_a_stop_before_it_begins_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command) or (_ for _ in ()).throw(OSError(2, "not here")))
+    stop = threading.Event()
+    stop.set()
+    opened = LocalWindowsTransport(LocalWindowsHost(), stop)
+    with pytest.raises(StopRequested):
+        list(opened.run("'begun'", ["mode apply"]))
+    assert not started
+    with pytest.raises(ScriptError, match="cannot be started"):  # a stop is heard once: how that run ended can be asked
+        list(opened.run("'after'", ["mode events"]))
+    assert len(started) == 1
 
 
 # ---- the script

@@ -168,7 +168,7 @@ def test_nothing_is_left_on_the_host(runs: Runs, wire: Wire) -> None:
     hold.write_text("4")
 
     def left() -> list[Path]:
-        return [path for path in Path("/tmp").glob("tmp.*/nbserver.sh") if str(runs.state) in text_of(path)]
+        return [path for path in Path("/dev/shm").glob("tmp.*/nbserver.sh") if str(runs.state) in text_of(path)]
 
     runs.at_second = lambda: (found.extend(left()), hold.unlink())
     found: list[Path] = []

@@ -107,7 +107,7 @@ def test_no_secret_is_where_it_does_not_belong(sshd: Sshd, user: User, state: Pa
         with connected(host_of(sshd, user, sudo=True, key_file=None), password=PASSWORD, sudo_password=PASSWORD) as transport:
             envelope = Envelope("apply", "run-1", secrets={"notebook.password_hash": SECRET}).lines()
             events = [next(lines) for lines in [transport.run(small_script("linux1", state).text, envelope)] for _ in range(4)]
-            folders = [path for path in Path("/tmp").glob("tmp.*") if str(state) in text_of(path / "nbserver.sh")]
+            folders = [path for path in Path("/dev/shm").glob("tmp.*") if str(state) in text_of(path / "nbserver.sh")]
             assert folders, "while it runs"
             assert canary.files_with(secrets, [*folders, state, sshd.folder]) == {"sudo": [], "envelope": []}
             assert wait_until(lambda: any(bootstrap().encode() in line for line in lines_of_commands.copy())), "it would be found"

@@ -49,6 +49,9 @@ class LocalTransport:
             while selector.get_map():
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = stopped = True
+                    if not ready:  # the bootstrap still waits for its input: without one it starts nothing
+                        process.stdin.close()
+                        break
                     self._send(process, STOP)
                 for key, _ in selector.select(POLL):
                     data = os.read(key.fd, 1 << 16)

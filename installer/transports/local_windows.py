@@ -53,6 +53,9 @@ class LocalWindowsTransport:
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""
+        if self._stop.is_set() and not self._stopped:  # Ctrl-C would come before PowerShell hears one
+            self._stopped = True
+            raise StopRequested
         process = self._start()
         assert process.stdin and process.stdout and process.stderr
         heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -22,8 +22,17 @@ write_event() { # EVENT [KEY VALUE]...
         fi
         shift 2
     done
-    if [[ $RUN_FOLDER ]]; then printf '%s}\n' "$line" >&8; fi
+    if [[ $RUN_FOLDER && ! $RUN_UNKEPT ]] && ! printf '%s}\n' "$line" >&8; then
+        # From the first that could not be kept on none is: behind a torn line the others would be lost.
+        read_last_error
+        RUN_UNKEPT="this run's events could not be kept in $RUN_FOLDER${REPLY:+: $REPLY}. Mend that (where the disk is full: make room), then run this again"
+    fi
     printf '%s}\n' "$line" >&3 2>/dev/null || true   # nobody listens any more; the file has the event
+}
+
+# What happens on a host is kept there as evidence: without it a run goes no further.
+assert_kept() {
+    if [[ $RUN_UNKEPT ]]; then fail "$RUN_UNKEPT"; fi
 }
 
 # The bytes of $1 as a JSON string: what is not UTF-8 becomes U+FFFD.
@@ -69,7 +78,7 @@ utf8_tail() { # TEXT POINT MORE
         byte=0
         if [[ ${1:i:1} ]]; then printf -v byte %d "'${1:i:1}"; fi
         byte=$((byte & 255))
-        if ((byte >> 6 != 2)); then REPLY=-1; return; fi
+        if ((byte >> 6 != 2)); then REPLY=-1; return 0; fi
         point=$((point << 6 | byte & 63))
     done
     least=$(($3 == 1 ? 0x80 : $3 == 2 ? 0x800 : 0x10000))

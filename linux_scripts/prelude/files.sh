@@ -136,7 +136,7 @@ set_text_file() { # PATH OWNER MODE TEXT [SECRET]
 
 # Whole and at once; nobody else can read it before it has its owner and mode.
 write_whole() { # PATH OWNER MODE TEXT
-    printf %s "$4" >"$1.new"
+    printf %s "$4" >"$1.new" || problem "$1 could not be written"
     chown -- "$2" "$1.new"
     chmod -- "$3" "$1.new"
     mv -T -- "$1.new" "$1"

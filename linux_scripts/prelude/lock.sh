@@ -10,13 +10,13 @@ enter_lock() {
         fail "another run changes this host: ${REPLY:-it has just ended}. Wait until it ends, then run this again"
     fi
     RUN_LOCKED=1
-    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE"
+    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" || problem "$LOCK_FILE could not be written"
 }
 
 exit_lock() {
-    if [[ ! $RUN_LOCKED ]]; then return; fi
+    if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
-    : >"$LOCK_FILE"
+    { : >"$LOCK_FILE"; } 2>/dev/null || true       # a disk that can't be written any more; the lock itself is the kernel's
     exec 9>&-
 }
 

@@ -7,6 +7,8 @@ EXIT_CODE=0                                        # of the last one
 # descriptors. What it prints becomes log events, line by line. An exit code that --accept does not name is
 # a problem, told with --todo, what a person can do about it, and the program's last words.
 # --to-its-end: a stop waits for it, because it must not be cut off (package managers).
+# env: the variables are put into its environment by this script, not by the program env: a proxy or an index may
+# hold a password, and everybody can read the arguments of programs.
 run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
     local accept=0 todo='' word name='' line words
     local -a last=()
@@ -22,7 +24,18 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     for word in "$@"; do
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
-    exec 7< <(umask 022; exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-)   # what they make is for all to read, as usual
+    exec 7< <(
+        umask 022                                  # what they make is for all to read, as usual
+        if [[ $1 == env ]]; then
+            shift
+            while [[ $1 == *=* ]]; do
+                # shellcheck disable=SC2163        # it is NAME=VALUE
+                export "$1"
+                shift
+            done
+        fi
+        exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-
+    )
     CHILD=$!
     while IFS= read -r line <&7 || [[ $line ]]; do
         line=${line%$'\r'}
@@ -41,10 +54,12 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     done
     CHILD=''
     if [[ $RUN_STOPPING ]]; then end_stopped; fi
+    assert_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
     printf -v words ' / %s' "${last[@]}"
     if ((${#last[@]} == 0)); then words=''; fi
-    problem "$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
+    PROBLEM="$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
+    return 1
 }
 
 # Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.

@@ -54,12 +54,13 @@ undo_line() { # LINE
     split_line "$1"
     [[ $(type -t "restore_$LINE_KIND") == function ]] || problem "this script cannot put back a '$LINE_KIND'; use the release that wrote it" || return
     PROBLEM=''
+    read_last_error                                # what came before is not about this line
     "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
     for line in "${RECORD[@]}"; do
         if [[ $line != "$1" ]]; then left+=("$line"); fi
     done
     RECORD=("${left[@]}")
-    write_record || return
+    write_record || problem "$RECORD_FILE could not be written" || return
     key_in_words
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }

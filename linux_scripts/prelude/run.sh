@@ -37,7 +37,9 @@ declare -A STEP_TITLES=()
 DIFFERENCES=()                                     # three entries each: what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_UNKEPT=''                                      # why this run's events are no longer kept on the host
 PROBLEM=''                                         # why the function that just returned 1 could not do its work
+ERRORS_READ=0                                      # lines of standard error
 
 # A step NAME has two functions: NAME_test tells what differs and changes nothing, NAME_apply changes it.
 step() { # NAME TITLE
@@ -69,6 +71,20 @@ line_of_step() {
 
 # For what undo may call: undo goes on with the next thing, everything else ends here.
 problem() { # TEXT
-    PROBLEM=$1
+    read_last_error
+    PROBLEM=$1${REPLY:+: $REPLY}
     return 1
+}
+
+# The last line that bash or a program has written to standard error since this was called before. The bootstrap
+# makes it a file; by hand it is a terminal, where the words already are, and there is nothing to read.
+# In a trap a plain `return` would return the code of what failed.
+read_last_error() {
+    local -a lines=()
+    REPLY=''
+    if [[ ! -f /dev/stderr || ! -r /dev/stderr ]]; then return 0; fi
+    mapfile -t -s "$ERRORS_READ" lines </dev/stderr
+    if ((${#lines[@]} == 0)); then return 0; fi
+    ERRORS_READ=$((ERRORS_READ + ${#lines[@]}))
+    REPLY=${lines[-1]:0:1000}
 }

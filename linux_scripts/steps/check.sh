@@ -31,8 +31,8 @@ check_apply() {
 read_shown_fingerprint() {
     local address=127.0.0.1 line
     if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
-    REPLY=''
     if ! is_listening "$NB_NOTEBOOK_PORT"; then return; fi
+    REPLY=''
     while IFS= read -r line; do
         if [[ $line == *ingerprint=* ]]; then fingerprint_of "$line"; fi
     done < <(print_shown_certificate "$address" "$NB_NOTEBOOK_PORT")

@@ -47,9 +47,28 @@ compare_space() { # FOLDER
 }
 
 compare_port() {
-    if is_listening "$NB_NOTEBOOK_PORT" && ! is_service_running; then
+    if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
         fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"
     fi
+}
+
+# Whether our server has one of these sockets. That it runs is not enough: it may listen on another port. Where
+# the kernel does not tell, it is.
+is_own_port() { # ' INODE...'
+    local link pid=0 told=''
+    if is_unit; then
+        read_unit "$SERVICE_UNIT" MainPID
+        pid=${UNIT[MainPID]:-0}
+    else
+        read_process "$PROCESS_FILE"
+        pid=${PROCESS:-0}
+    fi
+    if ((pid == 0)); then return 1; fi
+    while IFS= read -r link; do
+        told=1
+        if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
+    done < <(readlink -- "/proc/$pid/fd/"*)
+    [[ ! $told ]]
 }
 
 preflight_apply() {
@@ -70,15 +89,16 @@ compare_clocks() {
     write_event warning text "$words"
 }
 
-# Whether some program listens on the TCP port: state 0A in the kernel's own list.
+# Whether some program listens on the TCP port: state 0A in the kernel's own list. REPLY has the sockets' inodes.
 is_listening() { # PORT
-    local port file state at
+    local port file state at inode
+    REPLY=''
     printf -v port %04X "$1"
     for file in /proc/net/tcp /proc/net/tcp6; do
         if [[ ! -r $file ]]; then continue; fi
-        while read -r _ at _ state _; do
-            if [[ $state == 0A && $at == *":$port" ]]; then return 0; fi
+        while read -r _ at _ state _ _ _ _ _ inode _; do
+            if [[ $state == 0A && $at == *":$port" ]]; then REPLY+=" $inode"; fi
         done <"$file"
     done
-    return 1
+    [[ $REPLY ]]
 }

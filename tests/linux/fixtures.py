@@ -25,7 +25,7 @@ class Run:
     """What one run said; `code` is its exit code."""
 
     def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
-        self.code, self.errors = done.returncode, done.stderr.decode()
+        self.code, self.errors = done.returncode, done.stderr.decode("utf-8", "replace")
         self.lines = done.stdout.decode("ascii").splitlines()
         self.events: list[dict[str, Any]] = [json.loads(line) for line in self.lines]
         for event in self.events:

@@ -36,6 +36,7 @@ class Story:
         self.seen: dict[str, str] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.command_lines: set[bytes] = set()
+        self.lines_with_secrets: dict[str, list[bytes]] = {}
         self.secret_files: dict[str, list[Path]] = {}
 
     def nbserver(self, name: str, command: str, *options: str, watch: bool = False) -> None:
@@ -43,6 +44,7 @@ class Story:
         runs = len(self.site.runs())
         if watch:
             done = self.site.watch(command, "lin1", *options, look=lambda: self.command_lines.update(canary.command_lines()))
+            self.lines_with_secrets = canary.lines_with(self.site.secrets, self.command_lines)  # now: the password may change later
         else:
             done = self.site.run(command, "lin1", *options)
         self.done[name] = done
@@ -106,7 +108,7 @@ def find_secrets(story: Story) -> dict[str, list[Path]]:
     configuration = story.host.root / "etc/nbserver/jupyter_config.json"
     digest = json.loads(configuration.read_text(encoding="utf-8"))["PasswordIdentityProvider"]["hashed_password"]
     folders = [story.host.folder / "upper", story.site.folder]  # of the host, all that is not in its base
-    return canary.files_with({"notebook": story.site.secrets["NOTEBOOK_PASSWORD"], "hash": digest}, folders)
+    return canary.files_with({**story.site.secrets, "hash": digest}, folders)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,154 @@
+"""Why a run failed: what bash and the programs said, in the event that tells it. Full and read-only disks are real ones.
+
+The scripts run through the bootstrap, as over SSH, in a root file system of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from installer.transports.ssh_bootstrap import READY, arguments, standard_input
+from tests.linux import fixtures
+from tests.linux.fixtures import NUMBER, Run, record, sandbox
+from tests.linux.parts import run as run_prelude
+from tests.linux.parts import script
+from tests.linux.sandbox import Sandbox
+
+__all__ = ["sandbox"]
+HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$CANARYCANARYCANARYCAN$CANARY/DEF"
+SMALL = "/mnt/small"  # a file system of one page
+STATE = "/var/lib/nbserver/state"
+
+
+def step(apply: str, name: str = "small", test: str = "difference small is should") -> str:
+    """A step that always differs, with this apply."""
+    return f"step {name} 'a small step'\n{name}_test() {{\n{test}\n}}\n{name}_apply() {{\n{apply}\n}}\n"
+
+
+def run(sandbox: Sandbox, mode: str, steps: Sequence[str], **settings: Any) -> Run:
+    """One run through the bootstrap. The secret is in none of its words."""
+    text = script(steps, **settings)
+    envelope = [f"mode {mode}", f"run r{next(NUMBER)}", f"secret notebook.password_hash {base64.b64encode(HASH.encode()).decode()}"]
+    done = sandbox.run("bash", *arguments(text), input=standard_input(text, envelope), check=False)
+    assert done.stdout.startswith(READY) and b"CANARY" not in done.stdout + done.stderr
+    done.stdout = done.stdout[len(READY) :]
+    return Run(done)
+
+
+def failed(done: Run) -> str:
+    """The words of the one thing that failed."""
+    assert len(done.of("failed")) == 1, (done.lines, done.errors)
+    (event,) = done.of("failed")
+    assert done.outcome == "failed" and done.code == 3
+    return str(event["text"])
+
+
+@pytest.fixture
+def host(sandbox: Sandbox) -> Sandbox:
+    """With a file system of one page."""
+    sandbox.run("mkdir", "-p", SMALL)
+    sandbox.run("mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", SMALL)
+    return sandbox
+
+
+REASONS = {
+    "a read-only disk": (f"mount_ro; add_folder {SMALL}/new root:root 755", f"""mkdir -- "$1" ended with code 1. Its last words: mkdir: cannot create directory '{SMALL}/new': Read-only file system"""),
+    "a file on a read-only disk": (f"mount_ro; set_text_file {SMALL}/x root:root 600 words", f"{SMALL}/x could not be written: <script>: line <n>: {SMALL}/x.new: Read-only file system"),
+    "a full disk": (
+        f"local text; printf -v text '%9000s' ''; set_text_file {SMALL}/x root:root 600 \"@notebook.password_hash@$text\" notebook.password_hash",
+        f"{SMALL}/x could not be written: <script>: line <n>: printf: write error: No space left on device",
+    ),
+    "no such user": (f"set_text_file {SMALL}/x nosuch:root 600 @notebook.password_hash@ notebook.password_hash", """chown -- "$2" "$1.new" ended with code 1. Its last words: chown: invalid user: 'nosuch:root'"""),
+    "bash's own": (': "$NOT_THERE"', "the script ended with code 1 and did not say why; bash's own words: <script>: line <n>: NOT_THERE: unbound variable"),
+    "nobody said anything": ("[[ a == b ]]", "[[ a == b ]] ended with code 1"),
+    "what was said before is another matter": (f"run_program bash -c true; stat {SMALL}/none || true; test_step small; false", "false ended with code 1"),
+    "bytes that are no text": (f"mount_ro; local x=$'{SMALL}/\\377'; : >\"$x\"", f""": > "$x" ended with code 1. Its last words: <script>: line <n>: {SMALL}/\ufffd: Read-only file system"""),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_the_reason_is_told(host: Sandbox, name: str) -> None:
+    apply, words = REASONS[name]
+    read_only = f"mount_ro() {{\n    mount -o remount,ro {SMALL}\n}}\n"
+    done = run(host, "apply", [read_only + step(apply)])
+    text = re.sub(r"/dev/shm/tmp\.\w+/nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
+    assert text == words
+    assert host.read(f"{STATE}/runs/r{next(NUMBER) - 1}/events.jsonl").decode().splitlines() == done.lines, "it is kept, too"
+
+
+def test_a_test_tells_it_and_leaves_nothing(host: Sandbox) -> None:
+    done = run(host, "test", [step("true", test=f"stat {SMALL}/none")])
+    assert failed(done) == f"stat {SMALL}/none ended with code 1. Its last words: stat: cannot statx '{SMALL}/none': No such file or directory"
+    assert not host.exists("/var/lib/nbserver")
+
+
+def test_by_hand_the_words_stand_before_it() -> None:
+    done = run_prelude("exec 1>&2; RUN_STEP=x; trap 'problem no || write_event failed text \"$PROBLEM\"' ERR; stat /none/none")
+    assert done.stderr.startswith(b"stat: ") and b'"text":"no"' in done.stdout
+
+
+def test_lines_of_others_in_the_same_file_are_not_read(sandbox: Sandbox) -> None:
+    sandbox.write("/tmp/lin1.sh", script([step("false")]))
+    sandbox.write("/tmp/errors", "words of others\n")
+    done = fixtures.Run(sandbox.run("bash", "-c", "exec bash /tmp/lin1.sh apply 2>>/tmp/errors", check=False))
+    assert failed(done) == "false ended with code 1"
+
+
+def test_what_undo_cannot_put_back_is_told_with_its_reason(host: Sandbox) -> None:
+    steps = [step(f"set_text_file {SMALL}/x root:root 600 words", test=f"if [[ ! -e {SMALL}/x ]]; then difference x '' there; fi")]
+    assert run(host, "apply", steps).outcome == "ok"
+    host.run("mount", "-o", "remount,ro", SMALL)
+    told = f"{SMALL}/x could not be put back: rm could not remove it: rm: cannot remove '{SMALL}/x': Read-only file system. Mend what stands in its way, then run undo again"
+    assert failed(run(host, "undo", steps)) == told
+    host.run("mount", "-o", "remount,rw", SMALL)
+    assert run(host, "undo", steps).outcome == "ok" and record(host) == [] and not host.exists(f"{SMALL}/x")
+
+
+# ---- the disk of the state folder is full
+
+
+@pytest.fixture
+def full(host: Sandbox) -> Sandbox:
+    """The state folder, and /tmp, are on small disks."""
+    host.run("mkdir", "-p", "/var/lib/nbserver")
+    host.run("mount", "-t", "tmpfs", "-o", "size=40k,mode=755", "tmpfs", "/var/lib/nbserver")
+    host.run("mount", "-t", "tmpfs", "-o", "size=4k,mode=1777", "tmpfs", "/tmp")
+    host.run("bash", "-c", "printf %4096s x >/tmp/full")
+    return host
+
+
+TALKS = "run_program bash -c 'for i in {1..400}; do echo \"line $i of a program that talks\"; done; echo done >/run/ended'\n: >/run/went-on"
+FULL = f"{STATE}/runs/<run>: <script>: line <n>: printf: write error: No space left on device"
+
+
+def test_events_that_cannot_be_kept_are_told_and_the_run_stops(full: Sandbox) -> None:
+    """The program that runs is not cut off, nothing follows it, and the workstation hears everything to the end."""
+    done = run(full, "apply", [step(TALKS), step("true", name="next")])
+    text = re.sub(r"/dev/shm/tmp\.\w+/nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
+    assert re.sub(r"runs/r\d+", "runs/<run>", text) == f"this run's events could not be kept in {FULL}. Mend that (where the disk is full: make room), then run this again"
+    assert [event["text"] for event in done.of("log")] == [f"line {i} of a program that talks" for i in range(1, 401)]
+    assert full.exists("/run/ended") and not full.exists("/run/went-on") and not any(name == "next" for name, _ in done.steps)
+    kept = full.read(f"{STATE}/runs/r{next(NUMBER) - 1}/events.jsonl").decode().split("\n")
+    assert 10 < len(kept) < 400 and kept[:-1] == done.lines[: len(kept) - 1], "up to the line that was torn"
+    assert full.read(f"{STATE}/lock") == b""
+
+
+def test_a_run_on_a_full_disk_says_so_and_changes_nothing(full: Sandbox) -> None:
+    steps = [step(": >/run/changed")]
+    assert run(full, "undo", steps).outcome == "ok"
+    full.run("bash", "-c", f"printf %100000s x >{STATE}/full", check=False)
+    for mode in ("apply", "undo"):
+        assert failed(run(full, mode, steps)).endswith("No space left on device") and not full.exists("/run/changed")
+    full.run("rm", f"{STATE}/full")
+    assert run(full, "apply", [step("true", test="true")]).outcome == "ok"
+
+
+def test_nothing_is_done_when_the_event_that_announces_it_is_not_kept(full: Sandbox) -> None:
+    fill = f"local text; printf -v text '%5000s' ''; if [[ ! -e {STATE}/full ]]; then printf %100000s x >{STATE}/full || true; fi; difference a b \"$text\""
+    done = run(full, "apply", [step(": >/run/changed", test=fill)])
+    assert "could not be kept" in failed(done) and len(done.of("difference")) == 1 and not full.exists("/run/changed")
