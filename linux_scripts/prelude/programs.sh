@@ -10,7 +10,7 @@ EXIT_CODE=0                                        # of the last one
 # env: the variables are put into its environment by this script, not by the program env: a proxy or an index may
 # hold a password, and everybody can read the arguments of programs.
 run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
-    local accept=0 todo='' word name='' line words
+    local accept=0 todo='' word name='' line='' part words code
     local -a last=()
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do
@@ -24,6 +24,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     for word in "$@"; do
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
+    CHILD=starting
     exec 7< <(
         umask 022                                  # what they make is for all to read, as usual
         if [[ $1 == env ]]; then
@@ -37,13 +38,22 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
         exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-
     )
     CHILD=$!
-    while IFS= read -r line <&7 || [[ $line ]]; do
+    if [[ $RUN_STOPPING ]]; then stop_run; fi
+    while :; do
+        # With a limit: read does not hear of a signal that came just before it.
+        code=0
+        IFS= read -r -t 5 part <&7 || code=$?
+        line+=$part
+        if ((code > 128)); then continue; fi
+        if ((code)) && [[ ! $line ]]; then break; fi
         line=${line%$'\r'}
         line=${line##*$'\r'}                       # of a progress bar only its last state
-        if [[ ! ${line//[[:space:]]/} ]]; then continue; fi
-        last+=("$line")
-        if ((${#last[@]} > 6)); then last=("${last[@]:1}"); fi
-        write_event log program "$name" text "${line:0:4000}"
+        if [[ ${line//[[:space:]]/} ]]; then
+            last+=("$line")
+            if ((${#last[@]} > 12)); then last=("${last[@]:1}"); fi
+            write_event log program "$name" text "${line:0:4000}"
+        fi
+        line=''
     done
     exec 7<&-
     EXIT_CODE=0
@@ -66,6 +76,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
 stop_run() {
     RUN_STOPPING=1
     if [[ ! $CHILD ]]; then end_stopped; fi
+    if [[ $CHILD == starting ]]; then return; fi   # run_program comes back here
     if [[ ! $CHILD_TO_ITS_END ]]; then { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true; fi
 }
 

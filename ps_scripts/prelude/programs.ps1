@@ -60,7 +60,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
             $pending[$i] = $readers[$i].ReadLineAsync()
             if (-not $line.Trim()) { continue }
             $last.Enqueue($line.Trim())
-            if ($last.Count -gt 6 -and -not $Quiet) { [void]$last.Dequeue() }
+            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
             if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
         }
         while (-not $process.WaitForExit(500)) { continue }
@@ -73,7 +73,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     }
     if ($Accept -notcontains $Run.ExitCode) {
         if ($Todo) { $Todo = ". $Todo" }
-        if ($last.Count) { $words = ". Its last words: $(@($last | Select-Object -Last 6) -join ' / ')" } else { $words = '' }
+        if ($last.Count) { $words = ". Its last words: $(@($last | Select-Object -Last 12) -join ' / ')" } else { $words = '' }
         throw "$name ended with code $($Run.ExitCode)$Todo$words"
     }
 }

@@ -1,6 +1,6 @@
 # nbserver 0.1.0: sets up a secured notebook server on the Linux host 'linux-least'.
 #
-# steps     preflight, python, packages, openssl, user, certificate, notebook, service, firewall, check
+# steps     preflight, python, packages, openssl, user, certificate, notebook, service, firewall, check, former
 # settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
 # by hand   sudo bash linux-least.sh          tells what differs, changes nothing
 #           sudo bash linux-least.sh apply    changes it
@@ -22,6 +22,7 @@ NB_PACKAGES_INDEX_URL=''
 NB_PACKAGES_INSTALLER='auto'
 NB_PACKAGES_LOCK_SHA256='7fefc45f4237e40ee0979fcde896d102fc8c4fe6b8efb2defd3e5b2ff22fa72b'
 NB_PACKAGES_SOURCE='auto'
+NB_PYTHON_PROGRAM=''
 NB_PYTHON_VERSION=''
 NB_RELEASE='0.1.0'
 NB_SCOPE='machine'
@@ -180,6 +181,7 @@ LOCK_FILE=$STATE_FOLDER/lock                       # held while a run changes th
 SERVICE_USER=nbserver                              # the service's user and group
 SERVICE_UNIT=nbserver.service
 PROGRAM_OWNER=root:root                            # of programs and units
+OWNER_FORMAT=%U:%G                                 # how `stat` writes an owner of these
 SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
 READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
@@ -189,7 +191,9 @@ declare -A STEP_TITLES=()
 DIFFERENCES=()                                     # three entries each: what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_UNKEPT=''                                      # why this run's events are no longer kept on the host
 PROBLEM=''                                         # why the function that just returned 1 could not do its work
+ERRORS_READ=0                                      # lines of standard error
 
 # A step NAME has two functions: NAME_test tells what differs and changes nothing, NAME_apply changes it.
 step() { # NAME TITLE
@@ -221,8 +225,22 @@ line_of_step() {
 
 # For what undo may call: undo goes on with the next thing, everything else ends here.
 problem() { # TEXT
-    PROBLEM=$1
+    read_last_error
+    PROBLEM=$1${REPLY:+: $REPLY}
     return 1
+}
+
+# The last line that bash or a program has written to standard error since this was called before. The bootstrap
+# makes it a file; by hand it is a terminal, where the words already are, and there is nothing to read.
+# In a trap a plain `return` would return the code of what failed.
+read_last_error() {
+    local -a lines=()
+    REPLY=''
+    if [[ ! -f /dev/stderr || ! -r /dev/stderr ]]; then return 0; fi
+    mapfile -t -s "$ERRORS_READ" lines </dev/stderr
+    if ((${#lines[@]} == 0)); then return 0; fi
+    ERRORS_READ=$((ERRORS_READ + ${#lines[@]}))
+    REPLY=${lines[-1]:0:1000}
 }
 
 # ---- prelude: events, all that this script says --------------------------------------------------------
@@ -249,8 +267,17 @@ write_event() { # EVENT [KEY VALUE]...
         fi
         shift 2
     done
-    if [[ $RUN_FOLDER ]]; then printf '%s}\n' "$line" >&8; fi
+    if [[ $RUN_FOLDER && ! $RUN_UNKEPT ]] && ! printf '%s}\n' "$line" >&8; then
+        # From the first that could not be kept on none is: behind a torn line the others would be lost.
+        read_last_error
+        RUN_UNKEPT="this run's events could not be kept in $RUN_FOLDER${REPLY:+: $REPLY}. Mend that (where the disk is full: make room), then run this again"
+    fi
     printf '%s}\n' "$line" >&3 2>/dev/null || true   # nobody listens any more; the file has the event
+}
+
+# What happens on a host is kept there as evidence: without it a run goes no further.
+assert_kept() {
+    if [[ $RUN_UNKEPT ]]; then fail "$RUN_UNKEPT"; fi
 }
 
 # The bytes of $1 as a JSON string: what is not UTF-8 becomes U+FFFD.
@@ -296,7 +323,7 @@ utf8_tail() { # TEXT POINT MORE
         byte=0
         if [[ ${1:i:1} ]]; then printf -v byte %d "'${1:i:1}"; fi
         byte=$((byte & 255))
-        if ((byte >> 6 != 2)); then REPLY=-1; return; fi
+        if ((byte >> 6 != 2)); then REPLY=-1; return 0; fi
         point=$((point << 6 | byte & 63))
     done
     least=$(($3 == 1 ? 0x80 : $3 == 2 ? 0x800 : 0x10000))
@@ -445,13 +472,13 @@ enter_lock() {
         fail "another run changes this host: ${REPLY:-it has just ended}. Wait until it ends, then run this again"
     fi
     RUN_LOCKED=1
-    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE"
+    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" || problem "$LOCK_FILE could not be written"
 }
 
 exit_lock() {
-    if [[ ! $RUN_LOCKED ]]; then return; fi
+    if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
-    : >"$LOCK_FILE"
+    { : >"$LOCK_FILE"; } 2>/dev/null || true       # a disk that can't be written any more; the lock itself is the kernel's
     exec 9>&-
 }
 
@@ -520,12 +547,13 @@ undo_line() { # LINE
     split_line "$1"
     [[ $(type -t "restore_$LINE_KIND") == function ]] || problem "this script cannot put back a '$LINE_KIND'; use the release that wrote it" || return
     PROBLEM=''
+    read_last_error                                # what came before is not about this line
     "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
     for line in "${RECORD[@]}"; do
         if [[ $line != "$1" ]]; then left+=("$line"); fi
     done
     RECORD=("${left[@]}")
-    write_record || return
+    write_record || problem "$RECORD_FILE could not be written" || return
     key_in_words
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
@@ -551,8 +579,10 @@ EXIT_CODE=0                                        # of the last one
 # descriptors. What it prints becomes log events, line by line. An exit code that --accept does not name is
 # a problem, told with --todo, what a person can do about it, and the program's last words.
 # --to-its-end: a stop waits for it, because it must not be cut off (package managers).
+# env: the variables are put into its environment by this script, not by the program env: a proxy or an index may
+# hold a password, and everybody can read the arguments of programs.
 run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
-    local accept=0 todo='' word name='' line words
+    local accept=0 todo='' word name='' line='' part words code
     local -a last=()
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do
@@ -566,15 +596,36 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     for word in "$@"; do
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
-    exec 7< <(umask 022; exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-)   # what they make is for all to read, as usual
+    CHILD=starting
+    exec 7< <(
+        umask 022                                  # what they make is for all to read, as usual
+        if [[ $1 == env ]]; then
+            shift
+            while [[ $1 == *=* ]]; do
+                # shellcheck disable=SC2163        # it is NAME=VALUE
+                export "$1"
+                shift
+            done
+        fi
+        exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-
+    )
     CHILD=$!
-    while IFS= read -r line <&7 || [[ $line ]]; do
+    if [[ $RUN_STOPPING ]]; then stop_run; fi
+    while :; do
+        # With a limit: read does not hear of a signal that came just before it.
+        code=0
+        IFS= read -r -t 5 part <&7 || code=$?
+        line+=$part
+        if ((code > 128)); then continue; fi
+        if ((code)) && [[ ! $line ]]; then break; fi
         line=${line%$'\r'}
         line=${line##*$'\r'}                       # of a progress bar only its last state
-        if [[ ! ${line//[[:space:]]/} ]]; then continue; fi
-        last+=("$line")
-        if ((${#last[@]} > 6)); then last=("${last[@]:1}"); fi
-        write_event log program "$name" text "${line:0:4000}"
+        if [[ ${line//[[:space:]]/} ]]; then
+            last+=("$line")
+            if ((${#last[@]} > 12)); then last=("${last[@]:1}"); fi
+            write_event log program "$name" text "${line:0:4000}"
+        fi
+        line=''
     done
     exec 7<&-
     EXIT_CODE=0
@@ -585,16 +636,19 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     done
     CHILD=''
     if [[ $RUN_STOPPING ]]; then end_stopped; fi
+    assert_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
     printf -v words ' / %s' "${last[@]}"
     if ((${#last[@]} == 0)); then words=''; fi
-    problem "$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
+    PROBLEM="$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
+    return 1
 }
 
 # Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.
 stop_run() {
     RUN_STOPPING=1
     if [[ ! $CHILD ]]; then end_stopped; fi
+    if [[ $CHILD == starting ]]; then return; fi   # run_program comes back here
     if [[ ! $CHILD_TO_ITS_END ]]; then { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true; fi
 }
 
@@ -618,7 +672,7 @@ read_access() { # PATH...
         if [[ -e $path ]]; then there+=("$path"); fi
     done
     if ((${#there[@]} == 0)); then return; fi
-    mapfile -t lines < <(stat --dereference --format='%U:%G %a' -- "${there[@]}")
+    mapfile -t lines < <(stat --dereference --format="$OWNER_FORMAT %a" -- "${there[@]}")
     for ((i = 0; i < ${#there[@]}; i++)); do ACCESS[${there[i]}]=${lines[i]}; done
 }
 
@@ -638,7 +692,9 @@ add_folder() { # PATH OWNER MODE
     set_access "$1" "$2" "$3"
 }
 
+# An environment's mark goes first: one that is half removed, by a run that was cut off, is not taken for whole.
 restore_folder() { # PATH
+    rm -f -- "$1/nbserver.lock" || return
     rm -rf --one-file-system -- "$1" || problem "rm could not remove all of it"
 }
 
@@ -739,7 +795,7 @@ set_text_file() { # PATH OWNER MODE TEXT [SECRET]
 
 # Whole and at once; nobody else can read it before it has its owner and mode.
 write_whole() { # PATH OWNER MODE TEXT
-    printf %s "$4" >"$1.new"
+    printf %s "$4" >"$1.new" || problem "$1 could not be written"
     chown -- "$2" "$1.new"
     chmod -- "$3" "$1.new"
     mv -T -- "$1.new" "$1"
@@ -782,14 +838,15 @@ initialize_state_folder() {
 
 # Who can write to one of them could choose what undo puts back, and where.
 assert_state_folder() {
-    local folder refused='cannot be trusted with what undo would put back. Look at it, mend or remove it, run this again'
+    local folder who=root refused='cannot be trusted with what undo would put back. Look at it, mend or remove it, run this again'
     local -a lines=()
+    if [[ $NB_SCOPE == user ]]; then who=$SERVICE_USER; fi
     for folder in "$DATA_FOLDER" "$STATE_FOLDER"; do
         if [[ -L $folder || ! -d $folder ]]; then fail "$folder is a link or no folder; it $refused"; fi
     done
     mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
-    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others can write there (${lines[0]}); it $refused"; fi
-    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than ${PROGRAM_OWNER%%:*}, or others have access to it (${lines[1]}); it $refused"; fi
+    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than $who, or others can write there (${lines[0]}); it $refused"; fi
+    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than $who, or others have access to it (${lines[1]}); it $refused"; fi
 }
 
 # ---- prelude: the user that the service runs as ---------------------------------------------------------
@@ -841,10 +898,10 @@ read_system() {
 read_packages() { # NAME...
     local state name version
     for name in "$@"; do PACKAGES[$name]='' PACKAGE_TRACES[$name]=''; done
-    # Unknown names make the answer's exit code 1, and have no line that begins with "ii".
+    # Unknown names make the answer's exit code 1. What is said of them begins with a longer word, if anything is.
     while read -r state name version; do
         if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
-        if [[ $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
+        if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
     done < <(
         case $PACKAGE_MANAGER in
             apt) dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true ;;
@@ -854,9 +911,10 @@ read_packages() { # NAME...
 }
 
 # Kind packages: what one installation brings, its dependencies too. Undo removes these and no others.
+# `before` names those of them that had been there once and had left their configuration files.
 install_packages() { # NAME...
     local name
-    local -a missing=()
+    local -a missing=() new=()
     read_packages "$@"
     for name in "$@"; do
         if [[ ! ${PACKAGES[$name]} ]]; then missing+=("$name"); fi
@@ -864,17 +922,49 @@ install_packages() { # NAME...
     if ((${#missing[@]} == 0)); then return; fi
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
-    if [[ $REPLY ]]; then save_before packages "$PACKAGE_MANAGER$REPLY" ''; fi
+    if [[ $REPLY ]]; then
+        for name in $REPLY; do new+=("$name"); done
+        keep_installed "${new[@]}"
+        save_before packages "$PACKAGE_MANAGER ${new[*]}" "${INSTALLED[*]}"
+    fi
     write_event progress what "installing ${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
 }
 
-restore_packages() { # KEY
-    local manager=${1%% *}
-    local -a names=()
+# Those that others need meanwhile stay, and what they need of the rest.
+restore_packages() { # KEY BEFORE
+    local name others
+    local -a names=() going=() staying=()
+    PACKAGE_MANAGER=${1%% *}
     read -r -a names <<<"${1#* }"
-    PACKAGE_MANAGER=$manager
-    "remove_with_$manager" "${names[@]}"
+    keep_installed "${names[@]}"
+    if ((${#INSTALLED[@]} == 0)); then return; fi
+    names=("${INSTALLED[@]}")
+    read_others "${names[@]}" || return
+    others=$REPLY
+    if [[ ! $others ]]; then
+        "remove_with_$PACKAGE_MANAGER" "$2" "${names[@]}"
+        return
+    fi
+    for name in "${names[@]}"; do
+        read_others "$name" || return
+        if [[ $REPLY ]]; then staying+=("$name"); else going+=("$name"); fi
+    done
+    if ((${#going[@]})); then read_others "${going[@]}" || return; fi
+    if [[ $REPLY ]]; then staying=("${names[@]}") going=(); fi   # each could go, not all of them
+    "keep_with_$PACKAGE_MANAGER" "${staying[@]}" || return
+    write_event warning text "the packages ${staying[*]} stay, because$others came later and needs some of them"
+    if ((${#going[@]})); then "remove_with_$PACKAGE_MANAGER" "$2" "${going[@]}"; fi
+}
+
+# REPLY: what would go along with these packages, beside what came with the same installation (INSTALLED).
+read_others() { # NAME...
+    local name others=''
+    "read_removed_by_$PACKAGE_MANAGER" "$@" || return
+    for name in $REPLY; do
+        if [[ " ${INSTALLED[*]} " != *" $name "* ]]; then others+=" $name"; fi
+    done
+    REPLY=$others
 }
 
 # The lists of packages, once a run.
@@ -902,25 +992,62 @@ keep_installed() { # NAME...
 }
 INSTALLED=()
 
-# ---- apt. It waits up to five minutes for another one to end, asks nothing, and keeps configuration files
-# ---- that somebody changed.
+# ---- prelude: apt. It waits up to five minutes for another one to end, asks nothing, and keeps configuration
+# ---- files that somebody changed.
+
+# apt-get waits for dpkg's locks by itself (DPkg::Lock::Timeout), for these two it does not. At the first start
+# of a cloud host its daily job holds them.
+APT_LOCKS=(/var/lib/apt/lists/lock /var/cache/apt/archives/lock)
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
+    local try
     local -a options=()
+    local -i failed=0
     while [[ $1 != -- ]]; do options+=("$1"); shift; done
     shift
     read_proxy
-    run_program --to-its-end "${options[@]}" "${PROXY[@]}" DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a APT_LISTCHANGES_FRONTEND=none \
-        apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+    for try in 1 2; do
+        await_locks "${APT_LOCKS[@]}"
+        failed=0 PROBLEM=''
+        run_program --to-its-end "${options[@]}" "${PROXY[@]}" DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a APT_LISTCHANGES_FRONTEND=none \
+            apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || failed=1
+        if ((EXIT_CODE != 100)) || ! is_locked "${APT_LOCKS[@]}"; then break; fi   # another one came in between
+    done
+    return "$failed"
+}
+
+await_locks() { # FILE...
+    local -i second
+    for ((second = 0; second < 300; second++)); do
+        if ! is_locked "$@"; then return; fi
+        if ((second % 10 == 0)); then write_event progress what 'waiting for another package manager to end' done: "$second" total: 300 unit seconds; fi
+        sleep 1
+    done
+}
+
+# Whether a process holds a lock on one of these files: the kernel's own list names them by their inode.
+is_locked() { # FILE...
+    local where inode
+    local -a inodes=()
+    mapfile -t inodes < <(stat --format=%i -- "$@" 2>/dev/null || true)
+    while read -r _ _ _ _ _ where _; do
+        for inode in "${inodes[@]}"; do
+            if [[ $where == *":$inode" ]]; then return 0; fi
+        done
+    done </proc/locks
+    return 1
 }
 
 refresh_with_apt() {
     local -a interrupted=()
-    # What an interrupted dpkg left is finished first: apt-get refuses to work before.
+    # What an interrupted dpkg left is finished first: apt-get refuses to work before. One that runs is awaited.
     shopt -s nullglob
     interrupted=(/var/lib/dpkg/updates/[0-9]*)
     shopt -u nullglob
-    if ((${#interrupted[@]})); then run_program --to-its-end env DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold; fi
+    if ((${#interrupted[@]})); then
+        await_locks /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock
+        run_program --to-its-end env DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
+    fi
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then write_event warning text 'apt-get update failed; going on with the lists of packages that are there'; fi
 }
@@ -938,30 +1065,44 @@ install_with_apt() { # NAME...
     run_apt --todo 'The sources of packages are in /etc/apt' -- --no-install-recommends --no-remove install -- "$@"
 }
 
-# What another package needs meanwhile stays, for the system's own autoremove.
-remove_with_apt() { # NAME...
-    local line others=''
-    keep_installed "$@"
-    if ((${#INSTALLED[@]} == 0)); then return; fi
+read_removed_by_apt() { # NAME...
+    local line plan=''
     while IFS= read -r line; do
-        if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  && " ${INSTALLED[*]} " != *" ${BASH_REMATCH[2]} "* ]]; then others+=" ${BASH_REMATCH[2]}"; fi
-    done < <(apt-get --simulate --quiet --yes purge -- "${INSTALLED[@]}" 2>/dev/null)
-    if [[ $others ]]; then
-        run_program apt-mark auto -- "${INSTALLED[@]}" || return
-        write_event warning text "the packages ${INSTALLED[*]} stay, because$others came later and needs some of them; apt-get autoremove removes what nothing needs"
-        return
-    fi
-    run_apt -- purge -- "${INSTALLED[@]}"
+        if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
+    done < <(apt-get --simulate --quiet --yes purge -- "$@" 2>/dev/null)
+    wait "$!" || problem 'apt-get could not tell what would go along with these packages' || return
+    REPLY=$plan
 }
 
-# ---- zypper. Its exit codes: 102 a reboot is needed, 103 it was itself updated and wants to run again,
-# ---- 106 a repository was skipped, 107 a package's script failed, the package is installed. Source: man zypper.
+# What stays is for the system's own autoremove, when nothing needs it any more.
+keep_with_apt() { # NAME...
+    run_program apt-mark auto -- "$@"
+}
 
-run_zypper() { # ARGUMENT...
+# With their configuration files, but for those that were there before.
+remove_with_apt() { # KEPT NAME...
+    local kept=" $1 " name
+    local -a purged=()
+    shift
+    for name in "$@"; do
+        if [[ $kept != *" $name "* ]]; then purged+=("$name"); fi
+    done
+    if ((${#purged[@]} < $#)); then run_apt -- remove -- "$@" || return; fi
+    if ((${#purged[@]})); then run_apt -- purge -- "${purged[@]}"; fi
+}
+
+# ---- prelude: zypper. Its exit codes: 102 a reboot is needed, 103 it was itself updated and wants to run again,
+# ---- 104 no repository has the package, 106 a repository was skipped, 107 a package's script failed, the package
+# ---- is installed. Source: man zypper.
+
+run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     local -i try
+    local -a options=(--accept '0 102 103 106 107')
+    while [[ $1 != -- ]]; do options+=("$1"); shift; done
+    shift
     read_proxy
     for try in 1 2; do
-        run_program --to-its-end --accept '0 102 103 106 107' --todo 'What its exit codes mean is in: man zypper' \
+        run_program --to-its-end "${options[@]}" --todo 'What its exit codes mean is in: man zypper' \
             "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
@@ -973,46 +1114,56 @@ run_zypper() { # ARGUMENT...
     done
 }
 
+# 4: some or all repositories could not be refreshed; 6: there is none. The installation tells whether that matters.
 refresh_with_zypper() {
-    run_zypper refresh
+    run_zypper --accept '0 4 6 106' -- refresh
+    if ((EXIT_CODE == 4 || EXIT_CODE == 6)); then write_event warning text "zypper refresh ended with code $EXIT_CODE; going on with the lists of packages that are there"; fi
 }
 
 # The plan as XML, one <solvable> a line; those to be installed stand between <to-install> and </to-install>.
 read_new_packages_zypper() { # NAME...
+    read_plan_of_zypper to-install < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh install --dry-run --no-recommends -- "$@" 2>/dev/null)
+}
+
+read_plan_of_zypper() { # to-install|to-remove, and the XML on standard input
     local line plan='' inside=''
     while IFS= read -r line; do
         case $line in
-            *'<to-install>'*) inside=1 ;;
-            *'</to-install>'*) inside='' ;;
+            *"<$1>"*) inside=1 ;;
+            *"</$1>"*) inside='' ;;
         esac
         if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh install --dry-run --no-recommends -- "$@" 2>/dev/null)
+    done
     REPLY=$plan
 }
 
 install_with_zypper() { # NAME...
-    run_zypper install --no-recommends --no-confirm -- "$@"
+    local todo='Add a repository that has it (zypper repos lists those that are there)'
+    run_zypper --accept '0 102 103 104 106 107' -- install --no-recommends --no-confirm -- "$@"
+    if ((EXIT_CODE == 104)); then
+        if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then todo="python311 is in the Python 3 Module, from Service Pack 4 on: SUSEConnect -p sle-module-python3/$SYSTEM_VERSION/$HOSTTYPE"; fi
+        fail "no repository of this host has $*, or not all of them. $todo, then run this again"
+    fi
     # 102: a package that is now installed wants a reboot; 2: this zypper is too old to be asked.
     run_program --accept '0 2 102' env ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive needs-rebooting
     if ((EXIT_CODE == 102)); then RUN_REBOOT=true; fi
 }
 
-remove_with_zypper() { # NAME...
-    local line others='' inside=''
-    keep_installed "$@"
-    if ((${#INSTALLED[@]} == 0)); then return; fi
-    while IFS= read -r line; do
-        case $line in
-            *'<to-remove>'*) inside=1 ;;
-            *'</to-remove>'*) inside='' ;;
-        esac
-        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" && " ${INSTALLED[*]} " != *" ${BASH_REMATCH[1]} "* ]]; then others+=" ${BASH_REMATCH[1]}"; fi
-    done < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh remove --dry-run --no-clean-deps -- "${INSTALLED[@]}" 2>/dev/null)
-    if [[ $others ]]; then
-        write_event warning text "the packages ${INSTALLED[*]} stay, because$others came later and needs some of them"
-        return
-    fi
-    run_zypper remove --no-clean-deps -- "${INSTALLED[@]}"
+read_removed_by_zypper() { # NAME...
+    local -i code=0
+    read_plan_of_zypper to-remove < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh remove --dry-run --no-clean-deps -- "$@" 2>/dev/null)
+    wait "$!" || code=$?
+    ((code == 0 || code == 106)) || problem 'zypper could not tell what would go along with these packages'
+}
+
+# zypper has no command that marks a package as one that only others need.
+keep_with_zypper() {
+    :
+}
+
+remove_with_zypper() { # '' NAME...
+    shift
+    run_zypper -- remove --no-clean-deps -- "$@"
 }
 
 # ---- prelude: systemd's units ---------------------------------------------------------------------------
@@ -1072,6 +1223,10 @@ stop_recorded_units() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
+        if [[ $LINE_KIND == unit ]]; then
+            RUN_STEP=$LINE_STEP
+            assert_own_systemd                     # before anything is undone
+        fi
         if [[ $LINE_KIND == unit && -e $UNIT_FOLDER/$LINE_KEY ]]; then run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"; fi
     done
 }
@@ -1083,7 +1238,7 @@ FIREWALL=''                                        # ufw, firewalld, or '' where
 read_firewall() {
     local line
     FIREWALL=''
-    if [[ -r /etc/ufw/ufw.conf ]]; then
+    if [[ -r /etc/ufw/ufw.conf && -x /usr/sbin/ufw ]]; then   # its configuration stays where the program was removed
         while IFS= read -r line; do
             if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
         done </etc/ufw/ufw.conf
@@ -1137,6 +1292,7 @@ restore_firewall_port() { # KEY
     read_firewall
     case $firewall in
         ufw)
+            if [[ ! $(type -P ufw) ]]; then tell_gone_firewall "$1"; return; fi
             ufw_words "$port" "$address"
             # shellcheck disable=SC2086 # words without spaces
             run_program ufw delete $REPLY || return
@@ -1147,11 +1303,18 @@ restore_firewall_port() { # KEY
             if [[ $FIREWALL == firewalld ]]; then
                 run_program firewall-cmd --remove-"$words" || return
                 run_program firewall-cmd --permanent --remove-"$words" || return
-            else
+            elif [[ $(type -P firewall-offline-cmd) ]]; then
                 run_program firewall-offline-cmd --remove-"$words" || return
+            else tell_gone_firewall "$1"
             fi
             ;;
     esac
+}
+
+# Rules go with the program that puts them into the kernel.
+tell_gone_firewall() { # KEY
+    local port=${1#* }
+    write_event warning text "${1%% *} is not installed any more, so there is no rule to take away. If it comes back with its old configuration, look there for TCP port ${port% *}"
 }
 
 ufw_words() { # PORT ADDRESS
@@ -1336,8 +1499,9 @@ if [[ $NB_SCOPE == user ]]; then
     RECORD_FILE=$STATE_FOLDER/record.jsonl
     LOCK_FILE=$STATE_FOLDER/lock
     SYSTEMCTL=(systemctl --user)
-    read -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)
-    SERVICE_USER=${PROGRAM_OWNER%%:*}
+    OWNER_FORMAT=%u:%g                             # numbers: in a container this user may have no name
+    read -r PROGRAM_OWNER SERVICE_USER < <(stat --format="$OWNER_FORMAT %U" /proc/$$)
+    if [[ $SERVICE_USER == UNKNOWN ]]; then SERVICE_USER=$EUID; fi
     SERVICE=$PROGRAM_OWNER
     READERS=$PROGRAM_OWNER
     FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700
@@ -1360,6 +1524,11 @@ is_unit() {
     if [[ $NB_SCOPE != user ]] || has_record unit "$SERVICE_UNIT"; then return 0; fi
     if has_record process "$PROCESS_FILE"; then return 1; fi
     [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
+}
+
+# In `su`, in cron and after a logout nobody's own systemd answers.
+assert_own_systemd() {
+    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then fail "the server is a unit of your own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger"; fi
 }
 
 is_service_running() {
@@ -1393,6 +1562,12 @@ print_service_log() {
     fi
 }
 
+warn_of_root() {
+    local instead='run nbserver as another user'
+    if [[ -d /run/systemd/system ]]; then instead='undo, and choose scope = "machine" in the inventory, which has a user of its own for them'; fi
+    write_event warning text "the notebook server and all that people run in it have root's rights. Better: $instead"
+}
+
 SERVICE_COMMAND=()
 SERVICE_ENVIRONMENT=()
 
@@ -1407,10 +1582,14 @@ read_service() {
 }
 
 user_unit_text() {
-    local started
+    local started command environment
     started_text
     started=$REPLY
     read_service
+    unit_words "${SERVICE_COMMAND[@]}"
+    command=$REPLY
+    unit_words "${SERVICE_ENVIRONMENT[@]}"
+    environment=$REPLY
     REPLY="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl --user edit $SERVICE_UNIT
 [Unit]
 Description=nbserver: secured notebook server
@@ -1419,12 +1598,12 @@ StartLimitBurst=10
 
 [Service]
 Type=exec
-ExecStart=${SERVICE_COMMAND[*]}
+ExecStart=$command
 WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
 TimeoutStopSec=30
-Environment=${SERVICE_ENVIRONMENT[*]}
+Environment=$environment
 UMask=0077
 NoNewPrivileges=yes
 LockPersonality=yes
@@ -1438,6 +1617,21 @@ WantedBy=default.target
 [X-nbserver]
 Started=$started
 "
+}
+
+# Words of a unit's line. \ " and % mean something there; the user of a domain is such as CORP\peter.
+unit_words() { # WORD...
+    local word
+    local -a words=()
+    for word in "$@"; do
+        if [[ $word == *[!A-Za-z0-9_./=:@+,-]* ]]; then
+            word=${word//\\/\\\\}
+            word=${word//\"/\\\"}
+            word="\"${word//%/%%}\""
+        fi
+        words+=("$word")
+    done
+    REPLY=${words[*]}
 }
 
 process_text() {
@@ -1457,11 +1651,20 @@ process_test() {
     fi
 }
 
+# What bash starts with & ignores Ctrl-C and Ctrl-\, and so would all that people start in a notebook's terminal.
+# bash cannot take that back, nor can `env` of every distribution.
+HEAR_SIGNALS='
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+'
+
 process_apply() {
     write_event warning text 'no systemd of yours runs here: the server runs in the background, until the machine restarts or nbserver stop local ends it'
     save_file_before "$PROCESS_LOG"
     process_text
-    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" "${SERVICE_COMMAND[@]}"
+    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
 }
 
 # ---- step: preflight -----------------------------------------------------------------------------------
@@ -1497,19 +1700,44 @@ user_preflight() {
     compare_port
 }
 
-# The environment and its packages take about 1.5 GB.
+# An environment takes about 1.5 GB, and so do the distribution's packages. A new one is made beside the one in use.
 compare_space() { # FOLDER
-    local free
-    if [[ -d $PROGRAMS ]]; then return; fi
-    free=$(stat --file-system --format='%a*%S' -- "$1")
+    local free folder=$1
+    if [[ $NB_PACKAGES_SOURCE == distribution ]]; then
+        if [[ -e /usr/bin/jupyter-notebook ]]; then return; fi
+        folder=/usr
+    else
+        if [[ -e $LOCK_MARK ]]; then return; fi
+        if [[ -d $PROGRAMS ]]; then folder=$PROGRAMS; fi
+    fi
+    free=$(stat --file-system --format='%a*%S' -- "$folder")
     free=$((free))
-    if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free for $1, and 2000 are needed. Make room"; fi
+    if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free in $folder, and 2000 are needed. Make room"; fi
 }
 
 compare_port() {
-    if is_listening "$NB_NOTEBOOK_PORT" && ! is_service_running; then
+    if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
         fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"
     fi
+}
+
+# Whether our server has one of these sockets. That it runs is not enough: it may listen on another port. Where
+# the kernel does not tell, it is.
+is_own_port() { # ' INODE...'
+    local link pid=0 told=''
+    if is_unit; then
+        read_unit "$SERVICE_UNIT" MainPID
+        pid=${UNIT[MainPID]:-0}
+    else
+        read_process "$PROCESS_FILE"
+        pid=${PROCESS:-0}
+    fi
+    if ((pid == 0)); then return 1; fi
+    while IFS= read -r link; do
+        told=1
+        if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
+    done < <(readlink -- "/proc/$pid/fd/"*)
+    [[ ! $told ]]
 }
 
 preflight_apply() {
@@ -1530,17 +1758,18 @@ compare_clocks() {
     write_event warning text "$words"
 }
 
-# Whether some program listens on the TCP port: state 0A in the kernel's own list.
+# Whether some program listens on the TCP port: state 0A in the kernel's own list. REPLY has the sockets' inodes.
 is_listening() { # PORT
-    local port file state at
+    local port file state at inode
+    REPLY=''
     printf -v port %04X "$1"
     for file in /proc/net/tcp /proc/net/tcp6; do
         if [[ ! -r $file ]]; then continue; fi
-        while read -r _ at _ state _; do
-            if [[ $state == 0A && $at == *":$port" ]]; then return 0; fi
+        while read -r _ at _ state _ _ _ _ _ inode _; do
+            if [[ $state == 0A && $at == *":$port" ]]; then REPLY+=" $inode"; fi
         done <"$file"
     done
-    return 1
+    [[ $REPLY ]]
 }
 
 # ---- step: python --------------------------------------------------------------------------------------
@@ -1548,8 +1777,9 @@ is_listening() { # PORT
 #   Debian, Ubuntu                  python3, python3-venv (Debian 12: 3.11; Ubuntu 22.04: 3.10)
 #   openSUSE Leap 15, SLES 15       python311: python3 is 3.6 there
 #   Leap 16, SLES 16, Tumbleweed    python313
-# In user scope: one that is there, because only root installs packages.
 # With python.version = "3.12" in the inventory: python3.12 and python3.12-venv, or python312.
+# In user scope: one that is there, because only root installs packages. The distribution's first, which gets its
+# repairs; else the one that runs nbserver, which is in the settings.
 
 PYTHON=''                                          # the program
 PYTHON_PACKAGES=()                                 # that have it; the first one has its version
@@ -1595,22 +1825,20 @@ choose_python() {
     esac
 }
 
-PYTHON_IS_GOOD='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))'
+PYTHON_IS_GOOD='
+import ensurepip, sys, venv
+sys.exit(sys.version_info < (3, 10) or sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))
+'
 
 choose_own_python() {
-    local name folder
-    local -a names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
-    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then names=("python${BASH_REMATCH[0]}"); fi
-    PYTHON=''
-    for name in "${names[@]}"; do
-        for folder in /usr/bin /usr/local/bin "$HOME_FOLDER/.local/bin"; do
-            if [[ -x $folder/$name ]] && "$folder/$name" -I -c "$PYTHON_IS_GOOD" 2>/dev/null; then
-                PYTHON=$folder/$name
-                return
-            fi
-        done
+    local name wanted=''
+    local -a candidates=() names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
+    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then wanted=${BASH_REMATCH[0]} names=("python${BASH_REMATCH[0]}"); fi
+    for name in "${names[@]}"; do candidates+=("/usr/bin/$name" "/usr/local/bin/$name" "$HOME_FOLDER/.local/bin/$name"); done
+    for PYTHON in "${candidates[@]}" "$NB_PYTHON_PROGRAM"; do
+        if [[ -f $PYTHON && -x $PYTHON ]] && "$PYTHON" -I -c "$PYTHON_IS_GOOD" "$wanted" 2>/dev/null; then return; fi
     done
-    fail "there is no ${names[0]} from 3.10 on with its module venv. Install it: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)"
+    fail "there is no ${names[0]} from 3.10 on with its modules venv and ensurepip in /usr/bin, /usr/local/bin or ~/.local/bin, and ${NB_PYTHON_PROGRAM:-the Python that runs nbserver} is none either. Run nbserver by one that is (of pyenv, conda or uv, without root), or have one installed: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)"
 }
 
 # ---- step: packages ------------------------------------------------------------------------------------
@@ -1950,7 +2178,7 @@ step service 'the notebook server runs as a service'
 
 service_test() {
     if ! is_unit; then process_test; return; fi
-    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then fail "the server is a unit of your own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger"; fi
+    assert_own_systemd
     unit_text
     if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then difference "$UNIT_FOLDER/$SERVICE_UNIT" 'another or none' 'as in this script'; fi
     read_unit "$SERVICE_UNIT"
@@ -1961,10 +2189,11 @@ service_test() {
 }
 
 service_apply() {
+    if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then warn_of_root; fi
     if ! is_unit; then process_apply; return; fi
     if [[ $NB_SCOPE == user ]]; then
         add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
-        if [[ ! -e /var/lib/systemd/linger/$SERVICE_USER ]]; then write_event warning text "the server runs while you are logged in. To let it run always: loginctl enable-linger"; fi
+        if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then write_event warning text "the server runs while you are logged in. To let it run always: loginctl enable-linger"; fi
     fi
     # Stopped first: cut off anywhere here, the next run sees that it does not run.
     run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$SERVICE_UNIT"   # 5: it is not loaded
@@ -2027,7 +2256,6 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
-ProcSubset=pid
 RemoveIPC=yes
 KeyringMode=private
 LockPersonality=yes
@@ -2142,11 +2370,39 @@ check_apply() {
 read_shown_fingerprint() {
     local address=127.0.0.1 line
     if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
-    REPLY=''
     if ! is_listening "$NB_NOTEBOOK_PORT"; then return; fi
+    REPLY=''
     while IFS= read -r line; do
         if [[ $line == *ingerprint=* ]]; then fingerprint_of "$line"; fi
     done < <(print_shown_certificate "$address" "$NB_NOTEBOOK_PORT")
+}
+
+# ---- step: former --------------------------------------------------------------------------------------
+# The environments that an earlier run of nbserver made and the settings no longer want. They go last, when the
+# new server has answered: an upgrade that fails leaves what was there. Only what stands in the record goes, by
+# the same way as undo would take it. The distribution's packages stay until undo.
+
+step former 'what an earlier release or setting installed is gone'
+
+former_test() {
+    local line
+    for line in "${RECORD[@]}"; do
+        if is_former_environment "$line"; then difference "$LINE_KEY" installed ''; fi
+    done
+}
+
+former_apply() {
+    local line
+    local -a lines=("${RECORD[@]}")
+    for line in "${lines[@]}"; do
+        if is_former_environment "$line"; then undo_line "$line" || fail "$LINE_KEY could not be removed: $PROBLEM. The new server runs already; mend what stands in the way, then run this again"; fi
+    done
+}
+
+# Whether a line of the record is an environment that the server does not run from.
+is_former_environment() { # LINE
+    split_line "$1"
+    [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]]
 }
 
 # ---- main ----------------------------------------------------------------------------------------------
@@ -2162,6 +2418,8 @@ is_skipped() { # STEP
 test_step() { # STEP
     RUN_STEP=$1
     DIFFERENCES=()
+    assert_kept
+    read_last_error                                # what came before is not about this step
     if ! is_skipped "$1"; then "$1_test"; fi
 }
 
@@ -2196,6 +2454,7 @@ apply_step() { # STEP
     fi
     write_event started title "${STEP_TITLES[$1]}"
     write_differences
+    assert_kept
     "$1_apply"
     test_step "$1"
     if ((${#DIFFERENCES[@]})); then fail "${DIFFERENCES[0]} is still '${DIFFERENCES[1]}' instead of '${DIFFERENCES[2]}'"; fi
@@ -2226,6 +2485,7 @@ undo() {
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         split_line "${lines[i]}"
         RUN_STEP=$LINE_STEP
+        assert_kept
         line=${lines[i]}
         if ! undo_line "$line"; then
             RUN_OUTCOME=failed
@@ -2268,7 +2528,8 @@ finish_run() { # EXIT-CODE
     if [[ $RUN_MODE == events ]]; then exit "$1"; fi   # what this run says must not pass for what the other said
     if [[ ! $RUN_OUTCOME ]]; then
         RUN_OUTCOME=failed
-        write_event failed text "the script ended with code $1 and did not say why; its standard error has bash's own words"
+        read_last_error
+        write_event failed text "the script ended with code $1 and did not say why; bash's own words: ${REPLY:-see standard error}"
     fi
     RUN_STEP=''
     write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" fingerprint "$RUN_FINGERPRINT"
@@ -2283,16 +2544,20 @@ finish_run() { # EXIT-CODE
 # shellcheck disable=SC2317 # a trap calls it
 give_up() { # CODE COMMAND
     if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: the shell above it hears of it
+    local problem=$PROBLEM line
     trap - ERR
     RUN_OUTCOME=failed
     line_of_step
-    if [[ $RUN_MODE != events ]]; then write_event failed text "${PROBLEM:-$2 ended with code $1}" at "line $REPLY"; fi
+    line=$REPLY
+    read_last_error
+    if [[ $RUN_MODE != events ]]; then write_event failed text "${problem:-$2 ended with code $1${REPLY:+. Its last words: $REPLY}}" at "line $line"; fi
     exit 3
 }
 
 main() { # [test|apply|undo|envelope]
     # Events go to where standard output went; what anything else prints cannot pass for one.
     exec 3>&1 1>&2
+    read_last_error                                # a file may hold lines of others
     trap 'give_up "$?" "$BASH_COMMAND"' ERR
     trap 'finish_run "$?"' EXIT
     trap stop_run TERM INT HUP
@@ -2312,6 +2577,7 @@ main() { # [test|apply|undo|envelope]
         apply) apply ;;
         undo) undo ;;
     esac
+    assert_kept
     RUN_OUTCOME=${RUN_OUTCOME:-ok}
     exit 0
 }

@@ -130,7 +130,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
-    Boot = ''; BootBefore = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
+    Boot = ''; BootBefore = ''; Restarts = 0; Restarting = $false; Pending = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
     ExitCode = 0; Output = @()
 }
 
@@ -219,7 +219,7 @@ function Read-CompleteLines([string]$File) {
 
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
 # Lines of `name value`: mode test|apply|undo|request|events, run ID, operator BASE64, time UTC, after N,
-# boot-before TIME, secret NAME BASE64.
+# boot-before TIME, restarts N, secret NAME BASE64.
 # Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
 # can end in Windows' module logging.
 
@@ -241,6 +241,7 @@ function Read-Envelope {
         }
         elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
         elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
+        elseif ($word[0] -ceq 'restarts' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]\z') { $Run.Restarts = [int]$word[1] }
         elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
         else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }
@@ -640,14 +641,22 @@ function Initialize-StateFolder {
 }
 
 function Assert-StateFolder {
-    $refused = "$StateFolder cannot be trusted with what undo would put back: {0}. An administrator must look at it and remove it"
-    if ((Get-Item -LiteralPath $StateFolder -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { throw ($refused -f 'it is a link') }
-    $acl = Get-Acl -LiteralPath $StateFolder
+    $fault = Get-AccessFault $StateFolder $Trusted -1
+    if ($fault) { throw "$StateFolder cannot be trusted with what undo would put back: $fault. An administrator must look at it and remove it" }
+}
+
+# Who else than $Allowed owns this or has one of these rights, in words; nothing where nobody has. -Here leaves
+# out what only things made in it would get.
+function Get-AccessFault([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$Here) {
+    if ((Get-Item -LiteralPath $Path -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { return "$Path is a link" }
+    $acl = Get-Acl -LiteralPath $Path
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
-    if ($Trusted -notcontains $owner) { throw ($refused -f "it belongs to $owner") }
+    if ($Allowed -notcontains $owner) { return "$Path belongs to $owner" }
     foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $who = $rule.IdentityReference.Value
-        if ([string]$rule.AccessControlType -eq 'Allow' -and $Trusted -notcontains $who) { throw ($refused -f "$who has access to it") }
+        if ([string]$rule.AccessControlType -ne 'Allow' -or $Allowed -contains $who -or -not ([int]$rule.FileSystemRights -band $Rights)) { continue }
+        if ($Here -and [int]$rule.PropagationFlags -band 2) { continue }   # InheritOnly
+        return "$who has access to $Path"
     }
 }
 
@@ -749,7 +758,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
             $pending[$i] = $readers[$i].ReadLineAsync()
             if (-not $line.Trim()) { continue }
             $last.Enqueue($line.Trim())
-            if ($last.Count -gt 6 -and -not $Quiet) { [void]$last.Dequeue() }
+            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
             if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
         }
         while (-not $process.WaitForExit(500)) { continue }
@@ -762,7 +771,7 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     }
     if ($Accept -notcontains $Run.ExitCode) {
         if ($Todo) { $Todo = ". $Todo" }
-        if ($last.Count) { $words = ". Its last words: $(@($last | Select-Object -Last 6) -join ' / ')" } else { $words = '' }
+        if ($last.Count) { $words = ". Its last words: $(@($last | Select-Object -Last 12) -join ' / ')" } else { $words = '' }
         throw "$name ended with code $($Run.ExitCode)$Todo$words"
     }
 }
@@ -945,8 +954,8 @@ function Expand-Download($Download, [string]$Folder) {
 }
 
 # ---- prelude: reboots ----------------------------------------------------------------------------------
-# Where Windows waits for a reboot ($Run.Reboot), nothing more is changed before it has restarted. With
-# reboot = "never" the run stops there; with "if-needed" it restarts Windows, and the workstation comes back.
+# Where Windows waits for a reboot ($Run.Reboot), nothing more is changed before it has restarted: the run stops
+# there. With reboot = "if-needed" it restarts Windows where the workstation comes back for the rest.
 
 $BootFormat = "yyyy-MM-dd'T'HH:mm:ss'Z'"
 
@@ -962,10 +971,27 @@ function Test-SameBoot([string]$One, [string]$Other) {
     [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
 }
 
+# The run ends here. Restarts is how often the workstation still comes back; to a run by hand nobody does. What a
+# restart has not ended, another one does not end either.
+function Complete-BeforeRestart {
+    $Run.Step = ''
+    if ($Run.BootBefore -and -not $Run.Changed) {
+        Write-Event warning @{ text = "Windows has restarted and still waits for a reboot$($Run.Pending): it is not restarted again. Look at what keeps it waiting, such as an update that fails at each start, then run this again" }
+    }
+    elseif ($Settings.reboot -ne 'if-needed') { return }
+    elseif (-not $Run.Boot) { Write-Event warning @{ text = 'this Windows does not tell when it started, so it is not restarted. Restart it, then run the same again' } }
+    elseif (-not $Run.Restarts -and $Run.BootBefore) { Write-Event warning @{ text = 'Windows has to restart once more, and is not restarted again in this run. Restart it, then run the same again' } }
+    elseif (-not $Run.Restarts) { Write-Event warning @{ text = 'Windows has to restart, and nobody comes back to a run by hand, so it is not restarted. Restart it, then run the same again' } }
+    else { Restart-Windows; $Run.Restarting = $true }
+}
+
 # In ten seconds, which leaves time for this run's last event. p:4:2 says: planned, the installation of an application.
+# 1115 is ERROR_SHUTDOWN_IN_PROGRESS: somebody was faster. 1190 is ERROR_SHUTDOWN_IS_SCHEDULED, nobody knows for when.
 function Restart-Windows {
     Write-Event warning @{ text = 'Windows restarts in ten seconds; this run goes on after it' }
-    Invoke-Program (Join-Path $env:SystemRoot 'System32\shutdown.exe') @('/r', '/t', '10', '/d', 'p:4:2', '/c', 'nbserver: an installer asked for it')
+    Invoke-Program (Join-Path $env:SystemRoot 'System32\shutdown.exe') @('/r', '/t', '10', '/d', 'p:4:2', '/c', 'nbserver: an installer asked for it') -Accept 0, 1115, 1190 `
+        -Todo 'Restart Windows, then run this again'
+    if ($Run.ExitCode -eq 1190) { throw 'a restart or shutdown of Windows is scheduled already. Wait for it or cancel it (shutdown /a), then run this again' }
 }
 
 # ---- prelude: publishers' installers -------------------------------------------------------------------
@@ -979,67 +1005,124 @@ $InstallerWords = @{
     1625 = 'a policy of this host forbids it. Ask for an exception'
     1638 = 'another version is installed already. Remove it, or choose that version in the inventory'
 }
+# Those of Inno Setup. Source: "Setup Exit Codes" on jrsoftware.org.
+$InnoWords = @{
+    1 = 'it could not start'
+    2 = 'it was cancelled before it began'
+    3 = 'it failed before it began: memory or other resources of Windows may be used up'
+    4 = 'it failed; its log is beside this run''s events on the host'
+    5 = 'it was cancelled, or could not write a file; its log is beside this run''s events on the host'
+    6 = 'it was ended by a debugger'
+    7 = 'it cannot go on as this host is; its log is beside this run''s events on the host'
+    8 = 'it cannot go on before Windows has restarted. Restart it, then run this again'
+}
+$InstallerPatience = 300   # seconds for which another installer is waited for
 
 # Beside the installer while it runs. One that was cut off leaves this mark, and perhaps half of its files:
 # the step runs it again, whatever is there.
 function Test-CutOff([string]$File) { Test-Path -LiteralPath "$File.running" }
 
-# Runs an installer to its end. While another one runs (1618) it is tried again, for five minutes.
-# $Program is what runs it, where it is none itself.
-function Invoke-Installer([string]$File, [string[]]$Arguments, [string]$Program = $File) {
-    Write-TextFile "$File.running" ''
+# Runs an installer or an uninstaller to its end. While another one runs (1618) it is tried again. $Name is
+# what a person reads of, $Also are codes that are no failure either.
+function Invoke-Waiting([string]$Program, [string[]]$Arguments, [string]$Name, [hashtable]$Words = $InstallerWords, [int[]]$Also = @()) {
     for ($waited = 0; ; $waited += 5) {
-        try { Invoke-Program $Program $Arguments -Accept (@(0, 1641, 3010) + @($InstallerWords.Keys)) }
-        catch { Remove-Item -LiteralPath "$File.running" -Force; throw }   # it has ended, in a way of its own
-        if ($Run.ExitCode -ne 1618 -or $waited -ge 300) { break }
-        Write-Event progress @{ what = 'waiting for another installer to end'; done = $waited; total = 300; unit = 'seconds' }
+        Invoke-Program $Program $Arguments -Accept (@(0, 1618, 1641, 3010) + $Also + @($Words.Keys))
+        if ($Run.ExitCode -ne 1618 -or $waited -ge $InstallerPatience) { break }
+        Write-Event progress @{ what = 'waiting for another installer to end'; done = $waited; total = $InstallerPatience; unit = 'seconds' }
         [Threading.Thread]::Sleep(5000)
     }
-    Remove-Item -LiteralPath "$File.running" -Force
     if ($Run.ExitCode -eq 3010 -or $Run.ExitCode -eq 1641) { $Run.Reboot = $true }
-    elseif ($Run.ExitCode) { throw "$(Split-Path -Leaf $File) ended with code $($Run.ExitCode): $($InstallerWords[$Run.ExitCode])" }
+    elseif ($Run.ExitCode -and $Also -notcontains $Run.ExitCode) { throw "$Name ended with code $($Run.ExitCode): $($Words[$Run.ExitCode])" }
+}
+
+# $Program is what runs the file, where it is none itself.
+function Invoke-Installer([string]$File, [string[]]$Arguments, [string]$Program = $File, [hashtable]$Words = $InstallerWords) {
+    Write-TextFile "$File.running" ''
+    try { Invoke-Waiting $Program $Arguments (Split-Path -Leaf $File) $Words }
+    catch { Remove-Item -LiteralPath "$File.running" -Force; throw }   # it has ended, in a way of its own
+    Remove-Item -LiteralPath "$File.running" -Force
 }
 
 function Get-InstallerLog([string]$Name) { Join-Path $StateFolder "runs\$($Run.Id)\$Name.log" }
 
-# ---- Windows Installer packages. The file stays in the cache: Windows needs it to remove what it brought.
+# ---- Windows Installer packages. The file stays in the cache. Where somebody has cleared that, Windows' own
+# ---- copy is enough to remove what it brought.
 
 $MsiExec = Join-Path $env:SystemRoot 'System32\msiexec.exe'
+$MsiProducts = 'HKLM:\SOFTWARE\Classes\Installer\Products'
 
 function Install-Msi([string]$File) {
     Save-Before 'msi' $File $null
     Invoke-Installer $File @('/i', $File, '/qn', '/norestart', '/l*v', (Get-InstallerLog 'msi')) $MsiExec
 }
 
+# The product that was installed from a file of this name, as {GUID}; nothing where there is none. The name of
+# its key has the digits of each byte of that GUID turned round.
+function Get-ProductCode([string]$File) {
+    if (-not (Test-Path -LiteralPath $MsiProducts)) { return }
+    foreach ($name in @(Get-ChildItem -LiteralPath $MsiProducts | ForEach-Object { $_.PSChildName })) {
+        $package = Get-RegistryValue "$MsiProducts\$name\SourceList" PackageName
+        if (-not $package -or $name -cnotmatch '\A[0-9A-F]{32}\z' -or $package.value -ne (Split-Path -Leaf $File)) { continue }
+        $bytes = @(for ($i = 0; $i -lt 32; $i += 2) { [Convert]::ToByte("$($name[$i + 1])$($name[$i])", 16) })
+        (New-Object Guid (, [byte[]]$bytes)).ToString('B')
+    }
+}
+
 $Restore.msi = {
     param($File)
-    if (-not (Test-Path -LiteralPath $File)) { throw "$File is gone, so Windows Installer cannot remove what it brought: use Apps in Settings" }
+    $product = $File
+    if (-not (Test-Path -LiteralPath $File)) {
+        $product = Get-ProductCode $File
+        if (-not $product) { Write-Event log @{ text = "$File is gone, and so is what it brought" }; return }
+    }
     # Windows knows nothing of a product that was cut off before its end, and would leave its files.
-    if (Test-CutOff $File) { Install-Msi $File }
-    Invoke-Program $MsiExec @('/x', $File, '/qn', '/norestart') -Accept 0, 3010, 1605   # 1605: it is not installed
-    if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
+    elseif (Test-CutOff $File) { Install-Msi $File }
+    Invoke-Waiting $MsiExec @('/x', $product, '/qn', '/norestart') (Split-Path -Leaf $File) -Also 1605   # it is not installed
 }
 
 # ---- bundles (WiX Burn): Python's and Visual C++'s. $Before is the version that one of them replaced.
+
+$UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall', 'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
 
 function Install-Bundle([string]$File, [string[]]$Arguments, $Before) {
     Save-Before 'bundle' $File $Before
     Invoke-Installer $File $Arguments
 }
 
-$Restore.bundle = {
-    param($File, $Before)
-    if ($Before) { Write-Event warning @{ text = "$(Split-Path -Leaf $File) replaced version $Before, which it cannot bring back; the newer one stays" }; return }
-    if (-not (Test-Path -LiteralPath $File)) { throw "$File is gone, so it cannot remove what it brought: use Apps in Settings" }
-    Invoke-Program $File @('/uninstall', '/quiet', '/norestart') -Accept 0, 3010, 1605
-    if ($Run.ExitCode -eq 3010) { $Run.Reboot = $true }
+# The copy that a bundle keeps of itself, under its own name, to be removed with; nothing where none is installed.
+function Get-BundleCopy([string]$Name) {
+    foreach ($root in $UninstallKeys) {
+        if (-not (Test-Path -LiteralPath $root)) { continue }
+        foreach ($key in @(Get-ChildItem -LiteralPath $root)) {
+            $copy = Get-RegistryValue "$root\$($key.PSChildName)" BundleCachePath
+            if ($copy -and (Split-Path -Leaf $copy.value) -eq $Name -and (Test-Path -LiteralPath $copy.value)) { return [string]$copy.value }
+        }
+    }
 }
 
-# ---- Inno Setup: OpenSSL's exe. It puts its own uninstaller into the folder.
+$Restore.bundle = {
+    param($File, $Before)
+    $name = Split-Path -Leaf $File
+    if ($Before) { Write-Event warning @{ text = "$name replaced version $Before, which it cannot bring back; the newer one stays" }; return }
+    if (-not (Test-Path -LiteralPath $File)) {
+        $own = $name -creplace '\A[0-9a-f]{16}-', ''   # the cache puts the beginning of its hash before it
+        $copy = Get-BundleCopy $own
+        if (-not $copy) { Write-Event log @{ text = "$File is gone, and so is what it brought" }; return }
+        # Under a name without a version it may be a newer one, which another program has brought.
+        if ($own -notmatch '\d+\.\d+\.\d+') { Write-Event warning @{ text = "$File is gone, and $copy may be a newer one that other programs need. It stays: remove it in Apps in Settings if none does" }; return }
+        $File = $copy
+    }
+    Invoke-Waiting $File @('/uninstall', '/quiet', '/norestart') $name -Also 1605
+}
+
+# ---- Inno Setup: OpenSSL's exe. It puts its own uninstaller into the folder. Its task copytobin keeps the DLLs
+# ---- there: left to itself it copies them to System32, for every process of this host. Source: pull request
+# ---- 13203 of actions/runner-images. A restart that it needs is told as 3010: "Setup Command Line Parameters".
 
 function Install-Inno([string]$File, [string]$Folder) {
     Save-Before 'inno' $Folder $null
-    Invoke-Installer $File @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART', '/SP-', "/DIR=$Folder", "/LOG=$(Get-InstallerLog 'inno')")
+    Invoke-Installer $File @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART', '/RESTARTEXITCODE=3010', '/SP-', '/TASKS=copytobin', "/DIR=$Folder",
+        "/LOG=$(Get-InstallerLog 'inno')") -Words $InnoWords
 }
 
 $Restore.inno = {
@@ -1055,6 +1138,15 @@ $Restore.inno = {
 function Get-TaskXml([string]$Name) {
     if (Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue) { [string](Export-ScheduledTask -TaskName $Name -TaskPath '\') }
 }
+
+# The text of an element of the task, whatever namespace prefix Windows writes; nothing where it is missing.
+function Get-TaskText([xml]$Xml, [string]$Path) {
+    $node = $Xml.SelectSingleNode('/*/' + (@($Path -split '/' | ForEach-Object { "*[local-name()='$_']" }) -join '/'))
+    if ($node) { $node.InnerText }
+}
+
+# Windows keeps the password of such a task and gives it to nobody: without it the task cannot be registered again.
+function Test-StoredPassword([xml]$Xml) { 'Password', 'InteractiveTokenOrPassword' -contains (Get-TaskText $Xml 'Principals/Principal/LogonType') }
 
 function Set-Task([string]$Name, [string]$Xml) {
     Save-Before 'task' $Name (Get-TaskXml $Name)
@@ -1137,17 +1229,39 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
 
 # ---- prelude: firewall rules, by their stable name; display names are localized and not unique ---------
 
+# Filters that narrow a rule beyond its ports and remote addresses, and what stands there where they do not.
+$RuleFilters = @{
+    Program = 'Any'; Service = 'Any'; LocalAddress = 'Any'; RemotePort = 'Any'; InterfaceType = 'Any'; InterfaceAlias = 'Any'
+    LocalUser = 'Any'; RemoteUser = 'Any'; RemoteMachine = 'Any'; Authentication = 'NotRequired'; Encryption = 'NotRequired'
+}
+
 # The rule's properties as texts, or nothing.
 function Get-FirewallRule([string]$Name) {
     $rule = Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue
     if (-not $rule) { return }
     $port = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule
     $address = Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule
+    $security = Get-NetFirewallSecurityFilter -AssociatedNetFirewallRule $rule
     @{
         Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction; Action = [string]$rule.Action; Profile = [string]$rule.Profile
         Protocol = [string]$port.Protocol; LocalPort = @($port.LocalPort | ForEach-Object { [string]$_ })
+        RemotePort = @($port.RemotePort | ForEach-Object { [string]$_ })
+        LocalAddress = @($address.LocalAddress | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
         RemoteAddress = @($address.RemoteAddress | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
+        Program = [string](Get-NetFirewallApplicationFilter -AssociatedNetFirewallRule $rule).Program
+        Service = [string](Get-NetFirewallServiceFilter -AssociatedNetFirewallRule $rule).Service
+        InterfaceType = [string](Get-NetFirewallInterfaceTypeFilter -AssociatedNetFirewallRule $rule).InterfaceType
+        InterfaceAlias = @((Get-NetFirewallInterfaceFilter -AssociatedNetFirewallRule $rule).InterfaceAlias | ForEach-Object { [string]$_ })
+        LocalUser = [string]$security.LocalUser; RemoteUser = [string]$security.RemoteUser; RemoteMachine = [string]$security.RemoteMachine
+        Authentication = [string]$security.Authentication; Encryption = [string]$security.Encryption
     }
+}
+
+# Those of the filters that are in the rule otherwise than wanted, as parameters: an untouched one is not written.
+function Get-FilterChanges($Is, [hashtable]$Should) {
+    $changes = @{}
+    foreach ($filter in $Should.Keys) { if (($Is[$filter] -join ', ') -ne ($Should[$filter] -join ', ')) { $changes[$filter] = $Should[$filter] } }
+    $changes
 }
 
 # Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for, and 192.0.2.7 for 192.0.2.7/32.
@@ -1163,7 +1277,10 @@ function ConvertTo-NetworkPrefix([string]$Address) {
 function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
     $before = Get-FirewallRule $Name
     Save-Before 'firewall_rule' $Name $before
-    if ($before) { Set-NetFirewallRule -Name $Name @Rule }
+    if ($before) {
+        $wide = Get-FilterChanges $before $RuleFilters
+        Set-NetFirewallRule -Name $Name @Rule @wide
+    }
     else { [void](New-NetFirewallRule -Name $Name -DisplayName $DisplayName -Group 'nbserver' @Rule) }
 }
 
@@ -1173,8 +1290,14 @@ $Restore.firewall_rule = {
         if (Get-FirewallRule $Name) { Remove-NetFirewallRule -Name $Name }
         return
     }
+    # Earlier releases did not look at the filters, and left them alone.
+    $kept = @{}
+    foreach ($filter in $RuleFilters.Keys) { if ($Before.PSObject.Properties[$filter]) { $kept[$filter] = $Before.$filter } }
+    $narrow = @{}
+    $is = Get-FirewallRule $Name
+    if ($is) { $narrow = Get-FilterChanges $is $kept }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action -Profile $Before.Profile `
-        -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress
+        -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress @narrow
 }
 
 # ---- rules of others that let the same port in
@@ -1213,6 +1336,11 @@ $Restore.firewall_rule_state = {
 
 function Get-WindowsService([string]$Name) {
     Get-CimInstance -ClassName Win32_Service | Where-Object { $_.Name -eq $Name }
+}
+
+# The names of services that need this one, directly or not, and run: while they do, Windows does not stop it.
+function Get-RunningDependents([string]$Name) {
+    foreach ($dependent in (Get-Service -Name $Name).DependentServices) { if ([string]$dependent.Status -ne 'Stopped') { $dependent.Name } }
 }
 
 # Kind service: what starts it, and whether it runs. A service is disabled first: none starts it meanwhile.
@@ -1377,6 +1505,19 @@ $GoodSignatures = '1.2.840.113549.1.1.11', '1.2.840.113549.1.1.12', '1.2.840.113
 # P-256 and P-384, in DER.
 $GoodCurves = '06-08-2A-86-48-CE-3D-03-01-07', '06-05-2B-81-04-00-22'
 
+# serverAuth, and any purpose.
+$ServerPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'
+
+# The length of an RSA key: of the first number in its sequence, without the zeros before it.
+function Get-ModulusBits([byte[]]$Key) {
+    $modulus = Get-DerValue $Key (Get-DerValue $Key 0).Start
+    $at = $modulus.Start
+    while ($at -lt $modulus.End - 1 -and -not $Key[$at]) { $at++ }
+    $bits = 8 * ($modulus.End - $at)
+    for ($first = [int]$Key[$at]; $first -gt 0 -and $first -lt 128; $first *= 2) { $bits-- }
+    $bits
+}
+
 # Why this certificate must not be served for the names in the settings; nothing where it may.
 # The workstation checks the same for certificates that it sends.
 function Get-CertificateFault($Certificate) {
@@ -1391,10 +1532,21 @@ function Get-CertificateFault($Certificate) {
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
     if ($missing.Count) { return "its subject alternative names lack $($missing -join ', ')" }
     if ($GoodSignatures -notcontains $Certificate.SignatureAlgorithm.Value) { return "its signature ($($Certificate.SignatureAlgorithm.Value)) is not one by SHA-256, SHA-384 or SHA-512" }
+    foreach ($extension in $Certificate.Extensions) {
+        if ($extension -is [Security.Cryptography.X509Certificates.X509BasicConstraintsExtension]) {
+            if ($extension.CertificateAuthority) { return 'it is the certificate of an authority (CA:TRUE). Notebooks run as the server''s account and can read its key, and could issue certificates with it' }
+        }
+        elseif ($extension -is [Security.Cryptography.X509Certificates.X509EnhancedKeyUsageExtension]) {
+            if (-not @($extension.EnhancedKeyUsages | Where-Object { $ServerPurposes -contains $_.Value }).Count) { return 'its extended key usage is not for a server (serverAuth)' }
+        }
+        elseif ($extension -is [Security.Cryptography.X509Certificates.X509KeyUsageExtension]) {
+            if (-not ($extension.KeyUsages -band [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature)) { return 'its key usage lacks digitalSignature, which TLS 1.2 and 1.3 need' }
+        }
+    }
     $key = $Certificate.PublicKey
     if ($key.Oid.Value -eq '1.2.840.113549.1.1.1') {
-        # modulus and exponent: 256 bytes are 2048 bits
-        if ($key.EncodedKeyValue.RawData.Length -lt 256) { return 'its RSA key is shorter than 2048 bits' }
+        $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
+        if ($bits -lt 2048 -or $bits -gt 8192) { return "its RSA key has $bits bits, 2048 to 8192 are allowed" }
     }
     elseif ($GoodCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) { return 'its key is neither RSA nor EC on P-256 or P-384' }
 }
@@ -1729,6 +1881,7 @@ Step preflight 'this host can carry the notebook server' -Test {
         'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired') {
         if (-not $Run.Reboot -and (Test-Path -LiteralPath $key)) {
             $Run.Reboot = $true
+            $Run.Pending = " ($key)"
             Write-Event warning @{ text = "Windows waits for a reboot ($key). What there is to change is changed after it" }
         }
     }
@@ -1791,12 +1944,16 @@ Step ie_esc 'IE Enhanced Security Configuration is off for administrators while 
 # ---- step: python --------------------------------------------------------------------------------------
 # Kind zip: the publisher's zip, unpacked into a folder of its own; no installer, nothing in the registry.
 # Kind exe: the publisher's installer, for the whole machine. It moves or updates a Python of the same
-# branch that is there already, so that one is used when it is the version wanted, and refused otherwise.
+# branch that is there already, so that one is used when it is the version wanted and only administrators
+# write there (it runs as administrator, and the environment needs it), and refused otherwise.
 # Kind present: a Python of the user's own, which runs nbserver; it is used, and never installed or removed.
 
-# The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514.
+# The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514,
+# and for arm64 PyArchExt in CPython's PCbuild/python.props.
 function Get-RegisteredPython {
-    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$(@($Settings.python.version -split '\.')[0..1] -join '.')"
+    $tag = @($Settings.python.version -split '\.')[0..1] -join '.'
+    if ($Settings.architecture -eq 'arm64') { $tag += '-arm64' }
+    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$tag"
     $folder = Get-RegistryValue "$branch\InstallPath" ''
     $version = Get-RegistryValue $branch 'Version'
     if ($folder -and $version) { @{ Folder = ([string]$folder.value).TrimEnd('\'); Version = [string]$version.value } }
@@ -1812,6 +1969,44 @@ function Get-PythonFolder {
 }
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
+
+# Who else than SYSTEM, administrators and TrustedInstaller could change a program in this folder, in words. CREATOR
+# OWNER is who makes a thing, and only those may. An existing folder is safe while nobody else may delete or rename
+# it and those above it: that others may add folders to a drive, as Windows has it, does no harm. Looked at are the
+# folder, what stands in it, and where packages are. Rights: AppendData, WriteData, DeleteSubdirectoriesAndFiles,
+# Delete, ChangePermissions, TakeOwnership, GENERIC_WRITE, GENERIC_ALL.
+function Get-ProgramFault([string]$Folder) {
+    $allowed = $Trusted + 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464', 'S-1-3-0'
+    $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
+    $packages = Join-Path $Folder 'Lib\site-packages'
+    if (Test-Path -LiteralPath $packages) { $inside += $packages }
+    foreach ($path in $inside) {
+        $fault = Get-AccessFault $path $allowed 0x500D0046
+        if ($fault) { return $fault }
+    }
+    for ($above = Split-Path -Parent $Folder; $above; $above = Split-Path -Parent $above) {
+        $rights = 0x100D0040
+        if (-not (Split-Path -Parent $above)) { $rights = 0x100C0040 }   # a drive itself is not renamed
+        $fault = Get-AccessFault $above $allowed $rights -Here
+        if ($fault) { return $fault }
+    }
+}
+
+# One that is registered and cannot be used. Its installer would change it, and undo remove it; so neither is
+# done to one that this script did not install.
+function Assert-RegisteredPython($Registered) {
+    $folder = $Registered.Folder
+    $other = 'or choose python.kind = "zip" in the inventory, which installs one of its own'
+    if ($Registered.Version -ne $Settings.python.version) {
+        throw "Python $($Registered.Version) is installed in $folder, and the installer of $($Settings.python.version) would move it. Choose python.version = `"$($Registered.Version)`", $other"
+    }
+    if (Test-Below $folder $Programs) { return }
+    if (-not (Test-Path -LiteralPath (Join-Path $folder $Settings.python.executable[0]))) {
+        throw "Python $($Registered.Version) is registered in $folder, and its $($Settings.python.executable[0]) is not there. Repair or remove it in Apps in Settings, $other"
+    }
+    $fault = Get-ProgramFault $folder
+    if ($fault) { throw "Python $($Registered.Version) in $folder would run as administrator, and others could change it: $fault. Let only SYSTEM and administrators write there, $other" }
+}
 
 # A Python from the Store keeps what it writes in a place that other programs do not see.
 function Assert-PresentPython {
@@ -1829,9 +2024,7 @@ Step python 'Python is there' -Test {
     if ($Settings.python.kind -eq 'present') { Assert-PresentPython; return }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
-        if ($registered -and $registered.Version -ne $Settings.python.version) {
-            throw "Python $($registered.Version) is installed in $($registered.Folder), and the installer of $($Settings.python.version) would move it. Choose python.version = `"$($registered.Version)`", or python.kind = `"zip`", in the inventory"
-        }
+        if ($registered) { Assert-RegisteredPython $registered }
     }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
     elseif (Test-CutOff (Get-CachedFile $Settings.python)) { Difference 'Python' 'an installation that was cut off' (Get-Python) }
@@ -1841,7 +2034,7 @@ Step python 'Python is there' -Test {
     $folder = Get-PythonFolder
     if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder; return }
 
-    Save-Before 'folder' $folder $null
+    if (-not (Test-Path -LiteralPath $folder)) { Save-Before 'folder' $folder $null }   # undo removes it with all that is in it
     Install-Bundle (Get-CachedFile $Settings.python) @('/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$folder",
         'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0')
 }
@@ -1851,9 +2044,11 @@ Step python 'Python is there' -Test {
 # catalog's is as good: looked up in the registry first, because an older installer refuses in silence.
 # Source: "Redistributing Visual C++ files" on learn.microsoft.com.
 
-# The version that is installed, or nothing.
+# The version that is installed, or nothing. A key that says nothing of it, or Installed = 0, is of one that is gone.
 function Get-VcRuntimeVersion {
     $key = "HKLM:\SOFTWARE\Wow6432Node\Microsoft\VisualStudio\14.0\VC\Runtimes\$($Settings.architecture)"
+    $installed = Get-RegistryValue $key 'Installed'
+    if (-not $installed -or [string]$installed.value -ne '1') { return }
     $parts = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $key $_ } | ForEach-Object { [string]$_.value })
     if ($parts.Count -eq 3) { [version]($parts -join '.') }
 }
@@ -1871,24 +2066,54 @@ Step vc_redist 'the Visual C++ runtime that OpenSSL needs is there' -Test {
 
 # ---- step: openssl -------------------------------------------------------------------------------------
 # Kind zip: unpacked into a folder of its own. Kind exe: the publisher's Inno Setup, into such a folder.
-# Kind msi: the publisher's package; it chooses its folder, so the catalog names where openssl.exe may be.
+# Kind msi: the publisher's package; it chooses its folder, so the catalog names where openssl.exe may be. One
+# of another version makes room for it, and one that this script did not install is never replaced.
 # Without one in the settings (scope "user") nothing is installed: see prelude/certificate_program.
 
 function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
 
-# The first of the catalog's places that exists; else the first.
+# The version that a program's file has, in three numbers; 0.0.0 where it has none.
+function Get-FileVersion([string]$Path) {
+    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Path)
+    "$($file.FileMajorPart).$($file.FileMinorPart).$($file.FileBuildPart)"
+}
+
+function Get-WantedOpenSslVersion { $Settings.openssl.version -replace '^(\d+\.\d+\.\d+).*$', '$1' }
+
+# Of the catalog's places the first that has the version wanted, else the first that exists, else the first.
 function Get-OpenSsl {
     $places = @($Settings.openssl.executable | ForEach-Object {
             if ($Settings.openssl.kind -eq 'msi') { Expand-Path $_ } else { Join-Path (Get-OpenSslFolder) $_ }
         })
-    foreach ($place in $places) { if (Test-Path -LiteralPath $place) { return $place } }
-    $places[0]
+    $there = @($places | Where-Object { Test-Path -LiteralPath $_ })
+    foreach ($place in $there) { if ((Get-FileVersion $place) -eq (Get-WantedOpenSslVersion)) { return $place } }
+    @($there + $places)[0]
+}
+
+# The record's lines of what this script installed as msi.
+function Get-RecordedMsis { Read-Record | Where-Object { $_.kind -eq 'msi' -and $_.step -eq 'openssl' } }
+
+# Makes the key only where adopt = true says that it may. Its msi could not be brought back by undo.
+function Assert-ForeignOpenSsl([string]$Path) {
+    $is = Get-FileVersion $Path
+    $who = "OpenSSL $is in $Path was not installed by nbserver"
+    if ($is -ne (Get-WantedOpenSslVersion)) {
+        throw "$who, and the msi of $($Settings.openssl.version) would replace it for good. Remove it, choose openssl.version = `"$is`" with adopt = true, or openssl.kind = `"zip`" from a site catalog, in the inventory"
+    }
+    if (-not $Settings.adopt) { throw "$who. Set adopt = true in the inventory to use it as it is, or remove it" }
 }
 
 Step openssl 'OpenSSL is there' -Test {
     if (-not $Settings.openssl) { return }
-    if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { Difference 'OpenSSL' $null (Get-OpenSsl) }
-    elseif (Test-CutOff (Get-CachedFile $Settings.openssl)) { Difference 'OpenSSL' 'an installation that was cut off' (Get-OpenSsl) }
+    $openssl = Get-OpenSsl
+    if (-not (Test-Path -LiteralPath $openssl)) { Difference 'OpenSSL' $null $openssl; return }
+    $file = Get-CachedFile $Settings.openssl
+    if (Test-CutOff $file) { Difference 'OpenSSL' 'an installation that was cut off' $openssl; return }
+    if ($Settings.openssl.kind -ne 'msi') { return }
+    if (-not @(Get-RecordedMsis).Count) { Assert-ForeignOpenSsl $openssl; return }
+    $is = Get-FileVersion $openssl
+    if ($is -ne (Get-WantedOpenSslVersion)) { Difference 'OpenSSL' $is $Settings.openssl.version }
+    elseif (-not (Test-Record 'msi' $file)) { Difference 'OpenSSL' "$is of another package" (Split-Path -Leaf $file) }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.openssl
@@ -1896,7 +2121,12 @@ Step openssl 'OpenSSL is there' -Test {
     switch ($Settings.openssl.kind) {
         'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
         'exe' { Install-Inno $file (Get-OpenSslFolder) }
-        'msi' { Install-Msi $file }
+        'msi' {
+            # Whether a newer msi replaces an older one, and an older a newer, is its publisher's choice. So the
+            # one that is here goes first; the server that runs does not need it.
+            foreach ($line in @(Get-RecordedMsis)) { if ($line.key -ne $file -or -not (Test-CutOff $file)) { Undo-Line $line } }
+            Install-Msi $file
+        }
     }
 }
 
@@ -2240,8 +2470,13 @@ function Test-OwnListener {
 function Get-PastConflicts {
     $port = $Settings.notebook.port
     $lost = 'an earlier nbserver has left it, and the record does not know it'
-    if (-not (Test-Record 'task' 'nbserver') -and (Get-TaskXml 'nbserver')) {
-        @{ what = 'scheduled task nbserver'; is = $lost; should = $null; text = "there is a scheduled task nbserver: $lost. Remove it"; taken = $true }
+    $task = Get-TaskXml 'nbserver'
+    if ($task -and -not (Test-Record 'task' 'nbserver')) {
+        if (Test-StoredPassword ([xml]$task)) {
+            $text = 'there is a scheduled task nbserver that runs with a stored password, so undo could not register it again. Export it and remove it yourself'
+            @{ what = 'scheduled task nbserver'; is = 'registered with a stored password'; should = $null; text = $text; taken = $false }
+        }
+        else { @{ what = 'scheduled task nbserver'; is = $lost; should = $null; text = "there is a scheduled task nbserver: $lost. Remove it"; taken = $true } }
     }
     if ($Settings.skip -notcontains 'firewall' -and -not (Test-Record 'firewall_rule' 'nbserver') -and (Get-FirewallRule 'nbserver')) {
         @{ what = 'firewall rule nbserver'; is = $lost; should = $null; text = "there is a firewall rule nbserver: $lost. Remove it"; taken = $true }
@@ -2251,8 +2486,10 @@ function Get-PastConflicts {
     }
     if ((Test-PortListening $port) -and -not (Test-OwnListener)) {
         $holder = Get-PortHolder $port
-        $taken = $holder.Held -ne 'nothing'
+        $dependents = @($holder.Services | ForEach-Object { Get-RunningDependents $_ })
+        $taken = $holder.Held -ne 'nothing' -and -not $dependents.Count
         $text = "port $port is taken by another program$($holder.Text). Stop it, or choose another notebook.port in the inventory"
+        if ($dependents.Count) { $text = "port $port is taken by another program$($holder.Text), and services that run need it: $($dependents -join ', '). Stop these first, or choose another notebook.port in the inventory" }
         @{ what = "port $port"; is = "taken by another program$($holder.Text)"; should = 'free'; text = $text; taken = $taken }
     }
 }
@@ -2261,7 +2498,7 @@ function Get-PastConflicts {
 function Get-Refusal([object[]]$Conflicts) {
     $text = @($Conflicts | ForEach-Object { $_.text }) -join '; '
     $stay = @($Conflicts | Where-Object { -not $_.taken })
-    if ($stay.Count) { "$text. Only a person can stop it: adopt = true does not" }
+    if ($stay.Count) { "$text. Only a person can do that: adopt = true does not" }
     else { "$text; or set adopt = true in the inventory, and it is taken over and put back by undo" }
 }
 
@@ -2408,12 +2645,6 @@ function Get-ServiceXml {
 "@ -replace "`r", ''
 }
 
-# The text of an element of the task, whatever namespace prefix Windows writes; nothing where it is missing.
-function Get-TaskText([xml]$Xml, [string]$Path) {
-    $node = $Xml.SelectSingleNode('/*/' + (@($Path -split '/' | ForEach-Object { "*[local-name()='$_']" }) -join '/'))
-    if ($node) { $node.InnerText }
-}
-
 function Test-TaskRunning([string]$Name) {
     $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
     $task -and [string]$task.State -eq 'Running'
@@ -2461,7 +2692,8 @@ Step service 'the notebook server runs: as a task from the start of Windows, or 
 }
 
 # ---- step: firewall ------------------------------------------------------------------------------------
-# One inbound rule for the notebook's TCP port. The firewall itself is neither switched on nor off.
+# One inbound rule for the notebook's TCP port. Nothing else narrows it, such as a program
+# or an interface. The firewall itself is neither switched on nor off.
 
 function Get-FirewallSettings {
     @{
@@ -2473,6 +2705,7 @@ function Get-FirewallSettings {
 Step firewall 'the firewall lets the notebook port in' -Test {
     $is = Get-FirewallRule 'nbserver'
     $should = Get-FirewallSettings
+    foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }
     if (-not $is) { Difference 'firewall rule nbserver' $null "TCP $($should.LocalPort) from $($should.RemoteAddress -join ', ')"; return }
     foreach ($name in $should.Keys | Sort-Object) {
         if (($is[$name] -join ', ') -ne ($should[$name] -join ', ')) { Difference "firewall rule nbserver, $name" ($is[$name] -join ', ') ($should[$name] -join ', ') }
@@ -2531,16 +2764,20 @@ function Get-WantedFolders {
     if ($Settings.openssl) { Get-OpenSslFolder }
 }
 
+# The msi that is wanted. Another one is gone since the step openssl, unless OpenSSL is no msi any more.
+function Get-WantedMsi { if ($Settings.openssl -and $Settings.openssl.kind -eq 'msi') { Get-CachedFile $Settings.openssl } }
+
 # Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the
 # record it stands behind that folder.
 function Get-FormerLines {
-    $wanted = @(Get-WantedFolders)
+    $wanted = @(Get-WantedFolders) + @(Get-WantedMsi)
     $lines = @()
     $installed = ''
     foreach ($line in Read-Record) {
         $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -cmatch '^(env|python|openssl)-'
         if ($ours -and $line.step -eq 'python') { $installed = $line.key }
         if ($ours -and $wanted -notcontains $line.key) { $lines += $line }
+        if ($line.kind -eq 'msi' -and $line.step -eq 'openssl' -and $wanted -notcontains $line.key) { $lines += $line }
         if ($line.kind -eq 'bundle' -and $line.step -eq 'python' -and $installed -and $wanted -notcontains $installed) { $lines += $line }
     }
     [Array]::Reverse($lines)
@@ -2606,7 +2843,7 @@ function Invoke-Steps {
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
-    if ($Settings.reboot -eq 'if-needed' -and $Run.Boot) { Restart-Windows }
+    Complete-BeforeRestart
 }
 
 # Nothing differs, so nothing is tested again, and no bracket is opened.
@@ -2642,8 +2879,10 @@ function Undo-Record([switch]$BracketsOnly) {
 # What a request for a certificate needs, and then the request: mode request.
 function Invoke-Request {
     if ($Settings.certificate.source -ne 'request') { throw 'the certificate of this host is not one that is requested. Write certificate.request = true into the inventory first' }
-    foreach ($step in $Steps) { if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step } }
-    if ($Run.Outcome -eq 'reboot') { return }
+    foreach ($step in $Steps) {
+        if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
+        if ($Run.Outcome -eq 'reboot') { Complete-BeforeRestart; return }
+    }
     $Run.Step = 'certificate'
     Send-CertificateRequest
 }
@@ -2652,7 +2891,7 @@ function Invoke-Request {
 function Start-Run {
     Assert-Scope
     if ($Run.Mode -eq 'events') { return }
-    if ($Run.Mode -eq 'apply') { $Run.Boot = Get-BootTime }
+    if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
     if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
     if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
     else {
@@ -2668,7 +2907,7 @@ function Start-Run {
 
 function Complete-Run {
     $Run.Step = ''
-    Write-Event finished @{ outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot; fingerprint = $Run.Fingerprint }
+    Write-Event finished @{ outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot; restarting = $Run.Restarting; fingerprint = $Run.Fingerprint }
 }
 
 function Invoke-Run {
