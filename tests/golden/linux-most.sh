@@ -1673,18 +1673,19 @@ process_apply() {
 step preflight 'this host can carry the notebook server'
 
 preflight_test() {
-    local should=x86_64 program
+    local should=x86_64 own='' program
     if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
     if [[ $HOSTTYPE != "$should" ]]; then fail "the processor is $HOSTTYPE, and the inventory says architecture = \"$NB_ARCHITECTURE\". Correct the inventory"; fi
     if [[ $NB_SCOPE == user ]]; then user_preflight; return; fi
     if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
-    if [[ ! -d /run/systemd/system ]]; then fail 'systemd does not run this host, and the notebook server is a unit of it'; fi
+    if [[ $NB_HOST == local ]]; then own='. A server of your own in user scope may do: scope = "user" for [hosts.local] in the inventory'; fi
+    if [[ ! -d /run/systemd/system ]]; then fail "systemd does not run this host, and the notebook server is a unit of it$own"; fi
     for program in flock setsid sha256sum stat getent useradd systemctl; do
         if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
     done
 
     read_system
-    if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES"; fi
+    if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES$own"; fi
 
     compare_space "${PROGRAMS%/*}"
     if [[ $RUN_TIME ]]; then compare_clocks; fi

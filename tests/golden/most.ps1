@@ -1064,7 +1064,7 @@ function Get-ProductCode([string]$File) {
         $package = Get-RegistryValue "$MsiProducts\$name\SourceList" PackageName
         if (-not $package -or $name -cnotmatch '\A[0-9A-F]{32}\z' -or $package.value -ne (Split-Path -Leaf $File)) { continue }
         $bytes = @(for ($i = 0; $i -lt 32; $i += 2) { [Convert]::ToByte("$($name[$i + 1])$($name[$i])", 16) })
-        (New-Object Guid (, [byte[]]$bytes)).ToString('B')
+        "{$(New-Object Guid (, [byte[]]$bytes))}"
     }
 }
 
