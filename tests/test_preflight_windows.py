@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from installer.windows_releases import RELEASES
-from tests.powershell.engine import STEP_FILES, Session, prelude, require_engine
+from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
 
+PROGRAMS = r"C:\Users\anna\AppData\Local\nbserver\programs"
 KEY = r"HKCU:\Software\nbserver-test-preflight"
 
 
@@ -17,7 +19,8 @@ KEY = r"HKCU:\Software\nbserver-test-preflight"
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as session:
-        session.keep(prelude("run", "record", "registry") + (STEP_FILES / "steps" / "preflight.ps1").read_text("ascii"))
+        steps = "".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in ("preflight", "notebook"))
+        session.keep("$CertificateFile = $KeyFile = 'x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; " + prelude("run", "events", "record", "registry", "files") + steps)
         yield session
 
 
@@ -100,3 +103,41 @@ def test_the_engines_own_windows_is_new_enough(session: Session) -> None:
     (version,) = session.run("[string](Get-WindowsVersion ([Environment]::OSVersion.Version))")
     assert re.fullmatch(r"10\.0\.\d+(\.\d+)?", version)
     assert fault(session, version, "Server", None) == ""
+
+
+OURS = f"{PROGRAMS}\\env\\Scripts\\python.exe"
+PORT_OWNERS = [
+    ([OURS], True, 9999, ""),
+    ([r"C:\Python313\python.exe", OURS], True, 7777, ""),
+    ([r"C:\other\server.exe"], True, 9999, "(server.exe, process 1)"),
+    ([r"C:\other\server.exe"], True, 7777, "(server.exe, process 1)"),
+    (["", OURS], True, 7777, ""),
+    ([], True, 9999, ""),
+    ([], True, 7777, "by another program. Stop it"),
+    ([], True, 99990, "by another program. Stop it"),
+    ([], True, None, "by another program. Stop it"),
+    ([], False, 9999, "by another program. Stop it"),
+]
+
+
+@pytest.mark.parametrize(("listen", "runs", "deployed", "refused"), PORT_OWNERS, ids=range(len(PORT_OWNERS)))
+def test_a_port_is_our_servers_own_only_where_it_listens_there(session: Session, tmp_path: Path, listen: list[str], runs: bool, deployed: int | None, refused: str) -> None:
+    """Who listens is a parameter: the programs of the listening process and of those that started it; nobody where Windows does not tell."""
+    file = tmp_path / "jupyter_server_config.json"
+    if deployed:
+        session.run(f"$Settings = ConvertFrom-Json '{{\"scope\": \"user\", \"notebook\": {{\"ip\": \"*\", \"port\": {deployed}, \"directory\": \"C:\\\\x\"}}}}'; [IO.File]::WriteAllText('{host_path(file)}', (Get-Configuration))")
+    programs = ", ".join(f"'{program}'" for program in listen)
+    script = f"""
+        $Settings = ConvertFrom-Json '{{"scope": "user", "notebook": {{"port": 9999}}}}'
+        $Programs = '{PROGRAMS}'; $ConfigurationFile = '{host_path(file)}'
+        function Test-PortListening {{ $true }}
+        function Get-ProcessesBelow {{ if ({"$true" if runs else "$false"}) {{ 'one' }} }}
+        function Get-PortProcesses {{ $id = 0; foreach ($program in @({programs})) {{ $id++; New-Object PSObject -Property @{{ Name = [IO.Path]::GetFileName($program); ProcessId = $id; ExecutablePath = $program }} }} }}
+        Assert-FreePort; 'free'
+    """
+    if not refused:
+        assert session.run(script) == ["free"]
+        return
+    with pytest.raises(EngineError) as told:
+        session.run(script)
+    assert "port 9999 is taken" in str(told.value) and refused in str(told.value)

@@ -29,6 +29,12 @@ function Get-Configuration {
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')   # Jupyter reads it in the host's code page
 }
 
+# Whether the server that was set up before has this port.
+function Test-DeployedPort([int]$Port) {
+    if (-not (Test-Path -LiteralPath $ConfigurationFile)) { return $false }
+    [IO.File]::ReadAllText($ConfigurationFile, $Utf8) -cmatch "`"port`":\s+$Port\b"
+}
+
 # Everything that the server and its kernels write is in folders of their own, and -I (in the service's
 # command) keeps Python from importing from anywhere else.
 $Starter = @'

@@ -17,7 +17,7 @@ function Test-OwnListener {
     $certificate = Get-ServerCertificate
     if ($certificate -and (Get-ShownFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
     $processes = @(Get-PortProcesses $Settings.notebook.port)
-    if (-not $processes.Count) { return Test-TaskRunning 'nbserver' }
+    if (-not $processes.Count) { return (Test-DeployedPort $Settings.notebook.port) -and (Test-TaskRunning 'nbserver') }
     [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
 }
 

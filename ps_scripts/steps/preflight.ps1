@@ -100,8 +100,12 @@ Step preflight 'this host can carry the notebook server' -Test {
 # In user scope nothing of others is stopped. In machine scope the step past looks at more than the port.
 function Assert-FreePort {
     $port = $Settings.notebook.port
-    if (-not (Test-PortListening $port) -or @(Get-ProcessesBelow $Programs).Count) { return }
-    $who = @(Get-PortProcesses $port | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })
+    if (-not (Test-PortListening $port)) { return }
+    # That our server runs is not enough: it may listen on another port.
+    $processes = @(Get-PortProcesses $port)
+    if (-not $processes.Count -and (Test-DeployedPort $port) -and @(Get-ProcessesBelow $Programs).Count) { return }
+    if (@($processes | Where-Object { $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs) }).Count) { return }
+    $who = @($processes | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })
     throw "port $port is taken by another program$who. Stop it, or choose another notebook.port in the inventory"
 }
 
