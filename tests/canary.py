@@ -65,7 +65,7 @@ def watching(found: set[bytes]) -> Iterator[None]:
     ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.1):
+        while not ended.wait(0.2):
             found.update(command_lines())
 
     watcher = threading.Thread(target=watch)
