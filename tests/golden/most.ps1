@@ -1892,8 +1892,12 @@ Step preflight 'this host can carry the notebook server' -Test {
 # In user scope nothing of others is stopped. In machine scope the step past looks at more than the port.
 function Assert-FreePort {
     $port = $Settings.notebook.port
-    if (-not (Test-PortListening $port) -or @(Get-ProcessesBelow $Programs).Count) { return }
-    $who = @(Get-PortProcesses $port | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })
+    if (-not (Test-PortListening $port)) { return }
+    # That our server runs is not enough: it may listen on another port.
+    $processes = @(Get-PortProcesses $port)
+    if (-not $processes.Count -and (Test-DeployedPort $port) -and @(Get-ProcessesBelow $Programs).Count) { return }
+    if (@($processes | Where-Object { $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs) }).Count) { return }
+    $who = @($processes | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })
     throw "port $port is taken by another program$who. Stop it, or choose another notebook.port in the inventory"
 }
 
@@ -2386,6 +2390,12 @@ function Get-Configuration {
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')   # Jupyter reads it in the host's code page
 }
 
+# Whether the server that was set up before has this port.
+function Test-DeployedPort([int]$Port) {
+    if (-not (Test-Path -LiteralPath $ConfigurationFile)) { return $false }
+    [IO.File]::ReadAllText($ConfigurationFile, $Utf8) -cmatch "`"port`":\s+$Port\b"
+}
+
 # Everything that the server and its kernels write is in folders of their own, and -I (in the service's
 # command) keeps Python from importing from anywhere else.
 $Starter = @'
@@ -2461,7 +2471,7 @@ function Test-OwnListener {
     $certificate = Get-ServerCertificate
     if ($certificate -and (Get-ShownFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
     $processes = @(Get-PortProcesses $Settings.notebook.port)
-    if (-not $processes.Count) { return Test-TaskRunning 'nbserver' }
+    if (-not $processes.Count) { return (Test-DeployedPort $Settings.notebook.port) -and (Test-TaskRunning 'nbserver') }
     [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
 }
 
