@@ -1,23 +1,18 @@
-"""`local`, this machine: settings, transport, password, and processes in the background. No other machine is needed."""
+"""`local`, this machine: settings, transport, password and status. No other machine is needed."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from installer import inventory, linux_settings, local_places, local_server, local_service_linux, local_setup
+from installer import inventory, linux_settings, local_server, local_setup
 from installer.bash_script import settings_block
 from installer.errors import InventoryError, ScriptError, UsageError
 from installer.linux_lock import load as load_lock
@@ -246,150 +241,6 @@ def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monke
     assert lines == [f"none http://proxy.example.com:3128 https://pypi.example.com/simple/ {os.environ['HOME']}"]
 
 
-# ---- whoever the user is
-
-HASH = "c2VjcmV0"  # Base64
-NUMBER = itertools.count()  # of runs: a run's name is used once
-
-
-@pytest.fixture
-def nameless() -> Iterator[Path]:
-    """The home folder of a user whose number has no name, as in a container that is run with --user."""
-    if os.geteuid() or not shutil.which("setpriv"):
-        pytest.skip("to be a user without a name needs root's rights and setpriv")
-    with tempfile.TemporaryDirectory() as name:
-        os.chown(name, 54321, 54322)
-        yield Path(name)
-
-
-def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
-    """The events of a run of the steps that need no package, in user scope."""
-    file = home / "local.sh"
-    file.write_text(parts.script([parts.step(name) for name in ("certificate", "notebook")], scope="user", notebook={"directory": "~/notebooks", "ip": "*", "port": 9999}))
-    file.chmod(0o644)
-    envelope = f"mode {mode}\nrun {mode}-{next(NUMBER)}\nsecret notebook.password_hash {HASH}\n"
-    command = ["setpriv", "--reuid=54321", "--regid=54322", "--clear-groups", "bash", str(file), "envelope"]
-    done = subprocess.run(command, input=envelope, env={"HOME": str(home), "PATH": "/usr/bin:/bin"}, cwd="/", capture_output=True, text=True, check=False)
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def test_a_user_without_a_name_has_their_own_files(nameless: Path) -> None:
-    events = run_nameless(nameless, "apply")
-    assert (events[-1]["event"], events[-1]["outcome"], events[-1]["changed"]) == ("finished", "ok", 2), events
-    files = [*nameless.glob(".config/nbserver/*"), *nameless.glob(".local/state/nbserver/*"), nameless / "notebooks"]
-    assert len(files) > 7 and {(path.stat().st_uid, path.stat().st_gid) for path in files} == {(54321, 54322)}
-    assert {path.stat().st_mode & 0o777 for path in files if path.is_file()} == {0o600}
-    assert run_nameless(nameless, "apply")[-1]["changed"] == 0
-    (nameless / ".config/nbserver/key.pem").chmod(0o644)
-    (told,) = (event for event in run_nameless(nameless, "test") if event["event"] == "difference")
-    assert (told["is"], told["should"]) == ("54321:54322 644", "54321:54322 600")
-    assert run_nameless(nameless, "undo")[-1]["outcome"] == "ok"
-    assert not (nameless / ".config").exists() and not (nameless / "notebooks").exists()
-
-
-def test_an_undo_without_the_users_systemd_is_refused_before_it_begins(nameless: Path) -> None:
-    """As in su, in cron and after a logout: the unit could not be stopped."""
-    assert run_nameless(nameless, "apply")[-1]["outcome"] == "ok"
-    record, unit = nameless / ".local/state/nbserver/state/record.jsonl", nameless / ".config/systemd/user/nbserver.service"
-    unit.parent.mkdir(parents=True)
-    unit.write_text("[Service]\nExecStart=true\n")
-    with record.open("a") as file:
-        file.write('{"v":1,"step":"service","kind":"unit","key":"nbserver.service","before":null}\n')
-    before = record.read_text()
-    events = run_nameless(nameless, "undo")
-    (failed,) = (event for event in events if event["event"] == "failed")
-    assert failed["step"] == "service" and "own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger" in failed["text"]
-    assert events[-1]["outcome"] == "failed" and [event for event in events if event["event"] == "restored"] == []
-    assert record.read_text() == before and unit.exists() and (nameless / ".config/nbserver/key.pem").exists()
-
-
-def test_a_user_without_a_home_folder_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_such_user(number: int) -> None:
-        raise KeyError
-
-    monkeypatch.delenv("HOME")
-    monkeypatch.setattr("pwd.getpwuid", no_such_user)
-    with pytest.raises(UsageError, match=r"no home folder\. Set HOME"):
-        local_places.own_inventory("linux")
-
-
-def test_what_belongs_to_another_user_is_refused(nameless: Path) -> None:
-    state = nameless / ".local/state/nbserver"
-    (state / "state").mkdir(parents=True)
-    failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
-    assert f"{state} belongs to others than 54321, or others can write there (0 755)" in failed["text"]
-
-
-# ---- a process in the background
-
-
-PREPARED = "save_before() {\n    true\n}\nread -r PROGRAM_OWNER < <(stat --format='%u:%g' /proc/$$)\nexec 3>/dev/null\n"
-
-
-def run_processes(code: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """`code` behind the prelude, with nothing recorded on this machine; the events of the log go nowhere."""
-    return parts.run(PREPARED + code, *arguments)
-
-
-def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
-    file, log = tmp_path / "process", tmp_path / "log"
-    code = 'start_process "$1" "$2" "what it is for" env -i A=b sleep 300; printf "%s\\n" "$PROCESS"\n'
-    first = run_processes(code, str(file), str(log))
-    pid = int(first.stdout)
-    try:
-        assert local_service_linux._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
-        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00"), "it is told of before it has become the program"
-        assert os.getsid(pid) == pid
-        assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"], "it keeps no descriptor of the script, such as its lock"
-        second = int(run_processes(code, str(file), str(log)).stdout)
-        assert second != pid and local_service_linux._running(file) == second and local_service_linux._start(pid) == ""
-        pid = second
-        assert run_processes('stop_process "$1"; read_process "$1"; printf "[%s]" "$PROCESS"\n', str(file)).stdout == b"[]"
-        assert local_service_linux._start(pid) == "" and local_service_linux._running(file) == 0
-    finally:
-        if local_service_linux._start(pid):
-            os.kill(pid, signal.SIGKILL)
-
-
-def test_the_server_in_the_background_hears_ctrl_c(tmp_path: Path) -> None:
-    """What bash starts with & ignores SIGINT and SIGQUIT, and what a notebook's terminal starts would inherit that."""
-    environment = tmp_path / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    (site,) = environment.glob("lib/python3*/site-packages")
-    (site / "notebook.py").write_text("import time\ntime.sleep(300)\n")
-    code = (
-        parts.step("service")
-        + """
-        NB_SCOPE=user HOME_FOLDER=$1 WORK_FOLDER=$1/work CONFIGURATION_FOLDER=$1/configuration PROCESS_FILE=$1/process PROCESS_LOG=$1/log
-        NOTEBOOK_PYTHON=$1/env/bin/python NOTEBOOK_FILE=/none CERTIFICATE_FILE=/none SERVICE_USER=anna
-        process_apply
-        printf '%s\\n' "$PROCESS" "${SERVICE_ENVIRONMENT[@]}"
-        """
-    )
-    # As under the bootstrap, which starts the script with & too: bash cannot take back what it began with.
-    whole = settings_block(parts.SETTINGS) + parts.prelude() + PREPARED + code
-    pid, *variables = run_processes("trap '' INT QUIT\nbash -c \"$2\" test \"$1\"\n", str(tmp_path), whole).stdout.decode().split("\n")[:-1]
-    try:
-        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:4] == [b"-I", b"-m", b"notebook"])  # the server itself, of the number that is written down
-        status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        ignored = {number for number in signal.Signals if int(status["SigIgn"], 16) >> (number - 1) & 1}
-        assert not ignored & {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP}
-        assert sorted(Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")[:-1]) == sorted(variables)
-    finally:
-        os.kill(int(pid), signal.SIGKILL)
-
-
-def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "300"]) as other:
-        file = tmp_path / "process"
-        for first in (f"{other.pid} 1 some-boot", f"{other.pid}", "", "-1 x", "x"):
-            file.write_text(first + "\n")
-            assert local_service_linux._running(file) == 0
-            assert run_processes('stop_process "$1"; read_process "$1"; printf "[%s]" "$PROCESS"\n', str(file)).stdout == b"[]"
-        assert other.poll() is None
-        other.kill()
-
-
 # ---- status
 
 
@@ -421,10 +272,3 @@ def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.Captur
         local_setup.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
         out = capsys.readouterr()
         assert ("abcd-efgh" in out.err) is shown and out.out == ""
-
-
-@pytest.mark.parametrize(("log", "words"), [("", ""), ("one\n", "one\n"), ("1\n2\n3\n4\n", "2\n3\n4\n")])
-def test_the_servers_last_words(tmp_path: Path, log: str, words: str) -> None:
-    (tmp_path / "log").write_text(log)
-    code = 'NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process PROCESS_LOG=$1/log\nprint_service_log\n'
-    assert run_processes(code, str(tmp_path)).stdout.decode().strip("\n") == words.strip("\n")

@@ -1,0 +1,92 @@
+"""User scope, whoever the user is: one without a name, without a home folder, without a systemd of their own that runs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from installer import local_places
+from installer.errors import UsageError
+from tests.linux import parts
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
+HASH = "c2VjcmV0"  # Base64
+NUMBER = itertools.count()  # of runs: a run's name is used once
+
+
+@pytest.fixture
+def nameless() -> Iterator[Path]:
+    """The home folder of a user whose number has no name, as in a container that is run with --user."""
+    if os.geteuid() or not shutil.which("setpriv"):
+        pytest.skip("to be a user without a name needs root's rights and setpriv")
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, 54321, 54322)
+        yield Path(name)
+
+
+def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
+    """The events of a run of the steps that need no package, in user scope."""
+    file = home / "local.sh"
+    file.write_text(parts.script([parts.step(name) for name in ("certificate", "notebook")], scope="user", notebook={"directory": "~/notebooks", "ip": "*", "port": 9999}))
+    file.chmod(0o644)
+    envelope = f"mode {mode}\nrun {mode}-{next(NUMBER)}\nsecret notebook.password_hash {HASH}\n"
+    command = ["setpriv", "--reuid=54321", "--regid=54322", "--clear-groups", "bash", str(file), "envelope"]
+    done = subprocess.run(command, input=envelope, env={"HOME": str(home), "PATH": "/usr/bin:/bin"}, cwd="/", capture_output=True, text=True, check=False)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_user_without_a_name_has_their_own_files(nameless: Path) -> None:
+    events = run_nameless(nameless, "apply")
+    assert (events[-1]["event"], events[-1]["outcome"], events[-1]["changed"]) == ("finished", "ok", 2), events
+    files = [*nameless.glob(".config/nbserver/*"), *nameless.glob(".local/state/nbserver/*"), nameless / "notebooks"]
+    assert len(files) > 7 and {(path.stat().st_uid, path.stat().st_gid) for path in files} == {(54321, 54322)}
+    assert {path.stat().st_mode & 0o777 for path in files if path.is_file()} == {0o600}
+    assert run_nameless(nameless, "apply")[-1]["changed"] == 0
+    (nameless / ".config/nbserver/key.pem").chmod(0o644)
+    (told,) = (event for event in run_nameless(nameless, "test") if event["event"] == "difference")
+    assert (told["is"], told["should"]) == ("54321:54322 644", "54321:54322 600")
+    assert run_nameless(nameless, "undo")[-1]["outcome"] == "ok"
+    assert not (nameless / ".config").exists() and not (nameless / "notebooks").exists()
+
+
+def test_an_undo_without_the_users_systemd_is_refused_before_it_begins(nameless: Path) -> None:
+    """As in su, in cron and after a logout: the unit could not be stopped."""
+    assert run_nameless(nameless, "apply")[-1]["outcome"] == "ok"
+    record, unit = nameless / ".local/state/nbserver/state/record.jsonl", nameless / ".config/systemd/user/nbserver.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=true\n")
+    with record.open("a") as file:
+        file.write('{"v":1,"step":"service","kind":"unit","key":"nbserver.service","before":null}\n')
+    before = record.read_text()
+    events = run_nameless(nameless, "undo")
+    (failed,) = (event for event in events if event["event"] == "failed")
+    assert failed["step"] == "service" and "own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger" in failed["text"]
+    assert events[-1]["outcome"] == "failed" and [event for event in events if event["event"] == "restored"] == []
+    assert record.read_text() == before and unit.exists() and (nameless / ".config/nbserver/key.pem").exists()
+
+
+def test_a_user_without_a_home_folder_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_user(number: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", no_such_user)
+    with pytest.raises(UsageError, match=r"no home folder\. Set HOME"):
+        local_places.own_inventory("linux")
+
+
+def test_what_belongs_to_another_user_is_refused(nameless: Path) -> None:
+    state = nameless / ".local/state/nbserver"
+    (state / "state").mkdir(parents=True)
+    failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
+    assert f"{state} belongs to others than 54321, or others can write there (0 755)" in failed["text"]
