@@ -648,7 +648,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
 stop_run() {
     RUN_STOPPING=1
     if [[ ! $CHILD ]]; then end_stopped; fi
-    if [[ $CHILD == starting ]]; then return; fi   # run_program comes back here
+    if [[ $CHILD == starting ]]; then return 0; fi # run_program comes back here
     if [[ ! $CHILD_TO_ITS_END ]]; then { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true; fi
 }
 
