@@ -156,7 +156,7 @@ def test_a_request_for_a_certificate_goes_on_after_a_restart(host: RebootingHost
 def test_a_host_that_does_not_come_back(host: RebootingHost, monkeypatch: pytest.MonkeyPatch) -> None:
     host.prepare(3010)
     host.comes_back = False
-    monkeypatch.setattr("installer.host.RESTART_TIMEOUT", 2.0)
+    monkeypatch.setattr("installer.host.RESTART_TIMEOUT", 20.0)
     ran = host.run("apply", "if-needed", STEPS)
     assert ran.result.outcome == "failed" and "nothing listens on" in ran.result.error
     assert "waiting for win1 to restart" in ran.log

