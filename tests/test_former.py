@@ -12,7 +12,8 @@ import pytest
 from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
 
 PROGRAMS, CACHE = r"C:\Program Files\nbserver", r"C:\ProgramData\nbserver\cache"
-SETTINGS: dict[str, dict[str, Any]] = {
+SETTINGS: dict[str, Any] = {
+    "architecture": "x64",
     "python": {"version": "3.13.2", "kind": "zip", "executable": ["python.exe"]},
     "openssl": {"version": "3.5.7", "kind": "exe", "url": "https://x.example.com/openssl.msi", "sha256": "89ab" * 16},
     "packages": {"lock_sha256": "0123456789abcdef"},

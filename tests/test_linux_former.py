@@ -78,7 +78,7 @@ def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
 
 def test_in_user_scope_too(sandbox: Sandbox) -> None:
     programs = f"{Path.home()}/.local/share/nbserver"
-    sandbox.run("bash", "-c", "cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver")
+    sandbox.run("bash", "-c", "mkdir -p \"$HOME\" && cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver")
     for lock in "ab":
         packages = {"index_url": None, "installer": "pip", "lock_sha256": lock * 64, "source": "auto"}
         done = run(sandbox, "apply", steps(GOOD), packages=packages, scope="user")
