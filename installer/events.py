@@ -1,26 +1,31 @@
-"""What a running script says: one JSON object a line. One schema for every script; docs/formats.md describes it."""
+"""What a running script says: one JSON object per line. One schema for every script; docs/formats.md describes it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-VERSION = 1
-NAMES = frozenset(
-    "started difference progress changed unchanged restored warning failed finished log request".split(),
-)
+from installer.event_fields import NAMES as NAMES
+from installer.event_fields import VERSION, fault
+from installer.plain_text import clean
+
+LONGEST_LINE = 1_000_000  # characters
 _COMMON = ("v", "n", "time", "step", "event")
+_LONGEST_INTEGER = 20  # characters
 
 
 class EventError(ValueError):
-    """A line that is no event, or an event that cannot come now."""
+    """A line that is not an event, or an event that cannot come now. Its text is clean."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event. `n` counts from 1 within a run; `step` is "" for what concerns the whole run; `data` is the rest."""
+    """One event. `n` counts from 1 within a run; `step` is "" for what concerns the whole run; `data` is the rest.
+
+    Its texts are the host's own: clean them before a person sees them.
+    """
 
     n: int
     time: str
@@ -35,20 +40,52 @@ class Event:
 
 
 def parse(line: str) -> Event:
-    """One line of the stream. Raises EventError."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        raise EventError(f"a line is no JSON: {line[:120]!r}") from None
-    if not isinstance(value, dict):
-        raise EventError(f"a line is no JSON object: {line[:120]!r}")
+    """One line of the stream, which must be exactly what the format says. Raises EventError."""
+    value = read_object(line)
     if value.get("v") != VERSION:
-        raise EventError(f"an event has version {value.get('v')!r}, this release knows {VERSION}")
-    n, time, step, name = (value.get(key) for key in _COMMON[1:])
-    if type(n) is not int or n < 1 or not isinstance(time, str) or not isinstance(step, str) or not (isinstance(name, str) and name in NAMES):
-        raise EventError(f"an event lacks n, time, step or a known name: {line[:120]!r}")
+        raise EventError(f"an event has version {clean(repr(value.get('v')), 40)}, this release knows {VERSION}")
+    wrong = fault(value)
+    if wrong is not None:
+        raise EventError(f"an event is not valid: {wrong}: {_begin(line)}")
+    n, time, step, name = (value[key] for key in _COMMON[1:])
     data = {key: item for key, item in value.items() if key not in _COMMON}
     return Event(n=n, time=time, step=step, event=name, data=data, line=line)
+
+
+def read_object(line: str) -> dict[str, Any]:
+    """The JSON object that a line in printable ASCII is: no key twice, no number but an integer of a usual size. Raises EventError."""
+    if len(line) > LONGEST_LINE:
+        raise EventError(f"a line is longer than {LONGEST_LINE:,} characters: {_begin(line)}")
+    if not (line.isascii() and line.isprintable()):
+        raise EventError(f"a line is not printable ASCII: {_begin(line)}")
+    try:
+        value = json.loads(line, object_pairs_hook=_unique, parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise EventError(f"a line is not valid JSON: {_begin(line)}") from None
+    if not isinstance(value, dict):
+        raise EventError(f"a line is not a JSON object: {_begin(line)}")
+    return value
+
+
+def _begin(line: str) -> str:
+    return repr(clean(line, 120))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _LONGEST_INTEGER:
+        raise ValueError("an integer is too long")
+    return int(digits)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError("a number is not an integer")
 
 
 class Sequence:

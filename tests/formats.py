@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import extend
 from referencing import Registry, Resource
 
 from installer.inventory_schema import json_schema
@@ -36,9 +39,25 @@ def validate(kind: str, value: Any) -> None:
         raise AssertionError(f"{kind}{error.json_path[1:]}: {error.message}")
 
 
+def is_valid(kind: str, value: Any) -> bool:
+    """Whether `value` is what the format `kind` allows."""
+    return _validator(kind).is_valid(value)
+
+
+def _pattern(validator: Any, pattern: str, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
+    """As ECMA 262 reads a pattern, which JSON Schema asks for: `$` is the end of the text, not what is before a last line feed."""
+    if isinstance(value, str) and not re.search(re.sub(r"(?<!\\)\$", r"\\Z", pattern), value, re.ASCII):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+# An integer of these formats is written without a fraction: 1.0 is none.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int)
+_Validator = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=_TYPES)
+
+
 @functools.cache
-def _validator(kind: str) -> Draft202012Validator:
+def _validator(kind: str) -> Any:
     files: Registry[Any] = Registry().with_resources(
         (path.name, Resource.from_contents(json.loads(path.read_text(encoding="utf-8")))) for path in SCHEMAS.glob("*.json")
     )
-    return Draft202012Validator(schema(kind), registry=files)
+    return _Validator(schema(kind), registry=files)

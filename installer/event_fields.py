@@ -1,0 +1,133 @@
+"""Which fields each event has and what may be in them. The same as docs/schemas/event.json; a test compares the two. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+VERSION = 1
+MOST_EVENTS = 100_000  # in a run, and in one answer of a host
+NAME_LENGTH = 64
+WORDS_LENGTH = 32_768
+TEXT_LENGTH = 1_000_000
+CSR_LENGTH = 65_536
+EXACT = 2**53 - 1  # the largest integer that every JSON reader keeps
+INT64 = 2**63
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Field:
+    """`allows` says whether a value may be there. A field that is not required may be absent."""
+
+    allows: Callable[[object], bool]
+    required: bool = True
+
+
+def fault(event: Mapping[str, object]) -> str | None:
+    """What is wrong with the fields of an event, or None. It repeats nothing that the host wrote but names of fields."""
+    name = event.get("event")
+    if not isinstance(name, str) or name not in FORMS:
+        return "its name is not a known one"
+    form = FORMS["started step"] if name == "started" and event.get("step") != "" else FORMS[name]
+    for key, field in form.items():
+        if key not in event:
+            if field.required:
+                return f'"{name}" lacks "{key}"'
+        elif not field.allows(event[key]):
+            return f'"{key}" of "{name}" is not valid'
+    return f'"{name}" has a field that is not known' if event.keys() - form.keys() else None
+
+
+def _text(pattern: str = "", least: int = 0, most: int = TEXT_LENGTH) -> Callable[[object], bool]:
+    compiled = re.compile(pattern) if pattern else None
+
+    def allows(value: object) -> bool:
+        if not isinstance(value, str) or not least <= len(value) <= most or _SURROGATE.search(value):
+            return False
+        return compiled is None or compiled.fullmatch(value) is not None
+
+    return allows
+
+
+def _integer(least: int, most: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _one_of(*values: str) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and value in values
+
+
+def _either(*kinds: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: any(kind(value) for kind in kinds)
+
+
+def _null(value: object) -> bool:
+    return value is None
+
+
+def _boolean(value: object) -> bool:
+    return type(value) is bool
+
+
+_STEP = _text("[a-z][a-z0-9_]*", most=NAME_LENGTH)
+_NO_STEP = _one_of("")
+_WORDS = _text(least=1, most=WORDS_LENGTH)
+_TEXT = _text()
+_VALUE = _either(_null, _TEXT, _integer(-INT64, INT64 - 1))
+_COUNT = _integer(0, EXACT)
+
+_COMMON = {
+    "v": Field(_integer(VERSION, VERSION)),
+    "n": Field(_integer(1, MOST_EVENTS)),
+    "time": Field(_text(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{7}Z")),
+    "step": Field(_either(_NO_STEP, _STEP)),
+    "event": Field(_TEXT),
+}
+_OF_A_STEP = {**_COMMON, "step": Field(_STEP)}
+_OF_THE_RUN = {**_COMMON, "step": Field(_NO_STEP)}
+
+# By the event's name; what `started` has for a step is in "started step".
+FORMS: Mapping[str, Mapping[str, Field]] = {
+    "started": {
+        **_OF_THE_RUN,
+        "run": Field(_text("[0-9A-Za-z-]{1,64}")),
+        "mode": Field(_one_of("test", "apply", "undo", "request")),
+        "operator": Field(_text(most=WORDS_LENGTH)),
+        "release": Field(_text(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*", most=NAME_LENGTH)),
+        "host": Field(_text("[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")),
+        "script_sha256": Field(_text("[0-9a-f]{64}")),
+        "boot": Field(_text("([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?"), required=False),
+    },
+    "started step": {**_OF_A_STEP, "title": Field(_WORDS)},
+    "difference": {**_OF_A_STEP, "what": Field(_WORDS), "is": Field(_VALUE), "should": Field(_VALUE)},
+    "progress": {
+        **_OF_A_STEP,
+        "what": Field(_WORDS),
+        "done": Field(_COUNT, required=False),
+        "total": Field(_either(_null, _COUNT), required=False),
+        "unit": Field(_one_of("bytes", "packages", "seconds"), required=False),
+    },
+    "changed": _OF_A_STEP,
+    "unchanged": _OF_A_STEP,
+    "restored": {**_OF_A_STEP, "kind": Field(_WORDS), "what": Field(_WORDS)},
+    "warning": {**_COMMON, "text": Field(_TEXT)},
+    "failed": {**_COMMON, "text": Field(_TEXT), "at": Field(_text("line [0-9]*", most=NAME_LENGTH), required=False)},
+    "log": {**_COMMON, "text": Field(_TEXT), "program": Field(_WORDS, required=False)},
+    "request": {
+        **_OF_A_STEP,
+        "csr": Field(_text("-----BEGIN CERTIFICATE REQUEST-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE REQUEST-----\n", most=CSR_LENGTH)),
+    },
+    "finished": {
+        **_OF_THE_RUN,
+        "outcome": Field(_one_of("ok", "failed", "stopped", "reboot", "waiting")),
+        "differs": Field(_boolean),
+        "changed": Field(_COUNT),
+        "reboot": Field(_boolean),
+        "fingerprint": Field(_text("(SHA256:[0-9a-f]{64})?")),
+        "restarting": Field(_boolean, required=False),
+    },
+}
+NAMES = frozenset(FORMS) - {"started step"}
