@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from installer.plain_text import clean
+
+LONGEST = 4000  # characters of each part of a message
+
 
 class NbserverError(Exception):
-    """The root of the tree. `where` is a file and line, a host or a step; `todo` is the next thing to try."""
+    """The root of the tree. `where` is a file and line, a host or a step; `todo` is the next thing to try.
+
+    Each part may repeat text from outside: it is cleaned here, line by line.
+    """
 
     exit_code = 1
 
     def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+        what, where, todo = map(_clean_lines, (what, where, todo))
         super().__init__(what)
         self.what = what.rstrip(". \n")
         self.where = where
@@ -18,6 +26,10 @@ class NbserverError(Exception):
         where = f"{self.where}: " if self.where else ""
         todo = f" {self.todo}." if self.todo else ""
         return f"{where}{self.what}.{todo}"
+
+
+def _clean_lines(text: str) -> str:
+    return "\n".join(clean(line, LONGEST) for line in text.split("\n"))
 
 
 class UsageError(NbserverError):
@@ -51,12 +63,12 @@ class DownloadError(NbserverError):
 
 
 class HostError(NbserverError):
-    """One host failed; the others go on. `host` is its name in the inventory."""
+    """One host failed; the others go on. `host` is its name in the inventory. Its message is one line."""
 
     exit_code = 3
 
     def __init__(self, what: str, *, host: str, where: str = "", todo: str = "") -> None:
-        super().__init__(what, where=where or host, todo=todo)
+        super().__init__(clean(what, LONGEST), where=clean(where or host), todo=clean(todo, LONGEST))
         self.host = host
 
 
@@ -78,6 +90,14 @@ class HostKeyError(HostError):
 
 class ScriptError(HostError):
     """The script ran, or should have run, and failed or broke its protocol."""
+
+
+class StreamError(ScriptError):
+    """What a host sends is not what a script says, or it is too much or too late: nothing more of it is taken."""
+
+
+class JournalError(HostError):
+    """What a host says cannot be kept on the workstation."""
 
 
 class VerifyError(HostError):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
 from installer import __version__, atomic_file
-from installer.errors import UsageError
+from installer.errors import JournalError, UsageError
 from installer.events import Event
+from installer.plain_text import clean
 from installer.script import Script
 
 FOLDER = "nbserver-runs"
+LONGEST_NOTE = 10_000  # characters
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -49,40 +52,59 @@ class Journal:
 
 
 class HostJournal:
-    """script.ps1 as sent, script.sha256 of it, events.jsonl as they came, log.txt for a person. One thread writes."""
+    """script.ps1 as sent, script.sha256 of it, events.jsonl as they came, log.txt for a person. One thread writes.
+
+    Raises JournalError where that cannot be written.
+    """
 
     def __init__(self, folder: Path, script: Script) -> None:
-        folder.mkdir()
-        self.folder = folder
+        self.folder, self._host = folder, script.host
         suffix = Path(script.file_name).suffix
-        atomic_file.write_text(folder / f"script{suffix}", script.text)
-        atomic_file.write_text(folder / "script.sha256", f"{script.sha256}  script{suffix}\n")
-        self._events = self._open("events.jsonl")
-        self._log = self._open("log.txt")
         self._lock = threading.Lock()
+        with self._writing():
+            folder.mkdir()
+            atomic_file.write_text(folder / f"script{suffix}", script.text)
+            atomic_file.write_text(folder / "script.sha256", f"{script.sha256}  script{suffix}\n")
+            self._events = self._open("events.jsonl")
+            self._log = self._open("log.txt")
 
     def event(self, event: Event) -> None:
         """Keeps an event, and a line of it for a person."""
-        with self._lock:
+        with self._lock, self._writing():
             self._events.write(event.line + "\n")
             self._log.write(f"{event.time}  {event.step or '-':<12} {event.event:<10} {describe(event)}".rstrip() + "\n")
 
     def note(self, text: str) -> None:
-        """A line in the log that is no event: what went wrong on this side."""
-        with self._lock:
-            self._log.write(text + "\n")
+        """A line in the log that is not an event: what went wrong on this side. Never raises: what is not kept is in the result too."""
+        with self._lock, suppress(OSError, ValueError):
+            self._log.write(clean(text, LONGEST_NOTE) + "\n")
 
     def close(self) -> None:
         """Closes the files."""
-        self._events.close()
-        self._log.close()
+        with self._writing():
+            try:
+                self._events.close()
+            finally:
+                self._log.close()
 
     def _open(self, name: str) -> TextIO:
         return (self.folder / name).open("a", encoding="utf-8", newline="\n", buffering=1)
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            todo = "Make room there, or name another folder with --runs; then run this again"
+            raise JournalError(f"what it says cannot be kept in {self.folder} ({error.strerror})", host=self._host, todo=todo) from None
+
 
 def describe(event: Event) -> str:
-    """What an event says, in one line."""
+    """What an event says, in one line that is fit for a terminal."""
+    return clean(_said(event))
+
+
+def _said(event: Event) -> str:
     data = event.data
     if event.event == "difference":
         return f"{data.get('what')}: is {shown(data.get('is'))}, should be {shown(data.get('should'))}"
@@ -101,10 +123,10 @@ def describe(event: Event) -> str:
 def progress(data: Mapping[str, Any]) -> str:
     """`python-3.13.13-amd64.zip 12 of 30 MB`"""
     what, done, total = str(data.get("what", "")), data.get("done"), data.get("total")
-    if not isinstance(done, (int, float)):
+    if not isinstance(done, int):
         return what
     scale, unit = (1e6, "MB") if data.get("unit") == "bytes" else (1, str(data.get("unit", "")))
-    of = f" of {total / scale:.0f}" if isinstance(total, (int, float)) else ""
+    of = f" of {total / scale:.0f}" if isinstance(total, int) else ""
     return f"{what} {done / scale:.0f}{of} {unit}".rstrip()
 
 

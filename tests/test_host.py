@@ -3,7 +3,9 @@ test_end_to_end.py."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +30,7 @@ class Told:
     def __init__(self, *connections: Sequence[dict[str, Any] | str | Exception]) -> None:
         self.connections = list(connections)
         self.envelopes: list[list[str]] = []
+        self.deadline = math.inf
 
     def __call__(self) -> Told:
         return self
@@ -52,9 +55,11 @@ def script() -> Script:
 def run(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[host.Result, Told]]:
     monkeypatch.setattr(host, "REJOIN_PAUSES", (0.0, 0.0))
 
+    folders = itertools.chain([tmp_path], (tmp_path / str(number) for number in itertools.count(2)))
+
     def execute(*connections: Sequence[dict[str, Any] | str | Exception], mode: Any = "apply") -> tuple[host.Result, Told]:
         transport = Told(*connections)
-        part = Journal(tmp_path, "run-1", mode, "me").host(script)
+        part = Journal(next(folders), "run-1", mode, "me").host(script)
         try:
             hosts_run = host.HostRun(HOST, script, mode, "run-1", part, lambda name, event: None)
             return hosts_run.execute(transport, "me", {"notebook.password_hash": "argon2:x"}, threading.Event()), transport
@@ -65,16 +70,24 @@ def run(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 
 
 def event(n: int, name: str, step: str = "", **data: Any) -> dict[str, Any]:
-    return {"v": 1, "n": n, "time": "2026-11-22T10:00:00Z", "step": step, "event": name, **data}
+    return {"v": 1, "n": n, "time": "2026-11-22T10:00:00.0000000Z", "step": step, "event": name, **data}
+
+
+def begun(script: Script, mode: str = "apply", **changes: Any) -> dict[str, Any]:
+    return event(1, "started", **{"run": "run-1", "mode": mode, "operator": "me", "release": "0.1.0", "host": "win1", "script_sha256": script.sha256, **changes})
+
+
+def ended(n: int, outcome: str, **changes: Any) -> dict[str, Any]:
+    return event(n, "finished", **{"outcome": outcome, "differs": False, "changed": 0, "reboot": False, "fingerprint": "", **changes})
 
 
 @pytest.fixture
 def started(script: Script) -> dict[str, Any]:
-    return event(1, "started", run="run-1", mode="apply", script_sha256=script.sha256)
+    return begun(script)
 
 
 LOST = ConnectError("the connection to win1 was lost", host="win1")
-FINISHED = event(3, "finished", outcome="ok", differs=True, changed=1, reboot=False, fingerprint="SHA256:" + "0" * 64)
+FINISHED = ended(3, "ok", differs=True, changed=1, fingerprint="SHA256:" + "0" * 64)
 
 
 def test_a_whole_run(run: Any, started: dict[str, Any]) -> None:
@@ -84,7 +97,8 @@ def test_a_whole_run(run: Any, started: dict[str, Any]) -> None:
 
 
 def test_plan_with_differences_is_no_failure(run: Any, started: dict[str, Any]) -> None:
-    result, _ = run([started, event(2, "difference", "path", what="PATH"), FINISHED], mode="test")
+    difference = event(2, "difference", "path", what="PATH", **{"is": None, "should": "C:\\x"})
+    result, _ = run([{**started, "mode": "test"}, difference, FINISHED], mode="test")
     assert (result.outcome, result.steps) == ("differs", {"path": "differs"})
 
 
@@ -94,11 +108,11 @@ def test_another_script_than_the_one_sent_is_a_failure(run: Any, started: dict[s
 
 
 def test_a_script_that_fails_before_it_can_hash_itself_tells_its_own_reason(run: Any) -> None:
-    result, _ = run([event(1, "failed", text="PowerShell runs in ConstrainedLanguage mode here"), event(2, "finished", outcome="failed")])
+    result, _ = run([event(1, "failed", text="PowerShell runs in ConstrainedLanguage mode here"), ended(2, "failed")])
     assert (result.outcome, result.error) == ("failed", "win1, script: PowerShell runs in ConstrainedLanguage mode here")
 
 
-@pytest.mark.parametrize("first", [event(1, "changed", "path"), event(1, "log", text="x"), event(1, "finished", outcome="ok", changed=0)])
+@pytest.mark.parametrize("first", [event(1, "changed", "path"), event(1, "log", text="x"), ended(1, "ok")])
 def test_a_script_that_does_not_say_its_hash_first_is_a_failure(run: Any, first: dict[str, Any]) -> None:
     result, _ = run([first, FINISHED])
     assert result.outcome == "failed" and "ran a script with SHA-256 unknown" in result.error
@@ -121,7 +135,7 @@ def test_a_gap_in_the_record_itself_is_a_failure(run: Any, started: dict[str, An
 
 
 def test_a_gap_in_a_plan_is_a_failure(run: Any, started: dict[str, Any]) -> None:
-    assert "events 2 to 2 are missing" in run([started, FINISHED], mode="test")[0].error
+    assert "events 2 to 2 are missing" in run([{**started, "mode": "test"}, FINISHED], mode="test")[0].error
 
 
 def test_a_script_that_ends_without_a_word_is_a_failure(run: Any, started: dict[str, Any]) -> None:
@@ -143,13 +157,13 @@ def test_a_host_that_stays_away_is_a_failure_that_names_the_first_reason(run: An
 
 
 def test_a_plan_is_not_joined_again(run: Any, started: dict[str, Any]) -> None:
-    result, transport = run([started, LOST], mode="test")
+    result, transport = run([{**started, "mode": "test"}, LOST], mode="test")
     assert result.outcome == "failed" and len(transport.envelopes) == 1
 
 
 def test_what_a_stopped_run_did_at_its_end_is_fetched(run: Any, started: dict[str, Any]) -> None:
-    stopped = event(3, "finished", outcome="stopped")
-    result, transport = run([started, StopRequested()], [event(2, "restored", "ie_esc"), stopped])
+    stopped = ended(3, "stopped")
+    result, transport = run([started, StopRequested()], [event(2, "restored", "ie_esc", kind="registry", what="x"), stopped])
     assert result.outcome == "stopped" and result.steps == {"ie_esc": "restored"}
     assert transport.envelopes[1] == ["mode events", "run run-1", "after 1"]
 

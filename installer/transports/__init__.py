@@ -12,13 +12,19 @@ if TYPE_CHECKING:
 
 
 class Transport(Protocol):
-    """One connection to one host, used by one thread."""
+    """One connection to one host, used by one thread.
+
+    `deadline`, in seconds of time.monotonic, is when a run must have ended; it may be set while a script runs.
+    """
+
+    deadline: float
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """Runs the script and yields its output, line by line, as it comes.
 
-        Raises ConnectError (the connection was lost; the script may go on), ScriptError (it could not run) and
-        StopRequested (it was stopped, on request, and has ended).
+        Raises ConnectError (the connection was lost; the script may go on), ScriptError (it could not run), StreamError (the
+        host says too much, see answer_limits, or is still there after the deadline) and StopRequested (it was stopped, on
+        request, and has ended).
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from installer.errors import ConnectError, ScriptError
 from installer.transports import StopRequested
+from installer.transports.answer_limits import ERRORS_KEPT, in_time, start_is_too_long
 from installer.transports.ssh import SCRIPT_ENDED
 from installer.transports.ssh_bootstrap import READY, STOP, arguments, standard_input
 from installer.transports.winrm_lines import Lines
@@ -35,18 +37,20 @@ class LocalTransport:
     def __init__(self, host: LocalHost, stop: threading.Event) -> None:
         self._host, self._stop = host, stop
         self._stopped = False
+        self.deadline = math.inf
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""
         process = self._start(["bash", *arguments(script)])
         assert process.stdin and process.stdout and process.stderr
-        lines, before, errors, ready, stopped = Lines(), b"", b"", False, False
+        lines, before, errors, ready, stopped = Lines(self._host.name), b"", b"", False, False
         with selectors.DefaultSelector() as selector:
             for stream in (process.stdout, process.stderr):
                 os.set_blocking(stream.fileno(), False)
                 selector.register(stream, selectors.EVENT_READ)
             while selector.get_map():
+                in_time(self._host.name, self.deadline)
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = stopped = True
                     if not ready:  # the bootstrap still waits for its input: without one it starts nothing
@@ -58,7 +62,7 @@ class LocalTransport:
                     if not data:
                         selector.unregister(key.fileobj)
                     elif key.fileobj is process.stderr:
-                        errors += data
+                        errors = (errors + data)[:ERRORS_KEPT]
                     elif ready:
                         yield from lines.feed(data)
                     else:
@@ -68,7 +72,7 @@ class LocalTransport:
                             self._send(process, standard_input(script, envelope))
                             yield from lines.feed(rest)
                         else:
-                            before += found + rest
+                            start_is_too_long(self._host.name, len(before))
         yield from lines.end()
         code = process.wait()
         self.close()

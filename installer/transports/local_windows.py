@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from installer.errors import ScriptError
 from installer.transports import StopRequested
+from installer.transports.answer_limits import ERRORS_KEPT, in_time
 from installer.transports.local import PASSED_ON_BEGINS, PASSED_ON_ENDS
 from installer.transports.winrm import SCRIPT_ENDED, STOP_PATIENCE
 from installer.transports.winrm_bootstrap import arguments, standard_input
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 POLL = 0.25  # seconds after which a stop is heard
 LAST_WORDS = 2.0  # seconds for what PowerShell wrote before it ended; a program that it left behind may keep the pipe open
 INTERRUPT_SECONDS = 30
+PARTS_KEPT = 64  # of the output, at most 64 KB each, until somebody takes them
 POWERSHELL = ("System32", "WindowsPowerShell", "v1.0", "powershell.exe")
 CREATE_NO_WINDOW = 0x08000000  # [winbase.h]; the module subprocess has the name on Windows only
 
@@ -49,6 +51,8 @@ class LocalWindowsTransport:
     def __init__(self, host: LocalWindowsHost, stop: threading.Event) -> None:
         self._host, self._stop = host, stop
         self._stopped = False
+        self.deadline = math.inf
+        self._closed = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
@@ -58,18 +62,21 @@ class LocalWindowsTransport:
             raise StopRequested
         process = self._start()
         assert process.stdin and process.stdout and process.stderr
-        heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        errors: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        readers = [_thread(_read, process, process.stdout, heard), _thread(_read, process, process.stderr, errors)]
+        heard: queue.Queue[bytes] = queue.Queue(PARTS_KEPT)
+        errors: queue.Queue[bytes] = queue.Queue(PARTS_KEPT)
+        readers = [_thread(_read, process, stream, into, self._closed) for stream, into in ((process.stdout, heard), (process.stderr, errors))]
         _thread(_write, process.stdin, standard_input(script, envelope))
-        lines, patience_ends, silent_until = Lines(), math.inf, math.inf
+        complaint = b""
+        lines, patience_ends, silent_until = Lines(self._host.name), math.inf, math.inf
         while any(reader.is_alive() for reader in readers) and time.monotonic() < silent_until:
+            in_time(self._host.name, self.deadline)
             if self._stop.is_set() and not self._stopped:
                 self._stopped = True
                 interrupt(process.pid)
                 patience_ends = time.monotonic() + STOP_PATIENCE
             if time.monotonic() > patience_ends and process.poll() is None:
                 process.kill()
+            complaint = (complaint + _all(errors))[:ERRORS_KEPT]
             data = _next(heard)
             if data:
                 yield from lines.feed(data)
@@ -81,7 +88,7 @@ class LocalWindowsTransport:
         if patience_ends < math.inf:
             raise StopRequested
         if code not in SCRIPT_ENDED:
-            words = " ".join(_all(errors).decode("oem" if sys.platform == "win32" else "utf-8", "replace").split())
+            words = " ".join((complaint + _all(errors))[:ERRORS_KEPT].decode("oem" if sys.platform == "win32" else "utf-8", "replace").split())
             raise ScriptError(f"PowerShell could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -99,6 +106,7 @@ class LocalWindowsTransport:
 
     def close(self) -> None:
         """See Transport.close. A script that still runs goes on: what it says then is in its file of events only."""
+        self._closed.set()
         self._process = None
 
 
@@ -129,8 +137,8 @@ def _thread(target: object, *arguments: object) -> threading.Thread:
     return thread
 
 
-def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.SimpleQueue[bytes]) -> None:
-    """Reads to the end of the process: nothing that reads like an end before it is one.
+def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.Queue[bytes], closed: threading.Event) -> None:
+    """Reads to the end of the process: nothing that reads like an end before it is one. Once `closed`, what it reads is let go.
 
     A write of no bytes may do so, and .NET tries a console's stream with one. Source: "ReadFile function" on learn.microsoft.com.
     """
@@ -141,7 +149,10 @@ def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.Simpl
         except OSError:
             data = b""
         if data:
-            into.put(data)
+            while not closed.is_set():
+                with suppress(queue.Full):
+                    into.put(data, timeout=POLL)
+                    break
         elif ended:
             return
         else:
@@ -154,14 +165,14 @@ def _write(stream: IO[bytes], data: bytes) -> None:
         stream.write(data)
 
 
-def _next(found: queue.SimpleQueue[bytes]) -> bytes:
+def _next(found: queue.Queue[bytes]) -> bytes:
     try:
         return found.get(timeout=POLL)
     except queue.Empty:
         return b""
 
 
-def _all(found: queue.SimpleQueue[bytes]) -> bytes:
+def _all(found: queue.Queue[bytes]) -> bytes:
     parts = []
     with suppress(queue.Empty):
         while True:

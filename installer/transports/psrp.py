@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from installer.errors import ConnectError, ScriptError
 from installer.transports import StopRequested
+from installer.transports.answer_limits import ERRORS_KEPT, StreamAllowance, in_time
+from installer.transports.wsman_answers import limit_answers
 from installer.transports.wsman_errors import explain
 from installer.transports.wsman_tls import trust
 
@@ -23,6 +26,7 @@ READ_TIMEOUT = 75
 CONNECTION_TIMEOUT = 30
 POLL = 2
 RECONNECT_PAUSES = (0.5, 2.0, 5.0)
+ERRORS = 10  # records of errors that are kept
 
 
 class PsrpTransport:
@@ -40,6 +44,7 @@ class PsrpTransport:
         self._stop = stop
         self._stopped = False
         self._lost = self._no_more = False
+        self.deadline = math.inf
         try:
             self._wsman = WSMan(
                 host.address,
@@ -69,6 +74,7 @@ class PsrpTransport:
         def build_session() -> Any:
             session = build()
             trust(session, self._host)
+            limit_answers(session, self._host.name)
             return session
 
         self._wsman.transport._build_session = build_session  # type: ignore[method-assign]
@@ -93,7 +99,7 @@ class PsrpTransport:
 
         pipeline = PowerShell(self._pool)
         pipeline.add_script(script)
-        sent = 0
+        allowance = StreamAllowance(self._host.name)
         self._no_more = False
         try:
             pipeline.begin_invoke(input=_in_one_message(envelope))
@@ -102,9 +108,9 @@ class PsrpTransport:
                     self._stopped = True
                     pipeline.stop()
                     break
+                in_time(self._host.name, self.deadline)
                 self._poll(pipeline)
-                yield from _lines(pipeline.output[sent:])
-                sent = len(pipeline.output)
+                yield from _taken(pipeline, allowance)
                 if self._no_more and pipeline.state == PSInvocationState.RUNNING:
                     raise ConnectError("the end of an answer was lost on the way", host=self._host.name, todo="Run this again")
         except GeneratorExit:
@@ -113,11 +119,11 @@ class PsrpTransport:
             told = explain(error, self._host)
             self._lost = isinstance(told, ConnectError)
             raise told from error
-        yield from _lines(pipeline.output[sent:])
+        yield from _taken(pipeline, allowance)
         if pipeline.state == PSInvocationState.STOPPED:
             raise StopRequested
         if pipeline.state == PSInvocationState.FAILED:
-            words = "; ".join(str(record) for record in pipeline.streams.error) or "PowerShell gave no reason"
+            words = "; ".join(str(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "PowerShell gave no reason"
             raise ScriptError(f"PowerShell could not run the script: {words}", host=self._host.name)
 
     def _poll(self, pipeline: PowerShell) -> None:
@@ -148,9 +154,21 @@ class PsrpTransport:
                 continue
 
 
-def _lines(records: Sequence[Any]) -> Iterator[str]:
+def _taken(pipeline: PowerShell, allowance: StreamAllowance) -> Iterator[str]:
+    """The lines of its output since the last time. What pypsrp would keep of all that came is let go, but for a few errors."""
+    records = pipeline.output[:]
+    pipeline.output.clear()
+    streams = pipeline.streams
+    for kept in (streams.debug, streams.information, streams.progress, streams.verbose, streams.warning):
+        kept.clear()
+    del streams.error[ERRORS:]
     for record in records:
-        yield from str(record).splitlines()
+        text = str(record)
+        allowance.bytes(len(text))
+        for line in text.splitlines():
+            allowance.length(len(line))
+            allowance.line()
+            yield line
 
 
 def _in_one_message(envelope: Sequence[str]) -> Iterator[list[str]]:

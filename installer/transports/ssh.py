@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from installer.errors import ConnectError, HostError, ScriptError
 from installer.transports import LogonSecrets, StopRequested
+from installer.transports.answer_limits import in_time, start_is_too_long
 from installer.transports.ssh_bootstrap import PROMPT, READY, STOP, command, standard_input
 from installer.transports.ssh_command import RemoteCommand
 from installer.transports.ssh_connection import Connection
@@ -32,6 +34,7 @@ class SshTransport:
     def __init__(self, host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> None:
         self._host, self._stop = host, stop
         self._stopped = False
+        self.deadline = math.inf
         self._sudo = host.sudo and host.user != "root"
         self._sudo_password = secrets.sudo_password
         self._connection = Connection(host, secrets, stop)
@@ -43,12 +46,13 @@ class SshTransport:
         try:
             rest = self._until_ready(started)
             started.send(standard_input(script, envelope))
-            lines = Lines()
+            lines = Lines(self._host.name)
             yield from lines.feed(rest)
             while not started.ended:
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = stopped = True
                     started.send(STOP)
+                in_time(self._host.name, self.deadline)
                 self._turn(started)
                 yield from lines.feed(started.take())
         except (OSError, ValueError) as error:
@@ -80,6 +84,7 @@ class SshTransport:
             _, ready, rest = before.partition(READY)
             if ready:
                 return rest
+            start_is_too_long(self._host.name, len(before))
             asked = self._sudo and PROMPT.encode() in started.stderr
             if asked and (answered or self._sudo_password is None):
                 started.end_input()

@@ -6,7 +6,7 @@ import asyncio
 
 import asyncssh
 
-STDERR_KEPT = 4096
+from installer.transports.answer_limits import ERRORS_KEPT
 
 
 class RemoteCommand(asyncssh.SSHClientSession[bytes]):
@@ -53,7 +53,7 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
-            self.stderr = (self.stderr + data)[:STDERR_KEPT]
+            self.stderr = (self.stderr + data)[:ERRORS_KEPT]
         else:
             self._output += data
         self._news.set()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from installer.errors import ConnectError, ScriptError
 from installer.transports import StopRequested
+from installer.transports.answer_limits import in_time
 from installer.transports.winrm_bootstrap import PROGRAM, arguments, standard_input
 from installer.transports.winrm_command import CHUNK, RemoteCommand
 from installer.transports.winrm_connection import forget, open_protocol
@@ -40,6 +41,7 @@ class WinrmTransport:
         self._host, self._stop = host, stop
         self._stopped = False
         self._lost = False
+        self.deadline = math.inf
         try:
             self._protocol = open_protocol(host, password)
             self._shell = self._protocol.open_shell()
@@ -48,7 +50,7 @@ class WinrmTransport:
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""
-        command, lines = RemoteCommand(self._protocol, self._shell), Lines()
+        command, lines = RemoteCommand(self._protocol, self._shell), Lines(self._host.name)
         begun, patience_ends = False, math.inf
         try:
             command.start(PROGRAM, arguments())
@@ -61,6 +63,7 @@ class WinrmTransport:
                     self._stopped = True
                     command.interrupt()
                     patience_ends = time.monotonic() + STOP_PATIENCE
+                in_time(self._host.name, self.deadline)
                 yield from lines.feed(self._poll(command, lines))
         except Exception as error:
             told = explain(error, self._host)

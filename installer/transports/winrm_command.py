@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from installer.transports.answer_limits import ERRORS_KEPT
+
 if TYPE_CHECKING:
     from winrm.protocol import Protocol
 
 POLL = 2  # seconds that the host may keep a question for output
 # Bytes a message; in base64 they and the rest fit into 150 KB, the smallest limit that a host has by default.
 CHUNK = 90_000
-STDERR_KEPT = 4096
 
 # [MS-WSMV] 2.2.4.38
 _SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
@@ -49,7 +50,7 @@ class RemoteCommand:
             return b""
         finally:
             self._protocol.operation_timeout_sec = patience
-        self.stderr = (self.stderr + errors)[:STDERR_KEPT]
+        self.stderr = (self.stderr + errors)[:ERRORS_KEPT]
         if self.done:
             self.exit_code = exit_code & 0xFFFFFFFF
         return output

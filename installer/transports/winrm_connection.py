@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from installer.errors import AuthenticationError
+from installer.transports.wsman_answers import limit_answers
 from installer.transports.wsman_tls import trust
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _prepare_session(protocol: Protocol, host: Host) -> None:
             forget(protocol)
             raise
         trust(session, host)
+        limit_answers(session, host.name)
         return session
 
     protocol.transport.build_session = build_session  # type: ignore[method-assign]

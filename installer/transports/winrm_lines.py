@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import json
 
+from installer.transports.answer_limits import StreamAllowance
+
 
 class Lines:
-    """Takes bytes as they come and gives whole lines, without their ends. What is not ASCII comes out as U+FFFD."""
+    """Takes bytes as they come and gives whole lines, without their ends. What is not ASCII comes out as U+FFFD.
 
-    def __init__(self) -> None:
-        self._rest = b""
+    Raises StreamError where the host says too much.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._allowance = StreamAllowance(host)
+        self._rest = bytearray()
         self._doubtful = False
 
     def feed(self, data: bytes) -> list[str]:
         """The lines that end in `data`."""
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        if whole and self._doubtful:
+        self._allowance.bytes(len(data))
+        begun = len(self._rest)
+        self._rest += data
+        if self._rest.find(b"\n", begun) < 0:
+            self._allowance.length(len(self._rest))
+            return []
+        *whole, rest = self._rest.split(b"\n")
+        self._rest = rest
+        for line in (*whole, rest):
+            self._allowance.length(len(line))
+        for _ in whole:
+            self._allowance.line()
+        if self._doubtful:
             self._doubtful = False
             if not _is_object(whole[0]):
                 del whole[0]
@@ -26,7 +43,7 @@ class Lines:
 
         So no line is ever put together from two. The numbers of the events tell that one is missing.
         """
-        self._rest = b""
+        self._rest = bytearray()
         self._doubtful = True
 
     def end(self) -> list[str]:
@@ -34,12 +51,12 @@ class Lines:
         return self.feed(b"\n")
 
 
-def _text(line: bytes) -> str:
+def _text(line: bytearray) -> str:
     return line.rstrip(b"\r").decode("ascii", "replace")
 
 
-def _is_object(line: bytes) -> bool:
+def _is_object(line: bytearray) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
