@@ -63,12 +63,13 @@ class DownloadError(NbserverError):
 
 
 class HostError(NbserverError):
-    """One host failed; the others go on. `host` is its name in the inventory. Its message is one line."""
+    """One host failed; the others go on. `host` is its name in the inventory. Its message is one line, whatever is in it."""
 
     exit_code = 3
+    one_line = True
 
     def __init__(self, what: str, *, host: str, where: str = "", todo: str = "") -> None:
-        super().__init__(clean(what, LONGEST), where=clean(where or host), todo=clean(todo, LONGEST))
+        super().__init__(clean(what, LONGEST) if self.one_line else what, where=clean(where or host), todo=clean(todo, LONGEST))
         self.host = host
 
 
@@ -101,7 +102,9 @@ class JournalError(HostError):
 
 
 class VerifyError(HostError):
-    """The notebook server does not do what a browser needs."""
+    """The notebook server does not do what a browser needs. A kernel's traceback keeps its lines."""
+
+    one_line = False
 
 
 class ApprovalError(NbserverError):

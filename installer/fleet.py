@@ -14,7 +14,8 @@ def for_each(jobs: Mapping[str, Callable[[], T]], forks: int, stop: threading.Ev
     """Runs the jobs, at most `forks` at a time, and returns what each gave, in the order of `jobs`.
 
     The first Ctrl-C sets `stop`, calls `interrupted` and waits for the jobs, which look at it; jobs not yet begun see it at
-    once. A second one raises KeyboardInterrupt. A job's exception is raised here, when the others are done.
+    once. A second one raises KeyboardInterrupt. A job's exception is raised here, when the others are done: a job that must not
+    cost the others their results raises none.
     """
     pool = ThreadPoolExecutor(max_workers=max(1, min(forks, len(jobs))), thread_name_prefix="host")
     futures: dict[str, Future[T]] = {name: pool.submit(job) for name, job in jobs.items()}

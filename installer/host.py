@@ -11,7 +11,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 from installer.envelope import Envelope, Mode
-from installer.errors import AuthenticationError, CertificateError, ConnectError, HostError, HostKeyError, NbserverError, ScriptError, StreamError
+from installer.errors import (
+    AuthenticationError,
+    CertificateError,
+    ConnectError,
+    HostError,
+    HostKeyError,
+    NbserverError,
+    ScriptError,
+    StreamError,
+)
 from installer.events import Event, EventError, Sequence, parse
 from installer.host_settings import Host
 from installer.journal import HostJournal
@@ -25,6 +34,8 @@ Listener = Callable[[str, Event], None]
 
 # After a lost connection: how often and how soon (seconds) the run is looked for again.
 REJOIN_PAUSES = (2.0, 5.0, 15.0)
+
+LONGEST_ERROR = 12_000  # characters
 
 # A host that restarts: how often in one run, how soon it is looked for each time, and how long at most (seconds).
 RESTARTS = 3
@@ -57,7 +68,7 @@ class Result:
         if not isinstance(error, NbserverError):
             what = f"a defect of nbserver: {type(error).__name__}: {error}"
             error = NbserverError(what, where=self.host, todo="Please report it, with the log of this host in the run's folder")
-        self.outcome, self.error, self.code, self.fingerprint = "failed", str(error), error.exit_code, ""
+        self.outcome, self.error, self.code, self.fingerprint = "failed", clean(str(error), LONGEST_ERROR), error.exit_code, ""
 
     def as_json(self) -> dict[str, Any]:
         """The host's part of the summary."""
@@ -249,8 +260,8 @@ class HostRun:
                     raise self._broken(error) from None
                 self._gap, new = True, False
             if new:
-                self._journal.event(event)
                 self._take(event)
+                self._journal.event(event)  # what was refused is no evidence of what happened; the log says why it was
                 self._listener(self.host.name, event)
 
     def _broken(self, why: EventError | str) -> StreamError:

@@ -47,8 +47,11 @@ class Journal:
         return HostJournal(self.folder / script.host, script)
 
     def finish(self, hosts: Mapping[str, Any]) -> None:
-        """Writes the run's summary."""
-        atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
+        """Writes the run's summary. Raises UsageError where it cannot be written."""
+        try:
+            atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
+        except OSError as error:
+            raise UsageError(f"{self.folder / 'summary.json'} cannot be written ({error.strerror})", todo="Make room there; the run itself is over") from None
 
 
 class HostJournal:

@@ -6,7 +6,7 @@ import getpass
 import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from installer.script import Script
 
 if TYPE_CHECKING:
     from installer import host as host_run
+    from installer.events import Event
     from installer.inventory import Inventory
     from installer.linux_settings import AnyHost
     from installer.transports import LogonSecrets
@@ -64,20 +65,23 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     stop, writing, hashing = threading.Event(), threading.Lock(), threading.Lock()
 
     def job(host: AnyHost) -> Result:
+        """Raises nothing: what goes wrong with one host, whatever it is, is in its result, and the others go on."""
         if stop.is_set():
             return Result(host.name, outcome="stopped")
-        part = journal.host(scripts[host.name])
+        result = Result(host.name)
         try:
-            logon, own, hasher = secrets[host.name]
-            with hashing:
-                hashed = {"notebook.password_hash": hasher()} if hasher else {}
-            result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, {**hashed, **own}, stop, view)
-        finally:
-            part.close()
-        with writing:
-            if result.fingerprint and mode != "undo":
-                known.remember(known_file, host.name, result.fingerprint, journal.run)
-        view.host_ended(result)
+            with closing(journal.host(scripts[host.name])) as part:
+                logon, own, hasher = secrets[host.name]
+                with hashing:
+                    hashed = {"notebook.password_hash": hasher()} if hasher else {}
+                result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, {**hashed, **own}, stop, view)
+            with writing:
+                if result.fingerprint and mode != "undo":
+                    known.remember(known_file, host.name, result.fingerprint, journal.run)
+        except Exception as error:
+            result.fail(error)
+        with suppress(Exception):  # a terminal that shows nothing any more changes no result
+            view.host_ended(result)
         return result
 
     view.begin(mode, {name: script.steps for name, script in scripts.items()})
@@ -86,8 +90,10 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         results = for_each(jobs, options.forks, stop, view.interrupted)
     finally:
         view.end()
-    journal.finish({name: result.as_json() for name, result in results.items()})
-    view.summary(mode, results, journal.folder)
+    try:
+        journal.finish({name: result.as_json() for name, result in results.items()})
+    finally:
+        view.summary(mode, results, journal.folder)
     return results
 
 
@@ -156,14 +162,25 @@ def _run_host(
     def connect() -> Transport:
         return connect_to(host, logon, stop)
 
-    return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), secrets, stop)
+    def shown(name: str, event: Event) -> None:
+        with suppress(OSError):  # nobody may be reading any more; the journal has it
+            view.event(name, event)
+
+    return HostRun(host, script, mode, run, journal, shown).execute(connect, operator(), secrets, stop)
 
 
 def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:
-    """3 where a host failed, was stopped or has to restart first, 4 where a plan found differences, else 0."""
-    outcomes = {result.outcome for result in results.values()}
-    if outcomes & {"failed", "stopped", "reboot"}:
-        return 3
-    return 4 if "differs" in outcomes else 0
+    """Of what happened on the hosts the first of: 1 a defect of nbserver, 2, 5 what is known of one could not be written, 3 one failed,
+
+    was stopped or has to restart first, 4 a plan found differences; else 0.
+    """
+    codes = {_code(result) for result in results.values()}
+    return next((code for code in (1, 2, 5, 3, 4) if code in codes), 0)
+
+
+def _code(result: host_run.Result) -> int:
+    if result.outcome == "failed":
+        return result.code
+    return {"ok": 0, "differs": 4}.get(result.outcome, 3)
 
 

@@ -328,8 +328,10 @@ def test_the_newest_request_of_the_runs_counts(tmp_path: Path) -> None:
     for run, key in (("20260101T000000Z-aaaaaa", older), ("20260102T000000Z-aaaaaa", newest), ("20260103T000000Z-aaaaaa", None)):
         folder = tmp_path / "nbserver-runs" / run / "win1"
         folder.mkdir(parents=True)
-        event = {"event": "request", "csr": csr(key).public_bytes(Encoding.PEM).decode()} if key else {"event": "finished"}
-        (folder / "events.jsonl").write_text(json.dumps({"event": "started"}) + "\n" + json.dumps(event) + "\n" + '{"torn')
+        common = {"v": 1, "n": 2, "time": "2026-01-01T00:00:00.0000000Z", "step": "certificate"}
+        event = {**common, "event": "request", "csr": csr(key).public_bytes(Encoding.PEM).decode()} if key else {**common, "event": "changed"}
+        broken = {**event, "csr": csr(ec_key()).public_bytes(Encoding.PEM).decode(), "more": 1}
+        (folder / "events.jsonl").write_text(json.dumps(broken) + "\n" + json.dumps(event) + "\n" + '\xff\n{"torn', "latin-1")
     found = host(tmp_path, "certificate.request = true")
     loaded = inventory.load(tmp_path / "nbserver.toml")
 

@@ -21,16 +21,16 @@ FAILED = Result("win2", outcome="failed", error="win2: nothing listens on 192.0.
 def events() -> list[Event]:
     """A run in small."""
     said = [
-        {"step": "", "event": "started", "mode": "apply"},
+        {"step": "", "event": "started", "run": "run-1", "mode": "apply", "operator": "me", "release": "0.1.0", "host": "win1", "script_sha256": "0" * 64},
         {"step": "preflight", "event": "unchanged"},
         {"step": "path", "event": "started", "title": "the machine PATH"},
         {"step": "path", "event": "difference", "what": "PATH", "is": None, "should": "C:\\[red]Tools"},
         {"step": "path", "event": "log", "text": "secretly busy"},
         {"step": "path", "event": "progress", "what": "python.zip", "done": 12_000_000, "total": 30_000_000, "unit": "bytes"},
         {"step": "path", "event": "changed"},
-        {"step": "", "event": "finished", "outcome": "ok", "changed": 1},
+        {"step": "", "event": "finished", "outcome": "ok", "differs": True, "changed": 1, "reboot": False, "fingerprint": ""},
     ]
-    return [parse(json.dumps({"v": 1, "n": n, "time": "2026-11-22T10:00:00Z", **event})) for n, event in enumerate(said, 1)]
+    return [parse(json.dumps({"v": 1, "n": n, "time": "2026-11-22T10:00:00.0000000Z", **event})) for n, event in enumerate(said, 1)]
 
 
 def show(view: View) -> None:
