@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from installer.envelope import Envelope, Mode
+from installer.envelope import Envelope, Mode, PasswordHash
 from installer.errors import AuthenticationError, ConnectError, HostError, ScriptError
 from installer.events import Event, EventError, Sequence, parse
 from installer.host_settings import Host
@@ -66,11 +66,13 @@ class HostRun:
         self._gap = self._ended = False
         self._boot = self._words = ""
         self._restarting = False
+        self._password: PasswordHash | None = None
         self._changed = 0
         self.result = Result(host.name)
 
-    def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> Result:
+    def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event, password: PasswordHash | None = None) -> Result:
         """The whole run, over the restarts that the inventory allows."""
+        self._password = password
         allowed = RESTARTS if self._may_restart() and self.mode in ("apply", "request") else 0
         envelope = Envelope(self.mode, self.run, operator, secrets=secrets, restarts=allowed)
         self._leg(connect, envelope, stop)
@@ -146,11 +148,19 @@ class HostRun:
         """A stopped script closes its brackets in silence: what it did then is fetched from its own record of events."""
         self.result.outcome = "running"
         try:
-            yield from transport.run(self.script.text, replace(envelope, time=datetime.now(timezone.utc)).lines())
+            yield from transport.run(self.script.text, self._complete(envelope).lines())
         except StopRequested:
             if self.mode == "test" or self._sequence.last == 0:
                 raise
             yield from transport.run(self.script.text, Envelope("events", self._run_id, after=self._sequence.last).lines())
+
+    def _complete(self, envelope: Envelope) -> Envelope:
+        """The envelope with what is made only for a host that has answered: the time, and the hash of the password."""
+        envelope = replace(envelope, time=datetime.now(timezone.utc))
+        if self._password is None:
+            return envelope
+        secrets = {**envelope.secrets, "notebook.password_hash": self._password.compute()}
+        return replace(envelope, secrets=secrets, former_salt=self._password.former_salt, new_salt=self._password.new_salt)
 
     def _rejoin(self, connect: Connect, stop: threading.Event, lost: HostError) -> None:
         """The script may have gone on: asks it for the events after the last one that came.

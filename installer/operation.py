@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from installer.script import Script
 
 if TYPE_CHECKING:
     from installer import host as host_run
+    from installer.envelope import PasswordHash
     from installer.inventory import Inventory
     from installer.linux_settings import AnyHost
     from installer.transports import LogonSecrets
@@ -31,7 +33,8 @@ class Options:
     """What a person may say about a run beside the hosts. `runs` is where runs are kept; `approved` a manifest.
 
     `chains` has, by host, a signed certificate (PEM) for a request that was made there; `passwords`, by host, a
-    notebook password that comes from no reference of the inventory.
+    notebook password that comes from no reference of the inventory. `salt` is the file with the site's salt, by
+    default the one next to the inventory; with `new_salt` hosts may replace a password hash that has another one.
     """
 
     runs: Path | None = None
@@ -39,6 +42,8 @@ class Options:
     forks: int = 10
     chains: Mapping[str, str] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    salt: Path | None = None
+    new_salt: bool = False
 
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
@@ -48,6 +53,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     """
     from installer.fleet import for_each
     from installer.host import Result
+    from installer.notebook_password import PasswordHashes
     from installer.render import render_all
 
     scripts = {script.host: script for script, _ in render_all(hosts)}
@@ -55,23 +61,23 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         approved = manifest.read(options.approved)
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
-    secrets = {host.name: (_logon(host, ask), _certificate(host, mode, ask), _hasher(host, mode, ask, options.passwords.get(host.name))) for host in hosts}
+    secrets = {host.name: (_logon(host, ask), _certificate(host, mode, ask), _password(host, mode, ask, options.passwords.get(host.name))) for host in hosts}
     for name, chain in options.chains.items():
         secrets[name][1]["certificate.chain"] = chain
     known_file = inventory.path.parent / known.FILE_NAME
     known.read(known_file)  # what cannot be read is told before a host is contacted
+    stop, writing = threading.Event(), threading.Lock()
+    hashes = PasswordHashes(_salt(mode, inventory, options), stop) if any(plain is not None for *_, plain in secrets.values()) else None
     journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
-    stop, writing, hashing = threading.Event(), threading.Lock(), threading.Lock()
 
     def job(host: AnyHost) -> Result:
         if stop.is_set():
             return Result(host.name, outcome="stopped")
         part = journal.host(scripts[host.name])
         try:
-            logon, own, hasher = secrets[host.name]
-            with hashing:
-                hashed = {"notebook.password_hash": hasher()} if hasher else {}
-            result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, {**hashed, **own}, stop, view)
+            logon, own, plain = secrets[host.name]
+            password = _hash_for(host, hashes.of(plain), options) if hashes and plain is not None else None
+            result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, own, password, stop, view)
         finally:
             part.close()
         with writing:
@@ -86,6 +92,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         results = for_each(jobs, options.forks, stop, view.interrupted)
     finally:
         view.end()
+        if hashes:
+            hashes.close()
     journal.finish({name: result.as_json() for name, result in results.items()})
     view.summary(mode, results, journal.folder)
     return results
@@ -126,14 +134,44 @@ def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
     return LogonSecrets(**found)
 
 
-def _hasher(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> Callable[[], str] | None:
-    """What computes the hash that goes into the envelope, never the plain password; None where what is set there stays. Raises SecretError."""
+def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> str | None:
+    """The plain password whose hash goes into the envelope; None where what is set there stays. Raises SecretError."""
     from installer import notebook_password as passwords
+    from installer.secret import confirmed
 
     if mode not in ("test", "apply") or (given is None and host.notebook.password is None):
         return None
-    plain = given if given is not None else notebook_password(host, ask)
-    return passwords.hasher(plain, host=host.name, port=host.notebook.port)
+    plain = given if given is not None else notebook_password(host, confirmed(ask) if mode == "apply" else ask)
+    passwords.check_password(plain, host=host.name, minimum=host.notebook.password_minimum)
+    return plain
+
+
+def _salt(mode: Mode, inventory: Inventory, options: Options) -> bytes:
+    """The site's. Only apply creates it; a plan without one takes another each time and keeps nothing. Raises UsageError."""
+    from installer import site_salt
+
+    if options.salt is not None:
+        return site_salt.read(options.salt)
+    path = inventory.path.parent / site_salt.FILE_NAME
+    if mode == "apply":
+        return site_salt.ensure(path)
+    return site_salt.read(path) if os.path.lexists(path) else site_salt.random_salt()
+
+
+def _hash_for(host: AnyHost, hashed: Callable[[], str], options: Options) -> PasswordHash:
+    """What one host gets. A hash that cannot be computed is that host's failure; the others go on."""
+    from installer import site_salt
+    from installer.envelope import PasswordHash
+    from installer.errors import ScriptError, SecretError
+    from installer.notebook_password import former_salt
+
+    def compute() -> str:
+        try:
+            return hashed()
+        except SecretError as error:
+            raise ScriptError(error.what, host=host.name, todo=error.todo) from None
+
+    return PasswordHash(compute, site_salt.encoded(former_salt(host=host.name, port=host.notebook.port)), options.new_salt)
 
 
 def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
@@ -148,7 +186,7 @@ def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
 
 def _run_host(
     host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, logon: LogonSecrets, secrets: dict[str, str],
-    stop: threading.Event, view: View,
+    password: PasswordHash | None, stop: threading.Event, view: View,
 ) -> host_run.Result:  # fmt: skip
     from installer.host import HostRun
     from installer.transports import Transport, connect_to
@@ -156,7 +194,7 @@ def _run_host(
     def connect() -> Transport:
         return connect_to(host, logon, stop)
 
-    return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), secrets, stop)
+    return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), secrets, stop, password)
 
 
 def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:
@@ -165,5 +203,3 @@ def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:
     if outcomes & {"failed", "stopped", "reboot"}:
         return 3
     return 4 if "differs" in outcomes else 0
-
-
