@@ -177,7 +177,7 @@ def test_a_hash_that_cannot_be_computed_is_the_failure_of_its_hosts_only(site: S
     assert (results["lin1"].outcome, results["own"].outcome) == ("ok", "failed") and "own: there is not enough memory" in results["own"].error
 
 
-def test_hash_password_prints_what_apply_sends(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hash_password_prints_what_apply_sends(site: Site) -> None:
     from click.testing import CliRunner
 
     file = str(site.folder / "nbserver.toml")
