@@ -209,7 +209,7 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
     ask = secret.confirmed(_ask())
     plain = ask(f"Notebook password of {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")
     notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)
-    found = site_salt.read(salt) if salt else site_salt.ensure(loaded.path.parent / site_salt.FILE_NAME)
+    found = site_salt.of_site(loaded.path.parent, salt, create=True)
     click.echo(notebook_password.hash_password(plain, found))
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,10 +25,10 @@ def new_run_id(now: datetime | None = None) -> str:
 
 
 class Journal:
-    """The folder of one run. Raises UsageError where it cannot be written."""
+    """The folder of one run; `mask` takes secrets out of what goes into a log. Raises UsageError where it cannot be written."""
 
-    def __init__(self, runs: Path, run: str, mode: str, operator: str) -> None:
-        self.run = run
+    def __init__(self, runs: Path, run: str, mode: str, operator: str, mask: Callable[[str], str] = str) -> None:
+        self.run, self._mask = run, mask
         self.folder = runs / run
         try:
             self.folder.mkdir(parents=True)
@@ -41,7 +41,7 @@ class Journal:
 
     def host(self, script: Script) -> HostJournal:
         """The part of one host."""
-        return HostJournal(self.folder / script.host, script)
+        return HostJournal(self.folder / script.host, script, self._mask)
 
     def finish(self, hosts: Mapping[str, Any]) -> None:
         """Writes the run's summary."""
@@ -51,9 +51,9 @@ class Journal:
 class HostJournal:
     """script.ps1 as sent, script.sha256 of it, events.jsonl as they came, log.txt for a person. One thread writes."""
 
-    def __init__(self, folder: Path, script: Script) -> None:
+    def __init__(self, folder: Path, script: Script, mask: Callable[[str], str] = str) -> None:
         folder.mkdir()
-        self.folder = folder
+        self.folder, self._mask = folder, mask
         suffix = Path(script.file_name).suffix
         atomic_file.write_text(folder / f"script{suffix}", script.text)
         atomic_file.write_text(folder / "script.sha256", f"{script.sha256}  script{suffix}\n")
@@ -70,7 +70,7 @@ class HostJournal:
     def note(self, text: str) -> None:
         """A line in the log that is no event: what went wrong on this side."""
         with self._lock:
-            self._log.write(text + "\n")
+            self._log.write(self._mask(text) + "\n")
 
     def close(self) -> None:
         """Closes the files."""

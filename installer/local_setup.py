@@ -15,6 +15,7 @@ from installer.linux_settings import LOCAL, AnyHost, LocalHost
 from installer.local_places import is_there, places, url
 from installer.local_windows_settings import LocalWindowsHost
 from installer.secret import confirmed
+from installer.secret_mask import SecretMask
 
 if TYPE_CHECKING:
     from installer.host import Result
@@ -94,5 +95,7 @@ def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint:
 
     folder = runs or inventory.path.parent / FOLDER
     click.echo("")
-    say = lambda name, text: click.echo(f"{LOCAL}  {name:<14} {text}")  # noqa: E731
+    mask = SecretMask([LOCAL, inventory.local.address])
+    mask.add(password)
+    say = lambda name, text: click.echo(mask.text(f"{LOCAL}  {name:<14} {text}"))  # noqa: E731
     return verify.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=say).png

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import os
 import platform
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from installer import known, manifest
+from installer import known, manifest, site_salt
 from installer.envelope import Mode
+from installer.errors import NbserverError
 from installer.journal import FOLDER, HostJournal, Journal, new_run_id
 from installer.script import Script
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from installer.envelope import PasswordHash
     from installer.inventory import Inventory
     from installer.linux_settings import AnyHost
+    from installer.secret_mask import SecretMask
     from installer.transports import LogonSecrets
     from installer.view import View
 
@@ -67,8 +68,11 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     known_file = inventory.path.parent / known.FILE_NAME
     known.read(known_file)  # what cannot be read is told before a host is contacted
     stop, writing = threading.Event(), threading.Lock()
-    hashes = PasswordHashes(_salt(mode, inventory, options), stop) if any(plain is not None for *_, plain in secrets.values()) else None
-    journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
+    hashes = None
+    if any(plain is not None for *_, plain in secrets.values()):
+        hashes = PasswordHashes(site_salt.of_site(inventory.path.parent, options.salt, create=mode == "apply"), stop)
+    mask = _mask(inventory, hosts, scripts.values(), secrets.values())
+    journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text)
 
     def job(host: AnyHost) -> Result:
         if stop.is_set():
@@ -76,8 +80,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         part = journal.host(scripts[host.name])
         try:
             logon, own, plain = secrets[host.name]
-            password = _hash_for(host, hashes.of(plain), options) if hashes and plain is not None else None
-            result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, own, password, stop, view)
+            password = _hash_for(host, hashes.of(plain), options, mask) if hashes and plain is not None else None
+            result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, own, password, mask, stop, view)
         finally:
             part.close()
         with writing:
@@ -90,6 +94,9 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     try:
         jobs = {host.name: (lambda host=host: job(host)) for host in hosts}
         results = for_each(jobs, options.forks, stop, view.interrupted)
+    except NbserverError as error:
+        mask.error(error)
+        raise
     finally:
         view.end()
         if hashes:
@@ -146,30 +153,30 @@ def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> 
     return plain
 
 
-def _salt(mode: Mode, inventory: Inventory, options: Options) -> bytes:
-    """The site's. Only apply creates it; a plan without one takes another each time and keeps nothing. Raises UsageError."""
-    from installer import site_salt
+def _mask(inventory: Inventory, hosts: Sequence[AnyHost], scripts: Iterable[Script], secrets: Iterable[tuple[LogonSecrets, Mapping[str, str], str | None]]) -> SecretMask:
+    """Knows every secret of the run. Names that are in the inventory, and the scripts, are no secret whatever else they are."""
+    from installer.secret_mask import SecretMask
 
-    if options.salt is not None:
-        return site_salt.read(options.salt)
-    path = inventory.path.parent / site_salt.FILE_NAME
-    if mode == "apply":
-        return site_salt.ensure(path)
-    return site_salt.read(path) if os.path.lexists(path) else site_salt.random_salt()
+    names = [name for host in hosts for name in (host.name, host.address, getattr(host, "user", None) or "")]
+    mask = SecretMask([*(script.text for script in scripts), *names, operator(), str(inventory.path)])
+    for logon, own, plain in secrets:
+        mask.add(logon.password, logon.key_password, logon.sudo_password, own.get("certificate.key"), plain)
+    return mask
 
 
-def _hash_for(host: AnyHost, hashed: Callable[[], str], options: Options) -> PasswordHash:
+def _hash_for(host: AnyHost, hashed: Callable[[], str], options: Options, mask: SecretMask) -> PasswordHash:
     """What one host gets. A hash that cannot be computed is that host's failure; the others go on."""
-    from installer import site_salt
     from installer.envelope import PasswordHash
     from installer.errors import ScriptError, SecretError
     from installer.notebook_password import former_salt
 
     def compute() -> str:
         try:
-            return hashed()
+            found = hashed()
         except SecretError as error:
             raise ScriptError(error.what, host=host.name, todo=error.todo) from None
+        mask.add(found, found.rpartition("$")[2])
+        return found
 
     return PasswordHash(compute, site_salt.encoded(former_salt(host=host.name, port=host.notebook.port)), options.new_salt)
 
@@ -186,15 +193,23 @@ def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
 
 def _run_host(
     host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, logon: LogonSecrets, secrets: dict[str, str],
-    password: PasswordHash | None, stop: threading.Event, view: View,
+    password: PasswordHash | None, mask: SecretMask, stop: threading.Event, view: View,
 ) -> host_run.Result:  # fmt: skip
     from installer.host import HostRun
     from installer.transports import Transport, connect_to
 
-    def connect() -> Transport:
-        return connect_to(host, logon, stop)
+    leaks: list[str] = []
 
-    return HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), secrets, stop, password)
+    def connect() -> Transport:
+        return mask.watch(connect_to(host, logon, stop), lambda: leaks.append(host.name))
+
+    result = HostRun(host, script, mode, run, journal, view.event).execute(connect, operator(), secrets, stop, password)
+    result.error = mask.text(result.error)
+    if leaks:
+        leak = f"{host.name}: an event of this host holds a secret, which is masked here. Change that secret, and find out what on the host says it."
+        result.outcome, result.error = "failed", f"{leak} {result.error}".rstrip()
+        journal.note(leak)
+    return result
 
 
 def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:

@@ -29,9 +29,17 @@ _LINE = re.compile(r"nbserver-salt-1 ([A-Za-z0-9+/]{22}==)")
 _RESTORE = "Restore it from version control"
 
 
-def random_salt() -> bytes:
-    """A new one, kept nowhere."""
-    return secrets.token_bytes(SALT_BYTES)
+def of_site(folder: Path, named: Path | None, *, create: bool) -> bytes:
+    """The salt in the file `named`, which must exist, or else in the folder of the inventory.
+
+    Without `create`, a folder that has none gets none: the salt is a new one each time then. Raises UsageError.
+    """
+    if named is not None:
+        return read(named)
+    path = folder / FILE_NAME
+    if create:
+        return ensure(path)
+    return read(path) if os.path.lexists(path) else secrets.token_bytes(SALT_BYTES)
 
 
 def encoded(salt: bytes) -> str:
@@ -75,7 +83,7 @@ def ensure(path: Path) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
         with file_lock.locked(path, LOCK_SECONDS):
             if not os.path.lexists(path):
-                text = f"{_HEAD}nbserver-salt-1 {base64.b64encode(random_salt()).decode('ascii')}\n"
+                text = f"{_HEAD}nbserver-salt-1 {base64.b64encode(secrets.token_bytes(SALT_BYTES)).decode('ascii')}\n"
                 atomic_file.write_text(path, text)
     except TimeoutError:
         raise UsageError("the salt file is held by another process", where=str(path), todo="Wait for the other nbserver, then run this again") from None

@@ -6,16 +6,16 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from installer import cli, inventory, notebook_password, operation, site_salt, transports
-from installer.errors import ConnectError, NbserverError, SecretError, UsageError
+from installer.errors import ConnectError, NbserverError, ScriptError, SecretError, UsageError
 from installer.host import Result
-from installer.view import PlainLines
+from installer.view import JsonLines, PlainLines, View
 
 PASSWORD, OTHER = "correct horse battery", "staple battery horse"
 SALT = b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n"
@@ -30,6 +30,8 @@ class Site:
         self.hashed: list[tuple[str, str]] = []
         self.salt = folder / "nbserver.salt"
         self.there_when_contacted: set[bool] = set()
+        self.says: Callable[[str, list[str]], str | Exception] = lambda name, envelope: "nothing"
+        self.shown: list[str] = []
         hosts = "".join(f'[hosts.lin{n}]\naddress = "192.0.2.{n}"\n' for n in range(1, 6))
         own = '[hosts.own]\naddress = "192.0.2.9"\nnotebook.password = { env = "OWN" }\n'
         defaults = f'[defaults]\nsystem = "linux"\nuser = "root"\nnotebook.password = {{ env = "SITE" }}\n{settings}\n'
@@ -49,11 +51,11 @@ class Site:
         self.there_when_contacted.add(self.salt.exists())
         if host.name in self.down:
             raise ConnectError("no answer", host=host.name)
-        return Answering(self.sent, host.name)
+        return Answering(self.sent, host.name, self.says)
 
-    def run(self, mode: Any, *patterns: str, ask: Any = None, **options: Any) -> dict[str, Result]:
+    def run(self, mode: Any, *patterns: str, ask: Any = None, view: View | None = None, **options: Any) -> dict[str, Result]:
         loaded = inventory.load(self.folder / "nbserver.toml")
-        return operation.operate(mode, loaded, loaded.select(patterns), operation.Options(forks=6, **options), ask, PlainLines(lambda line: None))
+        return operation.operate(mode, loaded, loaded.select(patterns), operation.Options(forks=6, **options), ask, view or PlainLines(self.shown.append))
 
     def refused(self, mode: Any, *patterns: str, **options: Any) -> NbserverError:
         with pytest.raises(NbserverError) as error:
@@ -63,15 +65,21 @@ class Site:
 
 
 class Answering:
-    def __init__(self, sent: dict[str, list[str]], name: str) -> None:
-        self._sent, self._name = sent, name
+    """Says one thing of its own, `says`, between its beginning and its end."""
+
+    def __init__(self, sent: dict[str, list[str]], name: str, says: Callable[[str, list[str]], str | Exception]) -> None:
+        self._sent, self._name, self._says = sent, name, says
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         self._sent[self._name] = list(envelope)
         head = {"v": 1, "time": "2026-11-22T10:00:00Z", "step": ""}
         run = envelope[1].split()[1]
         yield json.dumps({**head, "n": 1, "event": "started", "host": self._name, "mode": envelope[0].split()[1], "operator": "", "release": "0.1.0", "run": run, "script_sha256": hashlib.sha256(script.encode()).hexdigest()})
-        yield json.dumps({**head, "n": 2, "event": "finished", "outcome": "ok", "differs": False, "changed": 0, "reboot": False, "fingerprint": ""})
+        said = self._says(self._name, list(envelope))
+        if isinstance(said, Exception):
+            raise said
+        yield json.dumps({**head, "n": 2, "step": "notebook", "event": "log", "text": said, "program": "x"}).replace("orrect", "orr\\u0065ct")
+        yield json.dumps({**head, "n": 3, "event": "finished", "outcome": "ok", "differs": False, "changed": 0, "reboot": False, "fingerprint": ""})
 
     def close(self) -> None:
         pass
@@ -130,6 +138,36 @@ def test_another_file_can_be_named_and_must_be_there(site: Site, tmp_path: Path)
 def test_a_broken_salt_is_refused_before_a_host_is_contacted(site: Site) -> None:
     site.salt.write_bytes(b"x")
     assert "Restore it from version control" in str(site.refused("apply", "lin1")) and site.salt.read_bytes() == b"x"
+
+
+LEAKS: dict[str, Callable[[str, list[str]], str | Exception]] = {
+    "the password": lambda name, envelope: f"it is {PASSWORD}!" if name == "lin3" else "nothing",
+    "the hash": lambda name, envelope: secret(envelope) if name == "lin3" else "nothing",
+    "its last part": lambda name, envelope: secret(envelope).rpartition("$")[2] if name == "lin3" else "nothing",
+    "a line of the envelope": lambda name, envelope: envelope[-1] if name == "lin3" else "nothing",
+    "another host's password": lambda name, envelope: OTHER if name == "lin3" else "nothing",
+}
+
+
+@pytest.mark.parametrize(("leak", "view"), [*((leak, "plain") for leak in LEAKS), ("the password", "json")])
+def test_an_event_with_a_secret_fails_the_run_and_is_kept_without_it(site: Site, leak: str, view: str, capsys: pytest.CaptureFixture[str]) -> None:
+    site.says = LEAKS[leak]
+    results = site.run("apply", "lin1", "lin3", "own", view=JsonLines() if view == "json" else None)
+    assert (results["lin1"].outcome, results["lin3"].outcome) == ("ok", "failed") and operation.exit_code("apply", results) == 3
+    assert "lin3: an event of this host holds a secret" in results["lin3"].error
+    kept = "".join(path.read_text() for path in site.folder.rglob("*") if path.is_file() and path.parent.name != "site" and path.name != "nbserver.toml")
+    shown = kept + "\n".join(site.shown) + "".join(capsys.readouterr())
+    assert "[secret]" in kept
+    for one in (PASSWORD, OTHER, "orr\\u0065ct horse", secret(site.sent["lin3"]), secret(site.sent["lin3"]).rpartition("$")[2], site.sent["lin3"][-1].split()[2]):
+        assert one not in shown
+
+
+def test_an_error_of_a_host_is_shown_and_kept_without_a_secret(site: Site) -> None:
+    site.says = lambda name, envelope: ScriptError(f"it could not read {envelope[-1]} and {PASSWORD}", host=name)
+    result = site.run("apply", "lin1")["lin1"]
+    assert result.outcome == "failed" and "it could not read secret notebook.password_hash [secret] and [secret]" in result.error.replace("=", "")
+    kept = "".join(path.read_text() for path in (site.folder / "nbserver-runs").rglob("*") if path.is_file())
+    assert PASSWORD not in kept + "".join(site.shown) and site.sent["lin1"][-1].split()[2].rstrip("=") not in kept + "".join(site.shown)
 
 
 def test_a_short_password_is_refused_before_a_host_is_contacted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
