@@ -83,8 +83,16 @@ def audit(folder: Path) -> int:
     return 0
 
 
+def salt_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--salt, where a password is hashed."""
+    return click.option(
+        "--salt", "salt", type=click.Path(path_type=Path, dir_okay=False), help="The file with the site's salt (default: nbserver.salt next to the inventory)."
+    )(command)
+
+
 @cli.command()
 @run_options
+@salt_option
 def plan(**given: Any) -> int:
     """Tell what differs on the hosts. Changes nothing."""
     return _operate("test", **given)
@@ -93,6 +101,8 @@ def plan(**given: Any) -> int:
 @cli.command()
 @run_options
 @click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
+@salt_option
+@click.option("--new-salt", is_flag=True, help="Replace password hashes that have another salt; those servers restart.")
 def apply(**given: Any) -> int:
     """Change what differs. A second run finds nothing to do."""
     return _operate("apply", **given)
@@ -107,14 +117,15 @@ def undo(**given: Any) -> int:
 
 
 def _operate(
-    mode: Mode, hosts: tuple[str, ...], inventory_path: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None = None
-) -> int:
+    mode: Mode, hosts: tuple[str, ...], inventory_path: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None = None,
+    salt: Path | None = None, new_salt: bool = False,
+) -> int:  # fmt: skip
     from installer import inventory, local_setup, operation, view
 
     loaded = inventory.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
     made = local_setup.first_password(selected) if mode == "apply" else {}
-    options = operation.Options(runs=runs, approved=approved, forks=forks, passwords=made)
+    options = operation.Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
     results = operation.operate(mode, loaded, selected, options, _ask(), view.choose(as_json))
     local_setup.show_password(made, results)
     return operation.exit_code(mode, results)
@@ -182,16 +193,24 @@ def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | N
 
 @cli.command("hash-password")
 @click.argument("host")
-@click.option("--port", type=click.IntRange(1, 65535), default=9999, show_default=True, help="The notebook's port.")
-def hash_password(host: str, port: int) -> int:
-    """Print the hash of a notebook password, for a script that is run by hand."""
-    from installer import notebook_password
+@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory.")
+@salt_option
+def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
+    """Print the hash of the notebook password of HOST, for a script that is run by hand.
 
-    ask = _ask()
-    plain = ask(f"Notebook password of {host}: ") if ask else sys.stdin.readline().rstrip("\r\n")
-    if not plain:
-        raise UsageError("the password is empty", todo="Type one")
-    click.echo(notebook_password.hash_password(plain, host=host, port=port))
+    It is the hash that apply would send: with the salt of the site, which is created if there is none.
+    """
+    from installer import inventory, notebook_password, secret, site_salt
+
+    loaded = inventory.load_for(inventory_path, [host])
+    selected = loaded.select([host])
+    if len(selected) != 1:
+        raise UsageError(f"the name is that of {len(selected)} hosts", where=host, todo="Name one host")
+    ask = secret.confirmed(_ask())
+    plain = ask(f"Notebook password of {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")
+    notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)
+    found = site_salt.of_site(loaded.path.parent, salt, create=True)
+    click.echo(notebook_password.hash_password(plain, found))
     return 0
 
 
@@ -224,8 +243,9 @@ def request_certificate(
 @click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept (default: nbserver-runs beside the inventory).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
 @click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
+@salt_option
 def install_certificate(
-    host: str, file: Path, inventory_path: Path, csr_file: Path | None, runs: Path | None, as_json: bool, approved: Path | None
+    host: str, file: Path, inventory_path: Path, csr_file: Path | None, runs: Path | None, as_json: bool, approved: Path | None, salt: Path | None
 ) -> int:
     """Check the signed certificate in FILE (PEM, with its chain) against HOST's request, and apply it."""
     from installer import certificate_request, inventory, operation, view
@@ -234,7 +254,7 @@ def install_certificate(
     selected = loaded.select([host])
     if len(selected) != 1:
         raise UsageError(f'"{host}" means {len(selected)} hosts', todo="A certificate is for one host: name it")
-    options = operation.Options(runs=runs, approved=approved)
+    options = operation.Options(runs=runs, approved=approved, salt=salt)
     return certificate_request.install(loaded, selected[0], file, csr_file, options, _ask(), view.choose(as_json))
 
 
@@ -270,7 +290,7 @@ def _ask() -> Callable[[str], str] | None:
         return None
 
     def ask(question: str) -> str:
-        answer: str = click.prompt(question, prompt_suffix="", hide_input=True, err=True)
+        answer: str = click.prompt(question, default="", show_default=False, prompt_suffix="", hide_input=True, err=True)
         return answer
 
     return ask

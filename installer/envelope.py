@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal
@@ -14,6 +14,19 @@ Mode = Literal["test", "apply", "undo", "request", "events"]
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 SECRET_NAME = re.compile(r"[a-z][a-z0-9_.]*")
+SALT = re.compile(r"[A-Za-z0-9+/]{22}")  # 16 bytes, as in a PHC string
+
+
+@dataclass(frozen=True)
+class PasswordHash:
+    """The hash of the notebook password for one host, computed when the host has answered, and what it may replace there.
+
+    `compute` raises HostError and StopRequested.
+    """
+
+    compute: Callable[[], str]
+    former_salt: str = ""
+    new_salt: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,9 @@ class Envelope:
 
     `time` is the workstation's clock (with its zone), for the host to compare its own with; without it nothing is compared.
 
+    `former_salt` is the salt (as a hash shows it) of a password hash that may be replaced by one with another salt;
+    with `new_salt` any may.
+
     Secrets are kept out of repr; they leave in `lines()` only.
     """
 
@@ -38,6 +54,8 @@ class Envelope:
     boot_before: str = ""
     time: datetime | None = None
     restarts: int = 0
+    former_salt: str = ""
+    new_salt: bool = False
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
@@ -48,6 +66,8 @@ class Envelope:
             raise ValueError("a boot time is such as 2026-11-22T19:41:41Z")
         if not 0 <= self.restarts <= 9:
             raise ValueError("restarts are 0 to 9")
+        if self.former_salt and not SALT.fullmatch(self.former_salt):
+            raise ValueError("a salt is 22 characters of Base64")
         for name in self.secrets:
             if not SECRET_NAME.fullmatch(name):
                 raise ValueError("a secret's name is lower-case letters, digits, '_' and '.'")
@@ -65,6 +85,10 @@ class Envelope:
             lines.append(f"boot-before {self.boot_before}")
         if self.restarts:
             lines.append(f"restarts {self.restarts}")
+        if self.former_salt:
+            lines.append(f"former-salt {self.former_salt}")
+        if self.new_salt:
+            lines.append("new-salt yes")
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
 
 

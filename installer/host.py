@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from installer.envelope import Envelope, Mode
+from installer.envelope import Envelope, Mode, PasswordHash
 from installer.errors import (
     AuthenticationError,
     CertificateError,
@@ -92,11 +92,13 @@ class HostRun:
         self.host, self.script, self.mode, self.run = host, script, mode, run
         self._journal, self._listener = journal, listener
         self._boot = self._words = ""
+        self._password: PasswordHash | None = None
         self._changed = 0
         self.result = Result(host.name)
 
-    def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> Result:
+    def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event, password: PasswordHash | None = None) -> Result:
         """The whole run, over the restarts that the inventory allows. Raises nothing."""
+        self._password = password
         try:
             self._execute(connect, operator, secrets, stop)
         except Exception as error:
@@ -189,7 +191,7 @@ class HostRun:
         """A stopped script closes its brackets in silence: what it did then is fetched from its own record of events."""
         self.result.outcome = "running"
         try:
-            yield from transport.run(self.script.text, replace(envelope, time=datetime.now(timezone.utc)).lines())
+            yield from transport.run(self.script.text, self._complete(envelope).lines())
         except StopRequested:
             if self.mode == "test" or self._sequence.last == 0:
                 raise
@@ -198,6 +200,14 @@ class HostRun:
     def _missed(self, transport: Transport) -> Iterator[str]:
         """What the host has kept of this run's events after the last one that came."""
         return transport.run(self.script.text, Envelope("events", self._envelope.run, after=self._sequence.last).lines())
+
+    def _complete(self, envelope: Envelope) -> Envelope:
+        """The envelope with what is made only for a host that has answered: the time, and the hash of the password."""
+        envelope = replace(envelope, time=datetime.now(timezone.utc))
+        if self._password is None:
+            return envelope
+        secrets = {**envelope.secrets, "notebook.password_hash": self._password.compute()}
+        return replace(envelope, secrets=secrets, former_salt=self._password.former_salt, new_salt=self._password.new_salt)
 
     def _rejoin(self, connect: Connect, stop: threading.Event, lost: HostError) -> None:
         """The script may have gone on: asks it for the events after the last one that came.

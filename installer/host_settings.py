@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from installer.notebook_password import MINIMUM
 from installer.secret import SecretReference
 from installer.setting_types import (
     Array,
@@ -108,6 +109,8 @@ class NotebookSettings(Settings):
     )
     public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
     password: SecretReference = Field(description=_REFERENCE)
+    password_minimum: int = Field(default=MINIMUM, ge=8, le=128, description="a whole number from 8 to 128: the fewest characters of the password (default: 12)")
+    session: int = Field(default=12, ge=1, le=744, description="a whole number of hours from 1 to 744: how long a log-in lasts (default: 12)")
 
 
 class FirewallSettings(Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,10 +28,10 @@ def new_run_id(now: datetime | None = None) -> str:
 
 
 class Journal:
-    """The folder of one run. Raises UsageError where it cannot be written."""
+    """The folder of one run; `mask` takes secrets out of what goes into a log. Raises UsageError where it cannot be written."""
 
-    def __init__(self, runs: Path, run: str, mode: str, operator: str) -> None:
-        self.run = run
+    def __init__(self, runs: Path, run: str, mode: str, operator: str, mask: Callable[[str], str] = str) -> None:
+        self.run, self._mask = run, mask
         self.folder = runs / run
         try:
             self.folder.mkdir(parents=True)
@@ -44,7 +44,7 @@ class Journal:
 
     def host(self, script: Script) -> HostJournal:
         """The part of one host."""
-        return HostJournal(self.folder / script.host, script)
+        return HostJournal(self.folder / script.host, script, self._mask)
 
     def finish(self, hosts: Mapping[str, Any]) -> None:
         """Writes the run's summary. Raises UsageError where it cannot be written."""
@@ -60,8 +60,8 @@ class HostJournal:
     Raises JournalError where that cannot be written.
     """
 
-    def __init__(self, folder: Path, script: Script) -> None:
-        self.folder, self._host = folder, script.host
+    def __init__(self, folder: Path, script: Script, mask: Callable[[str], str] = str) -> None:
+        self.folder, self._host, self._mask = folder, script.host, mask
         suffix = Path(script.file_name).suffix
         self._lock = threading.Lock()
         with self._writing():
@@ -80,7 +80,7 @@ class HostJournal:
     def note(self, text: str) -> None:
         """A line in the log that is not an event: what went wrong on this side. Never raises: what is not kept is in the result too."""
         with self._lock, suppress(OSError, ValueError):
-            self._log.write(clean(text, LONGEST_NOTE) + "\n")
+            self._log.write(clean(self._mask(text), LONGEST_NOTE) + "\n")
 
     def close(self) -> None:
         """Closes the files."""

@@ -21,7 +21,7 @@ def render(host: LinuxHost | LocalHost, lock: LinuxLock) -> Script:
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,
-        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port},
+        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port, "session": host.notebook.session},
         "packages": {
             "index_url": host.packages.index_url,
             "installer": host.packages.installer,

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from installer.host_settings import CertificateSettings, DownloadsSettings, Host, NotebookSettings
 from installer.local_windows_settings import LocalWindowsHost
+from installer.notebook_password import MINIMUM
 from installer.secret import SecretReference
 from installer.setting_types import (
     Array,
@@ -173,6 +174,8 @@ class LocalNotebookSettings(Settings):
     directory: Annotated[str, AfterValidator(own_folder)] = Field(default="~/notebooks", description="a path of a folder that begins with / or ~/")
     public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    password_minimum: int = Field(default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description))
+    session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
 
 
 SYSTEMD = Path("/run/systemd/system")  # there while systemd runs this machine: sd_booted(3)

@@ -14,6 +14,8 @@ from installer.errors import HostError
 from installer.linux_settings import LOCAL, AnyHost, LocalHost
 from installer.local_places import is_there, places, url
 from installer.local_windows_settings import LocalWindowsHost
+from installer.secret import confirmed
+from installer.secret_mask import SecretMask
 
 if TYPE_CHECKING:
     from installer.host import Result
@@ -23,14 +25,15 @@ if TYPE_CHECKING:
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another one
 
 
-def make_password() -> str:
-    """16 random letters and digits in groups of four: 79 bits."""
-    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
+def make_password(minimum: int = 0) -> str:
+    """16 random letters and digits in groups of four, 79 bits; more groups where `minimum` characters are more."""
+    groups = max(4, -(-(minimum + 1) // 5))
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(groups))
 
 
 def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
     """A new password for this machine, by its name, where the inventory names none and none is set; else nothing."""
-    return {host.name: make_password() for host in hosts if isinstance(host, LocalHost | LocalWindowsHost) and host.notebook.password is None and not is_there(places(host).notebook)}
+    return {host.name: make_password(host.notebook.password_minimum) for host in hosts if isinstance(host, LocalHost | LocalWindowsHost) and host.notebook.password is None and not is_there(places(host).notebook)}
 
 
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:
@@ -44,7 +47,7 @@ def up(inventory: Inventory, runs: Path | None, ask: operation.Ask | None, view:
     """Applies, verifies with a picture, and says where the server is. Returns the exit code."""
     host = inventory.local
     made = first_password([host])
-    password = made.get(host.name) or (operation.notebook_password(host, ask) if host.notebook.password else None)
+    password = made.get(host.name) or (operation.notebook_password(host, confirmed(ask)) if host.notebook.password else None)
     result, code = _apply(inventory, runs, password, view)
     if code:
         show_password(made, {host.name: result})
@@ -70,15 +73,17 @@ def up(inventory: Inventory, runs: Path | None, ask: operation.Ask | None, view:
 
 def set_password(inventory: Inventory, runs: Path | None, ask: operation.Ask | None, view: View) -> int:
     """Applies with another password. Returns the exit code."""
-    typed = ask("New notebook password (nothing: one is made): ") if ask else ""
-    made = {} if typed else {LOCAL: make_password()}
-    result, code = _apply(inventory, runs, typed or made[LOCAL], view)
+    ask_twice = confirmed(ask)
+    typed = ask_twice("New notebook password (nothing: one is made): ") if ask_twice else ""
+    made = {} if typed else {LOCAL: make_password(inventory.local.notebook.password_minimum)}
+    result, code = _apply(inventory, runs, typed or made[LOCAL], view, new_salt=True)
     show_password(made, {LOCAL: result})
     return code
 
 
-def _apply(inventory: Inventory, runs: Path | None, password: str | None, view: View) -> tuple[Result, int]:
-    options = operation.Options(runs=runs, passwords={LOCAL: password} if password is not None else {})
+def _apply(inventory: Inventory, runs: Path | None, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
+    """With `new_salt` a hash with any salt is replaced: the server gets another password, and restarts, anyway."""
+    options = operation.Options(runs=runs, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
     results = operation.operate("apply", inventory, [inventory.local], options, None, view)
     return results[LOCAL], operation.exit_code("apply", results)
 
@@ -90,5 +95,7 @@ def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint:
 
     folder = runs or inventory.path.parent / FOLDER
     click.echo("")
-    say = lambda name, text: click.echo(f"{LOCAL}  {name:<14} {text}")  # noqa: E731
+    mask = SecretMask([LOCAL, inventory.local.address])
+    mask.add(password)
+    say = lambda name, text: click.echo(mask.text(f"{LOCAL}  {name:<14} {text}"))  # noqa: E731
     return verify.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=say).png

@@ -19,6 +19,7 @@ from installer.host_settings import (
     PathSettings,
     PythonSettings,
 )
+from installer.notebook_password import MINIMUM
 from installer.secret import SecretReference
 from installer.setting_types import Array, ExistingFile, HostName, ListenAddress, PublicUrl, Settings, WindowsFolder, unlike
 
@@ -58,6 +59,8 @@ class LocalWindowsNotebookSettings(Settings):
     directory: WindowsFolder = Field(default=FOLDERS["user"], description=str(NotebookSettings.model_fields["directory"].description))
     public_url: PublicUrl | None = Field(default=None, description=str(NotebookSettings.model_fields["public_url"].description))
     password: SecretReference | None = Field(default=None, description=str(NotebookSettings.model_fields["password"].description))
+    password_minimum: int = Field(default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description))
+    session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
 
 
 class LocalWindowsHost(Settings):

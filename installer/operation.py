@@ -5,22 +5,25 @@ from __future__ import annotations
 import getpass
 import platform
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from installer import known, manifest
+from installer import known, manifest, site_salt
 from installer.envelope import Mode
+from installer.errors import NbserverError
 from installer.journal import FOLDER, HostJournal, Journal, new_run_id
 from installer.script import Script
 
 if TYPE_CHECKING:
     from installer import host as host_run
+    from installer.envelope import PasswordHash
     from installer.events import Event
     from installer.inventory import Inventory
     from installer.linux_settings import AnyHost
+    from installer.secret_mask import SecretMask
     from installer.transports import LogonSecrets
     from installer.view import View
 
@@ -32,7 +35,8 @@ class Options:
     """What a person may say about a run beside the hosts. `runs` is where runs are kept; `approved` a manifest.
 
     `chains` has, by host, a signed certificate (PEM) for a request that was made there; `passwords`, by host, a
-    notebook password that comes from no reference of the inventory.
+    notebook password that comes from no reference of the inventory. `salt` is the file with the site's salt, by
+    default the one next to the inventory; with `new_salt` hosts may replace a password hash that has another one.
     """
 
     runs: Path | None = None
@@ -40,6 +44,8 @@ class Options:
     forks: int = 10
     chains: Mapping[str, str] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    salt: Path | None = None
+    new_salt: bool = False
 
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
@@ -49,6 +55,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     """
     from installer.fleet import for_each
     from installer.host import Result
+    from installer.notebook_password import PasswordHashes
     from installer.render import render_all
 
     scripts = {script.host: script for script, _ in render_all(hosts)}
@@ -56,13 +63,17 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         approved = manifest.read(options.approved)
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
-    secrets = {host.name: (_logon(host, ask), _certificate(host, mode, ask), _hasher(host, mode, ask, options.passwords.get(host.name))) for host in hosts}
+    secrets = {host.name: (_logon(host, ask), _certificate(host, mode, ask), _password(host, mode, ask, options.passwords.get(host.name))) for host in hosts}
     for name, chain in options.chains.items():
         secrets[name][1]["certificate.chain"] = chain
     known_file = inventory.path.parent / known.FILE_NAME
     known.read(known_file)  # what cannot be read is told before a host is contacted
-    journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator())
-    stop, writing, hashing = threading.Event(), threading.Lock(), threading.Lock()
+    stop, writing = threading.Event(), threading.Lock()
+    hashes = None
+    if any(plain is not None for *_, plain in secrets.values()):
+        hashes = PasswordHashes(site_salt.of_site(inventory.path.parent, options.salt, create=mode == "apply"), stop)
+    mask = _mask(inventory, hosts, scripts.values(), secrets.values())
+    journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text)
 
     def job(host: AnyHost) -> Result:
         """Raises nothing: what goes wrong with one host, whatever it is, is in its result, and the others go on."""
@@ -71,15 +82,15 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         result = Result(host.name)
         try:
             with closing(journal.host(scripts[host.name])) as part:
-                logon, own, hasher = secrets[host.name]
-                with hashing:
-                    hashed = {"notebook.password_hash": hasher()} if hasher else {}
-                result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, {**hashed, **own}, stop, view)
+                logon, own, plain = secrets[host.name]
+                password = _hash_for(host, hashes.of(plain), options, mask) if hashes and plain is not None else None
+                result = _run_host(host, scripts[host.name], mode, journal.run, part, logon, own, password, mask, stop, view)
             with writing:
                 if result.fingerprint and mode != "undo":
                     known.remember(known_file, host.name, result.fingerprint, journal.run)
         except Exception as error:
             result.fail(error)
+            result.error = mask.text(result.error)
         with suppress(Exception):  # a terminal that shows nothing any more changes no result
             view.host_ended(result)
         return result
@@ -88,8 +99,13 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     try:
         jobs = {host.name: (lambda host=host: job(host)) for host in hosts}
         results = for_each(jobs, options.forks, stop, view.interrupted)
+    except NbserverError as error:
+        mask.error(error)
+        raise
     finally:
         view.end()
+        if hashes:
+            hashes.close()
     try:
         journal.finish({name: result.as_json() for name, result in results.items()})
     finally:
@@ -132,14 +148,44 @@ def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
     return LogonSecrets(**found)
 
 
-def _hasher(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> Callable[[], str] | None:
-    """What computes the hash that goes into the envelope, never the plain password; None where what is set there stays. Raises SecretError."""
+def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> str | None:
+    """The plain password whose hash goes into the envelope; None where what is set there stays. Raises SecretError."""
     from installer import notebook_password as passwords
+    from installer.secret import confirmed
 
     if mode not in ("test", "apply") or (given is None and host.notebook.password is None):
         return None
-    plain = given if given is not None else notebook_password(host, ask)
-    return passwords.hasher(plain, host=host.name, port=host.notebook.port)
+    plain = given if given is not None else notebook_password(host, confirmed(ask) if mode == "apply" else ask)
+    passwords.check_password(plain, host=host.name, minimum=host.notebook.password_minimum)
+    return plain
+
+
+def _mask(inventory: Inventory, hosts: Sequence[AnyHost], scripts: Iterable[Script], secrets: Iterable[tuple[LogonSecrets, Mapping[str, str], str | None]]) -> SecretMask:
+    """Knows every secret of the run. Names that are in the inventory, and the scripts, are no secret whatever else they are."""
+    from installer.secret_mask import SecretMask
+
+    names = [name for host in hosts for name in (host.name, host.address, getattr(host, "user", None) or "")]
+    mask = SecretMask([*(script.text for script in scripts), *names, operator(), str(inventory.path)])
+    for logon, own, plain in secrets:
+        mask.add(logon.password, logon.key_password, logon.sudo_password, own.get("certificate.key"), plain)
+    return mask
+
+
+def _hash_for(host: AnyHost, hashed: Callable[[], str], options: Options, mask: SecretMask) -> PasswordHash:
+    """What one host gets. A hash that cannot be computed is that host's failure; the others go on."""
+    from installer.envelope import PasswordHash
+    from installer.errors import ScriptError, SecretError
+    from installer.notebook_password import former_salt
+
+    def compute() -> str:
+        try:
+            found = hashed()
+        except SecretError as error:
+            raise ScriptError(error.what, host=host.name, todo=error.todo) from None
+        mask.add(found, found.rpartition("$")[2])
+        return found
+
+    return PasswordHash(compute, site_salt.encoded(former_salt(host=host.name, port=host.notebook.port)), options.new_salt)
 
 
 def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
@@ -154,19 +200,27 @@ def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
 
 def _run_host(
     host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, logon: LogonSecrets, secrets: dict[str, str],
-    stop: threading.Event, view: View,
+    password: PasswordHash | None, mask: SecretMask, stop: threading.Event, view: View,
 ) -> host_run.Result:  # fmt: skip
     from installer.host import HostRun
     from installer.transports import Transport, connect_to
 
+    leaks: list[str] = []
+
     def connect() -> Transport:
-        return connect_to(host, logon, stop)
+        return mask.watch(connect_to(host, logon, stop), lambda: leaks.append(host.name))
 
     def shown(name: str, event: Event) -> None:
         with suppress(OSError):  # nobody may be reading any more; the journal has it
             view.event(name, event)
 
-    return HostRun(host, script, mode, run, journal, shown).execute(connect, operator(), secrets, stop)
+    result = HostRun(host, script, mode, run, journal, shown).execute(connect, operator(), secrets, stop, password)
+    result.error = mask.text(result.error)
+    if leaks:
+        leak = f"{host.name}: an event of this host holds a secret, which is masked here. Change that secret, and find out what on the host says it."
+        journal.note(leak)
+        result.outcome, result.fingerprint, result.error = "failed", "", f"{leak} {result.error}".rstrip()
+    return result
 
 
 def exit_code(mode: Mode, results: dict[str, host_run.Result]) -> int:
@@ -182,5 +236,3 @@ def _code(result: host_run.Result) -> int:
     if result.outcome == "failed":
         return result.code
     return {"ok": 0, "differs": 4}.get(result.outcome, 3)
-
-

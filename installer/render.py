@@ -51,7 +51,7 @@ def render(host: Host | LocalWindowsHost, catalog: Catalog) -> Script:
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,
-        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port},
+        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port, "session": host.notebook.session},
         "openssl": _download(openssl),
         "packages": {
             "index_url": host.packages.index_url,

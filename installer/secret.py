@@ -65,6 +65,20 @@ def resolve(reference: SecretReference, *, what: str, host: str, ask: Callable[[
     return _from_person(what, host, ask)
 
 
+def confirmed(ask: Callable[[str], str] | None) -> Callable[[str], str] | None:
+    """Asks twice: a mistyped password would be set unseen. Raises SecretError where the two differ."""
+    if ask is None:
+        return None
+
+    def ask_twice(question: str) -> str:
+        answer = ask(question)
+        if answer and ask(f"{question.rstrip(': ')}, again: ") != answer:
+            raise SecretError("the two entries are not the same", where=question.rstrip(": "), todo="Run this again and type the same password twice")
+        return answer
+
+    return ask_twice
+
+
 def _from_environment(name: str, what: str, host: str) -> str:
     secret = os.environ.get(name)
     if not secret:

@@ -12,6 +12,7 @@ import click
 from installer import known, verify
 from installer.errors import HostError
 from installer.operation import Ask, notebook_password
+from installer.secret_mask import SecretMask
 
 if TYPE_CHECKING:
     from installer.inventory import Inventory
@@ -23,12 +24,15 @@ def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Pa
     """Verifies the hosts, says so, and returns the exit code. Each may take `wait` seconds until it answers. Raises SecretError and ApprovalError before any is contacted."""
     known_file = inventory.path.parent / known.FILE_NAME
     work = [(host, notebook_password(host, ask), known.expected(known_file, host.name)) for host in hosts]
+    mask = SecretMask(name for host in hosts for name in (host.name, host.address))
+    mask.add(*(password for _, password, _ in work))
     summary: dict[str, dict[str, object]] = {}
     for host, password, fingerprint in work:
-        say = _json_step(host.name) if as_json else _plain_step(host.name)
+        say = _masked(_json_step(host.name) if as_json else _plain_step(host.name), mask)
         try:
             found = verify.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say, wait=wait)
         except HostError as error:
+            mask.error(error)
             summary[host.name] = {"outcome": "failed", "error": str(error)}
             if not as_json:
                 click.echo(click.style("failed", fg="red") + f"  {error}")
@@ -37,8 +41,12 @@ def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Pa
             if not as_json:
                 click.echo(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
     if as_json:
-        click.echo(json.dumps({"event": "summary", "hosts": summary}))
+        click.echo(mask.line(json.dumps({"event": "summary", "hosts": summary})))
     return 3 if any(entry["outcome"] == "failed" for entry in summary.values()) else 0
+
+
+def _masked(say: Callable[[str, str], None], mask: SecretMask) -> Callable[[str, str], None]:
+    return lambda name, text: say(name, mask.text(text))
 
 
 def _plain_step(host: str) -> Callable[[str, str], None]:

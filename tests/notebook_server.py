@@ -123,7 +123,7 @@ def _start(
     places = {name: folder / name.lower() for name in _PLACES}
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True)
-    hashed = "" if password is None else hash_password(password, host="box", port=port)
+    hashed = "" if password is None else hash_password(password, bytes(16))
     settings = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": port,

@@ -31,6 +31,7 @@ NO_ENVIRONMENT = "LOCK_MARK=/opt/nbserver/env-00000000/nbserver.lock"  # of the 
 STEPS = [NO_ENVIRONMENT, *(parts.step(name) for name in ("preflight", "user", "certificate", "notebook"))]
 HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$abc+/DEF"
 SECRETS = f"secret notebook.password_hash {base64.b64encode(HASH.encode()).decode()}\n"
+SALT_STEPS = [NO_ENVIRONMENT, "CERTIFICATE_FILE=/etc/nbserver/certificate.pem KEY_FILE=/etc/nbserver/key.pem", parts.step("user"), parts.step("notebook")]
 CONFIGURATION = "/etc/nbserver"
 
 
@@ -122,7 +123,7 @@ def test_what_makes_a_new_certificate(host: Sandbox, change: str, settings: dict
 
 
 def test_the_configuration(host: Sandbox) -> None:
-    notebook = {"directory": "/srv/caf\u00e9 \"x\"/b\\s", "ip": "2001:db8::7", "port": 8443}
+    notebook = {"directory": "/srv/caf\u00e9 \"x\"/b\\s", "ip": "2001:db8::7", "port": 8443, "session": 25}
     assert run(host, "apply", STEPS, secrets=SECRETS, notebook=notebook).outcome == "ok"
     found = json.loads(host.read(f"{CONFIGURATION}/jupyter_config.json"))
     assert found["ServerApp"] == {
@@ -135,10 +136,39 @@ def test_the_configuration(host: Sandbox) -> None:
         "certfile": "/etc/nbserver/certificate.pem",
         "keyfile": "/etc/nbserver/key.pem",
     }
+    for provider in ("IdentityProvider", "NotebookApp"):
+        assert found[provider]["cookie_options"] == {"expires_days": 1.041666} and found[provider]["get_secure_cookie_kwargs"] == {"max_age_days": 1.041666}
     assert found["PasswordIdentityProvider"]["hashed_password"] == found["NotebookApp"]["password"] == HASH
     assert found["NotebookApp"]["notebook_dir"] == notebook["directory"] and found["NotebookApp"]["token"] == found["IdentityProvider"]["token"] == ""
     assert host.access(str(notebook["directory"])) == "nbserver:nbserver 750"
     assert run(host, "undo", STEPS).outcome == "ok" and not host.exists("/srv/caf\u00e9 \"x\"")
+
+
+def with_salt(salt: str, *lines: str) -> str:
+    """The lines of an envelope with another hash, whose salt is this."""
+    hashed = f"argon2:$argon2id$v=19$m=65536,t=3,p=4${salt}$abc+/DEG"
+    return "".join(f"{line}\n" for line in (f"secret notebook.password_hash {base64.b64encode(hashed.encode()).decode()}", *lines))
+
+
+def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> None:
+    """A checkout without nbserver.salt must not restart a server."""
+    file, other, salt = f"{CONFIGURATION}/jupyter_config.json", "B" * 22, "A" * 22
+    run(host, "apply", SALT_STEPS, secrets=SECRETS)
+    before = host.read(file)
+    planned = run(host, "test", SALT_STEPS, secrets=with_salt(other))
+    assert [(event["what"], event["is"], event["should"]) for event in planned.of("difference")] == [(f"the salt of the password hash in {file}", salt, other)]
+    refused = run(host, "apply", SALT_STEPS, secrets=with_salt(other))
+    assert refused.outcome == "failed" and host.read(file) == before
+    (text,) = [event["text"] for event in refused.of("failed") if event["step"] == "notebook"]
+    assert f"has the salt {salt}, and the hash of this run has {other}" in text and "--new-salt" in text and "nbserver.salt" in text
+    assert run(host, "apply", SALT_STEPS, secrets=with_salt(other, "former-salt " + "C" * 22)).outcome == "failed"
+    assert run(host, "apply", SALT_STEPS, secrets=with_salt(other, "new-salt yes")).outcome == "ok" and other.encode() in host.read(file)
+    assert not run(host, "test", SALT_STEPS, secrets=with_salt(other)).of("difference")
+    # What an earlier release set for this host is replaced without a question.
+    assert run(host, "apply", SALT_STEPS, secrets=with_salt(salt, f"former-salt {other}")).outcome == "ok" and salt.encode() in host.read(file)
+    # The same salt and another password is a difference like any other.
+    changed = run(host, "test", SALT_STEPS, secrets=SECRETS)
+    assert [event["what"] for event in changed.of("difference")] == [file]
 
 
 @pytest.mark.parametrize("hash_", ["", 'a", "token": "x', "x\ny", "$(id)"])

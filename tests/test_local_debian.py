@@ -31,7 +31,7 @@ PASSWORD = f"Canary {secrets.token_hex(8)} 'local'"  # in no file of the checkou
 NBSERVER = f"{HOME}/nbserver/.venv/bin/nbserver"
 STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "former"]
 # What an undo leaves on purpose: evidence, on the host's side and on the workstation's.
-EVIDENCE = re.compile(r"(files|names): ((home/visitor|root)/\.local(/state(/nbserver(-runs|/state)?(/.*)?|/nbserver\.known)?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> ")
+EVIDENCE = re.compile(r"(files|names): ((home/visitor|root)/\.local(/state(/nbserver(-runs|/state)?(/.*)?|/nbserver\.(known|salt))?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> ")
 
 
 def first_line() -> str:

@@ -123,11 +123,11 @@ except ScriptError as error:
 
 def test_machine_scope_is_planned_with_the_steps_of_a_windows_host(desktop: WindowsDesktop) -> None:
     (desktop.host.folder / "nbserver.toml").write_text('[hosts.local]\nscope = "machine"\nnotebook.password = { env = "NOTEBOOK_PASSWORD" }\n')
-    done = desktop.nbserver("plan", "local", "--json", extra={"NOTEBOOK_PASSWORD": "geheim"})
+    done = desktop.nbserver("plan", "local", "--json", extra={"NOTEBOOK_PASSWORD": "geheimes Passwort"})
     events = [json.loads(line) for line in done.out.splitlines()]
     differ = {event["step"] for event in events if event["event"] == "difference"}
     assert done.code == 4 and {"python", "openssl", "packages", "path", "certificate", "notebook", "service", "firewall", "check"} <= differ, done.out + done.err
-    assert "geheim" not in done.out + done.err and not desktop.host.path("C:\\ProgramData\\nbserver").exists()
+    assert "geheimes" not in done.out + done.err and not desktop.host.path("C:\\ProgramData\\nbserver").exists()
 
 
 # ---- a process in the background

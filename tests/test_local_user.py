@@ -37,7 +37,7 @@ def nameless() -> Iterator[Path]:
 def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
     """The events of a run of the steps that need no package, in user scope."""
     file = home / "local.sh"
-    file.write_text(parts.script([parts.step(name) for name in ("certificate", "notebook")], scope="user", notebook={"directory": "~/notebooks", "ip": "*", "port": 9999}))
+    file.write_text(parts.script([parts.step(name) for name in ("certificate", "notebook")], scope="user", notebook={"directory": "~/notebooks", "ip": "*", "port": 9999, "session": 12}))
     file.chmod(0o644)
     envelope = f"mode {mode}\nrun {mode}-{next(NUMBER)}\nsecret notebook.password_hash {HASH}\n"
     command = ["setpriv", "--reuid=54321", "--regid=54322", "--clear-groups", "bash", str(file), "envelope"]

@@ -2,63 +2,64 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import threading
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from installer import notebook_password, site_salt
 from installer.errors import SecretError
-from installer.notebook_password import hash_password
+from installer.notebook_password import PasswordHashes, check_password, hash_password
+from installer.transports import StopRequested
+
+SALT = bytes(range(16))
 
 
 def test_the_form_is_the_one_that_jupyter_writes() -> None:
     security = pytest.importorskip("jupyter_server.auth.security", reason="needs the package jupyter_server")
-    ours = hash_password("correct horse", host="win1", port=9999)
+    ours = hash_password("correct horse", SALT)
     theirs = security.passwd("correct horse")
-    shape = [(part if "=" in part or part.startswith("argon2") else len(part)) for part in theirs.split("$")]
-    assert [(part if "=" in part or part.startswith("argon2") else len(part)) for part in ours.split("$")] == shape
-    assert ours.startswith("argon2:$argon2id$v=19$m=10240,t=10,p=8$")
+    assert [len(part) for part in ours.split("$") if "=" not in part] == [len(part) for part in theirs.split("$") if "=" not in part]
+    assert ours.startswith("argon2:$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_the_parameters_are_the_second_recommended_ones_of_rfc_9106() -> None:
+    """As argon2-cffi has them, which names them after the RFC."""
+    profiles = pytest.importorskip("argon2.profiles", reason="needs the package argon2-cffi")
+    low = profiles.RFC_9106_LOW_MEMORY
+    ours = (notebook_password.ITERATIONS, notebook_password.MEMORY_KIB, notebook_password.LANES, notebook_password.SALT_BYTES, notebook_password.HASH_BYTES)
+    assert ours == (low.time_cost, low.memory_cost, low.parallelism, low.salt_len, low.hash_len) == (3, 65536, 4, 16, 32)
 
 
 def test_jupyter_server_accepts_it() -> None:
     security = pytest.importorskip("jupyter_server.auth.security", reason="needs the package jupyter_server")
-    hashed = hash_password("pa$$ wörd ☃", host="win1", port=9999)
-    assert security.passwd_check(hashed, "pa$$ wörd ☃")
-    assert not security.passwd_check(hashed, "pa$$ wörd")
+    hashed = hash_password("pa$$ w\u00f6rd \u2603", SALT)
+    assert security.passwd_check(hashed, "pa$$ w\u00f6rd \u2603")
+    assert not security.passwd_check(hashed, "pa$$ w\u00f6rd")
 
 
 def test_argon2_cffi_computes_the_same() -> None:
     low_level = pytest.importorskip("argon2.low_level", reason="needs the package argon2-cffi")
-    salt = hashlib.sha256(b"nbserver:win1:9999").digest()[:16]
-    expected = low_level.hash_secret(b"secret", salt, 10, 10240, 8, 32, low_level.Type.ID)
-    assert hash_password("secret", host="win1", port=9999) == "argon2:" + expected.decode()
+    expected = low_level.hash_secret(b"secret", SALT, 3, 65536, 4, 32, low_level.Type.ID)
+    assert hash_password("secret", SALT) == "argon2:" + expected.decode()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_argon2_cffi_verifies_any_password(password: str) -> None:
     argon2 = pytest.importorskip("argon2", reason="needs the package argon2-cffi")
     assume(password == password.strip())
-    hashed = hash_password(password, host="h", port=1)
-    assert argon2.PasswordHasher().verify(hashed.removeprefix("argon2:"), password)
+    assert argon2.PasswordHasher().verify(hash_password(password, SALT).removeprefix("argon2:"), password)
 
 
-def test_the_salt_depends_on_host_and_port_only() -> None:
-    def salt(password: str, host: str, port: int) -> bytes:
-        text = hash_password(password, host=host, port=port).split("$")[4]
-        return base64.b64decode(text + "=" * (-len(text) % 4))
-
-    first = salt("a", "win1", 9999)
-    assert len(first) == 16
-    assert first == salt("b", "win1", 9999)
-    assert first != salt("a", "win2", 9999)
-    assert first != salt("a", "win1", 9998)
+def test_the_salt_in_the_hash_is_the_one_of_the_site() -> None:
+    assert hash_password("a", SALT).split("$")[4] == site_salt.encoded(SALT)
 
 
-def test_a_second_run_finds_nothing_to_change() -> None:
-    assert hash_password("a", host="win1", port=9999) == hash_password("a", host="win1", port=9999)
+def test_the_former_salt_is_the_one_of_0_1_0() -> None:
+    """As that release computed it for win1 and port 9999; the value was written down from it."""
+    assert site_salt.encoded(notebook_password.former_salt(host="win1", port=9999)) == "pCDfcyuXvW26irT9B8HsEw"
 
 
 @pytest.mark.parametrize(
@@ -75,9 +76,50 @@ def test_a_second_run_finds_nothing_to_change() -> None:
 )
 def test_a_password_that_could_never_log_in_is_refused(password: str, reason: str) -> None:
     with pytest.raises(SecretError, match=reason) as refused:
-        hash_password(password, host="win1", port=9999)
+        check_password(password, host="win1")
     assert "win1" in str(refused.value)
     assert "hunt" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("password", "minimum", "refused"), [("x" * 11, 12, True), ("x" * 12, 12, False), ("\u00e9" * 11, 12, True), ("\u2603" * 12, 12, False), ("x" * 8, 8, False), ("x" * 19, 20, True)])
+def test_a_short_password_is_refused(password: str, minimum: int, refused: bool) -> None:
+    """Characters count, not bytes."""
+    if not refused:
+        return check_password(password, host="win1", minimum=minimum)
+    with pytest.raises(SecretError, match=f"has {len(password)} characters, and at least {minimum} are required") as error:
+        check_password(password, host="win1", minimum=minimum)
+    assert "notebook.password_minimum" in str(error.value) and password not in str(error.value)
+
+
+def test_each_password_is_hashed_once_and_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[tuple[str, bytes, str]] = []
+
+    def note(password: str, salt: bytes) -> str:
+        hashed.append((password, salt, threading.current_thread().name))
+        return f"argon2:{password}"
+
+    monkeypatch.setattr(notebook_password, "hash_password", note)
+    hashes = PasswordHashes(SALT, threading.Event())
+    waiting = [hashes.of(password) for password in ["one"] * 50 + ["two", "three"]]
+    assert hashed == []
+    threads = [threading.Thread(target=wait) for wait in waiting[:-1]]  # the last one's host does not answer
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(password for password, _, _ in hashed) == ["one", "two"] and {salt for _, salt, _ in hashed} == {SALT}
+    assert len({name for _, _, name in hashed}) == 1, "one thread does it"
+    assert waiting[0]() == "argon2:one"
+    hashes.close()
+
+
+def test_after_a_stop_nothing_is_hashed() -> None:
+    stop = threading.Event()
+    stop.set()
+    hashes = PasswordHashes(SALT, stop)
+    with pytest.raises(StopRequested):
+        hashes.of("a")()
+    hashes.close()
 
 
 def test_tornado_strips_what_we_refuse() -> None:

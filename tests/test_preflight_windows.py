@@ -125,7 +125,7 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(session: Session,
     """Who listens is a parameter: the programs of the listening process and of those that started it; nobody where Windows does not tell."""
     file = tmp_path / "jupyter_server_config.json"
     if deployed:
-        session.run(f"$Settings = ConvertFrom-Json '{{\"scope\": \"user\", \"notebook\": {{\"ip\": \"*\", \"port\": {deployed}, \"directory\": \"C:\\\\x\"}}}}'; [IO.File]::WriteAllText('{host_path(file)}', (Get-Configuration))")
+        session.run(f"$Settings = ConvertFrom-Json '{{\"scope\": \"user\", \"notebook\": {{\"ip\": \"*\", \"port\": {deployed}, \"session\": 12, \"directory\": \"C:\\\\x\"}}}}'; [IO.File]::WriteAllText('{host_path(file)}', (Get-Configuration))")
     programs = ", ".join(f"'{program}'" for program in listen)
     script = f"""
         $Settings = ConvertFrom-Json '{{"scope": "user", "notebook": {{"port": 9999}}}}'

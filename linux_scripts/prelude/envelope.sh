@@ -1,6 +1,6 @@
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
 # Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
-# secret NAME BASE64.
+# former-salt SALT, new-salt yes, secret NAME BASE64.
 # Secrets stay in SECRETS and touch builtins only: what is an argument of a program can be seen by others,
 # and a here-document is a file in older versions of bash.
 
@@ -14,6 +14,8 @@ read_envelope() {
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then RUN_ID=${BASH_REMATCH[1]}
         elif [[ $line =~ ^after\ ([0-9]{1,9})$ ]]; then RUN_AFTER=$((10#${BASH_REMATCH[1]}))
         elif [[ $line =~ ^time\ ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$ ]]; then RUN_TIME=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then RUN_FORMER_SALT=${BASH_REMATCH[1]}
+        elif [[ $line == 'new-salt yes' ]]; then RUN_NEW_SALT=1
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]]; then
             name=${BASH_REMATCH[1]}

@@ -110,11 +110,12 @@ expand_secret() { # TEXT SECRET
     REPLY+=$rest
 }
 
-# Whether the file holds this text. A test by hand does not know the secret: all around it is compared.
-has_text() { # FILE TEXT [SECRET]
+# Whether the file holds this text. A test by hand does not know the secret: all around it is compared. With
+# "around" that is all that is compared in any case.
+has_text() { # FILE TEXT [SECRET [around]]
     local is rest=$2 secret=${3:-} mark=@${3:-}@
     if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi   # none, or one with a byte 0
-    if [[ ! $secret || ${SECRETS[$secret]+known} || $rest != *"$mark"* ]]; then
+    if [[ ! $secret || (${SECRETS[$secret]+known} && ${4:-} != around) || $rest != *"$mark"* ]]; then
         expand_secret "$rest" "$secret"
         [[ $is == "$REPLY" ]]
         return

@@ -37,6 +37,7 @@ declare -A STEP_TITLES=()
 DIFFERENCES=()                                     # three entries each: what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # what password hashes a new one may replace; see the step notebook
 RUN_UNKEPT=''                                      # why this run's events are no longer kept on the host
 PROBLEM=''                                         # why the function that just returned 1 could not do its work
 ERRORS_READ=0                                      # lines of standard error

@@ -5,6 +5,9 @@
 
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
+HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
+SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
+SALT_SET='' SALT_SENT=''                           # of the hash that is set, and of the one that came with this run
 
 step notebook 'the notebook server is configured: HTTPS, password, its own folders'
 
@@ -13,13 +16,23 @@ notebook_test() {
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
+    read_salts
+    local around=''
+    if has_other_salt; then
+        around=around
+        difference "the salt of the password hash in $NOTEBOOK_FILE" "$SALT_SET" "$SALT_SENT"
+    fi
     configuration_text
-    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
+    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
     elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
     fi
 }
 
 notebook_apply() {
+    read_salts
+    if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
+        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, and the hash of this run has $SALT_SENT. Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new hash, and the server restarts"
+    fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'
     # It goes into JSON as it is. Its letters are those of argon2's and the older hashes.
@@ -32,17 +45,41 @@ notebook_apply() {
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
 }
 
+# The hash that is set, or nothing.
+read_hash() {
+    local text=''
+    REPLY=''
+    if [[ ! -f $NOTEBOOK_FILE || ! -r $NOTEBOOK_FILE ]]; then return; fi
+    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
+    if [[ $text =~ $HASH_PATTERN ]]; then REPLY=${BASH_REMATCH[1]}; fi
+}
+
+# A salt is not secret. It is the same for a whole site (nbserver.salt), so that a second run sends the same hash.
+read_salts() {
+    SALT_SET='' SALT_SENT=''
+    read_hash
+    if [[ $REPLY =~ $SALT_PATTERN ]]; then SALT_SET=${BASH_REMATCH[1]}; fi
+    if [[ ${SECRETS[notebook.password_hash]-} =~ $SALT_PATTERN ]]; then SALT_SENT=${BASH_REMATCH[1]}; fi
+}
+
+# After read_salts: another one most likely means that the workstation has not the site's. The one that an
+# earlier release made for this host is simply replaced.
+has_other_salt() {
+    [[ $SALT_SET && $SALT_SENT && $SALT_SET != "$SALT_SENT" && $SALT_SET != "$RUN_FORMER_SALT" ]]
+}
+
 # Where none is given, the password that this script set before stays.
 keep_password_hash() {
-    local text='' pattern='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
-    if [[ ${SECRETS[notebook.password_hash]+known} || ! -r $NOTEBOOK_FILE ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
-    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
-    if [[ $text =~ $pattern ]]; then SECRETS[notebook.password_hash]=${BASH_REMATCH[1]}; fi
+    if [[ ${SECRETS[notebook.password_hash]+known} ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
+    read_hash
+    if [[ $REPLY ]]; then SECRETS[notebook.password_hash]=$REPLY; fi
 }
 
 # @notebook.password_hash@ is put in only when the file is written.
+# A log-in lasts for NB_NOTEBOOK_SESSION hours: the browser forgets its cookie then, and the server refuses it.
 configuration_text() {
-    local ip directory
+    local ip directory days
+    printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
     json_string "$NB_NOTEBOOK_IP" && ip=$REPLY
     json_string "$NB_NOTEBOOK_DIRECTORY" && directory=$REPLY
     REPLY="{
@@ -62,7 +99,9 @@ configuration_text() {
     \"allow_password_change\": false
   },
   \"IdentityProvider\": {
-    \"token\": \"\"
+    \"token\": \"\",
+    \"cookie_options\": {\"expires_days\": $days},
+    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
   },
   \"NotebookApp\": {
     \"ip\": $ip,
@@ -76,7 +115,9 @@ configuration_text() {
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,
-    \"token\": \"\"
+    \"token\": \"\",
+    \"cookie_options\": {\"expires_days\": $days},
+    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
   }
 }
 "

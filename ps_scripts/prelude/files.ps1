@@ -117,11 +117,11 @@ function Get-Remedy($Exception, [string]$Otherwise) {
 
 # ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
 
-function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+# With -Around all but the secret is compared, as in a test by hand, which does not know it.
+function Test-TextFile([string]$Path, [string]$Text, [string]$Secret, [switch]$Around) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     $is = [IO.File]::ReadAllText($Path, $Utf8)
-    if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
-    # A test by hand does not know the secret: everything around it is compared.
+    if (-not $Secret -or ($Secrets.ContainsKey($Secret) -and -not $Around)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
     $start, $end = $Text -csplit [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }

@@ -35,6 +35,7 @@ $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
     Boot = ''; BootBefore = ''; Restarts = 0; Restarting = $false; Pending = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
+    FormerSalt = ''; NewSalt = $false   # what password hashes a new one may replace; see the step notebook
     ExitCode = 0; Output = @()
 }
 

@@ -6,8 +6,33 @@ $ConfigurationFile = Join-Path $ServiceFolder 'jupyter_server_config.json'
 $StarterFile = Join-Path $ServiceFolder 'serve.py'
 $MigratedFile = Join-Path $ServiceFolder 'migrated'
 
-# @notebook.password_hash@ is put in only when the file is written.
+$HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
+$SaltPattern = '\Aargon2:\$argon2id\$v=[0-9]+\$[a-z0-9,=]+\$([A-Za-z0-9+/]+)\$[A-Za-z0-9+/]+\z'
+$Salts = @{ Set = ''; Sent = '' }                        # of the hash that is set, and of the one that came with this run
+
+# A salt is not secret. It is the same for a whole site (nbserver.salt), so that a second run sends the same hash.
+function Read-Salts {
+    $Salts.Set = ''
+    $Salts.Sent = ''
+    if (Test-Path -LiteralPath $ConfigurationFile) {
+        $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
+        $Salts.Set = [regex]::Match($set, $SaltPattern).Groups[1].Value
+    }
+    if ($Secrets.ContainsKey('notebook.password_hash')) {
+        $Salts.Sent = [regex]::Match($Secrets['notebook.password_hash'], $SaltPattern).Groups[1].Value
+    }
+}
+
+# After Read-Salts: another one most likely means that the workstation has not the site's. The one that an earlier
+# release made for this host is simply replaced.
+function Test-OtherSalt {
+    $Salts.Set -and $Salts.Sent -and $Salts.Set -cne $Salts.Sent -and $Salts.Set -cne $Run.FormerSalt
+}
+
+# @notebook.password_hash@ is put in only when the file is written. A log-in lasts for the session's hours: the
+# browser forgets its cookie then, and the server refuses it.
 function Get-Configuration {
+    $days = [Math]::Round($Settings.notebook.session / 24, 6)
     $configuration = [ordered]@{
         ServerApp = [ordered]@{
             ip = $Settings.notebook.ip
@@ -24,7 +49,11 @@ function Get-Configuration {
             password_required = $true
             allow_password_change = $false
         }
-        IdentityProvider = [ordered]@{ token = '' }
+        IdentityProvider = [ordered]@{
+            token = ''
+            cookie_options = [ordered]@{ expires_days = $days }
+            get_secure_cookie_kwargs = [ordered]@{ max_age_days = $days }
+        }
     }
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')   # Jupyter reads it in the host's code page
 }
@@ -78,10 +107,18 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
     if (-not (Test-ServiceGrant $directory)) { Difference "the service's access to $directory" 'none' 'modify' }
-    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash')) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
+    Read-Salts
+    $other = Test-OtherSalt
+    if ($other) { Difference "the salt of the password hash in $ConfigurationFile" $Salts.Set $Salts.Sent }
+    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
     if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'another or none' 'as in this script' }
 } -Apply {
-    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"' }
+    Read-Salts
+    if ((Test-OtherSalt) -and -not $Run.NewSalt) {
+        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), and the hash of this run has $($Salts.Sent). " +
+            'Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new hash, and the server restarts')
+    }
+    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile $HashPattern }
     Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites

@@ -1,0 +1,96 @@
+"""The step notebook of a Windows script, on the real engine: the salt of the password's hash, and how long a log-in lasts.
+
+Folders and their access are other tests' matter; here they are as they should be.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
+
+OURS, OTHER = "A" * 22, "b" * 22
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    require_engine()
+    with Session() as opened:
+        step = (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
+        places = "$CertificateFile = $KeyFile = 'x'; $ServiceFolder = $WorkFolder = 'C:\\x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; "
+        opened.keep(places + prelude("run", "events", "envelope", "record", "files") + step)
+        yield opened
+
+
+class Step:
+    """The step with a configuration file of its own. A session of 25 hours, unless another is named."""
+
+    def __init__(self, session: Session, folder: Path) -> None:
+        self._session, self.file = session, folder / "jupyter_server_config.json"
+        self.path = host_path(self.file)
+
+    def run(self, script: str, *lines: str, scope: str = "machine", hours: int = 25) -> list[str]:
+        settings = {"scope": scope, "notebook": {"ip": "*", "port": 9999, "session": hours, "directory": "C:\\x"}}
+        return self._session.run(
+            f"""
+            $Settings = ConvertFrom-Json '{json.dumps(settings)}'; $EnvelopeLines = @($input); $Mode = 'apply'; $Secrets.Clear()
+            $Run.Id = ''; $Run.FormerSalt = ''; $Run.NewSalt = $false; $Run.Step = 'notebook'; $Run.Differences = New-Object Collections.ArrayList
+            $ConfigurationFile = '{self.path}'; $StarterFile = '{self.path}.starter'; $MigratedFile = '{self.path}.migrated'
+            $RecordFile = '{self.path}.record'; $StateFolder = '{host_path(self.file.parent)}'
+            function Compare-Folder {{ }}; function Add-Folder {{ }}; function Add-DataFolder {{ }}; function Test-ServiceGrant {{ $true }}
+            $step = @($Steps | Where-Object {{ $_.Name -eq 'notebook' }})[0]
+            Read-Envelope
+            {script}""",
+            lines,
+        )
+
+    def differences(self, *lines: str) -> list[Any]:
+        return [json.loads(line) for line in self.run("& $step.Test; foreach ($one in $Run.Differences) { ConvertTo-Json -Compress $one }", *lines)]
+
+    def apply(self, *lines: str, **settings: Any) -> None:
+        self.run("& $step.Apply", *lines, **settings)
+
+
+@pytest.fixture
+def step(session: Session, tmp_path: Path) -> Step:
+    return Step(session, tmp_path)
+
+
+def hashed(salt: str, end: str = "abc+/DEF") -> str:
+    value = f"argon2:$argon2id$v=19$m=65536,t=3,p=4${salt}${end}"
+    return f"secret notebook.password_hash {base64.b64encode(value.encode()).decode()}"
+
+
+def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> None:
+    """A checkout without nbserver.salt must not restart a server."""
+    step.apply(hashed(OURS))
+    before = step.file.read_bytes()
+    assert step.differences(hashed(OURS)) == []
+    assert [(one["what"], one["is"], one["should"]) for one in step.differences(hashed(OTHER))] == [(f"the salt of the password hash in {step.path}", OURS, OTHER)]
+    for lines in ([hashed(OTHER)], [hashed(OTHER), "former-salt " + "c" * 22]):
+        with pytest.raises(EngineError) as refused:
+            step.apply(*lines)
+        assert f"has the salt {OURS}, and the hash of this run has {OTHER}" in str(refused.value) and "--new-salt" in str(refused.value)
+    assert step.file.read_bytes() == before
+    step.apply(hashed(OTHER), "new-salt yes")
+    assert step.differences(hashed(OTHER)) == [] and OTHER in step.file.read_text()
+    # What an earlier release set for this host is replaced without a question.
+    step.apply(hashed(OURS), f"former-salt {OTHER}")
+    assert [one["what"] for one in step.differences(hashed(OURS, "other"))] == [step.path], "another password with the same salt is a difference like any other"
+    # Without a hash in the envelope nothing is compared, and in user scope the one that is set stays.
+    assert step.differences() == []
+    step.apply(scope="user", hours=12)
+    assert OURS in step.file.read_text()
+
+
+@pytest.mark.parametrize(("hours", "days"), [(12, 0.5), (1, 0.041667), (48, 2), (25, 1.041667)])
+def test_a_log_in_lasts_as_long_as_the_settings_say(step: Step, hours: int, days: float) -> None:
+    step.apply(hashed(OURS), hours=hours)
+    found = json.loads(step.file.read_text("ascii"))["IdentityProvider"]
+    assert found == {"token": "", "cookie_options": {"expires_days": days}, "get_secure_cookie_kwargs": {"max_age_days": days}}

@@ -1,0 +1,98 @@
+"""Known secrets are masked in whatever is shown or kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from installer.errors import NbserverError
+from installer.secret_mask import MARK, SecretMask
+
+SECRET = "corr\u00e9ct \"horse\" b\\ttery"
+
+
+def mask(*secrets: str, public: tuple[str, ...] = ()) -> SecretMask:
+    made = SecretMask(public)
+    made.add(*secrets)
+    return made
+
+
+def test_a_secret_is_masked_in_all_its_forms() -> None:
+    for form in (SECRET, json.dumps(SECRET)[1:-1], base64.b64encode(SECRET.encode()).decode(), "corr%C3%A9ct%20%22horse%22%20b%5Cttery"):
+        assert mask(SECRET).text(f"said {form} twice: {form}.").replace("=", "") == f"said {MARK} twice: {MARK}."
+    assert mask(SECRET).text("said nothing") == "said nothing" and mask().text(SECRET) == SECRET
+
+
+def test_the_longest_one_is_masked_first() -> None:
+    assert mask("argon2:abcdef", "abcdef").text("argon2:abcdef abcdef") == f"{MARK} {MARK}"
+
+
+def test_a_key_is_known_by_its_lines() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\nAgEGCCqGSM49AwEHBG0w\n-----END PRIVATE KEY-----\n"
+    assert mask(key).text("x MIGHAgEAMBMGByqGSM49 y") == f"x {MARK} y"
+    assert mask(key).text("-----BEGIN PRIVATE KEY-----") == "-----BEGIN PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("secret", ["", "abc", "abcde"])
+def test_a_short_one_is_not_masked(secret: str) -> None:
+    assert mask(secret).text("abcdefgh") == "abcdefgh"
+
+
+def test_what_anybody_may_read_is_not_masked() -> None:
+    """A password that is the user's name would make every honest event a leak."""
+    assert mask("vagrant", public=("the user vagrant",)).text(r"C:\Users\vagrant") == r"C:\Users\vagrant"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=30), st.booleans(), st.booleans())
+def test_no_escape_in_a_line_of_json_hides_it(secret: str, escape_all: bool, as_key: bool) -> None:
+    if any(secret in text for text in ('{"v": 1, "text": "a  b", "list": []}', MARK)):
+        return
+    escaped = "".join(f"\\u{unit:04x}" for unit in _units(secret)) if escape_all else json.dumps(secret)[1:-1]
+    line = f'{{"v": 1, "text": "a {escaped} b"}}' if not as_key else f'{{"v": 1, "list": [{{"{escaped}": 1}}]}}'
+    clean = mask(secret).line(line)
+    assert clean != line and secret not in str(json.loads(clean)) and json.loads(clean)["v"] == 1
+
+
+def _units(text: str) -> Iterator[int]:
+    data = text.encode("utf-16-be")
+    return (int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+
+
+def test_a_key_that_comes_twice_hides_nothing() -> None:
+    line = '{"text": "\\u0063orrect horse", "text": "harmless"}'
+    assert "orrect" not in mask("correct horse").line(line)
+
+
+@pytest.mark.parametrize("line", ["no JSON correct horse \\", '{"a": "correct horse"', "[" * 100000 + "correct horse \\"])
+def test_what_is_no_json_is_masked_as_text(line: str) -> None:
+    assert mask("correct horse").line(line) == line.replace("correct horse", MARK)
+
+
+def test_a_line_without_a_secret_stays_as_it_was() -> None:
+    line = '{"v":1,  "text":"\\u00e9 \\/"}'
+    assert mask("correct horse").line(line) == line
+
+
+def test_an_error_is_masked_wherever_it_holds_one() -> None:
+    error = NbserverError("it said correct horse", where="correct horse", todo="Do not say correct horse")
+    mask("correct horse").error(error)
+    assert str(error) == f"{MARK}: it said {MARK}. Do not say {MARK}." and "correct" not in repr(error)
+
+
+def test_a_transport_is_watched() -> None:
+    class Said:
+        def run(self, script: str, envelope: Any) -> Iterator[str]:
+            yield from ('{"text":"fine"}', '{"text":"correct horse"}', '{"text":"correct hors\\u0065"}')
+
+        def close(self) -> None:
+            pass
+
+    leaks: list[str] = []
+    lines = list(mask("correct horse").watch(Said(), lambda: leaks.append("x")).run("", []))
+    assert lines == ['{"text":"fine"}', f'{{"text":"{MARK}"}}', f'{{"text": "{MARK}"}}'] and len(leaks) == 2
