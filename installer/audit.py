@@ -3,88 +3,107 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from installer import __version__, bash_script, manifest, script
-from installer.errors import ApprovalError
-from installer.script import body_sha256
-from installer.step_files import read_body, read_titles
+from installer import __version__, json_lines, manifest, plain_file
+from installer.audit_reference import Body, Reference, Source
+from installer.errors import ApprovalError, NbserverError
+from installer.plain_text import clean
+from installer.script import Script
 
-_KINDS = {".ps1": ("ps_scripts", script), ".sh": ("linux_scripts", bash_script)}
+LIMIT = 4_000_000  # bytes of a script; one has about 200 000
 
 
-def audit(folder: Path) -> list[str]:
-    """The report, line by line. Raises ApprovalError where a script is not what its manifest and this release say.
+def audit(folder: Path, reference: Reference | None = None) -> list[str]:
+    """The report, line by line, pure ASCII. Raises ApprovalError where anything in the folder is not what it has to be.
 
-    Every byte is accounted for: the header and the settings are rendered again from the manifest's settings, the lock is
-    read as data and its hash compared, the rest must be this release's body.
+    Nothing is believed: each script is rendered again from the settings of the manifest with what `reference` knows, and both
+    the script and its entry in the manifest must come out as they are, byte for byte and key by key.
     """
-    content = manifest.read(folder / manifest.FILE_NAME)
+    names = plain_file.names(folder)
+    path = folder / manifest.FILE_NAME
+    content = manifest.read(path)
+    _require_this_release(content, path)
+    strange = names - {manifest.FILE_NAME, *(entry["script"] for entry in content["hosts"].values())}
+    if strange:
+        raise ApprovalError(f"{clean(min(strange), 100)} is not one of its files", where=plain_file.shown(folder), todo="Remove it, or render into an empty folder")
+    known = reference or Reference.load()
+    reports: dict[str, list[str]] = {}
+    for host, entry in sorted(content["hosts"].items()):
+        if entry["script"] not in names:
+            raise ApprovalError(f"{entry['script']} is missing", where=plain_file.shown(folder), todo="Render it again")
+        source, body = _check(folder / entry["script"], path, entry, known), known.body(entry["settings"])
+        reports.setdefault(body.system, _report_body(body)).extend(["", *_report(host, entry, source)])
+    return [line for number, system in enumerate(sorted(reports)) for line in ([""] * bool(number) + reports[system])]
+
+
+def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
     if content["release"] != __version__:
         raise ApprovalError(
-            f"was rendered by release {content['release']}, this is {__version__}", where=str(folder), todo="Audit it with the release that rendered it"
+            f"was rendered by release {content['release']}, this is {__version__}",
+            where=plain_file.shown(path),
+            todo="Audit it with the release that rendered it",
         )
-    lines: list[str] = []
-    for suffix, (kind, language) in _KINDS.items():
-        hosts = {host: entry for host, entry in content["hosts"].items() if str(entry["script"]).endswith(suffix)}
-        if not hosts:
-            continue
-        body, steps = read_body(kind)
-        lines += [
-            *([""] if lines else []),
-            f"body of release {__version__}: sha256 {body_sha256(body)}, {body.count(chr(10))} lines, the same in every script below",
-            *(f"    {name:<12} {title}" for name, title in read_titles(kind)),
-        ]
-        for host, entry in hosts.items():
-            _compare(folder / str(entry["script"]), entry, body, language.head(entry["settings"], steps) + language.LOCK_START)
-            lines += ["", *_report(host, entry)]
-    return lines
+    if content["v"] != manifest.VERSION:
+        raise ApprovalError(f"is a manifest of version {content['v']}, which lacks the hashes of the heads", where=plain_file.shown(path), todo="Render it again")
 
 
-def _compare(path: Path, entry: Mapping[str, Any], body: str, start: str) -> None:
-    def wrong(what: str) -> ApprovalError:
-        return ApprovalError(what, where=str(path), todo="Render it again, and see with a diff what was changed")
-
-    try:
-        code = path.read_bytes()
-        text = code.decode("ascii")
-    except OSError as error:
-        raise wrong(f"cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise wrong(f"is not ASCII at byte {error.start}") from None
+def _check(path: Path, manifest_path: Path, entry: dict[str, Any], known: Reference) -> Source:
+    code = plain_file.read(path, LIMIT, todo="Render it again")
+    again = "Render it again, and see with a diff what was changed"
     if hashlib.sha256(code).hexdigest() != entry["sha256"]:
-        raise wrong("has not the SHA-256 of the manifest")
-    if entry["downloads"] != manifest.downloads(entry["settings"]):
-        raise wrong("has other downloads than the manifest lists")
-    if not text.startswith(start):
-        raise wrong("does not begin with the header and the settings of the manifest")
-    if not text.endswith(body):
-        raise wrong("does not end with the body of this release")
-    lock = text[len(start) : len(text) - len(body)]
-    packages = [line.strip().strip("'") for line in lock.splitlines() if line.startswith("    '")]
-    if lock != "".join(f"    '{line}'\n" for line in packages) + ")\n\n":
-        raise wrong("has more than a lock between its settings and its body")
-    if hashlib.sha256("".join(f"{line}\n" for line in packages).encode("ascii")).hexdigest() != entry["lock_sha256"]:
-        raise wrong("has not the lock of the manifest")
+        raise ApprovalError("does not have the SHA-256 that the manifest names", where=plain_file.shown(path), todo=again)
+    try:
+        source = known.source(entry["settings"], entry["catalog_sha256"])
+        script = known.rendered(entry["settings"], source)
+    except (ValueError, NbserverError) as error:
+        host = entry["settings"]["host"]
+        raise ApprovalError(f"hosts.{host}: {clean(str(error))}", where=plain_file.shown(manifest_path), todo="Render it again") from None
+    if code != script.text.encode("ascii"):
+        raise ApprovalError(_changed_part(code, script, known.body(entry["settings"])), where=plain_file.shown(path), todo=again)
+    different = manifest.difference(entry, manifest.entry(script, entry["catalog_sha256"]))
+    if different:
+        host = entry["settings"]["host"]
+        raise ApprovalError(f"hosts.{host}.{different} is not what {path.name} has", where=plain_file.shown(manifest_path), todo=again)
+    return source
 
 
-def _report(host: str, entry: Mapping[str, Any]) -> list[str]:
-    told = {"host", "release", *(download["name"] for download in entry["downloads"])}
-    settings = {key: value for key, value in entry["settings"].items() if key not in told}
+def _changed_part(code: bytes, script: Script, body: Body) -> str:
+    """Where the script differs from the one that its settings give."""
+    head = script.text[: len(script.text) - len(body.text)].encode("ascii")
+    settings = head.rpartition(b"(\n")[0]
+    if not code.startswith(settings):
+        return "does not begin with the header and the settings that the manifest names"
+    if not code.startswith(head):
+        return "does not have the lock that the manifest names, and nothing else, between its settings and its body"
+    return f"does not end with the body of release {__version__}"
+
+
+def _report_body(body: Body) -> list[str]:
+    lines = body.text.count("\n")
+    return [
+        f"body of release {__version__} for {body.system} hosts: sha256 {body.sha256}, {lines} lines, the same in every script below",
+        *(f"    {name:<12} {title}" for name, title in body.titles),
+    ]
+
+
+def _report(host: str, entry: Mapping[str, Any], source: Source) -> list[str]:
+    by_itself = "nothing by itself" if entry["settings"]["scope"] == "user" else "nothing by itself; the system's package manager brings its packages"
     downloads = [
-        f"    {download['name']} {download['version']}  {download['url']}\n        sha256 {download['sha256']}, {_size(download['size'])}"
+        line
         for download in entry["downloads"]
+        for line in (f"    {download['name']} {download['version']}  {download['url']}", f"        sha256 {download['sha256']}, {_size(download['size'])}")
     ]
     return [
         f"{host}: {entry['script']}  sha256 {entry['sha256']}",
+        f"    head sha256 {entry['head_sha256']}",
         "  settings",
-        *(f"    {key:<14} {json.dumps(value)}" for key, value in sorted(settings.items())),
-        "  downloads",
-        *(downloads or ["    nothing by itself" if settings.get("scope") == "user" else "    nothing by itself; the system's package manager brings its packages"]),
-        f"    packages of the lock, sha256 {entry['lock_sha256']}",
+        *(f"    {line}" for line in json_lines.dumps(entry["settings"]).splitlines()[1:-1]),
+        f"  downloads, from the catalog {source.title}, sha256 {entry['catalog_sha256']}",
+        *(downloads or [f"    {by_itself}"]),
+        f"    packages of the lock {source.lock_title}, sha256 {entry['lock_sha256']}",
     ]
 
 

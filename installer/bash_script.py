@@ -7,7 +7,7 @@ from typing import Any
 
 from installer import __version__
 from installer.errors import NbserverError
-from installer.script import Script
+from installer.script import Script, host_of, require_keys
 from installer.step_files import read_body
 
 LOCK_START = "LOCK=(\n"
@@ -31,8 +31,8 @@ def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 
 
 def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """The comment at the top: what this is, for which host, and how to run and undo it by hand."""
-    host = settings["host"]
+    """The comment at the top: what this is, for which host, and how to run and undo it by hand. Raises NbserverError."""
+    host = host_of(settings)
     user = settings["scope"] == "user"
     bash, needs = ("bash", "a Python from 3.10 on with venv; no root's rights") if user else ("sudo bash", "systemd, and root's rights")
     return f"""\
@@ -51,13 +51,18 @@ def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 
 
 def settings_block(settings: dict[str, Any]) -> str:
-    """One variable a line, `NB_` and the setting's path in capitals, sorted: literals in which nothing is expanded."""
-    return "".join(f"{name}={value}\n" for name, value in sorted(_variables(settings, "NB"))) + "\n"
+    """One variable per line, `NB_` and the setting's path in capitals, in the manifest's order: literals in which nothing is expanded."""
+    require_keys(settings)
+    variables = _variables(settings, "NB")
+    names = [name for name, _ in variables]
+    if len(set(names)) < len(names):
+        raise NbserverError("two settings would have the same variable of bash")
+    return "".join(f"{name}={value}\n" for name, value in variables) + "\n"
 
 
 def _variables(settings: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
     found = []
-    for key, value in settings.items():
+    for key, value in sorted(settings.items()):
         name = f"{prefix}_{key.upper()}"
         if isinstance(value, dict):
             found += _variables(value, name)
@@ -78,6 +83,8 @@ def literal(value: str | int | bool | None, name: str) -> str:
         value = ""
     if isinstance(value, bool):
         value = "true" if value else "false"
+    if not isinstance(value, str | int):
+        raise NbserverError(f"the setting {name} holds something that no variable of bash can hold")
     text = str(value)
     try:
         data = text.encode("utf-8")

@@ -58,13 +58,13 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--check", is_flag=True, help="Write nothing: compare what is there with what would be rendered.")
 def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bool) -> int:
     """Write each host's script and manifest.json. Contacts nothing."""
-    from installer import inventory, rendering
+    from installer import inventory, plain_file, rendering
 
     selected = inventory.load_for(inventory_path, hosts).select(hosts)
     files = rendering.files(selected)
     if check:
         rendering.compare(files, output)
-        click.echo(f"{output} is what this release renders")
+        click.echo(f"{plain_file.shown(output)} is what this release renders")
     else:
         rendering.write(files, output)
         for line in rendering.overview(selected, output):
@@ -73,12 +73,14 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-def audit(folder: Path) -> int:
-    """Say what the scripts of a rendered FOLDER would do, and check every byte of them."""
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--catalog", "catalogs", type=click.Path(path_type=Path), multiple=True, metavar="FILE", help="A site catalog that the inventory names; may be repeated.")
+def audit(folder: Path, catalogs: tuple[Path, ...]) -> int:
+    """Say what the scripts of a rendered FOLDER would do, and check every byte of them and of its manifest."""
     from installer import audit as auditing
+    from installer.audit_reference import Reference
 
-    for line in auditing.audit(folder):
+    for line in auditing.audit(folder, Reference.load(catalogs)):
         click.echo(line)
     return 0
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import fnmatch
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 from installer import host_settings, linux_settings, local_places
 from installer.errors import InventoryError, UsageError
 from installer.host_settings import Host, HostSettings
+from installer.inventory_names import name_fault
 from installer.linux_settings import LOCAL, AnyHost, AnyLocal, LinuxHost, LinuxHostSettings, local_model
 from installer.setting_errors import dotted, faults, kind, nearest
 from installer.setting_types import Settings
@@ -30,7 +30,6 @@ DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
 MODELS: dict[str, type[HostSettings] | type[LinuxHostSettings]] = {"windows": HostSettings, "linux": LinuxHostSettings}
 NAMES = {"windows": "Windows", "linux": "Linux"}
-RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -85,22 +84,6 @@ def load(path: Path) -> Inventory:
     """
     file = read(path, InventoryError)
     return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
-
-
-NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$")
-
-
-def name_fault(name: str) -> str | None:
-    """Say why a host or group cannot have this name, which becomes part of file names on Windows too."""
-    if not NAME.fullmatch(name):
-        return "a name has up to 100 letters, digits and . - _, begins with a letter or digit and ends in no dot"
-    if RESERVED.fullmatch(name):
-        return "Windows keeps this name for a device"
-    if name.lower() == "local":
-        return '"local" means this machine'
-    if re.match(r"\d{4}-\d\d-\d\dT", name):
-        return "it reads like a date and time, which PowerShell would change on its way"
-    return None
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from installer.host_settings import HostSettings
-from installer.inventory import NAME
+from installer.inventory_names import NAME
 from installer.linux_settings import LinuxHostSettings, LocalHost
 from installer.local_windows_settings import LocalWindowsHost
 

@@ -2,67 +2,76 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from installer import __version__
+from installer import __version__, json_lines, manifest_check, plain_file, strict_json
 from installer.errors import ApprovalError
+from installer.plain_text import clean
 from installer.script import Script
 
 FILE_NAME = "manifest.json"
-VERSION = 1
+VERSION = 2
+LIMIT = 16_000_000  # bytes, about 4000 hosts
+HASHES = {"sha256": "script", "head_sha256": "head", "body_sha256": "body"}
 
 
 def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str]) -> dict[str, Any]:
     """The manifest of rendered scripts: release, and per host its catalog, script, settings, steps and downloads."""
-    hosts = {
-        script.host: {
-            "catalog_sha256": catalog_digests[script.host],
-            "script": script.file_name,
-            "sha256": script.sha256,
-            "body_sha256": script.body_sha256,
-            "steps": list(script.steps),
-            "settings": script.settings,
-            "downloads": downloads(script.settings),
-            "lock_sha256": script.settings["packages"]["lock_sha256"],
-        }
-        for script in scripts
+    return {"v": VERSION, "release": __version__, "hosts": {script.host: entry(script, catalog_digests[script.host]) for script in scripts}}
+
+
+def entry(script: Script, catalog_digest: str) -> dict[str, Any]:
+    """What the manifest says of one script. All of it can be computed again from the script's settings and its catalog."""
+    return {
+        "catalog_sha256": catalog_digest,
+        "script": script.file_name,
+        "sha256": script.sha256,
+        "head_sha256": script.head_sha256,
+        "body_sha256": script.body_sha256,
+        "steps": list(script.steps),
+        "settings": script.settings,
+        "downloads": downloads(script.settings),
+        "lock_sha256": script.settings["packages"]["lock_sha256"],
     }
-    return {"v": VERSION, "release": __version__, "hosts": hosts}
 
 
 def to_text(manifest: Mapping[str, Any]) -> str:
     """The bytes that stand in the file, the same on every workstation."""
-    return json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
+    return json_lines.dumps(dict(manifest)) + "\n"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A manifest from disk. Raises ApprovalError where it cannot be read or is no manifest of this version."""
+    """A manifest from disk: of this version, or of version 1, as release 0.1.0 wrote it. Raises ApprovalError for anything else."""
+    data = plain_file.read(path, LIMIT, todo="Render it first")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ApprovalError(f"cannot be read ({error.strerror})", where=str(path), todo="Render it first") from None
-    except (ValueError, RecursionError):
-        raise ApprovalError("is no JSON", where=str(path), todo="Render it again") from None
-    if not isinstance(value, dict) or value.get("v") != VERSION or not isinstance(value.get("hosts"), dict):
-        raise ApprovalError(f"is no manifest of version {VERSION}", where=str(path), todo="Render it with this release")
-    return value
+        value = strict_json.parse(data)
+        manifest_check.require_manifest(value)
+    except ValueError as error:
+        raise ApprovalError(clean(str(error), 1000), where=plain_file.shown(path), todo="Render it again") from None
+    found: dict[str, Any] = value
+    return found
 
 
 def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) -> None:
-    """Raises ApprovalError unless this very script stands in the approved manifest."""
-    entry = manifest["hosts"].get(script.host)
-    if entry is None:
-        raise ApprovalError(f"{script.host} does not stand in the approved manifest", where=str(path), todo="Have it approved first")
-    if not isinstance(entry, dict) or entry.get("sha256") != script.sha256:
-        approved = entry.get("sha256") if isinstance(entry, dict) else None
-        raise ApprovalError(
-            f"the script of {script.host} is {script.sha256}, approved is {approved}",
-            where=str(path),
-            todo="See what changed with nbserver render, and have it approved again",
-        )
+    """Raises ApprovalError unless this very script is in the approved manifest, and the manifest describes it as it is."""
+    where, again = plain_file.shown(path), "See what changed with nbserver render, and have it approved again"
+    approved = manifest["hosts"].get(script.host)
+    if approved is None:
+        raise ApprovalError(f"{script.host} is not in the approved manifest", where=where, todo="Have it approved first")
+    for key, what in HASHES.items():
+        if key in approved and approved[key] != getattr(script, key):
+            raise ApprovalError(f"the {what} of {script.host} is {getattr(script, key)}, approved is {approved[key]}", where=where, todo=again)
+    if manifest["v"] == VERSION:
+        different = difference(approved, entry(script, approved["catalog_sha256"]))
+        if different:
+            raise ApprovalError(f"what it says of {script.host} is not what the approved script has: {different}", where=where, todo=again)
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """The first key that two entries do not have in common with the same value, or None."""
+    return next((key for key in sorted(one.keys() | other.keys()) if not strict_json.same(one.get(key), other.get(key))), None)
 
 
 def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -52,19 +52,19 @@ def render(host: Host | LocalWindowsHost, catalog: Catalog) -> Script:
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,
         "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port, "session": host.notebook.session},
-        "openssl": _download(openssl),
+        "openssl": download_settings(openssl),
         "packages": {
             "index_url": host.packages.index_url,
             "installer": host.packages.installer,
             "lock_sha256": lock.sha256,
         },
         "path": path(host, python.version, lock.sha256),
-        "python": _download(python),
+        "python": download_settings(python),
         "reboot": host.reboot,
         "release": __version__,
         "scope": "machine",
         "skip": sorted(host.skip),
-        "vc_redist": _download(vc_redist) if vc_redist else None,
+        "vc_redist": download_settings(vc_redist) if vc_redist else None,
         "windows": host.windows,
     }
     return render_windows(settings, lock.lines)
@@ -77,10 +77,16 @@ def path(host: Host | LocalWindowsHost, python_version: str, lock_sha256: str) -
     """
     if host.path.entries is not None:
         return {"entries": list(host.path.entries), "programs": False}
-    return {"entries": [f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts"], "programs": True}
+    return {"entries": default_path(python_version, lock_sha256), "programs": True}
 
 
-def _download(download: Download) -> dict[str, Any]:
+def default_path(python_version: str, lock_sha256: str) -> list[str]:
+    """What is added to PATH where the inventory does not name any entries."""
+    return [f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts"]
+
+
+def download_settings(download: Download) -> dict[str, Any]:
+    """What a script has to know of an entry of the catalog."""
     return {
         "executable": list(download.executable),
         "kind": download.kind,

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from installer import atomic_file, manifest
+from installer import atomic_file, manifest, plain_file
 from installer.errors import ApprovalError, UsageError
+from installer.plain_text import clean
 from installer.render import render_all
 
 if TYPE_CHECKING:
     from installer.linux_settings import AnyHost
+
+LONGER = 16_000_000  # bytes that a file may have more than it should, and is still said to differ
 
 
 def files(hosts: Sequence[AnyHost]) -> dict[str, bytes]:
@@ -34,21 +37,21 @@ def write(found: Mapping[str, bytes], folder: Path) -> None:
 
 
 def compare(found: Mapping[str, bytes], folder: Path) -> None:
-    """Raises ApprovalError that names every file which is missing or differs."""
-    wrong = []
+    """Raises ApprovalError that names every file which is missing, differs or does not belong there."""
+    there = plain_file.names(folder)
+    wrong = [f"{clean(name, 100)} is not one of its files" for name in sorted(there - found.keys())]
     for name, data in sorted(found.items()):
-        path = folder / name
-        if not path.is_file():
+        if name not in there:
             wrong.append(f"{name} is missing")
-        elif path.read_bytes() != data:
+        elif plain_file.read(folder / name, len(data) + LONGER, todo="Render it again") != data:
             wrong.append(f"{name} differs")
     if wrong:
-        raise ApprovalError(", ".join(wrong), where=str(folder), todo="Render again and have the difference approved")
+        raise ApprovalError(", ".join(wrong), where=plain_file.shown(folder), todo="Render again and have the difference approved")
 
 
 def overview(hosts: Sequence[AnyHost], folder: Path) -> list[str]:
     """What was written, with the hashes that an approval names."""
     content = manifest.read(folder / manifest.FILE_NAME)
-    lines = [f"{folder / entry['script']}  sha256 {entry['sha256']}" for entry in content["hosts"].values()]
+    lines = [f"{plain_file.shown(folder / entry['script'])}  sha256 {entry['sha256']}" for entry in content["hosts"].values()]
     bodies = sorted({entry["body_sha256"] for entry in content["hosts"].values()})
-    return [*lines, *(f"body of release {content['release']}: sha256 {body}" for body in bodies), str(folder / manifest.FILE_NAME)]
+    return [*lines, *(f"body of release {content['release']}: sha256 {body}" for body in bodies), plain_file.shown(folder / manifest.FILE_NAME)]

@@ -1,15 +1,18 @@
-"""A host's settings and the step files, joined into the one script that runs there. Pure but for reading step files."""
+"""A host's settings and the step files, joined into the one script that runs there. Pure but for reading step files.
+
+A script is a head, which is the host's own (comments, settings, lock), and a body. The body begins at the line `# ==== body`.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from installer import __version__
+from installer import __version__, json_lines
 from installer.errors import NbserverError
+from installer.inventory_names import is_host
 from installer.step_files import read_body
 
 # PowerShell 7 reads such a text as a date, Windows PowerShell does not: no setting may look like one.
@@ -18,7 +21,10 @@ DATE_LIKE = re.compile(r"^\s*\d{4}-\d\d-\d\dT|^/Date\(")
 
 @dataclass(frozen=True)
 class Script:
-    """What runs on one host. `text` is pure ASCII with LF line ends; the hashes are SHA-256, 64 lower-case hex digits."""
+    """What runs on one host. `text` is pure ASCII with LF line ends; the hashes are SHA-256, 64 lower-case hex digits.
+
+    `head_sha256` is over everything above the body's first line, `body_sha256` over the rest.
+    """
 
     host: str
     text: str
@@ -27,6 +33,7 @@ class Script:
     sha256: str
     body_sha256: str
     extension: str = "ps1"
+    head_sha256: str = ""
 
     @property
     def file_name(self) -> str:
@@ -40,7 +47,8 @@ class Script:
             code = text.encode("ascii")
         except UnicodeEncodeError as error:
             raise NbserverError(f"the rendered script of {settings['host']} is not ASCII at character {error.start}") from error
-        return cls(settings["host"], text, settings, steps, hashlib.sha256(code).hexdigest(), body_sha256(body), extension)
+        sha256, head_sha256 = (hashlib.sha256(part).hexdigest() for part in (code, code[: len(head)]))
+        return cls(settings["host"], text, settings, steps, sha256, body_sha256(body), extension, head_sha256)
 
 
 def render_windows(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
@@ -73,8 +81,8 @@ param(
 
 
 def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """The comment at the top: what this is, for which host, and how to run and undo it by hand."""
-    host = settings["host"]
+    """The comment at the top: what this is, for which host, and how to run and undo it by hand. Raises NbserverError."""
+    host = host_of(settings)
     needs = "; no administrator's rights" if settings.get("scope") == "user" else ", and administrator rights"
     return f"""\
 # nbserver {__version__}: sets up a secured notebook server on the Windows host '{host}'.
@@ -89,15 +97,41 @@ def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 """
 
 
+def host_of(settings: dict[str, Any]) -> str:
+    """The host's name, which stands in comments. Raises NbserverError for one that could end a comment."""
+    host = settings["host"]
+    if not isinstance(host, str) or not is_host(host):
+        raise NbserverError("the host of a script does not have the name of a host", todo="Correct the inventory")
+    return host
+
+
+KEY = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def require_keys(value: Any, path: str = "") -> None:
+    """Raises NbserverError for a setting whose name is more than a name: a script would take it for code."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or not KEY.fullmatch(key):
+                raise NbserverError(f"a setting below {path or 'the top'} has a name that is not made of a-z, 0-9 and _ only")
+            require_keys(item, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for item in value:
+            require_keys(item, path)
+
+
 def settings_block(settings: dict[str, Any]) -> str:
-    """`$Settings = ConvertFrom-Json '...'`: one literal in which nothing can end the quotes or leave ASCII."""
+    """`$Settings = ConvertFrom-Json '...'`: one literal in which nothing can end the quotes or leave ASCII.
+
+    The lines of the JSON are those of the manifest.
+    """
+    require_keys(settings)
     for path, value in texts(settings):
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise NbserverError(f"the setting {path} holds half a character", todo="Write it again")
         if DATE_LIKE.search(value):
             raise NbserverError(f"the setting {path} looks like a date, which PowerShell 7 would change", todo="Write it differently")
-    data = json.dumps(settings, indent=1, sort_keys=True, ensure_ascii=True).replace("'", "\\u0027").replace("\x7f", "\\u007f")
-    return f"$Settings = ConvertFrom-Json '\n{data}\n'\n\n"
+    return f"$Settings = ConvertFrom-Json '\n{json_lines.dumps(settings, indent=1)}\n'\n\n"
 
 
 def texts(value: Any, path: str = "") -> list[tuple[str, str]]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from installer import audit, catalog, inventory, manifest
+from installer import audit, catalog, cli, inventory, json_lines, manifest
+from installer.audit_reference import Reference
 from installer.errors import ApprovalError
 from installer.render import render
-from installer.rendering import files, write
+from installer.rendering import compare, files, write
 from installer.script import Script
+from tests import golden
 
 SAMPLE = Path(__file__).parents[1] / "nbserver.sample.toml"
 
@@ -26,7 +29,7 @@ def script() -> Script:
 
 def folder_with(path: Path, script: Script, text: str) -> Path:
     """A rendered folder whose script is `text`, and whose manifest agrees with that."""
-    content = manifest.build([script], {script.host: "0" * 64})
+    content = manifest.build([script], {script.host: catalog.load().digest})
     content["hosts"][script.host]["sha256"] = hashlib.sha256(text.encode("ascii")).hexdigest()
     path.mkdir(exist_ok=True)
     (path / manifest.FILE_NAME).write_text(json.dumps(content), encoding="utf-8")
@@ -42,19 +45,24 @@ def test_what_was_rendered_passes_and_names_what_runs(tmp_path: Path) -> None:
         assert part in report
 
 
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return Reference.load()
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_no_other_text_passes_for_the_script(data: st.DataObject, script: Script, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_no_other_text_passes_for_the_script(data: st.DataObject, script: Script, reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> None:
     at = data.draw(st.integers(0, len(script.text)))
     cut = data.draw(st.integers(0, 3))
     put = data.draw(st.text(st.characters(min_codepoint=1, max_codepoint=126), max_size=3))
     text = script.text[:at] + put + script.text[at + cut :]
     folder = folder_with(tmp_path_factory.getbasetemp() / "changed", script, text)
     if text == script.text:
-        audit.audit(folder)
+        audit.audit(folder, reference)
         return
     with pytest.raises(ApprovalError):
-        audit.audit(folder)
+        audit.audit(folder, reference)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +70,8 @@ def test_no_other_text_passes_for_the_script(data: st.DataObject, script: Script
     [
         ("# nbserver", "does not begin with the header"),
         ('"port": 9999', "does not begin with the header"),
-        ("numpy==", "has not the lock"),
-        (")\n\n# ==== body", "more than a lock"),
+        ("numpy==", "does not have the lock"),
+        (")\n\n# ==== body", "and nothing else, between its settings and its body"),
         ("port_retries = 0", "does not end with the body"),
     ],
 )
@@ -77,8 +85,93 @@ def test_the_message_says_which_part_was_changed(where: str, words: str, script:
 def test_a_script_of_another_hash_and_a_missing_one_are_refused(script: Script, tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "rendered", script, script.text)
     (folder / script.file_name).write_text(script.text + "# more\n", encoding="ascii", newline="")
-    with pytest.raises(ApprovalError, match="has not the SHA-256 of the manifest"):
+    with pytest.raises(ApprovalError, match="does not have the SHA-256 that the manifest names"):
         audit.audit(folder)
     (folder / script.file_name).unlink()
-    with pytest.raises(ApprovalError, match="cannot be read"):
+    with pytest.raises(ApprovalError, match=r"win1\.ps1 is missing"):
         audit.audit(folder)
+
+
+# ---- a site's own catalog and lock
+
+
+@pytest.fixture
+def of_a_site(tmp_path: Path) -> Path:
+    """The folder of the host whose inventory names a site catalog."""
+    folder = tmp_path / "rendered"
+    write(files([inventory.load(golden.INVENTORY).hosts["most"]]), folder)
+    return folder
+
+
+def test_a_site_catalog_that_was_not_named_is_refused(of_a_site: Path) -> None:
+    with pytest.raises(ApprovalError, match=r"hosts\.most: catalog_sha256 is neither the catalog of release .* --catalog FILE"):
+        audit.audit(of_a_site)
+
+
+def test_a_site_catalog_that_is_named_is_in_the_report_with_its_lock(of_a_site: Path) -> None:
+    catalog_file = golden.FOLDER / "site-catalog.toml"
+    report = "\n".join(audit.audit(of_a_site, Reference.load([catalog_file])))
+    loaded = catalog.load(catalog_file)
+    lock = loaded.lock("3.13", "arm64")
+    assert lock.sha256 not in {lock.sha256 for lock in catalog.load().locks}
+    assert f"from the catalog of site-catalog.toml, sha256 {loaded.digest}" in report
+    assert f"packages of the lock site-lock.txt of site-catalog.toml, sha256 {lock.sha256}" in report
+
+
+@pytest.mark.parametrize("name", ["site-catalog.toml", "site-lock.txt"])
+def test_another_site_catalog_or_lock_is_refused(of_a_site: Path, tmp_path: Path, name: str) -> None:
+    for own in ("site-catalog.toml", "site-lock.txt"):
+        shutil.copy(golden.FOLDER / own, tmp_path)
+    changed = tmp_path / name
+    changed.write_bytes(changed.read_bytes() + b"# reviewed\n")
+    with pytest.raises(ApprovalError, match="catalog_sha256 is neither"):
+        audit.audit(of_a_site, Reference.load([tmp_path / "site-catalog.toml"]))
+
+
+def test_the_command_takes_site_catalogs(of_a_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["nbserver", "audit", str(of_a_site), "--catalog", str(golden.FOLDER / "site-catalog.toml")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and said.isascii() and "most.ps1" in said
+
+
+def test_the_report_has_every_setting(tmp_path: Path) -> None:
+    write(files(inventory.load(SAMPLE).select(["win1"])), tmp_path)
+    report = [line.strip() for line in audit.audit(tmp_path)]
+    content = json.loads((tmp_path / manifest.FILE_NAME).read_bytes())
+    for line in json_lines.dumps(content["hosts"]["win1"]["settings"]).splitlines()[1:-1]:
+        assert line.strip() in report
+    assert content["hosts"]["win1"]["head_sha256"] in "\n".join(report)
+
+
+def test_a_manifest_of_version_1_is_to_be_rendered_again(tmp_path: Path) -> None:
+    write(files(inventory.load(SAMPLE).select(["win1"])), tmp_path)
+    path = tmp_path / manifest.FILE_NAME
+    content = json.loads(path.read_bytes())
+    content["v"] = 1
+    del content["hosts"]["win1"]["head_sha256"]
+    path.write_text(json.dumps(content), "ascii")
+    with pytest.raises(ApprovalError, match=r"manifest\.json: is a manifest of version 1, which lacks .* Render it again"):
+        audit.audit(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["more.sh", ".hidden", "evil\x1b[31m"])
+def test_the_check_of_render_names_what_does_not_belong_there(tmp_path: Path, name: str) -> None:
+    rendered = files(inventory.load(SAMPLE).select(["win1"]))
+    write(rendered, tmp_path)
+    compare(rendered, tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(ApprovalError, match="is not one of its files") as raised:
+        compare(rendered, tmp_path)
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["win1.ps1", manifest.FILE_NAME])
+def test_the_check_of_render_follows_no_link(tmp_path: Path, name: str) -> None:
+    rendered = files(inventory.load(SAMPLE).select(["win1"]))
+    write(rendered, tmp_path / "rendered")
+    (tmp_path / "rendered" / name).rename(tmp_path / name)
+    (tmp_path / "rendered" / name).symlink_to(tmp_path / name)
+    with pytest.raises(ApprovalError, match=f"{name}: is a link"):
+        compare(rendered, tmp_path / "rendered")

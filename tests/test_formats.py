@@ -219,7 +219,7 @@ def test_the_documented_keys_of_the_inventory_are_those_that_it_has() -> None:
         ("record", {"kind": "folder"}, {"kind": "carpet"}, "carpet"),
         ("record", {"kind": "folder"}, {"before": "x"}, "before"),
         ("record", {"kind": "registry"}, {"before": {"type": "DWord", "value": ["1"]}}, "before"),
-        ("manifest", {}, {"v": 2}, "v"),
+        ("manifest", {}, {"v": 1}, "v"),
         ("settings", {}, {"password": "x"}, "password"),
         ("settings_linux", {}, {"system": "windows"}, "system"),
         ("record_linux", {"kind": "user"}, {"kind": "registry"}, "registry"),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from installer.errors import InventoryError
-from installer.inventory import load, name_fault
+from installer.inventory import load
+from installer.inventory_names import name_fault
 
 GOOD = """\
 [hosts.win1]

@@ -73,7 +73,7 @@ def test_a_script_that_was_changed_may_not(scripts: list[Script], approved: Path
 
 
 def test_a_host_that_was_not_approved_may_not(scripts: list[Script], approved: Path) -> None:
-    with pytest.raises(ApprovalError, match="another does not stand in the approved manifest"):
+    with pytest.raises(ApprovalError, match="another is not in the approved manifest"):
         manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], host="another"))
 
 
@@ -86,33 +86,83 @@ def test_another_hosts_approval_does_not_count(scripts: list[Script], approved: 
 def test_an_entry_without_the_hash_approves_nothing(scripts: list[Script], approved: Path, entry: Any) -> None:
     content = manifest.read(approved)
     content["hosts"]["least"] = entry
-    with pytest.raises(ApprovalError) as raised:
-        manifest.require_approved(content, approved, scripts[0])
+    approved.write_text(json.dumps(content), "ascii")
+    with pytest.raises(ApprovalError, match=r"hosts\.least") as raised:
+        manifest.require_approved(manifest.read(approved), approved, scripts[0])
     assert raised.value.exit_code == 5
 
 
 def test_the_case_of_a_hash_and_of_a_name_counts(scripts: list[Script], approved: Path) -> None:
     content = manifest.read(approved)
-    content["hosts"] = {"LEAST": content["hosts"]["least"], "least": {"sha256": scripts[0].sha256.upper()}}
+    content["hosts"]["least"]["sha256"] = scripts[0].sha256.upper()
     with pytest.raises(ApprovalError, match="the script of least is"):
         manifest.require_approved(content, approved, scripts[0])
+    content = manifest.read(approved)
+    content["hosts"]["LEAST"] = content["hosts"].pop("least")
+    with pytest.raises(ApprovalError, match="least is not in the approved manifest"):
+        manifest.require_approved(content, approved, scripts[0])
+
+
+@pytest.mark.parametrize("key", ["sha256", "head_sha256", "body_sha256", "settings", "steps", "downloads", "lock_sha256", "script"])
+def test_all_that_the_approved_manifest_says_of_a_script_is_compared(scripts: list[Script], approved: Path, key: str) -> None:
+    """Who approves reads the settings: they must be those of the script whose hash is approved."""
+    content = manifest.read(approved)
+    entry = content["hosts"]["least"]
+    changed = {"settings": {**entry["settings"], "adopt": True}, "steps": entry["steps"][1:], "downloads": entry["downloads"][1:]}
+    entry[key] = changed.get(key, "f" * 64)
+    with pytest.raises(ApprovalError, match="least is"):
+        manifest.require_approved(content, approved, scripts[0])
+
+
+def test_another_catalog_that_gives_the_same_script_is_approved(scripts: list[Script], approved: Path) -> None:
+    content = manifest.read(approved)
+    content["hosts"]["least"]["catalog_sha256"] = "f" * 64
+    manifest.require_approved(content, approved, scripts[0])
+
+
+def as_version_1(content: dict[str, Any]) -> dict[str, Any]:
+    """What release 0.1.0 wrote."""
+    hosts = {host: {key: value for key, value in entry.items() if key != "head_sha256"} for host, entry in content["hosts"].items()}
+    return {**content, "v": 1, "hosts": hosts}
+
+
+def test_a_manifest_of_version_1_approves_by_the_hash_of_the_script(scripts: list[Script], approved: Path) -> None:
+    approved.write_text(json.dumps(as_version_1(manifest.read(approved)), indent=2, sort_keys=True) + "\n", "ascii")
+    for script in scripts:
+        manifest.require_approved(manifest.read(approved), approved, script)
+    with pytest.raises(ApprovalError, match="the script of least is"):
+        manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], sha256="f" * 64))
+
+
+def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approved: Path) -> None:
+    """Its settings may be others; that its script does not run is said by the hash."""
+    content = manifest.read(approved)
+    content["release"] = content["hosts"]["least"]["settings"]["release"] = "9.9.9"
+    content["hosts"] = {"least": content["hosts"]["least"]}
+    content["hosts"]["least"]["settings"]["more"] = {"than": "today"}
+    content["hosts"]["least"]["sha256"] = "f" * 64
+    approved.write_text(json.dumps(content), "ascii")
+    with pytest.raises(ApprovalError, match=f"the script of least is {scripts[0].sha256}, approved is {'f' * 64}"):
+        manifest.require_approved(manifest.read(approved), approved, scripts[0])
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "is no JSON"),
-        (b"{", "is no JSON"),
-        (b"\xff\xfe{}", "is no JSON"),
-        (b"[]", "is no manifest of version 1"),
-        (b"{}", "is no manifest of version 1"),
-        (b'{"v": 2, "hosts": {}}', "is no manifest of version 1"),
-        (b'{"v": "1", "hosts": {}}', "is no manifest of version 1"),
-        (b'{"v": 1, "hosts": []}', "is no manifest of version 1"),
-        (b'{"v": 1}', "is no manifest of version 1"),
-        (b"[" * 200_000, "is no JSON"),
+        (b"", "is not valid JSON at line 1"),
+        (b"{", "is not valid JSON at line 1"),
+        (b"\xff\xfe{}", "is not UTF-8 text"),
+        (b"[]", "is not a manifest of version 1 or 2"),
+        (b"{}", "is not a manifest of version 1 or 2"),
+        (b'{"v": 3, "hosts": {}}', "is not a manifest of version 1 or 2"),
+        (b'{"v": true, "hosts": {}}', "is not a manifest of version 1 or 2"),
+        (b'{"v": "1", "hosts": {}}', "is not a manifest of version 1 or 2"),
+        (b'{"v": 1, "hosts": [], "release": "0.1.0"}', "hosts: an array does not fit here"),
+        (b'{"v": 2, "hosts": {}, "release": "0.1.0"}', "hosts: "),
+        (b'{"v": 1, "release": "0.1.0"}', "hosts: it is missing"),
+        (b"[" * 200_000, "is nested more than"),
     ],
-    ids=["empty", "torn", "utf-16", "list", "object", "version 2", "version as text", "hosts as list", "no hosts", "deep"],
+    ids=["empty", "torn", "utf-16", "list", "object", "version 3", "version as true", "version as text", "hosts as list", "without a host", "no hosts", "deep"],
 )
 def test_what_is_no_manifest_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "approved.json"

@@ -1,0 +1,27 @@
+"""JSON as an auditor reads it: sorted, one key per line, an array of plain values on the line of its key, pure ASCII.
+
+Settings look the same in a manifest and in the script of a Windows host. An apostrophe is \\u0027 in both, because it would
+end the literal of PowerShell that holds them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def dumps(value: Any, indent: int = 2, level: int = 0) -> str:
+    """The text without a line end behind it; `level` is how many levels deep it will be placed."""
+    inside, outside = "\n" + " " * indent * (level + 1), "\n" + " " * indent * level
+    if isinstance(value, dict) and value:
+        lines = [f"{_plain(key)}: {dumps(value[key], indent, level + 1)}" for key in sorted(value)]
+        return "{" + inside + ("," + inside).join(lines) + outside + "}"
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return "[" + inside + ("," + inside).join(dumps(item, indent, level + 1) for item in value) + outside + "]"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_plain, value)) + "]"
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True).replace("'", "\\u0027").replace("\x7f", "\\u007f")

@@ -1,0 +1,75 @@
+"""JSON that means the same to every reader: plain UTF-8, no key twice, no number but whole ones, not deep."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+DEPTH = 20
+_DIGITS = 20
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = re.compile(r"[\[\]{}]")
+
+
+def parse(data: bytes) -> Any:
+    """The value. Raises ValueError with words for a message: `is not ...`, `names ... twice`."""
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
+        raise ValueError("is not UTF-8 text without a byte order mark")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 text at byte {error.start}") from None
+    _require_flat(text)
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not valid JSON at line {error.lineno}, column {error.colno}") from None
+    _require_characters(value)
+    return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are one and the same: true is not 1 here, as it is in Python."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def _require_flat(text: str) -> None:
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > DEPTH:
+            raise ValueError(f"is nested more than {DEPTH} levels deep")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f'names "{key}" twice in one object')
+        found[key] = value
+    return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS or digits == "-0":
+        raise ValueError("holds a number that is not a plain whole one")
+    return int(digits)
+
+
+def _no_number(_: str) -> None:
+    raise ValueError("holds a number that is not a plain whole one")
+
+
+def _require_characters(value: Any) -> None:
+    """A lone half of a surrogate pair is not a character, and no file could hold it as UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character") from None
