@@ -64,10 +64,10 @@ def test_apply_apply_again_undo(host: Sandbox) -> None:
     first = run(host, "apply", STEPS, secrets=SECRETS)
     assert first.outcome == "ok" and first.events[-1]["changed"] == 3 and first.errors == ""
     assert first.events[-1]["fingerprint"] == fingerprint(certificate(host))
-    for name in ("certificate.pem", "key.pem", "jupyter_config.json", "migrated"):
+    for name in ("certificate.pem", "key.pem", "jupyter_config.json", "migrated", "serve.py"):
         assert host.access(f"{CONFIGURATION}/{name}") == "root:nbserver 640"
     assert host.access(CONFIGURATION) == "root:nbserver 750" and host.access("/var/lib/nbserver/work") == "nbserver:nbserver 700"
-    assert host.run("bash", "-c", "ls -A /etc/nbserver").stdout.split() == [b"certificate.cnf", b"certificate.pem", b"jupyter_config.json", b"key.pem", b"migrated"]
+    assert host.run("bash", "-c", "ls -A /etc/nbserver").stdout.split() == [b"certificate.cnf", b"certificate.pem", b"jupyter_config.json", b"key.pem", b"migrated", b"serve.py"]
     assert HASH not in json.dumps(first.events) + json.dumps(record(host))
     assert HASH.encode() not in host.run("bash", "-c", "cat /var/lib/nbserver/state/runs/*/* /var/lib/nbserver/state/lock").stdout
 
@@ -129,8 +129,15 @@ def test_the_configuration(host: Sandbox) -> None:
         "ip": "2001:db8::7",
         "port": 8443,
         "port_retries": 0,
+        "base_url": "/",
         "open_browser": False,
+        "allow_root": False,
         "allow_remote_access": True,
+        "allow_origin": "",
+        "allow_origin_pat": "",
+        "allow_credentials": False,
+        "disable_check_xsrf": False,
+        "allow_unauthenticated_access": False,
         "root_dir": notebook["directory"],
         "certfile": "/etc/nbserver/certificate.pem",
         "keyfile": "/etc/nbserver/key.pem",
