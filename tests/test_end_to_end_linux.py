@@ -269,6 +269,7 @@ def test_only_root_and_the_service_get_at_its_files(debian: Story) -> None:
         "root:nbserver 640 /etc/nbserver/jupyter_config.json",
         "root:nbserver 640 /etc/nbserver/key.pem",
         "root:nbserver 640 /etc/nbserver/migrated",
+        "root:nbserver 640 /etc/nbserver/serve.py",
     ]
 
 

@@ -8,10 +8,7 @@ import datetime
 import ipaddress
 import json
 import socket
-import ssl
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -65,10 +62,10 @@ def test_apply_apply_again_undo(host: Sandbox) -> None:
     first = run(host, "apply", STEPS, secrets=SECRETS)
     assert first.outcome == "ok" and first.events[-1]["changed"] == 3 and first.errors == ""
     assert first.events[-1]["fingerprint"] == fingerprint(certificate(host))
-    for name in ("certificate.pem", "key.pem", "jupyter_config.json", "migrated"):
+    for name in ("certificate.pem", "key.pem", "jupyter_config.json", "migrated", "serve.py"):
         assert host.access(f"{CONFIGURATION}/{name}") == "root:nbserver 640"
     assert host.access(CONFIGURATION) == "root:nbserver 750" and host.access("/var/lib/nbserver/work") == "nbserver:nbserver 700"
-    assert host.run("bash", "-c", "ls -A /etc/nbserver").stdout.split() == [b"certificate.cnf", b"certificate.pem", b"jupyter_config.json", b"key.pem", b"migrated"]
+    assert host.run("bash", "-c", "ls -A /etc/nbserver").stdout.split() == [b"certificate.cnf", b"certificate.pem", b"jupyter_config.json", b"key.pem", b"migrated", b"serve.py"]
     assert HASH not in json.dumps(first.events) + json.dumps(record(host))
     assert HASH.encode() not in host.run("bash", "-c", "cat /var/lib/nbserver/state/runs/*/* /var/lib/nbserver/state/lock").stdout
 
@@ -130,8 +127,15 @@ def test_the_configuration(host: Sandbox) -> None:
         "ip": "2001:db8::7",
         "port": 8443,
         "port_retries": 0,
+        "base_url": "/",
         "open_browser": False,
+        "allow_root": False,
         "allow_remote_access": True,
+        "allow_origin": "",
+        "allow_origin_pat": "",
+        "allow_credentials": False,
+        "disable_check_xsrf": False,
+        "allow_unauthenticated_access": False,
         "root_dir": notebook["directory"],
         "certfile": "/etc/nbserver/certificate.pem",
         "keyfile": "/etc/nbserver/key.pem",
@@ -238,6 +242,17 @@ def test_who_listens_on_a_port(address: str) -> None:
         assert parts.run(ask, port).stdout == b"yes\n"
 
 
+def test_preflight_names_configuration_of_others(host: Sandbox) -> None:
+    """In user scope that of pip and uv is used, to install packages."""
+    paths = ["/etc/jupyter/jupyter_server_config.d/x.json", "/usr/share/jupyter/kernels/ir", "/etc/pip.conf", "/etc/uv/uv.toml"]
+    for path in paths:
+        host.run("mkdir", "-p", str(Path(path).parent))
+        host.write(path, "")
+    (warning,) = run(host, "apply", STEPS, secrets=SECRETS).of("warning")
+    words, _, named = warning["text"].partition(": ")
+    assert words == "configuration from other installations was found and is ignored" and set(paths) <= set(named.split(", "))
+
+
 def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
     """Also where an environment for another lock is there already, on a disk of its own."""
     host.run("bash", "-c", "mkdir -p /opt/nbserver && mount -t tmpfs -o size=100m tmpfs /opt/nbserver && mkdir /opt/nbserver/env-{0,1}0000000")
@@ -306,31 +321,3 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(tmp_path: Path, o
         done = parts.run(parts.step("preflight") + code, str(tmp_path), sys.executable, str(ports[1]), SERVER, *map(str, listens))
     words = f"port {ports[1]} is taken by another program"
     assert (done.returncode, words in done.stdout.decode()) == ((0, False) if own else (3, True)), done.stderr
-
-
-# ---- check
-
-
-def test_the_fingerprint_that_a_port_shows(tmp_path: Path) -> None:
-    subprocess.run(
-        ["openssl", "req", "-new", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-days", "3", "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    ask = "\n".join([parts.step("preflight"), parts.step("certificate"), parts.step("check"), "NB_NOTEBOOK_PORT=$1; read_shown_fingerprint; printf %s \"$REPLY\""])
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with context.wrap_socket(connection, server_side=True) as tls:
-                tls.recv(1)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        shown = parts.run(ask, port).stdout.decode()
-        thread.join()
-    expected = fingerprint(x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes()))
-    assert shown == expected
-    assert parts.run(ask, port).stdout == b"", "nothing answers there any more"

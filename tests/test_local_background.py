@@ -48,13 +48,12 @@ def test_the_server_in_the_background_hears_ctrl_c(tmp_path: Path) -> None:
     """What bash starts with & ignores SIGINT and SIGQUIT, and what a notebook's terminal starts would inherit that."""
     environment = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    (site,) = environment.glob("lib/python3*/site-packages")
-    (site / "notebook.py").write_text("import time\ntime.sleep(300)\n")
+    (tmp_path / "serve.py").write_text("import time\ntime.sleep(300)\n")
     code = (
         parts.step("service")
         + """
         NB_SCOPE=user HOME_FOLDER=$1 WORK_FOLDER=$1/work CONFIGURATION_FOLDER=$1/configuration PROCESS_FILE=$1/process PROCESS_LOG=$1/log
-        NOTEBOOK_PYTHON=$1/env/bin/python NOTEBOOK_FILE=/none CERTIFICATE_FILE=/none SERVICE_USER=anna
+        NOTEBOOK_PYTHON=$1/env/bin/python NOTEBOOK_FILE=/none STARTER_FILE=$1/serve.py CERTIFICATE_FILE=/none SERVICE_USER=anna
         process_apply
         printf '%s\\n' "$PROCESS" "${SERVICE_ENVIRONMENT[@]}"
         """
@@ -63,7 +62,7 @@ def test_the_server_in_the_background_hears_ctrl_c(tmp_path: Path) -> None:
     whole = settings_block(parts.SETTINGS) + parts.prelude() + PREPARED + code
     pid, *variables = run_processes("trap '' INT QUIT\nbash -c \"$2\" test \"$1\"\n", str(tmp_path), whole).stdout.decode().split("\n")[:-1]
     try:
-        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:4] == [b"-I", b"-m", b"notebook"])  # the server itself, of the number that is written down
+        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:3] == [b"-I", bytes(tmp_path / "serve.py")])  # the server itself, of the number that is written down
         status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         ignored = {number for number in signal.Signals if int(status["SigIgn"], 16) >> (number - 1) & 1}
         assert not ignored & {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP}

@@ -220,7 +220,7 @@ def test_the_readmes_first_command(story: Story) -> None:
 def test_only_this_machine_gets_in_and_only_its_user_reads(story: Story) -> None:
     listening = [line.split()[3] for line in story.seen["listening"].splitlines()]
     assert [address for address in listening if address.endswith(":9999")] == ["127.0.0.1:9999"]
-    assert re.search(r"^visitor .*-m notebook --no-browser$", story.seen["processes"], re.MULTILINE)
+    assert re.search(r"^visitor .*-I /\S+/serve\.py /\S+/jupyter_config\.json /\S+/work$", story.seen["processes"], re.MULTILINE)
     for line in story.seen["access"].splitlines():
         user, mode, name = line.split()
         assert user == "visitor" and mode == ("600" if "nbserver/" in name and "state" not in name else "750" if name == "notebooks" else "700"), line
@@ -255,7 +255,7 @@ def test_a_second_apply_keeps_the_password_and_changes_nothing(story: Story) -> 
 
 
 def test_stop_and_start_again(story: Story) -> None:
-    assert story.done["stop"].returncode == 0 and "-m notebook" not in story.seen["processes after stop"]
+    assert story.done["stop"].returncode == 0 and "serve.py" not in story.seen["processes after stop"]
     assert story.done["status after stop"].returncode == 4 and "does not run" in story.done["status after stop"].stdout
     assert story.done["plan after stop"].returncode == 4
     done = story.done["apply after stop"]
@@ -291,7 +291,7 @@ def test_the_whole_machine_as_root(story: Story) -> None:
     refused = story.done["machine without rights"]
     assert refused.returncode == 3 and "root rights are missing" in refused.stdout and "Traceback" not in refused.stderr
     assert story.done["machine"].returncode == 0, story.done["machine"].stdout
-    assert re.search(r"^nbserver .*-m notebook --no-browser$", story.seen["machine processes"], re.MULTILINE), "without a word, root's scope is the machine"
+    assert re.search(r"^nbserver .*-I /etc/nbserver/serve\.py ", story.seen["machine processes"], re.MULTILINE), "without a word, root's scope is the machine"
     for name in ("machine status", "machine status of a visitor"):
         assert story.done[name].returncode == 0 and json.loads(story.done[name].stdout)["by"] == "systemd"
     assert story.done["machine stop"].stdout.splitlines()[-1] == "inactive"
@@ -302,7 +302,7 @@ def test_as_root_in_a_container_the_first_command_works_and_warns(story: Story) 
     done = story.done["contained"]
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nPicture      /root/" in done.stdout and "have root's rights. Better: run nbserver as another user" in done.stdout + done.stderr
-    assert re.search(r"^root .*-m notebook --no-browser --allow-root$", story.seen["root's processes"], re.MULTILINE)
+    assert re.search(r"^root .*-I /\S+/serve\.py ", story.seen["root's processes"], re.MULTILINE)
     ignored = int(story.seen["signals"].split()[1], 16)
     assert not ignored & (1 << signal.SIGINT - 1 | 1 << signal.SIGQUIT - 1), "Ctrl-C works in its terminals"
     assert story.done["contained undo"].returncode == 0 and story.lost("before container", "container undone") == []

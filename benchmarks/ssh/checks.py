@@ -25,13 +25,14 @@ ACCESS = (
     "/etc/nbserver/certificate.pem",
     "/etc/nbserver/jupyter_config.json",
     "/etc/nbserver/key.pem",
+    "/etc/nbserver/serve.py",
     "/var/lib/nbserver",
     "/var/lib/nbserver/notebooks",
     "/var/lib/nbserver/state",
     "/var/lib/nbserver/work",
 )
 UNIT = "nbserver.service"
-CONTENTS = ("/etc/nbserver/certificate.cnf", "/etc/nbserver/jupyter_config.json", f"/etc/systemd/system/{UNIT}")
+CONTENTS = ("/etc/nbserver/certificate.cnf", "/etc/nbserver/jupyter_config.json", "/etc/nbserver/serve.py", f"/etc/systemd/system/{UNIT}")
 PACKAGES = ("openssl", "python3", "python3-venv")
 USER = "nbserver"
 CERTIFICATE = "/etc/nbserver/certificate.pem"

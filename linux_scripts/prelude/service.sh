@@ -53,13 +53,9 @@ SERVICE_COMMAND=()
 SERVICE_ENVIRONMENT=()
 
 read_service() {
-    SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I -m notebook --no-browser)
-    if ((EUID == 0)); then SERVICE_COMMAND+=(--allow-root); fi
-    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
-        "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin"
-        "JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER" "JUPYTER_DATA_DIR=$WORK_FOLDER/data" "JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime"
-        "JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings" "JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces"
-        "IPYTHONDIR=$WORK_FOLDER/ipython" "MPLCONFIGDIR=$WORK_FOLDER/matplotlib")
+    SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I "$STARTER_FILE" "$NOTEBOOK_FILE" "$WORK_FOLDER")
+    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash 'LANG=C.UTF-8'
+        "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin")
 }
 
 user_unit_text() {
@@ -83,6 +79,7 @@ ExecStart=$command
 WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
+RestartPreventExitStatus=78
 TimeoutStopSec=30
 Environment=$environment
 UMask=0077

@@ -1,9 +1,11 @@
 # ---- step: notebook ------------------------------------------------------------------------------------
 # The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
 # The service can read these files and cannot write them. One file is for both generations: notebook 6 reads
-# the class NotebookApp, notebook 7 the others.
+# the class NotebookApp, notebook 7 the others. The program that starts the server is in prelude/starter: it keeps
+# other configuration out, and compares each of these values with what the server would do.
 
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
+STARTER_FILE=$CONFIGURATION_FOLDER/serve.py
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
 HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
@@ -12,7 +14,7 @@ SALT_SET='' SALT_SENT=''                           # of the hash that is set, an
 step notebook 'the notebook server is configured: HTTPS, password, its own folders'
 
 notebook_test() {
-    read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE"
+    read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE"
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
@@ -25,6 +27,10 @@ notebook_test() {
     configuration_text
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
     elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
+    fi
+    if ! has_text "$STARTER_FILE" "$STARTER"; then difference "$STARTER_FILE" 'different or missing' 'as in this script'
+    elif [[ ${ACCESS[$STARTER_FILE]} != "$READERS $FILE_MODE" ]]; then
+        difference "access to $STARTER_FILE" "${ACCESS[$STARTER_FILE]}" "$READERS $FILE_MODE"
     fi
 }
 
@@ -41,6 +47,7 @@ notebook_apply() {
     add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
     set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''   # Jupyter would write this file itself at its second start, and may not
+    set_text_file "$STARTER_FILE" "$READERS" "$FILE_MODE" "$STARTER"
     configuration_text
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
 }
@@ -78,20 +85,29 @@ keep_password_hash() {
 # @notebook.password_hash@ is put in only when the file is written.
 # A log-in lasts for NB_NOTEBOOK_SESSION hours: the browser forgets its cookie then, and the server refuses it.
 configuration_text() {
-    local ip directory days
+    local ip directory days allow_root=false shared
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
     json_string "$NB_NOTEBOOK_IP" && ip=$REPLY
     json_string "$NB_NOTEBOOK_DIRECTORY" && directory=$REPLY
-    REPLY="{
-  \"ServerApp\": {
+    if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then allow_root=true; fi
+    shared="
     \"ip\": $ip,
     \"port\": $NB_NOTEBOOK_PORT,
     \"port_retries\": 0,
+    \"base_url\": \"/\",
     \"open_browser\": false,
+    \"allow_root\": $allow_root,
     \"allow_remote_access\": true,
-    \"root_dir\": $directory,
+    \"allow_origin\": \"\",
+    \"allow_origin_pat\": \"\",
+    \"allow_credentials\": false,
+    \"disable_check_xsrf\": false,
     \"certfile\": \"$CERTIFICATE_FILE\",
-    \"keyfile\": \"$KEY_FILE\"
+    \"keyfile\": \"$KEY_FILE\""
+    REPLY="{
+  \"ServerApp\": {$shared,
+    \"allow_unauthenticated_access\": false,
+    \"root_dir\": $directory
   },
   \"PasswordIdentityProvider\": {
     \"hashed_password\": \"@notebook.password_hash@\",
@@ -103,15 +119,8 @@ configuration_text() {
     \"cookie_options\": {\"expires_days\": $days},
     \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
   },
-  \"NotebookApp\": {
-    \"ip\": $ip,
-    \"port\": $NB_NOTEBOOK_PORT,
-    \"port_retries\": 0,
-    \"open_browser\": false,
-    \"allow_remote_access\": true,
+  \"NotebookApp\": {$shared,
     \"notebook_dir\": $directory,
-    \"certfile\": \"$CERTIFICATE_FILE\",
-    \"keyfile\": \"$KEY_FILE\",
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,

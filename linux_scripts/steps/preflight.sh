@@ -6,6 +6,7 @@ step preflight 'this host can carry the notebook server'
 preflight_test() {
     local should=x86_64 own='' program
     if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
+    write_foreign_configuration
     if [[ $HOSTTYPE != "$should" ]]; then fail "the processor is $HOSTTYPE, and the inventory says architecture = \"$NB_ARCHITECTURE\". Correct the inventory"; fi
     if [[ $NB_SCOPE == user ]]; then user_preflight; return; fi
     if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
@@ -71,6 +72,38 @@ is_own_port() { # ' INODE...'
     done < <(readlink -- "/proc/$pid/fd/"*)
     [[ ! $told ]]
 }
+
+# What other installations have left on this host to configure a Jupyter, an IPython or (in machine scope) pip and
+# uv, and kernels that are not in the environment. The starter and the step packages see to it that none is used.
+# One warning in a run.
+write_foreign_configuration() {
+    local place named=''
+    local -i count=0
+    local -a places=({/usr/local/etc,/etc}/jupyter/jupyter*_config.{py,json}
+        {/usr/local/etc,/etc}/ipython/{*_config.{py,json},startup/*.{py,ipy}} /usr/local/share/jupyter/kernels/*)
+    if [[ $FOREIGN_IS_TOLD ]]; then return; fi
+    FOREIGN_IS_TOLD=1
+    # Packages of the distribution have their own files here.
+    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then
+        places+=({/usr/local/etc,/etc}/jupyter/jupyter*_config.d/*.json /usr/share/jupyter/kernels/*)
+    fi
+    if [[ $NB_SCOPE == user ]]; then
+        places+=("$HOME_FOLDER"/.jupyter/jupyter*_config.{py,json} "$HOME_FOLDER"/.local/share/jupyter/kernels/*
+            "$HOME_FOLDER"/.ipython/profile_default/{*_config.{py,json},startup/*.{py,ipy}})
+    else
+        places+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
+    fi
+    for place in "${places[@]}"; do
+        if [[ ! -e $place || $place == */kernels/python3 ]]; then continue; fi
+        count+=1
+        if ((count <= 10)); then named+=", $place"; fi
+    done
+    if ((count > 10)); then named+=", ... ($count in all)"; fi
+    if [[ $named ]]; then
+        write_event warning text "configuration from other installations was found and is ignored: ${named:2}"
+    fi
+}
+FOREIGN_IS_TOLD=''
 
 preflight_apply() {
     fail 'preflight has nothing to change'

@@ -58,17 +58,14 @@ StartLimitBurst=10
 Type=exec
 User=$SERVICE_USER
 Group=$SERVICE_USER
-ExecStart=$NOTEBOOK_PYTHON -I -m notebook --no-browser
+ExecStart=$NOTEBOOK_PYTHON -I $STARTER_FILE $NOTEBOOK_FILE $WORK_FOLDER
 WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
+RestartPreventExitStatus=78
 TimeoutStopSec=30
-Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
+Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8'
 Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
-Environment=JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER
-Environment=JUPYTER_DATA_DIR=$WORK_FOLDER/data JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime
-Environment=JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces
-Environment=IPYTHONDIR=$WORK_FOLDER/ipython MPLCONFIGDIR=$WORK_FOLDER/matplotlib
 ReadWritePaths=$WORK_FOLDER $folder
 UMask=0027
 
@@ -114,7 +111,7 @@ unit_word() { # PATH
 
 # What the server reads at its start: one that was started before a change is seen, and started again.
 started_text() {
-    local -a files=("$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
-    if [[ -e ${files[0]} && -e ${files[1]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
+    local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
     REPLY=${times[*]:-none}
 }

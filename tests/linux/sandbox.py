@@ -58,6 +58,12 @@ class Sandbox:
         """The command that runs another one inside."""
         return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "chroot", str(self.root), *argv]
 
+    def lay(self, source: Path, target: str) -> None:
+        """A folder of this machine at `target` too, which need not be there. What is changed in it stays in the sandbox."""
+        code = 'mkdir -p "$2" "$3/up" "$3/work" && mount -t overlay -o "lowerdir=$1,upperdir=$3/up,workdir=$3/work" overlay "$2"'
+        folders = str(source.resolve()), f"{self.root}{target}", f"{self.root.parent}/laid{target}"
+        subprocess.run(["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "bash", "-c", code, "lay", *folders], check=True)
+
     def run(self, *argv: str, input: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
         done = subprocess.run(self.command(*argv), input=input, capture_output=True, check=False, timeout=600)
         assert not check or done.returncode == 0, (argv, done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,115 @@
+"""The step check of Linux hosts: the certificate that the port shows, and whether anybody gets in without the password."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.linux import parts
+from tests.notebook_server import Certificate, make_certificate
+from tests.ports import free_port
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the step asks Linux who listens on a port")
+Answer = Callable[[str], bytes]
+REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\r\n{}"
+OPEN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+WITHOUT, WITH_TOKEN = "without the password", "with a random token"
+STEP = "\n".join([*(parts.step(name) for name in ("preflight", "certificate", "notebook", "service", "check")), "NB_NOTEBOOK_PORT=$1 RUN_FINGERPRINT=$2 NOTEBOOK_PYTHON=$3\n"])
+SEEN = 'RUN_STEP=check; check_test; if ((${#DIFFERENCES[@]})); then printf "%s | %s | %s\\n" "${DIFFERENCES[@]}"; fi\n'
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("check"))
+
+
+@contextmanager
+def server(certificate: Certificate, answer: Answer) -> Iterator[tuple[int, list[str]]]:
+    """A TLS server that answers each request as `answer` says, with the heads of the requests that it got."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    heads: list[str] = []
+
+    def serve(raw: socket.socket) -> None:
+        with contextlib.suppress(OSError), raw, context.wrap_socket(raw, server_side=True) as client:
+            head = b""
+            while b"\r\n\r\n" not in head and (data := client.recv(4096)):
+                head += data
+            heads.append(head.decode("ascii"))
+            client.sendall(answer(heads[-1]))
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], heads
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def differences(port: int, fingerprint: str, code: str = SEEN) -> list[str]:
+    return parts.run(STEP + code, str(port), fingerprint, sys.executable).stdout.decode().splitlines()
+
+
+def test_a_server_that_refuses_both_is_as_it_should_be(certificate: Certificate) -> None:
+    for refused in (REFUSED, REFUSED.replace(b"403 Forbidden", b"401 Unauthorized")):
+        with server(certificate, lambda head, refused=refused: refused) as (port, heads):  # type: ignore[misc]
+            assert differences(port, certificate.fingerprint) == []
+        assert [head.startswith("GET /api/kernels HTTP/1.1\r\n") for head in heads] == [True, True]
+        tokens = [line.partition(": token ")[2] for head in heads for line in head.splitlines() if line.startswith("Authorization: ")]
+        assert [len(token) for token in tokens] == [32] and not any("Cookie" in head for head in heads)
+
+
+def test_a_server_that_lets_everybody_in_is_a_difference(certificate: Certificate) -> None:
+    with server(certificate, lambda head: OPEN) as (port, _):
+        assert differences(port, certificate.fingerprint) == [
+            f"GET /api/kernels on port {port} {way} | answered with 200 | refused with 401 or 403" for way in (WITHOUT, WITH_TOKEN)
+        ]
+
+
+def test_one_that_believes_any_token_is_a_difference(certificate: Certificate) -> None:
+    with server(certificate, lambda head: OPEN if "Authorization" in head else REFUSED) as (port, _):
+        assert [line.split(" | ")[:2] for line in differences(port, certificate.fingerprint)] == [[f"GET /api/kernels on port {port} {WITH_TOKEN}", "answered with 200"]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", "answered with 302"),
+        (b"HTTP/1.1 500 x\r\n\r\n", "answered with 500"),
+        *((answer, "not answered by a web server") for answer in (b"HTTP/1.1 4033 x\r\n\r\n", b"HTTP/1.1 403", b"", b"403\n", b" HTTP/1.1 403 x\n", b"x" * 100000, b"\x1b[2J\x00\xff\n")),
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_everything_else_is_no_refusal(certificate: Certificate, answer: bytes, words: str) -> None:
+    with server(certificate, lambda head: answer) as (port, _):
+        assert [line.split(" | ")[1] for line in differences(port, certificate.fingerprint)] == [words] * 2
+
+
+def test_another_certificate_and_no_server(certificate: Certificate, tmp_path: Path) -> None:
+    other = make_certificate(tmp_path)
+    with server(other, lambda head: REFUSED) as (port, _):
+        assert differences(port, certificate.fingerprint) == [f"port {port} | {other.fingerprint} | {certificate.fingerprint}"]
+    port = free_port()
+    assert differences(port, certificate.fingerprint) == [f"port {port} |  | {certificate.fingerprint}"]
+
+
+def test_apply_fails_while_the_server_is_open(certificate: Certificate) -> None:
+    with server(certificate, lambda head: OPEN) as (port, _):
+        (line,) = differences(port, certificate.fingerprint, "RUN_STEP=check RUN_MODE=apply\ncheck_apply\n")
+    assert f"GET /api/kernels on port {port} without the password is answered with 200 instead of refused with 401 or 403" in line
+    assert "perhaps everybody who reaches this port can run programs as the server's user" in line
+    assert "systemctl stop nbserver.service" in line and "journalctl --unit nbserver.service" in line
