@@ -35,7 +35,7 @@ $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
     Boot = ''; BootBefore = ''; Restarts = 0; Restarting = $false; Pending = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
-    ExitCode = 0; Output = @()
+    ExitCode = 0; Output = @(); ForeignNamed = $false
 }
 
 # Test tells what differs and changes nothing; Apply changes it. A bracket is applied before the other
