@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
 from pathlib import Path
 
 from tests.hosts.mirror import Mirror
+from tests.small_jupyter import write_wheel
 
 SERVER = '''"""Answers every request with 200, on the port and with the certificate of the configuration: Windows' file or Linux'."""
 import http.server
@@ -35,19 +34,11 @@ def main(arguments):
 
 def write_index(folder: Path, mirror: Mirror) -> list[str]:
     """Makes the index (PEP 503) in `folder`; uv's wheel is the mirror's. Returns the lines of its lock."""
-    wheel = folder / "notebook" / "notebook-1.0-py3-none-any.whl"
-    wheel.parent.mkdir(parents=True)
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("notebook/__init__.py", "")
-        archive.writestr("notebook/app.py", SERVER)
-        archive.writestr("notebook/__main__.py", "from notebook import app\n\napp.main([])\n")
-        archive.writestr("notebook-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: notebook\nVersion: 1.0\n")
-        archive.writestr("notebook-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr("notebook-1.0.dist-info/RECORD", "")
+    line = write_wheel(folder / "notebook", more={"notebook/app.py": SERVER, "notebook/__main__.py": "from notebook import app\n\napp.main([])\n"})
     uv = next(mirror.wheels.glob("uv-*.whl"))
     (folder / "uv").mkdir()
     (folder / "uv" / uv.name).symlink_to(uv)
     for project in folder.iterdir():
         (project / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in project.glob("*.whl")))
     uv_line = next(line for line in mirror.lock_file.read_text(encoding="utf-8").splitlines() if line.startswith("uv=="))
-    return [f"notebook==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}", uv_line]
+    return [line, uv_line]
