@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PRELUDE = {
     "ps_scripts": (
         (
-            "run hashes events envelope lock record registry path_entries files scope programs processes downloads reboots installers tasks firewall "
+            "run hashes events envelope lock record registry path_entries files scope starter programs processes downloads reboots installers tasks firewall "
             "services port_holder certificates certificate_program certificate_sources"
         ).split(),
         ".ps1",

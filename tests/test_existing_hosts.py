@@ -6,9 +6,7 @@ notebook: what is looked at here is what was there before.
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,35 +19,17 @@ from tests.hosts.windows import ENVIRONMENT, WindowsHost
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
+from tests.small_jupyter import write_wheel
 
 EVIDENCE = ("ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
 OWN = ("ProgramData/nbserver/work/*", "ProgramData/nbserver/cache/*")  # what a server itself writes, and downloads
-SERVER = '''
-import http.server, json, os, ssl
-
-def main(arguments):
-    with open(os.path.join(os.environ["JUPYTER_CONFIG_DIR"], "jupyter_server_config.json"), encoding="utf-8") as file:
-        settings = json.load(file)["ServerApp"]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(settings["certfile"], settings["keyfile"])
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", settings["port"]), http.server.SimpleHTTPRequestHandler)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    server.serve_forever()
-'''
 
 
 def make_wheel(index: Path, version: str) -> str:
     """Puts the small server into the index and returns its line of a lock."""
-    wheel = index / "notebook" / f"notebook-{version}-py3-none-any.whl"
-    wheel.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("notebook/__init__.py", "")
-        archive.writestr("notebook/app.py", SERVER)
-        archive.writestr(f"notebook-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: notebook\nVersion: {version}\n")
-        archive.writestr(f"notebook-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"notebook-{version}.dist-info/RECORD", "")
-    (wheel.parent / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(wheel.parent.glob("*.whl"))))
-    return f"notebook=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+    line = write_wheel(index / "notebook", version)
+    (index / "notebook" / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted((index / "notebook").glob("*.whl"))))
+    return line
 
 
 class Existing:

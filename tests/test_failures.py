@@ -369,7 +369,7 @@ def test_server_that_does_not_start(site: Site) -> None:
     use_lock(site, [line for line in site.mirror.lock_file.read_text().splitlines() if line.startswith("six==")])
     site.write(packages__installer="pip")
     said = refused(site, "apply", "win1", code=3)
-    assert f"nothing answers on port {site.port}" in said and "No module named 'notebook'" in said
+    assert f"nothing answers on port {site.port}" in said and "No module named 'jupyter_core'" in said
     events = site.last_events()
     assert steps(events, "failed") == ["check"] and "firewall" in steps(events, "changed")
     assert steps(events, "restored") == ["ie_esc", "ie_esc"]

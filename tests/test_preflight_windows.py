@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +142,50 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(session: Session,
     with pytest.raises(EngineError) as told:
         session.run(script)
     assert "port 9999 is taken" in str(told.value) and refused in str(told.value)
+
+
+FOREIGN = (
+    r"ProgramData\jupyter\jupyter_server_config.py", r"ProgramData\jupyter\kernels\python3\kernel.json", r"ProgramData\ipython\ipython_config.py",
+    r"ProgramData\pip\pip.ini", r"ProgramData\uv\uv.toml", r"account\.jupyter\jupyter_config.json", r"account\.jupyter\migrated",
+    r"account\AppData\Roaming\jupyter\jupyter_server_config.d\x.json", r"account\AppData\Roaming\jupyter\runtime\1.json",
+    r"account\.ipython\profile_default\ipython_kernel_config.py", r"account\.ipython\profile_default\startup\00.py", r"account\.ipython\profile_default\startup\README",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("scope", ["machine", "user"])
+def test_configuration_of_others_is_named_once(session: Session, tmp_path: Path, scope: str) -> None:
+    """In user scope the machine's pip.ini counts: it says where packages come from."""
+    at = {"user": "account", "machine": r"ServiceProfiles\LocalService"}[scope]
+    for name in FOREIGN:
+        file = tmp_path / name.replace("account", at).replace("\\", "/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    folder = host_path(tmp_path)
+    script = rf"""
+        $Settings = ConvertFrom-Json '{{"scope": "{scope}"}}'; $Run.ForeignNamed = $false
+        $before = $env:ProgramData, $env:SystemRoot, $env:USERPROFILE
+        $key = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
+        try {{
+            $env:ProgramData = '{folder}\ProgramData'; $env:SystemRoot = '{folder}'; $env:USERPROFILE = '{folder}\account'
+            foreach ($name in 'Jupyter_Nbserver_Test', 'PIP_NBSERVER_TEST') {{ Set-ItemProperty -LiteralPath $key -Name $name -Value 'https://anna:geheim@example.com' }}
+            1..2 | ForEach-Object {{ foreach ($event in @(Write-ForeignConfiguration)) {{ $event.NbserverEvent }} }}
+        }} finally {{
+            $env:ProgramData, $env:SystemRoot, $env:USERPROFILE = $before
+            foreach ($name in 'Jupyter_Nbserver_Test', 'PIP_NBSERVER_TEST') {{ Remove-ItemProperty -LiteralPath $key -Name $name }}
+        }}
+    """
+    (event,) = (json.loads(line) for line in session.run(script))
+    text = event["text"]
+    assert event["event"] == "warning" and text.startswith("configuration from other installations was found and is ignored: ")
+    named = text.partition(": ")[2].replace(folder + "\\", "").replace(at, "account").split(", ")
+    expected = {
+        r"ProgramData\jupyter\jupyter_server_config.py", r"ProgramData\jupyter\kernels", r"ProgramData\ipython\ipython_config.py", r"account\.jupyter\jupyter_config.json",
+        r"account\AppData\Roaming\jupyter\jupyter_server_config.d", r"account\.ipython\profile_default\ipython_kernel_config.py",
+        r"account\.ipython\profile_default\startup\00.py", "the variable Jupyter_Nbserver_Test",
+    }  # fmt: skip
+    if scope == "user":
+        assert set(named) == expected
+    else:
+        all_of_them = {*expected, r"ProgramData\pip\pip.ini", r"ProgramData\uv\uv.toml", "the variable PIP_NBSERVER_TEST"}
+        assert len(named) == 10 and set(named[:9]) < all_of_them and named[9].endswith(" and 1 more")
+    assert "geheim" not in text

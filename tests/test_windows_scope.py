@@ -225,6 +225,35 @@ def test_an_environment_whose_python_is_gone_is_made_anew(session: Session, pyth
     assert session.run(given + "[string](Test-LockMark)") == ["True"]
 
 
+# -- in machine scope pip reads no file
+
+PIP_ON_WINDOWS = """
+import ntpath, os, sys
+os.devnull = ntpath.devnull
+from pip._internal.configuration import Configuration
+os.environ["PIP_CONFIG_FILE"] = sys.argv[1]
+found = Configuration(isolated=False)
+found.load()
+print(dict(found.items()))
+"""
+
+
+def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> None:
+    """By the real pip, with Windows' name of the null device: with another one it reads the file in %ProgramData%."""
+    given = f"{settings('machine')}$Settings | Add-Member downloads @{{ proxy = $null }}; "
+    (file,) = session.run(given + "(Get-PackageEnvironment).PIP_CONFIG_FILE")
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "pip.conf").write_text("[global]\nlog = /somewhere/else\nuser = true\n")
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+
+    def read(value: str) -> str:
+        command = [sys.executable, "-I", "-c", PIP_ON_WINDOWS, value]
+        return subprocess.run(command, env={**own, "XDG_CONFIG_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+
+    assert "/somewhere/else" in read("NUL")
+    assert "/somewhere/else" not in read(file) and "pip.conf" not in read(file)
+
+
 # -- what pip is configured for, for uv
 
 # pip prints \x7f and the like as Python writes them; no address has such characters.

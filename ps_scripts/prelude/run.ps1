@@ -36,7 +36,7 @@ $Run = @{
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
     Boot = ''; BootBefore = ''; Restarts = 0; Restarting = $false; Pending = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
     FormerSalt = ''; NewSalt = $false   # what password hashes a new one may replace; see the step notebook
-    ExitCode = 0; Output = @()
+    ExitCode = 0; Output = @(); ForeignNamed = $false
 }
 
 # Test tells what differs and changes nothing; Apply changes it. A bracket is applied before the other

@@ -1,9 +1,9 @@
 # ---- step: notebook ------------------------------------------------------------------------------------
 # The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
-# The service can read these files and cannot write them.
+# The service can read these files and cannot write them. The program that starts the server is in prelude/starter: it
+# keeps other configuration out, and compares each of these values with what the server would do.
 
 $ConfigurationFile = Join-Path $ServiceFolder 'jupyter_server_config.json'
-$StarterFile = Join-Path $ServiceFolder 'serve.py'
 $MigratedFile = Join-Path $ServiceFolder 'migrated'
 
 $HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
@@ -38,9 +38,16 @@ function Get-Configuration {
             ip = $Settings.notebook.ip
             port = $Settings.notebook.port
             port_retries = 0
+            base_url = '/'
             open_browser = $false
             allow_remote_access = $true
-            root_dir = Expand-Path $Settings.notebook.directory
+            allow_unauthenticated_access = $false
+            allow_origin = ''
+            allow_origin_pat = ''
+            allow_credentials = $false
+            disable_check_xsrf = $false
+            allow_password_change = $false   # an older name of the one below, which the server still has
+            root_dir = (Expand-Path $Settings.notebook.directory).TrimEnd('\')   # as the server tells it
             certfile = $CertificateFile
             keyfile = $KeyFile
         }
@@ -64,44 +71,6 @@ function Test-DeployedPort([int]$Port) {
     [IO.File]::ReadAllText($ConfigurationFile, $Utf8) -cmatch "`"port`":\s+$Port\b"
 }
 
-# Everything that the server and its kernels write is in folders of their own, and -I (in the service's
-# command) keeps Python from importing from anywhere else.
-$Starter = @'
-# Starts the notebook server. Its configuration stands beside this file, what it writes goes to "work".
-import os
-import sys
-
-service = os.path.dirname(os.path.abspath(__file__))
-work = os.path.join(os.path.dirname(service), "work")
-
-os.environ.update(
-    JUPYTER_CONFIG_DIR=service,
-    JUPYTER_DATA_DIR=os.path.join(work, "data"),
-    JUPYTER_RUNTIME_DIR=os.path.join(work, "runtime"),
-    JUPYTERLAB_SETTINGS_DIR=os.path.join(work, "settings"),
-    JUPYTERLAB_WORKSPACES_DIR=os.path.join(work, "workspaces"),
-    IPYTHONDIR=os.path.join(work, "ipython"),
-    MPLCONFIGDIR=os.path.join(work, "matplotlib"),
-    MPLBACKEND="module://matplotlib_inline.backend_inline",
-    PYTHONUTF8="1",
-)
-
-# One log for each start, and the one before it. A task has no console: without a file nothing is seen.
-log = os.path.join(work, "notebook.log")
-if os.path.exists(log):
-    os.replace(log, log + ".before")
-sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
-
-# Kernels inherit the streams below those, and a program without a console has none that they could use.
-for stream in range(3):
-    os.dup2(os.open(os.devnull, os.O_RDWR), stream)
-
-from notebook.app import main
-
-main(["--no-browser"])
-'@ -replace "`r", ''
-if ($Settings.scope -eq 'user') { $Starter = $Starter.Replace('os.path.join(work, "notebook.log")', 'os.path.join(os.path.dirname(service), "server.log")') }
-
 Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     Compare-Folder $WorkFolder $ServiceWrites
@@ -111,7 +80,7 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
     $other = Test-OtherSalt
     if ($other) { Difference "the salt of the password hash in $ConfigurationFile" $Salts.Set $Salts.Sent }
     if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
-    if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'another or none' 'as in this script' }
+    if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'different or missing' 'as in this script' }
 } -Apply {
     Read-Salts
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {

@@ -40,7 +40,7 @@ function Get-PackageEnvironment {
     else {
         foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
         $environment.UV_NO_CONFIG = '1'
-        $environment.PIP_CONFIG_FILE = 'NUL'
+        $environment.PIP_CONFIG_FILE = 'nul'   # in small letters: pip compares it with Python's name of the device
     }
     foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
     if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }

@@ -72,6 +72,8 @@ Step preflight 'this host can carry the notebook server' -Test {
         Write-Event warning @{ text = $words }
     }
 
+    Write-ForeignConfiguration
+
     # Python, the environment and its downloads take about 2 GB.
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     $free = [Math]::Round($drive.AvailableFreeSpace / 1GB, 1)
@@ -95,6 +97,47 @@ Step preflight 'this host can carry the notebook server' -Test {
     }
 } -Apply {
     throw 'preflight has nothing to change'
+}
+
+# What other installations have left on this host to configure a Jupyter, an IPython or (in machine scope) pip and uv: of
+# the machine, of the account that runs the server, and variables. The step packages and the server's starter see to it
+# that none of it is used. A folder that may not be looked into is left out.
+function Get-ForeignConfiguration {
+    $account, $variables = "$env:SystemRoot\ServiceProfiles\LocalService", '^(JUPYTER|IPYTHON|PYTHON|PIP_|UV_)'
+    if ($Settings.scope -eq 'user') { $account, $variables = $env:USERPROFILE, '^(JUPYTER|IPYTHON|PYTHON)' }
+    $places = @(
+        @{ Folder = "$env:ProgramData\jupyter"; Name = '*' }
+        @{ Folder = "$env:ProgramData\ipython"; Name = '*' }
+        @{ Folder = "$account\.jupyter"; Name = '*_config.*' }
+        @{ Folder = "$account\AppData\Roaming\jupyter"; Name = '*_config.*' }
+        @{ Folder = "$account\.ipython\profile_default"; Name = '*_config.*' }
+        @{ Folder = "$account\.ipython\profile_default\startup"; Name = '*.py' }
+        @{ Folder = "$env:ProgramData\pip"; Name = 'pip.ini' }
+        @{ Folder = "$env:ProgramData\uv"; Name = 'uv.toml' }
+    )
+    foreach ($place in $places) {
+        if ($Settings.scope -eq 'user' -and 'pip.ini', 'uv.toml' -contains $place.Name) { continue }   # used to install packages
+        if (-not [IO.Directory]::Exists($place.Folder)) { continue }
+        try { [IO.Directory]::GetFileSystemEntries($place.Folder, $place.Name) } catch [UnauthorizedAccessException] { continue }
+    }
+    $targets = @('Machine')
+    if ($Settings.scope -eq 'user') { $targets += 'User' }
+    foreach ($target in $targets) {
+        foreach ($name in [Environment]::GetEnvironmentVariables($target).Keys) {
+            if ($name.ToUpperInvariant() -cmatch $variables) { "the variable $name" }   # its value may be a secret
+        }
+    }
+}
+
+# One warning in a run.
+function Write-ForeignConfiguration {
+    if ($Run.ForeignNamed) { return }
+    $Run.ForeignNamed = $true
+    $found = @(Get-ForeignConfiguration | Sort-Object)
+    if (-not $found.Count) { return }
+    $names = @($found | Select-Object -First 10) -join ', '
+    if ($found.Count -gt 10) { $names += " and $($found.Count - 10) more" }
+    Write-Event warning @{ text = "configuration from other installations was found and is ignored: $names" }
 }
 
 # In user scope nothing of others is stopped. In machine scope the step past looks at more than the port.

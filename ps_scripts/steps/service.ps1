@@ -13,6 +13,15 @@ function Get-ServiceState {
     "nbserver: secured notebook server. Files of $($times -join ', ')"
 }
 
+# The server's command line, behind its program.
+function Get-ServerArguments {
+    '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog
+}
+
+function Format-ServerArguments {
+    @(Get-ServerArguments | ForEach-Object { Format-Argument $_ }) -join ' '
+}
+
 # What a task's XML must say: where, what, and what Windows takes where the element is missing.
 function Get-ServiceProperties {
     @(
@@ -29,7 +38,7 @@ function Get-ServiceProperties {
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
-        @{ Path = 'Actions/Exec/Arguments'; Should = "-I `"$StarterFile`""; Default = '' }
+        @{ Path = 'Actions/Exec/Arguments'; Should = Format-ServerArguments; Default = '' }
         @{ Path = 'Actions/Exec/WorkingDirectory'; Should = $WorkFolder; Default = '' }
     )
 }
@@ -57,7 +66,7 @@ function Get-ServiceXml {
   <Actions Context="Author">
     <Exec>
       <Command>$(Protect-Xml (Get-EnvironmentProgram 'python.exe'))</Command>
-      <Arguments>$(Protect-Xml "-I `"$StarterFile`"")</Arguments>
+      <Arguments>$(Protect-Xml (Format-ServerArguments))</Arguments>
       <WorkingDirectory>$(Protect-Xml $WorkFolder)</WorkingDirectory>
     </Exec>
   </Actions>
@@ -76,7 +85,7 @@ function Test-ServerRunning {
 
 # ---- in user scope
 
-function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') -I `"$StarterFile`"`n$(Get-ServiceState)`n" }
+function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArguments)`n$(Get-ServiceState)`n" }
 
 function Compare-BackgroundServer {
     if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'not running' 'running in the background' }
@@ -90,7 +99,7 @@ function Start-BackgroundServer {
         if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') { [Environment]::SetEnvironmentVariable($name, $null) }
     }
     foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
-    Start-Background (Get-EnvironmentProgram 'python.exe') @('-I', $StarterFile) $WorkFolder (Get-ServerText)
+    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArguments) $WorkFolder (Get-ServerText)
 }
 
 Step service 'the notebook server runs: as a task from the start of Windows, or in user scope in the background' -Test {
