@@ -31,18 +31,21 @@ while true; do
 done
 
 folder=$(mktemp -d -p "${TMPDIR:-/dev/shm}" 2>/dev/null) || folder=$(mktemp -d)
+cd -- "$folder" # everything below happens inside, wherever somebody else may move the folder or what its path leads to
+[[ -O . && $(stat -c %a .) == 700 && -z $(ls -A) ]] || die "its new folder in TMPDIR was changed by somebody else"
+folder=$PWD
 # shellcheck disable=SC2317 # the trap calls it
 clean_up() {
     rm -rf -- "$folder"
 }
 trap clean_up EXIT
-printf "%s" "$script" >"$folder/nbserver.sh"
-: >"$folder/output"
-setsid bash "$folder/nbserver.sh" envelope < <(printf "%s\n" "${envelope[@]}") >>"$folder/output" 2>"$folder/errors" &
+printf "%s" "$script" >nbserver.sh
+: >output
+setsid bash ./nbserver.sh envelope < <(printf "%s\n" "${envelope[@]}") >>output 2>errors &
 pid=$!
 trap "" HUP INT TERM PIPE # so it cleans up without a connection too; only now, because the script would inherit it
 
-exec 3<"$folder/output"
+exec 3<output
 copy_output() {
     while IFS= read -r -N 65536 -u 3 part || [[ -n $part ]]; do
         printf "%s" "$part" 2>/dev/null || true
@@ -61,5 +64,5 @@ done
 code=0
 wait "$pid" 2>/dev/null || code=$?
 copy_output
-cat "$folder/errors" >&2 || true
+cat errors >&2 || true
 exit "$code"

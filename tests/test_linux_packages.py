@@ -72,21 +72,38 @@ def installed(sandbox: Sandbox) -> set[str]:
     return {line.split()[1] for line in done.stdout.decode().splitlines() if line.startswith(("ii", "rc", "iF", "iU"))}
 
 
+HOOK = """#!/bin/sh
+printf '%s ' "suspend=${NEEDRESTART_SUSPEND-}" "mode=${NEEDRESTART_MODE-}" "bugs=${APT_LISTBUGS_FRONTEND-}" >>/var/log/nb-hook
+"""
+
+
+def see_hooks(host: Sandbox) -> None:
+    """Where needrestart and apt-listbugs would be called, something notes what they would see."""
+    host.write("/usr/local/bin/nb-hook", HOOK)
+    host.run("chmod", "755", "/usr/local/bin/nb-hook")
+    host.write("/etc/apt/apt.conf.d/99nb", 'DPkg::Pre-Install-Pkgs { "/usr/local/bin/nb-hook"; };\nDPkg::Post-Invoke { "/usr/local/bin/nb-hook"; };\n')
+    host.write("/etc/dpkg/dpkg.cfg.d/nb", "post-invoke=/usr/local/bin/nb-hook\n")
+
+
 def words(done: Run) -> str:
     return "\n".join(f"{event['event']}: {event.get('text', '')}" for event in done.events)
 
 
 def test_undo_removes_what_came_and_nothing_else(host: Sandbox) -> None:
     before = installed(host)
+    see_hooks(host)
+    host.write("/var/lib/dpkg/updates/0001", "")  # of a dpkg that was interrupted
     done = run(host, "apply", [STEP])
     assert done.outcome == "ok", words(done)
     assert installed(host) - before == {"nb-top", "nb-below"}
     (line,) = record(host)
     assert line["kind"] == "packages" and line["key"].split()[0] == "apt" and set(line["key"].split()[1:]) == {"nb-top", "nb-below"}
-    assert {event["program"] for event in done.of("log")} == {"apt-get"}
+    assert {event["program"] for event in done.of("log")} <= {"apt-get", "dpkg"}
     assert {event for _, event in run(host, "apply", [STEP]).steps} == {"unchanged"}
     assert run(host, "undo", [STEP]).outcome == "ok"
     assert installed(host) == before and not host.exists("/etc/nb-top"), "configuration files too"
+    seen = host.read("/var/log/nb-hook").decode().split()
+    assert len(seen) > 6 and set(seen) == {"suspend=1", "mode=l", "bugs=none"}, "nobody else's service is started again, and nothing asks"
 
 
 def test_what_was_there_stays(host: Sandbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -136,13 +137,50 @@ def test_input_that_dribbles_is_read_to_the_byte(tmp_path: Path, size: int) -> N
     assert (process.returncode, out.decode(), err) == (2, f"nbserver ready\n{SAID}\n", b"")
 
 
+# -- somebody else may write where TMPDIR points to, and is quick
+
+OTHER_SCRIPT = 'printf "the script of somebody else\\n"; exit 4'
+QUICK: Mapping[str, tuple[str, str, tuple[int, str, str]]] = {
+    "another folder takes its place before it is used": (
+        "mktemp",
+        'folder=$(MKTEMP "$@"); chmod 777 "$folder"; printf "%s\\n" "$folder"',
+        (1, "", "its new folder in TMPDIR was changed by somebody else"),
+    ),
+    "a folder of root's takes its place, with files in it": (
+        "mktemp",
+        'folder=$(MKTEMP "$@"); : >"$folder/output"; printf "%s\\n" "$folder"',
+        (1, "", "its new folder in TMPDIR was changed by somebody else"),
+    ),
+    "another folder takes its place when the script is in it": (
+        "setsid",
+        'for folder in "$TMPDIR"/tmp.*; do mv "$folder" "$folder.gone"; mkdir "$folder"; printf %s OTHER >"$folder/nbserver.sh"; done; exec SETSID "$@"',
+        (2, f"{SAID}\n", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_only_the_script_that_was_compared_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    program, code, expected = QUICK[name]
+    folder, stand_in = tmp_path / "tmp", tmp_path / "bin" / program
+    folder.mkdir()
+    stand_in.parent.mkdir()
+    for word in ("mktemp", "setsid"):
+        code = code.replace(word.upper(), str(shutil.which(word)))
+    stand_in.write_text("#!/bin/bash\n" + code.replace("OTHER", shlex.quote(OTHER_SCRIPT)) + "\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    code_, out, err = feed(folder, GOOD)
+    assert (code_, out, err.strip()) == expected
+
+
 # -- the run
 
 WAITS = """\
 trap 'printf "stopped\\n"; exit 3' TERM
 [[ $1 == envelope ]]
 while IFS= read -r line; do :; done
-printf '%s %s %s\\n' "$0" "$(stat -c %a "${0%/*}")" "$(ps -o sid= -p $$)"
+printf '%s %s %s\\n' "$PWD/${0##*/}" "$(stat -c %a "${0%/*}")" "$(ps -o sid= -p $$)"
 printf 'no line end'
 until [[ -e GO ]]; do sleep 0.05; done
 printf ' and its rest\\n'

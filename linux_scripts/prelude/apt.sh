@@ -4,6 +4,10 @@
 # apt-get waits for dpkg's locks by itself (DPkg::Lock::Timeout), for these two it does not. At the first start
 # of a cloud host its daily job holds them.
 APT_LOCKS=(/var/lib/apt/lists/lock /var/cache/apt/archives/lock)
+# Nothing asks. needrestart restarts nobody's services: it is suspended (from 3.0 on), and would only list them. What it
+# has to say waits for the next run of apt that is not ours.
+APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none APT_LISTBUGS_FRONTEND=none
+    NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l)
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
     local try
@@ -15,7 +19,7 @@ run_apt() { # [OPTION of run_program...] -- ARGUMENT...
     for try in 1 2; do
         await_locks "${APT_LOCKS[@]}"
         failed=0 PROBLEM=''
-        run_program --to-its-end "${options[@]}" "${PROXY[@]}" DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a APT_LISTCHANGES_FRONTEND=none \
+        run_program --to-its-end "${options[@]}" "${PROXY[@]}" "${APT_ENVIRONMENT[@]}" \
             apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || failed=1
         if ((EXIT_CODE != 100)) || ! is_locked "${APT_LOCKS[@]}"; then break; fi   # another one came in between
     done
@@ -52,7 +56,7 @@ refresh_with_apt() {
     shopt -u nullglob
     if ((${#interrupted[@]})); then
         await_locks /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock
-        run_program --to-its-end env DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
+        run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
     fi
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then write_event warning text 'apt-get update failed; going on with the lists of packages that are there'; fi

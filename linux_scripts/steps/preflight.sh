@@ -19,6 +19,7 @@ preflight_test() {
     read_system
     if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES$own"; fi
 
+    compare_account "$SERVICE_USER" "$WORK_FOLDER"
     compare_space "${PROGRAMS%/*}"
     if [[ $RUN_TIME ]]; then compare_clocks; fi
     compare_port

@@ -1,0 +1,74 @@
+"""The service's account: one that has more rights than it should is refused before anything is installed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.linux import parts
+from tests.linux.fixtures import record, run, sandbox
+from tests.linux.sandbox import Sandbox
+
+__all__ = ["sandbox"]
+NO_ENVIRONMENT = "LOCK_MARK=/opt/nbserver/env-00000000/nbserver.lock"  # of the step packages, which is not among these
+INSTALLED = "step packages 'something is installed'\npackages_test() { [[ -e /opt/installed ]] || difference packages '' all; }\npackages_apply() { printf '' >/opt/installed; }\n"
+STEPS = [NO_ENVIRONMENT, parts.step("preflight"), INSTALLED, parts.step("user")]
+MAKE = "useradd --system --user-group --home-dir /var/lib/nbserver/work --no-create-home --shell /usr/sbin/nologin nbserver"
+
+
+@pytest.fixture
+def host(sandbox: Sandbox) -> Sandbox:
+    sandbox.run("mkdir", "-p", "/run/systemd/system")
+    return sandbox
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (f"groupadd docker; {MAKE}; usermod --append --groups docker,sudo nbserver", ("it is in the group docker", "it is in the group sudo")),
+        (MAKE.replace("--system ", ""), ("its number is 100", "a system user's number is from 1 to 999")),
+        (MAKE.replace("--system", "--system --uid 0 --non-unique"), ("its number is 0",)),
+        (MAKE.replace("--system", "--system --uid 1 --non-unique"), ("its number is also that of daemon",)),
+        (MAKE.replace("/usr/sbin/nologin", "/bin/bash"), ("its shell is /bin/bash",)),
+        (MAKE.replace("--home-dir /var/lib/nbserver/work", "--home-dir /root"), ("its home folder is /root, not /var/lib/nbserver/work",)),
+        (MAKE.replace("--user-group", "--no-user-group --gid games"), ("its primary group is games, not nbserver",)),
+        (f"{MAKE}; echo nbserver:x | chpasswd", ("it has a password",)),
+        ("groupadd nbserver", ("there is a group nbserver without a user of that name", "groupdel nbserver")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_account_with_other_rights_is_refused(host: Sandbox, made: str, words: tuple[str, ...]) -> None:
+    host.run("bash", "-ec", made)
+    before = host.read("/etc/group"), host.read("/etc/shadow")
+    for mode in ("test", "apply"):
+        done = run(host, mode, STEPS)
+        (failed,) = done.of("failed")
+        assert done.outcome == "failed" and failed["step"] == "preflight"
+        assert all(word in failed["text"] for word in words), failed["text"]
+    assert not host.exists("/opt/installed") and (host.read("/etc/group"), host.read("/etc/shadow")) == before
+
+
+def test_an_account_as_it_should_be_is_used_and_stays(host: Sandbox) -> None:
+    host.run("bash", "-c", MAKE)
+    assert run(host, "apply", STEPS).outcome == "ok"
+    assert run(host, "undo", STEPS).outcome == "ok" and host.run("getent", "passwd", "nbserver").returncode == 0
+
+
+def test_an_account_that_got_further_rights_is_refused_by_the_next_run(host: Sandbox) -> None:
+    assert run(host, "apply", STEPS).outcome == "ok" and [line["key"] for line in record(host)] == ["nbserver"]
+    assert run(host, "test", STEPS).code == 0
+    host.run("bash", "-c", "groupadd docker; usermod --append --groups docker nbserver")
+    for mode in ("test", "apply"):
+        (failed,) = run(host, mode, STEPS).of("failed")
+        assert "the user nbserver is not as nbserver makes it: it is in the group docker" in failed["text"] and "gpasswd --delete nbserver GROUP" in failed["text"]
+    assert run(host, "undo", STEPS).outcome == "ok", "undo takes it away all the same"
+    assert host.run("getent", "passwd", "nbserver", check=False).returncode == 2
+
+
+def test_an_account_whose_making_was_cut_off_is_made(host: Sandbox) -> None:
+    """The record names it, and its group is there."""
+    cut = parts.step("user").replace('add_user "$SERVICE_USER"', 'run_program() { groupadd nbserver; exit 0; }; add_user "$SERVICE_USER"')
+    assert run(host, "apply", [*STEPS[:-1], cut]).outcome == "failed"
+    assert host.run("getent", "group", "nbserver").returncode == 0
+    assert run(host, "apply", STEPS).outcome == "ok"
+    assert run(host, "undo", STEPS).outcome == "ok"
+    assert host.run("getent", "group", "nbserver", check=False).returncode == 2
