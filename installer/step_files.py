@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 PRELUDE = {
     "ps_scripts": (
         (
-            "run hashes events envelope lock record registry path_entries files scope starter programs processes downloads reboots installers tasks firewall "
-            "services port_holder certificates certificate_program certificate_sources"
+            "run hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs processes downloads "
+            "reboots installers tasks firewall services port_holder certificates certificate_program certificate_sources"
         ).split(),
         ".ps1",
     ),

@@ -19,7 +19,7 @@ from installer.script import header
 from tests.hosts import artifacts
 from tests.powershell.engine import STEP_FILES, EngineError, Session, encode, host_path, prelude, require_engine
 
-FILES = ("run", "events", "envelope", "record", "files")
+FILES = ("run", "events", "envelope", "paths", "record", "files", "removal", "data_folders")
 STEPS = ("python", "packages")
 PING = r"C:\windows\system32\ping.exe"
 ARGUMENTS = "@('-n', '600', '127.0.0.1')"

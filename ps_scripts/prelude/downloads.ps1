@@ -99,7 +99,7 @@ function Get-WebAnswer($Exception) {
 # whenever it is there.
 function Expand-Download($Download, [string]$Folder) {
     Add-Type -AssemblyName System.IO.Compression.FileSystem
-    if (Test-Path -LiteralPath "$Folder.new") { Remove-Item -LiteralPath "$Folder.new" -Recurse -Force }
+    if (Test-Path -LiteralPath "$Folder.new") { Remove-Folder "$Folder.new" }
     Write-Event progress @{ what = "unpacking $(Split-Path -Leaf $Folder)" }
     Save-Before 'folder' $Folder $null
     try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }

@@ -24,21 +24,31 @@ function Test-Access([string]$Path, [string]$Sddl) {
 }
 
 function Set-Access([string]$Path, [string]$Sddl) {
-    $acl = Get-Acl -LiteralPath $Path
-    $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
-    Set-Acl -LiteralPath $Path -AclObject $acl
+    $lock = Lock-Folder $Path
+    try {
+        $acl = Get-Acl -LiteralPath $Path
+        $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
+        Set-Acl -LiteralPath $Path -AclObject $acl
+    }
+    finally { $lock.Close() }
 }
 
-# The path is of something in the folder, however deep. Windows' paths know no capitals.
-function Test-Below([string]$Path, [string]$Folder) {
-    $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
+# A folder is made with its owner and access list at once: between two calls somebody else could open it. Windows
+# PowerShell and PowerShell 7 have different methods for this.
+function New-ClosedFolder([string]$Path, [string]$Sddl) {
+    Assert-NoLink $Path
+    $security = New-Object Security.AccessControl.DirectorySecurity
+    $security.SetSecurityDescriptorSddlForm("O:$StateOwner$Sddl")
+    if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($Path, $security) }
+    else { [IO.FileSystemAclExtensions]::Create((New-Object IO.DirectoryInfo $Path), $security) }
 }
 
 # Kind folder: what this script installed; undo removes it with all that is in it.
 function Add-Folder([string]$Path, [string]$Sddl) {
     if (-not (Test-Path -LiteralPath $Path)) {
         Save-Before 'folder' $Path $null
-        [void](New-Item -ItemType Directory -Path $Path)
+        if ($Sddl) { New-ClosedFolder $Path $Sddl }
+        else { Assert-NoLink $Path; [void](New-Item -ItemType Directory -Path $Path) }
     }
     if ($Sddl -and -not (Test-Access $Path $Sddl)) {
         if (-not (Test-Record 'folder' $Path)) { Save-Before 'access' $Path (Get-AccessSddl $Path) }
@@ -51,56 +61,9 @@ function Compare-Folder([string]$Path, [string]$Sddl) {
     elseif ($Sddl -and -not (Test-Access $Path $Sddl)) { Difference "access to $Path" (Get-AccessSddl $Path) $Sddl }
 }
 
-# A program that ends, or a virus scanner, may hold a file for a moment.
-function Remove-Folder([string]$Path) {
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    for ($try = 1; ; $try++) {
-        try { Remove-Item -LiteralPath $Path -Recurse -Force; return }
-        catch { if ($try -ge 10) { throw }; [Threading.Thread]::Sleep(1000) }
-    }
-}
-
-$Restore.folder = { param($Path) Remove-Folder $Path }
-
 $Restore.access = {
     param($Path, $Before)
     if (Test-Path -LiteralPath $Path) { Set-Access $Path $Before }
-}
-
-# ---- folders that hold people's files: the service is let in beside those who have access already, and
-# ---- undo removes the folder only when it is empty
-
-function Test-ServiceGrant([string]$Path) {
-    if ($Settings.scope -eq 'user') { return Test-Path -LiteralPath $Path }   # the server is the user, who chose the folder
-    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -clike "*;0x1301bf;;;$ServiceSid)*"
-}
-
-function Add-DataFolder([string]$Path) {
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Save-Before 'data_folder' $Path $null
-        [void](New-Item -ItemType Directory -Path $Path)
-    }
-    if (Test-ServiceGrant $Path) { return }
-    Save-Before 'grant' $Path $null
-    $acl = Get-Acl -LiteralPath $Path
-    $acl.AddAccessRule((New-Object Security.AccessControl.FileSystemAccessRule(
-                (New-Object Security.Principal.SecurityIdentifier $ServiceSid), 'Modify', 'ContainerInherit, ObjectInherit', 'None', 'Allow')))
-    Set-Acl -LiteralPath $Path -AclObject $acl
-}
-
-$Restore.grant = {
-    param($Path)
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    $acl = Get-Acl -LiteralPath $Path
-    $acl.PurgeAccessRules((New-Object Security.Principal.SecurityIdentifier $ServiceSid))
-    Set-Acl -LiteralPath $Path -AclObject $acl
-}
-
-$Restore.data_folder = {
-    param($Path)
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) { Write-Event warning @{ text = "$Path holds files and stays" } }
-    else { Remove-Item -LiteralPath $Path -Force }
 }
 
 # Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in words of its own language.
@@ -134,10 +97,11 @@ function Set-TextFile([string]$Path, [string]$Text, [string]$Secret) {
 # What was there is kept as a copy beside the record: the record itself never holds a file's text.
 function Save-FileBefore([string]$Path) {
     if (Test-Record 'file' $Path) { return }
+    Assert-NoLink $Path
     $before = $null
     if (Test-Path -LiteralPath $Path) {
         $before = Join-Path $StateFolder ('before\' + [guid]::NewGuid().ToString())
-        [void](New-Item -ItemType Directory -Force -Path (Split-Path $before))
+        New-ClosedFolder (Split-Path $before) $StateAccess
         [IO.File]::Copy($Path, $before)
     }
     Save-Before 'file' $Path $before
@@ -145,6 +109,11 @@ function Save-FileBefore([string]$Path) {
 
 $Restore.file = {
     param($Path, $Before)
+    foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
+    if ($Before) {
+        if (-not (Test-Below $Before $StateFolder)) { throw "the record names $Before, which is not one of nbserver's copies" }
+        Assert-NoLink $Before
+    }
     if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }   # of a run that was cut off while it wrote
     if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
     elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
@@ -153,7 +122,7 @@ $Restore.file = {
 # Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
 function Remove-FileCopies {
     $copies = Join-Path $StateFolder 'before'
-    if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Item -LiteralPath $copies -Recurse -Force }
+    if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Folder $copies }
 }
 
 # ---- the folder that undo trusts: made for SYSTEM and administrators only (and, in user scope, for the user);
@@ -161,32 +130,15 @@ function Remove-FileCopies {
 
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) {
-        try { [void](New-Item -ItemType Directory -Path $StateFolder) }
+        try { New-ClosedFolder $StateFolder $StateAccess }
         catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $(Split-Path -Parent $StateFolder)" }
-        $acl = Get-Acl -LiteralPath $StateFolder
-        $acl.SetSecurityDescriptorSddlForm("O:$StateOwner$StateAccess", 'Owner, Access')
-        Set-Acl -LiteralPath $StateFolder -AclObject $acl
         if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) { throw "$StateFolder was filled by somebody while it was made. Look at it, remove it, run this again" }
     }
     Assert-StateFolder
 }
 
 function Assert-StateFolder {
+    Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted -1
     if ($fault) { throw "$StateFolder cannot be trusted with what undo would put back: $fault. An administrator must look at it and remove it" }
-}
-
-# Who else than $Allowed owns this or has one of these rights, in words; nothing where nobody has. -Here leaves
-# out what only things made in it would get.
-function Get-AccessFault([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$Here) {
-    if ((Get-Item -LiteralPath $Path -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { return "$Path is a link" }
-    $acl = Get-Acl -LiteralPath $Path
-    $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
-    if ($Allowed -notcontains $owner) { return "$Path belongs to $owner" }
-    foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
-        $who = $rule.IdentityReference.Value
-        if ([string]$rule.AccessControlType -ne 'Allow' -or $Allowed -contains $who -or -not ([int]$rule.FileSystemRights -band $Rights)) { continue }
-        if ($Here -and [int]$rule.PropagationFlags -band 2) { continue }   # InheritOnly
-        return "$who has access to $Path"
-    }
 }

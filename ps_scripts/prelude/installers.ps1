@@ -74,6 +74,7 @@ function Get-ProductCode([string]$File) {
 
 $Restore.msi = {
     param($File)
+    Assert-NoLink $File
     $product = $File
     if (-not (Test-Path -LiteralPath $File)) {
         $product = Get-ProductCode $File
@@ -106,6 +107,7 @@ function Get-BundleCopy([string]$Name) {
 
 $Restore.bundle = {
     param($File, $Before)
+    Assert-NoLink $File
     $name = Split-Path -Leaf $File
     if ($Before) { Write-Event warning @{ text = "$name replaced version $Before, which it cannot bring back; the newer one stays" }; return }
     if (-not (Test-Path -LiteralPath $File)) {
@@ -131,6 +133,7 @@ function Install-Inno([string]$File, [string]$Folder) {
 
 $Restore.inno = {
     param($Folder)
+    Assert-NoLink $Folder
     $uninstaller = Join-Path $Folder 'unins000.exe'
     if (Test-Path -LiteralPath $uninstaller) { Invoke-Program $uninstaller @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART') }
     Remove-Folder $Folder

@@ -23,6 +23,7 @@ function Test-Record([string]$Kind, [string]$Key) {
 # Puts one thing back now, and takes it off the record.
 function Undo-Line($Line) {
     if (-not $Restore.ContainsKey($Line.kind)) { throw "this script cannot put back a '$($Line.kind)'; use the release that wrote it" }
+    if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     & $Restore[$Line.kind] $Line.key $Line.before
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
@@ -36,6 +37,7 @@ function Write-Record($Lines) {
 
 # The one writer of text files: UTF-8 without BOM, whole and at once.
 function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+    foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
     try {
         [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
         if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }

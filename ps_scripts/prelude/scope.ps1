@@ -23,6 +23,7 @@ if ($Settings.scope -eq 'user') {
     $StateOwner = $UserSid
     $StateAccess = $ServiceReads
     $Trusted += $UserSid
+    $UserPlace = $env:LOCALAPPDATA
 }
 $ProcessFile = Join-Path $StateFolder 'process'          # of the server that runs in the background
 

@@ -97,7 +97,7 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
     Add-Folder $Programs
     Add-Folder $CacheFolder
     Write-TextFile $lockFile (($Lock -join "`n") + "`n")
-    if (Test-Path -LiteralPath $folder) { Remove-Item -LiteralPath $folder -Recurse -Force }
+    if (Test-Path -LiteralPath $folder) { Remove-Folder $folder }
     Save-Before 'folder' $folder $null
 
     if ((Get-PackageInstaller) -eq 'uv') {

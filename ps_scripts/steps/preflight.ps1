@@ -62,6 +62,8 @@ Step preflight 'this host can carry the notebook server' -Test {
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if ($Settings.scope -ne 'user' -and -not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
 
+    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
+
     # The certificate would be dated by a wrong clock, and downloads over TLS are refused by one. A day is no slip.
     $apart = [Math]::Abs($Run.ClockAhead.TotalMinutes)
     if ($apart -gt 5) {

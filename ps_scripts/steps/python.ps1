@@ -28,12 +28,11 @@ function Get-PythonFolder {
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
 
 # Who else than SYSTEM, administrators and TrustedInstaller could change a program in this folder, in words. CREATOR
-# OWNER is who makes a thing, and only those may. An existing folder is safe while nobody else may delete or rename
-# it and those above it: that others may add folders to a drive, as Windows has it, does no harm. Looked at are the
-# folder, what stands in it, and where packages are. Rights: AppendData, WriteData, DeleteSubdirectoriesAndFiles,
-# Delete, ChangePermissions, TakeOwnership, GENERIC_WRITE, GENERIC_ALL.
+# OWNER is who makes a thing, and only those may. Looked at are the folder, what stands in it, where packages are, and
+# the folders above it. Rights: AppendData, WriteData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions,
+# TakeOwnership, GENERIC_WRITE, GENERIC_ALL.
 function Get-ProgramFault([string]$Folder) {
-    $allowed = $Trusted + 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464', 'S-1-3-0'
+    $allowed = $Trusted + $TrustedInstaller + 'S-1-3-0'
     $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
     $packages = Join-Path $Folder 'Lib\site-packages'
     if (Test-Path -LiteralPath $packages) { $inside += $packages }
@@ -41,12 +40,7 @@ function Get-ProgramFault([string]$Folder) {
         $fault = Get-AccessFault $path $allowed 0x500D0046
         if ($fault) { return $fault }
     }
-    for ($above = Split-Path -Parent $Folder; $above; $above = Split-Path -Parent $above) {
-        $rights = 0x100D0040
-        if (-not (Split-Path -Parent $above)) { $rights = 0x100C0040 }   # a drive itself is not renamed
-        $fault = Get-AccessFault $above $allowed $rights -Here
-        if ($fault) { return $fault }
-    }
+    Get-PathFault $Folder $allowed
 }
 
 # One that is registered and cannot be used. Its installer would change it, and undo remove it; so neither is

@@ -35,7 +35,9 @@ def host_path(path: Path) -> str:
 
 
 def prelude(*names: str) -> str:
-    """Files of ps_scripts/prelude, joined as in a rendered script."""
+    """Files of ps_scripts/prelude, joined as in a rendered script. Everything that writes a file asks `paths` first."""
+    if "record" in names and "paths" not in names:
+        names = (*names, "paths")
     return "\n".join((STEP_FILES / "prelude" / f"{name}.ps1").read_text("ascii") for name in names)
 
 

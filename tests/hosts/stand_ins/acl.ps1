@@ -1,6 +1,6 @@
 # Get-Acl and Set-Acl. Wine gives empty descriptors and forgets what is set; here each path's SDDL is kept in
 # C:\nbserver-test\acl, one file a path. The objects are .NET's own. Nothing is enforced and nothing inherited: a path that
-# was never set has the default below.
+# was never set has the default below. Of a list that a folder was created with, Wine keeps whether it lets everybody in.
 
 function global:Get-StandInAclFile([string]$Path) {
     $sha = [Security.Cryptography.SHA256]::Create()
@@ -19,6 +19,10 @@ function global:Clear-StandInAcl {
 function global:Get-StandInSddl([string]$Path, [bool]$IsFolder) {
     $file = Get-StandInAclFile $Path
     if ([IO.File]::Exists($file)) { return ([IO.File]::ReadAllText($file) | ConvertFrom-Json).sddl }
+    if ($IsFolder -and $Path -like 'C:\?*') {
+        $security = [IO.FileSystemAclExtensions]::GetAccessControl((New-Object IO.DirectoryInfo $Path), 'Access')
+        if ($security.GetSecurityDescriptorSddlForm('Access') -notlike '*;;;WD)*') { return 'O:BAG:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)' }
+    }
     if ($IsFolder) { 'O:BAG:SYD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1200a9;;;BU)' }
     else { 'O:BAG:SYD:AI(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;0x1200a9;;;BU)' }
 }
