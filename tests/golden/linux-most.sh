@@ -18,6 +18,7 @@ NB_HOST='linux-most'
 NB_NOTEBOOK_DIRECTORY=$'/srv/it\047s caf\303\251 \134 \346\227\245\346\234\254'
 NB_NOTEBOOK_IP='192.0.2.8'
 NB_NOTEBOOK_PORT='8443'
+NB_NOTEBOOK_SESSION='12'
 NB_PACKAGES_INDEX_URL='https://mirror.example.com/simple/'
 NB_PACKAGES_INSTALLER='pip'
 NB_PACKAGES_LOCK_SHA256='7fefc45f4237e40ee0979fcde896d102fc8c4fe6b8efb2defd3e5b2ff22fa72b'
@@ -191,6 +192,7 @@ declare -A STEP_TITLES=()
 DIFFERENCES=()                                     # three entries each: what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # what password hashes a new one may replace; see the step notebook
 RUN_UNKEPT=''                                      # why this run's events are no longer kept on the host
 PROBLEM=''                                         # why the function that just returned 1 could not do its work
 ERRORS_READ=0                                      # lines of standard error
@@ -395,7 +397,7 @@ send_events_after() {
 
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
 # Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
-# secret NAME BASE64.
+# former-salt SALT, new-salt yes, secret NAME BASE64.
 # Secrets stay in SECRETS and touch builtins only: what is an argument of a program can be seen by others,
 # and a here-document is a file in older versions of bash.
 
@@ -409,6 +411,8 @@ read_envelope() {
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then RUN_ID=${BASH_REMATCH[1]}
         elif [[ $line =~ ^after\ ([0-9]{1,9})$ ]]; then RUN_AFTER=$((10#${BASH_REMATCH[1]}))
         elif [[ $line =~ ^time\ ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$ ]]; then RUN_TIME=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then RUN_FORMER_SALT=${BASH_REMATCH[1]}
+        elif [[ $line == 'new-salt yes' ]]; then RUN_NEW_SALT=1
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]]; then
             name=${BASH_REMATCH[1]}
@@ -769,11 +773,12 @@ expand_secret() { # TEXT SECRET
     REPLY+=$rest
 }
 
-# Whether the file holds this text. A test by hand does not know the secret: all around it is compared.
-has_text() { # FILE TEXT [SECRET]
+# Whether the file holds this text. A test by hand does not know the secret: all around it is compared. With
+# "around" that is all that is compared in any case.
+has_text() { # FILE TEXT [SECRET [around]]
     local is rest=$2 secret=${3:-} mark=@${3:-}@
     if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi   # none, or one with a byte 0
-    if [[ ! $secret || ${SECRETS[$secret]+known} || $rest != *"$mark"* ]]; then
+    if [[ ! $secret || (${SECRETS[$secret]+known} && ${4:-} != around) || $rest != *"$mark"* ]]; then
         expand_secret "$rest" "$secret"
         [[ $is == "$REPLY" ]]
         return
@@ -850,22 +855,81 @@ assert_state_folder() {
 }
 
 # ---- prelude: the user that the service runs as ---------------------------------------------------------
+# A system user with a group of its own, who cannot log in and may do nothing else. Whoever can log in to the notebook
+# can do what this user can: an account that can do more is refused, whoever made it and since whenever it can.
 
 has_user() { # NAME
     getent passwd "$1" >/dev/null
 }
 
+has_group() { # NAME
+    getent group "$1" >/dev/null
+}
+
 # Kind user: a system user with a group of its own, who cannot log in.
 add_user() { # NAME HOME
+    local -a options=(--user-group)
     if has_user "$1"; then return; fi
     save_before user "$1" ''
-    run_program useradd --system --user-group --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
+    if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # its group is there: a run was cut off
+    run_program useradd --system "${options[@]}" --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
 }
 
 restore_user() { # NAME
     # 6: there is no such user; the group goes with its user on some systems and stays on others.
     run_program --accept '0 6' --todo 'End the processes of that user' userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
+}
+
+# Refuses an account that add_user would not have made, and what would keep add_user from making one.
+compare_account() { # NAME HOME
+    if has_user "$1"; then
+        read_account_faults "$1" "$2"
+        if [[ $REPLY ]]; then
+            fail "the user $1 is not as nbserver makes it: $REPLY. Who can log in to the notebook could do what this user can. Take that away (usermod, passwd --lock, gpasswd --delete $1 GROUP), or rename the user if it is somebody else's (usermod --login), then run this again"
+        fi
+    elif has_group "$1" && ! has_record user "$1"; then
+        fail "there is a group $1 without a user of that name. Remove it (groupdel $1), or rename it (groupmod --new-name), then run this again"
+    fi
+}
+
+# REPLY: what is different about the account, wherever its entries come from; '' where nothing is.
+read_account_faults() { # NAME HOME
+    local uid=0 gid=0 home='' shell='' twin='' group='' password='' groups='' name='' number faults=''
+    IFS=: read -r _ _ uid gid _ home shell < <(getent passwd "$1") || true
+    IFS=: read -r twin _ < <(getent passwd "$uid") || true      # the first one with this number
+    IFS=: read -r group _ < <(getent group "$gid") || true
+    IFS=: read -r _ password _ < <(getent shadow "$1") || true
+    read -r _ groups < <(getent initgroups "$1") || true
+    read_last_system_number
+    if ((uid < 1 || uid > REPLY)); then faults+=", its number is $uid, and a system user's number is from 1 to $REPLY"; fi
+    if [[ $twin != "$1" ]]; then faults+=", its number is also that of ${twin:-another user}"; fi
+    if [[ $group != "$1" ]]; then faults+=", its primary group is ${group:-$gid}, not $1"; fi
+    for number in $groups; do
+        if [[ $number == "$gid" ]]; then continue; fi
+        name=''
+        IFS=: read -r name _ < <(getent group "$number") || true
+        faults+=", it is in the group ${name:-$number}"
+    done
+    if [[ $home != "$2" ]]; then faults+=", its home folder is $home, not $2"; fi
+    case $shell in
+        /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) ;;
+        *) faults+=", its shell is $shell, not /usr/sbin/nologin" ;;
+    esac
+    if [[ $password != '!'* && $password != '*'* ]]; then faults+=", it has a password, or no entry in /etc/shadow"; fi
+    REPLY=${faults#, }
+}
+
+# The highest number of a system user.
+read_last_system_number() {
+    local file name value
+    REPLY=999
+    for file in /usr/etc/login.defs /etc/login.defs; do   # what the second one says counts
+        if [[ ! -r $file ]]; then continue; fi
+        while read -r name value _; do
+            if [[ $name == SYS_UID_MAX && $value =~ ^[0-9]{1,9}$ ]]; then REPLY=$((10#$value)); fi
+        done <"$file"
+    done
 }
 
 # ---- prelude: the distribution's packages: apt (Debian, Ubuntu) and zypper (openSUSE, SLES) ------------
@@ -998,6 +1062,10 @@ INSTALLED=()
 # apt-get waits for dpkg's locks by itself (DPkg::Lock::Timeout), for these two it does not. At the first start
 # of a cloud host its daily job holds them.
 APT_LOCKS=(/var/lib/apt/lists/lock /var/cache/apt/archives/lock)
+# Nothing asks. needrestart restarts nobody's services: it is suspended (from 3.0 on), and would only list them. What it
+# has to say waits for the next run of apt that is not ours.
+APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none APT_LISTBUGS_FRONTEND=none
+    NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l)
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
     local try
@@ -1009,7 +1077,7 @@ run_apt() { # [OPTION of run_program...] -- ARGUMENT...
     for try in 1 2; do
         await_locks "${APT_LOCKS[@]}"
         failed=0 PROBLEM=''
-        run_program --to-its-end "${options[@]}" "${PROXY[@]}" DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a APT_LISTCHANGES_FRONTEND=none \
+        run_program --to-its-end "${options[@]}" "${PROXY[@]}" "${APT_ENVIRONMENT[@]}" \
             apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || failed=1
         if ((EXIT_CODE != 100)) || ! is_locked "${APT_LOCKS[@]}"; then break; fi   # another one came in between
     done
@@ -1046,7 +1114,7 @@ refresh_with_apt() {
     shopt -u nullglob
     if ((${#interrupted[@]})); then
         await_locks /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock
-        run_program --to-its-end env DEBIAN_FRONTEND=noninteractive dpkg --configure -a --force-confdef --force-confold
+        run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
     fi
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then write_event warning text 'apt-get update failed; going on with the lists of packages that are there'; fi
@@ -1445,12 +1513,29 @@ print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
 if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(0, int(sys.argv[2])):
     print("good")
 '
+# Two requests that a notebook server must refuse. Each has a connection of its own; of an answer only the status
+# is used, and no more than its beginning is read.
 ASK_WITH_PYTHON='
-import hashlib, socket, ssl, sys
+import hashlib, os, re, socket, ssl, sys
+
+address, port = sys.argv[1], int(sys.argv[2])
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.check_hostname, context.verify_mode, context.minimum_version = False, ssl.CERT_NONE, ssl.TLSVersion.TLSv1_2
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as line, context.wrap_socket(line) as secure:
-    print("Fingerprint=" + hashlib.sha256(secure.getpeercert(True)).hexdigest())
+request = "GET /api/kernels HTTP/1.1\r\nHost: localhost:%d\r\nConnection: close\r\n" % port
+token = "Authorization: token %s\r\n" % os.urandom(16).hex()
+for number, header in enumerate(("", token)):
+    with socket.create_connection((address, port), 10) as line, context.wrap_socket(line) as secure:
+        if number == 0:
+            print("Fingerprint=" + hashlib.sha256(secure.getpeercert(True)).hexdigest(), flush=True)
+        secure.sendall((request + header + "\r\n").encode())
+        answer = b""
+        while b"\n" not in answer and len(answer) < 1024:
+            part = secure.recv(1024)
+            if not part:
+                break
+            answer += part
+        status = re.match(rb"HTTP/1[.][01] ([0-9]{3})[ \r]", answer)
+        print("Status=" + (status[1].decode() if status else "none"), flush=True)
 '
 
 has_openssl() {
@@ -1464,13 +1549,10 @@ print_certificate() { # FILE SECONDS
     fi
 }
 
-# What a port shows.
-print_shown_certificate() { # ADDRESS PORT
-    local address=$1
-    if [[ $1 == *:* ]]; then address="[$1]"; fi
-    if has_openssl; then timeout 10 openssl s_client -connect "$address:$2" -no_tls1 -no_tls1_1 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 2>/dev/null
-    else "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
-    fi
+# What a port shows: the fingerprint of its certificate, and how it answers without the password and with a random
+# token. Any certificate is accepted here because the caller compares it; no secret is sent.
+print_shown() { # ADDRESS PORT
+    timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
 # From openssl's `SHA256 Fingerprint=AA:BB:...`.
@@ -1516,6 +1598,158 @@ assert_scope() {
     if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then fail "HOME is '$HOME_FOLDER', which is no path of letters, digits and . _ @ + - from the root folder on. Set it to your home folder"; fi
     if [[ ! -d $HOME_FOLDER || ! -O $HOME_FOLDER || ! -w $HOME_FOLDER ]]; then fail "HOME is $HOME_FOLDER, which is not your folder or cannot be written. Set it to your home folder"; fi
 }
+
+# ---- prelude: the program that starts the notebook server ----------------------------------------------
+# Python, the same text on every system. It is a file next to the configuration that only root can write.
+
+STARTER='# Starts the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
+# Nothing configures the server and its kernels but CONFIGURATION and what the packages of this Python have in
+# their own folders: no configuration of the machine or of a user counts, neither for Jupyter and IPython nor for
+# pip and uv. If the server would not do what CONFIGURATION says, it does not start.
+# The server and its kernels write to the folder WORK. The log is a file only where no system service keeps it.
+import importlib.util
+import json
+import os
+import sys
+
+configuration, work = sys.argv[1:3]
+folder = os.path.dirname(configuration)
+own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
+own_data = os.path.join(sys.prefix, "share", "jupyter")
+
+if len(sys.argv) > 3:
+    log = sys.argv[3]
+    if os.path.exists(log):
+        os.replace(log, log + ".before")
+    sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+    # Kernels inherit the streams below those, and a program without a console has none that they could use.
+    for stream in range(3):
+        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+
+# ---- variables: kernels and terminals inherit them
+
+for name in list(os.environ):
+    if name.upper().startswith(("JUPYTER", "JPY_", "IPYTHON", "PYTHON", "PIP_", "UV_", "MPL", "MATPLOTLIB")):
+        del os.environ[name]
+os.environ.update(
+    JUPYTER_CONFIG_DIR=folder,
+    JUPYTER_DATA_DIR=os.path.join(work, "data"),
+    JUPYTER_RUNTIME_DIR=os.path.join(work, "runtime"),
+    JUPYTERLAB_DIR=os.path.join(own_data, "lab"),
+    JUPYTERLAB_SETTINGS_DIR=os.path.join(work, "settings"),
+    JUPYTERLAB_WORKSPACES_DIR=os.path.join(work, "workspaces"),
+    IPYTHONDIR=os.path.join(work, "ipython"),
+    MPLCONFIGDIR=os.path.join(work, "matplotlib"),
+    PIP_CONFIG_FILE=os.devnull,
+    UV_NO_CONFIG="1",
+    PYTHONUTF8="1",
+)
+if os.name == "nt":
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+# ---- folders: where Jupyter looks for configuration, kernel specifications and extensions
+
+from jupyter_core import paths
+
+
+def data_path(*subfolders):
+    return [os.path.join(own_data, *subfolders)]
+
+
+def configuration_path():
+    return [folder, own_configuration]
+
+
+# Other modules import these by name, so they are replaced before any of them is imported.
+paths.jupyter_path = data_path
+paths.jupyter_config_path = configuration_path
+paths.SYSTEM_JUPYTER_PATH[:] = [own_data]
+paths.SYSTEM_CONFIG_PATH[:] = [own_configuration]
+
+from jupyter_client.kernelspec import KernelSpecManager
+
+# IPython has no setting that keeps it from reading the configuration of the machine.
+# The working folder, which Python searches first, is searched only by what people write.
+KERNEL = (
+    "import sys; del sys.path[0]; "
+    "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+)
+
+
+class OwnKernels(KernelSpecManager):
+    """Kernels that are installed with this Python, and in no folder that a kernel can write to."""
+
+    def _kernel_dirs_default(self):
+        return data_path("kernels")
+
+    def get_kernel_spec(self, kernel_name):
+        found = super().get_kernel_spec(kernel_name)
+        if "ipykernel_launcher" in found.argv:      # after "-m"
+            at = found.argv.index("ipykernel_launcher")
+            found.argv[at - 1 : at + 1] = ["-c", KERNEL]
+        return found
+
+
+# ---- the server, made but not yet serving
+
+if importlib.util.find_spec("notebook.app"):        # notebook 7
+    from jupyter_server.auth.authorizer import AllowAllAuthorizer
+    from jupyter_server.auth.identity import PasswordIdentityProvider
+    from jupyter_server.auth.login import LoginFormHandler
+    from jupyter_server.serverapp import ServerApp
+
+    extensions = ["notebook"]
+    if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
+        # Packages of a distribution enable themselves in the folders of the machine.
+        extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
+    enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
+    server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
+    server.initialize(argv=[], starter_extension="notebook")
+    identity = server.identity_provider
+    sections = {"ServerApp": server, "IdentityProvider": identity, "PasswordIdentityProvider": identity}
+    classes = [
+        ("the identity provider", type(identity), PasswordIdentityProvider),
+        ("the login handler", getattr(identity, "login_handler_class", None), LoginFormHandler),
+        ("the authorizer", type(server.authorizer), AllowAllAuthorizer),
+    ]
+else:                                               # notebook 6
+    from notebook.auth.login import LoginHandler
+    from notebook.notebookapp import NotebookApp
+
+    class Server(NotebookApp):
+        nbextensions_path = property(lambda self: data_path("nbextensions"))
+
+    server = Server.instance(kernel_spec_manager_class=OwnKernels)
+    server.initialize(argv=[])
+    sections = {"NotebookApp": server}
+    classes = [("the login handler", server.login_handler_class, LoginHandler)]
+classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
+
+# ---- whether it would do what the configuration says: its own values, and those that answer requests
+
+with open(configuration, encoding="ascii") as file:
+    settings = json.load(file)
+answering = server.web_app.settings
+differs = [what for what, found, expected in classes if found is not expected]
+for section, owner in sections.items():
+    for name, expected in settings[section].items():
+        if name == "ip" and expected == "*":
+            expected = ""
+        if getattr(owner, name, None) != expected or answering.get(name, expected) != expected:
+            differs.append(section + "." + name)
+        if name in ("root_dir", "notebook_dir") and server.contents_manager.root_dir != expected:
+            differs.append("the folder of the contents manager")
+if differs:
+    print(
+        "The notebook server does not start, because its effective configuration differs from " + configuration
+        + ": " + ", ".join(differs) + ". Look for Jupyter configuration in " + own_configuration
+        + " and remove it, or run nbserver apply to restore the configuration.",
+        file=sys.stderr,
+    )
+    sys.exit(78)                                    # EX_CONFIG
+server.start()
+'
 
 # ---- prelude: the service. In user scope a unit of the user's own systemd, or, where none runs, a process in
 # ---- the background. What was chosen once stays.
@@ -1572,13 +1806,9 @@ SERVICE_COMMAND=()
 SERVICE_ENVIRONMENT=()
 
 read_service() {
-    SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I -m notebook --no-browser)
-    if ((EUID == 0)); then SERVICE_COMMAND+=(--allow-root); fi
-    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
-        "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin"
-        "JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER" "JUPYTER_DATA_DIR=$WORK_FOLDER/data" "JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime"
-        "JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings" "JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces"
-        "IPYTHONDIR=$WORK_FOLDER/ipython" "MPLCONFIGDIR=$WORK_FOLDER/matplotlib")
+    SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I "$STARTER_FILE" "$NOTEBOOK_FILE" "$WORK_FOLDER")
+    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash 'LANG=C.UTF-8'
+        "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin")
 }
 
 user_unit_text() {
@@ -1602,6 +1832,7 @@ ExecStart=$command
 WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
+RestartPreventExitStatus=78
 TimeoutStopSec=30
 Environment=$environment
 UMask=0077
@@ -1675,6 +1906,7 @@ step preflight 'this host can carry the notebook server'
 preflight_test() {
     local should=x86_64 own='' program
     if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
+    write_foreign_configuration
     if [[ $HOSTTYPE != "$should" ]]; then fail "the processor is $HOSTTYPE, and the inventory says architecture = \"$NB_ARCHITECTURE\". Correct the inventory"; fi
     if [[ $NB_SCOPE == user ]]; then user_preflight; return; fi
     if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
@@ -1687,6 +1919,7 @@ preflight_test() {
     read_system
     if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES$own"; fi
 
+    compare_account "$SERVICE_USER" "$WORK_FOLDER"
     compare_space "${PROGRAMS%/*}"
     if [[ $RUN_TIME ]]; then compare_clocks; fi
     compare_port
@@ -1740,6 +1973,38 @@ is_own_port() { # ' INODE...'
     done < <(readlink -- "/proc/$pid/fd/"*)
     [[ ! $told ]]
 }
+
+# What other installations have left on this host to configure a Jupyter, an IPython or (in machine scope) pip and
+# uv, and kernels that are not in the environment. The starter and the step packages see to it that none is used.
+# One warning in a run.
+write_foreign_configuration() {
+    local place named=''
+    local -i count=0
+    local -a places=({/usr/local/etc,/etc}/jupyter/jupyter*_config.{py,json}
+        {/usr/local/etc,/etc}/ipython/{*_config.{py,json},startup/*.{py,ipy}} /usr/local/share/jupyter/kernels/*)
+    if [[ $FOREIGN_IS_TOLD ]]; then return; fi
+    FOREIGN_IS_TOLD=1
+    # Packages of the distribution have their own files here.
+    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then
+        places+=({/usr/local/etc,/etc}/jupyter/jupyter*_config.d/*.json /usr/share/jupyter/kernels/*)
+    fi
+    if [[ $NB_SCOPE == user ]]; then
+        places+=("$HOME_FOLDER"/.jupyter/jupyter*_config.{py,json} "$HOME_FOLDER"/.local/share/jupyter/kernels/*
+            "$HOME_FOLDER"/.ipython/profile_default/{*_config.{py,json},startup/*.{py,ipy}})
+    else
+        places+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
+    fi
+    for place in "${places[@]}"; do
+        if [[ ! -e $place || $place == */kernels/python3 ]]; then continue; fi
+        count+=1
+        if ((count <= 10)); then named+=", $place"; fi
+    done
+    if ((count > 10)); then named+=", ... ($count in all)"; fi
+    if [[ $named ]]; then
+        write_event warning text "configuration from other installations was found and is ignored: ${named:2}"
+    fi
+}
+FOREIGN_IS_TOLD=''
 
 preflight_apply() {
     fail 'preflight has nothing to change'
@@ -1996,6 +2261,7 @@ step user 'the service has a user of its own'
 
 user_test() {
     if [[ $NB_SCOPE == user ]]; then return; fi       # it is the user's own
+    compare_account "$SERVICE_USER" "$WORK_FOLDER"
     if ! has_user "$SERVICE_USER"; then difference "user $SERVICE_USER" '' 'a system user'; fi
 }
 
@@ -2088,25 +2354,44 @@ read_certificate() {
 # ---- step: notebook ------------------------------------------------------------------------------------
 # The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
 # The service can read these files and cannot write them. One file is for both generations: notebook 6 reads
-# the class NotebookApp, notebook 7 the others.
+# the class NotebookApp, notebook 7 the others. The program that starts the server is in prelude/starter: it keeps
+# other configuration out, and compares each of these values with what the server would do.
 
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
+STARTER_FILE=$CONFIGURATION_FOLDER/serve.py
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
+HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
+SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
+SALT_SET='' SALT_SENT=''                           # of the hash that is set, and of the one that came with this run
 
 step notebook 'the notebook server is configured: HTTPS, password, its own folders'
 
 notebook_test() {
-    read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE"
+    read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE"
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
+    read_salts
+    local around=''
+    if has_other_salt; then
+        around=around
+        difference "the salt of the password hash in $NOTEBOOK_FILE" "$SALT_SET" "$SALT_SENT"
+    fi
     configuration_text
-    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
+    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
     elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
+    fi
+    if ! has_text "$STARTER_FILE" "$STARTER"; then difference "$STARTER_FILE" 'different or missing' 'as in this script'
+    elif [[ ${ACCESS[$STARTER_FILE]} != "$READERS $FILE_MODE" ]]; then
+        difference "access to $STARTER_FILE" "${ACCESS[$STARTER_FILE]}" "$READERS $FILE_MODE"
     fi
 }
 
 notebook_apply() {
+    read_salts
+    if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
+        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, and the hash of this run has $SALT_SENT. Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new hash, and the server restarts"
+    fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'
     # It goes into JSON as it is. Its letters are those of argon2's and the older hashes.
@@ -2115,33 +2400,67 @@ notebook_apply() {
     add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
     set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''   # Jupyter would write this file itself at its second start, and may not
+    set_text_file "$STARTER_FILE" "$READERS" "$FILE_MODE" "$STARTER"
     configuration_text
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
 }
 
+# The hash that is set, or nothing.
+read_hash() {
+    local text=''
+    REPLY=''
+    if [[ ! -f $NOTEBOOK_FILE || ! -r $NOTEBOOK_FILE ]]; then return; fi
+    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
+    if [[ $text =~ $HASH_PATTERN ]]; then REPLY=${BASH_REMATCH[1]}; fi
+}
+
+# A salt is not secret. It is the same for a whole site (nbserver.salt), so that a second run sends the same hash.
+read_salts() {
+    SALT_SET='' SALT_SENT=''
+    read_hash
+    if [[ $REPLY =~ $SALT_PATTERN ]]; then SALT_SET=${BASH_REMATCH[1]}; fi
+    if [[ ${SECRETS[notebook.password_hash]-} =~ $SALT_PATTERN ]]; then SALT_SENT=${BASH_REMATCH[1]}; fi
+}
+
+# After read_salts: another one most likely means that the workstation has not the site's. The one that an
+# earlier release made for this host is simply replaced.
+has_other_salt() {
+    [[ $SALT_SET && $SALT_SENT && $SALT_SET != "$SALT_SENT" && $SALT_SET != "$RUN_FORMER_SALT" ]]
+}
+
 # Where none is given, the password that this script set before stays.
 keep_password_hash() {
-    local text='' pattern='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
-    if [[ ${SECRETS[notebook.password_hash]+known} || ! -r $NOTEBOOK_FILE ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
-    IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
-    if [[ $text =~ $pattern ]]; then SECRETS[notebook.password_hash]=${BASH_REMATCH[1]}; fi
+    if [[ ${SECRETS[notebook.password_hash]+known} ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
+    read_hash
+    if [[ $REPLY ]]; then SECRETS[notebook.password_hash]=$REPLY; fi
 }
 
 # @notebook.password_hash@ is put in only when the file is written.
+# A log-in lasts for NB_NOTEBOOK_SESSION hours: the browser forgets its cookie then, and the server refuses it.
 configuration_text() {
-    local ip directory
+    local ip directory days allow_root=false shared
+    printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
     json_string "$NB_NOTEBOOK_IP" && ip=$REPLY
     json_string "$NB_NOTEBOOK_DIRECTORY" && directory=$REPLY
-    REPLY="{
-  \"ServerApp\": {
+    if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then allow_root=true; fi
+    shared="
     \"ip\": $ip,
     \"port\": $NB_NOTEBOOK_PORT,
     \"port_retries\": 0,
+    \"base_url\": \"/\",
     \"open_browser\": false,
+    \"allow_root\": $allow_root,
     \"allow_remote_access\": true,
-    \"root_dir\": $directory,
+    \"allow_origin\": \"\",
+    \"allow_origin_pat\": \"\",
+    \"allow_credentials\": false,
+    \"disable_check_xsrf\": false,
     \"certfile\": \"$CERTIFICATE_FILE\",
-    \"keyfile\": \"$KEY_FILE\"
+    \"keyfile\": \"$KEY_FILE\""
+    REPLY="{
+  \"ServerApp\": {$shared,
+    \"allow_unauthenticated_access\": false,
+    \"root_dir\": $directory
   },
   \"PasswordIdentityProvider\": {
     \"hashed_password\": \"@notebook.password_hash@\",
@@ -2149,21 +2468,18 @@ configuration_text() {
     \"allow_password_change\": false
   },
   \"IdentityProvider\": {
-    \"token\": \"\"
+    \"token\": \"\",
+    \"cookie_options\": {\"expires_days\": $days},
+    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
   },
-  \"NotebookApp\": {
-    \"ip\": $ip,
-    \"port\": $NB_NOTEBOOK_PORT,
-    \"port_retries\": 0,
-    \"open_browser\": false,
-    \"allow_remote_access\": true,
+  \"NotebookApp\": {$shared,
     \"notebook_dir\": $directory,
-    \"certfile\": \"$CERTIFICATE_FILE\",
-    \"keyfile\": \"$KEY_FILE\",
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
     \"allow_password_change\": false,
-    \"token\": \"\"
+    \"token\": \"\",
+    \"cookie_options\": {\"expires_days\": $days},
+    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
   }
 }
 "
@@ -2229,17 +2545,14 @@ StartLimitBurst=10
 Type=exec
 User=$SERVICE_USER
 Group=$SERVICE_USER
-ExecStart=$NOTEBOOK_PYTHON -I -m notebook --no-browser
+ExecStart=$NOTEBOOK_PYTHON -I $STARTER_FILE $NOTEBOOK_FILE $WORK_FOLDER
 WorkingDirectory=$WORK_FOLDER
 Restart=always
 RestartSec=5
+RestartPreventExitStatus=78
 TimeoutStopSec=30
-Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8' PYTHONUTF8=1
+Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8'
 Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
-Environment=JUPYTER_CONFIG_DIR=$CONFIGURATION_FOLDER
-Environment=JUPYTER_DATA_DIR=$WORK_FOLDER/data JUPYTER_RUNTIME_DIR=$WORK_FOLDER/runtime
-Environment=JUPYTERLAB_SETTINGS_DIR=$WORK_FOLDER/settings JUPYTERLAB_WORKSPACES_DIR=$WORK_FOLDER/workspaces
-Environment=IPYTHONDIR=$WORK_FOLDER/ipython MPLCONFIGDIR=$WORK_FOLDER/matplotlib
 ReadWritePaths=$WORK_FOLDER $folder
 UMask=0027
 
@@ -2285,8 +2598,8 @@ unit_word() { # PATH
 
 # What the server reads at its start: one that was started before a change is seen, and started again.
 started_text() {
-    local -a files=("$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
-    if [[ -e ${files[0]} && -e ${files[1]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
+    local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
     REPLY=${times[*]:-none}
 }
 
@@ -2339,14 +2652,27 @@ is_former_port() { # LINE
 }
 
 # ---- step: check ---------------------------------------------------------------------------------------
-# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host.
+# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host, and the server that runs
+# refuses requests without the password. Its files are compared before (step notebook); this asks the server itself.
 
-step check 'the port answers with this certificate'
+WAYS=('without the password' 'with a random token')
+ANSWERS=()                                         # the status of the answer to each of them, as far as there is one
+SHOWN=''                                           # the fingerprint of the certificate; '' where nothing answers
+
+step check 'the port answers with this certificate, and refuses whoever has no password'
 
 check_test() {
     local should=${RUN_FINGERPRINT:-the certificate that the step of that name makes}
-    read_shown_fingerprint
-    if [[ $REPLY != "$should" ]]; then difference "port $NB_NOTEBOOK_PORT" "$REPLY" "$should"; fi
+    local -i i
+    read_shown
+    if [[ $SHOWN != "$should" ]]; then difference "port $NB_NOTEBOOK_PORT" "$SHOWN" "$should"; fi
+    if [[ ! $SHOWN ]]; then return; fi
+    for i in "${!WAYS[@]}"; do
+        if ! is_refused "$i"; then
+            answer_in_words "$i"
+            difference "GET /api/kernels on port $NB_NOTEBOOK_PORT ${WAYS[i]}" "$REPLY" 'refused with 401 or 403'
+        fi
+    done
 }
 
 check_apply() {
@@ -2354,8 +2680,11 @@ check_apply() {
     local -i second
     # The server was just started; a slow host takes a minute.
     for ((second = 0; second < 180; second++)); do
-        read_shown_fingerprint
-        if [[ $REPLY ]]; then return; fi
+        read_shown
+        if ((${#ANSWERS[@]} == ${#WAYS[@]})); then
+            assert_closed
+            return
+        fi
         if ((second % 10 == 5)); then
             if has_service_failed; then break; fi
             write_event progress what 'waiting for the server' done: "$second" total: 180 unit seconds
@@ -2366,16 +2695,45 @@ check_apply() {
     fail "nothing answers on port $NB_NOTEBOOK_PORT. The server's last words: ${words% / }"
 }
 
-# The fingerprint of the certificate that the port shows; '' where nothing answers. Any certificate is
-# accepted here because the caller compares it; nothing is sent.
-read_shown_fingerprint() {
+# A notebook server answers these requests with its kernels to whoever is logged in, and with 403 to everybody else.
+assert_closed() {
+    local stop="systemctl stop $SERVICE_UNIT" log="journalctl --unit $SERVICE_UNIT"
+    local -i i
+    if [[ $NB_SCOPE == user ]]; then stop='nbserver stop local' log="journalctl --user --unit $SERVICE_UNIT"; fi
+    if ! is_unit; then log="cat $PROCESS_LOG"; fi
+    for i in "${!WAYS[@]}"; do
+        if ! is_refused "$i"; then
+            answer_in_words "$i"
+            fail "GET /api/kernels on port $NB_NOTEBOOK_PORT ${WAYS[i]} is $REPLY instead of refused with 401 or 403: \
+perhaps everybody who reaches this port can run programs as the server's user. Stop the server ($stop) and read its \
+log ($log). If something was added to ${NOTEBOOK_PYTHON%/*/*}, remove it. Then run apply again"
+        fi
+    done
+}
+
+is_refused() { # NUMBER
+    [[ ${ANSWERS[$1]:-} == 401 || ${ANSWERS[$1]:-} == 403 ]]
+}
+
+answer_in_words() { # NUMBER
+    REPLY='not answered by a web server'
+    if [[ ${ANSWERS[$1]:-} =~ ^[0-9]{3}$ ]]; then REPLY="answered with ${ANSWERS[$1]}"; fi
+}
+
+read_shown() {
     local address=127.0.0.1 line
+    SHOWN='' ANSWERS=()
     if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
     if ! is_listening "$NB_NOTEBOOK_PORT"; then return; fi
-    REPLY=''
     while IFS= read -r line; do
-        if [[ $line == *ingerprint=* ]]; then fingerprint_of "$line"; fi
-    done < <(print_shown_certificate "$address" "$NB_NOTEBOOK_PORT")
+        case $line in
+            Fingerprint=*)
+                fingerprint_of "$line"
+                SHOWN=$REPLY
+                ;;
+            Status=*) ANSWERS+=("${line#*=}") ;;
+        esac
+    done < <(print_shown "$address" "$NB_NOTEBOOK_PORT")
 }
 
 # ---- step: former --------------------------------------------------------------------------------------

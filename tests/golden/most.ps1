@@ -19,12 +19,7 @@ $Settings = ConvertFrom-Json '
  "architecture": "arm64",
  "certificate": {
   "days": 90,
-  "names": [
-   "2001:db8::7",
-   "www.example.com",
-   "notebooks.example.com",
-   "192.0.2.7"
-  ],
+  "names": ["2001:db8::7", "www.example.com", "notebooks.example.com", "192.0.2.7"],
   "source": "host",
   "thumbprint": null
  },
@@ -32,22 +27,17 @@ $Settings = ConvertFrom-Json '
   "proxy": "http://proxy.example.com:3128"
  },
  "firewall": {
-  "remote_addresses": [
-   "LocalSubnet",
-   "192.0.2.0/24",
-   "2001:db8::/32"
-  ]
+  "remote_addresses": ["LocalSubnet", "192.0.2.0/24", "2001:db8::/32"]
  },
  "host": "most",
  "notebook": {
   "directory": "D:\\notebooks",
   "ip": "192.0.2.7",
-  "port": 8443
+  "port": 8443,
+  "session": 12
  },
  "openssl": {
-  "executable": [
-   "bin\\openssl.exe"
-  ],
+  "executable": ["bin\\openssl.exe"],
   "kind": "zip",
   "sha256": "13550350a8681c84c861aac2e5b440161c2b33a3e4f302ac680ca5b686de48de",
   "size": 8,
@@ -60,16 +50,11 @@ $Settings = ConvertFrom-Json '
   "lock_sha256": "b11a5422cc78b04e7664e2f3a0fad1e1fefa354d2e29eb72187befbd58fd9a87"
  },
  "path": {
-  "entries": [
-   "%ProgramFiles%\\nbserver\\tools",
-   "D:\\outils \u00e9t\u00e9\\\u65e5\u672c"
-  ],
+  "entries": ["%ProgramFiles%\\nbserver\\tools", "D:\\outils \u00e9t\u00e9\\\u65e5\u672c"],
   "programs": false
  },
  "python": {
-  "executable": [
-   "python.exe"
-  ],
+  "executable": ["python.exe"],
   "kind": "zip",
   "sha256": "406549c157a8ac7289807241ac498fe20823387285ee60bd6aadfed224fa60b5",
   "size": null,
@@ -79,11 +64,7 @@ $Settings = ConvertFrom-Json '
  "reboot": "never",
  "release": "0.1.0",
  "scope": "machine",
- "skip": [
-  "firewall",
-  "ie_esc",
-  "path"
- ],
+ "skip": ["firewall", "ie_esc", "path"],
  "vc_redist": null,
  "windows": null
 }
@@ -131,7 +112,8 @@ $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
     Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
     Boot = ''; BootBefore = ''; Restarts = 0; Restarting = $false; Pending = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
-    ExitCode = 0; Output = @()
+    FormerSalt = ''; NewSalt = $false   # what password hashes a new one may replace; see the step notebook
+    ExitCode = 0; Output = @(); ForeignNamed = $false
 }
 
 # Test tells what differs and changes nothing; Apply changes it. A bracket is applied before the other
@@ -219,7 +201,7 @@ function Read-CompleteLines([string]$File) {
 
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
 # Lines of `name value`: mode test|apply|undo|request|events, run ID, operator BASE64, time UTC, after N,
-# boot-before TIME, restarts N, secret NAME BASE64.
+# boot-before TIME, restarts N, former-salt SALT, new-salt yes, secret NAME BASE64.
 # Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
 # can end in Windows' module logging.
 
@@ -242,6 +224,8 @@ function Read-Envelope {
         elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
         elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
         elseif ($word[0] -ceq 'restarts' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]\z') { $Run.Restarts = [int]$word[1] }
+        elseif ($word[0] -ceq 'former-salt' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[A-Za-z0-9+/]{22}\z') { $Run.FormerSalt = $word[1] }
+        elseif ($word[0] -ceq 'new-salt' -and $word.Count -eq 2 -and $word[1] -ceq 'yes') { $Run.NewSalt = $true }
         elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
         else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }
@@ -303,6 +287,135 @@ function Get-LockOwner {
     }
 }
 
+# ---- prelude: paths, and which of them this script may change ------------------------------------------
+# The service, and people who share a folder with it, could put a link where this script works: a junction that
+# leads to a folder of Windows. Nothing is created, granted, put back or removed through a link.
+
+$UserPlace = ''   # in scope user, the user's own folder: it and those above it are where Windows has put them
+
+# The path is of something in the folder, however deep. Windows' paths are compared without regard to case.
+function Test-Below([string]$Path, [string]$Folder) {
+    $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
+}
+
+# A junction, a symbolic link, a mounted volume: whatever Windows calls a reparse point.
+function Test-Link([string]$Path) {
+    if (-not [IO.File]::Exists($Path) -and -not [IO.Directory]::Exists($Path)) { return $false }
+    [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)
+}
+
+# The links on the way to a path from its drive, the path itself included.
+function Get-Links([string]$Path) {
+    for ($one = $Path; $one -ne $UserPlace -and ($above = Split-Path -Parent $one); $one = $above) { if (Test-Link $one) { $one } }
+}
+
+# Called right before each change.
+function Assert-NoLink([string]$Path) {
+    foreach ($link in @(Get-Links $Path)) {
+        throw "$Path is left alone: $link is a link (a junction, a symbolic link or a mounted volume). " +
+        'Look at where it leads and remove the link'
+    }
+}
+
+# A file that is held open in a folder keeps Windows from renaming that folder and those above it, and from making
+# one of them a link. It is closed with .Close(), and is gone then.
+function Lock-Folder([string]$Path) {
+    Assert-NoLink $Path
+    $file = Join-Path $Path "nbserver-$([guid]::NewGuid()).lock"
+    $lock = New-Object IO.FileStream $file, ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write),
+    ([IO.FileShare]::None), 1, ([IO.FileOptions]::DeleteOnClose)
+    try { Assert-NoLink $Path } catch { $lock.Close(); throw }
+    $lock
+}
+
+# ---- undo acts on these only, whatever the record says
+
+$PathKinds = 'folder', 'access', 'data_folder', 'grant', 'file', 'process', 'msi', 'bundle', 'inno'
+
+function Assert-KnownPath([string]$Path) {
+    if ($Path -eq [IO.Path]::GetFullPath($Path)) {
+        foreach ($known in $Programs, $StateFolder) { if ($Path -eq $known -or (Test-Below $Path $known)) { return } }
+        if ($Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')) { return }
+    }
+    throw "the record names $Path, which is neither in a folder of nbserver nor the notebook.directory of these " +
+    'settings. If it is an earlier notebook.directory, write it into the inventory and run undo again'
+}
+
+# ---- who else has access
+
+$TrustedInstaller = 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464'
+
+# Who else than $Allowed owns this or has one of these rights, in words; nothing where nobody has. -Here leaves
+# out what only things made in it would get.
+function Get-AccessFault([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$Here) {
+    if (Test-Link $Path) { return "$Path is a link" }
+    $acl = Get-Acl -LiteralPath $Path
+    $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
+    if ($Allowed -notcontains $owner) { return "$Path belongs to $owner" }
+    foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
+        $who = $rule.IdentityReference.Value
+        if ([string]$rule.AccessControlType -ne 'Allow' -or $Allowed -contains $who) { continue }
+        if (-not ([int]$rule.FileSystemRights -band $Rights)) { continue }
+        if ($Here -and [int]$rule.PropagationFlags -band 2) { continue }   # InheritOnly
+        return "$who has access to $Path"
+    }
+}
+
+# Who else than $Allowed could put another folder in this one's place: who may delete or rename it or one above it,
+# change their permissions, or take them over. That others may add folders to a drive, as Windows has it, does no harm.
+# What is not there yet is left out. Rights: ChangePermissions, TakeOwnership, GENERIC_ALL; Delete; and of those above
+# DeleteSubdirectoriesAndFiles.
+function Get-PathFault([string]$Path, [string[]]$Allowed) {
+    for ($one = $Path; $one; $one = $above) {
+        $above = Split-Path -Parent $one
+        if (-not (Test-Path -LiteralPath $one)) { continue }
+        $rights = 0x100C0000
+        if ($above) { $rights = $rights -bor 0x10000 }           # a drive itself is not renamed
+        if ($one -ne $Path) { $rights = $rights -bor 0x40 }
+        $fault = Get-AccessFault $one $Allowed $rights -Here
+        if ($fault) { return $fault }
+    }
+}
+
+# ---- a folder that the service may write in, chosen in the inventory (notebook.directory)
+
+# Why the service must not get access to a folder of this name, in words; nothing where it may.
+function Get-FolderNameFault([string]$Folder) {
+    if ($Folder -match '~\d|[. ](\\|$)') { return 'a part of it is a short name, or ends with a period or a space' }
+    if ($Folder -match '\A[A-Z]:\z') { return 'it is a whole drive' }
+    $users = @("$env:SystemDrive\Users")
+    if ($env:PUBLIC) { $users += Split-Path -Parent $env:PUBLIC }
+    if ($users + $env:ProgramData -contains $Folder) { return 'it holds folders of others than nbserver' }
+    if ($users -contains (Split-Path -Parent $Folder)) { return "it is a user's whole profile" }
+    foreach ($system in $env:SystemRoot, $env:ProgramFiles, ${env:ProgramFiles(x86)}, $env:CommonProgramFiles) {
+        if (-not $system) { continue }
+        if ($Folder -eq $system -or (Test-Below $Folder $system)) { return 'it belongs to Windows or to programs' }
+    }
+    $hidden = 'System Volume Information|\$Recycle\.Bin|Recovery|Boot|EFI'
+    if ($Folder -match "\A[A-Z]:\\($hidden)(\\|\z)") { return 'it is a folder of Windows' }
+    $own = Join-Path $StateFolder 'notebooks'
+    if ($Folder -eq $own -or (Test-Below $Folder $own)) { return }
+    if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) { return "in $StateFolder only $own is for notebooks" }
+}
+
+# Right before each change of it, and in preflight. In scope user the service is the user, who gets nothing by it.
+function Assert-DataFolder([string]$Path) {
+    if ($Settings.scope -eq 'user') { return }
+    $folder = $Path.TrimEnd('\')
+    $fault = Get-FolderNameFault $folder
+    if ($fault) { throw "$Path cannot be notebook.directory: $fault. Choose another folder in the inventory" }
+    Assert-NoLink $folder
+    # S-1-3-4 is the folder's own owner, whoever that is; and whoever runs this is an administrator.
+    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + 'S-1-3-4' + $UserSid
+    if (Test-Path -LiteralPath $folder) {
+        $allowed += (Get-Acl -LiteralPath $folder).GetOwner([Security.Principal.SecurityIdentifier]).Value
+    }
+    $fault = Get-PathFault $folder $allowed
+    if (-not $fault) { return }
+    throw "$Path cannot be notebook.directory, because others could put another folder in its place: $fault. " +
+    'Let only administrators own and delete it and change its permissions, or choose another folder in the inventory'
+}
+
 # ---- prelude: the record, what was there before a thing was first changed ------------------------------
 # One line a thing: step, kind, key, before. Every change below goes through a function of its kind that
 # writes here first; $Restore holds how a kind is put back; undo plays the record backwards.
@@ -328,6 +441,7 @@ function Test-Record([string]$Kind, [string]$Key) {
 # Puts one thing back now, and takes it off the record.
 function Undo-Line($Line) {
     if (-not $Restore.ContainsKey($Line.kind)) { throw "this script cannot put back a '$($Line.kind)'; use the release that wrote it" }
+    if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     & $Restore[$Line.kind] $Line.key $Line.before
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
@@ -341,6 +455,7 @@ function Write-Record($Lines) {
 
 # The one writer of text files: UTF-8 without BOM, whole and at once.
 function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+    foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
     try {
         [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
         if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
@@ -493,21 +608,31 @@ function Test-Access([string]$Path, [string]$Sddl) {
 }
 
 function Set-Access([string]$Path, [string]$Sddl) {
-    $acl = Get-Acl -LiteralPath $Path
-    $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
-    Set-Acl -LiteralPath $Path -AclObject $acl
+    $lock = Lock-Folder $Path
+    try {
+        $acl = Get-Acl -LiteralPath $Path
+        $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
+        Set-Acl -LiteralPath $Path -AclObject $acl
+    }
+    finally { $lock.Close() }
 }
 
-# The path is of something in the folder, however deep. Windows' paths know no capitals.
-function Test-Below([string]$Path, [string]$Folder) {
-    $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
+# A folder is made with its owner and access list at once: between two calls somebody else could open it. Windows
+# PowerShell and PowerShell 7 have different methods for this.
+function New-ClosedFolder([string]$Path, [string]$Sddl) {
+    Assert-NoLink $Path
+    $security = New-Object Security.AccessControl.DirectorySecurity
+    $security.SetSecurityDescriptorSddlForm("O:$StateOwner$Sddl")
+    if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($Path, $security) }
+    else { [IO.FileSystemAclExtensions]::Create((New-Object IO.DirectoryInfo $Path), $security) }
 }
 
 # Kind folder: what this script installed; undo removes it with all that is in it.
 function Add-Folder([string]$Path, [string]$Sddl) {
     if (-not (Test-Path -LiteralPath $Path)) {
         Save-Before 'folder' $Path $null
-        [void](New-Item -ItemType Directory -Path $Path)
+        if ($Sddl) { New-ClosedFolder $Path $Sddl }
+        else { Assert-NoLink $Path; [void](New-Item -ItemType Directory -Path $Path) }
     }
     if ($Sddl -and -not (Test-Access $Path $Sddl)) {
         if (-not (Test-Record 'folder' $Path)) { Save-Before 'access' $Path (Get-AccessSddl $Path) }
@@ -520,56 +645,9 @@ function Compare-Folder([string]$Path, [string]$Sddl) {
     elseif ($Sddl -and -not (Test-Access $Path $Sddl)) { Difference "access to $Path" (Get-AccessSddl $Path) $Sddl }
 }
 
-# A program that ends, or a virus scanner, may hold a file for a moment.
-function Remove-Folder([string]$Path) {
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    for ($try = 1; ; $try++) {
-        try { Remove-Item -LiteralPath $Path -Recurse -Force; return }
-        catch { if ($try -ge 10) { throw }; [Threading.Thread]::Sleep(1000) }
-    }
-}
-
-$Restore.folder = { param($Path) Remove-Folder $Path }
-
 $Restore.access = {
     param($Path, $Before)
     if (Test-Path -LiteralPath $Path) { Set-Access $Path $Before }
-}
-
-# ---- folders that hold people's files: the service is let in beside those who have access already, and
-# ---- undo removes the folder only when it is empty
-
-function Test-ServiceGrant([string]$Path) {
-    if ($Settings.scope -eq 'user') { return Test-Path -LiteralPath $Path }   # the server is the user, who chose the folder
-    (Test-Path -LiteralPath $Path) -and (Get-AccessSddl $Path) -clike "*;0x1301bf;;;$ServiceSid)*"
-}
-
-function Add-DataFolder([string]$Path) {
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Save-Before 'data_folder' $Path $null
-        [void](New-Item -ItemType Directory -Path $Path)
-    }
-    if (Test-ServiceGrant $Path) { return }
-    Save-Before 'grant' $Path $null
-    $acl = Get-Acl -LiteralPath $Path
-    $acl.AddAccessRule((New-Object Security.AccessControl.FileSystemAccessRule(
-                (New-Object Security.Principal.SecurityIdentifier $ServiceSid), 'Modify', 'ContainerInherit, ObjectInherit', 'None', 'Allow')))
-    Set-Acl -LiteralPath $Path -AclObject $acl
-}
-
-$Restore.grant = {
-    param($Path)
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    $acl = Get-Acl -LiteralPath $Path
-    $acl.PurgeAccessRules((New-Object Security.Principal.SecurityIdentifier $ServiceSid))
-    Set-Acl -LiteralPath $Path -AclObject $acl
-}
-
-$Restore.data_folder = {
-    param($Path)
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) { Write-Event warning @{ text = "$Path holds files and stays" } }
-    else { Remove-Item -LiteralPath $Path -Force }
 }
 
 # Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in words of its own language.
@@ -586,11 +664,11 @@ function Get-Remedy($Exception, [string]$Otherwise) {
 
 # ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
 
-function Test-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+# With -Around all but the secret is compared, as in a test by hand, which does not know it.
+function Test-TextFile([string]$Path, [string]$Text, [string]$Secret, [switch]$Around) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     $is = [IO.File]::ReadAllText($Path, $Utf8)
-    if (-not $Secret -or $Secrets.ContainsKey($Secret)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
-    # A test by hand does not know the secret: everything around it is compared.
+    if (-not $Secret -or ($Secrets.ContainsKey($Secret) -and -not $Around)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
     $start, $end = $Text -csplit [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
@@ -603,10 +681,11 @@ function Set-TextFile([string]$Path, [string]$Text, [string]$Secret) {
 # What was there is kept as a copy beside the record: the record itself never holds a file's text.
 function Save-FileBefore([string]$Path) {
     if (Test-Record 'file' $Path) { return }
+    Assert-NoLink $Path
     $before = $null
     if (Test-Path -LiteralPath $Path) {
         $before = Join-Path $StateFolder ('before\' + [guid]::NewGuid().ToString())
-        [void](New-Item -ItemType Directory -Force -Path (Split-Path $before))
+        New-ClosedFolder (Split-Path $before) $StateAccess
         [IO.File]::Copy($Path, $before)
     }
     Save-Before 'file' $Path $before
@@ -614,6 +693,11 @@ function Save-FileBefore([string]$Path) {
 
 $Restore.file = {
     param($Path, $Before)
+    foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
+    if ($Before) {
+        if (-not (Test-Below $Before $StateFolder)) { throw "the record names $Before, which is not one of nbserver's copies" }
+        Assert-NoLink $Before
+    }
     if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }   # of a run that was cut off while it wrote
     if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
     elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
@@ -622,7 +706,7 @@ $Restore.file = {
 # Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
 function Remove-FileCopies {
     $copies = Join-Path $StateFolder 'before'
-    if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Item -LiteralPath $copies -Recurse -Force }
+    if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Folder $copies }
 }
 
 # ---- the folder that undo trusts: made for SYSTEM and administrators only (and, in user scope, for the user);
@@ -630,34 +714,170 @@ function Remove-FileCopies {
 
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) {
-        try { [void](New-Item -ItemType Directory -Path $StateFolder) }
+        try { New-ClosedFolder $StateFolder $StateAccess }
         catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $(Split-Path -Parent $StateFolder)" }
-        $acl = Get-Acl -LiteralPath $StateFolder
-        $acl.SetSecurityDescriptorSddlForm("O:$StateOwner$StateAccess", 'Owner, Access')
-        Set-Acl -LiteralPath $StateFolder -AclObject $acl
         if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) { throw "$StateFolder was filled by somebody while it was made. Look at it, remove it, run this again" }
     }
     Assert-StateFolder
 }
 
 function Assert-StateFolder {
+    Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted -1
     if ($fault) { throw "$StateFolder cannot be trusted with what undo would put back: $fault. An administrator must look at it and remove it" }
 }
 
-# Who else than $Allowed owns this or has one of these rights, in words; nothing where nobody has. -Here leaves
-# out what only things made in it would get.
-function Get-AccessFault([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$Here) {
-    if ((Get-Item -LiteralPath $Path -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) { return "$Path is a link" }
-    $acl = Get-Acl -LiteralPath $Path
-    $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
-    if ($Allowed -notcontains $owner) { return "$Path belongs to $owner" }
-    foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
-        $who = $rule.IdentityReference.Value
-        if ([string]$rule.AccessControlType -ne 'Allow' -or $Allowed -contains $who -or -not ([int]$rule.FileSystemRights -band $Rights)) { continue }
-        if ($Here -and [int]$rule.PropagationFlags -band 2) { continue }   # InheritOnly
-        return "$who has access to $Path"
+# ---- prelude: folders are removed with all that is in them ---------------------------------------------
+# A link in a folder is removed as the link that it is. Remove-Item -Recurse follows some links, and then removes
+# what they lead to.
+
+# A program that ends, or a virus scanner, may hold a file for a moment.
+function Remove-Folder([string]$Path) {
+    Assert-NoLink $Path
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    for ($try = 1; ; $try++) {
+        try { Remove-Tree $Path; return }
+        catch { if ($try -ge 10) { throw }; [Threading.Thread]::Sleep(1000) }
     }
+}
+
+$Restore.folder = { param($Path) Remove-Folder $Path }
+
+function Remove-Link([string]$Path, [bool]$IsFolder) {
+    if ($IsFolder) { [IO.Directory]::Delete($Path, $false) } else { [IO.File]::Delete($Path) }
+}
+
+# From the bottom up, without calling itself: a notebook can nest folders as deep as it likes. Older .NET takes no path
+# of more than 259 characters, so a folder far down is moved up first.
+function Remove-Tree([string]$Path) {
+    $left = New-Object Collections.Generic.Stack[string]
+    $left.Push($Path)
+    while ($left.Count) {
+        $folder = $left.Peek()
+        $below = @(Remove-Files $folder)
+        foreach ($one in $below) {
+            if ($one.Length -gt 150 -and $folder -ne $Path) {
+                $up = Join-Path $Path ([guid]::NewGuid().ToString('N').Substring(0, 8))
+                [IO.Directory]::Move($one, $up)
+                $one = $up
+            }
+            $left.Push($one)
+        }
+        if ($below.Count) { continue }
+        [void]$left.Pop()
+        $readOnly = [IO.File]::GetAttributes($folder) -band [IO.FileAttributes]::ReadOnly
+        if ($readOnly) { [IO.File]::SetAttributes($folder, 'Directory') }
+        [IO.Directory]::Delete($folder, $false)
+    }
+}
+
+# Removes the files and links of one folder, and puts out the folders in it. Where others than administrators can
+# write, it is locked meanwhile, so that it stays the folder that it is.
+function Remove-Files([string]$Folder) {
+    $lock = $null
+    if ($Folder -ne $Programs -and -not (Test-Below $Folder $Programs)) { $lock = Lock-Folder $Folder }
+    try {
+        foreach ($item in (New-Object IO.DirectoryInfo $Folder).GetFileSystemInfos()) {
+            $path = $item.FullName
+            $isFolder = [bool]($item.Attributes -band [IO.FileAttributes]::Directory)
+            if ($lock -and $path -eq $lock.Name) { continue }
+            if ($item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Remove-Link $path $isFolder; continue }
+            if ($isFolder) { $path; continue }
+            if ($item.Attributes -band [IO.FileAttributes]::ReadOnly) { [IO.File]::SetAttributes($path, 'Normal') }
+            [IO.File]::Delete($path)
+        }
+    }
+    finally { if ($lock) { $lock.Close() } }
+}
+
+# ---- prelude: folders that hold people's files ---------------------------------------------------------
+# The service is let in beside those who have access already. Undo removes the folder only when it is empty; what
+# stays belongs to those who had it before, and what the service made in it to administrators.
+
+$LocalService = 'S-1-5-19'   # the account of the service, which other services of Windows have too
+
+function Test-ServiceGrant([string]$Path) {
+    # The server of scope user is the user, who chose the folder.
+    if ($Settings.scope -eq 'user') { return Test-Path -LiteralPath $Path }
+    if (-not (Test-Path -LiteralPath $Path)) { return $false }
+    (Get-AccessSddl $Path) -cmatch "\(A;OICI(ID)?;0x1301bf;;;$ServiceSid\)"
+}
+
+# One that is made here is for administrators and the service: what a drive's root would give to everybody includes the
+# right to replace it.
+function Add-DataFolder([string]$Path) {
+    Assert-DataFolder $Path
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Save-Before 'data_folder' $Path $null
+        if ($Settings.scope -eq 'user') { [void](New-Item -ItemType Directory -Path $Path); return }
+        Save-Before 'grant' $Path $null
+        $above = Split-Path -Parent $Path
+        if (-not (Test-Path -LiteralPath $above)) { New-ClosedFolder $above $AdministratorsOnly }
+        New-ClosedFolder $Path $ServiceWrites
+        $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) -1
+        if ($fault) { throw "$Path was made by somebody else at the same moment: $fault. Remove it and run this again" }
+    }
+    if (Test-ServiceGrant $Path) { return }
+    Save-Before 'grant' $Path $null
+    $lock = Lock-Folder $Path
+    try {
+        $acl = Get-Acl -LiteralPath $Path
+        $service = New-Object Security.Principal.SecurityIdentifier $ServiceSid
+        $acl.AddAccessRule((New-Object Security.AccessControl.FileSystemAccessRule(
+                    $service, 'Modify', 'ContainerInherit, ObjectInherit', 'None', 'Allow')))
+        Set-Acl -LiteralPath $Path -AclObject $acl
+    }
+    finally { $lock.Close() }
+}
+
+# What is in a folder comes first: Windows then hands down the folder's own list to things that have other owners.
+$Restore.grant = {
+    param($Path)
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    Assert-DataFolder $Path
+    $lock = Lock-Folder $Path
+    try {
+        $left = @(Remove-GrantsBelow $Path $lock.Name)
+        Remove-Grant $Path
+    }
+    finally { $lock.Close() }
+    if ($left.Count) { throw "the service keeps its access to $($left.Count) files or folders in it, first $($left[0])" }
+}
+
+# Takes the service's own entries from the access list. What the service made belongs to administrators then, and has
+# the access list of the folder that it is in.
+function Remove-Grant([string]$Path) {
+    $acl = Get-Acl -LiteralPath $Path
+    $before = $acl.GetSecurityDescriptorSddlForm('Owner, Access')
+    if ($ServiceSid, $LocalService -contains $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value) {
+        $acl.SetSecurityDescriptorSddlForm('O:BAD:AI', 'Owner, Access')
+    }
+    else { $acl.PurgeAccessRules((New-Object Security.Principal.SecurityIdentifier $ServiceSid)) }
+    if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Set-Acl -LiteralPath $Path -AclObject $acl }
+}
+
+# For all that is in the folder, however deep, but not what links lead to. Puts out what it could not do, in words.
+function Remove-GrantsBelow([string]$Path, [string]$Except) {
+    $folders = New-Object Collections.Generic.Stack[string]
+    $folders.Push($Path)
+    while ($folders.Count) {
+        $folder = $folders.Pop()
+        try { $items = (New-Object IO.DirectoryInfo $folder).GetFileSystemInfos() } catch { "${folder}: $_"; continue }
+        foreach ($item in $items) {
+            if ($item.FullName -eq $Except) { continue }
+            if ($item.Attributes -band [IO.FileAttributes]::ReparsePoint) { continue }
+            try { Remove-Grant $item.FullName } catch { "$($item.FullName): $_" }
+            if ($item.Attributes -band [IO.FileAttributes]::Directory) { $folders.Push($item.FullName) }
+        }
+    }
+}
+
+$Restore.data_folder = {
+    param($Path)
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    if ($Settings.scope -ne 'user') { Assert-NoLink $Path }
+    if (-not @(Get-ChildItem -LiteralPath $Path -Force).Count) { [IO.Directory]::Delete($Path, $false); return }
+    Write-Event warning @{ text = "$Path holds files and stays" }
 }
 
 # ---- prelude: scope = "user": all belongs to the user who runs this, below their own local folder ------
@@ -685,6 +905,7 @@ if ($Settings.scope -eq 'user') {
     $StateOwner = $UserSid
     $StateAccess = $ServiceReads
     $Trusted += $UserSid
+    $UserPlace = $env:LOCALAPPDATA
 }
 $ProcessFile = Join-Path $StateFolder 'process'          # of the server that runs in the background
 
@@ -695,6 +916,162 @@ function Assert-Scope {
         throw "LOCALAPPDATA is '$env:LOCALAPPDATA', which is no folder on a drive. Log on with your own profile, and leave that variable as Windows sets it"
     }
 }
+
+# ---- prelude: the program that starts the notebook server ----------------------------------------------
+# Python, the same text on every system. It is a file next to the configuration that only administrators can
+# write (in user scope: and the user). -I, in its command, keeps Python from importing from anywhere else.
+
+$StarterFile = Join-Path $ServiceFolder 'serve.py'
+
+$Starter = @'
+# Starts the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
+# Nothing configures the server and its kernels but CONFIGURATION and what the packages of this Python have in
+# their own folders: no configuration of the machine or of a user counts, neither for Jupyter and IPython nor for
+# pip and uv. If the server would not do what CONFIGURATION says, it does not start.
+# The server and its kernels write to the folder WORK. The log is a file only where no system service keeps it.
+import importlib.util
+import json
+import os
+import sys
+
+configuration, work = sys.argv[1:3]
+folder = os.path.dirname(configuration)
+own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
+own_data = os.path.join(sys.prefix, "share", "jupyter")
+
+if len(sys.argv) > 3:
+    log = sys.argv[3]
+    if os.path.exists(log):
+        os.replace(log, log + ".before")
+    sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+    # Kernels inherit the streams below those, and a program without a console has none that they could use.
+    for stream in range(3):
+        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+
+# ---- variables: kernels and terminals inherit them
+
+for name in list(os.environ):
+    if name.upper().startswith(("JUPYTER", "JPY_", "IPYTHON", "PYTHON", "PIP_", "UV_", "MPL", "MATPLOTLIB")):
+        del os.environ[name]
+os.environ.update(
+    JUPYTER_CONFIG_DIR=folder,
+    JUPYTER_DATA_DIR=os.path.join(work, "data"),
+    JUPYTER_RUNTIME_DIR=os.path.join(work, "runtime"),
+    JUPYTERLAB_DIR=os.path.join(own_data, "lab"),
+    JUPYTERLAB_SETTINGS_DIR=os.path.join(work, "settings"),
+    JUPYTERLAB_WORKSPACES_DIR=os.path.join(work, "workspaces"),
+    IPYTHONDIR=os.path.join(work, "ipython"),
+    MPLCONFIGDIR=os.path.join(work, "matplotlib"),
+    PIP_CONFIG_FILE=os.devnull,
+    UV_NO_CONFIG="1",
+    PYTHONUTF8="1",
+)
+if os.name == "nt":
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+# ---- folders: where Jupyter looks for configuration, kernel specifications and extensions
+
+from jupyter_core import paths
+
+
+def data_path(*subfolders):
+    return [os.path.join(own_data, *subfolders)]
+
+
+def configuration_path():
+    return [folder, own_configuration]
+
+
+# Other modules import these by name, so they are replaced before any of them is imported.
+paths.jupyter_path = data_path
+paths.jupyter_config_path = configuration_path
+paths.SYSTEM_JUPYTER_PATH[:] = [own_data]
+paths.SYSTEM_CONFIG_PATH[:] = [own_configuration]
+
+from jupyter_client.kernelspec import KernelSpecManager
+
+# IPython has no setting that keeps it from reading the configuration of the machine.
+# The working folder, which Python searches first, is searched only by what people write.
+KERNEL = (
+    "import sys; del sys.path[0]; "
+    "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+)
+
+
+class OwnKernels(KernelSpecManager):
+    """Kernels that are installed with this Python, and in no folder that a kernel can write to."""
+
+    def _kernel_dirs_default(self):
+        return data_path("kernels")
+
+    def get_kernel_spec(self, kernel_name):
+        found = super().get_kernel_spec(kernel_name)
+        if "ipykernel_launcher" in found.argv:      # after "-m"
+            at = found.argv.index("ipykernel_launcher")
+            found.argv[at - 1 : at + 1] = ["-c", KERNEL]
+        return found
+
+
+# ---- the server, made but not yet serving
+
+if importlib.util.find_spec("notebook.app"):        # notebook 7
+    from jupyter_server.auth.authorizer import AllowAllAuthorizer
+    from jupyter_server.auth.identity import PasswordIdentityProvider
+    from jupyter_server.auth.login import LoginFormHandler
+    from jupyter_server.serverapp import ServerApp
+
+    extensions = ["notebook"]
+    if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
+        # Packages of a distribution enable themselves in the folders of the machine.
+        extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
+    enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
+    server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
+    server.initialize(argv=[], starter_extension="notebook")
+    identity = server.identity_provider
+    sections = {"ServerApp": server, "IdentityProvider": identity, "PasswordIdentityProvider": identity}
+    classes = [
+        ("the identity provider", type(identity), PasswordIdentityProvider),
+        ("the login handler", getattr(identity, "login_handler_class", None), LoginFormHandler),
+        ("the authorizer", type(server.authorizer), AllowAllAuthorizer),
+    ]
+else:                                               # notebook 6
+    from notebook.auth.login import LoginHandler
+    from notebook.notebookapp import NotebookApp
+
+    class Server(NotebookApp):
+        nbextensions_path = property(lambda self: data_path("nbextensions"))
+
+    server = Server.instance(kernel_spec_manager_class=OwnKernels)
+    server.initialize(argv=[])
+    sections = {"NotebookApp": server}
+    classes = [("the login handler", server.login_handler_class, LoginHandler)]
+classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
+
+# ---- whether it would do what the configuration says: its own values, and those that answer requests
+
+with open(configuration, encoding="ascii") as file:
+    settings = json.load(file)
+answering = server.web_app.settings
+differs = [what for what, found, expected in classes if found is not expected]
+for section, owner in sections.items():
+    for name, expected in settings[section].items():
+        if name == "ip" and expected == "*":
+            expected = ""
+        if getattr(owner, name, None) != expected or answering.get(name, expected) != expected:
+            differs.append(section + "." + name)
+        if name in ("root_dir", "notebook_dir") and server.contents_manager.root_dir != expected:
+            differs.append("the folder of the contents manager")
+if differs:
+    print(
+        "The notebook server does not start, because its effective configuration differs from " + configuration
+        + ": " + ", ".join(differs) + ". Look for Jupyter configuration in " + own_configuration
+        + " and remove it, or run nbserver apply to restore the configuration.",
+        file=sys.stderr,
+    )
+    sys.exit(78)                                    # EX_CONFIG
+server.start()
+'@ -replace "`r", ''
 
 # ---- prelude: other programs, all through this one wrapper; only the server itself is prelude/processes --
 
@@ -945,7 +1322,7 @@ function Get-WebAnswer($Exception) {
 # whenever it is there.
 function Expand-Download($Download, [string]$Folder) {
     Add-Type -AssemblyName System.IO.Compression.FileSystem
-    if (Test-Path -LiteralPath "$Folder.new") { Remove-Item -LiteralPath "$Folder.new" -Recurse -Force }
+    if (Test-Path -LiteralPath "$Folder.new") { Remove-Folder "$Folder.new" }
     Write-Event progress @{ what = "unpacking $(Split-Path -Leaf $Folder)" }
     Save-Before 'folder' $Folder $null
     try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }
@@ -1070,6 +1447,7 @@ function Get-ProductCode([string]$File) {
 
 $Restore.msi = {
     param($File)
+    Assert-NoLink $File
     $product = $File
     if (-not (Test-Path -LiteralPath $File)) {
         $product = Get-ProductCode $File
@@ -1102,6 +1480,7 @@ function Get-BundleCopy([string]$Name) {
 
 $Restore.bundle = {
     param($File, $Before)
+    Assert-NoLink $File
     $name = Split-Path -Leaf $File
     if ($Before) { Write-Event warning @{ text = "$name replaced version $Before, which it cannot bring back; the newer one stays" }; return }
     if (-not (Test-Path -LiteralPath $File)) {
@@ -1127,6 +1506,7 @@ function Install-Inno([string]$File, [string]$Folder) {
 
 $Restore.inno = {
     param($Folder)
+    Assert-NoLink $Folder
     $uninstaller = Join-Path $Folder 'unins000.exe'
     if (Test-Path -LiteralPath $uninstaller) { Invoke-Program $uninstaller @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART') }
     Remove-Folder $Folder
@@ -1854,6 +2234,8 @@ Step preflight 'this host can carry the notebook server' -Test {
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if ($Settings.scope -ne 'user' -and -not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
 
+    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
+
     # The certificate would be dated by a wrong clock, and downloads over TLS are refused by one. A day is no slip.
     $apart = [Math]::Abs($Run.ClockAhead.TotalMinutes)
     if ($apart -gt 5) {
@@ -1863,6 +2245,8 @@ Step preflight 'this host can carry the notebook server' -Test {
         $Run.ClockAhead = [TimeSpan]::Zero   # told once
         Write-Event warning @{ text = $words }
     }
+
+    Write-ForeignConfiguration
 
     # Python, the environment and its downloads take about 2 GB.
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
@@ -1887,6 +2271,47 @@ Step preflight 'this host can carry the notebook server' -Test {
     }
 } -Apply {
     throw 'preflight has nothing to change'
+}
+
+# What other installations have left on this host to configure a Jupyter, an IPython or (in machine scope) pip and uv: of
+# the machine, of the account that runs the server, and variables. The step packages and the server's starter see to it
+# that none of it is used. A folder that may not be looked into is left out.
+function Get-ForeignConfiguration {
+    $account, $variables = "$env:SystemRoot\ServiceProfiles\LocalService", '^(JUPYTER|IPYTHON|PYTHON|PIP_|UV_)'
+    if ($Settings.scope -eq 'user') { $account, $variables = $env:USERPROFILE, '^(JUPYTER|IPYTHON|PYTHON)' }
+    $places = @(
+        @{ Folder = "$env:ProgramData\jupyter"; Name = '*' }
+        @{ Folder = "$env:ProgramData\ipython"; Name = '*' }
+        @{ Folder = "$account\.jupyter"; Name = '*_config.*' }
+        @{ Folder = "$account\AppData\Roaming\jupyter"; Name = '*_config.*' }
+        @{ Folder = "$account\.ipython\profile_default"; Name = '*_config.*' }
+        @{ Folder = "$account\.ipython\profile_default\startup"; Name = '*.py' }
+        @{ Folder = "$env:ProgramData\pip"; Name = 'pip.ini' }
+        @{ Folder = "$env:ProgramData\uv"; Name = 'uv.toml' }
+    )
+    foreach ($place in $places) {
+        if ($Settings.scope -eq 'user' -and 'pip.ini', 'uv.toml' -contains $place.Name) { continue }   # used to install packages
+        if (-not [IO.Directory]::Exists($place.Folder)) { continue }
+        try { [IO.Directory]::GetFileSystemEntries($place.Folder, $place.Name) } catch [UnauthorizedAccessException] { continue }
+    }
+    $targets = @('Machine')
+    if ($Settings.scope -eq 'user') { $targets += 'User' }
+    foreach ($target in $targets) {
+        foreach ($name in [Environment]::GetEnvironmentVariables($target).Keys) {
+            if ($name.ToUpperInvariant() -cmatch $variables) { "the variable $name" }   # its value may be a secret
+        }
+    }
+}
+
+# One warning in a run.
+function Write-ForeignConfiguration {
+    if ($Run.ForeignNamed) { return }
+    $Run.ForeignNamed = $true
+    $found = @(Get-ForeignConfiguration | Sort-Object)
+    if (-not $found.Count) { return }
+    $names = @($found | Select-Object -First 10) -join ', '
+    if ($found.Count -gt 10) { $names += " and $($found.Count - 10) more" }
+    Write-Event warning @{ text = "configuration from other installations was found and is ignored: $names" }
 }
 
 # In user scope nothing of others is stopped. In machine scope the step past looks at more than the port.
@@ -1975,12 +2400,11 @@ function Get-PythonFolder {
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
 
 # Who else than SYSTEM, administrators and TrustedInstaller could change a program in this folder, in words. CREATOR
-# OWNER is who makes a thing, and only those may. An existing folder is safe while nobody else may delete or rename
-# it and those above it: that others may add folders to a drive, as Windows has it, does no harm. Looked at are the
-# folder, what stands in it, and where packages are. Rights: AppendData, WriteData, DeleteSubdirectoriesAndFiles,
-# Delete, ChangePermissions, TakeOwnership, GENERIC_WRITE, GENERIC_ALL.
+# OWNER is who makes a thing, and only those may. Looked at are the folder, what stands in it, where packages are, and
+# the folders above it. Rights: AppendData, WriteData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions,
+# TakeOwnership, GENERIC_WRITE, GENERIC_ALL.
 function Get-ProgramFault([string]$Folder) {
-    $allowed = $Trusted + 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464', 'S-1-3-0'
+    $allowed = $Trusted + $TrustedInstaller + 'S-1-3-0'
     $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
     $packages = Join-Path $Folder 'Lib\site-packages'
     if (Test-Path -LiteralPath $packages) { $inside += $packages }
@@ -1988,12 +2412,7 @@ function Get-ProgramFault([string]$Folder) {
         $fault = Get-AccessFault $path $allowed 0x500D0046
         if ($fault) { return $fault }
     }
-    for ($above = Split-Path -Parent $Folder; $above; $above = Split-Path -Parent $above) {
-        $rights = 0x100D0040
-        if (-not (Split-Path -Parent $above)) { $rights = 0x100C0040 }   # a drive itself is not renamed
-        $fault = Get-AccessFault $above $allowed $rights -Here
-        if ($fault) { return $fault }
-    }
+    Get-PathFault $Folder $allowed
 }
 
 # One that is registered and cannot be used. Its installer would change it, and undo remove it; so neither is
@@ -2176,7 +2595,7 @@ function Get-PackageEnvironment {
     else {
         foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
         $environment.UV_NO_CONFIG = '1'
-        $environment.PIP_CONFIG_FILE = 'NUL'
+        $environment.PIP_CONFIG_FILE = 'nul'   # in small letters: pip compares it with Python's name of the device
     }
     foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
     if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
@@ -2233,7 +2652,7 @@ Step packages 'the packages of the lock are installed in a virtual environment' 
     Add-Folder $Programs
     Add-Folder $CacheFolder
     Write-TextFile $lockFile (($Lock -join "`n") + "`n")
-    if (Test-Path -LiteralPath $folder) { Remove-Item -LiteralPath $folder -Recurse -Force }
+    if (Test-Path -LiteralPath $folder) { Remove-Folder $folder }
     Save-Before 'folder' $folder $null
 
     if ((Get-PackageInstaller) -eq 'uv') {
@@ -2361,22 +2780,54 @@ Step certificate 'the server has a certificate for its names, and only the servi
 
 # ---- step: notebook ------------------------------------------------------------------------------------
 # The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
-# The service can read these files and cannot write them.
+# The service can read these files and cannot write them. The program that starts the server is in prelude/starter: it
+# keeps other configuration out, and compares each of these values with what the server would do.
 
 $ConfigurationFile = Join-Path $ServiceFolder 'jupyter_server_config.json'
-$StarterFile = Join-Path $ServiceFolder 'serve.py'
 $MigratedFile = Join-Path $ServiceFolder 'migrated'
 
-# @notebook.password_hash@ is put in only when the file is written.
+$HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
+$SaltPattern = '\Aargon2:\$argon2id\$v=[0-9]+\$[a-z0-9,=]+\$([A-Za-z0-9+/]+)\$[A-Za-z0-9+/]+\z'
+$Salts = @{ Set = ''; Sent = '' }                        # of the hash that is set, and of the one that came with this run
+
+# A salt is not secret. It is the same for a whole site (nbserver.salt), so that a second run sends the same hash.
+function Read-Salts {
+    $Salts.Set = ''
+    $Salts.Sent = ''
+    if (Test-Path -LiteralPath $ConfigurationFile) {
+        $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
+        $Salts.Set = [regex]::Match($set, $SaltPattern).Groups[1].Value
+    }
+    if ($Secrets.ContainsKey('notebook.password_hash')) {
+        $Salts.Sent = [regex]::Match($Secrets['notebook.password_hash'], $SaltPattern).Groups[1].Value
+    }
+}
+
+# After Read-Salts: another one most likely means that the workstation has not the site's. The one that an earlier
+# release made for this host is simply replaced.
+function Test-OtherSalt {
+    $Salts.Set -and $Salts.Sent -and $Salts.Set -cne $Salts.Sent -and $Salts.Set -cne $Run.FormerSalt
+}
+
+# @notebook.password_hash@ is put in only when the file is written. A log-in lasts for the session's hours: the
+# browser forgets its cookie then, and the server refuses it.
 function Get-Configuration {
+    $days = [Math]::Round($Settings.notebook.session / 24, 6)
     $configuration = [ordered]@{
         ServerApp = [ordered]@{
             ip = $Settings.notebook.ip
             port = $Settings.notebook.port
             port_retries = 0
+            base_url = '/'
             open_browser = $false
             allow_remote_access = $true
-            root_dir = Expand-Path $Settings.notebook.directory
+            allow_unauthenticated_access = $false
+            allow_origin = ''
+            allow_origin_pat = ''
+            allow_credentials = $false
+            disable_check_xsrf = $false
+            allow_password_change = $false   # an older name of the one below, which the server still has
+            root_dir = (Expand-Path $Settings.notebook.directory).TrimEnd('\')   # as the server tells it
             certfile = $CertificateFile
             keyfile = $KeyFile
         }
@@ -2385,7 +2836,11 @@ function Get-Configuration {
             password_required = $true
             allow_password_change = $false
         }
-        IdentityProvider = [ordered]@{ token = '' }
+        IdentityProvider = [ordered]@{
+            token = ''
+            cookie_options = [ordered]@{ expires_days = $days }
+            get_secure_cookie_kwargs = [ordered]@{ max_age_days = $days }
+        }
     }
     ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')   # Jupyter reads it in the host's code page
 }
@@ -2396,53 +2851,23 @@ function Test-DeployedPort([int]$Port) {
     [IO.File]::ReadAllText($ConfigurationFile, $Utf8) -cmatch "`"port`":\s+$Port\b"
 }
 
-# Everything that the server and its kernels write is in folders of their own, and -I (in the service's
-# command) keeps Python from importing from anywhere else.
-$Starter = @'
-# Starts the notebook server. Its configuration stands beside this file, what it writes goes to "work".
-import os
-import sys
-
-service = os.path.dirname(os.path.abspath(__file__))
-work = os.path.join(os.path.dirname(service), "work")
-
-os.environ.update(
-    JUPYTER_CONFIG_DIR=service,
-    JUPYTER_DATA_DIR=os.path.join(work, "data"),
-    JUPYTER_RUNTIME_DIR=os.path.join(work, "runtime"),
-    JUPYTERLAB_SETTINGS_DIR=os.path.join(work, "settings"),
-    JUPYTERLAB_WORKSPACES_DIR=os.path.join(work, "workspaces"),
-    IPYTHONDIR=os.path.join(work, "ipython"),
-    MPLCONFIGDIR=os.path.join(work, "matplotlib"),
-    MPLBACKEND="module://matplotlib_inline.backend_inline",
-    PYTHONUTF8="1",
-)
-
-# One log for each start, and the one before it. A task has no console: without a file nothing is seen.
-log = os.path.join(work, "notebook.log")
-if os.path.exists(log):
-    os.replace(log, log + ".before")
-sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
-
-# Kernels inherit the streams below those, and a program without a console has none that they could use.
-for stream in range(3):
-    os.dup2(os.open(os.devnull, os.O_RDWR), stream)
-
-from notebook.app import main
-
-main(["--no-browser"])
-'@ -replace "`r", ''
-if ($Settings.scope -eq 'user') { $Starter = $Starter.Replace('os.path.join(work, "notebook.log")', 'os.path.join(os.path.dirname(service), "server.log")') }
-
 Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
     if (-not (Test-ServiceGrant $directory)) { Difference "the service's access to $directory" 'none' 'modify' }
-    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash')) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
-    if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'another or none' 'as in this script' }
+    Read-Salts
+    $other = Test-OtherSalt
+    if ($other) { Difference "the salt of the password hash in $ConfigurationFile" $Salts.Set $Salts.Sent }
+    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
+    if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'different or missing' 'as in this script' }
 } -Apply {
-    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"' }
+    Read-Salts
+    if ((Test-OtherSalt) -and -not $Run.NewSalt) {
+        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), and the hash of this run has $($Salts.Sent). " +
+            'Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new hash, and the server restarts')
+    }
+    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile $HashPattern }
     Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
@@ -2603,6 +3028,15 @@ function Get-ServiceState {
     "nbserver: secured notebook server. Files of $($times -join ', ')"
 }
 
+# The server's command line, behind its program.
+function Get-ServerArguments {
+    '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog
+}
+
+function Format-ServerArguments {
+    @(Get-ServerArguments | ForEach-Object { Format-Argument $_ }) -join ' '
+}
+
 # What a task's XML must say: where, what, and what Windows takes where the element is missing.
 function Get-ServiceProperties {
     @(
@@ -2619,7 +3053,7 @@ function Get-ServiceProperties {
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
-        @{ Path = 'Actions/Exec/Arguments'; Should = "-I `"$StarterFile`""; Default = '' }
+        @{ Path = 'Actions/Exec/Arguments'; Should = Format-ServerArguments; Default = '' }
         @{ Path = 'Actions/Exec/WorkingDirectory'; Should = $WorkFolder; Default = '' }
     )
 }
@@ -2647,7 +3081,7 @@ function Get-ServiceXml {
   <Actions Context="Author">
     <Exec>
       <Command>$(Protect-Xml (Get-EnvironmentProgram 'python.exe'))</Command>
-      <Arguments>$(Protect-Xml "-I `"$StarterFile`"")</Arguments>
+      <Arguments>$(Protect-Xml (Format-ServerArguments))</Arguments>
       <WorkingDirectory>$(Protect-Xml $WorkFolder)</WorkingDirectory>
     </Exec>
   </Actions>
@@ -2666,7 +3100,7 @@ function Test-ServerRunning {
 
 # ---- in user scope
 
-function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') -I `"$StarterFile`"`n$(Get-ServiceState)`n" }
+function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArguments)`n$(Get-ServiceState)`n" }
 
 function Compare-BackgroundServer {
     if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'not running' 'running in the background' }
@@ -2680,7 +3114,7 @@ function Start-BackgroundServer {
         if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') { [Environment]::SetEnvironmentVariable($name, $null) }
     }
     foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
-    Start-Background (Get-EnvironmentProgram 'python.exe') @('-I', $StarterFile) $WorkFolder (Get-ServerText)
+    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArguments) $WorkFolder (Get-ServerText)
 }
 
 Step service 'the notebook server runs: as a task from the start of Windows, or in user scope in the background' -Test {
@@ -2725,35 +3159,95 @@ Step firewall 'the firewall lets the notebook port in' -Test {
 }
 
 # ---- step: check ---------------------------------------------------------------------------------------
-# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host.
+# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host, and the server that runs
+# refuses requests without the password. Its files are compared before (step notebook); this asks the server itself.
 
-# The fingerprint of the certificate that the port shows; nothing where nothing answers.
-function Get-ShownFingerprint {
+# The fingerprint of the certificate that the port shows and, with a request, the status that it is answered with;
+# nothing where nothing answers. Any certificate is accepted here because the caller compares it; no secret is sent.
+function Get-Shown([string]$Request) {
     $address = [Net.IPAddress]::Loopback
     if ($Settings.notebook.ip -ne '*') { $address = [Net.IPAddress]::Parse($Settings.notebook.ip) }
     $client = New-Object Net.Sockets.TcpClient $address.AddressFamily
     try {
         $client.Connect($address, $Settings.notebook.port)
         $client.ReceiveTimeout = 10000
-        # Any certificate is accepted here because the next line is what checks it; nothing is sent.
+        $client.SendTimeout = 10000
         $tls = New-Object Net.Security.SslStream ($client.GetStream(), $false, { $true })
         $tls.AuthenticateAsClient($Settings.host, $null, [Security.Authentication.SslProtocols]3072, $false)
-        Get-Fingerprint (New-Object Security.Cryptography.X509Certificates.X509Certificate2 $tls.RemoteCertificate)
+        $certificate = New-Object Security.Cryptography.X509Certificates.X509Certificate2 $tls.RemoteCertificate
+        $shown = @{ Fingerprint = Get-Fingerprint $certificate; Status = '' }
+        if ($Request) { $shown.Status = Get-AnswerStatus $tls $Request }
+        $shown
     }
     catch [Net.Sockets.SocketException], [IO.IOException], [Security.Authentication.AuthenticationException] { return }
     finally { $client.Close() }
 }
 
-Step check 'the port answers with this certificate' -Test {
+function Get-ShownFingerprint {
+    $shown = Get-Shown
+    if ($shown) { $shown.Fingerprint }
+}
+
+# The three digits of an HTTP answer; '' where there is no such answer. Of what the server says nothing else is
+# used, and no more is read than the beginning: at most 1 KB, for at most 20 seconds.
+function Get-AnswerStatus($Stream, [string]$Request) {
+    $buffer = New-Object byte[] 1024
+    $count = 0
+    try {
+        $bytes = $Utf8.GetBytes($Request)
+        $Stream.Write($bytes, 0, $bytes.Length)
+        $time = [Diagnostics.Stopwatch]::StartNew()
+        while ($count -lt $buffer.Length -and $buffer -notcontains 10) {   # the first line is not complete
+            if ($time.Elapsed.TotalSeconds -gt 20) { return '' }
+            $read = $Stream.Read($buffer, $count, $buffer.Length - $count)
+            if (-not $read) { return '' }
+            $count += $read
+        }
+    }
+    catch [IO.IOException] { return '' }
+    if ($Utf8.GetString($buffer, 0, $count) -cmatch '\AHTTP/1\.[01] ([0-9]{3})[ \r]') { return $Matches[1] }
+    ''
+}
+
+# The requests that the running server does not refuse, in words. A notebook server answers this one with the list of
+# its kernels to whoever is logged in, and with 403 to everybody else.
+function Get-OpenRequests {
+    $request = "GET /api/kernels HTTP/1.1`r`nHost: localhost:$($Settings.notebook.port)`r`nConnection: close`r`n"
+    $ways = @(
+        @{ Name = 'without the password'; Header = '' }
+        @{ Name = 'with a random token'; Header = "Authorization: token $([guid]::NewGuid())`r`n" }
+    )
+    foreach ($way in $ways) {
+        $shown = Get-Shown "$request$($way.Header)`r`n"
+        if ($shown -and '401', '403' -contains $shown.Status) { continue }
+        $is = 'no answer of a web server'
+        if ($shown -and $shown.Status) { $is = "answered with $($shown.Status)" }
+        @{ what = "GET /api/kernels on port $($Settings.notebook.port) $($way.Name)"; is = $is }
+    }
+}
+
+# Fails where the server that answers does not refuse both requests.
+function Assert-Closed {
+    foreach ($open in Get-OpenRequests) {
+        $todo = 'Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver'
+        if ($Settings.scope -eq 'user') { $todo = 'nbserver stop local' }
+        throw ("$($open.what) is $($open.is) instead of refused with 401 or 403: perhaps everybody who reaches this port can " +
+            "run programs as the server's account. Stop the server ($todo) and read its log ($ServerLog). If something was " +
+            "added to $(Get-EnvironmentFolder), remove that folder. Then run apply again")
+    }
+}
+
+Step check 'the port answers with this certificate, and refuses whoever has no password' -Test {
     $should = 'the certificate that the step of that name makes'
     $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }
     $is = Get-ShownFingerprint
     if ($is -ne $should) { Difference "port $($Settings.notebook.port)" $is $should }
+    if ($is) { foreach ($open in Get-OpenRequests) { Difference $open.what $open.is 'refused with 401 or 403' } }
 } -Apply {
     # The server was just started; a slow host takes a minute.
     for ($second = 0; $second -lt 180; $second++) {
-        if (Get-ShownFingerprint) { return }
+        if (Get-ShownFingerprint) { Assert-Closed; return }
         if (-not (Test-ServerRunning) -and $second -gt 20) { break }
         if ($second % 10 -eq 5) { Write-Event progress @{ what = 'waiting for the server'; done = $second; total = 180; unit = 'seconds' } }
         [Threading.Thread]::Sleep(1000)
