@@ -20,7 +20,6 @@ import websocket
 from installer import pinned_tls
 from installer.kernel_channel import KernelChannel
 from installer.notebook_client import Address, NotebookClient
-from installer.notebook_password import hash_password
 from tests.linux import parts
 from tests.linux.fixtures import Run, run
 from tests.linux.sandbox import Sandbox
@@ -89,10 +88,11 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    port = free_port()
-    digest = hash_password(PASSWORD, host="lin1", port=port)
-    secrets = f"secret notebook.password_hash {base64.b64encode(digest.encode()).decode()}\n"
-    settings = {"scope": "user", "notebook": {"directory": "~/notebooks", "ip": "127.0.0.1", "port": port}}
+    from jupyter_server.auth import passwd
+
+    secrets = f"secret notebook.password_hash {base64.b64encode(passwd(PASSWORD).encode()).decode()}\n"
+    notebook = {**parts.SETTINGS["notebook"], "directory": "~/notebooks", "ip": "127.0.0.1", "port": free_port()}
+    settings = {"scope": "user", "notebook": notebook}
     with Sandbox(tmp_path_factory.mktemp("server") / "sandbox") as sandbox, pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", HOME)
         sandbox.run("mkdir", "-p", "-m", "700", HOME)
