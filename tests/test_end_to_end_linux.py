@@ -20,7 +20,7 @@ from tests.hosts.linux.host import LinuxHost
 from tests.hosts.linux.lab import NETWORK
 from tests.hosts.linux.snapshot import differences
 from tests.hosts.mirror import Mirror
-from tests.linux.story import Story, another_wheel, find_secrets, good, move, outcome, password, run_by_hand
+from tests.linux.story import Story, another_wheel, find_secrets, good, leave_foreign_configuration, move, outcome, password, run_by_hand
 from tests.site import LinuxSite, steps
 
 Fresh = Callable[[], LinuxHost]
@@ -38,6 +38,7 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         host.ssh(f"{INSTALL} ufw && ufw allow 22/tcp && ufw --force enable && systemctl start ufw", timeout=1200)
         story = Story(LinuxSite(tmp_path_factory.mktemp("debian"), host, linux_mirror, notebook_password=password()))
         site = story.site
+        leave_foreign_configuration(host)
         story.snapshot("before")
         story.nbserver("render", "render", "-o", "rendered")
         story.nbserver("plan", "plan")
@@ -51,6 +52,7 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         story.see("access", "cd /var/lib/nbserver && stat -c '%U:%G %a %n' /opt/nbserver . state work notebooks /etc/nbserver /etc/nbserver/*")
         story.see("ufw", "ufw show added")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
+        story.ask("without a password")
         if not browser.missing():
             story.open_in_chromium()
         story.nbserver("again", "apply", "--json")
@@ -104,6 +106,7 @@ def distribution(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pyt
         story = Story(LinuxSite(tmp_path_factory.mktemp("distribution"), host, linux_mirror, notebook_password=password()))
         story.site.settings.update({"packages.source": "distribution", "packages.index_url": None, "firewall.remote_addresses": [f"{NETWORK}.0/24", "2001:db8::/32"]})
         story.site.write()
+        leave_foreign_configuration(host)
         story.snapshot("before")
         story.nbserver("plan", "plan")
         story.snapshot("planned")
@@ -111,6 +114,7 @@ def distribution(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pyt
         for name, option in (("now", ""), ("permanent", "--permanent")):
             story.see(f"firewalld {name}", f"firewall-cmd {option} --list-rich-rules")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
+        story.ask("without a password")
         story.nbserver("again", "apply", "--json")
         story.host.reboot()
         story.nbserver("verify after reboot", "verify", "--wait", "300", "--json")
@@ -129,6 +133,13 @@ def story(request: pytest.FixtureRequest) -> Story:
 
 
 each = pytest.mark.parametrize("story", ["debian", "suse", "distribution"], indirect=True)
+
+
+@pytest.mark.parametrize("story", ["debian", "distribution"], indirect=True)
+def test_configuration_that_others_left_opens_nothing(story: Story) -> None:
+    assert story.seen["without a password"] == "403 403"
+    (warning,) = (event["text"] for event in story.events["plan"] if (event["step"], event["event"]) == ("preflight", "warning"))
+    assert "/etc/jupyter/jupyter_server_config.py, " in warning and "/usr/local/etc/jupyter/jupyter_notebook_config.json" in warning
 
 
 # -- all three
@@ -195,7 +206,8 @@ def test_a_cell_of_the_hosts_notebook_draws_in_chromium(story: Story) -> None:
 def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     assert good(story.done["again"])
     assert outcome(story.done["again"]) == UNCHANGED
-    said = [event["event"] for event in story.events["again"] if event["event"] != "log"]
+    foreign = [event for event in story.events["again"] if event["event"] == "warning" and "from other installations" in event["text"]]
+    said = [event["event"] for event in story.events["again"] if event["event"] != "log" and event not in foreign]
     assert said == ["started", *["unchanged"] * len(STEPS), "finished"]
 
 

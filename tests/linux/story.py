@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import re
 import secrets as random
 import shutil
+import ssl
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -16,11 +18,14 @@ from typing import Any, BinaryIO
 import pytest
 
 from tests import browser, canary
+from tests.hosts.linux.host import LinuxHost
 from tests.hosts.linux.lab import NETWORK
 from tests.hosts.linux.snapshot import Snapshot, differences
 from tests.hosts.mirror import Mirror
 from tests.site import LinuxSite
 
+FOREIGN = Path(__file__).parents[1] / "foreign_configuration"
+FOREIGN_TOKEN = "T0kenOfOthers"
 ODD_FOLDER = "/home/admin/note books %h \u00e9"
 # What an undo leaves on purpose: evidence, and the lock file, empty.
 EVIDENCE = re.compile(r"(files|names): var/lib/nbserver(/state(/lock|/record\.jsonl|/runs(/.*)?)?)?: absent -> ")
@@ -62,6 +67,16 @@ class Story:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.host.forward(self.site.port).port}"
 
+    def ask(self, name: str) -> None:
+        """Keeps how the server answers without a password: to nobody, and to who has the token that others configured."""
+        statuses = []
+        for headers in ({}, {"Authorization": f"token {FOREIGN_TOKEN}"}):
+            connection = http.client.HTTPSConnection("127.0.0.1", self.host.forward(self.site.port).port, timeout=60, context=ssl._create_unverified_context())
+            connection.request("GET", "/api/kernels", headers=headers)
+            statuses.append(str(connection.getresponse().status))
+            connection.close()
+        self.seen[name] = " ".join(statuses)
+
     def open_in_chromium(self) -> None:
         """The host's notebook in Chromium, which trusts the certificate that the host has; pictures go to "browser"."""
         root, site = self.host.root, self.site
@@ -71,6 +86,14 @@ class Story:
     def lost(self) -> list[str]:
         """What is not as it was before, but for the evidence."""
         return [line for line in differences(self.snapshots["before"], self.snapshots["undone"]) if not EVIDENCE.match(line)]
+
+
+def leave_foreign_configuration(host: LinuxHost) -> None:
+    """What an earlier installation may have left in the folders of the machine, for notebook 7 and 6."""
+    opened = {"NotebookApp": {"token": FOREIGN_TOKEN, "password": "", "password_required": False}}
+    for folder in ("etc/jupyter", "usr/local/etc/jupyter"):
+        shutil.copytree(FOREIGN, host.root / folder, dirs_exist_ok=True)
+        (host.root / folder / "jupyter_notebook_config.json").write_text(json.dumps(opened))
 
 
 def password() -> str:
