@@ -119,7 +119,7 @@ def test_everything_else_is_no_refusal(session: Session, certificate: Certificat
     with server(certificate, lambda head: answer) as (port, _):
         found = [line.split(" | ")[1] for line in differences(session, port)]
     code = answer[9:12].decode() if answer[12:13] == b" " and answer.startswith(b"HTTP/1.1 ") else ""
-    assert found == [f"answered with {code}" if code else "no answer of a web server"] * 2
+    assert found == [f"answered with {code}" if code else "not answered by a web server"] * 2
 
 
 def test_another_certificate_and_no_server(session: Session, certificate: Certificate, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import browser, canary
+from tests.hosts.foreign_configuration import FILES, VARIABLES, foreign_configuration
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import ENVIRONMENT, IE_ESC, WindowsHost
 from tests.ports import free_port
@@ -27,7 +28,7 @@ CHANGING = [step for step in STEPS if step not in ("preflight", "tls", "vc_redis
 def story(windows_host: WindowsHost, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("site")
     password = f"Canary-Windows-{random.token_hex(8)}"
-    with windows_host.endpoint(auth=["negotiate"], https=True, password=password) as endpoint:
+    with foreign_configuration(windows_host), windows_host.endpoint(auth=["negotiate"], https=True, password=password) as endpoint:
         mirror.behave()
         site = Site(
             folder, endpoint, mirror, port=free_port(), windows_password=password, notebook_password=f"Canary-Notebook-{random.token_hex(8)} é'\"$"
@@ -139,6 +140,25 @@ def test_configuration_is_https_with_a_password(story: Story) -> None:
     assert story.configuration["PasswordIdentityProvider"]["hashed_password"].startswith("argon2:$argon2id$")
 
 
+# -- configuration of others on the host
+
+
+def test_it_opens_the_server_to_nobody(story: Story) -> None:
+    """Terminals are enabled, as their list shows. None is opened: pywinpty does not load under Wine. test_windows_server.py opens one."""
+    refused = {answer for name, answer in story.answers.items() if name.startswith(("nobody ", "foreign token "))}
+    assert refused == {403}, story.answers
+    assert (story.answers["/tree"], story.answers["/lab"], story.answers["/api/terminals"]) == (200, 200, 200)
+    assert story.answers["kernels"] == ["python3"]
+    assert not story.foreign_was_read, "neither the server nor its kernel has read IPython's"
+
+
+def test_it_is_named_once_in_a_run(story: Story) -> None:
+    for name in ("plan", "apply", "again"):
+        (text,) = (event["text"] for event in story.events[name] if event["event"] == "warning" and "configuration from other" in event["text"])
+        assert all(rf"C:\ProgramData\{folder}" in text for folder in ("ipython", "jupyter", "pip", "uv")) and set(VARIABLES) <= set(re.findall(r"\w+", text))
+        assert text.count(", ") == len(FILES) + len(VARIABLES) - 1, "each of them"
+
+
 # -- verify
 
 
@@ -196,7 +216,7 @@ def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     done, events = story.done["again"], story.events["again"]
     assert done.returncode == 0, done.stdout + done.stderr
     assert outcome(done) == {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
-    assert [event["event"] for event in events] == ["started", *["unchanged"] * len(STEPS), "finished"]
+    assert [event["event"] for event in events] == ["started", "warning", *["unchanged"] * len(STEPS), "finished"]
     assert story.done["plan again"].returncode == 0
     asked = story.exchanges
     assert asked["Receive"] and asked["http"] - asked["Receive"] <= 10, f"besides waiting for output: {asked}"

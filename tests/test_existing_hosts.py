@@ -6,20 +6,22 @@ notebook: what is looked at here is what was there before.
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.small_packages import FILES
 from tests.hand_made import LEFT, PATH, PROFILE, PYTHON, HandMade
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import ENVIRONMENT, WindowsHost
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
-from tests.small_jupyter import write_wheel
 
 EVIDENCE = ("ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
 OWN = ("ProgramData/nbserver/work/*", "ProgramData/nbserver/cache/*")  # what a server itself writes, and downloads
@@ -27,9 +29,16 @@ OWN = ("ProgramData/nbserver/work/*", "ProgramData/nbserver/cache/*")  # what a 
 
 def make_wheel(index: Path, version: str) -> str:
     """Puts the small server into the index and returns its line of a lock."""
-    line = write_wheel(index / "notebook", version)
-    (index / "notebook" / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted((index / "notebook").glob("*.whl"))))
-    return line
+    wheel = index / "notebook" / f"notebook-{version}-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in FILES.items():
+            archive.writestr(name, text)
+        archive.writestr(f"notebook-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: notebook\nVersion: {version}\n")
+        archive.writestr(f"notebook-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"notebook-{version}.dist-info/RECORD", "")
+    (wheel.parent / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(wheel.parent.glob("*.whl"))))
+    return f"notebook=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
 
 
 class Existing:

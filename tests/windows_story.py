@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import requests
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from installer.notebook_client import Address, NotebookClient
+from installer.pinned_tls import PinnedAdapter
 from tests import authority, browser, canary
+from tests.hosts.foreign_configuration import READ, TOKEN
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import ACTIVE_SETUP, ENVIRONMENT, WindowsHost
 from tests.notebook_server import Forwarder
@@ -40,6 +44,8 @@ class Story:
         self.registry_while_stopped: dict[str, dict[str, str]] = {}
         self.tasks_while_stopped: list[str] = []
         self.fingerprints: dict[str, str] = {}
+        self.answers: dict[str, Any] = {}  # of the server that runs, without the password and with it
+        self.foreign_was_read = True
         self.exchanges: Counter[str] = Counter()  # of the second apply, by what they were for
 
     def keep(self, name: str, done: subprocess.CompletedProcess[str]) -> None:
@@ -81,7 +87,9 @@ def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
     told.keep("apply", site.watch("apply", "win1", *approved, look=lambda: told.command_lines.update(canary.command_lines())))
     told.requests["apply"] = told.requests["all"][start:]
     told.snapshots["applied"] = host.snapshot(except_=EVIDENCE)
+    told.answers = ask(told)
     told.keep("verify", site.run("verify", "win1", "--png", "pictures", "--json"))
+    told.foreign_was_read = host.path(READ).exists()
     if not browser.missing():
         told.done["browser"] = open_in_chromium(told)
     asked = Counter(site.endpoint.stats)
@@ -129,6 +137,25 @@ def lose_an_answer(site: Site) -> Callable[[], None]:
             site.endpoint.faults.match, site.endpoint.faults.drop_responses = "/Receive", 1
 
     return look
+
+
+def ask(told: Story) -> dict[str, Any]:
+    """Status codes by path, and behind them what was asked for with the password."""
+    url = f"https://127.0.0.1:{told.site.port}"
+    fingerprint = told.events["apply"][-1]["fingerprint"]
+    answers: dict[str, Any] = {}
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("https://", PinnedAdapter(fingerprint))
+        for way, headers in {"nobody": {}, "foreign token": {"Authorization": f"token {TOKEN}"}}.items():
+            for path in ("/api/kernels", "/api/contents", "/api/terminals"):
+                answers[f"{way} {path}"] = session.get(url + path, headers=headers, timeout=300).status_code
+    with NotebookClient(Address.parse(url), host="win1", fingerprint=fingerprint) as client:
+        client.login(told.site.secrets["NOTEBOOK_PASSWORD"])
+        for path in ("/tree", "/lab", "/api/terminals"):
+            answers[path] = client._send("GET", path).status_code
+        answers["kernels"] = sorted(client._send("GET", "/api/kernelspecs").json()["kernelspecs"])
+    return answers
 
 
 def open_in_chromium(told: Story) -> subprocess.CompletedProcess[str]:

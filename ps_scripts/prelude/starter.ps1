@@ -19,6 +19,7 @@ configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
+os.chdir(folder)                                    # Jupyter of before 2022 reads configuration in its working folder
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
@@ -146,10 +147,11 @@ for section, owner in sections.items():
 if differs:
     print(
         "The notebook server does not start, because its effective configuration differs from " + configuration
-        + ": " + ", ".join(differs) + ". Look for Jupyter configuration in " + own_configuration
-        + " and remove it, or run nbserver apply to restore the configuration.",
+        + ": " + ", ".join(differs) + ". Remove other configuration of Jupyter from " + folder + " and "
+        + own_configuration + ", then run nbserver apply.",
         file=sys.stderr,
     )
     sys.exit(78)                                    # EX_CONFIG
+os.chdir(work)
 server.start()
 '@ -replace "`r", ''

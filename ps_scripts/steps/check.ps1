@@ -60,7 +60,7 @@ function Get-OpenRequests {
     foreach ($way in $ways) {
         $shown = Get-Shown "$request$($way.Header)`r`n"
         if ($shown -and '401', '403' -contains $shown.Status) { continue }
-        $is = 'no answer of a web server'
+        $is = 'not answered by a web server'
         if ($shown -and $shown.Status) { $is = "answered with $($shown.Status)" }
         @{ what = "GET /api/kernels on port $($Settings.notebook.port) $($way.Name)"; is = $is }
     }
