@@ -60,7 +60,7 @@ class Reference:
     @classmethod
     def load(cls, site_catalogs: Iterable[Path] = ()) -> Reference:
         """Reads all of it. Raises CatalogError."""
-        loaded = [(clean(path.name, 100), catalogs.load(path)) for path in site_catalogs]
+        loaded = [(_title(path.name), catalogs.load(path)) for path in site_catalogs]
         return cls(
             Body.load("Windows", "ps1", "ps_scripts"),
             Body.load("Linux", "sh", "linux_scripts"),
@@ -87,7 +87,7 @@ class Reference:
         if settings["path"]["programs"] and settings["path"]["entries"] != default_path:
             raise ValueError("settings.path.entries are not those that belong to settings.path.programs")
         shipped = any(lock.sha256 == own.sha256 for own in self.shipped.locks)
-        return Source(title, f"{clean(lock.file, 100)} {SHIPPED if shipped else title}", lock.lines)
+        return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else title}", lock.lines)
 
     def _catalog(self, digest: str) -> tuple[str, Catalog]:
         if digest == self.shipped.digest:
@@ -103,6 +103,11 @@ class Reference:
         body = self.body(settings)
         head = language.head(settings, body.steps) + language.lock_block(source.lock)
         return Script.joined(settings, head, body.text, body.steps, body.extension)
+
+
+def _title(name: str) -> str:
+    """The name of a file for the report, which is ASCII: a letter that only looks like another one is seen."""
+    return clean(name, 100).encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _require_lock(settings: Mapping[str, Any], sha256: str) -> None:
