@@ -44,7 +44,16 @@ def to_text(manifest: Mapping[str, Any]) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """A manifest from disk: of this version, or of version 1, as release 0.1.0 wrote it. Raises ApprovalError for anything else."""
-    data = plain_file.read(path, LIMIT, todo="Render it first")
+    return parse(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a manifest. Raises ApprovalError."""
+    return plain_file.read(path, LIMIT, todo="Render it first")
+
+
+def parse(data: bytes, path: Path) -> dict[str, Any]:
+    """The manifest in these bytes; `path` is for messages. Raises ApprovalError."""
     try:
         value = strict_json.parse(data)
         manifest_check.require_manifest(value)
