@@ -143,6 +143,15 @@ def test_the_report_has_every_setting(tmp_path: Path) -> None:
     for line in json_lines.dumps(content["hosts"]["win1"]["settings"]).splitlines()[1:-1]:
         assert line.strip() in report
     assert content["hosts"]["win1"]["head_sha256"] in "\n".join(report)
+    assert report[0] == f"manifest.json: sha256 {hashlib.sha256((tmp_path / manifest.FILE_NAME).read_bytes()).hexdigest()}, hosts: win1"
+
+
+def test_no_path_reaches_the_terminal_as_it_is(of_a_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["nbserver", "audit", str(of_a_site), "--catalog", "\x1b[31mred\u202e.toml"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.count("\n") == 1 and said.strip().isprintable() and "red" in said
 
 
 def test_a_manifest_of_version_1_is_to_be_rendered_again(tmp_path: Path) -> None:
