@@ -11,7 +11,6 @@ from installer import __version__, bash_script, linux_lock, render, script
 from installer import catalog as catalogs
 from installer.catalog import Catalog, Lock
 from installer.catalog_choice import begins
-from installer.errors import CatalogError
 from installer.linux_lock import LinuxLock
 from installer.plain_text import clean
 from installer.script import Script, body_sha256
@@ -73,7 +72,7 @@ class Reference:
         return self.linux if is_linux(settings) else self.windows
 
     def source(self, settings: Mapping[str, Any], digest: str) -> Source:
-        """What the settings' hashes name. Raises ValueError, which says what is wrong, where it is nothing that is known here."""
+        """What the settings' hashes name. Raises ValueError or CatalogError where it is nothing that is known here, and says what."""
         if is_linux(settings):
             if digest != self.linux_lock.file_sha256:
                 raise ValueError(f"catalog_sha256 is not the hash of the lock for Linux hosts {SHIPPED}")
@@ -131,10 +130,7 @@ def _require_downloads(settings: Mapping[str, Any], catalog: Catalog) -> None:
         if settings[name] not in _entries(name, settings, catalog):
             raise ValueError(f"settings.{name} is not an entry of the catalog")
     needed = any(_is(settings["openssl"], entry) and entry.needs_vc_redist for entry in catalog.downloads)
-    try:
-        wanted = render.download_settings(catalog.vc_redist(settings["architecture"], windows=settings["windows"])) if needed else None
-    except CatalogError:
-        wanted = None
+    wanted = render.download_settings(catalog.vc_redist(settings["architecture"], windows=settings["windows"])) if needed else None
     if settings["vc_redist"] != wanted:
         raise ValueError("settings.vc_redist is not what the catalog has for settings.openssl")
 
