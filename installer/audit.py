@@ -24,7 +24,8 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
     """
     names = plain_file.names(folder)
     path = folder / manifest.FILE_NAME
-    content = manifest.read(path)
+    data = manifest.read_bytes(path)
+    content = manifest.parse(data, path)
     _require_this_release(content, path)
     strange = names - {manifest.FILE_NAME, *(entry["script"] for entry in content["hosts"].values())}
     if strange:
@@ -36,7 +37,11 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
             raise ApprovalError(f"{entry['script']} is missing", where=plain_file.shown(folder), todo="Render it again")
         source, body = _check(folder / entry["script"], path, entry, known), known.body(entry["settings"])
         reports.setdefault(body.system, _report_body(body)).extend(["", *_report(host, entry, source)])
-    return [line for number, system in enumerate(sorted(reports)) for line in ([""] * bool(number) + reports[system])]
+    hosts = ", ".join(sorted(content["hosts"]))
+    return [
+        f"{manifest.FILE_NAME}: sha256 {hashlib.sha256(data).hexdigest()}, hosts: {hosts}",
+        *(line for system in sorted(reports) for line in ["", *reports[system]]),
+    ]
 
 
 def _require_this_release(content: Mapping[str, Any], path: Path) -> None:

@@ -11,7 +11,6 @@ from installer import __version__, bash_script, linux_lock, render, script
 from installer import catalog as catalogs
 from installer.catalog import Catalog, Lock
 from installer.catalog_choice import begins
-from installer.errors import CatalogError
 from installer.linux_lock import LinuxLock
 from installer.plain_text import clean
 from installer.script import Script, body_sha256
@@ -60,7 +59,7 @@ class Reference:
     @classmethod
     def load(cls, site_catalogs: Iterable[Path] = ()) -> Reference:
         """Reads all of it. Raises CatalogError."""
-        loaded = [(clean(path.name, 100), catalogs.load(path)) for path in site_catalogs]
+        loaded = [(_title(path.name), catalogs.load(path)) for path in site_catalogs]
         return cls(
             Body.load("Windows", "ps1", "ps_scripts"),
             Body.load("Linux", "sh", "linux_scripts"),
@@ -73,7 +72,7 @@ class Reference:
         return self.linux if is_linux(settings) else self.windows
 
     def source(self, settings: Mapping[str, Any], digest: str) -> Source:
-        """What the settings' hashes name. Raises ValueError, which says what is wrong, where it is nothing that is known here."""
+        """What the settings' hashes name. Raises ValueError or CatalogError where it is nothing that is known here, and says what."""
         if is_linux(settings):
             if digest != self.linux_lock.file_sha256:
                 raise ValueError(f"catalog_sha256 is not the hash of the lock for Linux hosts {SHIPPED}")
@@ -87,7 +86,7 @@ class Reference:
         if settings["path"]["programs"] and settings["path"]["entries"] != default_path:
             raise ValueError("settings.path.entries are not those that belong to settings.path.programs")
         shipped = any(lock.sha256 == own.sha256 for own in self.shipped.locks)
-        return Source(title, f"{clean(lock.file, 100)} {SHIPPED if shipped else title}", lock.lines)
+        return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else title}", lock.lines)
 
     def _catalog(self, digest: str) -> tuple[str, Catalog]:
         if digest == self.shipped.digest:
@@ -103,6 +102,11 @@ class Reference:
         body = self.body(settings)
         head = language.head(settings, body.steps) + language.lock_block(source.lock)
         return Script.joined(settings, head, body.text, body.steps, body.extension)
+
+
+def _title(name: str) -> str:
+    """The name of a file for the report, which is ASCII: a letter that only looks like another one is seen."""
+    return clean(name, 100).encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _require_lock(settings: Mapping[str, Any], sha256: str) -> None:
@@ -126,10 +130,7 @@ def _require_downloads(settings: Mapping[str, Any], catalog: Catalog) -> None:
         if settings[name] not in _entries(name, settings, catalog):
             raise ValueError(f"settings.{name} is not an entry of the catalog")
     needed = any(_is(settings["openssl"], entry) and entry.needs_vc_redist for entry in catalog.downloads)
-    try:
-        wanted = render.download_settings(catalog.vc_redist(settings["architecture"], windows=settings["windows"])) if needed else None
-    except CatalogError:
-        wanted = None
+    wanted = render.download_settings(catalog.vc_redist(settings["architecture"], windows=settings["windows"])) if needed else None
     if settings["vc_redist"] != wanted:
         raise ValueError("settings.vc_redist is not what the catalog has for settings.openssl")
 

@@ -308,7 +308,9 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except NbserverError as error:
-        click.echo(f"nbserver: {error}", err=True)
+        from installer.plain_text import clean
+
+        click.echo("nbserver: " + "\n".join(clean(line, 10_000) for line in str(error).split("\n")), err=True)
         code = error.exit_code
     except KeyboardInterrupt:
         click.echo("nbserver: left at once; what runs on a host ends there by itself", err=True)

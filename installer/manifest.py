@@ -44,7 +44,16 @@ def to_text(manifest: Mapping[str, Any]) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """A manifest from disk: of this version, or of version 1, as release 0.1.0 wrote it. Raises ApprovalError for anything else."""
-    data = plain_file.read(path, LIMIT, todo="Render it first")
+    return parse(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a manifest. Raises ApprovalError."""
+    return plain_file.read(path, LIMIT, todo="Render it first")
+
+
+def parse(data: bytes, path: Path) -> dict[str, Any]:
+    """The manifest in these bytes; `path` is for messages. Raises ApprovalError."""
     try:
         value = strict_json.parse(data)
         manifest_check.require_manifest(value)
@@ -63,10 +72,10 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
     for key, what in HASHES.items():
         if key in approved and approved[key] != getattr(script, key):
             raise ApprovalError(f"the {what} of {script.host} is {getattr(script, key)}, approved is {approved[key]}", where=where, todo=again)
-    if manifest["v"] == VERSION:
-        different = difference(approved, entry(script, approved["catalog_sha256"]))
-        if different:
-            raise ApprovalError(f"what it says of {script.host} is not what the approved script has: {different}", where=where, todo=again)
+    described = {key: value for key, value in entry(script, approved["catalog_sha256"]).items() if key in approved or manifest["v"] == VERSION}
+    different = difference(approved, described)
+    if different:
+        raise ApprovalError(f"what it says of {script.host} is not what the approved script has: {different}", where=where, todo=again)
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:

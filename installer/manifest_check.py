@@ -24,7 +24,7 @@ class Download(Settings):
 
 
 class EntryOfVersion1(Settings):
-    """What 0.1.0 wrote of a host. Nothing but the hashes counts."""
+    """What 0.1.0 wrote of a host."""
 
     body_sha256: Sha256
     catalog_sha256: Sha256
@@ -47,6 +47,7 @@ class Manifest(Settings):
 
 
 ENTRIES: dict[int, type[EntryOfVersion1]] = {1: EntryOfVersion1, 2: Entry}
+VALUES = 10_000  # keys and values that one host's entry may have; it has about a hundred
 
 
 def require_manifest(value: Any) -> None:
@@ -89,6 +90,14 @@ def _require_of_host(host: str, entry: dict[str, Any], release: str, at: str) ->
 def _require(value: Any, model: type[Settings], at: str) -> None:
     if not isinstance(value, dict):
         raise ValueError(f"{at}: it is not a table")
+    if (at and _count(value) > VALUES) or len(value) > VALUES:
+        raise ValueError(f"{at or 'the manifest'}: it holds more than {VALUES} values")
     found = faults(value, model, {}, missing=True)
     if found:
         raise ValueError(f"{at}{'.' if at else ''}{found[0][1]}")
+
+
+def _count(value: Any) -> int:
+    """How many keys and values there are: each that is wrong takes time to describe."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, inside))

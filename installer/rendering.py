@@ -33,7 +33,7 @@ def write(found: Mapping[str, bytes], folder: Path) -> None:
         for name in sorted(found, key=lambda name: name == manifest.FILE_NAME):
             atomic_file.write_bytes(folder / name, found[name])
     except OSError as error:
-        raise UsageError(f"the folder cannot be written ({error.strerror})", where=str(folder), todo="Name another one with -o") from None
+        raise UsageError(f"the folder cannot be written ({error.strerror})", where=plain_file.shown(folder), todo="Name another one with -o") from None
 
 
 def compare(found: Mapping[str, bytes], folder: Path) -> None:

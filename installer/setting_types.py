@@ -186,7 +186,7 @@ def thumbprint(text: str) -> str:
 
 
 def version_prefix(text: str) -> str:
-    if not re.fullmatch(r"(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){0,3}", text):
+    if not re.fullmatch(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){0,3}", text):
         raise refuse("it is not a version made of numbers and points")
     return text
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 DEPTH = 20
+TOO_DEEP = f"is nested more than {DEPTH} levels deep"
 _DIGITS = 20
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_BRACKETS = re.compile(r"[\[\]{}]")
 
 
 def parse(data: bytes) -> Any:
@@ -20,11 +18,13 @@ def parse(data: bytes) -> Any:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 text at byte {error.start}") from None
-    _require_flat(text)
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    _require_flat(value)
     _require_characters(value)
     return value
 
@@ -40,12 +40,16 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _require_flat(text: str) -> None:
-    depth = 0
-    for bracket in _BRACKETS.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > DEPTH:
-            raise ValueError(f"is nested more than {DEPTH} levels deep")
+def _require_flat(value: Any) -> None:
+    level = [value]
+    for _ in range(DEPTH + 1):
+        level = [below for item in level for below in _inside(item)]
+    if level:
+        raise ValueError(TOO_DEEP)
+
+
+def _inside(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

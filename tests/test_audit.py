@@ -143,6 +143,15 @@ def test_the_report_has_every_setting(tmp_path: Path) -> None:
     for line in json_lines.dumps(content["hosts"]["win1"]["settings"]).splitlines()[1:-1]:
         assert line.strip() in report
     assert content["hosts"]["win1"]["head_sha256"] in "\n".join(report)
+    assert report[0] == f"manifest.json: sha256 {hashlib.sha256((tmp_path / manifest.FILE_NAME).read_bytes()).hexdigest()}, hosts: win1"
+
+
+def test_no_path_reaches_the_terminal_as_it_is(of_a_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["nbserver", "audit", str(of_a_site), "--catalog", "\x1b[31mred\u202e.toml"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.count("\n") == 1 and said.strip().isprintable() and "red" in said
 
 
 def test_a_manifest_of_version_1_is_to_be_rendered_again(tmp_path: Path) -> None:
@@ -175,3 +184,42 @@ def test_the_check_of_render_follows_no_link(tmp_path: Path, name: str) -> None:
     (tmp_path / "rendered" / name).symlink_to(tmp_path / name)
     with pytest.raises(ApprovalError, match=f"{name}: is a link"):
         compare(rendered, tmp_path / "rendered")
+
+
+# ---- whatever an inventory may say
+
+WINDOWS = [
+    *(f'windows = "{name}"' for name in ("2012r2", "2016", "2019", "2022", "2025", "10", "11")),
+    'windows = "2012"\naccept_end_of_life = true',
+    'architecture = "arm64"',
+    'python.kind = "exe"',
+    'python.version = "3.12"\nopenssl.version = "3.5"',
+    'adopt = true\nreboot = "if-needed"\nskip = ["path", "firewall", "ie_esc"]',
+    f'certificate.thumbprint = "{"ab" * 20}"',
+    "certificate.request = true\ncertificate.days = 1",
+    'certificate.names = ["WWW.Example.COM", "2001:DB8::0:1", "a_b.example.com"]\nnotebook.public_url = "https://[2001:DB8::2]:8443"',
+    'path.entries = []',
+    'path.entries = ["%TOOLS%", "C:\\\\Program Files (x86)\\\\x", "D:\\\\\u00e9t\u00e9\u202f\U0001f600"]',
+    'notebook.directory = "%USERPROFILE%\\\\it is \u2026 a folder"\nnotebook.ip = "2001:DB8::0:7"\nnotebook.port = 1',
+    'firewall.remote_addresses = ["localsubnet", "2001:DB8:0::/48", "192.0.2.1"]',
+    'packages.index_url = "http://mirror.example.com:8080/a/b/~c/%20/"\ndownloads.proxy = "https://proxy.example.com"\npackages.installer = "uv"',
+]
+LINUX = [
+    'skip = ["firewall"]\narchitecture = "arm64"',
+    'python.version = "3"\npackages.source = "wheels"\npackages.installer = "pip"',
+    'notebook.directory = "/srv/$(touch pwned) `x` \\"it\'s\\" \\\\ %h \u00e9\U0001f600"\nnotebook.port = 80',
+    'firewall.remote_addresses = ["any"]\nnotebook.public_url = "https://NOTEBOOKS.example.com"',
+    'packages.source = "distribution"\ncertificate.names = ["192.0.2.9"]',
+]
+
+
+def test_what_any_inventory_gives_is_accepted(tmp_path: Path) -> None:
+    tables = [f'[hosts.w{number}]\nsystem = "windows"\naddress = "W{number}.example.com"\n{more}' for number, more in enumerate(WINDOWS)]
+    tables += [f'[hosts."l.{number}-X_"]\nsystem = "linux"\nuser = "a"\naddress = "2001:DB8::{number}"\n{more}' for number, more in enumerate(LINUX)]
+    path = tmp_path / "nbserver.toml"
+    path.write_text('[defaults]\nnotebook.password = { env = "X" }\n' + "\n".join(tables), "utf-8")
+    rendered = files(list(inventory.load(path).hosts.values()))
+    write(rendered, tmp_path / "rendered")
+    compare(rendered, tmp_path / "rendered")
+    report = "\n".join(audit.audit(tmp_path / "rendered"))
+    assert report.isascii() and all(f"\n{host}: {host}." in report for host in inventory.load(path).hosts)

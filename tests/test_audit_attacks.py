@@ -458,3 +458,38 @@ def test_the_command_says_so_and_ends_with_5(
     assert ended.value.code == 5 and said.out == ""
     (line,) = said.err.splitlines()
     assert line.isprintable() and MANIFEST in line
+
+
+# ---- a manifest that takes long
+
+
+MANY = 200_000
+
+
+def keys() -> bytes:
+    return b",".join(b'"h%d": 1' % number for number in range(MANY))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: b'"' + b'\\"' * 7_000_000,
+        lambda: b'{"v": 2, "release": "0.1.0", "hosts": {' + keys() + b"}}",
+        lambda: b'{"v": 2, "release": "0.1.0", "hosts": {"a": {' + keys() + b"}}}",
+        lambda: b"{" + keys() + b', "v": 2}',
+        lambda: b'{"v": 2, "release": "0.1.0", "hosts": {"' + b"a" * 15_000_000 + b'": {}}}',
+        lambda: b'{"v": 2, "release": "0.1.0", "' + b"release" * MANY + b'": {}}',
+        lambda: b'{"v": 2, "release": "' + b"0" * 4_000_000 + b'", "hosts": {"a": 1}}',
+        lambda: b'{"v": ' + b"9" * 15_000_000 + b"}",
+        lambda: b"[" * 15_000_000,
+        lambda: b"[" + b"[]," * MANY + b"[]]",
+        lambda: b'{"a":' * 3_000_000,
+    ],
+    ids=["quotes", "hosts", "keys of a host", "keys", "a long name", "a long key", "a long release", "a long number", "deep", "wide", "deep objects"],
+)
+def test_a_large_manifest_is_refused_soon(make: Callable[[], bytes], tmp_path: Path) -> None:
+    """Nothing here takes time that grows with the square of the size: that would be minutes."""
+    (tmp_path / MANIFEST).write_bytes(make())
+    with pytest.raises(ApprovalError, match=MANIFEST) as raised:
+        audit.audit(tmp_path)
+    assert len(str(raised.value)) < 2000 and PLAIN.fullmatch(str(raised.value))

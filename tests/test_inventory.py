@@ -106,6 +106,7 @@ SETTINGS = [
     ('skip = "path"', "skip: text does not fit here; allowed: an array"),
     ("python.version = 3.13", "python.version: a number with a point stands here, but it must be text"),
     ('python.version = "3.x"', "python.version: it is not a version"),
+    ('python.version = "3.1\u0661"', "python.version: it is not a version"),
     ('python = "3.13"', "python: text does not fit here; allowed: a table with version"),
     ('openssl.version = "v3"', "openssl.version: it is not a version"),
     (f'packages.index_url = "https://u:{SECRET}@mirror.example.com/simple/"', "never holds a user or password"),

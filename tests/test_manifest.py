@@ -132,6 +132,10 @@ def test_a_manifest_of_version_1_approves_by_the_hash_of_the_script(scripts: lis
         manifest.require_approved(manifest.read(approved), approved, script)
     with pytest.raises(ApprovalError, match="the script of least is"):
         manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], sha256="f" * 64))
+    content = manifest.read(approved)
+    content["hosts"]["least"]["settings"]["adopt"] = True
+    with pytest.raises(ApprovalError, match="what it says of least is not what the approved script has: settings"):
+        manifest.require_approved(content, approved, scripts[0])
 
 
 def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approved: Path) -> None:

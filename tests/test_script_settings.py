@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from installer import script_settings
 from tests import golden, rendered_folders
-from tests.formats import schema, validate
+from tests.formats import schema
 from tests.rendered_folders import MANIFEST
 
 PROBES: list[Any] = [
-    None, True, False, 0, 1, -1, 397, 398, 65535, 65536, 1.0, 9999.0, "", "x", "1", "*", "~", "~/x", "/srv/x", "C:\\x", "host", "store", "machine", "user", "linux", "windows",
-    "auto", "uv", "pip", "wheels", "distribution", "zip", "msi", "exe", "present", "x64", "arm64", "x86", "2012", "95", "never", "if-needed", "always", "firewall", "path",
-    "0" * 64, "A" * 64, "0" * 63, "0" * 40, "3.13", "3.13.13", "https://example.com/x", "ftp://example.com/x", "win1\n", [], ["x"], ["firewall"], ["firewall", "firewall"], [1], {}, {"x": 1},
+    None, True, 0, 1, -1, 398, 65535, 65536, 1.0, "", "x", "1", "*", "~/x", "/srv/x", "C:\\x", "store", "user", "linux", "uv", "wheels", "zip", "present", "arm64", "x86",
+    "2012", "95", "if-needed", "firewall", "0" * 64, "A" * 64, "3.13", "https://example.com/x", "win1\n", [], ["x"], ["firewall", "firewall"], {"x": 1},
 ]  # fmt: skip
 
 
@@ -31,24 +31,23 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return found
 
 
+SCHEMAS = {kind: Draft202012Validator(schema(kind)) for kind in ("settings", "settings_linux")}
+
+
 def is_valid(settings: dict[str, Any]) -> bool:
-    try:
-        validate("settings_linux" if "system" in settings else "settings", settings)
-    except AssertionError:
-        return False
-    return True
+    return SCHEMAS["settings_linux" if "system" in settings else "settings"].is_valid(settings)
 
 
 def changed(value: Any) -> Iterator[Any]:
-    """The value with one key removed or added, or one thing in it replaced by a probe."""
+    """The value with one key removed or added, or one thing in it (of an array the first) replaced by a probe."""
     if isinstance(value, dict):
         yield {**value, "x": 1}
         for key, item in value.items():
             yield {other: value[other] for other in value if other != key}
             yield from ({**value, key: new} for new in [*PROBES, *changed(item)])
     elif isinstance(value, list):
-        for at, item in enumerate(value):
-            yield from ([*value[:at], new, *value[at + 1 :]] for new in [*PROBES, *changed(item)])
+        for item in value[:1]:
+            yield from ([new, *value[1:]] for new in [*PROBES, *changed(item)])
 
 
 def test_what_is_rendered_is_accepted(documents: list[dict[str, Any]]) -> None:
