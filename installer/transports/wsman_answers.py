@@ -32,19 +32,22 @@ class _Limited(BaseAdapter):
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         response = self._adapter.send(request, **options)
         response.connection = self  # type: ignore[assignment]  # what a logon sends its next message through
-        response.raw.stream = _counted(response.raw.stream, self._host)
+        response.raw.stream = _counted(response, self._host)
         return response
 
     def close(self) -> None:
         self._adapter.close()
 
 
-def _counted(stream: Callable[..., Iterator[bytes]], host: str) -> Callable[..., Iterator[bytes]]:
+def _counted(response: requests.Response, host: str) -> Callable[..., Iterator[bytes]]:
+    stream = response.raw.stream
+
     def counted(*arguments: Any, **options: Any) -> Iterator[bytes]:
         size = 0
         for part in stream(*arguments, **options):
             size += len(part)
             if size > LARGEST_ANSWER:
+                response.raw.close()
                 raise StreamError(f"it sends an answer that is longer than {LARGEST_ANSWER // 1_000_000} MB", host=host, todo="Find out what answers at this address")
             yield part
 
