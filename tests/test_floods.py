@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
+import struct
 import subprocess
 import sys
 import threading
@@ -16,9 +18,9 @@ from typing import Any
 import pytest
 import requests
 
-from installer.errors import StreamError
+from installer.errors import ConnectError, StreamError
 from installer.linux_settings import LocalHost
-from installer.transports import answer_limits
+from installer.transports import answer_limits, wsman_answers
 from installer.transports.local import LocalTransport
 from installer.transports.local_windows import LocalWindowsTransport
 from installer.transports.psrp import PsrpTransport, _taken
@@ -68,7 +70,7 @@ def test_a_stream_has_a_limit_in_lines_and_bytes(flat: None) -> None:
         lines_of(Lines("win1"), itertools.repeat(b"{}\n" * 20_000))
     with pytest.raises(StreamError, match="more than 100,000 lines"):
         lines_of(Lines("win1"), itertools.repeat(b"\n" * 20_000))
-    with pytest.raises(StreamError, match="more than 100 MB in one run"):
+    with pytest.raises(StreamError, match="more than 20 MB in one run"):
         lines_of(Lines("win1"), itertools.repeat(b"x" * 999_000 + b"\n"))
 
 
@@ -135,11 +137,27 @@ def test_winrm(flat: None) -> None:
         list(late.run("", []))
 
 
+DRIPPED_ENOUGH = threading.Event()
+DRIPS = {
+    "/body": (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
+    "/chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n", b"x"),
+    "/headers": (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    "/continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
 class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path in DRIPS:
+            return self.drip(*DRIPS[self.path])
+        if self.path == "/elsewhere":
+            self.send_response(307)
+            self.send_header("Location", "/short")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         self.send_response(200)
         if self.path == "/gzip":
             data = gzip.compress(b"\0" * 50_000_000, 1)
@@ -153,6 +171,15 @@ class Answers(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
+    def drip(self, first: bytes, then: bytes) -> None:
+        self.close_connection = True
+        try:
+            self.wfile.write(first)
+            while not DRIPPED_ENOUGH.wait(0.02):
+                self.wfile.write(then)
+        except OSError:
+            pass
+
     def log_message(self, *given: Any) -> None:
         pass
 
@@ -163,6 +190,7 @@ def listener() -> Iterator[str]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
+        DRIPPED_ENOUGH.set()
         server.shutdown()
         thread.join()
 
@@ -171,10 +199,32 @@ def listener() -> Iterator[str]:
 def test_an_answer_of_a_listener_has_a_limit(listener: str, path: str) -> None:
     with requests.Session() as session:
         session.trust_env = False
-        limit_answers(session, "win1")
+        limit_answers(session, "win1", lambda: math.inf)
         assert len(session.post(f"{listener}/short", b"x").content) == 100_000
         with pytest.raises(StreamError, match="win1: it sends an answer that is longer than 4 MB"):
             session.post(f"{listener}{path}", b"x")
+
+
+@pytest.mark.parametrize("path", DRIPS)
+def test_an_answer_of_a_listener_has_its_time(listener: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wsman_answers, "ANSWER_TIMEOUT", 0.3)
+    with requests.Session() as session:
+        session.trust_env = False
+        limit_answers(session, "win1", lambda: math.inf)
+        with pytest.raises(StreamError, match="win1: an answer takes longer than"):
+            session.post(f"{listener}{path}", b"x")
+
+
+def test_nothing_is_sent_elsewhere_or_too_late(listener: str) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        limit_answers(session, "win1", lambda: math.inf)
+        with pytest.raises(ConnectError, match=r"win1: it sends this workstation elsewhere \(HTTP status 307\)"):
+            session.post(f"{listener}/elsewhere", b"secret")
+    with requests.Session() as session:
+        limit_answers(session, "win1", lambda: 0)
+        with pytest.raises(StreamError, match="not ended in time"):
+            session.post(f"{listener}/short", b"x")
 
 
 # ---- PSRP
@@ -194,9 +244,27 @@ def test_psrp() -> None:
         list(_taken(pipeline("x" * 1_000_001), allowance))
     with pytest.raises(StreamError, match="100,000 lines"):
         list(_taken(pipeline(*["x"] * 100_001), answer_limits.StreamAllowance("win1")))
-    with pytest.raises(StreamError, match="100 MB"):
+    with pytest.raises(StreamError, match="20 MB"):
         for _ in range(1000):
             list(_taken(pipeline("x" * 999_000), allowance))
+
+
+def test_psrp_puts_no_message_together_for_ever() -> None:
+    from pypsrp.powershell import Fragmenter
+
+    fragmenter, transport = Fragmenter(100_000, None), object.__new__(PsrpTransport)  # type: ignore[arg-type]
+    vars(transport).update(_host=HOST, _pool=SimpleNamespace(_fragmenter=fragmenter))
+    fragments = itertools.count()
+
+    def poll_invoke(timeout: int) -> None:
+        number = next(fragments)
+        size = 3_000_000
+        fragmenter.defragment(struct.pack(">QQBI", 7, number, 1 if number == 0 else 0, size) + bytes(size))
+
+    with pytest.raises(StreamError, match="a message that does not end"):
+        for _ in range(10):
+            transport._poll(SimpleNamespace(poll_invoke=poll_invoke))  # type: ignore[arg-type]
+    assert next(fragments) == 3
 
 
 def test_psrp_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from installer.errors import StreamError
 from installer.event_fields import MOST_EVENTS
 from installer.events import LONGEST_LINE
 
-LARGEST_STREAM = 100_000_000  # bytes that one run of a script may say
+LARGEST_STREAM = 20_000_000  # bytes that one run of a script may say
 LARGEST_START = 100_000  # bytes before the bootstrap is ready, such as a greeting of the user's shell
 MOST_LINES = MOST_EVENTS
 ERRORS_KEPT = 4096  # bytes of what a script or a shell complains; the rest is let go

@@ -83,6 +83,7 @@ class Connection:
                 gss_kex=False,
                 gss_auth=False,
                 preferred_auth="publickey,password,keyboard-interactive",
+                compression_algs=["none"],  # what is unpacked has no limit
                 keepalive_interval=host.keepalive,
                 keepalive_count_max=KEEPALIVES,
                 **host_key_options,

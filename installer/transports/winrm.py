@@ -43,7 +43,7 @@ class WinrmTransport:
         self._lost = False
         self.deadline = math.inf
         try:
-            self._protocol = open_protocol(host, password)
+            self._protocol = open_protocol(host, password, lambda: self.deadline)
             self._shell = self._protocol.open_shell()
         except Exception as error:
             raise explain(error, host) from error
