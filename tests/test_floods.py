@@ -104,6 +104,8 @@ def test_ssh(monkeypatch: pytest.MonkeyPatch, flat: None) -> None:
     with pytest.raises(StreamError, match="100,000 lines"):
         for _ in ssh(monkeypatch, READY, EVENT * 50).run("", []):
             pass
+    with pytest.raises(StreamError, match="more than 20 MB on standard error"):
+        list(ssh(monkeypatch, READY, b"", PART).run("", []))
     late = ssh(monkeypatch, READY, b"")
     late.deadline = 0
     with pytest.raises(StreamError, match="not ended in time"):
@@ -125,12 +127,15 @@ def winrm(answer: bytes, error: bytes = b"") -> WinrmTransport:
     return transport
 
 
-def test_winrm(flat: None) -> None:
+def test_winrm(monkeypatch: pytest.MonkeyPatch, flat: None) -> None:
     with pytest.raises(StreamError, match="win1: it says a line that is longer than 1 MB"):
         list(winrm(PART, PART).run("", []))
     with pytest.raises(StreamError, match="100,000 lines"):
         for _ in winrm(EVENT * 50).run("", []):
             pass
+    monkeypatch.setattr("installer.transports.winrm.IDLE_PAUSE", 0)
+    with pytest.raises(StreamError, match="more than 20 MB on standard error"):
+        list(winrm(b"", PART).run("", []))
     late = winrm(b"")
     late.deadline = 0
     with pytest.raises(StreamError, match="not ended in time"):
@@ -247,6 +252,14 @@ def test_psrp() -> None:
     with pytest.raises(StreamError, match="20 MB"):
         for _ in range(1000):
             list(_taken(pipeline("x" * 999_000), allowance))
+
+
+def test_psrp_takes_what_has_no_text() -> None:
+    class Record:
+        def __str__(self) -> Any:
+            return None
+
+    assert list(_taken(pipeline(Record()), answer_limits.StreamAllowance("win1"))) == ["Record without a text"]  # type: ignore[arg-type]
 
 
 def test_psrp_puts_no_message_together_for_ever() -> None:

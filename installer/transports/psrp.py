@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from installer.errors import ConnectError, ScriptError, StreamError
 from installer.transports import StopRequested
-from installer.transports.answer_limits import ERRORS_KEPT, StreamAllowance, in_time
+from installer.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
 from installer.transports.wsman_answers import limit_answers
 from installer.transports.wsman_errors import explain
 from installer.transports.wsman_tls import trust
@@ -114,6 +114,8 @@ class PsrpTransport:
                     break
                 in_time(self._host.name, self.deadline)
                 self._poll(pipeline)
+                if not pipeline.output and pipeline.state == PSInvocationState.RUNNING:
+                    time.sleep(IDLE_PAUSE)
                 yield from _taken(pipeline, allowance)
                 if self._no_more and pipeline.state == PSInvocationState.RUNNING:
                     raise ConnectError("the end of an answer was lost on the way", host=self._host.name, todo="Run this again")
@@ -127,7 +129,7 @@ class PsrpTransport:
         if pipeline.state == PSInvocationState.STOPPED:
             raise StopRequested
         if pipeline.state == PSInvocationState.FAILED:
-            words = "; ".join(str(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "PowerShell gave no reason"
+            words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "PowerShell gave no reason"
             raise ScriptError(f"PowerShell could not run the script: {words}", host=self._host.name)
 
     def _poll(self, pipeline: PowerShell) -> None:
@@ -172,12 +174,20 @@ def _taken(pipeline: PowerShell, allowance: StreamAllowance) -> Iterator[str]:
         kept.clear()
     del streams.error[ERRORS:]
     for record in records:
-        text = str(record)
+        text = _text(record)
         allowance.bytes(len(text))
         for line in text.splitlines():
             allowance.length(len(line))
             allowance.line()
             yield line
+
+
+def _text(record: Any) -> str:
+    """What is not a text has one of its own, unless the host left that out."""
+    try:
+        return str(record)
+    except Exception:
+        return f"{type(record).__name__} without a text"
 
 
 def _in_one_message(envelope: Sequence[str]) -> Iterator[list[str]]:

@@ -56,7 +56,9 @@ class Connection:
             logon = Logon(keys, self._host.agent, secrets.password, host_keys)
             try:
                 return self._wait_unless(stop, self._connect(logon, choice))
-            except (OSError, asyncssh.Error, ValueError) as error:
+            except StopRequested:
+                raise
+            except Exception as error:  # whatever a library makes of what the host sends
                 if choice is last or not host_keys.another_kind_may_do(error):
                     raise explain(error, self._host, logon) from error
         raise AssertionError("the last attempt returns or raises")
