@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +24,7 @@ CONNECTION_TIMEOUT = 30
 Method = Literal["basic", "kerberos", "ntlm"]
 
 
-def open_protocol(host: Host, password: str | None, deadline: Callable[[], float]) -> Protocol:
+def open_protocol(host: Host, password: str | None, deadline: Callable[[], float] = lambda: math.inf) -> Protocol:
     """A Protocol of pywinrm for the host, which sends nothing after the deadline. Nothing is sent yet. Raises AuthenticationError."""
     from winrm.protocol import Protocol
 
