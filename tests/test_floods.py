@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import math
@@ -27,6 +28,7 @@ from installer.transports.psrp import PsrpTransport, _taken
 from installer.transports.ssh import SshTransport
 from installer.transports.ssh_bootstrap import READY
 from installer.transports.ssh_command import RemoteCommand
+from installer.transports.ssh_connection import Connection
 from installer.transports.winrm import WinrmTransport
 from installer.transports.winrm_lines import Lines
 from installer.transports.wsman_answers import limit_answers
@@ -331,3 +333,20 @@ def test_this_machine_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
         run("print('x' * 20_000_000)")
     with pytest.raises(StreamError, match="not ended in time"):
         run("pass", 0)
+
+
+def test_what_was_cancelled_on_the_way_is_a_lost_connection() -> None:
+    """asyncio's own error is no Exception: past every `except` it would cost the other hosts their results."""
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    connection = object.__new__(Connection)
+    connection._loop = asyncio.new_event_loop()
+    try:
+        with pytest.raises(ConnectionAbortedError):
+            connection.wait(cancelled(), 5)
+        with pytest.raises(ConnectionAbortedError):
+            connection._wait_unless(threading.Event(), cancelled())
+    finally:
+        connection._loop.close()
