@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -300,6 +301,8 @@ def _ask() -> Callable[[str], str] | None:
 
 def main() -> None:
     """The command `nbserver`: ends with the contract's exit code, and with one message for a person's mistake."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is shown as an escape, and ends no run
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False, windows_expand_args=False)
     except click.exceptions.Abort:

@@ -161,7 +161,7 @@ class HostRun:
                 if self._gap or (self.mode != "test" and not self._ended and self._sequence.last):
                     self._hear_again(transport)
             finally:
-                transport.close()
+                self._close(transport)
         except ConnectError as error:
             answer = error
             if self._ended:
@@ -186,6 +186,10 @@ class HostRun:
         transport = connect()
         transport.deadline = self._until
         return transport
+
+    def _close(self, transport: Transport) -> None:
+        transport.deadline = min(transport.deadline, time.monotonic() + END_TIMEOUT)
+        transport.close()
 
     def _run(self, transport: Transport, envelope: Envelope) -> Iterator[str]:
         """A stopped script closes its brackets in silence: what it did then is fetched from its own record of events."""
@@ -224,7 +228,7 @@ class HostRun:
                 try:
                     self._hear(self._missed(transport))
                 finally:
-                    transport.close()
+                    self._close(transport)
             except StopRequested:
                 break
             except (CertificateError, HostKeyError, StreamError) as error:  # it is another host, or says what no script says

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from installer.events import Event
 from installer.journal import describe
@@ -28,7 +29,7 @@ class LiveView:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._progress = Progress(
-            TextColumn("{task.fields[host]}"),
+            TextColumn("{task.fields[host]}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:>2.0f}/{task.total:.0f}"),
             TimeElapsedColumn(),
@@ -53,8 +54,8 @@ class LiveView:
     def event(self, host: str, event: Event) -> None:
         bar = self._bars[host]
         if event.event in self._told:
-            color = COLORS.get(event.event, "default")
-            self._console.print(f"{host}  {event.step:<11} [{color}]{event.event}[/] {escape(describe(event))}")
+            line = Text(f"{host}  {event.step:<11} ").append(event.event, COLORS.get(event.event, "default")).append(f" {describe(event)}")
+            self._console.print(line)  # a Text, as nothing in it is markup
         if event.event in self._ended and event.step:
             self._done[host].add(event.step)
         words = describe(event) if event.event in ("progress", "log", "started", "restored") else event.event

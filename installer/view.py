@@ -85,7 +85,7 @@ class JsonLines:
         pass
 
     def event(self, host: str, event: Event) -> None:
-        self._write({"host": host, **event.as_json()})
+        self._write({"host": host} | event.as_json() | {"host": host})  # the first of its keys, and never what the event says
 
     def host_ended(self, result: Result) -> None:
         pass
@@ -102,7 +102,7 @@ class JsonLines:
 
     def _write(self, value: Mapping[str, object]) -> None:
         with self._lock:
-            click.echo(json.dumps(value))
+            click.echo(json.dumps(value, ensure_ascii=True, allow_nan=False))  # no character of it does anything to a terminal
 
 
 WORDS = {
@@ -122,7 +122,7 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path) -> lis
         said = click.style(result.outcome, fg=COLORS.get(result.outcome))
         changed = f", {result.changed} changed" if result.changed else ""
         reboot = ", a reboot is pending" if result.reboot and result.outcome != "reboot" else ""
-        words = "" if result.outcome == "failed" else f"  {WORDS[result.outcome]}"
+        words = "" if result.outcome == "failed" else f"  {WORDS.get(result.outcome, '')}"
         if mode == "undo" and result.outcome == "ok":
             words = "  as it was before"
         if mode == "request" and result.outcome == "ok":

@@ -40,6 +40,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "restarting is a number": {"restarting": 1},
     "a finished step": {"step": "path"},
     "a field that nobody knows": {"more": 1},
+    "the name of another host": {"host": "win2"},
     "n is true": {"n": True},
     "n is too high": {"n": event_fields.MOST_EVENTS + 1},
     "another version": {"v": 2},

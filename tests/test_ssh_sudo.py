@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 from pathlib import Path
@@ -15,7 +14,7 @@ from installer.transports import LogonSecrets
 from installer.transports.ssh_bootstrap import bootstrap
 from tests import canary
 from tests.hosts.ssh.fixtures import PASSWORD, connected, host_of, refused, said, sshd, state, text_of, user, wait_until, who  # noqa: F401
-from tests.hosts.ssh.small_script import EVENTS, small_script
+from tests.hosts.ssh.small_script import EVENTS, ran_as, small_script
 from tests.hosts.ssh.sshd import Sshd, User
 
 # ruff: noqa: F811
@@ -54,7 +53,7 @@ def test_sudo_however_it_runs_a_command(sshd: Sshd, user: User, state: Path, rul
     user.sudo(f"Defaults:%u {rule}", "%u ALL=(root) PASSWD: ALL")
     with connected(host_of(sshd, user, sudo=True), sudo_password=PASSWORD) as transport:
         lines = list(transport.run(small_script("linux1", state).text, Envelope("apply", "run-1").lines()))
-    assert len(lines) == EVENTS and json.loads(lines[0])["user"] == "root" and PASSWORD not in "".join(lines)
+    assert len(lines) == EVENTS and ran_as(lines[0])[0] == "root" and PASSWORD not in "".join(lines)
 
 
 @pytest.mark.parametrize(

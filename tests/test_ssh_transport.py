@@ -20,7 +20,7 @@ from installer.envelope import Envelope
 from installer.errors import AuthenticationError, ConnectError, HostKeyError, ScriptError
 from installer.transports import StopRequested
 from tests.hosts.ssh.fixtures import PASSWORD, connected, host_of, linux_host, refused, said, sshd, state, user, wait_until, who, wire  # noqa: F401
-from tests.hosts.ssh.small_script import EVENTS, small_script
+from tests.hosts.ssh.small_script import EVENTS, ran_as, small_script
 from tests.hosts.ssh.sshd import Sshd, User, make_key
 from tests.hosts.ssh.wire import Wire
 from tests.ports import free_port
@@ -38,8 +38,8 @@ def test_a_script_runs_and_says_what_it_says(sshd: Sshd, user: User, state: Path
         lines = list(transport.run(script.text, Envelope("apply", "run-1").lines()))
         events = [json.loads(line) for line in lines]
         assert [event["n"] for event in events] == list(range(1, EVENTS + 1))
-        assert events[0]["script_sha256"] == script.sha256 and events[0]["user"] == user.name
-        assert events[0]["input"] == "/dev/null", "children have no standard input"
+        assert events[0]["script_sha256"] == script.sha256
+        assert ran_as(lines[0]) == [user.name, "/dev/null"], "children have no standard input"
         again = list(transport.run(script.text, Envelope("events", "run-1", after=3).lines()))
         assert again == lines[3:], "a second run over the same connection"
 
@@ -99,7 +99,7 @@ def test_stop_reaches_a_script_that_sudo_started(sshd: Sshd, user: User, state: 
     stop = threading.Event()
     with connected(host_of(sshd, user, sudo=True), stop) as transport:
         lines = transport.run(small_script("linux1", state).text, Envelope("apply", "run-1").lines())
-        assert json.loads(next(lines))["user"] == "root"
+        assert ran_as(next(lines))[0] == "root"
         stop.set()
         with pytest.raises(StopRequested):
             list(lines)

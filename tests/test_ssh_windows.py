@@ -13,7 +13,7 @@ import pytest
 from installer.envelope import Envelope
 from tests.hosts.ssh import windows_workstation
 from tests.hosts.ssh.fixtures import PASSWORD, sshd, state, user  # noqa: F401
-from tests.hosts.ssh.small_script import EVENTS, small_script
+from tests.hosts.ssh.small_script import EVENTS, ran_as, small_script
 from tests.hosts.ssh.sshd import Sshd, User
 from tests.hosts.ssh.windows_workstation import Workstation
 from tests.hosts.wine import windows_path
@@ -46,7 +46,7 @@ def test_a_run_from_windows(workstation: Workstation, sshd: Sshd, user: User, st
     code, (system, *lines) = workstation.run(job(sshd, user, state, "run-1"))
     assert (code, system) == (0, "win32"), lines
     assert [json.loads(line)["n"] for line in lines] == list(range(1, EVENTS + 1))
-    assert json.loads(lines[0])["user"] == "root"
+    assert ran_as(lines[0])[0] == "root"
 
 
 def test_refusals_from_windows(workstation: Workstation, sshd: Sshd, user: User, state: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from installer import cli
+from installer.errors import InventoryError, ScriptError
 from installer.events import Event, parse
 from installer.host import Result
 from installer.live_view import LiveView
@@ -75,3 +77,58 @@ def test_the_live_view_shows_bars_and_takes_no_text_for_markup(capsys: pytest.Ca
     view.summary("apply", {"win1": RESULT}, Path("runs"))
     assert "C:\\[red]Tools" in screen.getvalue() and "2/2" in screen.getvalue()
     assert "win1  ok" in capsys.readouterr().out
+
+
+NASTY = "one\x1b]0;title\x07 \x1b[2J[link=https://example.com]two[/link] :skull: \u202e\u2066 \r\nwin2  path  changed\u2028 \x9b31m \\"
+CLEAN = "one\ufffd]0;title\ufffd \ufffd[2J[link=https://example.com]two[/link] :skull: \ufffd\ufffd / win2  path  changed / \ufffd31m \\"
+
+
+def nasty() -> list[Event]:
+    said = [
+        {"step": "path", "event": "started", "title": NASTY},
+        {"step": "path", "event": "difference", "what": NASTY, "is": NASTY, "should": NASTY},
+        {"step": "path", "event": "log", "text": NASTY, "program": NASTY},
+        {"step": "path", "event": "progress", "what": NASTY, "done": 2**53 - 1, "total": 0},
+        {"step": "path", "event": "restored", "kind": NASTY, "what": NASTY},
+        {"step": "path", "event": "warning", "text": NASTY},
+        {"step": "path", "event": "failed", "text": NASTY},
+    ]
+    return [parse(json.dumps({"v": 1, "n": n, "time": "2026-11-22T10:00:00.0000000Z", **event})) for n, event in enumerate(said, 1)]
+
+
+def test_what_a_host_says_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    import click
+
+    screen, written = io.StringIO(), []
+    for view in (PlainLines(written.append), LiveView(Console(file=screen, force_terminal=True, width=2000, color_system=None)), JsonLines()):
+        view.begin("test", {"win1": ("preflight", "path")})
+        for event in nasty():
+            view.event("win1", event)
+        view.end()
+    lines = [click.unstyle(line) for line in written]
+    assert all(line.isprintable() for line in lines)
+    assert f"win1  path        failed     {CLEAN}" in lines
+    assert CLEAN in screen.getvalue() and not {"\x07", "\u202e", "\u2066", "\x9b", "\u2028"} & set(screen.getvalue())
+    assert "\x1b]" not in screen.getvalue() and "\x1b[2J" not in screen.getvalue()
+    out = capsys.readouterr().out
+    assert out.isascii() and out.replace("\n", "").isprintable()
+    assert [json.loads(line)["text"] for line in out.splitlines() if "text" in json.loads(line)] == [NASTY] * 3, "a program gets all of it"
+
+
+def test_an_error_is_shown_clean_wherever_its_text_comes_from() -> None:
+    error = ScriptError(f"PowerShell could not run the script: {NASTY}", host="win1", todo=NASTY)
+    assert str(error) == f"win1: PowerShell could not run the script: {CLEAN}. {CLEAN}." and str(error).isprintable()
+    result = Result("win1")
+    result.fail(InventoryError(f"two\nlines \x1b[2J {NASTY}"))
+    assert result.error.isprintable()
+    assert str(InventoryError("two\nlines\x1b")) == "two\nlines\ufffd."
+
+
+def test_a_terminal_that_lacks_a_character_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr(cli.cli, "main", lambda **given: out.write(CLEAN))
+    with pytest.raises(SystemExit):
+        cli.main()
+    out.flush()
+    assert b"\\ufffd" in out.buffer.getvalue()  # type: ignore[attr-defined]

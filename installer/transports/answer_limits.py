@@ -8,9 +8,10 @@ from installer.errors import StreamError
 from installer.event_fields import MOST_EVENTS
 from installer.events import LONGEST_LINE
 
-LARGEST_STREAM = 100_000_000  # bytes that one run of a script may say
+LARGEST_STREAM = 20_000_000  # bytes that one run of a script may say
 LARGEST_START = 100_000  # bytes before the bootstrap is ready, such as a greeting of the user's shell
 MOST_LINES = MOST_EVENTS
+IDLE_PAUSE = 0.05  # seconds before a listener that answers at once, and with nothing, is asked again
 ERRORS_KEPT = 4096  # bytes of what a script or a shell complains; the rest is let go
 
 _TODO = "Something on the host says more than a script does: find it, then run this again"
@@ -39,6 +40,12 @@ class StreamAllowance:
         """A line that has not ended is so long."""
         if count > LONGEST_LINE:
             raise StreamError(f"it says a line that is longer than {LONGEST_LINE // 1_000_000} MB", host=self._host, todo=_TODO)
+
+
+def complaint_is_too_long(host: str, length: int) -> None:
+    """Raises StreamError where so many bytes came on standard error."""
+    if length > LARGEST_STREAM:
+        raise StreamError(f"it says more than {LARGEST_STREAM // 1_000_000} MB on standard error", host=host, todo=_TODO)
 
 
 def start_is_too_long(host: str, length: int) -> None:

@@ -74,7 +74,7 @@ class LocalTransport:
                         else:
                             start_is_too_long(self._host.name, len(before))
         yield from lines.end()
-        code = process.wait()
+        code = self._code(process)
         self.close()
         if stopped:
             raise StopRequested
@@ -90,6 +90,14 @@ class LocalTransport:
         except OSError as error:
             raise ConnectError(f"bash cannot be started ({error.strerror})", host=self._host.name, todo="Install bash") from None
         return self._process
+
+    def _code(self, process: subprocess.Popen[bytes]) -> int:
+        """How it ended: its output may have ended before."""
+        while True:
+            try:
+                return process.wait(POLL)
+            except subprocess.TimeoutExpired:
+                in_time(self._host.name, self.deadline)
 
     @staticmethod
     def _send(process: subprocess.Popen[bytes], data: bytes) -> None:

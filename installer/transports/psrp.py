@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from installer.errors import ConnectError, ScriptError
+from installer.errors import ConnectError, ScriptError, StreamError
 from installer.transports import StopRequested
-from installer.transports.answer_limits import ERRORS_KEPT, StreamAllowance, in_time
+from installer.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
 from installer.transports.wsman_answers import limit_answers
 from installer.transports.wsman_errors import explain
 from installer.transports.wsman_tls import trust
@@ -25,8 +26,10 @@ OPERATION_TIMEOUT = 60
 READ_TIMEOUT = 75
 CONNECTION_TIMEOUT = 30
 POLL = 2
+OPENING_TIMEOUT = 600
 RECONNECT_PAUSES = (0.5, 2.0, 5.0)
 ERRORS = 10  # records of errors that are kept
+LARGEST_UNFINISHED = 8_000_000  # bytes of messages that have not come to their end
 
 
 class PsrpTransport:
@@ -44,7 +47,7 @@ class PsrpTransport:
         self._stop = stop
         self._stopped = False
         self._lost = self._no_more = False
-        self.deadline = math.inf
+        self.deadline = time.monotonic() + OPENING_TIMEOUT
         try:
             self._wsman = WSMan(
                 host.address,
@@ -65,6 +68,7 @@ class PsrpTransport:
             self._pool = RunspacePool(self._wsman, configuration_name=host.configuration_name)
             self._pool.open()
             self._watch_end()
+            self.deadline = math.inf
         except Exception as error:
             raise explain(error, host) from error
 
@@ -74,7 +78,7 @@ class PsrpTransport:
         def build_session() -> Any:
             session = build()
             trust(session, self._host)
-            limit_answers(session, self._host.name)
+            limit_answers(session, self._host.name, lambda: self.deadline)
             return session
 
         self._wsman.transport._build_session = build_session  # type: ignore[method-assign]
@@ -110,6 +114,8 @@ class PsrpTransport:
                     break
                 in_time(self._host.name, self.deadline)
                 self._poll(pipeline)
+                if not pipeline.output and pipeline.state == PSInvocationState.RUNNING:
+                    time.sleep(IDLE_PAUSE)
                 yield from _taken(pipeline, allowance)
                 if self._no_more and pipeline.state == PSInvocationState.RUNNING:
                     raise ConnectError("the end of an answer was lost on the way", host=self._host.name, todo="Run this again")
@@ -123,7 +129,7 @@ class PsrpTransport:
         if pipeline.state == PSInvocationState.STOPPED:
             raise StopRequested
         if pipeline.state == PSInvocationState.FAILED:
-            words = "; ".join(str(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "PowerShell gave no reason"
+            words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "PowerShell gave no reason"
             raise ScriptError(f"PowerShell could not run the script: {words}", host=self._host.name)
 
     def _poll(self, pipeline: PowerShell) -> None:
@@ -136,7 +142,7 @@ class PsrpTransport:
         for pause in (*RECONNECT_PAUSES, None):
             try:
                 pipeline.poll_invoke(timeout=POLL)
-                return
+                return self._look_at_unfinished()
             except (ConnectionError, ChunkedEncodingError):  # the second: in the middle of an answer
                 if pause is None or self._stop.wait(pause):
                     raise
@@ -144,6 +150,11 @@ class PsrpTransport:
                 self._wsman.transport.close()
                 self._wsman.transport.session = None
                 self._wsman.transport.encryption = None
+
+    def _look_at_unfinished(self) -> None:
+        """pypsrp puts messages together from fragments, however many come."""
+        if sum(len(message["data"]) for message in self._pool._fragmenter.incoming_buffer.values()) > LARGEST_UNFINISHED:
+            raise StreamError("it sends a message that does not end", host=self._host.name, todo="Find out what answers at this address")
 
     def close(self) -> None:
         """See Transport.close. After a lost connection the shell is left alone: closing it would end the script in it."""
@@ -163,12 +174,20 @@ def _taken(pipeline: PowerShell, allowance: StreamAllowance) -> Iterator[str]:
         kept.clear()
     del streams.error[ERRORS:]
     for record in records:
-        text = str(record)
+        text = _text(record)
         allowance.bytes(len(text))
         for line in text.splitlines():
             allowance.length(len(line))
             allowance.line()
             yield line
+
+
+def _text(record: Any) -> str:
+    """What is not a text has one of its own, unless the host left that out."""
+    try:
+        return str(record)
+    except Exception:
+        return f"{type(record).__name__} without a text"
 
 
 def _in_one_message(envelope: Sequence[str]) -> Iterator[list[str]]:

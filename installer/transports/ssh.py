@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from installer.errors import ConnectError, HostError, ScriptError
 from installer.transports import LogonSecrets, StopRequested
-from installer.transports.answer_limits import in_time, start_is_too_long
+from installer.transports.answer_limits import complaint_is_too_long, in_time, start_is_too_long
 from installer.transports.ssh_bootstrap import PROMPT, READY, STOP, command, standard_input
 from installer.transports.ssh_command import RemoteCommand
 from installer.transports.ssh_connection import Connection
@@ -54,6 +54,7 @@ class SshTransport:
                     started.send(STOP)
                 in_time(self._host.name, self.deadline)
                 self._turn(started)
+                complaint_is_too_long(self._host.name, started.complained)
                 yield from lines.feed(started.take())
         except (OSError, ValueError) as error:
             raise explain(error, self._host) from error

@@ -13,13 +13,14 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
     """What asyncssh tells about the command is kept here until it is taken.
 
     `ended` once it is over, with `exit_code` (None where the host did not say), or `lost`, why the connection is gone.
+    `stderr` has the beginning of what it complained, which was `complained` bytes long.
     """
 
     def __init__(self) -> None:
         self._output = bytearray()
         self._stdin: asyncssh.SSHClientChannel[bytes] | None = None
         self._news = asyncio.Event()
-        self.stderr = b""
+        self.stderr, self.complained = b"", 0
         self.exit_code: int | None = None
         self.signal = ""
         self.ended = False
@@ -54,6 +55,7 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
             self.stderr = (self.stderr + data)[:ERRORS_KEPT]
+            self.complained += len(data)
         else:
             self._output += data
         self._news.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,7 +56,9 @@ class Connection:
             logon = Logon(keys, self._host.agent, secrets.password, host_keys)
             try:
                 return self._wait_unless(stop, self._connect(logon, choice))
-            except (OSError, asyncssh.Error, ValueError) as error:
+            except StopRequested:
+                raise
+            except Exception as error:  # whatever a library makes of what the host sends
                 if choice is last or not host_keys.another_kind_may_do(error):
                     raise explain(error, self._host, logon) from error
         raise AssertionError("the last attempt returns or raises")
@@ -83,6 +85,7 @@ class Connection:
                 gss_kex=False,
                 gss_auth=False,
                 preferred_auth="publickey,password,keyboard-interactive",
+                compression_algs=["none"],  # what is unpacked has no limit
                 keepalive_interval=host.keepalive,
                 keepalive_count_max=KEEPALIVES,
                 **host_key_options,
@@ -99,7 +102,7 @@ class Connection:
                 with suppress(asyncio.CancelledError, Exception):
                     self._loop.run_until_complete(task)
                 raise StopRequested
-        return task.result()
+        return self._result(task.result)
 
     def turn(self, tasks: set[asyncio.Task[Any]], seconds: float = POLL) -> None:
         """Lets the connection work until one of the tasks is done, for some seconds at most."""
@@ -111,7 +114,15 @@ class Connection:
 
     def wait(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """The result. Raises what it raises, and TimeoutError."""
-        return self._loop.run_until_complete(asyncio.wait_for(work, seconds))
+        return self._result(lambda: self._loop.run_until_complete(asyncio.wait_for(work, seconds)))
+
+    @staticmethod
+    def _result(get: Callable[[], T]) -> T:
+        """Nobody here cancels what is waited for: where it was, the connection is gone. The error itself is no Exception."""
+        try:
+            return get()
+        except asyncio.CancelledError:
+            raise ConnectionAbortedError("the connection is gone") from None
 
     @property
     def connection(self) -> asyncssh.SSHClientConnection:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from installer.errors import ConnectError, ScriptError
 from installer.transports import StopRequested
-from installer.transports.answer_limits import in_time
+from installer.transports.answer_limits import IDLE_PAUSE, complaint_is_too_long, in_time
 from installer.transports.winrm_bootstrap import PROGRAM, arguments, standard_input
 from installer.transports.winrm_command import CHUNK, RemoteCommand
 from installer.transports.winrm_connection import forget, open_protocol
@@ -43,7 +43,7 @@ class WinrmTransport:
         self._lost = False
         self.deadline = math.inf
         try:
-            self._protocol = open_protocol(host, password)
+            self._protocol = open_protocol(host, password, lambda: self.deadline)
             self._shell = self._protocol.open_shell()
         except Exception as error:
             raise explain(error, host) from error
@@ -64,7 +64,11 @@ class WinrmTransport:
                     command.interrupt()
                     patience_ends = time.monotonic() + STOP_PATIENCE
                 in_time(self._host.name, self.deadline)
-                yield from lines.feed(self._poll(command, lines))
+                said = self._poll(command, lines)
+                complaint_is_too_long(self._host.name, command.complained)
+                yield from lines.feed(said)
+                if not said and not command.done:
+                    time.sleep(IDLE_PAUSE)
         except Exception as error:
             told = explain(error, self._host)
             self._lost = begun and isinstance(told, ConnectError)

@@ -21,7 +21,8 @@ _SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 class RemoteCommand:
     """A command in the shell `shell`. Methods raise what pywinrm and requests raise.
 
-    `done` once it has ended, with `exit_code`; `stderr` has the beginning of what it complained.
+    `done` once it has ended, with `exit_code`; `stderr` has the beginning of what it complained, which was `complained` bytes
+    long.
     """
 
     def __init__(self, protocol: Protocol, shell: str) -> None:
@@ -29,7 +30,7 @@ class RemoteCommand:
         self._id = ""
         self.done = False
         self.exit_code = -1
-        self.stderr = b""
+        self.stderr, self.complained = b"", 0
 
     def start(self, program: str, arguments: Sequence[str]) -> None:
         """Starts it with a pipe for its input, not a console."""
@@ -51,6 +52,7 @@ class RemoteCommand:
         finally:
             self._protocol.operation_timeout_sec = patience
         self.stderr = (self.stderr + errors)[:ERRORS_KEPT]
+        self.complained += len(errors)
         if self.done:
             self.exit_code = exit_code & 0xFFFFFFFF
         return output

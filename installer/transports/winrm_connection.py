@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from installer.errors import AuthenticationError
@@ -22,8 +24,8 @@ CONNECTION_TIMEOUT = 30
 Method = Literal["basic", "kerberos", "ntlm"]
 
 
-def open_protocol(host: Host, password: str | None) -> Protocol:
-    """A Protocol of pywinrm for the host. Nothing is sent yet. Raises AuthenticationError."""
+def open_protocol(host: Host, password: str | None, deadline: Callable[[], float] = lambda: math.inf) -> Protocol:
+    """A Protocol of pywinrm for the host, which sends nothing after the deadline. Nothing is sent yet. Raises AuthenticationError."""
     from winrm.protocol import Protocol
 
     protocol = Protocol(
@@ -38,7 +40,7 @@ def open_protocol(host: Host, password: str | None) -> Protocol:
         read_timeout_sec=READ_TIMEOUT,
     )
     protocol.transport.read_timeout_sec = (CONNECTION_TIMEOUT, READ_TIMEOUT)  # type: ignore[assignment]  # requests takes the pair
-    _prepare_session(protocol, host)
+    _prepare_session(protocol, host, deadline)
     return protocol
 
 
@@ -48,7 +50,7 @@ def forget(protocol: Protocol) -> None:
     protocol.transport.encryption = None
 
 
-def _prepare_session(protocol: Protocol, host: Host) -> None:
+def _prepare_session(protocol: Protocol, host: Host, deadline: Callable[[], float]) -> None:
     build = protocol.transport.build_session
 
     def build_session() -> requests.Session:
@@ -61,7 +63,7 @@ def _prepare_session(protocol: Protocol, host: Host) -> None:
             forget(protocol)
             raise
         trust(session, host)
-        limit_answers(session, host.name)
+        limit_answers(session, host.name, deadline)
         return session
 
     protocol.transport.build_session = build_session  # type: ignore[method-assign]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from installer.errors import AuthenticationError, CertificateError, ConnectError, HostError, ScriptError
@@ -71,7 +72,8 @@ def _fault(error: Exception) -> int | None:
     if _is(error, "WinRMOperationTimeoutError"):
         return _TIMED_OUT
     if _is(error, "WSManFaultError"):
-        return int(getattr(error, "wsman_fault_code", None) or error.code)  # type: ignore[attr-defined]
+        with suppress(TypeError, ValueError):  # the host wrote it
+            return int(getattr(error, "wsman_fault_code", None) or error.code)  # type: ignore[attr-defined]
     return None
 
 

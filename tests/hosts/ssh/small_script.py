@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from installer.script import Script
@@ -23,7 +24,7 @@ n=0
 say() {
     local line
     n=$((n + 1))
-    printf -v line '{"v":1,"n":%s,"time":"2026-11-22T00:00:00Z","step":"%s","event":"%s"%s}' "$n" "$1" "$2" "${3-}"
+    printf -v line '{"v":1,"n":%s,"time":"2026-11-22T00:00:00.0000000Z","step":"%s","event":"%s"%s}' "$n" "$1" "$2" "${3-}"
     printf '%s\n' "$line" >>"$file"
     printf '%s\n' "$line"
 }
@@ -43,22 +44,27 @@ if [[ $mode == events ]]; then
 fi
 printf '%s\n' "$run" >>"$state/applied"
 printf '%s\n' "$$" >"$state/$run.pid"
-trap 'say "" finished ",\"outcome\":\"stopped\",\"changed\":0,\"reboot\":false"; exit 3' TERM
-say '' started ",\"script_sha256\":\"${hash%% *}\",\"user\":\"$(id -un)\",\"input\":\"$(readlink /proc/self/fd/0)\""
+trap 'say "" finished ",\"outcome\":\"stopped\",\"differs\":false,\"changed\":0,\"reboot\":false,\"fingerprint\":\"\""; exit 3' TERM
+say '' started ",\"run\":\"$run\",\"mode\":\"$mode\",\"host\":\"HOST\",\"release\":\"0.1.0\",\"script_sha256\":\"${hash%% *}\",\"operator\":\"$(id -un) $(readlink /proc/self/fd/0)\""
 while ((n < EVENTS - 1)); do
     if ((n + 1 == LONG)); then
-        say one changed ",\"text\":\"$(printf 'x%.0s' {1..9000})\""
+        say one log ",\"text\":\"$(printf 'x%.0s' {1..9000})\""
     else
         say one unchanged
     fi
     while [[ -e $state/hold && $(<"$state/hold") == "$n" ]]; do : >"$state/held"; sleep 0.05; done
 done
-say '' finished ',"outcome":"ok","changed":1,"reboot":false'
+say '' finished ',"outcome":"ok","differs":true,"changed":1,"reboot":false,"fingerprint":""'
 """
+
+
+def ran_as(line: str) -> list[str]:
+    """The user who ran it, and what its children have for standard input: its first event has them as the operator."""
+    return str(json.loads(line)["operator"]).split()
 
 
 def small_script(host: str, state: Path) -> Script:
     """The script, with its files in `state`: RUN.jsonl, RUN.pid, `applied` (a line a run), `hold` (wait after that event), `held` (it waited)."""
-    text = _TEXT.replace("STATE", str(state)).replace("EVENTS", str(EVENTS)).replace("LONG", str(LONG))
+    text = _TEXT.replace("STATE", str(state)).replace("HOST", host).replace("EVENTS", str(EVENTS)).replace("LONG", str(LONG))
     digest = hashlib.sha256(text.encode("ascii")).hexdigest()
     return Script(host=host, text=text, settings={}, steps=("one",), sha256=digest, body_sha256=digest)
