@@ -1,0 +1,40 @@
+"""Text from outside (a host, a server, a program), made fit for a terminal, a log or a message. Pure."""
+
+from __future__ import annotations
+
+import re
+
+REPLACEMENT = "\ufffd"
+ELLIPSIS = "..."
+LINE_BREAK = " / "
+
+_COLORS = re.compile(r"\x1b\[[0-9;]{0,30}m")
+_LINE_BREAKS = re.compile(r"[ \t]*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029][ \t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
+# Characters that Python calls printable and that show nothing: fillers, joiners and variation selectors (Default_Ignorable_Code_Point).
+_INVISIBLE = frozenset(
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164, *range(0xFE00, 0xFE10), 0xFFA0, *range(0xE0100, 0xE01F0)))
+)
+_SPACES = frozenset("\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
+_LOOKED_AT = 4  # times the limit: colors and line breaks take up more than what becomes of them
+
+
+def clean(text: str, limit: int = 2000) -> str:
+    """The text on one line, at most `limit` characters long, without anything that a terminal acts on or that nobody sees.
+
+    Line breaks become " / ", colors go, other spaces become plain ones. Control characters, bidirectional controls, lone surrogates
+    and characters that are invisible, unassigned or for private use become U+FFFD. What is longer than the limit ends in "...".
+    """
+    seen = text[: limit * _LOOKED_AT]
+    cut = len(seen) < len(text)
+    seen = _LINE_BREAKS.sub("\n", _COLORS.sub("", seen)).strip("\n").replace("\n", LINE_BREAK)
+    if not (seen.isascii() and seen.isprintable()):
+        seen = "".join(map(_visible, seen))
+    if cut or len(seen) > limit:
+        seen = (seen[: max(limit - len(ELLIPSIS), 0)].rstrip() + ELLIPSIS)[:limit]
+    return seen
+
+
+def _visible(character: str) -> str:
+    if character in _SPACES:
+        return " "
+    return character if character.isprintable() and character not in _INVISIBLE else REPLACEMENT
