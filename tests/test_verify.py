@@ -21,7 +21,7 @@ from PIL import Image
 
 from installer.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
 from installer.notebook_client import Address
-from installer.verify import STEPS, Verification, address_of, verify
+from installer.verify import STEPS, Verification, address_of, stop_advice, verify
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import (
     PASSWORD,
@@ -43,7 +43,7 @@ OTHER = "SHA256:" + "0" * 64
 
 def _host(port: int, address: str, public_url: str | None = None) -> Any:
     """The part of a host's settings that the verifier reads."""
-    return SimpleNamespace(name="box", address=address, notebook=SimpleNamespace(port=port, public_url=public_url))
+    return SimpleNamespace(name="box", system="linux", transport="ssh", address=address, notebook=SimpleNamespace(port=port, public_url=public_url))
 
 
 @dataclass
@@ -178,7 +178,7 @@ def test_a_wrong_password_says_so_and_is_not_told(server: NotebookServer) -> Non
         run.verify(server.port, password="hunter2-wrong", fingerprint=server.certificate.fingerprint)
     assert str(refused.value).startswith("box: verify: login: the server refuses the password. ")
     assert refused.value.host == "box"
-    assert run.names == ("certificate", "anonymous", "wrong_password")
+    assert run.names == ("certificate", "anonymous", "token", "wrong_password")
     assert "hunter2" not in f"{refused.value!r} {refused.value.__dict__} {run.steps}"
 
 
@@ -223,7 +223,30 @@ def test_another_certificate_ends_it_before_anything_is_sent(server: NotebookSer
 def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
     with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
         Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
-    assert str(refused.value).startswith("box: verify: anonymous: the kernels can be reached without a password. ")
+    assert str(refused.value).startswith("box: verify: anonymous: the server accepts requests without a password (")
+    assert "Stop it at once (systemctl stop nbserver, as root on the host)" in str(refused.value)
+
+
+@needs_notebook
+def test_a_server_with_a_token_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    with notebook_server(tmp_path, token="left-by-an-image") as server, pytest.raises(VerifyError) as refused:
+        Run().verify(server.port, fingerprint=server.certificate.fingerprint)
+    assert str(refused.value).startswith("box: verify: compute: the server accepts a token that nbserver did not set, beside the password. Stop it at once")
+    assert "left-by-an-image" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "command"),
+    [
+        ({"system": "windows", "transport": "psrp"}, "schtasks /end /tn nbserver, as an administrator on the host"),
+        ({"system": "linux", "transport": "ssh"}, "systemctl stop nbserver, as root on the host"),
+        ({"system": "linux", "transport": "local"}, "nbserver stop local"),
+    ],
+)
+def test_the_advice_ends_the_server_that_lets_everybody_in(host: dict[str, str], command: str) -> None:
+    advice = stop_advice(SimpleNamespace(name="local", **host))  # type: ignore[arg-type]
+    assert advice.startswith(f"Stop it at once ({command}). ")
+    assert "nbserver apply local" in advice
 
 
 @needs_notebook
@@ -254,9 +277,9 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
             {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
             "anonymous: GET /api/kernels without a login answered 302, expected 403",
         ),
-        ({"/api/kernels": (403, {})}, "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf"),
+        ({"/api/kernels": (403, {}), "/api/contents": (401, {})}, "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf"),
         (
-            {"/api/kernels": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
+            {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
             "wrong_password: a login with a wrong password answered 200, expected 401",
         ),
     ],
