@@ -350,6 +350,19 @@ def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certific
         _keep_picture("box", DRAWING, tmp_path / "png")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
+def test_the_picture_takes_the_place_of_a_link_and_does_not_follow_it(tmp_path: Path) -> None:
+    from installer.verify import _keep_picture
+    from tests.test_picture import DRAWING
+
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    (tmp_path / "box.png").symlink_to(target)
+    _, path = _keep_picture("box", DRAWING, tmp_path)
+    assert path is not None and not path.is_symlink() and path.read_bytes() == DRAWING
+    assert target.read_text() == "precious"
+
+
 def test_the_address_comes_from_the_settings() -> None:
     def url(address: str, public_url: str | None = None) -> str:
         return address_of(_host(9999, address, public_url)).url
