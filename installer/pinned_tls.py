@@ -20,12 +20,14 @@ from requests.adapters import HTTPAdapter
 
 from installer.allowance import keep_to
 from installer.errors import CertificateError
+from installer.plain_text import clean
 
 if TYPE_CHECKING:
     from installer.allowance import Allowance
 
 _FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{2}(?::?[0-9a-f]{2}){31})", re.IGNORECASE)
 _LONGEST_PROXY_ANSWER = 16 * 1024
+_LONGEST_STATUS = 20
 
 
 class FingerprintMismatch(Exception):
@@ -219,7 +221,7 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
             answer += byte
         status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
         if status != [b"200"]:
-            code = b"".join(status).decode("ascii", "replace")
+            code = clean(b"".join(status).decode("ascii", "replace"), _LONGEST_STATUS)
             raise ProxyRefused(f"the proxy {parts.hostname} refused to connect to {target} (status {code})")
     except BaseException:
         raw.close()
