@@ -14,6 +14,8 @@ from typing import Any
 LARGEST_ANSWER = 10 * 1024 * 1024
 """Bytes of one answer, with its headers."""
 
+_LARGEST_READ = 64 * 1024
+
 
 class TooMuch(Exception):
     """The answer has more bytes than it may have. No OSError, so that no library takes it for a connection that broke."""
@@ -68,9 +70,9 @@ def keep_to(allowance: Allowance, context: ssl.SSLContext) -> ssl.SSLContext:
             self.settimeout(allowance.left())
             super().do_handshake(block)
 
-        def recv(self, *args: Any) -> bytes:
+        def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
             self.settimeout(allowance.left())
-            data = super().recv(*args)
+            data = super().recv(min(buflen, _LARGEST_READ), flags)  # memory for all of it is taken first
             allowance.take(len(data))
             return data
 

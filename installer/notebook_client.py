@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -197,9 +198,12 @@ class NotebookClient:
         seconds = REQUEST_SECONDS if seconds is None else seconds
         self._allowance.exchange(seconds)
         connect_and_read = (min(REQUEST_SECONDS, self._allowance.left()), seconds)
-        with self._session.request(
-            method, self.address.url + path, headers=headers, timeout=connect_and_read, allow_redirects=False, stream=True, **options
-        ) as response:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "http.cookiejar bug!")  # a traceback on the screen, for a cookie that cannot be read
+            response = self._session.request(
+                method, self.address.url + path, headers=headers, timeout=connect_and_read, allow_redirects=False, stream=True, **options
+            )
+        with response:
             if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
                 what = f"{method} {path} was answered with a content encoding that was not asked for"
                 raise VerifyError(what, host=self.host, todo=NOT_A_NOTEBOOK)

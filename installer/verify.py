@@ -345,8 +345,9 @@ def _open_channel(walk: _Walk, client: NotebookClient, kernel: str, fingerprint:
 
 def _versions(answer: dict[str, Any]) -> dict[str, str]:
     """Names and versions that fit on a line; what is no text is left out."""
-    items = sorted((name, version) for name, version in answer.items() if isinstance(version, str) and name and version)
-    return {clean(name, _VERSION_CHARACTERS): clean(version, _VERSION_CHARACTERS) for name, version in items[:_MOST_VERSIONS]}
+    items = sorted((name, version) for name, version in answer.items() if isinstance(version, str))[:_MOST_VERSIONS]
+    cleaned = ((clean(name, _VERSION_CHARACTERS), clean(version, _VERSION_CHARACTERS)) for name, version in items)
+    return {name: version for name, version in cleaned if name and version}
 
 
 def _answer(output: Output, host: str) -> dict[str, Any]:

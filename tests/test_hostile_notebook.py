@@ -102,8 +102,7 @@ DRIPS: dict[str, Stage] = {
 }
 
 
-@pytest.mark.parametrize("drip", DRIPS)
-@pytest.mark.parametrize("stage", ["GET /api/kernels", "handshake"])
+@pytest.mark.parametrize(("stage", "drip"), [("GET /api/kernels", "body"), ("GET /api/kernels", "headers"), ("handshake", "headers")])
 def test_an_answer_that_drips_ends_with_the_time_for_all(hostile: HostileServer, stage: str, drip: str) -> None:
     hostile.stages[stage] = DRIPS[drip]
     refused = _refused(hostile, seconds=1)
@@ -219,6 +218,14 @@ def test_a_server_that_takes_any_token_is_refused(hostile: HostileServer, path: 
     assert refused.what.startswith("the server accepts any token in place of the password (")
     assert refused.todo.startswith("Stop it at once")
     assert "POST /login" not in hostile.requests
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_cookie_that_cannot_be_read_puts_nothing_on_the_screen(hostile: HostileServer, capfd: pytest.CaptureFixture[str]) -> None:
+    """Python's cookie jar warns of it with a traceback."""
+    hostile.stages["GET /login"] = lambda client: client.answer(200, b"", "Set-Cookie: _xsrf=1; Max-Age=" + "9" * 400)
+    assert "a cookie _xsrf" in _refused(hostile).what
+    assert capfd.readouterr() == ("", "")
 
 
 def test_files_without_a_login_are_refused(hostile: HostileServer) -> None:

@@ -350,6 +350,15 @@ def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certific
         _keep_picture("box", DRAWING, tmp_path / "png")
 
 
+@given(st.dictionaries(st.text(max_size=300), st.one_of(st.text(max_size=300), st.integers(), st.none(), st.lists(st.text())), max_size=80))
+def test_versions_that_a_kernel_says_fit_on_a_line(answer: dict[str, Any]) -> None:
+    from installer.verify import _versions
+
+    versions = _versions(answer)
+    assert len(versions) <= 50
+    assert all(text and text.isprintable() and len(text) <= 100 for text in [*versions, *versions.values()])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
 def test_the_picture_takes_the_place_of_a_link_and_does_not_follow_it(tmp_path: Path) -> None:
     from installer.verify import _keep_picture
