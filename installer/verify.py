@@ -182,12 +182,12 @@ def address_of(host: AnyHost) -> Address:
 
 def stop_advice(host: AnyHost) -> str:
     """What to do with a server that lets everybody in: end it, and start it with nothing but nbserver's configuration."""
-    if host.transport == "local":
+    if host.system == "windows" and (host.transport != "local" or host.scope == "machine"):  # its task would start it again within five minutes
+        command = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
+    elif host.transport == "local":
         command = f"nbserver stop {host.name}"
-    elif host.system == "windows":
-        command = "schtasks /end /tn nbserver, as an administrator on the host"
     else:
-        command = "systemctl stop nbserver, as root on the host"
+        command = "on the host, as root: systemctl disable --now nbserver"
     return (
         f"Stop it at once ({command}). If other settings than nbserver's were in effect, nbserver apply {host.name} starts it "
         "with nbserver's only; if it is another server, look for what else listens on the port"

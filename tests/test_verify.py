@@ -38,6 +38,7 @@ from tests.waiting import wait_until
 
 # ruff: noqa: F811
 
+_END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
 OTHER = "SHA256:" + "0" * 64
 
 
@@ -224,7 +225,7 @@ def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
     with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
         Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
     assert str(refused.value).startswith("box: verify: anonymous: the server accepts requests without a password (")
-    assert "Stop it at once (systemctl stop nbserver, as root on the host)" in str(refused.value)
+    assert "Stop it at once (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
 
 
 @needs_notebook
@@ -238,9 +239,12 @@ def test_a_server_with_a_token_of_another_configuration_is_refused(tmp_path: Pat
 @pytest.mark.parametrize(
     ("host", "command"),
     [
-        ({"system": "windows", "transport": "psrp"}, "schtasks /end /tn nbserver, as an administrator on the host"),
-        ({"system": "linux", "transport": "ssh"}, "systemctl stop nbserver, as root on the host"),
-        ({"system": "linux", "transport": "local"}, "nbserver stop local"),
+        ({"system": "windows", "transport": "psrp"}, _END_TASK),
+        ({"system": "windows", "transport": "local", "scope": "machine"}, _END_TASK),
+        ({"system": "windows", "transport": "local", "scope": "user"}, "nbserver stop local"),
+        ({"system": "linux", "transport": "ssh"}, "on the host, as root: systemctl disable --now nbserver"),
+        ({"system": "linux", "transport": "local", "scope": "user"}, "nbserver stop local"),
+        ({"system": "linux", "transport": "local", "scope": "machine"}, "nbserver stop local"),
     ],
 )
 def test_the_advice_ends_the_server_that_lets_everybody_in(host: dict[str, str], command: str) -> None:
