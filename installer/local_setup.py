@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from installer import operation
-from installer.errors import HostError
 from installer.linux_settings import LOCAL, AnyHost, LocalHost
 from installer.local_places import is_there, places, url
 from installer.local_windows_settings import LocalWindowsHost
@@ -56,7 +55,7 @@ def up(inventory: Inventory, runs: Path | None, ask: operation.Ask | None, view:
     if password is not None:
         try:
             picture = _verify(inventory, runs, password, result.fingerprint)
-        except HostError:
+        except BaseException:  # also one that stops waiting for the server: the password is kept nowhere
             show_password(made, {host.name: result})
             raise
     click.echo("")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Sequence
 from typing import cast
 
 LEAST_SIZE = (300, 200)
-MOST_PIXELS = 25_000_000
+MOST_PIXELS = 4_000_000
+MOST_COLOURS = 65_536
 LEAST_COLOURS = 16
 LEAST_DRAWN = 0.005
 LEAST_OF_A_COLOUR = 0.0005
@@ -50,19 +52,25 @@ def _decode(png: bytes) -> tuple[tuple[int, int], dict[Colour, int]]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            pixels = image.width * image.height
-            image.verify()  # every chunk's CRC; load() alone takes what it can get
-        if not png.endswith(_END):
-            raise EOFError
-        if pixels <= MOST_PIXELS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-                page = Image.new("RGBA", image.size, "white")
-                page.alpha_composite(image.convert("RGBA"))
-            counted = page.convert("RGB").getcolors(pixels) or []
-            return page.size, {cast(Colour, colour): count for count, colour in counted}
-    except (UnidentifiedImageError, Image.DecompressionBombError):
+                pixels = image.width * image.height
+                if pixels <= MOST_PIXELS:
+                    image.verify()  # every chunk's CRC; load() alone takes what it can get
+            if pixels <= MOST_PIXELS and not png.endswith(_END):
+                raise EOFError
+            if pixels <= MOST_PIXELS:
+                with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+                    page = Image.new("RGBA", image.size, "white")
+                    page.alpha_composite(image.convert("RGBA"))
+                counted = page.convert("RGB").getcolors(MOST_COLOURS)
+                if counted is not None:
+                    return page.size, {cast(Colour, colour): count for count, colour in counted}
+    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError("this is no PNG picture that can be looked at") from None
     except _DAMAGED:
         raise ValueError("the PNG is damaged or cut off") from None
-    raise ValueError(f"the picture is too large to be looked at ({pixels} pixels)")
+    if pixels > MOST_PIXELS:
+        raise ValueError(f"the picture is too large to be looked at ({pixels} pixels)")
+    raise ValueError(f"the picture has more than {MOST_COLOURS} colours, which nothing drew that was asked for")

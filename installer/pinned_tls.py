@@ -11,16 +11,23 @@ import hashlib
 import re
 import socket
 import ssl
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
+from installer.allowance import keep_to
 from installer.errors import CertificateError
+from installer.plain_text import clean
+
+if TYPE_CHECKING:
+    from installer.allowance import Allowance
 
 _FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{2}(?::?[0-9a-f]{2}){31})", re.IGNORECASE)
 _LONGEST_PROXY_ANSWER = 16 * 1024
+_LONGEST_STATUS = 20
 
 
 class FingerprintMismatch(Exception):
@@ -68,18 +75,22 @@ class PinnedAdapter(HTTPAdapter):
     """An adapter for a requests session that talks to the server with this certificate only.
 
     urllib3 compares after the handshake and before it sends a byte of the request, through a proxy too. The session's
-    `verify` and REQUESTS_CA_BUNDLE have no say. Raises FingerprintMismatch.
+    `verify` and REQUESTS_CA_BUNDLE have no say. An `allowance` limits what the server may take. Raises FingerprintMismatch.
     """
 
-    def __init__(self, fingerprint: str, **options: Any) -> None:
+    def __init__(self, fingerprint: str, *, allowance: Allowance | None = None, **options: Any) -> None:
         self.fingerprint = normalize(fingerprint)
+        self._options: dict[str, Any] = {"assert_fingerprint": _hex(self.fingerprint)}
+        if allowance is not None:
+            self._options["ssl_context"] = tls_context(self.fingerprint, allowance)
         super().__init__(**options)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, assert_fingerprint=_hex(self.fingerprint))
+        options.update(self._options)
+        super().init_poolmanager(*args, **options)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        return super().proxy_manager_for(proxy, **options, assert_fingerprint=_hex(self.fingerprint))
+        return super().proxy_manager_for(proxy, **options, **self._options)
 
     def send(
         self,
@@ -104,11 +115,15 @@ class PinnedAdapter(HTTPAdapter):
 class SystemTrustAdapter(HTTPAdapter):
     """An adapter for a requests session that trusts what the operating system trusts, as the browser does.
 
-    requests by itself trusts the list of the package certifi, which knows no company's own authority.
+    requests by itself trusts the list of the package certifi, which knows no company's own authority. An `allowance`
+    limits what the server may take.
     """
 
+    def __init__(self, *, allowance: Allowance | None = None, **options: Any) -> None:
+        self._trust = tls_context(None, allowance)
+        super().__init__(**options)
+
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        self._trust = tls_context(None)
         super().init_poolmanager(*args, **options, ssl_context=self._trust)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
@@ -118,14 +133,17 @@ class SystemTrustAdapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-def tls_context(fingerprint: str | None) -> ssl.SSLContext:
-    """TLS 1.2 or later. With a fingerprint the caller compares it himself, without one the system's trust is asked."""
+def tls_context(fingerprint: str | None, allowance: Allowance | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or later. With a fingerprint the caller compares it himself, without one the system's trust is asked.
+
+    With an allowance the context's sockets keep to it.
+    """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if fingerprint is not None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    return context
+    return context if allowance is None else keep_to(allowance, context)
 
 
 def connect(
@@ -136,17 +154,18 @@ def connect(
     timeout: float,
     server_name: str | None = None,
     proxy: str | None = None,
+    allowance: Allowance | None = None,
 ) -> ssl.SSLSocket:
     """A TLS connection to HOST (name or address, IPv6 without brackets) whose certificate was checked.
 
     `timeout` is in seconds, for each of connecting, the proxy's answer and the handshake, and stays set on the socket.
     `server_name` is what the client asks for (SNI) and, without a fingerprint, what the certificate has to be made out
-    for; the host where None. `proxy` is an `http://` URL. Raises FingerprintMismatch, ssl.SSLError and OSError.
+    for; the host where None. `proxy` is an `http://` URL. The socket keeps to the `allowance`, if there is one. Raises FingerprintMismatch, ssl.SSLError and OSError.
     """
     expected = None if fingerprint is None else normalize(fingerprint)
     raw = _open(host, port, timeout, proxy)
     try:
-        tls = tls_context(expected).wrap_socket(raw, server_hostname=server_name or host)
+        tls = tls_context(expected, allowance).wrap_socket(raw, server_hostname=server_name or host)
     except BaseException:
         raw.close()
         raise
@@ -191,14 +210,18 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
             lines.append(f"Proxy-Authorization: Basic {base64.b64encode(pair).decode()}")
         raw.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
         answer = b""
+        end = time.monotonic() + timeout
         while not answer.endswith(b"\r\n\r\n"):
+            if time.monotonic() >= end:
+                raise TimeoutError("the proxy's answer is not complete in time")
+            raw.settimeout(timeout)
             byte = raw.recv(1)
             if not byte or len(answer) >= _LONGEST_PROXY_ANSWER:
                 raise ProxyRefused(f"the proxy {parts.hostname} gave no HTTP answer")
             answer += byte
         status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
         if status != [b"200"]:
-            code = b"".join(status).decode("ascii", "replace")
+            code = clean(b"".join(status).decode("ascii", "replace"), _LONGEST_STATUS)
             raise ProxyRefused(f"the proxy {parts.hostname} refused to connect to {target} (status {code})")
     except BaseException:
         raw.close()

@@ -20,28 +20,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+import urllib3
 import websocket
 
-from installer import atomic_file, picture, pinned_tls
+from installer import atomic_file, notebook_client, picture, pinned_tls
+from installer.allowance import Allowance, TooMuch
 from installer.errors import CertificateError, ConnectError, HostError, VerifyError
-from installer.kernel_channel import KernelChannel, Output, plain
-from installer.notebook_client import REQUEST_SECONDS, Address, NotebookClient
+from installer.kernel_channel import KernelChannel, Output
+from installer.notebook_client import NOT_A_NOTEBOOK, Address, NotebookClient
+from installer.plain_text import clean
 
 if TYPE_CHECKING:
     from installer.linux_settings import AnyHost
 
 KERNEL_SECONDS = 180.0
+TOTAL_SECONDS = 900.0
 ANSWER_PAUSE = 1.0
 STEPS = (
-    "certificate", "anonymous", "wrong_password", "login", "kernel", "compute", "draw", "picture", "shutdown",
+    "certificate", "anonymous", "token", "wrong_password", "login", "kernel", "compute", "draw", "picture", "shutdown",
 )  # fmt: skip
 
+_CLEAN_UP_SECONDS = 30.0
+_MOST_VERSIONS = 50
+_VERSION_CHARACTERS = 100
 _MARK = "nbserver-verify "
 _CURVES = ((31, 119, 180), (214, 39, 40))  # the colours that the cell draws with
 
 _COMPUTE = """
-import json, platform, ssl
+import glob, json, os, platform, ssl
 from importlib import metadata
+import ipykernel.connect
 import numpy
 
 terms = numpy.arange(1.0, TERMS + 1.0)
@@ -53,7 +61,18 @@ for name in ("numpy", "matplotlib", "notebook", "jupyter_server", "tornado", "zm
         versions[name] = metadata.version(names.get(name, name))
     except metadata.PackageNotFoundError:
         pass
+runtime = glob.escape(os.path.dirname(ipykernel.connect.get_connection_file()))
+accepts_token = False
+for path in sorted(glob.glob(os.path.join(runtime, "*server-*.json")), key=os.path.getmtime):
+    try:
+        with open(path, encoding="utf-8") as file:
+            server = json.load(file)
+        if server["port"] == PORT:  # the newest one: others were left by servers that were killed
+            accepts_token = bool(server["token"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
 print("MARK" + json.dumps({
+    "accepts_token": accepts_token,
     "sum": float(numpy.sum(1.0 / terms**2)),
     "solution": numpy.linalg.solve(matrix, matrix @ numpy.array([1.0, 2.0, 3.0])).tolist(),
     "versions": versions,
@@ -102,26 +121,33 @@ def verify(
     url: str | None = None,
     on_step: Callable[[str, str], None] = lambda name, text: None,
     kernel_seconds: float = KERNEL_SECONDS,
+    total_seconds: float = TOTAL_SECONDS,
     wait: float = 0,
 ) -> Verification:
     """Logs in as a browser does, computes with NumPy, draws with Matplotlib and keeps the picture.
 
     `fingerprint` is the expected certificate's; None asks this workstation's trust store and checks name and validity.
     `url` replaces the address that the settings give. `png_directory` is made where it is missing; the picture is
-    HOST.png in it. `on_step` is called after each step with its name (of STEPS) and what was found. A request waits
-    30 s for an answer, the kernel's start and each cell `kernel_seconds`. So many seconds as `wait` a server that does not
-    answer yet is asked again.
+    HOST.png in it. `on_step` is called after each step with its name (of STEPS) and what was found. A whole
+    answer may take 30 s, the kernel's start and each cell `kernel_seconds`, everything `total_seconds`. So many seconds as
+    `wait` a server that does not answer yet is asked again, before that time begins.
     Raises ConnectError, CertificateError, VerifyError (each names host and step), UsageError for a URL that is none.
     """
     address = Address.parse(url) if url else address_of(host)
-    walk = _Walk(host.name, address, on_step)
+    allowance = Allowance(wait + total_seconds)
+    walk = _Walk(host.name, address, on_step, allowance)
+    stop = stop_advice(host)
     with walk.step("certificate") as say:
         shown, end = _once_it_answers(lambda: _check_certificate(walk, fingerprint), wait)
         say(f"{shown}, valid until {end:%Y-%m-%d}")
-    with NotebookClient(address, host=host.name, fingerprint=fingerprint) as client:
+    allowance.within(total_seconds)
+    with NotebookClient(address, host=host.name, fingerprint=fingerprint, allowance=allowance, stop=stop) as client:
         with walk.step("anonymous") as say:
             client.expect_anonymous_refused()
             say("access without a password is refused")
+        with walk.step("token") as say:
+            client.expect_any_token_refused()
+            say("a random token is refused")
         with walk.step("wrong_password") as say:
             client.expect_wrong_password_refused()
             say("a wrong password is refused")
@@ -132,11 +158,12 @@ def verify(
             kernel, tries = client.start_kernel(seconds=kernel_seconds)
             say("a kernel runs" if tries == 1 else f"a kernel runs, at try {tries}: the server's log on the host says why not at once")
         try:
-            versions, png = _use_kernel(walk, client, kernel, fingerprint, kernel_seconds)
+            versions, png = _use_kernel(walk, client, kernel, fingerprint, kernel_seconds, host.notebook.port, stop)
             with walk.step("picture") as say:
                 size, path = _keep_picture(host.name, png, png_directory)
                 say(f"{size[0]} x {size[1]} pixels" + (f", {path}" if path else ""))
         except BaseException:
+            allowance.within(_CLEAN_UP_SECONDS)
             with suppress(Exception):
                 client.stop_kernel(kernel)
             raise
@@ -153,6 +180,20 @@ def address_of(host: AnyHost) -> Address:
     return Address(str(host.address), host.notebook.port)
 
 
+def stop_advice(host: AnyHost) -> str:
+    """What to do with a server that lets everybody in: end it, and start it with nothing but nbserver's configuration."""
+    if host.system == "windows" and (host.transport != "local" or host.scope == "machine"):  # its task would start it again within five minutes
+        command = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
+    elif host.transport == "local":
+        command = f"nbserver stop {host.name}"
+    else:
+        command = "on the host, as root: systemctl disable --now nbserver"
+    return (
+        f"Stop it at once ({command}). If other settings than nbserver's were in effect, nbserver apply {host.name} starts it "
+        "with nbserver's only; if it is another server, look for what else listens on the port"
+    )
+
+
 @dataclass
 class _Walk:
     """Times the steps, tells about them, and gives every error its host and step."""
@@ -160,6 +201,7 @@ class _Walk:
     host: str
     address: Address
     on_step: Callable[[str, str], None]
+    allowance: Allowance
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -173,7 +215,10 @@ class _Walk:
             raise
         except pinned_tls.FingerprintMismatch as error:
             raise error.for_host(self.host, where=self._where(name), todo=_OTHER_CERTIFICATE) from None
-        except (requests.RequestException, websocket.WebSocketException, OSError, UnicodeError) as error:
+        except TooMuch as error:
+            what = f"{self.address.netloc} {error}"
+            raise VerifyError(what, host=self.host, where=self._where(name), todo=NOT_A_NOTEBOOK) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, websocket.WebSocketException, OSError, UnicodeError) as error:
             raise self._connect_error(error, self._where(name)) from None
         self.seconds[name] = time.monotonic() - start
         self.on_step(name, " ".join(found))
@@ -183,7 +228,10 @@ class _Walk:
 
     def _connect_error(self, error: Exception, where: str) -> HostError:
         there = self.address.netloc
-        if isinstance(error, (socket.gaierror, UnicodeError)):
+        if seconds := self.allowance.over():
+            what = f"{there} did not answer completely in {seconds:.0f} s"
+            todo = "Check the load of the host and the network, and that it is the notebook server which answers there"
+        elif isinstance(error, (socket.gaierror, UnicodeError)):
             what, todo = f"the name {self.address.host} is not known", "Check address and public_url in the inventory"
         elif isinstance(error, ConnectionRefusedError):
             what, todo = f"nothing listens at {there}", "Check the port, and on the host that the service nbserver runs"
@@ -226,16 +274,22 @@ def _check_certificate(walk: _Walk, fingerprint: str | None) -> tuple[str, datet
 
     address = walk.address
     proxy = pinned_tls.proxy_for(address.url)
+    seconds = notebook_client.REQUEST_SECONDS
+    walk.allowance.exchange(seconds)
     try:
-        with _connect(address, fingerprint, proxy) as tls:
+        with _connect(address, fingerprint, proxy, walk.allowance) as tls:
             der = tls.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as error:
-        shown = pinned_tls.certificate_at(address.host, address.port, timeout=REQUEST_SECONDS, proxy=proxy)
+        shown = pinned_tls.certificate_at(address.host, address.port, timeout=min(seconds, walk.allowance.left()), proxy=proxy)
         reason = f"{pinned_tls.fingerprint_of(shown)}: {error.verify_message}"
         todo = "Run nbserver apply, which records the certificate, or make the authority that signed it trusted here"
         raise CertificateError(f"this workstation does not trust the certificate {reason}", host=walk.host, todo=todo) from None
-    certificate = x509.load_der_x509_certificate(der)
-    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except ValueError:
+        what = f"the certificate {pinned_tls.fingerprint_of(der)} cannot be read"
+        raise CertificateError(what, host=walk.host, todo="Run nbserver apply, which makes a new one") from None
     if not start <= datetime.now(timezone.utc) <= end:
         what = f"the certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d} only, a browser refuses it"
         todo = "Run nbserver apply, which makes a new one, or set this workstation's clock"
@@ -243,20 +297,24 @@ def _check_certificate(walk: _Walk, fingerprint: str | None) -> tuple[str, datet
     return pinned_tls.fingerprint_of(der), end
 
 
-def _use_kernel(walk: _Walk, client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float) -> tuple[dict[str, str], bytes]:
+def _use_kernel(
+    walk: _Walk, client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float, port: int, stop: str
+) -> tuple[dict[str, str], bytes]:
     """The versions that the kernel reports, and the picture that it drew."""
     with ExitStack() as open_channels:
         with walk.step("compute") as say:
-            channel = open_channels.enter_context(_open_channel(client, kernel, fingerprint, seconds))
+            channel = open_channels.enter_context(_open_channel(walk, client, kernel, fingerprint, seconds))
             terms = 50_000 + secrets.randbelow(50_000)  # so that no ready-made answer fits
-            cell = _COMPUTE.replace("MARK", _MARK).replace("TERMS", str(terms))
+            cell = _COMPUTE.replace("MARK", _MARK).replace("TERMS", str(terms)).replace("PORT", str(port))
             answer = _answer(channel.run(cell, seconds=seconds), walk.host)
             _check_results(answer, terms, walk.host)
-            versions = {plain(str(name)): plain(str(version)) for name, version in sorted(answer["versions"].items())}
+            if answer.get("accepts_token"):
+                raise VerifyError("the server accepts a token that nbserver did not set, beside the password", host=walk.host, todo=stop)
+            versions = _versions(answer["versions"])
             say(f"NumPy {versions.get('numpy')} computes right on Python {versions.get('python')}")
         with walk.step("draw") as say:
             output = channel.run(_DRAW.replace("MARK", _MARK), seconds=seconds)
-            backend = plain(str(_answer(output, walk.host).get("backend")))
+            backend = clean(str(_answer(output, walk.host).get("backend")), _VERSION_CHARACTERS)
             if len(output.pictures) != 1:
                 what = f"the cell drew {len(output.pictures)} pictures, expected 1 (Matplotlib's backend is {backend})"
                 todo = "Remove MPLBACKEND and the backend in matplotlibrc on the host: a notebook needs the inline one"
@@ -265,21 +323,31 @@ def _use_kernel(walk: _Walk, client: NotebookClient, kernel: str, fingerprint: s
     return versions, output.pictures[0]
 
 
-def _connect(address: Address, fingerprint: str | None, proxy: str | None) -> ssl.SSLSocket:
-    return pinned_tls.connect(address.host, address.port, fingerprint=fingerprint, timeout=REQUEST_SECONDS, proxy=proxy)
+def _connect(address: Address, fingerprint: str | None, proxy: str | None, allowance: Allowance) -> ssl.SSLSocket:
+    timeout = min(notebook_client.REQUEST_SECONDS, allowance.left())
+    return pinned_tls.connect(address.host, address.port, fingerprint=fingerprint, timeout=timeout, proxy=proxy, allowance=allowance)
 
 
-def _open_channel(client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float) -> KernelChannel:
+def _open_channel(walk: _Walk, client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float) -> KernelChannel:
     address = client.address
     path = f"/api/kernels/{kernel}/channels"
+    walk.allowance.exchange(notebook_client.REQUEST_SECONDS)
     return KernelChannel(
-        _connect(address, fingerprint, client.proxy),
+        _connect(address, fingerprint, client.proxy, walk.allowance),
         url=f"wss://{address.netloc}{address.path}{path}",
         origin=address.origin,
         cookie=client.cookies_for(path),
         host=client.host,
         seconds=seconds,
+        allowance=walk.allowance,
     )
+
+
+def _versions(answer: dict[str, Any]) -> dict[str, str]:
+    """Names and versions that fit on a line; what is no text is left out."""
+    items = sorted((name, version) for name, version in answer.items() if isinstance(version, str))[:_MOST_VERSIONS]
+    cleaned = ((clean(name, _VERSION_CHARACTERS), clean(version, _VERSION_CHARACTERS)) for name, version in items)
+    return {name: version for name, version in cleaned if name and version}
 
 
 def _answer(output: Output, host: str) -> dict[str, Any]:
@@ -288,7 +356,7 @@ def _answer(output: Output, host: str) -> dict[str, Any]:
     try:
         (line,) = lines
         answer = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise VerifyError("the cell did not print what it should", host=host, todo=_NOT_OURS)
@@ -304,7 +372,7 @@ def _check_results(answer: dict[str, Any], terms: int, host: str) -> None:
     try:
         results = [float(number) for number in [answer["sum"], *answer["solution"]]]
         complete = len(results) == len(expected) and isinstance(answer["versions"], dict)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         complete = False
     if not complete:
         raise VerifyError("the cell did not print what it should", host=host, todo=_NOT_OURS)

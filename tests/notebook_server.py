@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import http.server
 import ipaddress
+import json
 import os
 import socket
 import ssl
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from installer.allowance import Allowance
 from installer.notebook_client import Address, NotebookClient
 from installer.notebook_password import hash_password
 from installer.pinned_tls import fingerprint_of
@@ -100,14 +102,15 @@ def notebook_server(
     folder: Path,
     *,
     password: str | None = PASSWORD,
+    token: str = "",
     certificate: Certificate | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[NotebookServer]:
-    """Starts the server, waits until it answers, stops it. With `password` None everybody may come in."""
+    """Starts the server, waits until it answers, stops it. With `password` None and no token everybody may come in."""
     certificate = certificate or make_certificate(folder)
     for _attempt in range(3):
         port = free_port()
-        process, log = _start(folder, port, password, certificate, environment or {})
+        process, log = _start(folder, port, password, token, certificate, environment or {})
         try:
             if _answers(process, port):
                 yield NotebookServer(port, certificate, password or "", log)
@@ -118,7 +121,7 @@ def notebook_server(
 
 
 def _start(
-    folder: Path, port: int, password: str | None, certificate: Certificate, environment: Mapping[str, str]
+    folder: Path, port: int, password: str | None, token: str, certificate: Certificate, environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], Path]:
     places = {name: folder / name.lower() for name in _PLACES}
     for place in places.values():
@@ -135,7 +138,7 @@ def _start(
         "ServerApp.keyfile": str(certificate.key),
         "ServerApp.root_dir": str(places["HOME"]),
         "PasswordIdentityProvider.hashed_password": hashed,
-        "IdentityProvider.token": "",
+        "IdentityProvider.token": token,
     }
     config = folder / "jupyter_server_config.py"
     lines = [f"c.{key} = {value!r}\n" for key, value in settings.items()]
@@ -188,7 +191,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def logged_in(server: NotebookServer) -> Iterator[NotebookClient]:
     """A session that has logged in."""
     address = Address.parse(server.url)
-    with NotebookClient(address, host="box", fingerprint=server.certificate.fingerprint) as client:
+    with NotebookClient(address, host="box", fingerprint=server.certificate.fingerprint, allowance=Allowance(600)) as client:
         client.login(server.password)
         yield client
 
@@ -196,7 +199,7 @@ def logged_in(server: NotebookServer) -> Iterator[NotebookClient]:
 def kernels(server: NotebookServer) -> list[dict[str, Any]]:
     """The kernels that run on the server."""
     with logged_in(server) as client:
-        return cast("list[dict[str, Any]]", client._send("GET", "/api/kernels").json())
+        return cast("list[dict[str, Any]]", json.loads(client._send("GET", "/api/kernels").body))
 
 
 class Forwarder:

@@ -6,12 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from installer import pinned_tls
+from installer.allowance import Allowance
 from installer.errors import VerifyError
-from installer.kernel_channel import KernelChannel, plain
+from installer.kernel_channel import KernelChannel
 from installer.notebook_client import NotebookClient
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import Certificate, NotebookServer, kernels, logged_in, web_server
@@ -51,7 +50,7 @@ def test_what_a_cell_prints_and_shows(server: NotebookServer) -> None:
                 second = channel.run("from IPython.display import Image; Image(b'any bytes', format='png')", seconds=60)
         finally:
             client.stop_kernel(kernel)
-    assert (first.stdout, first.stderr, first.pictures) == ("out\n", "err\n", [])
+    assert (first.stdout, first.pictures) == ("out\n", [])
     assert (second.stdout, second.pictures) == ("", [b"any bytes"])
 
 
@@ -75,10 +74,13 @@ def test_a_kernel_may_take_longer_than_a_page(certificate: Certificate) -> None:
             return 403, {}
 
     with web_server(certificate, Slow()) as port:
-        tls = pinned_tls.connect("localhost", port, fingerprint=certificate.fingerprint, timeout=30)
-        tls.settimeout(0.5)
+        allowance = Allowance(60)
+        allowance.exchange(0.5)
+        tls = pinned_tls.connect("localhost", port, fingerprint=certificate.fingerprint, timeout=30, allowance=allowance)
         with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
-            KernelChannel(tls, url=f"wss://localhost:{port}/api/kernels/1/channels", origin=f"https://localhost:{port}", cookie="", host="box", seconds=60)
+            KernelChannel(
+                tls, url=f"wss://localhost:{port}/api/kernels/1/channels", origin=f"https://localhost:{port}", cookie="", host="box", seconds=60, allowance=allowance
+            )
 
 
 def _channel(client: NotebookClient, kernel: str, origin: str) -> KernelChannel:
@@ -86,15 +88,7 @@ def _channel(client: NotebookClient, kernel: str, origin: str) -> KernelChannel:
     path = f"/api/kernels/{kernel}/channels"
     pinned = client._session.adapters["https://"]
     assert isinstance(pinned, pinned_tls.PinnedAdapter)
-    tls = pinned_tls.connect(address.host, address.port, fingerprint=pinned.fingerprint, timeout=30)
+    allowance = Allowance(600)
+    tls = pinned_tls.connect(address.host, address.port, fingerprint=pinned.fingerprint, timeout=30, allowance=allowance)
     url = f"wss://{address.netloc}{path}"
-    return KernelChannel(tls, url=url, origin=origin, cookie=client.cookies_for(path), host="box", seconds=60)
-
-
-@given(st.text())
-def test_a_kernels_text_cannot_steer_a_terminal(text: str) -> None:
-    assert all(character.isprintable() or character in "\n\t" for character in plain(text))
-
-
-def test_colours_are_taken_out() -> None:
-    assert plain("\x1b[31mZeroDivisionError\x1b[39m\x1b[49m: \x1b[1;32mx\x1b[0m\r\n") == "ZeroDivisionError: x\n"
+    return KernelChannel(tls, url=url, origin=origin, cookie=client.cookies_for(path), host="box", seconds=60, allowance=allowance)

@@ -14,7 +14,7 @@ import pytest
 
 from installer import inventory, linux_settings, local_server, local_setup
 from installer.bash_script import settings_block
-from installer.errors import InventoryError, ScriptError, UsageError
+from installer.errors import InventoryError, ScriptError, UsageError, VerifyError
 from installer.linux_lock import load as load_lock
 from installer.linux_render import render
 from installer.linux_settings import LocalHost
@@ -272,3 +272,22 @@ def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.Captur
         local_setup.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
         out = capsys.readouterr()
         assert ("abcd-efgh" in out.err) is shown and out.out == ""
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt(), VerifyError("it drips", host="local"), RuntimeError()])
+def test_a_password_is_shown_however_the_verification_ends(
+    ends: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is set by then, and kept nowhere."""
+    from installer.host import Result
+    from installer.view import JsonLines
+
+    def verify(*_: object) -> None:
+        raise ends
+
+    monkeypatch.setattr(local_setup, "first_password", lambda hosts: {"local": "abcd-efgh"})
+    monkeypatch.setattr(local_setup, "_apply", lambda *_: (Result("local", steps={"notebook": "changed"}), 0))
+    monkeypatch.setattr(local_setup, "_verify", verify)
+    with pytest.raises(type(ends)):
+        local_setup.up(load(tmp_path, OTHER), None, None, JsonLines())
+    assert "abcd-efgh" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -120,3 +121,41 @@ def test_an_enormous_one_is_not_unpacked(side: int) -> None:
     png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     with pytest.raises(ValueError, match=r"can be looked at|too large"):
         picture.check(png)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _hostile_png(width: int, height: int, depth: int, colour: int, data: bytes, *others: bytes) -> bytes:
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(others) + _chunk(b"IDAT", zlib.compress(data, 1)) + _chunk(b"IEND", b"")
+
+
+def _all_colours() -> bytes:
+    """400 x 300 pixels, each of another colour."""
+    return b"".join(b"\0" + b"".join(struct.pack(">I", y * 400 + x)[1:] for x in range(400)) for y in range(300))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("png", "reason"),
+    [
+        (_hostile_png(10_000, 10_000, 1, 0, b""), "can be looked at|too large"),  # Pillow only warns of this size
+        (_hostile_png(2100, 2000, 8, 2, b""), r"too large to be looked at \(4200000 pixels\)"),
+        (_hostile_png(400, 300, 8, 2, _all_colours()), "more than 65536 colours"),
+        (_hostile_png(400, 300, 8, 2, b"", _chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))), "PNG|picture"),
+        (_hostile_png(400, 300, 8, 2, b"", _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))), "PNG|picture"),
+        (_hostile_png(400, 300, 8, 2, b"", _chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000_000)))), "PNG|picture"),
+        (_hostile_png(400, 300, 8, 3, b""), "PNG|picture"),  # a palette is missing
+    ],
+    ids=["large", "a_bit_large", "colours", "second_header", "text", "profile", "palette"],
+)
+def test_a_picture_that_means_harm_takes_little_memory(png: bytes, reason: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=reason):
+            picture.check(png)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()

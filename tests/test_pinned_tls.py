@@ -8,7 +8,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -217,6 +217,41 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_password(proxy: str, r
         connect("win1.example.com", 443, fingerprint=OTHER, timeout=20, proxy=url)
     assert "p%40ss" not in str(refused.value)
     assert "p@ss" not in str(refused.value)
+
+
+def test_what_a_proxy_answers_cannot_steer_a_terminal() -> None:
+    def answer(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 \x1b]0;title\x07\r" + b"9" * 10_000 + b" X\r\n\r\n")
+            client.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        with pytest.raises(ProxyRefused, match="refused to connect") as refused:
+            connect("win1.example.com", 443, fingerprint=OTHER, timeout=20, proxy=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 200
+
+
+def test_a_proxy_that_drips_has_the_time_of_an_answer() -> None:
+    gone = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            while not gone.wait(0.05):
+                client.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        with pytest.raises(TimeoutError, match="in time"):
+            connect("win1.example.com", 443, fingerprint=OTHER, timeout=0.5, proxy=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        gone.set()
+        thread.join()
 
 
 def test_without_a_pin_the_systems_trust_decides(certificate: Certificate) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from installer.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
 from installer.notebook_client import Address
-from installer.verify import STEPS, Verification, address_of, verify
+from installer.verify import STEPS, Verification, address_of, stop_advice, verify
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import (
     PASSWORD,
@@ -38,12 +38,13 @@ from tests.waiting import wait_until
 
 # ruff: noqa: F811
 
+_END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
 OTHER = "SHA256:" + "0" * 64
 
 
 def _host(port: int, address: str, public_url: str | None = None) -> Any:
     """The part of a host's settings that the verifier reads."""
-    return SimpleNamespace(name="box", address=address, notebook=SimpleNamespace(port=port, public_url=public_url))
+    return SimpleNamespace(name="box", system="linux", transport="ssh", address=address, notebook=SimpleNamespace(port=port, public_url=public_url))
 
 
 @dataclass
@@ -178,7 +179,7 @@ def test_a_wrong_password_says_so_and_is_not_told(server: NotebookServer) -> Non
         run.verify(server.port, password="hunter2-wrong", fingerprint=server.certificate.fingerprint)
     assert str(refused.value).startswith("box: verify: login: the server refuses the password. ")
     assert refused.value.host == "box"
-    assert run.names == ("certificate", "anonymous", "wrong_password")
+    assert run.names == ("certificate", "anonymous", "token", "wrong_password")
     assert "hunter2" not in f"{refused.value!r} {refused.value.__dict__} {run.steps}"
 
 
@@ -223,7 +224,33 @@ def test_another_certificate_ends_it_before_anything_is_sent(server: NotebookSer
 def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
     with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
         Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
-    assert str(refused.value).startswith("box: verify: anonymous: the kernels can be reached without a password. ")
+    assert str(refused.value).startswith("box: verify: anonymous: the server accepts requests without a password (")
+    assert "Stop it at once (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
+
+
+@needs_notebook
+def test_a_server_with_a_token_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    with notebook_server(tmp_path, token="left-by-an-image") as server, pytest.raises(VerifyError) as refused:
+        Run().verify(server.port, fingerprint=server.certificate.fingerprint)
+    assert str(refused.value).startswith("box: verify: compute: the server accepts a token that nbserver did not set, beside the password. Stop it at once")
+    assert "left-by-an-image" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "command"),
+    [
+        ({"system": "windows", "transport": "psrp"}, _END_TASK),
+        ({"system": "windows", "transport": "local", "scope": "machine"}, _END_TASK),
+        ({"system": "windows", "transport": "local", "scope": "user"}, "nbserver stop local"),
+        ({"system": "linux", "transport": "ssh"}, "on the host, as root: systemctl disable --now nbserver"),
+        ({"system": "linux", "transport": "local", "scope": "user"}, "nbserver stop local"),
+        ({"system": "linux", "transport": "local", "scope": "machine"}, "nbserver stop local"),
+    ],
+)
+def test_the_advice_ends_the_server_that_lets_everybody_in(host: dict[str, str], command: str) -> None:
+    advice = stop_advice(SimpleNamespace(name="local", **host))  # type: ignore[arg-type]
+    assert advice.startswith(f"Stop it at once ({command}). ")
+    assert "nbserver apply local" in advice
 
 
 @needs_notebook
@@ -254,9 +281,9 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
             {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
             "anonymous: GET /api/kernels without a login answered 302, expected 403",
         ),
-        ({"/api/kernels": (403, {})}, "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf"),
+        ({"/api/kernels": (403, {}), "/api/contents": (401, {})}, "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf"),
         (
-            {"/api/kernels": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
+            {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
             "wrong_password: a login with a wrong password answered 200, expected 401",
         ),
     ],
@@ -325,6 +352,28 @@ def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certific
     (tmp_path / "png").write_text("a file")
     with pytest.raises(VerifyError, match="cannot be written"):
         _keep_picture("box", DRAWING, tmp_path / "png")
+
+
+@given(st.dictionaries(st.text(max_size=300), st.one_of(st.text(max_size=300), st.integers(), st.none(), st.lists(st.text())), max_size=80))
+def test_versions_that_a_kernel_says_fit_on_a_line(answer: dict[str, Any]) -> None:
+    from installer.verify import _versions
+
+    versions = _versions(answer)
+    assert len(versions) <= 50
+    assert all(text and text.isprintable() and len(text) <= 100 for text in [*versions, *versions.values()])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
+def test_the_picture_takes_the_place_of_a_link_and_does_not_follow_it(tmp_path: Path) -> None:
+    from installer.verify import _keep_picture
+    from tests.test_picture import DRAWING
+
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    (tmp_path / "box.png").symlink_to(target)
+    _, path = _keep_picture("box", DRAWING, tmp_path)
+    assert path is not None and not path.is_symlink() and path.read_bytes() == DRAWING
+    assert target.read_text() == "precious"
 
 
 def test_the_address_comes_from_the_settings() -> None:
