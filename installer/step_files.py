@@ -19,7 +19,7 @@ PRELUDE = {
         ".ps1",
     ),
     "linux_scripts": (
-        "run events envelope lock record programs files users packages apt zypper units firewall processes tls scope starter service".split(),
+        "run events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope starter service".split(),
         ".sh",
     ),
 }

@@ -35,7 +35,7 @@ Cut = Literal["before", "in", "after"]
 @pytest.fixture(scope="module")
 def host(sshd: Sshd, user: User, wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> SmallHost:
     steady = host_of(sshd, user).model_copy(update={"user": "root"})
-    return SmallHost(steady, wire, user.home / "faults", tmp_path_factory.mktemp("runs"))
+    return SmallHost(steady, wire, tmp_path_factory.mktemp("faults") / "host", tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

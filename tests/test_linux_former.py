@@ -67,7 +67,8 @@ def test_a_server_that_does_not_answer_leaves_what_was_there(host: Sandbox) -> N
 
 def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
     """Cut off before the first of its files goes, it is not taken for whole afterwards."""
-    cut = f'rm() {{ if [[ $1 == -rf && $4 == {OLD} ]]; then return 1; fi; command rm "$@"; }}; {GOOD}'
+    name = OLD.rpartition("/")[2]
+    cut = f'rm() {{ if [[ $1 == -rf && $4 == */{name} ]]; then return 1; fi; command rm "$@"; }}; {GOOD}'
     done = go(host, "apply", "b", cut)
     (failed,) = done.of("failed")
     assert failed["step"] == "former" and f"{OLD} could not be removed: rm could not remove all of it" in failed["text"]

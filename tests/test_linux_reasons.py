@@ -57,13 +57,13 @@ def host(sandbox: Sandbox) -> Sandbox:
 
 
 REASONS = {
-    "a read-only disk": (f"mount_ro; add_folder {SMALL}/new root:root 755", f"""mkdir -- "$1" ended with code 1. Its last words: mkdir: cannot create directory '{SMALL}/new': Read-only file system"""),
+    "a read-only disk": (f"mount_ro; add_folder {SMALL}/new root:root 755", f"""mkdir -m 700 -- "$HELD/${{1##*/}}" ended with code 1. Its last words: mkdir: cannot create directory '{SMALL}/new': Read-only file system"""),
     "a file on a read-only disk": (f"mount_ro; set_text_file {SMALL}/x root:root 600 words", f"{SMALL}/x could not be written: <script>: line <n>: {SMALL}/x.new: Read-only file system"),
     "a full disk": (
         f"local text; printf -v text '%9000s' ''; set_text_file {SMALL}/x root:root 600 \"@notebook.password_hash@$text\" notebook.password_hash",
         f"{SMALL}/x could not be written: <script>: line <n>: printf: write error: No space left on device",
     ),
-    "no such user": (f"set_text_file {SMALL}/x nosuch:root 600 @notebook.password_hash@ notebook.password_hash", """chown -- "$2" "$1.new" ended with code 1. Its last words: chown: invalid user: 'nosuch:root'"""),
+    "no such user": (f"set_text_file {SMALL}/x nosuch:root 600 @notebook.password_hash@ notebook.password_hash", """chown --no-dereference -- "$2" "$HELD/$name.new" ended with code 1. Its last words: chown: invalid user: 'nosuch:root'"""),
     "bash's own": (': "$NOT_THERE"', "the script ended with code 1 and did not say why; bash's own words: <script>: line <n>: NOT_THERE: unbound variable"),
     "nobody said anything": ("[[ a == b ]]", "[[ a == b ]] ended with code 1"),
     "what was said before is another matter": (f"run_program bash -c true; stat {SMALL}/none || true; test_step small; false", "false ended with code 1"),
@@ -76,7 +76,7 @@ def test_the_reason_is_told(host: Sandbox, name: str) -> None:
     apply, words = REASONS[name]
     read_only = f"mount_ro() {{\n    mount -o remount,ro {SMALL}\n}}\n"
     done = run(host, "apply", [read_only + step(apply)])
-    text = re.sub(r"/dev/shm/tmp\.\w+/nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
+    text = re.sub(r"\./nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
     assert text == words
     assert host.read(f"{STATE}/runs/r{next(NUMBER) - 1}/events.jsonl").decode().splitlines() == done.lines, "it is kept, too"
 
@@ -100,7 +100,8 @@ def test_lines_of_others_in_the_same_file_are_not_read(sandbox: Sandbox) -> None
 
 
 def test_what_undo_cannot_put_back_is_told_with_its_reason(host: Sandbox) -> None:
-    steps = [step(f"set_text_file {SMALL}/x root:root 600 words", test=f"if [[ ! -e {SMALL}/x ]]; then difference x '' there; fi")]
+    own = f"CONFIGURATION_FOLDER={SMALL}"  # undo acts on nothing else
+    steps = [own, step(f"set_text_file {SMALL}/x root:root 600 words", test=f"if [[ ! -e {SMALL}/x ]]; then difference x '' there; fi")]
     assert run(host, "apply", steps).outcome == "ok"
     host.run("mount", "-o", "remount,ro", SMALL)
     told = f"{SMALL}/x could not be put back: rm could not remove it: rm: cannot remove '{SMALL}/x': Read-only file system. Mend what stands in its way, then run undo again"
@@ -129,7 +130,7 @@ FULL = f"{STATE}/runs/<run>: <script>: line <n>: printf: write error: No space l
 def test_events_that_cannot_be_kept_are_told_and_the_run_stops(full: Sandbox) -> None:
     """The program that runs is not cut off, nothing follows it, and the workstation hears everything to the end."""
     done = run(full, "apply", [step(TALKS), step("true", name="next")])
-    text = re.sub(r"/dev/shm/tmp\.\w+/nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
+    text = re.sub(r"\./nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
     assert re.sub(r"runs/r\d+", "runs/<run>", text) == f"this run's events could not be kept in {FULL}. Mend that (where the disk is full: make room), then run this again"
     assert [event["text"] for event in done.of("log")] == [f"line {i} of a program that talks" for i in range(1, 401)]
     assert full.exists("/run/ended") and not full.exists("/run/went-on") and not any(name == "next" for name, _ in done.steps)

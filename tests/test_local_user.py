@@ -90,3 +90,21 @@ def test_what_belongs_to_another_user_is_refused(nameless: Path) -> None:
     (state / "state").mkdir(parents=True)
     failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
     assert f"{state} belongs to others than 54321, or others can write there (0 755)" in failed["text"]
+
+
+def test_a_link_of_ones_own_is_followed_and_what_others_can_exchange_is_refused(nameless: Path) -> None:
+    """Nobody is root here: a link below the home folder is its user's, unless somebody else can write there."""
+    elsewhere = nameless / "disk" / "configuration"
+    elsewhere.mkdir(parents=True)
+    (nameless / ".config").symlink_to(elsewhere)
+    for path in (elsewhere.parent, elsewhere):
+        os.chown(path, 54321, 54322)
+    os.chown(nameless / ".config", 54321, 54322, follow_symlinks=False)
+    assert run_nameless(nameless, "apply")[-1]["outcome"] == "ok" and (elsewhere / "nbserver/key.pem").exists()
+    assert run_nameless(nameless, "undo")[-1]["outcome"] == "ok" and not (elsewhere / "nbserver").exists()
+    for folder in (elsewhere.parent, nameless):
+        folder.chmod(0o777)
+        failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
+        assert f"everybody can write in {folder}" in failed["text"] and f"chmod o-w {folder}" in failed["text"]
+        folder.chmod(0o755)
+    assert not (elsewhere / "nbserver").exists()

@@ -26,75 +26,46 @@ compare_folder() { # PATH OWNER MODE
 
 # Kind folder: what this script made; undo removes it with all that is in it.
 add_folder() { # PATH OWNER MODE
-    if [[ ! -d $1 ]]; then
+    if [[ ! -e $1 ]]; then
+        hold_parent "$1"
         save_before folder "$1" ''
-        mkdir -- "$1"
+        mkdir -m 700 -- "$HELD/${1##*/}"
     fi
     set_access "$1" "$2" "$3"
 }
 
 # An environment's mark goes first: one that is half removed, by a run that was cut off, is not taken for whole.
 restore_folder() { # PATH
-    rm -f -- "$1/nbserver.lock" || return
-    rm -rf --one-file-system -- "$1" || problem "rm could not remove all of it"
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    hold_folder "$1" || return
+    rm -f -- "$HELD/nbserver.lock" || return
+    hold_parent "$1" || return
+    rm -rf --one-file-system -- "${HELD:?}/${1##*/}" || problem "rm could not remove all of it"
 }
 
 # Kind access: owner and mode of what was there before this script.
 set_access() { # PATH OWNER MODE
-    read_access "$1"
-    if [[ ${ACCESS[$1]} == "$2 $3" ]]; then return; fi
-    if ! has_record folder "$1" && ! has_record data_folder "$1"; then save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$1")"; fi
-    chown -- "$2" "$1"
-    chmod -- "00$3" "$1"                           # with 00 in front it also takes away what is not named
+    hold_folder "$1"
+    if [[ $(stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
+    save_access "$1"
+    chown -- "$2" "$HELD"
+    chmod -- "00$3" "$HELD"                        # with 00 in front it also takes away what is not named
 }
 
+# After hold_folder, where it was there before this script.
+save_access() { # PATH
+    if has_record folder "$1" || has_record data_folder "$1"; then return; fi
+    save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$HELD")"
+}
+
+# A folder for notebooks may hold files of the service by now.
 restore_access() { # PATH BEFORE
-    if [[ ! -e $1 ]]; then return; fi
-    { chown -- "${2% *}" "$1" && chmod -- "00${2#* }" "$1"; } || problem "owner and mode could not be set to $2"
-}
-
-# ---- folders that hold people's files: undo removes them only when they are empty
-
-# After read_access: whether the service can write there, as its owner or by its group.
-can_service_write() { # PATH
-    local owner=${ACCESS[$1]% *} mode=${ACCESS[$1]#* }
-    if [[ ! -d $1 ]]; then return 1; fi
-    if [[ $NB_SCOPE == user ]]; then [[ -w $1 && -x $1 ]]; return; fi
-    [[ $owner == "$SERVICE_USER:"* && $((8#$mode & 0700)) -eq $((0700)) || $owner == *":$SERVICE_USER" && $((8#$mode & 0070)) -eq $((0070)) ]]
-}
-
-# A new folder belongs to the service. One that somebody else has keeps its owner: its group becomes the
-# service's, and may write.
-add_data_folder() { # PATH
-    local parent=${1%/*}
-    if [[ ! -d $1 ]]; then
-        add_missing_parents "$1"
-        save_before data_folder "$1" ''
-        mkdir -- "$1"
-        set_access "$1" "$SERVICE" 750
-    fi
-    read_access "$1"
-    if ! can_service_write "$1"; then
-        if [[ $NB_SCOPE == user ]]; then fail "you cannot write in $1. Choose another notebook.directory"; fi
-        local mode=${ACCESS[$1]#* }
-        printf -v mode %o $((8#$mode | 0070))
-        set_access "$1" "${ACCESS[$1]%%:*}:$SERVICE_USER" "$mode"
-    fi
-}
-
-# Folders above it that are not there yet; undo removes them when they are empty.
-add_missing_parents() { # PATH
-    local parent=${1%/*}
-    if [[ ! $parent || -d $parent ]]; then return; fi
-    add_missing_parents "$parent"
-    save_before data_folder "$parent" ''
-    mkdir -- "$parent"
-    chmod "$PARENT_MODE" -- "$parent"
-}
-
-restore_data_folder() { # PATH
-    if [[ ! -d $1 ]]; then return; fi
-    rmdir -- "$1" 2>/dev/null || write_event warning text "$1 holds files and stays"
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    keep_user_for "$1"
+    hold_folder "$1" || return
+    { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
+        problem "owner and mode could not be set to $2" || return
+    if has_files_of_service "$1"; then save_before files "$1" ''; else keep_user_for ''; fi
 }
 
 # ---- text files; with SECRET, every @SECRET@ in the text stands for the secret of that name
@@ -137,10 +108,13 @@ set_text_file() { # PATH OWNER MODE TEXT [SECRET]
 
 # Whole and at once; nobody else can read it before it has its owner and mode.
 write_whole() { # PATH OWNER MODE TEXT
-    printf %s "$4" >"$1.new" || problem "$1 could not be written"
-    chown -- "$2" "$1.new"
-    chmod -- "$3" "$1.new"
-    mv -T -- "$1.new" "$1"
+    local name=${1##*/}
+    hold_parent "$1"
+    rm -f -- "$HELD/$name.new"
+    printf %s "$4" >"$HELD/$name.new" || problem "$1 could not be written"
+    chown --no-dereference -- "$2" "$HELD/$name.new"
+    chmod -- "$3" "$HELD/$name.new"
+    mv -T -- "$HELD/$name.new" "$HELD/$name"
 }
 
 # Kind file. What was there is kept as a copy beside the record: the record itself never holds a file's text.
@@ -153,27 +127,35 @@ save_file_before() { # PATH
 
 # A copy of a file beside the record, with owner and mode.
 copy_aside() { # PATH
+    hold_parent "$1"
     mkdir -p "$STATE_FOLDER/before"
     REPLY=$STATE_FOLDER/before/$RUN_ID-$RUN_EVENTS-${#RECORD[@]}
-    cp -a -T -- "$1" "$REPLY"
+    cp -a -T -- "$HELD/${1##*/}" "$REPLY"
 }
 
 restore_file() { # PATH BEFORE
-    rm -f -- "$1.new" || return                    # of a run that was cut off while it wrote
-    if [[ $2 ]]; then { cp -a -T -- "$2" "$1.new" && mv -T -- "$1.new" "$1"; } || problem "its copy $2 could not be put back"
-    else rm -f -- "$1" || problem "rm could not remove it"
+    if [[ ! $2 && ! -e ${1%/*} && ! -L ${1%/*} ]]; then return; fi
+    hold_parent "$1" || return
+    local file=$HELD/${1##*/}
+    rm -f -- "$file.new" || return                 # of a run that was cut off while it wrote
+    if [[ $2 ]]; then
+        { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } || problem "its copy $2 could not be put back"
+    else rm -f -- "$file" || problem "rm could not remove it"
     fi
 }
 
 # Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
 remove_file_copies() {
-    if ((${#RECORD[@]} == 0)); then rm -rf -- "$STATE_FOLDER/before"; fi
+    if [[ "${RECORD[*]}" != *"$STATE_FOLDER/before/"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
 }
 
 # ---- the folder that undo trusts: made for who runs this (root, or in user scope the user) only; any other is refused
 
 initialize_state_folder() {
-    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then mkdir -p -- "$DATA_FOLDER"; chmod "$PARENT_MODE" -- "$DATA_FOLDER"; fi
+    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then
+        mkdir -p -- "${DATA_FOLDER%/*}"
+        mkdir -m "$PARENT_MODE" -- "$DATA_FOLDER"
+    fi
     if [[ ! -e $STATE_FOLDER && ! -L $STATE_FOLDER ]]; then mkdir -m 700 -- "$STATE_FOLDER"; fi
     assert_state_folder
 }
@@ -189,4 +171,5 @@ assert_state_folder() {
     mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
     if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than $who, or others can write there (${lines[0]}); it $refused"; fi
     if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than $who, or others have access to it (${lines[1]}); it $refused"; fi
+    hold_folder "$STATE_FOLDER" || fail "$PROBLEM, then run this again"
 }

@@ -36,7 +36,7 @@ start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
         cd /
         process_since "$BASHPID"
         write_whole "$file" "$PROGRAM_OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
-        exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 7>&- 8>&- 9>&-
+        exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 6>&- 7>&- 8>&- 9>&-
     ) &
     for ((wait = 0; wait < 100; wait++)); do
         read_process "$file"
@@ -60,7 +60,7 @@ stop_process() { # FILE
 
 restore_process() { # FILE
     stop_process "$1" || return
-    rm -f -- "$1" "$1.new" || problem "rm could not remove it"
+    restore_file "$1" ''
 }
 
 # Undo goes backwards, and what the process runs from came first.
@@ -68,6 +68,6 @@ stop_recorded_processes() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == process ]]; then stop_process "$LINE_KEY"; fi
+        if [[ $LINE_KIND == process ]] && is_of_nbserver process "$LINE_KEY" ''; then stop_process "$LINE_KEY"; fi
     done
 }

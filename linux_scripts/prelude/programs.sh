@@ -35,7 +35,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
                 shift
             done
         fi
-        exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-
+        exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
     )
     CHILD=$!
     if [[ $RUN_STOPPING ]]; then stop_run; fi

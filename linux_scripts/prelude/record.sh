@@ -6,6 +6,7 @@
 RECORD=()                                          # the lines of the file, oldest first
 RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)","key":"(([^"\\]|\\.)+)","before":(null|"(([^"\\]|\\.)+)")\}$'
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
+LINE_STAYS=''                                      # what the line is about stays for a later undo, and so does the line
 
 # A record that is not whole would put back the wrong things: nothing is done then.
 read_record() {
@@ -53,9 +54,13 @@ undo_line() { # LINE
     local -a left=()
     split_line "$1"
     [[ $(type -t "restore_$LINE_KIND") == function ]] || problem "this script cannot put back a '$LINE_KIND'; use the release that wrote it" || return
-    PROBLEM=''
+    is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" ||
+        problem "nbserver never changes that, so the record should not name it. Look at $RECORD_FILE, and take that line out\
+ if nobody can say where it comes from" || return
+    PROBLEM='' LINE_STAYS=''
     read_last_error                                # what came before is not about this line
     "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
+    if [[ $LINE_STAYS ]]; then return 0; fi
     for line in "${RECORD[@]}"; do
         if [[ $line != "$1" ]]; then left+=("$line"); fi
     done
@@ -63,6 +68,34 @@ undo_line() { # LINE
     write_record || problem "$RECORD_FILE could not be written" || return
     key_in_words
     write_event restored kind "$LINE_KIND" what "$REPLY"
+}
+
+# Whether a line of the record names something that this script could have written down: undo acts on nothing else.
+# Of folders for notebooks the settings know only the last one; an earlier one may be any that the settings may name.
+is_of_nbserver() { # KIND KEY BEFORE
+    local place
+    if [[ $1 == @(folder|data_folder|access|file|files) && $2/ == @([!/]*|*//*|*/./*|*/../*) ]]; then return 1; fi
+    case $1 in
+        folder) [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] ;;
+        file)
+            [[ ! $3 || $3 == "$STATE_FOLDER"/before/+([!/]) ]] || return 1
+            [[ $2 == "$CONFIGURATION_FOLDER"/* || $2 == "$PROCESS_LOG" ]]
+            ;;
+        access | files)
+            [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] || is_data_folder "$2"
+            ;;
+        data_folder)
+            for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$DATA_FOLDER" "$UNIT_FOLDER/default.target.wants/x" \
+                "$NB_NOTEBOOK_DIRECTORY"; do
+                if [[ $place == "$2"/* ]]; then return 0; fi
+            done
+            ! is_system_folder "$2"
+            ;;
+        user) [[ $2 == "$SERVICE_USER" ]] ;;
+        unit) [[ $2 == "$SERVICE_UNIT" && (! $3 || ${3##* } == "$STATE_FOLDER"/before/+([!/])) ]] ;;
+        process) [[ $2 == "$PROCESS_FILE" ]] ;;
+        *) return 0 ;;
+    esac
 }
 
 # What a line is about, for a person: the packages of one installation can be hundreds.

@@ -88,4 +88,5 @@ read_last_error() {
     if ((${#lines[@]} == 0)); then return 0; fi
     ERRORS_READ=$((ERRORS_READ + ${#lines[@]}))
     REPLY=${lines[-1]:0:1000}
+    if [[ $HELD ]]; then REPLY=${REPLY//"$HELD"/"$HELD_PATH"}; fi   # the name that a person knows
 }

@@ -41,9 +41,7 @@ restore_unit() { # NAME BEFORE
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
     read -r state active copy <<<"$2"
-    if [[ $2 ]]; then { cp -a -T -- "$copy" "$UNIT_FOLDER/$1.new" && mv -T -- "$UNIT_FOLDER/$1.new" "$UNIT_FOLDER/$1"; } || problem "its copy $copy could not be put back" || return
-    else rm -f -- "$UNIT_FOLDER/$1" "$UNIT_FOLDER/$1.new" || problem "rm could not remove it" || return
-    fi
+    restore_file "$UNIT_FOLDER/$1" "$copy" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
     if [[ ! $2 ]]; then run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1" || return; fi   # 1: nothing to forget
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
@@ -55,10 +53,11 @@ stop_recorded_units() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == unit ]]; then
+        if [[ $LINE_KIND == unit ]] && is_of_nbserver unit "$LINE_KEY" "$LINE_BEFORE"; then
             RUN_STEP=$LINE_STEP
             assert_own_systemd                     # before anything is undone
+            if [[ ! -e $UNIT_FOLDER/$LINE_KEY ]]; then continue; fi
+            run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"
         fi
-        if [[ $LINE_KIND == unit && -e $UNIT_FOLDER/$LINE_KEY ]]; then run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"; fi
     done
 }

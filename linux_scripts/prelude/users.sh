@@ -20,6 +20,12 @@ add_user() { # NAME HOME
 }
 
 restore_user() { # NAME
+    if ((${#USER_IS_KEPT_FOR[@]})); then
+        write_event warning text "the user $1 stays, because files in ${USER_IS_KEPT_FOR[*]} belong to it; another\
+ user could get its number. When they are gone, or belong to somebody else, run undo again"
+        LINE_STAYS=1
+        return
+    fi
     # 6: there is no such user; the group goes with its user on some systems and stays on others.
     run_program --accept '0 6' --todo 'End the processes of that user' userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
@@ -30,10 +36,13 @@ compare_account() { # NAME HOME
     if has_user "$1"; then
         read_account_faults "$1" "$2"
         if [[ $REPLY ]]; then
-            fail "the user $1 is not as nbserver makes it: $REPLY. Who can log in to the notebook could do what this user can. Take that away (usermod, passwd --lock, gpasswd --delete $1 GROUP), or rename the user if it is somebody else's (usermod --login), then run this again"
+            fail "the user $1 is not as nbserver makes it: $REPLY. Who can log in to the notebook could do what this\
+ user can. Take that away (usermod, passwd --lock, gpasswd --delete $1 GROUP), or rename the user if it is\
+ somebody else's (usermod --login), then run this again"
         fi
     elif has_group "$1" && ! has_record user "$1"; then
-        fail "there is a group $1 without a user of that name. Remove it (groupdel $1), or rename it (groupmod --new-name), then run this again"
+        fail "there is a group $1 without a user of that name. Remove it (groupdel $1), or rename it (groupmod\
+ --new-name), then run this again"
     fi
 }
 
@@ -46,7 +55,9 @@ read_account_faults() { # NAME HOME
     IFS=: read -r _ password _ < <(getent shadow "$1") || true
     read -r _ groups < <(getent initgroups "$1") || true
     read_last_system_number
-    if ((uid < 1 || uid > REPLY)); then faults+=", its number is $uid, and a system user's number is from 1 to $REPLY"; fi
+    if ((uid < 1 || uid > REPLY)); then
+        faults+=", its number is $uid, and a system user's number is from 1 to $REPLY"
+    fi
     if [[ $twin != "$1" ]]; then faults+=", its number is also that of ${twin:-another user}"; fi
     if [[ $group != "$1" ]]; then faults+=", its primary group is ${group:-$gid}, not $1"; fi
     for number in $groups; do

@@ -30,6 +30,7 @@ certificate_apply() {
     for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do save_file_before "$file"; done
     request_text
     write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
+    rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that was there before they may lead elsewhere
     if has_openssl; then
         run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
             -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"

@@ -18,6 +18,8 @@ notebook_test() {
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
+    read_lost_files "$NB_NOTEBOOK_DIRECTORY"
+    if [[ $REPLY ]]; then difference "owner of ${REPLY#* }" "${REPLY%% *}" 'the service or a user of this host'; fi
     read_salts
     local around=''
     if has_other_salt; then

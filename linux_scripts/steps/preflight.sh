@@ -12,13 +12,14 @@ preflight_test() {
     if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
     if [[ $NB_HOST == local ]]; then own='. A server of your own in user scope may do: scope = "user" for [hosts.local] in the inventory'; fi
     if [[ ! -d /run/systemd/system ]]; then fail "systemd does not run this host, and the notebook server is a unit of it$own"; fi
-    for program in flock setsid sha256sum stat getent useradd systemctl; do
+    for program in flock setsid setpriv sha256sum stat find getent useradd systemctl; do
         if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
     done
 
     read_system
     if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES$own"; fi
 
+    compare_places
     compare_account "$SERVICE_USER" "$WORK_FOLDER"
     compare_space "${PROGRAMS%/*}"
     if [[ $RUN_TIME ]]; then compare_clocks; fi
@@ -30,6 +31,7 @@ user_preflight() {
     for program in flock setsid sha256sum stat; do
         if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
     done
+    compare_places
     compare_space "$HOME_FOLDER"
     compare_port
 }

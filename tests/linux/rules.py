@@ -15,12 +15,12 @@ Rule = Callable[[Files], Iterator[str]]
 
 BUILTINS = set(": [[ (( break case cd continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split())
 # Programs that only answer, and programs that change something. Another one is a decision: it is named here.
-ASKING = set("apt-get date dpkg-query firewall-cmd flock getent journalctl openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split())
+ASKING = set("apt-get date dpkg-query find firewall-cmd flock getent journalctl ls openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split())
 CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
 # These run through run_program, so that their words become events and they have no input.
 WRAPPED = set("apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl restorecon systemctl ufw useradd userdel zypper python3 pip uv".split())
 # Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
-IN_CONDITIONS = re.compile(r"(has|is|can)_\w+$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
+IN_CONDITIONS = re.compile(r"(has|is|can|hold|check)_\w+$|take_hold$|restore_file$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A script of two small steps in the real prelude and main, whose runs can be held before and behind every event.
 
-All that it uses is below one folder, `place`: `data` (instead of /var/lib/nbserver), `site` (what the steps change), `hold` (`N`
+All that it uses is below one folder, `place`: `data` (instead of /var/lib/nbserver), `site` (instead of /etc/nbserver, what the steps change), `hold` (`N`
 holds the run that has written N events or more), `at` (the N at which one is held) and `applied` (a line for each apply that began).
 """
 
@@ -68,8 +68,10 @@ place_apply() {
 
 def small_script(host: str, place: Path) -> Script:
     """The script of `host`."""
-    places = prelude().replace("DATA_FOLDER=/var/lib/nbserver ", f"DATA_FOLDER={place}/data ")
-    assert places != prelude()
+    places = prelude()
+    for name, folder, own in (("DATA_FOLDER", "/var/lib/nbserver", "data"), ("CONFIGURATION_FOLDER", "/etc/nbserver", "site")):
+        assert f"{name}={folder} " in places
+        places = places.replace(f"{name}={folder} ", f"{name}={place}/{own} ")
     steps = (_GATES + _STEPS).replace("PLACE", str(place)).replace("LONG", str(LONG))
     text = "\n".join([settings_block({**SETTINGS, "host": host}), places, steps, (FILES / "main.sh").read_text("ascii")])
     digest = hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,0 +1,297 @@
+"""Root changes what a path of the settings or of the record names, and nothing that somebody else put in its place.
+
+/etc/powers stands for /etc/sudoers.d and the like: whoever can write there has root.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from tests.linux import parts
+from tests.linux.fixtures import Run, record, run, sandbox
+from tests.linux.sandbox import Sandbox
+
+__all__ = ["sandbox"]
+POWERS = "/etc/powers"
+STATE = "/var/lib/nbserver/state"
+NO_ENVIRONMENT = "LOCK_MARK=/opt/nbserver/env-00000000/nbserver.lock"  # of the step packages, which is not among these
+PREFLIGHT, USER, NOTEBOOK = [NO_ENVIRONMENT, parts.step("preflight")], parts.step("user"), parts.step("notebook")
+FILES = "NOTEBOOK_PYTHON=/usr/bin/python3\nCERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem KEY_FILE=$CONFIGURATION_FOLDER/key.pem"
+STEPS = [*PREFLIGHT, USER, FILES, NOTEBOOK]
+SECRETS = f"secret notebook.password_hash {base64.b64encode(b'argon2:x').decode()}\n"
+NOTEBOOKS = "/srv/people/notebooks"
+
+
+@pytest.fixture
+def host(sandbox: Sandbox) -> Sandbox:
+    """With a folder that gives power, and with anna, whose group is her own."""
+    sandbox.run("bash", "-ec", f"mkdir -p /run/systemd/system /home; mkdir -m 750 {POWERS}; echo 'root ALL=(ALL) ALL' >{POWERS}/sudoers; chmod 440 {POWERS}/sudoers")
+    sandbox.run("bash", "-ec", "groupadd --gid 54321 anna; useradd --uid 54321 --gid anna --no-create-home --home-dir /home/anna anna; mkdir -m 755 /home/anna; chown anna:anna /home/anna")
+    return sandbox
+
+
+def powers(host: Sandbox) -> bytes:
+    """Who may do what there, and what is in it."""
+    return host.run("bash", "-c", f"stat -c '%n %U:%G %a %h' {POWERS} {POWERS}/*; cat {POWERS}/* 2>/dev/null || true").stdout
+
+
+def changed(name: str, code: str) -> str:
+    """A step that is somebody who is quick: between the test of all steps and the apply of the next one."""
+    return f"step {name} 'somebody is quick'\n{name}_test() {{ [[ -e /run/{name} ]] || difference {name} '' done; }}\n{name}_apply() {{\n{code}\nprintf '' >/run/{name}\n}}\n"
+
+
+def apply(host: Sandbox, steps: list[str] = STEPS, directory: str = NOTEBOOKS, mode: str = "apply") -> Run:
+    return run(host, mode, steps, secrets=SECRETS, notebook={"directory": directory, "ip": "*", "port": 9999})
+
+
+def refused(done: Run, *words: str, step: str = "preflight") -> None:
+    (failed,) = done.of("failed")
+    assert done.outcome == "failed" and failed["step"] == step and all(word in failed["text"] for word in words), failed
+
+
+# ---- links
+
+
+LINKS = {
+    "the folder itself": (f"mkdir /srv/people; ln -s {POWERS} {NOTEBOOKS}", NOTEBOOKS),
+    "one in the middle": ("ln -s /etc /srv/people", "/srv/people/powers"),
+    "one that leads nowhere yet": (f"mkdir /srv/people; ln -s {POWERS}/new {NOTEBOOKS}", NOTEBOOKS),
+    "one above what is not there yet": (f"ln -s {POWERS} /srv/people", NOTEBOOKS),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_is_refused_before_anything_is_done(host: Sandbox, name: str) -> None:
+    made, directory = LINKS[name]
+    host.run("bash", "-ec", made)
+    before = powers(host)
+    for mode in ("test", "apply"):
+        refused(apply(host, directory=directory, mode=mode), "notebook.directory", "is a link", "Name the folder that it leads to")
+    assert powers(host) == before and host.run("getent", "passwd", "nbserver", check=False).returncode == 2
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_that_comes_between_test_and_apply_is_refused(host: Sandbox, name: str) -> None:
+    made, directory = LINKS[name]
+    before = powers(host)
+    done = apply(host, [*PREFLIGHT, USER, FILES, changed("quick", made), NOTEBOOK], directory)
+    refused(done, "link", step="notebook")
+    assert powers(host) == before
+
+
+@pytest.mark.parametrize("place", ["/opt/nbserver", "/etc/nbserver", "/var/lib/nbserver/work"])
+def test_a_link_in_a_place_of_nbservers_own_is_refused(host: Sandbox, place: str) -> None:
+    folder = f"step folder 'a folder'\nfolder_test() {{ difference folder '' there; }}\nfolder_apply() {{ add_folder {place} daemon:daemon 777; }}\n"
+    host.run("bash", "-ec", f"mkdir -p {place.rpartition('/')[0]}; ln -s {POWERS} {place}")
+    before = powers(host)
+    refused(apply(host), place, "is a link")
+    refused(apply(host, [folder]), place, "is a link", step="folder")
+    assert powers(host) == before
+
+
+@pytest.mark.parametrize(
+    ("made", "owner"),
+    [("mkdir -p {0}; chown daemon:games {0}", "daemon:games 755"), ("mkdir -p {0}; chown root:games {0}; chmod 2750 {0}", "root:games 2750")],
+)
+def test_undo_changes_nothing_behind_a_link(host: Sandbox, made: str, owner: str) -> None:
+    host.run("bash", "-ec", made.format(NOTEBOOKS))
+    assert apply(host).outcome == "ok" and host.access(NOTEBOOKS) in ("daemon:nbserver 775", "root:nbserver 2770")
+    host.run("bash", "-ec", f"mv {NOTEBOOKS} /srv/moved; ln -s {POWERS} {NOTEBOOKS}")
+    before = powers(host)
+    done = apply(host, mode="undo")
+    refused(done, f"{NOTEBOOKS} could not be put back", "is a link", step="notebook")
+    assert powers(host) == before
+    assert [line["key"] for line in record(host)] == ["nbserver", NOTEBOOKS], "all else is put back; whoever has files there keeps the account"
+    host.run("bash", "-ec", f"rm {NOTEBOOKS}; mv /srv/moved {NOTEBOOKS}")
+    assert apply(host, mode="undo").outcome == "ok" and host.access(NOTEBOOKS) == owner and record(host) == []
+
+
+@pytest.mark.parametrize("place", ["/srv/people", "/var/lib/nbserver/work", "/etc/nbserver"])
+def test_undo_removes_nothing_behind_a_link(host: Sandbox, place: str) -> None:
+    assert apply(host).outcome == "ok"
+    host.run("bash", "-ec", f"mv {place} /srv/moved; mkdir {POWERS}/notebooks; echo x >{POWERS}/jupyter_config.json; echo x >{POWERS}/nbserver.lock; ln -s {POWERS} {place}")
+    before = powers(host)
+    done = apply(host, mode="undo")
+    assert done.outcome == "failed" and "is a link" in done.of("failed")[0]["text"]
+    assert powers(host) == before and host.exists(f"{POWERS}/notebooks")
+
+
+def test_a_file_that_waits_for_its_name_is_no_way_out(host: Sandbox) -> None:
+    """A folder that was there before may hold links where this script writes a file before it gets its name."""
+    host.run("bash", "-ec", f"mkdir -m 777 /etc/nbserver; for name in jupyter_config.json key.pem certificate.pem; do ln -s {POWERS}/sudoers /etc/nbserver/$name.new; done")
+    before = powers(host)
+    assert apply(host, [*PREFLIGHT, USER, parts.step("certificate"), FILES, NOTEBOOK]).outcome == "ok"
+    assert powers(host) == before and host.access("/etc/nbserver/key.pem") == "root:nbserver 640"
+
+
+def test_what_a_kernel_put_into_its_folder_is_removed_without_leaving_it(host: Sandbox) -> None:
+    assert apply(host).outcome == "ok"
+    host.run("bash", "-ec", f"cd /var/lib/nbserver/work; ln -s {POWERS} powers; ln -s {POWERS}/sudoers nbserver.lock; mkdir deep; ln -s / deep/root; chown --no-dereference nbserver powers deep")
+    before = powers(host)
+    assert apply(host, mode="undo").outcome == "ok"
+    assert powers(host) == before and not host.exists("/var/lib/nbserver/work")
+
+
+# ---- folders that are the system's, or that somebody else can exchange
+
+
+SYSTEM = """
+/etc/nb/books /usr/local/notebooks /boot/notebooks /proc/1/notebooks /sys/kernel /dev/shm/notebooks /run/notebooks /bin/notebooks /lib64/x /lib/x /sbin/x
+/var/lib /var/lib/dpkg /var/log/notebooks /var/spool/cron /var/cache/notebooks /tmp/notebooks /var/tmp/notebooks /var/run/x
+/opt/nbserver/notebooks /etc/nbserver /var/lib/nbserver /var/lib/nbserver/state /var/lib/nbserver/state/runs /var/lib/nbserver/work /var/lib/nbserver/work/x
+/srv /opt /etc / /srv/../etc/powers /srv/x/.. /srv//people /srv/x/ srv/x /srv/./x /root
+""".split()
+PEOPLES = ["/srv/notebooks", "/home/notebooks", "/root/notebooks", "/var/lib/nbserver/notebooks", "/var/lib/nbserver/x/y", "/opt/nbserver-data", "/libs/x", "/data/a b", "/mnt/usr/lib"]
+
+
+def test_which_folders_are_the_systems() -> None:
+    done = parts.run('for path in "$@"; do if is_data_folder "$path"; then printf "%s\\n" "$path"; fi; done', *SYSTEM, *PEOPLES)
+    assert done.stdout.decode().splitlines() == PEOPLES
+
+
+def test_a_folder_of_the_system_is_refused(host: Sandbox) -> None:
+    look = "stat -c '%n %U:%G %a' /etc /srv /home/anna /root /var/lib /var/log"
+    before = host.run("bash", "-c", look).stdout
+    for directory in ("/home/anna", "/var/log", "/etc/powers"):
+        refused(apply(host, directory=directory), f"notebook.directory is {directory}, which is", "Choose another folder, such as /srv/notebooks")
+    assert host.run("bash", "-c", look).stdout == before
+
+
+EXCHANGE = {
+    "everybody may": (f"mkdir -p {NOTEBOOKS}; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "everybody", "chmod o-w /srv/people")),
+    "a group may": (f"mkdir -p {NOTEBOOKS}; chown root:games /srv/people; chmod 775 /srv/people", NOTEBOOKS, ("/srv/people", "the group games", "chmod g-w /srv/people")),
+    "another user may": (f"mkdir -p {NOTEBOOKS}; chown anna /srv/people; chown daemon {NOTEBOOKS}", NOTEBOOKS, ("/srv/people", "anna")),
+    "somebody may further up": ("mkdir -p /srv/a/b/c; chown anna /srv/a", "/srv/a/b/c", ("/srv/a", "anna")),
+    "another user has what is in a sticky folder": ("mkdir -p /srv/people; chmod 1777 /srv/people; mkdir -p /srv/people/theirs/notebooks; chown anna /srv/people/theirs", "/srv/people/theirs/notebooks", ("anna",)),
+    "what is not there would be in anybody's folder": ("mkdir -m 777 /srv/people; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "everybody")),
+    "a home folder lets everybody": ("mkdir /home/anna/notebooks; chown anna: /home/anna/notebooks; chmod 777 /home/anna", "/home/anna/notebooks", ("/home/anna", "everybody")),
+}
+
+
+def test_a_folder_that_somebody_else_can_exchange_is_refused(host: Sandbox) -> None:
+    look = "find /srv /home -exec stat -c '%n %U:%G %a' {} +"
+    for made, directory, words in EXCHANGE.values():
+        host.run("bash", "-ec", f"rm -rf /srv/* /home/anna/*; chmod 755 /home/anna; {made}")
+        before = host.run("bash", "-c", look).stdout
+        refused(apply(host, directory=directory, mode="test"), *words)
+        assert host.run("bash", "-c", look).stdout == before
+
+
+FINE = {
+    "a person's own": ("mkdir /home/anna/notebooks; chown anna:anna /home/anna/notebooks", "/home/anna/notebooks", "anna:nbserver 775"),
+    "a person's own, with a group of their own": (
+        "chmod 775 /home/anna; mkdir -p /home/anna/a/b; chmod 775 /home/anna/a; chown --recursive anna:anna /home/anna", "/home/anna/a/b", "anna:nbserver 775",
+    ),
+    "a new one in a person's own": ("true", "/home/anna/a/b", "anna:nbserver 770"),
+    "root's, in a folder where everybody has their own": ("mkdir -p /srv/people; chmod 1777 /srv/people; mkdir /srv/people/notebooks", NOTEBOOKS, "root:nbserver 775"),
+    "a new one where everybody has their own": ("mkdir -p /srv/people; chmod 1777 /srv/people", NOTEBOOKS, "nbserver:nbserver 750"),
+}  # fmt: skip
+
+
+def test_a_folder_that_nobody_else_can_exchange_is_used_and_put_back(host: Sandbox) -> None:
+    look = "find /srv /home -exec stat -c '%n %U:%G %a' {} +"
+    for made, directory, access in FINE.values():
+        host.run("bash", "-ec", f"rm -rf /srv/* /home/anna/*; chmod 755 /home/anna; {made}")
+        before = host.run("bash", "-c", look).stdout
+        assert apply(host, directory=directory).outcome == "ok", directory
+        assert host.access(directory) == access
+        assert apply(host, directory=directory, mode="test").code == 0
+        assert apply(host, directory=directory, mode="undo").outcome == "ok"
+        assert host.run("bash", "-c", look).stdout == before and record(host) == []
+
+
+# ---- the record
+
+
+def test_undo_leaves_alone_what_the_record_should_not_name(host: Sandbox) -> None:
+    assert apply(host).outcome == "ok"
+    copy = f"{STATE}/before/x"
+    host.run("bash", "-c", f"mkdir -p {STATE}/before; echo theirs >{copy}; printf '1 1 1\\n' >{POWERS}/process")
+    foreign = [
+        ("folder", POWERS, None), ("folder", f"/opt/nbserver/../../{POWERS}", None), ("folder", "/var/lib/nbserver/state", None), ("folder", "/opt/nbserver-other", None),
+        ("data_folder", f"{POWERS}/notebooks", None), ("access", POWERS, "1:1 777"), ("access", "/home/anna", "1:1 777"), ("access", "/root", "1:1 777"),
+        ("file", f"{POWERS}/sudoers", None), ("file", f"{POWERS}/sudoers", copy), ("file", "/etc/nbserver/x", f"{POWERS}/sudoers"),
+        ("unit", "../../powers/sudoers", None), ("process", f"{POWERS}/process", None), ("user", "anna", None), ("files", POWERS, None),
+    ]  # fmt: skip
+    lines = [json.dumps({"v": 1, "step": "notebook", "kind": kind, "key": key, "before": before}, separators=(",", ":")) for kind, key, before in foreign]
+    own = host.read(f"{STATE}/record.jsonl").decode()
+    host.write(f"{STATE}/record.jsonl", own + "\n".join(lines) + "\n")
+    host.run("mkdir", f"{POWERS}/notebooks", "/opt/nbserver-other")
+    before = powers(host)
+    done = apply(host, mode="undo")
+    assert done.outcome == "failed" and len(done.of("failed")) == len(foreign), done.of("failed")
+    assert {event["text"].partition(": ")[2] for event in done.of("failed")} >= {
+        "nbserver never changes that, so the record should not name it. Look at /var/lib/nbserver/state/record.jsonl, and take that line out if nobody can say where it comes from. Mend what stands in its way, then run undo again"
+    }
+    assert powers(host) == before and host.access("/home/anna") == "anna:anna 755" and host.exists("/opt/nbserver-other") and host.exists(f"{POWERS}/notebooks")
+    assert host.run("getent", "passwd", "anna").returncode == 0
+    assert not host.exists("/etc/nbserver") and [line["kind"] for line in map(json.loads, host.read(f"{STATE}/record.jsonl").splitlines())] == [kind for kind, _, _ in foreign], "what is ours is put back"
+
+
+def test_a_notebook_folder_that_moved_is_put_back(host: Sandbox) -> None:
+    """No setting names it any more; it is put back if it passes the same checks."""
+    host.run("bash", "-ec", f"mkdir -p {NOTEBOOKS} /srv/other; chown daemon:games {NOTEBOOKS}")
+    assert apply(host).outcome == "ok" and apply(host, directory="/srv/new/notebooks").outcome == "ok"
+    assert apply(host, directory="/srv/other").outcome == "ok"
+    done = apply(host, directory="/srv/other", mode="undo")
+    assert done.outcome == "ok" and record(host) == []
+    assert host.access(NOTEBOOKS) == "daemon:games 755" and host.access("/srv/other") == "root:root 755" and not host.exists("/srv/new")
+
+
+# ---- files that stay
+
+
+def test_files_that_stay_keep_their_owner_and_the_account(host: Sandbox) -> None:
+    """Nobody gets the number of the account while its files are there; the next apply finds them as they were."""
+    assert apply(host).outcome == "ok"
+    host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"umask 027; mkdir {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b.ipynb")
+    done = apply(host, mode="undo")
+    assert done.outcome == "ok"
+    assert [event["text"] for event in done.of("warning")] == [
+        f"{NOTEBOOKS} holds files and stays", "/srv/people holds files and stays",
+        f"the user nbserver stays, because files in {NOTEBOOKS} belong to it; another user could get its number. When they are gone, or belong to somebody else, run undo again",
+    ]  # fmt: skip
+    host.run("useradd", "--system", "another")
+    assert host.access(f"{NOTEBOOKS}/a/b.ipynb") == "nbserver:nbserver 640" and host.access(NOTEBOOKS) == "nbserver:nbserver 750"
+    assert [(line["kind"], line["key"]) for line in record(host)] == [("user", "nbserver"), ("data_folder", "/srv/people"), ("data_folder", NOTEBOOKS)]
+    assert not host.exists("/etc/nbserver") and not host.exists("/var/lib/nbserver/work")
+
+    assert apply(host).outcome == "ok"
+    assert host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "cat", f"{NOTEBOOKS}/a/b.ipynb").stdout == b"1\n"
+    assert apply(host, mode="undo").outcome == "ok"
+    host.run("rm", "-r", f"{NOTEBOOKS}/a")
+    done = apply(host, mode="undo")
+    assert done.outcome == "ok" and done.of("warning") == [] and record(host) == []
+    assert not host.exists("/srv/people") and host.run("getent", "passwd", "nbserver", check=False).returncode == 2
+
+
+def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None:
+    host.run("bash", "-ec", f"mkdir -p {NOTEBOOKS}; echo 1 >{NOTEBOOKS}/anna.txt; chown -R anna:anna {NOTEBOOKS}")
+    assert apply(host).outcome == "ok" and host.access(NOTEBOOKS) == "anna:nbserver 775"
+    host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"umask 027; echo 1 >{NOTEBOOKS}/ours.ipynb")
+    done = apply(host, mode="undo")
+    assert done.outcome == "ok" and "the user nbserver stays" in done.of("warning")[-1]["text"]
+    assert host.access(NOTEBOOKS) == "anna:anna 755" and host.access(f"{NOTEBOOKS}/ours.ipynb") == "nbserver:nbserver 640" and host.access(f"{NOTEBOOKS}/anna.txt") == "anna:anna 644"
+    assert [(line["kind"], line["key"]) for line in record(host)] == [("user", "nbserver"), ("files", NOTEBOOKS)]
+    assert apply(host).outcome == "ok" and host.access(NOTEBOOKS) == "anna:nbserver 775"
+    assert host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "cat", f"{NOTEBOOKS}/ours.ipynb").stdout == b"1\n"
+    host.run("chown", "anna:", f"{NOTEBOOKS}/ours.ipynb")
+    assert apply(host, mode="undo").outcome == "ok" and record(host) == [] and host.access(NOTEBOOKS) == "anna:anna 755"
+    assert host.run("getent", "passwd", "nbserver", check=False).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("made", "directory", "words"),
+    [
+        (f"mkdir -p -m 750 {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}", NOTEBOOKS, ("belongs to 12345, and not to the service or to a user of this host", f"chown --recursive --no-dereference --from=12345 nbserver:nbserver {NOTEBOOKS}")),
+        (f"mkdir -p {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b; chown -R anna:anna {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}/a/b", NOTEBOOKS, (f"{NOTEBOOKS}/a/b belongs to 12345, and not to the service or to a user of this host",)),
+        ("mkdir -p /var/lib/nbserver/notebooks; chown daemon: /var/lib/nbserver/notebooks; chmod 755 /var/lib/nbserver", "/var/lib/nbserver/notebooks", ("belongs to daemon", "chown")),
+    ],
+)
+def test_files_of_a_user_that_is_gone_are_not_taken_for_good(host: Sandbox, made: str, directory: str, words: tuple[str, ...]) -> None:
+    """As an undo of 0.1.0 left them: the service could not read them, or another user has their number by now."""
+    host.run("bash", "-ec", made)
+    refused(apply(host, directory=directory), *words, step="notebook")
