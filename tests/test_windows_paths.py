@@ -98,7 +98,7 @@ def test_nothing_is_changed_through_a_link(place: Place, change: str, where: str
     """As a kernel can make of `work`, which its account may write in."""
     (place.target / "inner").mkdir()
     (place.target / "inner" / "kept.txt").write_text("kept")
-    os.symlink(place.target, place.state / "work")
+    (place.state / "work").symlink_to(place.target)
     before = place.access(place.target)
     path = where.format(state=host_path(place.state))
     said = place.refused(CHANGES[change].format(path=path))
@@ -110,7 +110,7 @@ def test_nothing_is_changed_through_a_link(place: Place, change: str, where: str
 
 
 def test_a_notebook_folder_behind_a_link_is_refused(place: Place) -> None:
-    os.symlink(place.target, place.folder / "data")
+    (place.folder / "data").symlink_to(place.target)
     before = place.access(place.target)
     for path in (place.folder / "data", place.folder / "data" / "deeper"):
         assert "is a link" in place.refused(f"Add-DataFolder '{host_path(path)}'")
@@ -124,7 +124,7 @@ def test_a_removal_takes_links_for_what_they_are(place: Place) -> None:
     (deep / "read only.txt").write_text("x")
     (deep / "read only.txt").chmod(0o444)
     for link in (work / "link", deep / "link"):
-        os.symlink(place.target, link)
+        link.symlink_to(place.target)
     place.run(f"Remove-Folder '{host_path(work)}'")
     assert not work.exists()
     assert (place.target / "kept.txt").read_text() == "kept"
@@ -327,7 +327,7 @@ def test_the_log_of_the_server_is_read_from_its_end_and_through_no_link(place: P
     assert place.run(read) == []
     log.unlink()
     (place.state / "work").rmdir()
-    os.symlink(place.target, place.state / "work")
+    (place.state / "work").symlink_to(place.target)
     assert place.run(read.replace("notebook.log", "kept.txt")) == [f"it was not read, because {host_path(place.state)}\\work is a link"]
 
 
