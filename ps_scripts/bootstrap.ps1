@@ -1,17 +1,17 @@
-# nbserver bootstrap, for hosts without PowerShell remoting. It runs the script that comes on standard input, and nothing else:
-#   script LENGTH SHA256     one line; then LENGTH bytes of script, then the script's envelope to the end of input
-# The script's file is for its user, SYSTEM and administrators only, and is removed at the end.
-if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
+# nbserver bootstrap, for hosts without PowerShell remoting. Runs the script on standard input, and nothing else:
+#   script LENGTH SHA256    one line; then LENGTH bytes of script, then its envelope
+# Its file is for its user, SYSTEM and administrators only.
+$mode = $ExecutionContext.SessionState.LanguageMode
+if ("$mode" -ne 'FullLanguage') {
     $head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
-    $head + '1,"event":"failed","text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode +
-    ' mode here. Ask for an exception in the application control policy of this host (WDAC or AppLocker)"}'
+    $head + '1,"event":"failed","text":"PowerShell runs in ' + $mode + ' mode here. Ask for an exception in the application control policy of this host (WDAC or AppLocker)"}'
     $head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
     exit 3
 }
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = $WarningPreference = 'SilentlyContinue'
-$code = 1
+$code = 1; $file = $null
 try {
     if ("$(Get-ExecutionPolicy)" -eq 'AllSigned') { throw 'a group policy allows signed scripts only (AllSigned): ask for an exemption of this host' }
     $stream = [Console]::OpenStandardInput()
@@ -23,26 +23,27 @@ try {
         $count = $stream.Read($bytes, $have, $bytes.Length - $have)
         if (-not $count) { throw "the input ended after $have of $($bytes.Length) bytes of the script" }
     }
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    $hash = [BitConverter]::ToString($sha256.ComputeHash($bytes)) -replace '-', ''
-    if ($hash -ne $Matches[2]) { throw "the script's SHA-256 is $hash, announced was $($Matches[2])" }
     $Utf8 = New-Object Text.UTF8Encoding $false
-    $envelope = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd().Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
+    $envelope = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() -split "`n" -ne ''
 
-    $me = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
-    $folder = Join-Path ([IO.Path]::GetTempPath()) "nbserver-$([Guid]::NewGuid())"
-    [void](New-Item -ItemType Directory -Path $folder)
+    $me = [Security.Principal.WindowsIdentity]::GetCurrent().User
+    $folder = "$([IO.Path]::GetTempPath())nbserver-$([Guid]::NewGuid())"
+    $access = New-Object Security.AccessControl.DirectorySecurity
+    $access.SetSecurityDescriptorSddlForm("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$me)")
+    if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($folder, $access) }
+    else { [IO.FileSystemAclExtensions]::Create($folder, $access) }
     try {
-        $acl = Get-Acl -LiteralPath $folder
-        $acl.SetSecurityDescriptorSddlForm("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$me)", 'Access')
-        Set-Acl -LiteralPath $folder -AclObject $acl
-        $file = [IO.File]::Open("$folder\nbserver.ps1", 'CreateNew')
-        try { $file.Write($bytes, 0, $bytes.Length) } finally { $file.Close() }
+        $path = "$folder\nbserver.ps1"
+        [IO.File]::WriteAllBytes($path, $bytes)
+        $file = [IO.File]::OpenRead($path)   # so nobody can change it
+        $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+        $hash = [BitConverter]::ToString($sha256.ComputeHash($file)) -replace '-'
+        if ($hash -ne $Matches[2]) { throw "the script's SHA-256 is $hash, announced was $($Matches[2])" }
         $global:LASTEXITCODE = 0
-        $envelope | & "$folder\nbserver.ps1" | ForEach-Object { [Console]::Out.WriteLine($_) }
+        $envelope | & $path | ForEach-Object { [Console]::Out.WriteLine($_) }
         $code = $LASTEXITCODE
     }
-    finally { [IO.Directory]::Delete($folder, $true) }
+    finally { if ($file) { $file.Close() }; [IO.Directory]::Delete($folder, $true) }
 }
 catch { [Console]::Error.WriteLine("$_") }
 exit $code

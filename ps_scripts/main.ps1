@@ -144,6 +144,7 @@ function Invoke-Run {
         if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
         if ($Run.Mode -ne 'events') { Complete-Run }
         Exit-Lock
+        $env:PSModulePath = $ModulePath
     }
 }
 

@@ -24,6 +24,7 @@ class Site:
     """One Windows host. `folder` holds the inventory, its site catalog and the runs. Secrets are given by environment variables."""
 
     name = "win1"
+    python_path: tuple[Path, ...] = ()  # what else nbserver's own PYTHONPATH has
 
     def __init__(self, folder: Path, endpoint: Endpoint, mirror: Mirror, *, port: int, windows_password: str, notebook_password: str) -> None:
         self.folder, self.endpoint, self.mirror, self.port = folder, endpoint, mirror, port
@@ -105,7 +106,7 @@ class Site:
         return [sys.executable, "-m", "installer", *arguments]
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(CHECKOUT), **self.secrets, **(more or {})}
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [CHECKOUT, *self.python_path])), **self.secrets, **(more or {})}
 
 
 class LinuxSite(Site):

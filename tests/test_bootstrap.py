@@ -26,7 +26,8 @@ FILE = STEP_FILES / "bootstrap.ps1"
 PUBLISHED = Path(__file__).parents[1] / "docs" / "bootstrap.md"
 CMD_LIMIT = 8191  # characters that cmd.exe takes on one line
 CMD = r"C:\Windows\system32\cmd.exe /C "
-SCRIPT = "'ran'; [string]$input; exit 2\n"
+TRY = "try {{ [IO.File]::{0}; '{0}' }} catch {{ 'refused' }}; "  # to change the file that runs
+SCRIPT = "'ran'; [string]$input; " + TRY.format("Delete($PSCommandPath)") + TRY.format("OpenWrite($PSCommandPath).Close()") + "exit 2\n"
 
 
 def test_the_published_hash_is_that_of_the_file() -> None:
@@ -66,7 +67,7 @@ def test_it_keeps_the_rules_of_the_scripts() -> None:
     }
     assert [found for rule in rules for found in rule(scripts)] == []
     called = list(rules_effects.the_call_operator_runs_steps_and_restores_only(scripts))
-    assert len(called) == 1 and called[0].endswith(r'& "$folder\nbserver.ps1"'), "it runs the script and nothing else"
+    assert len(called) == 1 and called[0].endswith("& $path"), "it runs the script and nothing else"
 
 
 # -- fed by hand
@@ -110,7 +111,7 @@ def test_other_input_is_refused(answers: dict[str, tuple[int, str, str]], name: 
 
 
 def test_the_right_input_runs(answers: dict[str, tuple[int, str, str]]) -> None:
-    assert answers["good"] == (2, "ran\r\nmode test\r\n", "")
+    assert answers["good"] == (2, "ran\r\nmode test\r\nrefused\r\nrefused\r\n", ""), "and nobody can change it meanwhile"
 
 
 def test_nothing_of_it_is_left(answers: dict[str, tuple[int, str, str]], windows_host: WindowsHost) -> None:

@@ -15,9 +15,9 @@ from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import CLOSING_TASK, SmallHost
 from tests.faults.small_script import STEPS
 
-APPLY_GATES, UNDO_GATES = 37, 12
+APPLY_GATES, UNDO_GATES = 36, 12
 # Gates before each step's Test, before the bracket is closed, and in the middle of Applies and of the closing.
-BETWEEN_STEPS, IN_THE_MIDDLE = (4, 11, 19, 24, 34), (8, 10, 15, 29, 35, 36)
+BETWEEN_STEPS, IN_THE_MIDDLE = (4, 11, 19, 24, 33), (8, 10, 15, 29, 34, 35)
 
 
 class Images:

@@ -20,7 +20,7 @@ from installer.journal import new_run_id
 from installer.render import render_all
 from installer.transports.psrp import PsrpTransport
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
-from tests.faults.small_disk import SmallDisk, small_disk
+from tests.faults.small_disk import MOUNTED, SmallDisk, small_disk
 from tests.faults.small_host import SmallHost
 from tests.hosts.mirror import Mirror
 from tests.hosts.misbehaviour import Kind
@@ -89,6 +89,7 @@ def fails(site: Site, *words: str) -> list[dict[str, Any]]:
 def test_disk_full_while_downloading(site: Site, windows_host: WindowsHost, disk: SmallDisk) -> None:
     """It is told as what it is, not as a bad connection, and what was downloaded leaves the disk."""
     assert site.run("undo", "win1").returncode == 0  # the state folder is there, and no cache
+    site.python_path = (MOUNTED,)
     with disk.in_place_of(windows_host.path(r"C:\ProgramData\nbserver\cache")) as cache:
         disk.fill(leave=5 << 20)
         events = fails(site, ".part", TODO)
@@ -102,6 +103,7 @@ def test_disk_full_while_downloading(site: Site, windows_host: WindowsHost, disk
 @pytest.mark.usefixtures("undone")
 def test_disk_full_while_unpacking(site: Site, windows_host: WindowsHost, disk: SmallDisk) -> None:
     site.write(adopt=True)  # the folder is there before, and the record does not know it
+    site.python_path = (MOUNTED,)
     with disk.in_place_of(windows_host.path(r"C:\Program Files\nbserver")) as programs:
         events = fails(site, "python-3.11.9.new", TODO)
         assert steps(events, "failed") == ["python"]
@@ -181,6 +183,7 @@ def test_disk_full_where_the_record_is(small_host: SmallHost, disk: SmallDisk, g
 def test_program_data_that_cannot_be_written(site: Site, windows_host: WindowsHost) -> None:
     """No folder can be made there by anybody: it stands for one that is read-only."""
     place = windows_host.path(r"C:\ProgramData")
+    site.python_path = (MOUNTED,)
     kept = place.with_name("ProgramData.kept")
     place.rename(kept)
     place.symlink_to("/sys/kernel")  # where not even root makes a folder

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,7 +98,7 @@ def test_nothing_is_changed_through_a_link(place: Place, change: str, where: str
     """As a kernel can make of `work`, which its account may write in."""
     (place.target / "inner").mkdir()
     (place.target / "inner" / "kept.txt").write_text("kept")
-    os.symlink(place.target, place.state / "work")
+    (place.state / "work").symlink_to(place.target)
     before = place.access(place.target)
     path = where.format(state=host_path(place.state))
     said = place.refused(CHANGES[change].format(path=path))
@@ -108,7 +110,7 @@ def test_nothing_is_changed_through_a_link(place: Place, change: str, where: str
 
 
 def test_a_notebook_folder_behind_a_link_is_refused(place: Place) -> None:
-    os.symlink(place.target, place.folder / "data")
+    (place.folder / "data").symlink_to(place.target)
     before = place.access(place.target)
     for path in (place.folder / "data", place.folder / "data" / "deeper"):
         assert "is a link" in place.refused(f"Add-DataFolder '{host_path(path)}'")
@@ -122,7 +124,7 @@ def test_a_removal_takes_links_for_what_they_are(place: Place) -> None:
     (deep / "read only.txt").write_text("x")
     (deep / "read only.txt").chmod(0o444)
     for link in (work / "link", deep / "link"):
-        os.symlink(place.target, link)
+        link.symlink_to(place.target)
     place.run(f"Remove-Folder '{host_path(work)}'")
     assert not work.exists()
     assert (place.target / "kept.txt").read_text() == "kept"
@@ -290,3 +292,71 @@ def test_a_folder_is_closed_from_its_beginning(place: Place, make: str) -> None:
     place.run(never + make.format(folder=host_path(place.folder / "made"), state=host_path(place.state)))
     (made,) = [path for path in (place.folder / "made", place.state / "before") if path.exists()]
     assert made.stat().st_mode & 0o007 == 0
+
+
+# -- tasks
+
+
+def test_a_task_of_somebody_else_is_removed_and_made_anew(place: Place) -> None:
+    """They registered it before: while it is only replaced, it stays theirs to change."""
+    name, action = f"nbserver-test-{os.getpid()}", "<Actions><Exec><Command>{}.exe</Command></Exec></Actions>"
+    xml = f'<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">{action}</Task>'
+    owner = f"[IO.File]::ReadAllText((Get-StandInTaskOwner '{name}')); "
+    seize = f"[IO.File]::WriteAllText((Get-StandInTaskOwner '{name}'), 'mallory'); "
+    command = f"Get-TaskText ([xml](Get-TaskXml '{name}')) 'Actions/Exec/Command'; "
+    try:
+        before, *rest = place.run(f"[void](Register-ScheduledTask -TaskName '{name}' -Xml '{xml.format('theirs')}'); {seize}{owner}Set-Task '{name}' '{xml.format('ours')}'; {owner}{command}")
+        assert before == "mallory" and rest == ["root", "ours.exe"]
+        assert place.run(f"{seize}foreach ($line in @(Read-Record)) {{ Undo-Line $line | Out-Null }}; {owner}{command}") == ["root", "theirs.exe"]
+    finally:
+        place.run(f"Unregister-ScheduledTask -TaskName '{name}' -Confirm:$false")
+
+
+# -- what is read of the service's own
+
+
+def test_the_log_of_the_server_is_read_from_its_end_and_through_no_link(place: Place) -> None:
+    (place.state / "work").mkdir()
+    log = place.state / "work" / "notebook.log"
+    log.write_text("x" * 3_000_000 + "\none\ntwo\nthree")
+    read = f"Read-LastLines '{host_path(log)}' 3"
+    assert place.run(read) == ["one", "two", "three"]
+    log.write_text("y" * 3_000_000)
+    assert place.run(read) == ["y" * 16384]
+    log.write_text("")
+    assert place.run(read) == []
+    log.unlink()
+    (place.state / "work").rmdir()
+    (place.state / "work").symlink_to(place.target)
+    assert place.run(read.replace("notebook.log", "kept.txt")) == [f"it was not read, because {host_path(place.state)}\\work is a link"]
+
+
+
+# -- what administrators run comes from where only they write
+
+
+def test_openssl_reads_no_configuration_but_what_it_is_given(place: Place) -> None:
+    """Its own folder was fixed when it was built, and is often one that anybody may make; the variable stands for it here."""
+    (place.folder / "evil.cnf").write_text("config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nevil = c\n[c]\nmodule = evil.dll\nactivate = 1\n")
+    zip_file = next(Path(os.environ["NBSERVER_TEST_WINDOWS"]).glob("openssl-*.zip"), None) if os.environ.get("NBSERVER_TEST_WINDOWS") else None
+    if not zip_file:
+        pytest.skip("this needs NBSERVER_TEST_WINDOWS: a folder with OpenSSL for Windows")
+    with zipfile.ZipFile(zip_file) as archive:
+        names = [name for name in archive.namelist() if name.endswith((".exe", ".dll"))]
+        archive.extractall(place.folder, names)
+    program = next(place.folder.rglob("openssl.exe"))
+    evil = f"$env:OPENSSL_CONF = '{host_path(place.folder)}\\evil.cnf'; $env:OPENSSL_MODULES = '{host_path(place.target)}'; "
+    ask = f"try {{ Invoke-Program '{host_path(program)}' @('rand', '-hex', '4') -Quiet }} finally {{ $env:OPENSSL_CONF = $env:OPENSSL_MODULES = $null }}; $Run.Output"
+    (said,) = place.run(evil + ask)
+    assert re.fullmatch("[0-9a-f]{8}", said)
+
+
+def test_commands_come_from_modules_of_windows_only(place: Place) -> None:
+    module = place.folder / "modules" / "Planted"
+    module.mkdir(parents=True)
+    (module / "Planted.psm1").write_text("function Get-Planted { 'planted' }\n")
+    (module / "Planted.psd1").write_text("@{ ModuleVersion = '1.0'; RootModule = 'Planted.psm1'; FunctionsToExport = 'Get-Planted' }\n")
+    path = f"$before = $env:PSModulePath; $env:PSModulePath = '{host_path(module.parent)};' + $before; "
+    ask = "\ntry { \"$(Get-Command Get-Planted -ErrorAction SilentlyContinue)\" } finally { $env:PSModulePath = $before }"
+    assert place.session.run(path + prelude("run") + ask) == [""]
+    assert place.session.run(path + ask) == ["Get-Planted"], "which is how it would come in"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from installer.step_files import step_folder
 
 FILE_NAME = "bootstrap.ps1"
-PROGRAM = "powershell"
+# By its path: a folder in the machine's PATH that comes first may be one that others can write in.
+PROGRAM = r"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell"
 # -InputFormat None: PowerShell itself leaves standard input to the bootstrap. -OutputFormat Text: errors as text, no CLIXML.
 OPTIONS = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -InputFormat None -OutputFormat Text -EncodedCommand".split()
 

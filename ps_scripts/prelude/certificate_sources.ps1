@@ -113,9 +113,7 @@ function Install-StoreCertificate {
     $secure = New-Object Security.SecureString
     foreach ($character in $password.ToCharArray()) { $secure.AppendChar($character) }
     $environment = @{ NBSERVER_PFX_PASSWORD = $password }
-    # Older Windows encrypts a PFX with RC2: OpenSSL 3 opens that with -legacy only, which needs legacy.dll.
-    $bin = Split-Path (Get-OpenSsl)
-    if (Test-Path -LiteralPath (Join-Path $bin 'legacy.dll')) { $environment.OPENSSL_MODULES = $bin }
+    # Older Windows encrypts a PFX with RC2: OpenSSL 3 opens that with -legacy only, which needs legacy.dll beside it.
     $open = 'pkcs12', '-in', $pfx, '-passin', 'env:NBSERVER_PFX_PASSWORD', '-nocerts', '-nodes', '-out', $export
     try {
         try { [void](Export-PfxCertificate -Cert $certificate -FilePath $pfx -Password $secure -ChainOption EndEntityCertOnly -Force) }

@@ -54,3 +54,18 @@ function Read-CompleteLines([string]$File) {
     try { $text = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
     $text.Substring(0, $text.LastIndexOf([char]10) + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
 }
+
+# The last lines of a file that others can write, such as the server's log: not of what a link leads to, and from the
+# last 16 KB only.
+function Read-LastLines([string]$File, [int]$Count) {
+    $links = @(Get-Links $File)
+    if ($links.Count) { return "it was not read, because $($links[0]) is a link" }
+    $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite, Delete')
+    try {
+        if ($stream.Length -gt 16384) { [void]$stream.Seek($stream.Length - 16384, 'Begin') }
+        $bytes = New-Object byte[] 16384
+        $size = $stream.Read($bytes, 0, $bytes.Length)
+    }
+    finally { $stream.Close() }
+    $Utf8.GetString($bytes, 0, $size).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries) | Select-Object -Last $Count
+}

@@ -110,10 +110,7 @@ function Save-FileBefore([string]$Path) {
 $Restore.file = {
     param($Path, $Before)
     foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
-    if ($Before) {
-        if (-not (Test-Below $Before $StateFolder)) { throw "the record names $Before, which is not one of nbserver's copies" }
-        Assert-NoLink $Before
-    }
+    if ($Before) { Assert-KnownPath $Before; Assert-NoLink $Before }
     if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }   # of a run that was cut off while it wrote
     if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
     elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }

@@ -93,17 +93,17 @@ function Get-PathFault([string]$Path, [string[]]$Allowed) {
 # Why the service must not get access to a folder of this name, in words; nothing where it may.
 function Get-FolderNameFault([string]$Folder) {
     if ($Folder -match '~\d|[. ](\\|$)') { return 'a part of it is a short name, or ends with a period or a space' }
-    if ($Folder -match '\A[A-Z]:\z') { return 'it is a whole drive' }
+    if ($Folder -cmatch '\A[A-Za-z]:\z') { return 'it is a whole drive' }
     $users = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $users += Split-Path -Parent $env:PUBLIC }
     if ($users + $env:ProgramData -contains $Folder) { return 'it holds folders of others than nbserver' }
     if ($users -contains (Split-Path -Parent $Folder)) { return "it is a user's whole profile" }
-    foreach ($system in $env:SystemRoot, $env:ProgramFiles, ${env:ProgramFiles(x86)}, $env:CommonProgramFiles) {
+    $drive = [IO.Path]::GetPathRoot($Folder)
+    $hidden = 'System Volume Information', '$Recycle.Bin', 'Recovery', 'Boot', 'EFI' | ForEach-Object { "$drive$_" }
+    foreach ($system in @($env:SystemRoot, $env:ProgramFiles, ${env:ProgramFiles(x86)}) + $hidden) {
         if (-not $system) { continue }
         if ($Folder -eq $system -or (Test-Below $Folder $system)) { return 'it belongs to Windows or to programs' }
     }
-    $hidden = 'System Volume Information|\$Recycle\.Bin|Recovery|Boot|EFI'
-    if ($Folder -match "\A[A-Z]:\\($hidden)(\\|\z)") { return 'it is a folder of Windows' }
     $own = Join-Path $StateFolder 'notebooks'
     if ($Folder -eq $own -or (Test-Below $Folder $own)) { return }
     if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) { return "in $StateFolder only $own is for notebooks" }

@@ -23,7 +23,12 @@ function Stop-ProcessesBelow([string]$Folder) {
 # $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
 function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
     # OpenSSL opens files in the host's code page, which may lack letters of a path: relative ones have none.
-    if ((Split-Path -Leaf $File) -eq 'openssl.exe') { $Arguments = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') }) }
+    # What it loads by default is in folders that were fixed when it was built, which anybody may be able to make.
+    if ((Split-Path -Leaf $File) -eq 'openssl.exe') {
+        $Arguments = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
+        $bin = Split-Path -Parent $File
+        $Environment = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $bin; OPENSSL_ENGINES = $bin }
+    }
     $start = New-Object Diagnostics.ProcessStartInfo
     $start.FileName = $File
     $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '

@@ -28,7 +28,7 @@ function Remove-Tree([string]$Path) {
         $below = @(Remove-Files $folder)
         foreach ($one in $below) {
             if ($one.Length -gt 150 -and $folder -ne $Path) {
-                $up = Join-Path $Path ([guid]::NewGuid().ToString('N').Substring(0, 8))
+                $up = Join-Path $Path ([guid]::NewGuid().ToString().Substring(0, 8))
                 [IO.Directory]::Move($one, $up)
                 $one = $up
             }

@@ -15,6 +15,10 @@ if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
     return
 }
 
+# Commands come from Windows' own modules: PSModulePath may name a folder that others can write in.
+$ModulePath = $env:PSModulePath
+$env:PSModulePath = "$PSHOME\Modules;$env:SystemRoot\System32\WindowsPowerShell\v1.0\Modules"
+
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'

@@ -16,12 +16,19 @@ function Test-StoredPassword([xml]$Xml) { 'Password', 'InteractiveTokenOrPasswor
 
 function Set-Task([string]$Name, [string]$Xml) {
     Save-Before 'task' $Name (Get-TaskXml $Name)
-    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -Force)
+    Register-NewTask $Name $Xml
+}
+
+# A task that is replaced (-Force) keeps its permissions, and with them those of whoever registered it: one that is
+# there is removed first. Should somebody register another one in between, this fails.
+function Register-NewTask([string]$Name, [string]$Xml) {
+    if (Get-TaskXml $Name) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false }
+    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml)
 }
 
 $Restore.task = {
     param($Name, $Before)
-    if ($Before) { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Before -Force); return }
+    if ($Before) { Register-NewTask $Name $Before; return }
     if (-not (Get-TaskXml $Name)) { return }
     Stop-Task $Name
     Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false

@@ -12,6 +12,7 @@ from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # a container's own, of 64 MB, where nothing may be mounted
 SMALL = 256 << 20
+MOUNTED = Path(__file__).parent / "mounted"  # in PYTHONPATH of an nbserver whose host has a small disk in one of its folders
 
 
 class SmallDisk:

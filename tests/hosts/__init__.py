@@ -16,7 +16,8 @@ What stands in, with the parameters that scripts use and no others (a parameter 
     scheduled_tasks.ps1 Register-, Unregister-, Export-, Get-, Start-, Stop-, Enable-, Disable-ScheduledTask, for tasks in the root folder.
                         The XML is written anew, with a URI in RegistrationInfo, as the service does. Accounts are not
                         switched; of all triggers only startup fires, by TaskScheduler.boot(). As on Windows, a task
-                        that is unregistered while it runs goes on running: stop it first. One with a stored password is
+                        that is unregistered while it runs goes on running: stop it first. One that is registered again
+                        with -Force stays that of whoever registered it first. One with a stored password is
                         refused by Register-ScheduledTask, which gets none.
     cim.ps1             Get-CimInstance for Win32_OperatingSystem (boot_time.ps1), Win32_Service and Win32_Process. Processes,
                         their parents and command lines are real (native.ps1).

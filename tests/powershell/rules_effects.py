@@ -77,6 +77,14 @@ def text_files_are_utf_8_without_bom(scripts: Scripts) -> Iterator[str]:
         yield from _text_method(call)
 
 
+def nothing_is_removed_through_links_and_no_task_replaced(scripts: Scripts) -> Iterator[str]:
+    """Remove-Item -Recurse follows some links: Remove-Folder does not. A task that is replaced keeps the rights of others: Register-NewTask."""
+    for name, parameter in (("Remove-Item", "recurse"), ("Register-ScheduledTask", "force")):
+        for command in scripts.commands(name):
+            if parameter in {given.values["ParameterName"].lower() for given in named_parameters(command)}:
+                yield f"{command.place}: {command.text.splitlines()[0]}"
+
+
 def _text_method(call: Node) -> Iterator[str]:
     type_name, method = static_call(call)
     if type_name != "io.file":
@@ -96,5 +104,6 @@ RULES = (
     the_call_operator_runs_steps_and_restores_only,
     programs_run_through_two_wrappers,
     text_files_are_utf_8_without_bom,
+    nothing_is_removed_through_links_and_no_task_replaced,
 )
 NEEDS_PROFILES = frozenset({programs_run_through_two_wrappers})

@@ -90,6 +90,10 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
         "& $Step.Test; & $Step.Apply; & $Restore[$Line.kind] 1 2",
         ("& $x", "& 'openssl'", "& { 1 }", ". $x", ". .\\x.ps1", "& $Step.Title", '& "$x\\python.exe" -V', "& (Get-Command x)"),
     ),
+    "nothing_is_removed_through_links_and_no_task_replaced": (
+        "Remove-Item -LiteralPath $x -Force; [void](Register-ScheduledTask -TaskName 'x' -Xml $x)",
+        ("Remove-Item -LiteralPath $x -Recurse -Force", "Remove-Item $x -recurse", "Register-ScheduledTask -TaskName 'x' -Xml $x -Force"),
+    ),
     "programs_run_through_two_wrappers": (
         "function Invoke-Program { New-Object Diagnostics.ProcessStartInfo; [Diagnostics.Process]::Start($x) } Invoke-Program 'x'; Get-Item x",
         (

@@ -1,11 +1,14 @@
 # The ScheduledTasks cmdlets that scripts use. A task is a file in C:\windows\system32\Tasks, its XML, as on Windows.
 # tests/hosts/task_scheduler.py starts and ends what it says: a process started here would end with the session. The two
 # talk through C:\nbserver-test\tasks: NAME.request (start or stop; removed once done) and NAME.state (Running or Ready).
+# NAME.registered has who registered a task first: -Force leaves them their rights, and only a removal takes these away.
 
 function global:Get-StandInTaskFile([string]$TaskName) {
     [void][IO.Directory]::CreateDirectory('C:\windows\system32\Tasks')
     "C:\windows\system32\Tasks\$TaskName"
 }
+
+function global:Get-StandInTaskOwner([string]$TaskName) { Join-Path (Get-StandInFolder 'tasks') "$TaskName.registered" }
 
 function global:Read-StandInTask([string]$File) {
     $xml = New-Object System.Xml.XmlDocument
@@ -98,6 +101,7 @@ function global:Register-ScheduledTask {
     $writer = [Xml.XmlWriter]::Create($text, $settings)
     $task.Save($writer)
     $writer.Close()
+    if (-not [IO.File]::Exists($file)) { Write-StandInFile (Get-StandInTaskOwner $TaskName) $env:USERNAME ([Text.Encoding]::Unicode) }
     Write-StandInFile $file "<?xml version=`"1.0`" encoding=`"UTF-16`"?>`r`n$text" ([Text.Encoding]::Unicode)
     New-StandInTask $TaskName
 }
@@ -107,6 +111,7 @@ function global:Unregister-ScheduledTask {
     param([Parameter(Mandatory = $true, Position = 0)] [string]$TaskName, [string]$TaskPath = '\')
     if (-not (Test-StandInTask $PSCmdlet $TaskName) -or -not $PSCmdlet.ShouldProcess($TaskName)) { return }
     [IO.File]::Delete((Get-StandInTaskFile $TaskName))
+    [IO.File]::Delete((Get-StandInTaskOwner $TaskName))
 }
 
 function global:Export-ScheduledTask {

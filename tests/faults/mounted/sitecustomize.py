@@ -1,0 +1,20 @@
+"""For an nbserver whose host has a disk mounted in one of its folders: Wine shows that as a link, which the script would refuse.
+
+Python imports this before all else where its folder is in PYTHONPATH: the script is then rendered with a Test-Link that finds none.
+"""
+
+from __future__ import annotations
+
+from installer import step_files
+
+FINDS = "    [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)\n"
+_read_body = step_files.read_body
+
+
+def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
+    body, steps = _read_body(kind)
+    assert kind != "ps_scripts" or body.count(FINDS) == 1
+    return body.replace(FINDS, "    $false\n"), steps
+
+
+step_files.read_body = read_body
