@@ -80,10 +80,13 @@ def confirmed(ask: Callable[[str], str] | None) -> Callable[[str], str] | None:
 
 
 def _from_environment(name: str, what: str, host: str) -> str:
+    """The name is repeated only in the form that names of variables usually have: it could be the secret, in the wrong place."""
     secret = os.environ.get(name)
     if not secret:
         state = "is not set" if secret is None else "is empty"
-        raise SecretError(f"{what}: the environment variable {name} {state}", where=host, todo=f"Set {name} and run again")
+        usual = re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", name)
+        variable, it = (f"the environment variable {name}", name) if usual else ("the environment variable that the inventory names", "it")
+        raise SecretError(f"{what}: {variable} {state}", where=host, todo=f"Set {it} and run again")
     return secret
 
 
@@ -107,9 +110,9 @@ def _from_keyring(entry: str, what: str, host: str) -> str:
         ) from None
     if not secret:
         raise SecretError(
-            f'{what}: the keyring has no entry "{entry}" of {KEYRING_SERVICE}',
+            f"{what}: the keyring has no entry of {KEYRING_SERVICE} with the name that the inventory gives",
             where=host,
-            todo=f'Store it with: keyring set {KEYRING_SERVICE} "{entry}"',
+            todo=f"Store it with: keyring set {KEYRING_SERVICE} NAME",
         )
     return secret
 
@@ -121,7 +124,8 @@ def _from_file(path: Path, what: str, host: str) -> str:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as reason:
         raise SecretError(
-            f"{what}: the secret file {path} cannot be read: {reason.strerror}",
+            # What is not there may be no path but the secret itself.
+            f"{what}: the secret file {f'{path} ' if path.exists() else ''}cannot be read: {reason.strerror}",
             where=host,
             todo="Correct the path or file",
         ) from None
