@@ -118,7 +118,7 @@ def _from_keyring(entry: str, what: str, host: str) -> str:
 
 
 def _from_file(path: Path, what: str, host: str) -> str:
-    """Read a file that, on POSIX, nobody but its owner may read; one line end at its end is not part of the secret."""
+    """Read a file that is not open to everybody (on POSIX, to anybody but its owner); one line end at its end is not part of the secret."""
     try:
         # Opened without waiting for a writer, so a named pipe cannot hold up an unattended run.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -135,6 +135,8 @@ def _from_file(path: Path, what: str, host: str) -> str:
             raise SecretError(f"{what}: {path} is not a file", where=host, todo="Name a file that holds the secret")
         if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SecretError(f"{what}: others can use the secret file {path}", where=host, todo=f"chmod 600 {path}")
+        if os.name == "nt":
+            _refuse_open_to_everybody(handle, path, what, host)
         with open(handle, "rb", closefd=False) as file:
             content = file.read(LONGEST + 1)
     finally:
@@ -149,6 +151,19 @@ def _from_file(path: Path, what: str, host: str) -> str:
     if not secret:
         raise SecretError(f"{what}: the secret file {path} is empty", where=host, todo="Write the secret into it")
     return secret
+
+
+def _refuse_open_to_everybody(handle: int, path: Path, what: str, host: str) -> None:
+    from installer import windows_access
+
+    user = os.environ.get("USERNAME") or "YOU"
+    todo = f'Run: icacls "{path}" /inheritance:r /grant:r "{user}:F"'
+    try:
+        who = windows_access.everybody_with_access(windows_access.entries(handle))
+    except OSError as reason:
+        raise SecretError(f"{what}: the secret file {path} cannot be used: {reason.strerror or reason}", where=host, todo="Keep it on a drive with access lists (NTFS)") from None
+    if who:
+        raise SecretError(f"{what}: others can use the secret file {path}: it is open to {who}", where=host, todo=todo)
 
 
 def _from_person(what: str, host: str, ask: Callable[[str], str] | None) -> str:
