@@ -45,6 +45,11 @@ function Read-KeptSecret([string]$Name, [string]$File, [string]$Pattern) {
     if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
 }
 
+# The part of a secret that is not secret, such as the salt in a hash: $Pattern's first group.
+function Get-SecretPart([string]$Name, [string]$Pattern) {
+    if ($Secrets.ContainsKey($Name)) { [regex]::Match($Secrets[$Name], $Pattern).Groups[1].Value } else { '' }
+}
+
 # The text with its @NAME@ replaced by the secret of that name.
 function Expand-Secret([string]$Text, [string]$Name) {
     if ($Name) { $Text.Replace("@$Name@", $Secrets[$Name]) } else { $Text }

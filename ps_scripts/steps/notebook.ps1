@@ -13,13 +13,10 @@ $Salts = @{ Set = ''; Sent = '' }                        # of the hash that is s
 # A salt is not secret. It is the same for a whole site (nbserver.salt), so that a second run sends the same hash.
 function Read-Salts {
     $Salts.Set = ''
-    $Salts.Sent = ''
+    $Salts.Sent = Get-SecretPart 'notebook.password_hash' $SaltPattern
     if (Test-Path -LiteralPath $ConfigurationFile) {
         $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
         $Salts.Set = [regex]::Match($set, $SaltPattern).Groups[1].Value
-    }
-    if ($Secrets.ContainsKey('notebook.password_hash')) {
-        $Salts.Sent = [regex]::Match($Secrets['notebook.password_hash'], $SaltPattern).Groups[1].Value
     }
 }
 
