@@ -34,7 +34,7 @@ notebook_test() {
 notebook_apply() {
     read_salts
     if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, the hash of this run $SALT_SENT. $SALT_TODO"
+        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, that of this run $SALT_SENT. $SALT_TODO"
     fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'

@@ -114,7 +114,7 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
 } -Apply {
     Read-Salts
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
-        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), the hash of this run $($Salts.Sent). " +
+        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), that of this run $($Salts.Sent). " +
             'Put the nbserver.salt of this site back next to the inventory, ' +
             'or use --new-salt: a new salt means a new hash, and the server restarts')
     }
