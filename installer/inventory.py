@@ -116,7 +116,8 @@ class _Reader:
                 hint = nearest(key, TABLES)
                 if not hint and any(key in model.model_fields for model in MODELS.values()):
                     hint = " (for all hosts, it stands under [defaults])"
-                self._fault((key,), f"{dotted((key,))}: unknown key{hint}; allowed: {', '.join(TABLES)}")
+                where = f"{dotted((key,))}: " if "for all hosts" in hint else ""  # a word of the program; any other may be a secret
+                self._fault((key,), f"{where}unknown key{hint}; allowed: {', '.join(TABLES)}")
         defaults = self._table(("defaults",))
         groups = self._tables("groups")
         hosts = self._tables("hosts")
@@ -129,7 +130,7 @@ class _Reader:
         self._check_layer(("defaults",), defaults)
         for name, table in groups.items():
             self._check_layer(("groups", name), {key: value for key, value in table.items() if key != "hosts"})
-        merged = {name: self._merge(name, defaults, groups, members, hosts) for name in hosts}
+        merged = {name: self._merge(name, defaults, groups, members, hosts) for name in hosts if not name_fault(name)}
         self._check_contradictions(merged)
         self._raise()
         return Inventory(self.path, {name: self._host(name, settings) for name, (settings, _) in merged.items()}, members, local)
@@ -166,14 +167,16 @@ class _Reader:
             value = value.get(part, {})
         if isinstance(value, dict):
             return value
-        self._fault(key, f"{dotted(key)}: {kind(value)} does not fit here; allowed: a table [{dotted(key)}]")
+        place = (key[0], "NAME") if len(key) > 1 else key  # a name that is none may be a secret
+        self._fault(key, f"{dotted(key[:1])}: {kind(value)} does not fit here; allowed: a table [{dotted(place)}]")
         return {}
 
     def _tables(self, key: str) -> dict[str, dict[str, Any]]:
         """Return the named tables under `key`, in the order of the file."""
         found = self._table((key,))
         order = [str(place[1]) for place in self.file.lines if len(place) == 2 and place[0] == key]
-        return {name: self._table((key, name)) for name in order if name in found}
+        tables = {name: self._table((key, name)) for name in order if name in found}
+        return {name: table for name, table in tables.items() if isinstance(found[name], dict)}
 
     def _check_names(self, keys: Sequence[Key]) -> None:
         seen: dict[str, Key] = {}
@@ -181,7 +184,8 @@ class _Reader:
             name = str(key[1])
             fault = name_fault(name)
             if fault:
-                self._fault(key, f"{dotted(key)}: {fault}")
+                self._fault(key, f"{dotted(key[:1])}: {fault}")
+                continue
             first = seen.setdefault(name.lower(), key)
             if first != key:
                 line = self.file.line(first)
@@ -210,7 +214,8 @@ class _Reader:
                 members.append(name)
             else:
                 hint = nearest(name, hosts)
-                self._fault((*key, index), f'{label}: there is no host "{name}"{hint}; hosts: {", ".join(hosts) or "none"}')
+                named = ", ".join(host for host in hosts if not name_fault(host))
+                self._fault((*key, index), f"{label}: there is no host of this name{hint}; hosts: {named or 'none'}")
         return tuple(members)
 
     def _check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
@@ -235,7 +240,7 @@ class _Reader:
     def _tell(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
         hint = ""
         if len(key) == 2 and not any(location[0] in model.model_fields for model in MODELS.values()) and isinstance(table[str(location[0])], dict):
-            hint = f'; a name with dots stands in quotes: [{key[0]}."{key[1]}.{location[0]}"]'
+            hint = f'; a name with dots is in quotes: [{key[0]}."{key[1]}.example"]'
         self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
         self.told.add((*key, *location))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import json
 import platform
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,14 +161,14 @@ def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> 
     return plain
 
 
-def _mask(inventory: Inventory, hosts: Sequence[AnyHost], scripts: Iterable[Script], secrets: Iterable[tuple[LogonSecrets, Mapping[str, str], str | None]]) -> SecretMask:
+def _mask(inventory: Inventory, hosts: Sequence[AnyHost], scripts: Collection[Script], secrets: Collection[tuple[LogonSecrets, Mapping[str, str], str | None]]) -> SecretMask:
     """Knows every secret of the run. Names that are in the inventory, and the scripts, are no secret whatever else they are."""
     from installer.secret_mask import SecretMask
 
     names = [name for host in hosts for name in (host.name, host.address, getattr(host, "user", None) or "")]
-    mask = SecretMask([*(script.text for script in scripts), *names, operator(), str(inventory.path)])
-    for logon, own, plain in secrets:
-        mask.add(logon.password, logon.key_password, logon.sudo_password, own.get("certificate.key"), plain)
+    bodies = {script.body_sha256: script.text for script in scripts}  # of each kind one: all else of a script is its settings
+    mask = SecretMask([*bodies.values(), "\n".join([*names, *(json.dumps(script.settings) for script in scripts), operator(), str(inventory.path)])])
+    mask.add(*(secret for logon, own, plain in secrets for secret in (logon.password, logon.key_password, logon.sudo_password, own.get("certificate.key"), plain)))
     return mask
 
 

@@ -80,10 +80,13 @@ def confirmed(ask: Callable[[str], str] | None) -> Callable[[str], str] | None:
 
 
 def _from_environment(name: str, what: str, host: str) -> str:
+    """The name is repeated only in the form that names of variables usually have: it could be the secret, in the wrong place."""
     secret = os.environ.get(name)
     if not secret:
         state = "is not set" if secret is None else "is empty"
-        raise SecretError(f"{what}: the environment variable {name} {state}", where=host, todo=f"Set {name} and run again")
+        usual = re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", name)
+        variable, it = (f"the environment variable {name}", name) if usual else ("the environment variable that the inventory names", "it")
+        raise SecretError(f"{what}: {variable} {state}", where=host, todo=f"Set {it} and run again")
     return secret
 
 
@@ -107,21 +110,22 @@ def _from_keyring(entry: str, what: str, host: str) -> str:
         ) from None
     if not secret:
         raise SecretError(
-            f'{what}: the keyring has no entry "{entry}" of {KEYRING_SERVICE}',
+            f"{what}: the keyring has no entry of {KEYRING_SERVICE} with the name that the inventory gives",
             where=host,
-            todo=f'Store it with: keyring set {KEYRING_SERVICE} "{entry}"',
+            todo=f"Store it with: keyring set {KEYRING_SERVICE} NAME",
         )
     return secret
 
 
 def _from_file(path: Path, what: str, host: str) -> str:
-    """Read a file that, on POSIX, nobody but its owner may read; one line end at its end is not part of the secret."""
+    """Read a file that is not open to everybody (on POSIX, to anybody but its owner); one line end at its end is not part of the secret."""
     try:
         # Opened without waiting for a writer, so a named pipe cannot hold up an unattended run.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as reason:
         raise SecretError(
-            f"{what}: the secret file {path} cannot be read: {reason.strerror}",
+            # What is not there may be no path but the secret itself.
+            f"{what}: the secret file {f'{path} ' if path.exists() else ''}cannot be read: {reason.strerror}",
             where=host,
             todo="Correct the path or file",
         ) from None
@@ -131,6 +135,8 @@ def _from_file(path: Path, what: str, host: str) -> str:
             raise SecretError(f"{what}: {path} is not a file", where=host, todo="Name a file that holds the secret")
         if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SecretError(f"{what}: others can use the secret file {path}", where=host, todo=f"chmod 600 {path}")
+        if os.name == "nt":
+            _refuse_open_to_everybody(handle, path, what, host)
         with open(handle, "rb", closefd=False) as file:
             content = file.read(LONGEST + 1)
     finally:
@@ -145,6 +151,19 @@ def _from_file(path: Path, what: str, host: str) -> str:
     if not secret:
         raise SecretError(f"{what}: the secret file {path} is empty", where=host, todo="Write the secret into it")
     return secret
+
+
+def _refuse_open_to_everybody(handle: int, path: Path, what: str, host: str) -> None:
+    from installer import windows_access
+
+    user = os.environ.get("USERNAME") or "YOU"
+    todo = f'Run: icacls "{path}" /inheritance:r /grant:r "{user}:F"'
+    try:
+        who = windows_access.everybody_with_access(windows_access.entries(handle))
+    except OSError as reason:
+        raise SecretError(f"{what}: the secret file {path} cannot be used: {reason.strerror or reason}", where=host, todo="Keep it on a drive with access lists (NTFS)") from None
+    if who:
+        raise SecretError(f"{what}: others can use the secret file {path}: it is open to {who}", where=host, todo=todo)
 
 
 def _from_person(what: str, host: str, ask: Callable[[str], str] | None) -> str:

@@ -18,8 +18,8 @@ from installer.errors import NbserverError
 if TYPE_CHECKING:
     from installer.transports import Transport
 
-MARK = "[secret]"
 SHORTEST = 6  # characters; a shorter secret is part of too many words
+MARK = "*****"  # shorter than that, so no secret is in it
 
 _PEM_HEAD = re.compile(r"-----(BEGIN|END) [A-Z ]+-----")
 
@@ -31,28 +31,26 @@ class SecretMask:
 
     def __init__(self, public: Iterable[str] = ()) -> None:
         self._public = list(public)
-        self._forms: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._forms: tuple[str, ...] = ()  # the longest first
         self._lock = threading.Lock()
 
     def add(self, *secrets: str | None) -> None:
         """Makes secrets known. A key in PEM, or any text of several lines, is known by each of its lines."""
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        forms = {form for secret in set(secrets) if secret for form in _forms(secret)}
         with self._lock:
-            self._forms |= {form for form in forms if not any(form in text for text in self._public)}
-            if self._forms:
-                longest_first = sorted(self._forms, key=len, reverse=True)
-                self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            more = {form for form in forms.difference(self._forms) if not any(form in text for text in self._public)}
+            if more:
+                self._forms = tuple(sorted({*self._forms, *more}, key=lambda form: (-len(form), form)))
 
     def text(self, text: str) -> str:
         """The text with every secret masked."""
-        pattern = self._pattern
-        return pattern.sub(MARK, text) if pattern else text
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MARK)
+        return text
 
     def line(self, line: str) -> str:
         """A line of JSON, or any other, with every secret masked, however its characters are escaped."""
-        if self._pattern is None:
-            return line
         masked = self.text(line)
         if "\\" not in line:
             return masked
@@ -70,7 +68,7 @@ class SecretMask:
             return {value(key): value(item) for key, item in pairs}
 
         try:
-            decoded = value(json.loads(line, object_pairs_hook=table))
+            decoded = value(json.loads(line, object_pairs_hook=table, parse_int=_integer))
         except (ValueError, RecursionError):
             return masked
         return self.text(json.dumps(decoded)) if found else masked
@@ -93,6 +91,11 @@ class SecretMask:
         """Masks what an error says."""
         error.what, error.where, error.todo = self.text(error.what), self.text(error.where), self.text(error.todo)
         error.args = (error.what,)
+
+
+def _integer(digits: str) -> int | str:
+    """Python 3.10 takes quadratic time for a number of many digits; no event has one."""
+    return int(digits) if len(digits) <= 20 else digits
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -1,4 +1,8 @@
-"""Says in a person's words what pydantic found wrong with a table: what is wrong, and what is allowed instead."""
+"""Says in a person's words what pydantic found wrong with a table: what is wrong, and what is allowed instead.
+
+What is wrong may be a secret in the wrong place. So a message has the place (file, line, table) and words that this
+program knows; it never repeats a value, or a key that is not one of the program's own.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from installer.setting_types import Settings
 from installer.toml_lines import Key
 
 Fault = tuple[Key, str]
-"""Where in the table, and what is wrong. Of the file's text it has keys only, and words where one of a list belongs."""
+"""Where in the table, and what is wrong. Of the file's text it has known keys only."""
 
 
 def faults(values: Any, model: type[BaseModel], context: Mapping[str, Any], *, missing: bool) -> list[Fault]:
@@ -49,7 +54,8 @@ def unknown_key(location: Key, model: type[BaseModel]) -> str:
     allowed = list(table.model_fields)
     near = difflib.get_close_matches(key.lower(), allowed, 1) or [x for x in _dotted_names(model) if x.endswith(f".{key}")]
     hint = f' (did you mean "{near[0]}"?)' if near else ""
-    return f"{dotted(location)}: unknown key{hint}; allowed: {', '.join(allowed)}"
+    where = dotted(location if key in _known_keys(Settings) else location[:-1])
+    return f"{where and f'{where}: '}unknown key{hint}; allowed: {', '.join(allowed)}"
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -93,9 +99,9 @@ def _problem(details: ErrorDetails) -> str:
         return str(details["ctx"]["reason"])
     if type_ == "literal_error" and isinstance(value, str):
         expected = re.findall(r"'([^']*)'", str(details["ctx"]["expected"]))
-        return f'"{value[:40]}" is not known here{nearest(value, expected)}'
+        return f"it is not one of the allowed values{nearest(value, expected)}"
     if type_.startswith(("greater_than", "less_than")):
-        return f"{value} is out of range"
+        return "the number is out of range"
     if type_ == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
         return f"{kind(value)} stands here, but it must be text: put it in quotes"
     if type_ == "int_type" and isinstance(value, str):
@@ -129,6 +135,11 @@ def _table(annotation: Any) -> type[BaseModel] | None:
     if get_origin(annotation) in (Union, types.UnionType, tuple):
         return next((found for found in map(_table, get_args(annotation)) if found), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _known_keys(model: type[Settings]) -> set[str]:
+    """Every key that any table may have."""
+    return set(model.model_fields).union(*(_known_keys(below) for below in model.__subclasses__()))
 
 
 def _dotted_names(model: type[BaseModel]) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The kinds of text that settings are made of: addresses, URLs, Windows paths, fingerprints.
 
-Each check refuses with a reason. A reason does not repeat the text, which could hold a password in the wrong place;
-only a missing file is named.
+Each check refuses with a reason. A reason does not repeat the text, which could be a password in the wrong place.
 """
 
 from __future__ import annotations
@@ -211,7 +210,7 @@ def _beside(value: Any, info: ValidationInfo) -> Any:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise refuse(f"there is no file {path}")
+        raise refuse("there is no such file")
     return path
 
 

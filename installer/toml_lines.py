@@ -77,6 +77,16 @@ def parse(content: bytes, error: type[NbserverError], *, name: str) -> TomlFile:
         raise error(f"this is not TOML: {_explain(reason)}", where=f"{name}:{line}") from None
 
 
+# What tomlkit says without quoting the file.
+_PLAIN = frozenset(
+    {
+        "Empty key", "Empty table name", "Mixed types found in array", "Invalid number", "Invalid datetime", "Invalid date", "Invalid time",
+        "Invalid number or date format", "Invalid unicode value", "Unexpected end of file", "Redefinition of an existing table",
+        "Can't add a table to a dotted key",
+    }
+)  # fmt: skip
+
+
 def _explain(reason: Exception) -> str:
     """tomlkit's reason without the characters that it quotes: they may be part of a secret."""
     text = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
@@ -90,7 +100,11 @@ def _explain(reason: Exception) -> str:
         return f"an unknown escape{at} (in \"text\" a backslash is written twice; in 'text' once)"
     if text.startswith("Control characters"):
         return f"a text without its closing quote, or with a control character in it{at}"
-    return text[:1].lower() + text[1:] + at
+    if re.fullmatch(r'Key ".*" already exists', text, re.DOTALL):
+        return "a key or table is there twice"
+    if re.fullmatch(r"TOML value nested more than \d+ levels deep", text):
+        return "the tables or arrays are nested too deep"
+    return text[:1].lower() + text[1:] + at if text in _PLAIN else f"it cannot be read{at}"
 
 
 def _line(reason: ParseError, text: str) -> int:

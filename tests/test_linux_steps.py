@@ -164,7 +164,7 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> 
     refused = run(host, "apply", SALT_STEPS, secrets=with_salt(other))
     assert refused.outcome == "failed" and host.read(file) == before
     (text,) = [event["text"] for event in refused.of("failed") if event["step"] == "notebook"]
-    assert f"has the salt {salt}, and the hash of this run has {other}" in text and "--new-salt" in text and "nbserver.salt" in text
+    assert f"has the salt {salt}, that of this run {other}" in text and "--new-salt" in text and "nbserver.salt" in text
     assert run(host, "apply", SALT_STEPS, secrets=with_salt(other, "former-salt " + "C" * 22)).outcome == "failed"
     assert run(host, "apply", SALT_STEPS, secrets=with_salt(other, "new-salt yes")).outcome == "ok" and other.encode() in host.read(file)
     assert not run(host, "test", SALT_STEPS, secrets=with_salt(other)).of("difference")

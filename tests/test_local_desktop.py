@@ -130,6 +130,30 @@ def test_machine_scope_is_planned_with_the_steps_of_a_windows_host(desktop: Wind
     assert "geheimes" not in done.out + done.err and not desktop.host.path("C:\\ProgramData\\nbserver").exists()
 
 
+# ---- a secret file
+
+
+def test_a_secret_file_that_is_open_to_everybody_is_refused(desktop: WindowsDesktop) -> None:
+    """Wine makes the access list from the file's mode: what others may do, Everyone may."""
+    for mode in (0o604, 0o602, 0o600):
+        file = desktop.host.path(f"C:\\{mode:o}.txt")
+        file.write_text("hunter2-hunter2\n")
+        file.chmod(mode)
+    code = """
+from installer.errors import SecretError
+from installer.secret import SecretReference, resolve
+for name in ("604", "602", "600"):
+    try:
+        print(resolve(SecretReference(file=Path(f"C:/{name}.txt")), what="notebook.password", host="local", ask=None))
+    except SecretError as error:
+        print(error)
+"""
+    readable, writable, private = run(desktop, code)
+    assert readable.startswith("local: notebook.password: others can use the secret file C:\\604.txt: it is open to Everyone. Run: icacls")
+    assert "C:\\602.txt: it is open to Everyone" in writable and "hunter2" not in readable + writable
+    assert private == "hunter2-hunter2"
+
+
 # ---- a process in the background
 
 

@@ -74,7 +74,7 @@ def test_its_own_table(tmp_path: Path) -> None:
         ('scope = "machine"', 1, 'notebook.password: with scope = "machine" it has to be said where it is kept'),
         ('notebook.directory = "~/notebooks"', 2, "it is not absolute"),
         ('notebook.directory = "C:"', 2, "it is not absolute"),
-        ('system = "linux"', 2, "is not known here"),
+        ('system = "linux"', 2, "it is not one of the allowed values"),
         ('packages.source = "wheels"', 2, "packages.source: unknown key"),
         ('certificate.request = true', 2, "certificate.request: unknown key"),
         ('reboot = "if-needed"', 2, "reboot: unknown key"),

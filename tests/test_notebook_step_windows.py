@@ -76,7 +76,7 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> Non
     for lines in ([hashed(OTHER)], [hashed(OTHER), "former-salt " + "c" * 22]):
         with pytest.raises(EngineError) as refused:
             step.apply(*lines)
-        assert f"has the salt {OURS}, and the hash of this run has {OTHER}" in str(refused.value) and "--new-salt" in str(refused.value)
+        assert f"has the salt {OURS}, that of this run {OTHER}" in str(refused.value) and "--new-salt" in str(refused.value)
     assert step.file.read_bytes() == before
     step.apply(hashed(OTHER), "new-salt yes")
     assert step.differences(hashed(OTHER)) == [] and OTHER in step.file.read_text()

@@ -110,6 +110,14 @@ def test_prompt() -> None:
     assert "there is no terminal" in refusal(reference, closed)
 
 
+def test_a_secret_in_place_of_its_place_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """{ env = "hunter2" } names a variable, and { file = "hunter2" } a file, that is not there."""
+    for reference in (SecretReference(env="hunter2"), SecretReference(file=tmp_path / "hunter2"), SecretReference(keyring="hunter2")):
+        assert "hunter2" not in refusal(reference)
+    monkeypatch.setenv("hunter2", "")
+    assert "hunter2" not in refusal(SecretReference(env="hunter2"))
+
+
 def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     keyring = pytest.importorskip("keyring", reason="the package keyring is not installed")
 
@@ -136,8 +144,8 @@ def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
         keyring.set_password("nbserver", "new", "y")
         assert get(SecretReference(keyring="win1")) == SECRET
         assert get(SecretReference(keyring="new")) == "y"
-        assert 'no entry "win2" of nbserver. Store it with: keyring set nbserver "win2"' in refusal(SecretReference(keyring="win2"))
-        assert 'no entry "empty"' in refusal(SecretReference(keyring="empty"))
+        assert "no entry of nbserver with the name that the inventory gives. Store it with: keyring set nbserver NAME" in refusal(SecretReference(keyring="win2"))
+        assert "has no entry" in refusal(SecretReference(keyring="empty"))
         assert "cannot be used (KeyringLocked)" in refusal(SecretReference(keyring="locked"))
     finally:
         keyring.set_keyring(before)

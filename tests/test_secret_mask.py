@@ -74,9 +74,13 @@ def test_what_is_no_json_is_masked_as_text(line: str) -> None:
     assert mask("correct horse").line(line) == line.replace("correct horse", MARK)
 
 
-def test_a_line_without_a_secret_stays_as_it_was() -> None:
-    line = '{"v":1,  "text":"\\u00e9 \\/"}'
+@pytest.mark.parametrize("line", ['{"v":1,  "text":"\\u00e9 \\/"}', '{"a":"\\n","n":' + "9" * 100000 + "}"])
+def test_a_line_without_a_secret_stays_as_it_was(line: str) -> None:
     assert mask("correct horse").line(line) == line
+
+
+def test_numbers_stay_numbers() -> None:
+    assert json.loads(mask("correct horse").line('{"n":17,"b":true,"text":"\\u0063orrect horse"}')) == {"n": 17, "b": True, "text": MARK}
 
 
 def test_an_error_is_masked_wherever_it_holds_one() -> None:

@@ -26,6 +26,15 @@ def test_it_is_created_once_and_stays(tmp_path: Path) -> None:
     assert site_salt.ensure(other / "nbserver.salt") != first
 
 
+def test_the_example_in_the_docs_is_what_is_written(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8").partition("## Salt\n")[2].partition("\n## ")[0]
+    example = "".join(f"{line[4:]}\n" for line in text.splitlines() if line.startswith("    "))
+    (tmp_path / "example").write_text(example)
+    written = tmp_path / "nbserver.salt"
+    site_salt.ensure(written)
+    assert site_salt.read(tmp_path / "example") == SALT and written.read_text().splitlines()[:-1] == example.splitlines()[:-1]
+
+
 @pytest.mark.parametrize("content", [LINE, LINE[:-1], b"# a comment\n\n" + LINE, LINE.replace(b"\n", b"\r\n")])
 def test_what_is_a_salt(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "nbserver.salt"

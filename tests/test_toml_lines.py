@@ -88,10 +88,10 @@ def test_every_kind_of_line(end: str, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a=1\na=2\n", 2, '"a" already exists'),
-        ("[a]\nx=1\n[b]\n[a]\n", 4, '"a" already exists'),
-        ("[a]\nb=1\n[a.b]\nc=1\n", 3, '"b" already exists'),
-        ("\n\na={b=1,b=2}", 3, '"b" already exists'),
+        ("a=1\na=2\n", 2, "a key or table is there twice"),
+        ("[a]\nx=1\n[b]\n[a]\n", 4, "a key or table is there twice"),
+        ("[a]\nb=1\n[a.b]\nc=1\n", 3, "a key or table is there twice"),
+        ("\n\na={b=1,b=2}", 3, "a key or table is there twice"),
         ('a="x\n', 1, "closing quote"),
         ("\na = hunter2\n", 2, "must stand in quotes"),
         ("a=[1,\n2\n\n", 2, "ends in the middle"),

@@ -9,6 +9,8 @@ STARTER_FILE=$CONFIGURATION_FOLDER/serve.py
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
 HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
+SALT_TODO='Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new'
+SALT_TODO+=' hash, and the server restarts'
 SALT_SET='' SALT_SENT=''                           # of the hash that is set, and of the one that came with this run
 
 step notebook 'the notebook server is configured: HTTPS, password, its own folders'
@@ -27,7 +29,8 @@ notebook_test() {
         difference "the salt of the password hash in $NOTEBOOK_FILE" "$SALT_SET" "$SALT_SENT"
     fi
     configuration_text
-    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
+    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
+        difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
     elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
     fi
     if ! has_text "$STARTER_FILE" "$STARTER"; then difference "$STARTER_FILE" 'different or missing' 'as in this script'
@@ -39,7 +42,7 @@ notebook_test() {
 notebook_apply() {
     read_salts
     if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, and the hash of this run has $SALT_SENT. Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new hash, and the server restarts"
+        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, that of this run $SALT_SENT. $SALT_TODO"
     fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'

@@ -23,7 +23,9 @@ function Read-Envelope {
         elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
         elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
         elseif ($word[0] -ceq 'restarts' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]\z') { $Run.Restarts = [int]$word[1] }
-        elseif ($word[0] -ceq 'former-salt' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[A-Za-z0-9+/]{22}\z') { $Run.FormerSalt = $word[1] }
+        elseif ($word[0] -ceq 'former-salt' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[A-Za-z0-9+/]{22}\z') {
+            $Run.FormerSalt = $word[1]
+        }
         elseif ($word[0] -ceq 'new-salt' -and $word.Count -eq 2 -and $word[1] -ceq 'yes') { $Run.NewSalt = $true }
         elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
         else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
@@ -43,6 +45,11 @@ function Read-KeptSecret([string]$Name, [string]$File, [string]$Pattern) {
     if ($Secrets.ContainsKey($Name) -or -not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
     $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
     if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
+}
+
+# The part of a secret that is not secret, such as the salt in a hash: $Pattern's first group.
+function Get-SecretPart([string]$Name, [string]$Pattern) {
+    if ($Secrets.ContainsKey($Name)) { [regex]::Match($Secrets[$Name], $Pattern).Groups[1].Value } else { '' }
 }
 
 # The text with its @NAME@ replaced by the secret of that name.

@@ -84,7 +84,9 @@ function Get-Remedy($Exception, [string]$Otherwise) {
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret, [switch]$Around) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     $is = [IO.File]::ReadAllText($Path, $Utf8)
-    if (-not $Secret -or ($Secrets.ContainsKey($Secret) -and -not $Around)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
+    if (-not $Secret -or ($Secrets.ContainsKey($Secret) -and -not $Around)) {
+        return [string]::Equals($is, (Expand-Secret $Text $Secret))
+    }
     $start, $end = $Text -csplit [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }

@@ -8,18 +8,15 @@ $MigratedFile = Join-Path $ServiceFolder 'migrated'
 
 $HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
 $SaltPattern = '\Aargon2:\$argon2id\$v=[0-9]+\$[a-z0-9,=]+\$([A-Za-z0-9+/]+)\$[A-Za-z0-9+/]+\z'
-$Salts = @{ Set = ''; Sent = '' }                        # of the hash that is set, and of the one that came with this run
+$Salts = @{ Set = ''; Sent = '' }   # of the hash that is set, and of the one that came with this run
 
 # A salt is not secret. It is the same for a whole site (nbserver.salt), so that a second run sends the same hash.
 function Read-Salts {
     $Salts.Set = ''
-    $Salts.Sent = ''
+    $Salts.Sent = Get-SecretPart 'notebook.password_hash' $SaltPattern
     if (Test-Path -LiteralPath $ConfigurationFile) {
         $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
         $Salts.Set = [regex]::Match($set, $SaltPattern).Groups[1].Value
-    }
-    if ($Secrets.ContainsKey('notebook.password_hash')) {
-        $Salts.Sent = [regex]::Match($Secrets['notebook.password_hash'], $SaltPattern).Groups[1].Value
     }
 }
 
@@ -79,13 +76,16 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
     Read-Salts
     $other = Test-OtherSalt
     if ($other) { Difference "the salt of the password hash in $ConfigurationFile" $Salts.Set $Salts.Sent }
-    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
+    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) {
+        Difference $ConfigurationFile 'another or none' 'as in the settings'
+    }
     if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'different or missing' 'as in this script' }
 } -Apply {
     Read-Salts
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
-        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), and the hash of this run has $($Salts.Sent). " +
-            'Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new hash, and the server restarts')
+        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), that of this run $($Salts.Sent). " +
+            'Put the nbserver.salt of this site back next to the inventory, ' +
+            'or use --new-salt: a new salt means a new hash, and the server restarts')
     }
     if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile $HashPattern }
     Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'

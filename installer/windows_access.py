@@ -1,0 +1,100 @@
+"""Who may use a file of Windows: its access list, read without any package. Only `entries` needs Windows."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+# [winnt.h], [accctrl.h] and the pages on access control entries and file access rights of learn.microsoft.com.
+_SE_FILE_OBJECT, _DACL_SECURITY_INFORMATION, _ACL_SIZE_INFORMATION = 1, 4, 2
+_ALLOWED = (0, 9)  # ACCESS_ALLOWED_ACE_TYPE and ACCESS_ALLOWED_CALLBACK_ACE_TYPE
+_INHERIT_ONLY = 0x08
+# Reading or changing what is in the file, or who may do so: FILE_READ_DATA, FILE_WRITE_DATA, FILE_APPEND_DATA, WRITE_DAC,
+# WRITE_OWNER, MAXIMUM_ALLOWED, and GENERIC_ALL, _WRITE and _READ.
+_USE = 0x1 | 0x2 | 0x4 | 0x40000 | 0x80000 | 0x2000000 | 0x10000000 | 0x40000000 | 0x80000000
+
+# Groups that nobody had to be put into, by their well-known SIDs.
+_WIDE = {
+    "S-1-1-0": "Everyone",
+    "S-1-5-2": "network logons",
+    "S-1-5-4": "interactive logons",
+    "S-1-5-7": "anonymous users",
+    "S-1-5-11": "authenticated users",
+    "S-1-5-32-545": "the group Users",
+    "S-1-5-32-546": "the group Guests",
+}
+_WIDE_OF_DOMAIN = re.compile(r"S-1-5-21-\d+-\d+-\d+-(513|514|515)")  # domain users, guests and computers
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of an access list. `kind` is its type, `rights` its access mask, `sid` whom it is about."""
+
+    kind: int
+    flags: int
+    rights: int
+    sid: str
+
+
+def everybody_with_access(found: Iterable[Entry] | None) -> str:
+    """Who, of the groups that hold everybody, may read or change the file; nothing where none may. No list at all lets everybody in.
+
+    An entry that denies is not counted for: a list that needs one is not for a secret.
+    """
+    if found is None:
+        return "Everyone"
+    for entry in found:
+        if entry.kind in _ALLOWED and not entry.flags & _INHERIT_ONLY and entry.rights & _USE:
+            if entry.sid in _WIDE:
+                return _WIDE[entry.sid]
+            if _WIDE_OF_DOMAIN.fullmatch(entry.sid):
+                return f"a group of the whole domain ({entry.sid})"
+    return ""
+
+
+def entries(descriptor: int) -> list[Entry] | None:
+    """The access list of an open file, None where it has none. `descriptor` is that of os.open. Raises OSError."""
+    import msvcrt
+
+    handle: int = msvcrt.get_osfhandle(descriptor)  # type: ignore[attr-defined, unused-ignore]
+    acl, security = ctypes.c_void_p(), ctypes.c_void_p()
+    code = _library("advapi32").GetSecurityInfo(
+        ctypes.c_void_p(handle), _SE_FILE_OBJECT, _DACL_SECURITY_INFORMATION, None, None, ctypes.byref(acl), None, ctypes.byref(security)
+    )
+    if code:
+        raise OSError(code, f"its access list cannot be read (Windows error {code})")
+    try:
+        return list(_entries(acl)) if acl else None
+    finally:
+        _library("kernel32").LocalFree(security)
+
+
+def _entries(acl: ctypes.c_void_p) -> Iterator[Entry]:
+    size = (ctypes.c_uint32 * 3)()  # ACL_SIZE_INFORMATION: how many entries, bytes in use, bytes free
+    if not _library("advapi32").GetAclInformation(acl, ctypes.byref(size), ctypes.sizeof(size), _ACL_SIZE_INFORMATION):
+        raise OSError("its access list cannot be read")
+    for index in range(size[0]):
+        place = ctypes.c_void_p()
+        if not _library("advapi32").GetAce(acl, index, ctypes.byref(place)) or place.value is None:
+            raise OSError("its access list cannot be read")
+        # ACE_HEADER: type, flags, size; behind it the access mask, then the SID.
+        header = ctypes.string_at(place.value, 8)
+        kind, flags, rights = header[0], header[1], int.from_bytes(header[4:8], "little")
+        yield Entry(kind, flags, rights, _sid(place.value + 8) if kind in _ALLOWED else "")
+
+
+def _sid(address: int) -> str:
+    text = ctypes.c_wchar_p()
+    if not _library("advapi32").ConvertSidToStringSidW(ctypes.c_void_p(address), ctypes.byref(text)):
+        raise OSError("its access list cannot be read")
+    try:
+        return text.value or ""
+    finally:
+        _library("kernel32").LocalFree(text)
+
+
+def _library(name: str) -> Any:
+    return ctypes.WinDLL(name, use_last_error=True)  # type: ignore[attr-defined, unused-ignore]
