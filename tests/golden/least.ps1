@@ -198,6 +198,10 @@ if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
     return
 }
 
+# Commands come from Windows' own modules: PSModulePath may name a folder that others can write in.
+$ModulePath = $env:PSModulePath
+$env:PSModulePath = "$PSHOME\Modules;$env:SystemRoot\System32\WindowsPowerShell\v1.0\Modules"
+
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -305,6 +309,21 @@ function Read-CompleteLines([string]$File) {
     $text.Substring(0, $text.LastIndexOf([char]10) + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
 }
 
+# The last lines of a file that others can write, such as the server's log: not of what a link leads to, and from the
+# last 16 KB only.
+function Read-LastLines([string]$File, [int]$Count) {
+    $links = @(Get-Links $File)
+    if ($links.Count) { return "it was not read, because $($links[0]) is a link" }
+    $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite, Delete')
+    try {
+        if ($stream.Length -gt 16384) { [void]$stream.Seek($stream.Length - 16384, 'Begin') }
+        $bytes = New-Object byte[] 16384
+        $size = $stream.Read($bytes, 0, $bytes.Length)
+    }
+    finally { $stream.Close() }
+    $Utf8.GetString($bytes, 0, $size).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries) | Select-Object -Last $Count
+}
+
 # ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
 # Lines of `name value`: mode test|apply|undo|request|events, run ID, operator BASE64, time UTC, after N,
 # boot-before TIME, restarts N, former-salt SALT, new-salt yes, secret NAME BASE64.
@@ -330,7 +349,9 @@ function Read-Envelope {
         elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
         elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
         elseif ($word[0] -ceq 'restarts' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]\z') { $Run.Restarts = [int]$word[1] }
-        elseif ($word[0] -ceq 'former-salt' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[A-Za-z0-9+/]{22}\z') { $Run.FormerSalt = $word[1] }
+        elseif ($word[0] -ceq 'former-salt' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[A-Za-z0-9+/]{22}\z') {
+            $Run.FormerSalt = $word[1]
+        }
         elseif ($word[0] -ceq 'new-salt' -and $word.Count -eq 2 -and $word[1] -ceq 'yes') { $Run.NewSalt = $true }
         elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
         else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
@@ -350,6 +371,11 @@ function Read-KeptSecret([string]$Name, [string]$File, [string]$Pattern) {
     if ($Secrets.ContainsKey($Name) -or -not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
     $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
     if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
+}
+
+# The part of a secret that is not secret, such as the salt in a hash: $Pattern's first group.
+function Get-SecretPart([string]$Name, [string]$Pattern) {
+    if ($Secrets.ContainsKey($Name)) { [regex]::Match($Secrets[$Name], $Pattern).Groups[1].Value } else { '' }
 }
 
 # The text with its @NAME@ replaced by the secret of that name.
@@ -488,17 +514,17 @@ function Get-PathFault([string]$Path, [string[]]$Allowed) {
 # Why the service must not get access to a folder of this name, in words; nothing where it may.
 function Get-FolderNameFault([string]$Folder) {
     if ($Folder -match '~\d|[. ](\\|$)') { return 'a part of it is a short name, or ends with a period or a space' }
-    if ($Folder -match '\A[A-Z]:\z') { return 'it is a whole drive' }
+    if ($Folder -cmatch '\A[A-Za-z]:\z') { return 'it is a whole drive' }
     $users = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $users += Split-Path -Parent $env:PUBLIC }
     if ($users + $env:ProgramData -contains $Folder) { return 'it holds folders of others than nbserver' }
     if ($users -contains (Split-Path -Parent $Folder)) { return "it is a user's whole profile" }
-    foreach ($system in $env:SystemRoot, $env:ProgramFiles, ${env:ProgramFiles(x86)}, $env:CommonProgramFiles) {
+    $drive = [IO.Path]::GetPathRoot($Folder)
+    $hidden = 'System Volume Information', '$Recycle.Bin', 'Recovery', 'Boot', 'EFI' | ForEach-Object { "$drive$_" }
+    foreach ($system in @($env:SystemRoot, $env:ProgramFiles, ${env:ProgramFiles(x86)}) + $hidden) {
         if (-not $system) { continue }
         if ($Folder -eq $system -or (Test-Below $Folder $system)) { return 'it belongs to Windows or to programs' }
     }
-    $hidden = 'System Volume Information|\$Recycle\.Bin|Recovery|Boot|EFI'
-    if ($Folder -match "\A[A-Z]:\\($hidden)(\\|\z)") { return 'it is a folder of Windows' }
     $own = Join-Path $StateFolder 'notebooks'
     if ($Folder -eq $own -or (Test-Below $Folder $own)) { return }
     if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) { return "in $StateFolder only $own is for notebooks" }
@@ -774,7 +800,9 @@ function Get-Remedy($Exception, [string]$Otherwise) {
 function Test-TextFile([string]$Path, [string]$Text, [string]$Secret, [switch]$Around) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     $is = [IO.File]::ReadAllText($Path, $Utf8)
-    if (-not $Secret -or ($Secrets.ContainsKey($Secret) -and -not $Around)) { return [string]::Equals($is, (Expand-Secret $Text $Secret)) }
+    if (-not $Secret -or ($Secrets.ContainsKey($Secret) -and -not $Around)) {
+        return [string]::Equals($is, (Expand-Secret $Text $Secret))
+    }
     $start, $end = $Text -csplit [regex]::Escape("@$Secret@"), 2
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
@@ -800,10 +828,7 @@ function Save-FileBefore([string]$Path) {
 $Restore.file = {
     param($Path, $Before)
     foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
-    if ($Before) {
-        if (-not (Test-Below $Before $StateFolder)) { throw "the record names $Before, which is not one of nbserver's copies" }
-        Assert-NoLink $Before
-    }
+    if ($Before) { Assert-KnownPath $Before; Assert-NoLink $Before }
     if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }   # of a run that was cut off while it wrote
     if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
     elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
@@ -863,7 +888,7 @@ function Remove-Tree([string]$Path) {
         $below = @(Remove-Files $folder)
         foreach ($one in $below) {
             if ($one.Length -gt 150 -and $folder -ne $Path) {
-                $up = Join-Path $Path ([guid]::NewGuid().ToString('N').Substring(0, 8))
+                $up = Join-Path $Path ([guid]::NewGuid().ToString().Substring(0, 8))
                 [IO.Directory]::Move($one, $up)
                 $one = $up
             }
@@ -1044,6 +1069,7 @@ configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
+os.chdir(folder)                                    # Jupyter of before 2022 reads configuration in its working folder
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
@@ -1171,11 +1197,12 @@ for section, owner in sections.items():
 if differs:
     print(
         "The notebook server does not start, because its effective configuration differs from " + configuration
-        + ": " + ", ".join(differs) + ". Look for Jupyter configuration in " + own_configuration
-        + " and remove it, or run nbserver apply to restore the configuration.",
+        + ": " + ", ".join(differs) + ". Remove other configuration of Jupyter from " + folder + " and "
+        + own_configuration + ", then run nbserver apply.",
         file=sys.stderr,
     )
     sys.exit(78)                                    # EX_CONFIG
+os.chdir(work)
 server.start()
 '@ -replace "`r", ''
 
@@ -1204,7 +1231,12 @@ function Stop-ProcessesBelow([string]$Folder) {
 # $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
 function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
     # OpenSSL opens files in the host's code page, which may lack letters of a path: relative ones have none.
-    if ((Split-Path -Leaf $File) -eq 'openssl.exe') { $Arguments = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') }) }
+    # What it loads by default is in folders that were fixed when it was built, which anybody may be able to make.
+    if ((Split-Path -Leaf $File) -eq 'openssl.exe') {
+        $Arguments = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
+        $bin = Split-Path -Parent $File
+        $Environment = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $bin; OPENSSL_ENGINES = $bin }
+    }
     $start = New-Object Diagnostics.ProcessStartInfo
     $start.FileName = $File
     $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
@@ -1636,12 +1668,19 @@ function Test-StoredPassword([xml]$Xml) { 'Password', 'InteractiveTokenOrPasswor
 
 function Set-Task([string]$Name, [string]$Xml) {
     Save-Before 'task' $Name (Get-TaskXml $Name)
-    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -Force)
+    Register-NewTask $Name $Xml
+}
+
+# A task that is replaced (-Force) keeps its permissions, and with them those of whoever registered it: one that is
+# there is removed first. Should somebody register another one in between, this fails.
+function Register-NewTask([string]$Name, [string]$Xml) {
+    if (Get-TaskXml $Name) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false }
+    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml)
 }
 
 $Restore.task = {
     param($Name, $Before)
-    if ($Before) { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Before -Force); return }
+    if ($Before) { Register-NewTask $Name $Before; return }
     if (-not (Get-TaskXml $Name)) { return }
     Stop-Task $Name
     Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false
@@ -2220,9 +2259,7 @@ function Install-StoreCertificate {
     $secure = New-Object Security.SecureString
     foreach ($character in $password.ToCharArray()) { $secure.AppendChar($character) }
     $environment = @{ NBSERVER_PFX_PASSWORD = $password }
-    # Older Windows encrypts a PFX with RC2: OpenSSL 3 opens that with -legacy only, which needs legacy.dll.
-    $bin = Split-Path (Get-OpenSsl)
-    if (Test-Path -LiteralPath (Join-Path $bin 'legacy.dll')) { $environment.OPENSSL_MODULES = $bin }
+    # Older Windows encrypts a PFX with RC2: OpenSSL 3 opens that with -legacy only, which needs legacy.dll beside it.
     $open = 'pkcs12', '-in', $pfx, '-passin', 'env:NBSERVER_PFX_PASSWORD', '-nocerts', '-nodes', '-out', $export
     try {
         try { [void](Export-PfxCertificate -Cert $certificate -FilePath $pfx -Password $secure -ChainOption EndEntityCertOnly -Force) }
@@ -2894,18 +2931,15 @@ $MigratedFile = Join-Path $ServiceFolder 'migrated'
 
 $HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
 $SaltPattern = '\Aargon2:\$argon2id\$v=[0-9]+\$[a-z0-9,=]+\$([A-Za-z0-9+/]+)\$[A-Za-z0-9+/]+\z'
-$Salts = @{ Set = ''; Sent = '' }                        # of the hash that is set, and of the one that came with this run
+$Salts = @{ Set = ''; Sent = '' }   # of the hash that is set, and of the one that came with this run
 
 # A salt is not secret. It is the same for a whole site (nbserver.salt), so that a second run sends the same hash.
 function Read-Salts {
     $Salts.Set = ''
-    $Salts.Sent = ''
+    $Salts.Sent = Get-SecretPart 'notebook.password_hash' $SaltPattern
     if (Test-Path -LiteralPath $ConfigurationFile) {
         $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
         $Salts.Set = [regex]::Match($set, $SaltPattern).Groups[1].Value
-    }
-    if ($Secrets.ContainsKey('notebook.password_hash')) {
-        $Salts.Sent = [regex]::Match($Secrets['notebook.password_hash'], $SaltPattern).Groups[1].Value
     }
 }
 
@@ -2965,13 +2999,16 @@ Step notebook 'the notebook server is configured: HTTPS, password, its own folde
     Read-Salts
     $other = Test-OtherSalt
     if ($other) { Difference "the salt of the password hash in $ConfigurationFile" $Salts.Set $Salts.Sent }
-    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) { Difference $ConfigurationFile 'another or none' 'as in the settings' }
+    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) {
+        Difference $ConfigurationFile 'another or none' 'as in the settings'
+    }
     if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'different or missing' 'as in this script' }
 } -Apply {
     Read-Salts
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
-        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), and the hash of this run has $($Salts.Sent). " +
-            'Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new hash, and the server restarts')
+        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), that of this run $($Salts.Sent). " +
+            'Put the nbserver.salt of this site back next to the inventory, ' +
+            'or use --new-salt: a new salt means a new hash, and the server restarts')
     }
     if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile $HashPattern }
     Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
@@ -3326,7 +3363,7 @@ function Get-OpenRequests {
     foreach ($way in $ways) {
         $shown = Get-Shown "$request$($way.Header)`r`n"
         if ($shown -and '401', '403' -contains $shown.Status) { continue }
-        $is = 'no answer of a web server'
+        $is = 'not answered by a web server'
         if ($shown -and $shown.Status) { $is = "answered with $($shown.Status)" }
         @{ what = "GET /api/kernels on port $($Settings.notebook.port) $($way.Name)"; is = $is }
     }
@@ -3359,7 +3396,7 @@ Step check 'the port answers with this certificate, and refuses whoever has no p
         [Threading.Thread]::Sleep(1000)
     }
     $words = 'no log was written'
-    if (Test-Path -LiteralPath $ServerLog) { $words = @(Read-CompleteLines $ServerLog | Select-Object -Last 3) -join ' / ' }
+    if (Test-Path -LiteralPath $ServerLog) { $words = @(Read-LastLines $ServerLog 3) -join ' / ' }
     throw "nothing answers on port $($Settings.notebook.port). The server's log ($ServerLog) ends with: $words"
 }
 
@@ -3549,6 +3586,7 @@ function Invoke-Run {
         if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
         if ($Run.Mode -ne 'events') { Complete-Run }
         Exit-Lock
+        $env:PSModulePath = $ModulePath
     }
 }
 

@@ -243,6 +243,7 @@ read_last_error() {
     if ((${#lines[@]} == 0)); then return 0; fi
     ERRORS_READ=$((ERRORS_READ + ${#lines[@]}))
     REPLY=${lines[-1]:0:1000}
+    if [[ $HELD ]]; then REPLY=${REPLY//"$HELD"/"$HELD_PATH"}; fi   # the name that a person knows
 }
 
 # ---- prelude: events, all that this script says --------------------------------------------------------
@@ -503,6 +504,7 @@ lock_owner() {
 RECORD=()                                          # the lines of the file, oldest first
 RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)","key":"(([^"\\]|\\.)+)","before":(null|"(([^"\\]|\\.)+)")\}$'
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
+LINE_STAYS=''                                      # what the line is about stays for a later undo, and so does the line
 
 # A record that is not whole would put back the wrong things: nothing is done then.
 read_record() {
@@ -550,9 +552,13 @@ undo_line() { # LINE
     local -a left=()
     split_line "$1"
     [[ $(type -t "restore_$LINE_KIND") == function ]] || problem "this script cannot put back a '$LINE_KIND'; use the release that wrote it" || return
-    PROBLEM=''
+    is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" ||
+        problem "nbserver never changes that, so the record should not name it. Look at $RECORD_FILE, and take that line out\
+ if nobody can say where it comes from" || return
+    PROBLEM='' LINE_STAYS=''
     read_last_error                                # what came before is not about this line
     "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
+    if [[ $LINE_STAYS ]]; then return 0; fi
     for line in "${RECORD[@]}"; do
         if [[ $line != "$1" ]]; then left+=("$line"); fi
     done
@@ -560,6 +566,34 @@ undo_line() { # LINE
     write_record || problem "$RECORD_FILE could not be written" || return
     key_in_words
     write_event restored kind "$LINE_KIND" what "$REPLY"
+}
+
+# Whether a line of the record names something that this script could have written down: undo acts on nothing else.
+# Of folders for notebooks the settings know only the last one; an earlier one may be any that the settings may name.
+is_of_nbserver() { # KIND KEY BEFORE
+    local place
+    if [[ $1 == @(folder|data_folder|access|file|files) && $2/ == @([!/]*|*//*|*/./*|*/../*) ]]; then return 1; fi
+    case $1 in
+        folder) [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] ;;
+        file)
+            [[ ! $3 || $3 == "$STATE_FOLDER"/before/+([!/]) ]] || return 1
+            [[ $2 == "$CONFIGURATION_FOLDER"/* || $2 == "$PROCESS_LOG" ]]
+            ;;
+        access | files)
+            [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] || is_data_folder "$2"
+            ;;
+        data_folder)
+            for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$DATA_FOLDER" "$UNIT_FOLDER/default.target.wants/x" \
+                "$NB_NOTEBOOK_DIRECTORY"; do
+                if [[ $place == "$2"/* ]]; then return 0; fi
+            done
+            ! is_system_folder "$2"
+            ;;
+        user) [[ $2 == "$SERVICE_USER" ]] ;;
+        unit) [[ $2 == "$SERVICE_UNIT" && (! $3 || ${3##* } == "$STATE_FOLDER"/before/+([!/])) ]] ;;
+        process) [[ $2 == "$PROCESS_FILE" ]] ;;
+        *) return 0 ;;
+    esac
 }
 
 # What a line is about, for a person: the packages of one installation can be hundreds.
@@ -611,7 +645,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
                 shift
             done
         fi
-        exec setsid -- "$@" </dev/null 2>&1 3>&- 8>&- 9>&-
+        exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
     )
     CHILD=$!
     if [[ $RUN_STOPPING ]]; then stop_run; fi
@@ -661,6 +695,149 @@ end_stopped() {
     exit 3
 }
 
+# ---- prelude: paths. Who else may be at work between a look at a path and a change to what it names ------
+# Root changes what a path itself names: no link is followed, and nobody but root, the service and the owner of the
+# thing may be able to put another one in its place. So a folder is opened first. The kernel then says where the opened
+# folder is: that is elsewhere where a link was on the way. What follows is done to the opened folder, through HELD,
+# whatever its path leads to by then.
+# hold_..., check_... and take_hold return 1 through `problem`; they may stand in front of "||".
+
+HELD='' HELD_PATH=''                               # the folder that was opened last, and what it is called
+
+hold_folder() { # PATH
+    take_hold "$1" "$1" || return
+    check_path "$1" "$(stat --dereference --format=%u -- "$HELD")"
+}
+
+# The folder that it is in, or will be in. OWNER is the number of its owner, where it is not there yet; default: root's.
+hold_parent() { # PATH [OWNER]
+    local folder=${1%/*} owner=${2:-0}
+    take_hold "${folder:-/}" "$1" || return
+    if [[ -e $HELD/${1##*/} ]]; then owner=$(stat --format=%u -- "$HELD/${1##*/}"); fi
+    check_path "$1" "$owner"
+}
+
+take_hold() { # FOLDER PATH
+    local at
+    check_links "$2" || return
+    { exec 6<"$1/."; } 2>/dev/null || problem "$1 is not a folder that can be opened" || return
+    HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
+    at=$(readlink -- "$HELD")
+    if [[ $at == "$1" ]]; then return; fi
+    can_have_links || problem "a link in the path $1 leads to $at" || return
+    check_path "$at/x" "$EUID"
+}
+
+# Below their home folder people may have links of their own; a link is in their way, not in root's.
+can_have_links() {
+    [[ $NB_SCOPE == user && $EUID -ne 0 ]]
+}
+
+check_links() { # PATH
+    local path=$1
+    if can_have_links; then return; fi
+    while [[ $path ]]; do
+        [[ ! -L $path ]] ||
+            problem "$path is a link, and links are not followed. Name the folder that it leads to, or put a folder\
+ in its place (mount --bind makes one of another)" || return
+        path=${path%/*}
+    done
+}
+
+# Whether only root, the service and OWNER can rename or remove a part of the path: who can write in a folder without
+# the sticky bit, and whose the folder is. An access list's rights are in the group's bits of the mode.
+check_path() { # PATH OWNER
+    local folder=${1%/*} number mode user group
+    local -a folders=()
+    local -i i=0
+    while [[ $folder ]]; do
+        if [[ -e $folder ]]; then folders+=("$folder"); fi
+        folder=${folder%/*}
+    done
+    folders+=(/)
+    while read -r number mode user group; do
+        folder=${folders[i]}
+        i+=1
+        ((number == 0 || number == EUID || number == $2)) || [[ $user == "$SERVICE_USER" ]] ||
+            problem "$folder belongs to $user, who could put something else in the place of $1. Let both belong to\
+ $user, or give $folder to root (chown root $folder)" || return
+        if (((8#$mode & 8#1000) || (8#$mode & 8#22) == 0)); then continue; fi
+        ((!(8#$mode & 2))) ||
+            problem "everybody can write in $folder, and could put something else in the place of $1. Take that away\
+ (chmod o-w $folder)" || return
+        is_own_group "$folder" ||
+            problem "the group $group can write in $folder, or an access list lets others, who could put\
+ something else in the place of $1. Take that away (chmod g-w $folder)" || return
+    done < <(stat --dereference --format='%u %a %U %G' -- "${folders[@]}")
+    ((i == ${#folders[@]})) || problem "who owns the folders above $1 could not be read"
+}
+
+# Whether a folder's group is one user alone: the group has the name of the owner, or is the service's, and has no other
+# members; and no access list says more.
+is_own_group() { # FOLDER
+    local user='' group='' members='' list=''
+    read -r user group < <(stat --dereference --format='%U %G' -- "$1") || true
+    if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
+    IFS=: read -r _ _ _ members < <(getent group "$group") || true
+    read -r list _ < <(ls -dl -- "$1/.") || true
+    [[ (! $members || $members == "$group") && $list && $list != *+ ]]
+}
+
+# ---- which folders are for notebooks
+
+# Whether a folder is the system's, or nbserver's own, or in one of these.
+is_system_folder() { # PATH
+    case $1/ in
+        [!/]* | *//* | */./* | */../*) return 0 ;;   # not the way to write a path
+        "$DATA_FOLDER"/ | "$STATE_FOLDER"/* | "$WORK_FOLDER"/* | "$PROGRAMS"/* | "$CONFIGURATION_FOLDER"/*) return 0 ;;
+        "$DATA_FOLDER"/*) return 1 ;;
+    esac
+    if can_have_links; then return 1; fi           # this user has no rights there anyway
+    case $1/ in
+        /bin/* | /boot/* | /dev/* | /efi/* | /etc/* | /lib/* | /lib[0-9x]*/* | /proc/* | /run/*) return 0 ;;
+        /sbin/* | /snap/* | /sys/* | /usr/* | /var/backups/* | /var/cache/* | /var/crash/* | /var/lib/*) return 0 ;;
+        /var/lock/* | /var/log/* | /var/mail/* | /var/run/* | /var/spool/*) return 0 ;;
+        /tmp/* | /var/tmp/*) [[ $NB_SCOPE == machine ]] ;;   # the service has one of its own
+        *) return 1 ;;
+    esac
+}
+
+# Whether people's files may be kept there: no folder of the system, none directly below /, nobody's home folder.
+is_data_folder() { # PATH
+    local number='' home=''
+    if is_system_folder "$1" || [[ ${1#/} != */* ]]; then return 1; fi
+    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return 0; fi
+    number=$(stat --format=%u -- "$1")
+    IFS=: read -r _ _ _ _ _ home _ < <(getent passwd "$number") || true
+    [[ $home != "$1" ]]
+}
+
+# For preflight: whether this script could work in all of its places.
+compare_places() {
+    local place
+    if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
+        fail "notebook.directory is $NB_NOTEBOOK_DIRECTORY, which is a folder of the system, of nbserver itself, or\
+ somebody's home folder. Choose another folder, such as /srv/notebooks"
+    fi
+    for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
+        check_place "$place" || fail "$PROBLEM, then run this again"
+    done
+    check_place "$NB_NOTEBOOK_DIRECTORY" ||
+        fail "notebook.directory: $PROBLEM, or choose another notebook.directory, then run this again"
+}
+
+# Of what is not there yet: the first folder that is missing, which belongs to the owner of the folder above it.
+check_place() { # PATH
+    local path=$1 folder=${1%/*}
+    check_links "$1" || return
+    if [[ -e $1 ]]; then hold_folder "$1"; return; fi
+    while [[ $folder && ! -e $folder ]]; do
+        path=$folder
+        folder=${folder%/*}
+    done
+    hold_parent "$path" "$(stat --dereference --format=%u -- "${folder:-/}")"
+}
+
 # ---- prelude: folders, who may use them, and text files ------------------------------------------------
 # OWNER is USER:GROUP, MODE octal digits as `stat` prints them: 750, not 0750.
 
@@ -689,75 +866,46 @@ compare_folder() { # PATH OWNER MODE
 
 # Kind folder: what this script made; undo removes it with all that is in it.
 add_folder() { # PATH OWNER MODE
-    if [[ ! -d $1 ]]; then
+    if [[ ! -e $1 ]]; then
+        hold_parent "$1"
         save_before folder "$1" ''
-        mkdir -- "$1"
+        mkdir -m 700 -- "$HELD/${1##*/}"
     fi
     set_access "$1" "$2" "$3"
 }
 
 # An environment's mark goes first: one that is half removed, by a run that was cut off, is not taken for whole.
 restore_folder() { # PATH
-    rm -f -- "$1/nbserver.lock" || return
-    rm -rf --one-file-system -- "$1" || problem "rm could not remove all of it"
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    hold_folder "$1" || return
+    rm -f -- "$HELD/nbserver.lock" || return
+    hold_parent "$1" || return
+    rm -rf --one-file-system -- "${HELD:?}/${1##*/}" || problem "rm could not remove all of it"
 }
 
 # Kind access: owner and mode of what was there before this script.
 set_access() { # PATH OWNER MODE
-    read_access "$1"
-    if [[ ${ACCESS[$1]} == "$2 $3" ]]; then return; fi
-    if ! has_record folder "$1" && ! has_record data_folder "$1"; then save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$1")"; fi
-    chown -- "$2" "$1"
-    chmod -- "00$3" "$1"                           # with 00 in front it also takes away what is not named
+    hold_folder "$1"
+    if [[ $(stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
+    save_access "$1"
+    chown -- "$2" "$HELD"
+    chmod -- "00$3" "$HELD"                        # with 00 in front it also takes away what is not named
 }
 
+# After hold_folder, where it was there before this script.
+save_access() { # PATH
+    if has_record folder "$1" || has_record data_folder "$1"; then return; fi
+    save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$HELD")"
+}
+
+# A folder for notebooks may hold files of the service by now.
 restore_access() { # PATH BEFORE
-    if [[ ! -e $1 ]]; then return; fi
-    { chown -- "${2% *}" "$1" && chmod -- "00${2#* }" "$1"; } || problem "owner and mode could not be set to $2"
-}
-
-# ---- folders that hold people's files: undo removes them only when they are empty
-
-# After read_access: whether the service can write there, as its owner or by its group.
-can_service_write() { # PATH
-    local owner=${ACCESS[$1]% *} mode=${ACCESS[$1]#* }
-    if [[ ! -d $1 ]]; then return 1; fi
-    if [[ $NB_SCOPE == user ]]; then [[ -w $1 && -x $1 ]]; return; fi
-    [[ $owner == "$SERVICE_USER:"* && $((8#$mode & 0700)) -eq $((0700)) || $owner == *":$SERVICE_USER" && $((8#$mode & 0070)) -eq $((0070)) ]]
-}
-
-# A new folder belongs to the service. One that somebody else has keeps its owner: its group becomes the
-# service's, and may write.
-add_data_folder() { # PATH
-    local parent=${1%/*}
-    if [[ ! -d $1 ]]; then
-        add_missing_parents "$1"
-        save_before data_folder "$1" ''
-        mkdir -- "$1"
-        set_access "$1" "$SERVICE" 750
-    fi
-    read_access "$1"
-    if ! can_service_write "$1"; then
-        if [[ $NB_SCOPE == user ]]; then fail "you cannot write in $1. Choose another notebook.directory"; fi
-        local mode=${ACCESS[$1]#* }
-        printf -v mode %o $((8#$mode | 0070))
-        set_access "$1" "${ACCESS[$1]%%:*}:$SERVICE_USER" "$mode"
-    fi
-}
-
-# Folders above it that are not there yet; undo removes them when they are empty.
-add_missing_parents() { # PATH
-    local parent=${1%/*}
-    if [[ ! $parent || -d $parent ]]; then return; fi
-    add_missing_parents "$parent"
-    save_before data_folder "$parent" ''
-    mkdir -- "$parent"
-    chmod "$PARENT_MODE" -- "$parent"
-}
-
-restore_data_folder() { # PATH
-    if [[ ! -d $1 ]]; then return; fi
-    rmdir -- "$1" 2>/dev/null || write_event warning text "$1 holds files and stays"
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    keep_user_for "$1"
+    hold_folder "$1" || return
+    { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
+        problem "owner and mode could not be set to $2" || return
+    if has_files_of_service "$1"; then save_before files "$1" ''; else keep_user_for ''; fi
 }
 
 # ---- text files; with SECRET, every @SECRET@ in the text stands for the secret of that name
@@ -800,10 +948,13 @@ set_text_file() { # PATH OWNER MODE TEXT [SECRET]
 
 # Whole and at once; nobody else can read it before it has its owner and mode.
 write_whole() { # PATH OWNER MODE TEXT
-    printf %s "$4" >"$1.new" || problem "$1 could not be written"
-    chown -- "$2" "$1.new"
-    chmod -- "$3" "$1.new"
-    mv -T -- "$1.new" "$1"
+    local name=${1##*/}
+    hold_parent "$1"
+    rm -f -- "$HELD/$name.new"
+    printf %s "$4" >"$HELD/$name.new" || problem "$1 could not be written"
+    chown --no-dereference -- "$2" "$HELD/$name.new"
+    chmod -- "$3" "$HELD/$name.new"
+    mv -T -- "$HELD/$name.new" "$HELD/$name"
 }
 
 # Kind file. What was there is kept as a copy beside the record: the record itself never holds a file's text.
@@ -816,27 +967,35 @@ save_file_before() { # PATH
 
 # A copy of a file beside the record, with owner and mode.
 copy_aside() { # PATH
+    hold_parent "$1"
     mkdir -p "$STATE_FOLDER/before"
     REPLY=$STATE_FOLDER/before/$RUN_ID-$RUN_EVENTS-${#RECORD[@]}
-    cp -a -T -- "$1" "$REPLY"
+    cp -a -T -- "$HELD/${1##*/}" "$REPLY"
 }
 
 restore_file() { # PATH BEFORE
-    rm -f -- "$1.new" || return                    # of a run that was cut off while it wrote
-    if [[ $2 ]]; then { cp -a -T -- "$2" "$1.new" && mv -T -- "$1.new" "$1"; } || problem "its copy $2 could not be put back"
-    else rm -f -- "$1" || problem "rm could not remove it"
+    if [[ ! $2 && ! -e ${1%/*} && ! -L ${1%/*} ]]; then return; fi
+    hold_parent "$1" || return
+    local file=$HELD/${1##*/}
+    rm -f -- "$file.new" || return                 # of a run that was cut off while it wrote
+    if [[ $2 ]]; then
+        { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } || problem "its copy $2 could not be put back"
+    else rm -f -- "$file" || problem "rm could not remove it"
     fi
 }
 
 # Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
 remove_file_copies() {
-    if ((${#RECORD[@]} == 0)); then rm -rf -- "$STATE_FOLDER/before"; fi
+    if [[ "${RECORD[*]}" != *"$STATE_FOLDER/before/"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
 }
 
 # ---- the folder that undo trusts: made for who runs this (root, or in user scope the user) only; any other is refused
 
 initialize_state_folder() {
-    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then mkdir -p -- "$DATA_FOLDER"; chmod "$PARENT_MODE" -- "$DATA_FOLDER"; fi
+    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then
+        mkdir -p -- "${DATA_FOLDER%/*}"
+        mkdir -m "$PARENT_MODE" -- "$DATA_FOLDER"
+    fi
     if [[ ! -e $STATE_FOLDER && ! -L $STATE_FOLDER ]]; then mkdir -m 700 -- "$STATE_FOLDER"; fi
     assert_state_folder
 }
@@ -852,6 +1011,125 @@ assert_state_folder() {
     mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
     if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than $who, or others can write there (${lines[0]}); it $refused"; fi
     if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than $who, or others have access to it (${lines[1]}); it $refused"; fi
+    hold_folder "$STATE_FOLDER" || fail "$PROBLEM, then run this again"
+}
+
+# ---- prelude: folders that hold people's files: undo removes them only when they are empty ---------------
+
+# After read_access: whether the service can write there, as its owner or by its group.
+can_service_write() { # PATH
+    local owner=${ACCESS[$1]% *} mode=${ACCESS[$1]#* }
+    if [[ ! -d $1 ]]; then return 1; fi
+    if [[ $NB_SCOPE == user ]]; then [[ -w $1 && -x $1 ]]; return; fi
+    [[ $owner == "$SERVICE_USER:"* && $((8#$mode & 0700)) -eq $((0700)) || $owner == *":$SERVICE_USER" && $((8#$mode & 0070)) -eq $((0070)) ]]
+}
+
+# A new folder belongs to the service, or where it is in somebody's own folder, to them. One that somebody has keeps its
+# owner. Then its group becomes the service's, and may write.
+add_data_folder() { # PATH
+    if [[ ! -e $1 ]]; then
+        add_missing_parents "$1"
+        make_data_folder "$1" 700
+        if ((REPLY == EUID)); then set_access "$1" "$SERVICE" 750; fi
+    fi
+    refuse_lost_files "$1"
+    read_access "$1"
+    if can_service_write "$1"; then return; fi
+    if [[ $NB_SCOPE == user ]]; then fail "you cannot write in $1. Choose another notebook.directory"; fi
+    hold_folder "$1"
+    save_access "$1"
+    chown -- ":$SERVICE_USER" "$HELD"
+    chmod -- g+rwx "$HELD"
+}
+
+# Folders above it that are not there yet; undo removes them when they are empty.
+add_missing_parents() { # PATH
+    local parent=${1%/*}
+    if [[ ! $parent || -d $parent ]]; then return; fi
+    add_missing_parents "$parent"
+    make_data_folder "$parent" "$PARENT_MODE"
+}
+
+# In somebody's own folder they are the one who makes it, as if they had typed it: root makes nothing where somebody
+# else could exchange it at once. REPLY: the owner's number.
+make_data_folder() { # PATH MODE
+    local owner group='' parent=${1%/*}
+    owner=$(stat --dereference --format=%u -- "${parent:-/}")
+    hold_parent "$1" "$owner"
+    save_before data_folder "$1" ''
+    if ((owner == 0 || owner == EUID)); then
+        mkdir -m "$2" -- "$HELD/${1##*/}"
+        owner=$EUID
+    else
+        IFS=: read -r _ _ _ group _ < <(getent passwd "$owner") || true
+        if [[ ! $group ]]; then
+            fail "$parent belongs to the number $owner, which no user has. Give it to a user (chown), then run this again"
+        fi
+        run_program setpriv --reuid="$owner" --regid="$group" --clear-groups mkdir -m "$2" -- "$1"
+    fi
+    REPLY=$owner
+}
+
+# What holds files stays, and so does its line of the record: a later undo looks at it again.
+restore_data_folder() { # PATH
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    keep_user_for "$1"
+    hold_parent "$1" || return
+    rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
+    if [[ $LINE_STAYS ]]; then
+        write_event warning text "$1 holds files and stays"
+        # Those in a folder below it were found there before.
+        if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
+    fi
+    keep_user_for ''
+}
+
+# ---- files of the service that stay. Its user stays with them: the next user would get its number, and the files
+
+USER_IS_KEPT_FOR=()                                # folders that hold files of the service, or where nobody could look
+
+# '' takes the last one back.
+keep_user_for() { # PATH
+    if [[ $1 ]]; then USER_IS_KEPT_FOR+=("$1"); else unset 'USER_IS_KEPT_FOR[-1]'; fi
+}
+
+has_files_of_service() { # FOLDER
+    if [[ $NB_SCOPE == user ]] || ! has_user "$SERVICE_USER"; then return 1; fi
+    [[ $(find "$1" -xdev -user "$SERVICE_USER" -print -quit) ]]
+}
+
+# Kind files: a folder that somebody has had all along, in which files of the service stay.
+restore_files() { # FOLDER
+    if [[ ! -e $1 ]] || ! has_files_of_service "$1"; then return; fi
+    keep_user_for "$1"
+    LINE_STAYS=1
+}
+
+# Files of a user that is gone, as an earlier nbserver may have left them: the service could not read them, or somebody
+# else has their number by now. REPLY: one of them and whose it is, or ''.
+read_lost_files() { # FOLDER
+    local number user
+    REPLY=''
+    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return; fi
+    read -r number user < <(stat --format='%u %U' -- "$1")
+    case $user,$1/ in
+        UNKNOWN,*) REPLY="$number $1" ;;
+        root,* | "$SERVICE_USER",*) ;;
+        *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
+        *)
+            if can_service_write "$1"; then return; fi
+            IFS= read -r REPLY < <(find "$1" -xdev -nouser -printf '%U %p' -quit) || true
+            ;;
+    esac
+}
+
+refuse_lost_files() { # FOLDER
+    local owner
+    read_lost_files "$1"
+    if [[ ! $REPLY ]]; then return; fi
+    owner=${REPLY%% *}
+    fail "${REPLY#* } belongs to $owner, and not to the service or to a user of this host. If an earlier nbserver\
+ left it: chown --recursive --no-dereference --from=$owner $SERVICE $1. Else give it to whom it belongs. Then run this again"
 }
 
 # ---- prelude: the user that the service runs as ---------------------------------------------------------
@@ -876,6 +1154,12 @@ add_user() { # NAME HOME
 }
 
 restore_user() { # NAME
+    if ((${#USER_IS_KEPT_FOR[@]})); then
+        write_event warning text "the user $1 stays, because files in ${USER_IS_KEPT_FOR[*]} belong to it; another\
+ user could get its number. When they are gone, or belong to somebody else, run undo again"
+        LINE_STAYS=1
+        return
+    fi
     # 6: there is no such user; the group goes with its user on some systems and stays on others.
     run_program --accept '0 6' --todo 'End the processes of that user' userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
@@ -886,10 +1170,13 @@ compare_account() { # NAME HOME
     if has_user "$1"; then
         read_account_faults "$1" "$2"
         if [[ $REPLY ]]; then
-            fail "the user $1 is not as nbserver makes it: $REPLY. Who can log in to the notebook could do what this user can. Take that away (usermod, passwd --lock, gpasswd --delete $1 GROUP), or rename the user if it is somebody else's (usermod --login), then run this again"
+            fail "the user $1 is not as nbserver makes it: $REPLY. Who can log in to the notebook could do what this\
+ user can. Take that away (usermod, passwd --lock, gpasswd --delete $1 GROUP), or rename the user if it is\
+ somebody else's (usermod --login), then run this again"
         fi
     elif has_group "$1" && ! has_record user "$1"; then
-        fail "there is a group $1 without a user of that name. Remove it (groupdel $1), or rename it (groupmod --new-name), then run this again"
+        fail "there is a group $1 without a user of that name. Remove it (groupdel $1), or rename it (groupmod\
+ --new-name), then run this again"
     fi
 }
 
@@ -902,7 +1189,9 @@ read_account_faults() { # NAME HOME
     IFS=: read -r _ password _ < <(getent shadow "$1") || true
     read -r _ groups < <(getent initgroups "$1") || true
     read_last_system_number
-    if ((uid < 1 || uid > REPLY)); then faults+=", its number is $uid, and a system user's number is from 1 to $REPLY"; fi
+    if ((uid < 1 || uid > REPLY)); then
+        faults+=", its number is $uid, and a system user's number is from 1 to $REPLY"
+    fi
     if [[ $twin != "$1" ]]; then faults+=", its number is also that of ${twin:-another user}"; fi
     if [[ $group != "$1" ]]; then faults+=", its primary group is ${group:-$gid}, not $1"; fi
     for number in $groups; do
@@ -1277,9 +1566,7 @@ restore_unit() { # NAME BEFORE
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
     read -r state active copy <<<"$2"
-    if [[ $2 ]]; then { cp -a -T -- "$copy" "$UNIT_FOLDER/$1.new" && mv -T -- "$UNIT_FOLDER/$1.new" "$UNIT_FOLDER/$1"; } || problem "its copy $copy could not be put back" || return
-    else rm -f -- "$UNIT_FOLDER/$1" "$UNIT_FOLDER/$1.new" || problem "rm could not remove it" || return
-    fi
+    restore_file "$UNIT_FOLDER/$1" "$copy" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
     if [[ ! $2 ]]; then run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1" || return; fi   # 1: nothing to forget
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
@@ -1291,11 +1578,12 @@ stop_recorded_units() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == unit ]]; then
+        if [[ $LINE_KIND == unit ]] && is_of_nbserver unit "$LINE_KEY" "$LINE_BEFORE"; then
             RUN_STEP=$LINE_STEP
             assert_own_systemd                     # before anything is undone
+            if [[ ! -e $UNIT_FOLDER/$LINE_KEY ]]; then continue; fi
+            run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"
         fi
-        if [[ $LINE_KIND == unit && -e $UNIT_FOLDER/$LINE_KEY ]]; then run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"; fi
     done
 }
 
@@ -1436,7 +1724,7 @@ start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
         cd /
         process_since "$BASHPID"
         write_whole "$file" "$PROGRAM_OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
-        exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 7>&- 8>&- 9>&-
+        exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 6>&- 7>&- 8>&- 9>&-
     ) &
     for ((wait = 0; wait < 100; wait++)); do
         read_process "$file"
@@ -1460,7 +1748,7 @@ stop_process() { # FILE
 
 restore_process() { # FILE
     stop_process "$1" || return
-    rm -f -- "$1" "$1.new" || problem "rm could not remove it"
+    restore_file "$1" ''
 }
 
 # Undo goes backwards, and what the process runs from came first.
@@ -1468,7 +1756,7 @@ stop_recorded_processes() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == process ]]; then stop_process "$LINE_KEY"; fi
+        if [[ $LINE_KIND == process ]] && is_of_nbserver process "$LINE_KEY" ''; then stop_process "$LINE_KEY"; fi
     done
 }
 
@@ -1616,6 +1904,7 @@ configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
+os.chdir(folder)                                    # Jupyter of before 2022 reads configuration in its working folder
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
@@ -1743,11 +2032,12 @@ for section, owner in sections.items():
 if differs:
     print(
         "The notebook server does not start, because its effective configuration differs from " + configuration
-        + ": " + ", ".join(differs) + ". Look for Jupyter configuration in " + own_configuration
-        + " and remove it, or run nbserver apply to restore the configuration.",
+        + ": " + ", ".join(differs) + ". Remove other configuration of Jupyter from " + folder + " and "
+        + own_configuration + ", then run nbserver apply.",
         file=sys.stderr,
     )
     sys.exit(78)                                    # EX_CONFIG
+os.chdir(work)
 server.start()
 '
 
@@ -1912,13 +2202,14 @@ preflight_test() {
     if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
     if [[ $NB_HOST == local ]]; then own='. A server of your own in user scope may do: scope = "user" for [hosts.local] in the inventory'; fi
     if [[ ! -d /run/systemd/system ]]; then fail "systemd does not run this host, and the notebook server is a unit of it$own"; fi
-    for program in flock setsid sha256sum stat getent useradd systemctl; do
+    for program in flock setsid setpriv sha256sum stat find getent useradd systemctl; do
         if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
     done
 
     read_system
     if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES$own"; fi
 
+    compare_places
     compare_account "$SERVICE_USER" "$WORK_FOLDER"
     compare_space "${PROGRAMS%/*}"
     if [[ $RUN_TIME ]]; then compare_clocks; fi
@@ -1930,6 +2221,7 @@ user_preflight() {
     for program in flock setsid sha256sum stat; do
         if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
     done
+    compare_places
     compare_space "$HOME_FOLDER"
     compare_port
 }
@@ -2301,6 +2593,7 @@ certificate_apply() {
     for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do save_file_before "$file"; done
     request_text
     write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
+    rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that was there before they may lead elsewhere
     if has_openssl; then
         run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
             -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"
@@ -2362,6 +2655,8 @@ STARTER_FILE=$CONFIGURATION_FOLDER/serve.py
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
 HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
+SALT_TODO='Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new'
+SALT_TODO+=' hash, and the server restarts'
 SALT_SET='' SALT_SENT=''                           # of the hash that is set, and of the one that came with this run
 
 step notebook 'the notebook server is configured: HTTPS, password, its own folders'
@@ -2371,6 +2666,8 @@ notebook_test() {
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
+    read_lost_files "$NB_NOTEBOOK_DIRECTORY"
+    if [[ $REPLY ]]; then difference "owner of ${REPLY#* }" "${REPLY%% *}" 'the service or a user of this host'; fi
     read_salts
     local around=''
     if has_other_salt; then
@@ -2378,7 +2675,8 @@ notebook_test() {
         difference "the salt of the password hash in $NOTEBOOK_FILE" "$SALT_SET" "$SALT_SENT"
     fi
     configuration_text
-    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
+    if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
+        difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
     elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
     fi
     if ! has_text "$STARTER_FILE" "$STARTER"; then difference "$STARTER_FILE" 'different or missing' 'as in this script'
@@ -2390,7 +2688,7 @@ notebook_test() {
 notebook_apply() {
     read_salts
     if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, and the hash of this run has $SALT_SENT. Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new hash, and the server restarts"
+        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, that of this run $SALT_SENT. $SALT_TODO"
     fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'
