@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Hosts:
     """Two hosts, of which `bad` says what it is given."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.shown = folder, []
+        self.folder, self.shown, self.transports = folder, [], []
         self.bad: Callable[[dict[str, Any]], list[Any]] = lambda started: [started, ended(2, "ok", fingerprint=PRINT)]
         (folder / "nbserver.toml").write_text(INVENTORY)
         monkeypatch.setattr(transports, "connect_to", self.connect)
@@ -54,7 +55,8 @@ class Hosts:
                 self.connections = [said.bad(started) if host.name == "bad" else good]
                 return super().run(script, envelope)
 
-        return Answering()
+        self.transports.append(Answering())
+        return self.transports[-1]
 
     def apply(self, mode: Any = "apply") -> dict[str, Any]:
         loaded = inventory.load(self.folder / "nbserver.toml")
@@ -195,6 +197,11 @@ def test_a_terminal_that_cannot_show_a_line_ends_no_run(hosts: Hosts) -> None:
         operate("apply", loaded, loaded.select(["bad", "good"]), Options(), None, PlainLines(write))
     (summary,) = hosts.folder.glob("nbserver-runs/*/summary.json")
     assert {entry["outcome"] for entry in json.loads(summary.read_text())["hosts"].values()} == {"ok"}
+
+
+def test_the_time_of_a_run_reaches_what_talks_to_the_host(hosts: Hosts) -> None:
+    hosts.apply()
+    assert len(hosts.transports) == 2 and all(0 < transport.deadline < math.inf for transport in hosts.transports)
 
 
 def test_exit_codes_have_an_order() -> None:

@@ -149,7 +149,7 @@ def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monke
 def test_a_request_for_a_certificate_goes_on_after_a_restart(host: RebootingHost) -> None:
     host.prepare(3010)
     ran = host.run("request", "if-needed", ("vc_redist", "openssl"))
-    assert (ran.result.outcome, ran.result.csr, host.restarts) == ("ok", "asked", 1), ran.result.error
+    assert (ran.result.outcome, "asked" in ran.result.csr, host.restarts) == ("ok", True, 1), ran.result.error
     assert ran.result.steps == {"vc_redist": "changed", "openssl": "changed"}
 
 

@@ -6,4 +6,4 @@ Step openssl 'what makes the request is there' -Test {
     Set-TextFile 'C:\faults\site\new.txt' 'ours'
 }
 
-function Send-CertificateRequest { Write-Event request @{ csr = 'asked' } }
+function Send-CertificateRequest { Write-Event request @{ csr = "-----BEGIN CERTIFICATE REQUEST-----`nasked`n-----END CERTIFICATE REQUEST-----`n" } }
