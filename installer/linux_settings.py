@@ -45,7 +45,7 @@ _SECONDS = "a number of seconds from 1 to 600"
 # The host looks again, with links and owners (prelude/paths.sh); these names are wrong on every host.
 _SYSTEM = re.compile(
     r"/(bin|boot|dev|efi|etc|lib|lib[0-9x][^/]*|proc|run|sbin|snap|sys|tmp|usr|var/(backups|cache|crash|lock|log|mail|run|spool|tmp)|opt/nbserver"
-    r"|var/lib(?!/nbserver/)|var/lib/nbserver/(state|work))(/|$)"
+    r"|var/lib(/nbserver)?(?=$)|var/lib/nbserver/(state|work))(/|$)"
 )
 
 

@@ -144,7 +144,7 @@ SYSTEM = """
 /opt/nbserver/notebooks /etc/nbserver /var/lib/nbserver /var/lib/nbserver/state /var/lib/nbserver/state/runs /var/lib/nbserver/work /var/lib/nbserver/work/x
 /srv /opt /etc / /srv/../etc/powers /srv/x/.. /srv//people /srv/x/ srv/x /srv/./x /root
 """.split()
-PEOPLES = ["/srv/notebooks", "/home/notebooks", "/root/notebooks", "/var/lib/nbserver/notebooks", "/var/lib/nbserver/x/y", "/opt/nbserver-data", "/libs/x", "/data/a b", "/mnt/usr/lib"]
+PEOPLES = ["/srv/notebooks", "/home/notebooks", "/root/notebooks", "/var/lib/nbserver/notebooks", "/var/lib/nbserver/x/y", "/var/lib/not-there/yet", "/opt/nbserver-data", "/libs/x", "/data/a b", "/mnt/usr/lib"]
 
 
 def test_which_folders_are_the_systems() -> None:
