@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
@@ -201,6 +202,15 @@ def test_a_folder_that_nobody_else_can_exchange_is_used_and_put_back(host: Sandb
         assert apply(host, directory=directory, mode="test").code == 0
         assert apply(host, directory=directory, mode="undo").outcome == "ok"
         assert host.run("bash", "-c", look).stdout == before and record(host) == []
+
+
+def test_a_group_of_ones_own_is_not_ones_own_where_an_access_list_lets_others_in(tmp_path: Path) -> None:
+    ask = 'if is_own_group "$1"; then printf "own "; else printf "shared "; fi\n'
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o775)
+    if folder.owner() != folder.group():
+        pytest.skip("this user has no group of their own")
+    assert parts.run(ask + "ls() { printf 'drwxrwxr-x+ 2 x x\\n'; }\n" + ask, str(folder)).stdout == b"own shared "
 
 
 # ---- the record
