@@ -46,12 +46,19 @@ _SECONDS = "a number of seconds from 1 to 600"
 # The host looks again, with links and owners (prelude/paths.sh); these names are wrong on every host.
 _SYSTEM = re.compile(
     r"/(bin|boot|dev|efi|etc|lib|lib[0-9x][^/]*|proc|run|sbin|snap|sys|tmp|usr|var/(backups|cache|crash|lock|log|mail|run|spool|tmp)|opt/nbserver"
-    r"|var/lib(?!/nbserver/)|var/lib/nbserver/(state|work))(/|$)"
+    r"|var/lib(/nbserver)?(?=$)|var/lib/nbserver/(state|work))(/|$)"
 )
 
 
 def linux_folder(text: str) -> str:
-    """Return an absolute path below a folder of the root, none of the system's; 200 characters at most, no . or .. in it."""
+    """Return an absolute path of a folder that is none of the system's."""
+    if _SYSTEM.match(absolute_folder(text)):
+        raise refuse("it is a folder of the system or of nbserver itself, or in one")
+    return text
+
+
+def absolute_folder(text: str) -> str:
+    """Return an absolute path below a folder of the root; 200 characters at most, no . or .. in it."""
     if len(text) > 200:
         raise refuse("it is longer than 200 characters")
     if not text.startswith("/"):
@@ -62,8 +69,6 @@ def linux_folder(text: str) -> str:
         raise refuse("it holds . or .. as a folder")
     if text.count("/") < 2:
         raise refuse("it names no folder below one of the root")
-    if _SYSTEM.match(text):
-        raise refuse("it is a folder of the system or of nbserver itself, or in one")
     return text
 
 
@@ -169,7 +174,7 @@ LOCAL = "local"
 
 def own_folder(text: str) -> str:
     """Return an absolute path of a folder, or one that begins with ~/ (the user's home folder)."""
-    return text[:1] + linux_folder("/home" + text[1:])[5:] if text.startswith("~/") else linux_folder(text)
+    return text[:1] + absolute_folder("/home" + text[1:])[5:] if text.startswith("~/") else absolute_folder(text)
 
 
 class LocalCertificateSettings(Settings):

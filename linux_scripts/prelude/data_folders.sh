@@ -16,8 +16,8 @@ add_data_folder() { # PATH
         make_data_folder "$1" 700
         if ((REPLY == EUID)); then set_access "$1" "$SERVICE" 750; fi
     fi
-    refuse_lost_files "$1"
     read_access "$1"
+    refuse_lost_files "$1"
     if can_service_write "$1"; then return; fi
     if [[ $NB_SCOPE == user ]]; then fail "you cannot write in $1. Choose another notebook.directory"; fi
     hold_folder "$1"
@@ -113,5 +113,6 @@ refuse_lost_files() { # FOLDER
     if [[ ! $REPLY ]]; then return; fi
     owner=${REPLY%% *}
     fail "${REPLY#* } belongs to $owner, and not to the service or to a user of this host. If an earlier nbserver\
- left it: chown --recursive --no-dereference --from=$owner $SERVICE $1. Else give it to whom it belongs. Then run this again"
+ left it: chown --recursive --no-dereference --from=$owner $SERVICE $1. Else give it to whom it belongs. Then run\
+ this again"
 }

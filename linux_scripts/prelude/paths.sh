@@ -94,6 +94,10 @@ is_system_folder() { # PATH
         [!/]* | *//* | */./* | */../*) return 0 ;;   # not the way to write a path
         "$DATA_FOLDER"/ | "$STATE_FOLDER"/* | "$WORK_FOLDER"/* | "$PROGRAMS"/* | "$CONFIGURATION_FOLDER"/*) return 0 ;;
         "$DATA_FOLDER"/*) return 1 ;;
+        /var/lib/?*/*)                             # another program's, unless it is new or was made by this script
+            [[ -e $1 ]] && ! has_record data_folder "$1" && ! can_have_links
+            return
+            ;;
     esac
     if can_have_links; then return 1; fi           # this user has no rights there anyway
     case $1/ in

@@ -82,11 +82,12 @@ is_of_nbserver() { # KIND KEY BEFORE
             [[ $2 == "$CONFIGURATION_FOLDER"/* || $2 == "$PROCESS_LOG" ]]
             ;;
         access | files)
-            [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] || is_data_folder "$2"
+            [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER"|"$NB_NOTEBOOK_DIRECTORY")/* ]] ||
+                is_data_folder "$2"
             ;;
         data_folder)
             for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$DATA_FOLDER" "$UNIT_FOLDER/default.target.wants/x" \
-                "$NB_NOTEBOOK_DIRECTORY"; do
+                "$NB_NOTEBOOK_DIRECTORY/x"; do
                 if [[ $place == "$2"/* ]]; then return 0; fi
             done
             ! is_system_folder "$2"
