@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from installer import inventory, site_salt
+from installer import inventory
 from installer.errors import AuthenticationError, ConnectError, HostError, ScriptError
 from installer.host_settings import Host
 from installer.notebook_password import hash_password
@@ -51,7 +51,6 @@ def make_site(endpoint: Endpoint, mirror: Mirror, folder: Path) -> Site:
     made = Site(folder, endpoint, mirror, port=free_port(), windows_password=PASSWORD, notebook_password=NOTEBOOK_PASSWORD)
     made.settings["transport"] = "winrm"
     made.write()
-    site_salt.ensure(folder / "nbserver.salt")
     return made
 
 
@@ -109,7 +108,7 @@ def test_a_plan_says_what_it_says_over_psrp(site: Site, endpoint: Endpoint) -> N
 
 def _assert_no_secret(site: Site, requests: list[bytes], command_lines: set[bytes]) -> None:
     """The hash goes to the host, as input; no secret is in what the host is told to start, or what is started."""
-    argon2 = hash_password(NOTEBOOK_PASSWORD, site_salt.read(site.folder / "nbserver.salt"))
+    argon2 = hash_password(NOTEBOOK_PASSWORD, host="win1", port=site.port)
     sent = canary.sent(request for request in requests if b"<rsp:CommandLine>" not in request)
     started = b"\n".join(request for request in requests if b"<rsp:CommandLine>" in request)
     assert b"-EncodedCommand" in started and any(b"-EncodedCommand" in line for line in command_lines)
