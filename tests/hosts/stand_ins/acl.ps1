@@ -1,6 +1,7 @@
 # Get-Acl and Set-Acl. Wine gives empty descriptors and forgets what is set; here each path's SDDL is kept in
 # C:\nbserver-test\acl, one file a path. The objects are .NET's own. Nothing is enforced and nothing inherited: a path that
-# was never set has the default below. Of a list that a folder was created with, Wine keeps whether it lets everybody in.
+# was never set has the default below. A list that a folder is created with is kept too: the name of .NET's class for it leads to
+# the class below.
 
 function global:Get-StandInAclFile([string]$Path) {
     $sha = [Security.Cryptography.SHA256]::Create()
@@ -19,10 +20,6 @@ function global:Clear-StandInAcl {
 function global:Get-StandInSddl([string]$Path, [bool]$IsFolder) {
     $file = Get-StandInAclFile $Path
     if ([IO.File]::Exists($file)) { return ([IO.File]::ReadAllText($file) | ConvertFrom-Json).sddl }
-    if ($IsFolder -and $Path -like 'C:\?*') {
-        $security = [IO.FileSystemAclExtensions]::GetAccessControl((New-Object IO.DirectoryInfo $Path), 'Access')
-        if ($security.GetSecurityDescriptorSddlForm('Access') -notlike '*;;;WD)*') { return 'O:BAG:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)' }
-    }
     if ($IsFolder) { 'O:BAG:SYD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1200a9;;;BU)' }
     else { 'O:BAG:SYD:AI(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;0x1200a9;;;BU)' }
 }
@@ -82,3 +79,20 @@ function global:Set-Acl {
         Write-StandInFile (Get-StandInAclFile $full) (ConvertTo-Json $state -Compress) (New-Object Text.UTF8Encoding $false)
     }
 }
+
+class StandInFileSystemAcl {
+    static [void] Create([IO.DirectoryInfo]$Folder, [Security.AccessControl.DirectorySecurity]$Security) {
+        $new = -not [IO.Directory]::Exists($Folder.FullName)
+        [System.IO.FileSystemAclExtensions]::Create($Folder, $Security)
+        if (-not $new) { return }   # as Windows does: it leaves one that is there alone
+        $whole = New-Object System.Security.AccessControl.DirectorySecurity
+        $whole.SetSecurityDescriptorSddlForm('O:BAG:SY')
+        $sddl = $Security.GetSecurityDescriptorSddlForm('All')
+        $whole.SetSecurityDescriptorSddlForm($sddl, $(if ($sddl -clike 'O:*') { 'Owner, Access' } else { 'Access' }))
+        $state = New-Object psobject -Property @{ path = $Folder.FullName; sddl = $whole.GetSecurityDescriptorSddlForm('All') }
+        Write-StandInFile (Get-StandInAclFile $Folder.FullName) (ConvertTo-Json $state -Compress) (New-Object Text.UTF8Encoding $false)
+    }
+}
+$accelerators = [psobject].Assembly.GetType('System.Management.Automation.TypeAccelerators')
+[void]$accelerators::Remove('IO.FileSystemAclExtensions')
+$accelerators::Add('IO.FileSystemAclExtensions', [StandInFileSystemAcl])
