@@ -18,7 +18,7 @@ NB_HOST='linux-most'
 NB_NOTEBOOK_DIRECTORY=$'/srv/it\047s caf\303\251 \134 \346\227\245\346\234\254'
 NB_NOTEBOOK_IP='192.0.2.8'
 NB_NOTEBOOK_PORT='8443'
-NB_NOTEBOOK_SESSION='12'
+NB_NOTEBOOK_SESSION='8'
 NB_PACKAGES_INDEX_URL='https://mirror.example.com/simple/'
 NB_PACKAGES_INSTALLER='pip'
 NB_PACKAGES_LOCK_SHA256='7fefc45f4237e40ee0979fcde896d102fc8c4fe6b8efb2defd3e5b2ff22fa72b'
@@ -580,11 +580,12 @@ is_of_nbserver() { # KIND KEY BEFORE
             [[ $2 == "$CONFIGURATION_FOLDER"/* || $2 == "$PROCESS_LOG" ]]
             ;;
         access | files)
-            [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] || is_data_folder "$2"
+            [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER"|"$NB_NOTEBOOK_DIRECTORY")/* ]] ||
+                is_data_folder "$2"
             ;;
         data_folder)
             for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$DATA_FOLDER" "$UNIT_FOLDER/default.target.wants/x" \
-                "$NB_NOTEBOOK_DIRECTORY"; do
+                "$NB_NOTEBOOK_DIRECTORY/x"; do
                 if [[ $place == "$2"/* ]]; then return 0; fi
             done
             ! is_system_folder "$2"
@@ -791,6 +792,10 @@ is_system_folder() { # PATH
         [!/]* | *//* | */./* | */../*) return 0 ;;   # not the way to write a path
         "$DATA_FOLDER"/ | "$STATE_FOLDER"/* | "$WORK_FOLDER"/* | "$PROGRAMS"/* | "$CONFIGURATION_FOLDER"/*) return 0 ;;
         "$DATA_FOLDER"/*) return 1 ;;
+        /var/lib/?*/*)                             # another program's, unless it is new or was made by this script
+            [[ -e $1 ]] && ! has_record data_folder "$1" && ! can_have_links
+            return
+            ;;
     esac
     if can_have_links; then return 1; fi           # this user has no rights there anyway
     case $1/ in
@@ -1032,8 +1037,8 @@ add_data_folder() { # PATH
         make_data_folder "$1" 700
         if ((REPLY == EUID)); then set_access "$1" "$SERVICE" 750; fi
     fi
-    refuse_lost_files "$1"
     read_access "$1"
+    refuse_lost_files "$1"
     if can_service_write "$1"; then return; fi
     if [[ $NB_SCOPE == user ]]; then fail "you cannot write in $1. Choose another notebook.directory"; fi
     hold_folder "$1"
@@ -1129,7 +1134,8 @@ refuse_lost_files() { # FOLDER
     if [[ ! $REPLY ]]; then return; fi
     owner=${REPLY%% *}
     fail "${REPLY#* } belongs to $owner, and not to the service or to a user of this host. If an earlier nbserver\
- left it: chown --recursive --no-dereference --from=$owner $SERVICE $1. Else give it to whom it belongs. Then run this again"
+ left it: chown --recursive --no-dereference --from=$owner $SERVICE $1. Else give it to whom it belongs. Then run\
+ this again"
 }
 
 # ---- prelude: the user that the service runs as ---------------------------------------------------------

@@ -34,7 +34,7 @@ $Settings = ConvertFrom-Json '
   "directory": "D:\\notebooks",
   "ip": "192.0.2.7",
   "port": 8443,
-  "session": 12
+  "session": 8
  },
  "openssl": {
   "executable": ["bin\\openssl.exe"],
