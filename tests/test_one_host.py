@@ -39,7 +39,7 @@ class Hosts:
         (folder / "nbserver.toml").write_text(INVENTORY)
         monkeypatch.setattr(transports, "connect_to", self.connect)
         monkeypatch.setattr("installer.host.REJOIN_PAUSES", (0.0,))
-        monkeypatch.setattr(operation, "_hasher", lambda *given: None)
+        monkeypatch.setattr(operation, "_password", lambda *given: None)
 
     def connect(self, host: Any, *given: Any) -> Any:
         said = self

@@ -73,7 +73,7 @@ class Answering:
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         self._sent[self._name] = list(envelope)
-        head = {"v": 1, "time": "2026-11-22T10:00:00Z", "step": ""}
+        head = {"v": 1, "time": "2026-11-22T10:00:00.0000000Z", "step": ""}
         run = envelope[1].split()[1]
         yield json.dumps({**head, "n": 1, "event": "started", "host": self._name, "mode": envelope[0].split()[1], "operator": "", "release": "0.1.0", "run": run, "script_sha256": hashlib.sha256(script.encode()).hexdigest()})
         said = self._says(self._name, list(envelope))

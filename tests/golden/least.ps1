@@ -1,4 +1,4 @@
-# nbserver 0.1.0: sets up a secured notebook server on the Windows host 'least'.
+# nbserver 0.2.0: sets up a secured notebook server on the Windows host 'least'.
 #
 # steps     preflight, tls, ie_esc, python, vc_redist, openssl, packages, path, certificate, notebook, past, service, firewall, check, former
 # settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
@@ -62,7 +62,7 @@ $Settings = ConvertFrom-Json '
   "version": "3.13.13"
  },
  "reboot": "never",
- "release": "0.1.0",
+ "release": "0.2.0",
  "scope": "machine",
  "skip": [],
  "vc_redist": {

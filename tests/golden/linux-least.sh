@@ -1,4 +1,4 @@
-# nbserver 0.1.0: sets up a secured notebook server on the Linux host 'linux-least'.
+# nbserver 0.2.0: sets up a secured notebook server on the Linux host 'linux-least'.
 #
 # steps     preflight, python, packages, openssl, user, certificate, notebook, service, firewall, check, former
 # settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
@@ -25,7 +25,7 @@ NB_PACKAGES_LOCK_SHA256='7fefc45f4237e40ee0979fcde896d102fc8c4fe6b8efb2defd3e5b2
 NB_PACKAGES_SOURCE='auto'
 NB_PYTHON_PROGRAM=''
 NB_PYTHON_VERSION=''
-NB_RELEASE='0.1.0'
+NB_RELEASE='0.2.0'
 NB_SCOPE='machine'
 NB_SKIP=()
 NB_SYSTEM='linux'
