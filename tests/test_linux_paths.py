@@ -45,7 +45,7 @@ def changed(name: str, code: str) -> str:
 
 
 def apply(host: Sandbox, steps: list[str] = STEPS, directory: str = NOTEBOOKS, mode: str = "apply") -> Run:
-    return run(host, mode, steps, secrets=SECRETS, notebook={"directory": directory, "ip": "*", "port": 9999})
+    return run(host, mode, steps, secrets=SECRETS, notebook={"directory": directory, "ip": "*", "port": 9999, "session": 12})
 
 
 def refused(done: Run, *words: str, step: str = "preflight") -> None:

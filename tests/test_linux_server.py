@@ -18,6 +18,7 @@ import requests
 import websocket
 
 from installer import pinned_tls
+from installer.allowance import Allowance
 from installer.kernel_channel import KernelChannel
 from installer.notebook_client import Address, NotebookClient
 from tests.linux import parts
@@ -113,7 +114,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 @pytest.fixture(scope="module")
 def browser(host: Host) -> Iterator[NotebookClient]:
     """A session that has logged in."""
-    with NotebookClient(Address.parse(host.url), host="lin1", fingerprint=host.fingerprint) as client:
+    with NotebookClient(Address.parse(host.url), host="lin1", fingerprint=host.fingerprint, allowance=Allowance(600)) as client:
         client.login(PASSWORD)
         yield client
 
@@ -127,7 +128,7 @@ def compute(host: Host, browser: NotebookClient, code: str) -> str:
     kernel, _ = browser.start_kernel(seconds=60)
     path = f"/api/kernels/{kernel}/channels"
     url = host.url.replace("https", "wss") + path
-    with KernelChannel(connect(host), url=url, origin=host.url, cookie=browser.cookies_for(path), host="lin1", seconds=60) as channel:
+    with KernelChannel(connect(host), url=url, origin=host.url, cookie=browser.cookies_for(path), host="lin1", seconds=60, allowance=Allowance(600)) as channel:
         printed = channel.run(code, seconds=60).stdout
     browser.stop_kernel(kernel)
     return printed
@@ -153,9 +154,9 @@ def test_a_second_run_finds_nothing_to_do(host: Host) -> None:
 def test_pages_and_a_terminal_open(host: Host, browser: NotebookClient) -> None:
     for path, word in (("/tree", "jupyter-config-data"), ("/lab", "jupyter-config-data")):
         answer = browser._send("GET", path)
-        assert answer.status_code == 200 and word in answer.text, path
-        assert "foreign" not in answer.text and "planted" not in answer.text, "lab extensions are those of the environment"
-    name = browser._send("POST", "/api/terminals").json()["name"]
+        assert answer.status == 200 and word in answer.body.decode(), path
+        assert b"foreign" not in answer.body and b"planted" not in answer.body, "lab extensions are those of the environment"
+    name = json.loads(browser._send("POST", "/api/terminals").body)["name"]
     path = f"/terminals/websocket/{name}"
     terminal = websocket.create_connection(host.url.replace("https", "wss") + path, socket=connect(host), origin=host.url, cookie=browser.cookies_for(path), timeout=60)
     terminal.send(json.dumps(["stdin", "echo $((6 * 7))=$UV_NO_CONFIG=$PIP_CONFIG_FILE\r"]))
@@ -164,11 +165,11 @@ def test_pages_and_a_terminal_open(host: Host, browser: NotebookClient) -> None:
         kind, *rest = json.loads(terminal.recv())
         seen += rest[0] if kind == "stdout" else ""
     terminal.close()
-    assert browser._send("DELETE", f"/api/terminals/{name}").status_code == 204
+    assert browser._send("DELETE", f"/api/terminals/{name}").status == 204
 
 
 def test_kernels_are_those_of_the_environment_and_configured_by_nobody_else(host: Host, browser: NotebookClient) -> None:
-    found = browser._send("GET", "/api/kernelspecs").json()
+    found = json.loads(browser._send("GET", "/api/kernelspecs").body)
     assert set(found["kernelspecs"]) == {"python3"}
     code = "import os, subprocess, sys\n%pip config list\nprint(6 * 7, sorted(name for name in os.environ if name.startswith('PIP_')))"
     printed = compute(host, browser, code)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from installer.allowance import Allowance
 from installer.notebook_client import Address, NotebookClient
 from installer.notebook_password import hash_password
 from installer.pinned_tls import PinnedAdapter
@@ -105,7 +106,7 @@ def server(place: Place) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def browser(server: Place) -> Iterator[NotebookClient]:
-    with NotebookClient(Address.parse(f"https://127.0.0.1:{server.port}"), host="win1", fingerprint=server.certificate.fingerprint) as client:
+    with NotebookClient(Address.parse(f"https://127.0.0.1:{server.port}"), host="win1", fingerprint=server.certificate.fingerprint, allowance=Allowance(600)) as client:
         yield client
 
 
@@ -122,9 +123,9 @@ def test_nobody_gets_in_without_the_password(server: Place) -> None:
 def test_pages_kernels_and_the_log(server: Place, browser: NotebookClient) -> None:
     browser.login(PASSWORD)
     for path in ("/tree", "/lab"):
-        assert browser._send("GET", path).status_code == 200
-    assert browser._send("POST", "/api/terminals").json()["name"] == "1"
-    assert set(browser._send("GET", "/api/kernelspecs").json()["kernelspecs"]) == {"python3"}
+        assert browser._send("GET", path).status == 200
+    assert json.loads(browser._send("POST", "/api/terminals").body)["name"] == "1"
+    assert set(json.loads(browser._send("GET", "/api/kernelspecs").body)["kernelspecs"]) == {"python3"}
     kernel, _ = browser.start_kernel(seconds=60)
     browser.stop_kernel(kernel)
     assert not (server.folder / "planted").exists(), "configuration of others was run"
