@@ -27,7 +27,7 @@ from tests.hosts.wine import environment, windows_path
 from tests.hosts.winrm.endpoint import Endpoint
 from tests.some_steps import script_of
 
-PASSWORD = "Tr0ub4dor"
+PASSWORD = "Tr0ub4dor-2013"
 STATE, SERVICE, OPENSSL = r"C:\ProgramData\nbserver", r"C:\ProgramData\nbserver\service", r"C:\Program Files\nbserver\openssl-3.5.7"
 STEPS = ("tls", "openssl", "certificate")
 NAMES = ("127.0.0.1", "win1.example.com")
