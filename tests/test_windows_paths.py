@@ -352,6 +352,19 @@ def test_openssl_reads_no_configuration_but_what_it_is_given(place: Place) -> No
     assert re.fullmatch("[0-9a-f]{8}", said)
 
 
+@pytest.mark.parametrize("program", ["cmd.exe", "python.exe"])
+def test_no_program_is_given_the_machines_configuration_of_openssl(place: Place, program: str) -> None:
+    """Python loads OpenSSL too. A variable that an earlier OpenSSL left may name a file in C:\\, where others can write, and that file
+    names a DLL that would be loaded as an administrator."""
+    evil = "$env:OpenSSL_Conf = 'C:\\OpenSSL-Win64\\bin\\openssl.cfg'; $env:OPENSSL_ENGINES = 'C:\\OpenSSL-Win64'; "
+    copy = f"[IO.File]::Copy(\"$env:SystemRoot\\System32\\cmd.exe\", '{host_path(place.folder)}\\{program}'); "
+    ask = f"try {{ Invoke-Program '{host_path(place.folder)}\\{program}' @('/c', 'set') -Quiet }} "
+    ask += "finally { $env:OPENSSL_CONF = $env:OPENSSL_ENGINES = $null }; $Run.Output"
+    said = place.run(evil + copy + ask)
+    assert [line for line in said if "openssl" in line.lower()] == []
+    assert [line for line in said if line.lower().startswith("systemroot=")], "the other variables are still there"
+
+
 def test_commands_come_from_modules_of_windows_only(place: Place) -> None:
     module = place.folder / "modules" / "Planted"
     module.mkdir(parents=True)
