@@ -238,6 +238,7 @@ REFUSED = [
     "C:\\", "D:\\", r"C:\windows", r"C:\WINDOWS\System32\x", r"C:\Program Files", r"C:\Program Files\x", r"C:\Program Files (x86)\x", r"C:\ProgramData", r"C:\ProgramData\\",
     r"C:\Users", r"C:\users\anna", r"C:\PROGRA~1\x", r"C:\windows.\x", r"C:\data \x", r"D:\$Recycle.Bin\x", r"D:\System Volume Information", r"C:\ProgramData\nbserver",
     r"C:\ProgramData\nbserver\service", r"C:\ProgramData\nbserver\work\x", r"C:\ProgramData\nbserver\runs", r"C:\Program Files\nbserver",
+    r"C:\\windows", r"C:\\Program Files\\x", "C:/windows", r"C:\data\..\windows", r"C:\windows::$INDEX_ALLOCATION", r"\\?\C:\windows",  # other names of these
 ]  # fmt: skip
 TAKEN = [r"C:\ProgramData\nbserver\notebooks", r"C:\ProgramData\nbserver\notebooks\x", r"D:\notebooks", r"C:\ProgramData\site", r"C:\windows2", r"C:\Users\anna\notebooks", r"D:\~\x", "D:\\notebooks\\"]
 
