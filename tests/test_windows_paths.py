@@ -238,6 +238,7 @@ REFUSED = [
     "C:\\", "D:\\", r"C:\windows", r"C:\WINDOWS\System32\x", r"C:\Program Files", r"C:\Program Files\x", r"C:\Program Files (x86)\x", r"C:\ProgramData", r"C:\ProgramData\\",
     r"C:\Users", r"C:\users\anna", r"C:\PROGRA~1\x", r"C:\windows.\x", r"C:\data \x", r"D:\$Recycle.Bin\x", r"D:\System Volume Information", r"C:\ProgramData\nbserver",
     r"C:\ProgramData\nbserver\service", r"C:\ProgramData\nbserver\work\x", r"C:\ProgramData\nbserver\runs", r"C:\Program Files\nbserver",
+    r"C:\\windows", r"C:\\Program Files\\x", "C:/windows", r"C:\data\..\windows", r"C:\windows::$INDEX_ALLOCATION", r"\\?\C:\windows",  # other names of these
 ]  # fmt: skip
 TAKEN = [r"C:\ProgramData\nbserver\notebooks", r"C:\ProgramData\nbserver\notebooks\x", r"D:\notebooks", r"C:\ProgramData\site", r"C:\windows2", r"C:\Users\anna\notebooks", r"D:\~\x", "D:\\notebooks\\"]
 
@@ -350,6 +351,19 @@ def test_openssl_reads_no_configuration_but_what_it_is_given(place: Place) -> No
     ask = f"try {{ Invoke-Program '{host_path(program)}' @('rand', '-hex', '4') -Quiet }} finally {{ $env:OPENSSL_CONF = $env:OPENSSL_MODULES = $null }}; $Run.Output"
     (said,) = place.run(evil + ask)
     assert re.fullmatch("[0-9a-f]{8}", said)
+
+
+@pytest.mark.parametrize("program", ["cmd.exe", "python.exe"])
+def test_no_program_is_given_the_machines_configuration_of_openssl(place: Place, program: str) -> None:
+    """Python loads OpenSSL too. A variable that an earlier OpenSSL left may name a file in C:\\, where others can write, and that file
+    names a DLL that would be loaded as an administrator."""
+    evil = "$env:OpenSSL_Conf = 'C:\\OpenSSL-Win64\\bin\\openssl.cfg'; $env:OPENSSL_ENGINES = 'C:\\OpenSSL-Win64'; "
+    copy = f"[IO.File]::Copy(\"$env:SystemRoot\\System32\\cmd.exe\", '{host_path(place.folder)}\\{program}'); "
+    ask = f"try {{ Invoke-Program '{host_path(place.folder)}\\{program}' @('/c', 'set') -Quiet }} "
+    ask += "finally { $env:OPENSSL_CONF = $env:OPENSSL_ENGINES = $null }; $Run.Output"
+    said = place.run(evil + copy + ask)
+    assert [line for line in said if "openssl" in line.lower()] == []
+    assert [line for line in said if line.lower().startswith("systemroot=")], "the other variables are still there"
 
 
 def test_commands_come_from_modules_of_windows_only(place: Place) -> None:

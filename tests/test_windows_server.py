@@ -62,7 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     made = Place(tmp_path_factory.mktemp("host"), free_port(), make_certificate(tmp_path_factory.mktemp("certificate")))
     for name in ("service", "work", "notebooks", "home"):
         (made.folder / name).mkdir()
-    settings = {"scope": "machine", "skip": [], "notebook": {"ip": "*", "port": made.port, "directory": str(made.folder / "notebooks") + "\\"}}
+    settings = {"scope": "machine", "skip": [], "notebook": {"ip": "*", "port": made.port, "session": 12, "directory": str(made.folder / "notebooks") + "\\"}}
     step = (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
     with Session() as session:
         script = (
@@ -71,7 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
             f"$ServiceFolder = '{host_path(made.folder)}\\service'; Get-Configuration; $Starter"
         )
         configuration, starter = session.run(script)
-    password = hash_password(PASSWORD, host="win1", port=made.port)
+    password = hash_password(PASSWORD, bytes(16))
     written = json.loads(configuration.replace("@notebook.password_hash@", password))
     written["ServerApp"]["allow_root"] = True  # on this machine the tests may be root's
     made.configuration.write_text(json.dumps(written), "ascii")
@@ -91,9 +91,12 @@ def server(place: Place) -> Iterator[Place]:
     kernel = place.folder / "home" / "data" / "kernels" / "foreign" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     kernel.write_text(json.dumps({"argv": ["false"], "display_name": "foreign", "language": "python"}))
+    openssl = place.folder / "home" / "openssl.cnf"
+    openssl.write_text("config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nforeign = c\n[c]\nmodule = foreign.dll\nactivate = 1\n")
     process = place.start(
         JUPYTER_CONFIG_PATH=f"{FOREIGN}{os.pathsep}{user}", JUPYTER_CONFIG_DIR=str(user), JUPYTER_PATH=str(kernel.parents[2]), JUPYTER_TOKEN=TOKEN,
         JUPYTER_USE_PROGRAMDATA="1", IPYTHONDIR=str(place.folder / "home" / "ipython"), PYTHONPATH=str(place.folder / "home" / "python"), PIP_INDEX_URL="https://foreign.invalid/",
+        OPENSSL_CONF=str(openssl),
     )  # fmt: skip
     try:
         assert _answers(process, place.port), place.log.read_text()

@@ -94,6 +94,10 @@ function Get-PathFault([string]$Path, [string[]]$Allowed) {
 function Get-FolderNameFault([string]$Folder) {
     if ($Folder -match '~\d|[. ](\\|$)') { return 'a part of it is a short name, or ends with a period or a space' }
     if ($Folder -cmatch '\A[A-Za-z]:\z') { return 'it is a whole drive' }
+    # C:\\Windows and C:/Windows are C:\Windows too; the names below are compared with a path as Windows writes it.
+    if ($Folder -cnotmatch '\A[A-Za-z]:\\[^:]+\z' -or $Folder -ne [IO.Path]::GetFullPath($Folder)) {
+        return 'it is not written as Windows writes it, with a drive and single backslashes'
+    }
     $users = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $users += Split-Path -Parent $env:PUBLIC }
     if ($users + $env:ProgramData -contains $Folder) { return 'it holds folders of others than nbserver' }

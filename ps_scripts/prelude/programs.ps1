@@ -40,6 +40,11 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     $start.RedirectStandardError = $true
     $start.StandardOutputEncoding = $Utf8
     $start.StandardErrorEncoding = $Utf8
+    # Python loads OpenSSL too. Variables that an earlier OpenSSL has left may name a file that others can write, and
+    # such a file names a DLL to load.
+    foreach ($name in @($start.EnvironmentVariables.Keys)) {
+        if ($name.ToUpperInvariant() -cmatch '^OPENSSL_') { $start.EnvironmentVariables.Remove($name) }
+    }
     foreach ($name in $Environment.Keys) {
         if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
         else { $start.EnvironmentVariables[$name] = $Environment[$name] }

@@ -105,8 +105,8 @@ Step preflight 'this host can carry the notebook server' -Test {
 # the machine, of the account that runs the server, and variables. The step packages and the server's starter see to it
 # that none of it is used. A folder that may not be looked into is left out.
 function Get-ForeignConfiguration {
-    $account, $variables = "$env:SystemRoot\ServiceProfiles\LocalService", '^(JUPYTER|IPYTHON|PYTHON|PIP_|UV_)'
-    if ($Settings.scope -eq 'user') { $account, $variables = $env:USERPROFILE, '^(JUPYTER|IPYTHON|PYTHON)' }
+    $account, $variables = "$env:SystemRoot\ServiceProfiles\LocalService", '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_|PIP_|UV_)'
+    if ($Settings.scope -eq 'user') { $account, $variables = $env:USERPROFILE, '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_)' }
     $places = @(
         @{ Folder = "$env:ProgramData\jupyter"; Name = '*' }
         @{ Folder = "$env:ProgramData\ipython"; Name = '*' }
