@@ -1923,8 +1923,9 @@ if len(sys.argv) > 3:
 
 # ---- variables: kernels and terminals inherit them
 
+foreign = "JUPYTER", "JPY_", "IPYTHON", "PYTHON", "OPENSSL_", "PIP_", "UV_", "MPL", "MATPLOTLIB"
 for name in list(os.environ):
-    if name.upper().startswith(("JUPYTER", "JPY_", "IPYTHON", "PYTHON", "PIP_", "UV_", "MPL", "MATPLOTLIB")):
+    if name.upper().startswith(foreign):
         del os.environ[name]
 os.environ.update(
     JUPYTER_CONFIG_DIR=folder,

@@ -409,6 +409,10 @@ function Get-PathFault([string]$Path, [string[]]$Allowed) {
 function Get-FolderNameFault([string]$Folder) {
     if ($Folder -match '~\d|[. ](\\|$)') { return 'a part of it is a short name, or ends with a period or a space' }
     if ($Folder -cmatch '\A[A-Za-z]:\z') { return 'it is a whole drive' }
+    # C:\\Windows and C:/Windows are C:\Windows too; the names below are compared with a path as Windows writes it.
+    if ($Folder -cnotmatch '\A[A-Za-z]:\\[^:]+\z' -or $Folder -ne [IO.Path]::GetFullPath($Folder)) {
+        return 'it is not written as Windows writes it, with a drive and single backslashes'
+    }
     $users = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $users += Split-Path -Parent $env:PUBLIC }
     if ($users + $env:ProgramData -contains $Folder) { return 'it holds folders of others than nbserver' }
@@ -976,8 +980,9 @@ if len(sys.argv) > 3:
 
 # ---- variables: kernels and terminals inherit them
 
+foreign = "JUPYTER", "JPY_", "IPYTHON", "PYTHON", "OPENSSL_", "PIP_", "UV_", "MPL", "MATPLOTLIB"
 for name in list(os.environ):
-    if name.upper().startswith(("JUPYTER", "JPY_", "IPYTHON", "PYTHON", "PIP_", "UV_", "MPL", "MATPLOTLIB")):
+    if name.upper().startswith(foreign):
         del os.environ[name]
 os.environ.update(
     JUPYTER_CONFIG_DIR=folder,
@@ -1142,6 +1147,11 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     $start.RedirectStandardError = $true
     $start.StandardOutputEncoding = $Utf8
     $start.StandardErrorEncoding = $Utf8
+    # Python loads OpenSSL too. Variables that an earlier OpenSSL has left may name a file that others can write, and
+    # such a file names a DLL to load.
+    foreach ($name in @($start.EnvironmentVariables.Keys)) {
+        if ($name.ToUpperInvariant() -cmatch '^OPENSSL_') { $start.EnvironmentVariables.Remove($name) }
+    }
     foreach ($name in $Environment.Keys) {
         if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
         else { $start.EnvironmentVariables[$name] = $Environment[$name] }
@@ -2314,8 +2324,8 @@ Step preflight 'this host can carry the notebook server' -Test {
 # the machine, of the account that runs the server, and variables. The step packages and the server's starter see to it
 # that none of it is used. A folder that may not be looked into is left out.
 function Get-ForeignConfiguration {
-    $account, $variables = "$env:SystemRoot\ServiceProfiles\LocalService", '^(JUPYTER|IPYTHON|PYTHON|PIP_|UV_)'
-    if ($Settings.scope -eq 'user') { $account, $variables = $env:USERPROFILE, '^(JUPYTER|IPYTHON|PYTHON)' }
+    $account, $variables = "$env:SystemRoot\ServiceProfiles\LocalService", '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_|PIP_|UV_)'
+    if ($Settings.scope -eq 'user') { $account, $variables = $env:USERPROFILE, '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_)' }
     $places = @(
         @{ Folder = "$env:ProgramData\jupyter"; Name = '*' }
         @{ Folder = "$env:ProgramData\ipython"; Name = '*' }
