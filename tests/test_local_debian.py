@@ -194,7 +194,7 @@ def container(told: Story) -> None:
     told.snapshots["before container"] = host.snapshot()
     told.run("contained", f"{contained} {first_line().rpartition(' && ')[2]}", user="root")
     told.see("root's processes", "ps -eo user,args")
-    told.see("signals", "grep SigIgn /proc/$(pgrep --full -- '-m [n]otebook')/status")
+    told.see("signals", "grep SigIgn /proc/$(pgrep --full --oldest --uid root -- '/serve[.]py ')/status")
     told.run("contained undo", f"{contained} .venv/bin/nbserver undo local", user="root")
     told.snapshots["container undone"] = host.snapshot()
 

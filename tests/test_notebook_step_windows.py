@@ -24,7 +24,7 @@ def session() -> Iterator[Session]:
     with Session() as opened:
         step = (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
         places = "$CertificateFile = $KeyFile = 'x'; $ServiceFolder = $WorkFolder = 'C:\\x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; "
-        opened.keep(places + prelude("run", "events", "envelope", "record", "files") + step)
+        opened.keep(places + prelude("run", "events", "envelope", "record", "files", "starter") + step)
         yield opened
 
 

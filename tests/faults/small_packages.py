@@ -1,20 +1,88 @@
-"""A package index of two wheels: uv, which installs them, and a `notebook` of the tests' own that refuses requests on its port with TLS."""
+"""A package index of two wheels: uv, which installs them, and a `notebook` of the tests' own that answers on its port with TLS."""
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
 from pathlib import Path
 
 from tests.hosts.mirror import Mirror
-from tests.small_jupyter import write_wheel
+
+SERVER = '''"""Refuses to list kernels and answers other requests with 200, on the port and with the certificate of the configuration: Windows' file or Linux'."""
+import http.server
+import json
+import os
+import ssl
+from types import SimpleNamespace
+
+from jupyter_server.auth.authorizer import AllowAllAuthorizer
+from jupyter_server.auth.identity import PasswordIdentityProvider
+from jupyter_server.auth.login import LoginFormHandler
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(403 if self.path == "/api/kernels" else 200)
+        self.end_headers()
+
+
+class ServerApp:
+    @classmethod
+    def instance(cls, kernel_spec_manager_class, **others):
+        server = cls()
+        server.kernel_spec_manager = kernel_spec_manager_class()
+        return server
+
+    def initialize(self, argv, starter_extension):
+        files = [os.path.join(os.environ["JUPYTER_CONFIG_DIR"], name) for name in ("jupyter_server_config.json", "jupyter_config.json")]
+        with open(next(filter(os.path.exists, files)), encoding="utf-8") as file:
+            settings = json.load(file)
+        vars(self).update(settings["ServerApp"], ip=settings["ServerApp"]["ip"].replace("*", ""))
+        self.identity_provider = PasswordIdentityProvider()
+        self.identity_provider.login_handler_class = LoginFormHandler
+        vars(self.identity_provider).update(settings["IdentityProvider"], **settings["PasswordIdentityProvider"])
+        self.authorizer = AllowAllAuthorizer()
+        self.web_app = SimpleNamespace(settings={})
+        self.contents_manager = SimpleNamespace(root_dir=self.root_dir)
+
+    def start(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certfile, self.keyfile)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Answer)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.serve_forever()
+'''
+# What the starter imports.
+FILES = {
+    "jupyter_client/__init__.py": "",
+    "jupyter_client/kernelspec.py": "class KernelSpecManager: ...\n",
+    "jupyter_core/__init__.py": "",
+    "jupyter_core/paths.py": "SYSTEM_JUPYTER_PATH, SYSTEM_CONFIG_PATH = [], []\n",
+    "jupyter_server/__init__.py": "",
+    "jupyter_server/auth/__init__.py": "",
+    "jupyter_server/auth/authorizer.py": "class AllowAllAuthorizer: ...\n",
+    "jupyter_server/auth/identity.py": "class PasswordIdentityProvider: ...\n",
+    "jupyter_server/auth/login.py": "class LoginFormHandler: ...\n",
+    "jupyter_server/serverapp.py": SERVER,
+    "notebook/__init__.py": "",
+    "notebook/app.py": "",
+}
 
 
 def write_index(folder: Path, mirror: Mirror) -> list[str]:
     """Makes the index (PEP 503) in `folder`; uv's wheel is the mirror's. Returns the lines of its lock."""
-    line = write_wheel(folder / "notebook")
+    wheel = folder / "notebook" / "notebook-1.0-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in FILES.items():
+            archive.writestr(name, text)
+        archive.writestr("notebook-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: notebook\nVersion: 1.0\n")
+        archive.writestr("notebook-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("notebook-1.0.dist-info/RECORD", "")
     uv = next(mirror.wheels.glob("uv-*.whl"))
     (folder / "uv").mkdir()
     (folder / "uv" / uv.name).symlink_to(uv)
     for project in folder.iterdir():
         (project / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in project.glob("*.whl")))
     uv_line = next(line for line in mirror.lock_file.read_text(encoding="utf-8").splitlines() if line.startswith("uv=="))
-    return [line, uv_line]
+    return [f"notebook==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}", uv_line]
