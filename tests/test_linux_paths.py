@@ -167,6 +167,9 @@ EXCHANGE = {
     "somebody may further up": ("mkdir -p /srv/a/b/c; chown anna /srv/a", "/srv/a/b/c", ("/srv/a", "anna")),
     "another user has what is in a sticky folder": ("mkdir -p /srv/people; chmod 1777 /srv/people; mkdir -p /srv/people/theirs/notebooks; chown anna /srv/people/theirs", "/srv/people/theirs/notebooks", ("anna",)),
     "what is not there would be in anybody's folder": ("mkdir -m 777 /srv/people; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "everybody")),
+    "somebody may whose name begins as the service's": (
+        f"echo 'nbserver x:x:4444:54321::/:/bin/false' >>/etc/passwd; mkdir -p {NOTEBOOKS}; chown 4444 /srv/people", NOTEBOOKS, ("/srv/people belongs to nbserver x",),
+    ),
     "a home folder lets everybody": ("mkdir /home/anna/notebooks; chown anna: /home/anna/notebooks; chmod 777 /home/anna", "/home/anna/notebooks", ("/home/anna", "everybody")),
 }
 
@@ -275,6 +278,15 @@ def test_files_that_stay_keep_their_owner_and_the_account(host: Sandbox) -> None
     done = apply(host, mode="undo")
     assert done.outcome == "ok" and done.of("warning") == [] and record(host) == []
     assert not host.exists("/srv/people") and host.run("getent", "passwd", "nbserver", check=False).returncode == 2
+
+
+def test_a_search_that_fails_has_not_found_that_there_are_no_files(host: Sandbox) -> None:
+    """As in a folder that even root may not read (NFS, FUSE): the account stays."""
+    assert apply(host).outcome == "ok"
+    host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"echo 1 >{NOTEBOOKS}/a.ipynb")
+    done = apply(host, [*STEPS, "find() { return 1; }"], mode="undo")
+    assert "the user nbserver stays" in done.of("warning")[-1]["text"]
+    assert host.run("getent", "passwd", "nbserver").returncode == 0 and ("user", "nbserver") in [(line["kind"], line["key"]) for line in record(host)]
 
 
 def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None:

@@ -77,9 +77,12 @@ keep_user_for() { # PATH
     if [[ $1 ]]; then USER_IS_KEPT_FOR+=("$1"); else unset 'USER_IS_KEPT_FOR[-1]'; fi
 }
 
+# A search that fails has not found that there are none: even root may not be allowed to look (NFS, FUSE).
 has_files_of_service() { # FOLDER
+    local found
     if [[ $NB_SCOPE == user ]] || ! has_user "$SERVICE_USER"; then return 1; fi
-    [[ $(find "$1" -xdev -user "$SERVICE_USER" -print -quit) ]]
+    found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
+    [[ $found ]]
 }
 
 # Kind files: a folder that somebody has had all along, in which files of the service stay.

@@ -58,7 +58,7 @@ check_path() { # PATH OWNER
         folder=${folder%/*}
     done
     folders+=(/)
-    while read -r number mode user group; do
+    while IFS=/ read -r number mode user group; do   # a user of a directory may have a space in the name
         folder=${folders[i]}
         i+=1
         ((number == 0 || number == EUID || number == $2)) || [[ $user == "$SERVICE_USER" ]] ||
@@ -71,7 +71,7 @@ check_path() { # PATH OWNER
         is_own_group "$folder" ||
             problem "the group $group can write in $folder, or an access list lets others, who could put\
  something else in the place of $1. Take that away (chmod g-w $folder)" || return
-    done < <(stat --dereference --format='%u %a %U %G' -- "${folders[@]}")
+    done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
     ((i == ${#folders[@]})) || problem "who owns the folders above $1 could not be read"
 }
 
@@ -79,7 +79,7 @@ check_path() { # PATH OWNER
 # members; and no access list says more.
 is_own_group() { # FOLDER
     local user='' group='' members='' list=''
-    read -r user group < <(stat --dereference --format='%U %G' -- "$1") || true
+    IFS=/ read -r user group < <(stat --dereference --format=%U/%G -- "$1") || true
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
     IFS=: read -r _ _ _ members < <(getent group "$group") || true
     read -r list _ < <(ls -dl -- "$1/.") || true

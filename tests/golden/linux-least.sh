@@ -756,7 +756,7 @@ check_path() { # PATH OWNER
         folder=${folder%/*}
     done
     folders+=(/)
-    while read -r number mode user group; do
+    while IFS=/ read -r number mode user group; do   # a user of a directory may have a space in the name
         folder=${folders[i]}
         i+=1
         ((number == 0 || number == EUID || number == $2)) || [[ $user == "$SERVICE_USER" ]] ||
@@ -769,7 +769,7 @@ check_path() { # PATH OWNER
         is_own_group "$folder" ||
             problem "the group $group can write in $folder, or an access list lets others, who could put\
  something else in the place of $1. Take that away (chmod g-w $folder)" || return
-    done < <(stat --dereference --format='%u %a %U %G' -- "${folders[@]}")
+    done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
     ((i == ${#folders[@]})) || problem "who owns the folders above $1 could not be read"
 }
 
@@ -777,7 +777,7 @@ check_path() { # PATH OWNER
 # members; and no access list says more.
 is_own_group() { # FOLDER
     local user='' group='' members='' list=''
-    read -r user group < <(stat --dereference --format='%U %G' -- "$1") || true
+    IFS=/ read -r user group < <(stat --dereference --format=%U/%G -- "$1") || true
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
     IFS=: read -r _ _ _ members < <(getent group "$group") || true
     read -r list _ < <(ls -dl -- "$1/.") || true
@@ -1098,9 +1098,12 @@ keep_user_for() { # PATH
     if [[ $1 ]]; then USER_IS_KEPT_FOR+=("$1"); else unset 'USER_IS_KEPT_FOR[-1]'; fi
 }
 
+# A search that fails has not found that there are none: even root may not be allowed to look (NFS, FUSE).
 has_files_of_service() { # FOLDER
+    local found
     if [[ $NB_SCOPE == user ]] || ! has_user "$SERVICE_USER"; then return 1; fi
-    [[ $(find "$1" -xdev -user "$SERVICE_USER" -print -quit) ]]
+    found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
+    [[ $found ]]
 }
 
 # Kind files: a folder that somebody has had all along, in which files of the service stay.
