@@ -125,7 +125,7 @@ def _load_request(pem: bytes, where: str) -> x509.CertificateSigningRequest:
     try:
         csr = x509.load_pem_x509_csr(pem)
         valid = csr.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         valid = False
     if not valid:
         raise UsageError("is no certificate signing request in PEM", where=where, todo="Name the file that nbserver certificate request wrote")

@@ -287,7 +287,7 @@ def _check_certificate(walk: _Walk, fingerprint: str | None) -> tuple[str, datet
     try:
         certificate = x509.load_der_x509_certificate(der)
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         what = f"the certificate {pinned_tls.fingerprint_of(der)} cannot be read"
         raise CertificateError(what, host=walk.host, todo="Run nbserver apply, which makes a new one") from None
     if not start <= datetime.now(timezone.utc) <= end:

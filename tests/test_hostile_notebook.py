@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from installer.errors import ConnectError, HostError, VerifyError
+from installer.errors import CertificateError, ConnectError, HostError, VerifyError
+from installer.pinned_tls import fingerprint_of
 from installer.verify import verify
 from tests.hostile_server import KERNEL, Connection, HostileServer, Stage, hostile_server
 from tests.notebook_fixtures import certificate, no_proxies  # noqa: F401
-from tests.notebook_server import PASSWORD, Certificate
+from tests.notebook_server import PASSWORD, Certificate, make_certificate
 
 # ruff: noqa: F811
 
@@ -226,6 +230,18 @@ def test_a_cookie_that_cannot_be_read_puts_nothing_on_the_screen(hostile: Hostil
     hostile.stages["GET /login"] = lambda client: client.answer(200, b"", "Set-Cookie: _xsrf=1; Max-Age=" + "9" * 400)
     assert "a cookie _xsrf" in _refused(hostile).what
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_certificate_of_an_unknown_version_is_refused(tmp_path: Path) -> None:
+    """TLS takes it, and so does a pin; what reads it afterwards does not."""
+    good = make_certificate(tmp_path)
+    der = ssl.PEM_cert_to_DER_cert(good.certificate.read_text())
+    assert der.count(b"\xa0\x03\x02\x01\x02") == 1
+    bad = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07")
+    good.certificate.write_text(ssl.DER_cert_to_PEM_cert(bad))
+    with hostile_server(replace(good, fingerprint=fingerprint_of(bad))) as server:
+        refused = _refused(server)
+    assert isinstance(refused, CertificateError) and "cannot be read" in refused.what
 
 
 def test_files_without_a_login_are_refused(hostile: HostileServer) -> None:
