@@ -63,7 +63,7 @@ class Result:
     csr: str = ""
     code: int = HostError.exit_code
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Nothing of it counts any more but what was changed. What is not an error for a person is a defect of nbserver."""
         if not isinstance(error, NbserverError):
             what = f"a defect of nbserver: {type(error).__name__}: {error}"
@@ -101,7 +101,7 @@ class HostRun:
         self._password = password
         try:
             self._execute(connect, operator, secrets, stop)
-        except Exception as error:
+        except BaseException as error:  # a panic in a library is no Exception; no Ctrl-C comes to a thread
             self.result.fail(error)
             for line in traceback.format_exception(error):
                 self._journal.note(line)

@@ -89,7 +89,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             with writing:
                 if result.fingerprint and mode != "undo":
                     known.remember(known_file, host.name, result.fingerprint, journal.run)
-        except Exception as error:
+        except BaseException as error:
             result.fail(error)
             result.error = mask.text(result.error)
         with suppress(Exception):  # a terminal that shows nothing any more changes no result

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from installer import known, verify
-from installer.errors import HostError
+from installer.errors import HostError, NbserverError
 from installer.operation import Ask, notebook_password
 from installer.secret_mask import SecretMask
 
@@ -27,11 +27,16 @@ def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Pa
     mask = SecretMask(name for host in hosts for name in (host.name, host.address))
     mask.add(*(password for _, password, _ in work))
     summary: dict[str, dict[str, object]] = {}
+    defects = False
     for host, password, fingerprint in work:
         say = _masked(_json_step(host.name) if as_json else _plain_step(host.name), mask)
         try:
             found = verify.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say, wait=wait)
-        except HostError as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as reason:  # a panic in a library is no Exception
+            error = reason if isinstance(reason, HostError) else _defect(reason, host.name)
+            defects = defects or error is not reason
             mask.error(error)
             summary[host.name] = {"outcome": "failed", "error": str(error)}
             if not as_json:
@@ -42,7 +47,16 @@ def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Pa
                 click.echo(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
     if as_json:
         click.echo(mask.line(json.dumps({"event": "summary", "hosts": summary})))
+    if defects:
+        return NbserverError.exit_code
     return 3 if any(entry["outcome"] == "failed" for entry in summary.values()) else 0
+
+
+def _defect(error: BaseException, host: str) -> NbserverError:
+    """What is not an error for a person is a defect of nbserver; the other hosts are verified all the same."""
+    if isinstance(error, NbserverError):
+        return error
+    return NbserverError(f"a defect of nbserver: {type(error).__name__}: {error}", where=host, todo="Please report it")
 
 
 def _masked(say: Callable[[str, str], None], mask: SecretMask) -> Callable[[str, str], None]:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from installer import inventory, journal, known, operation, transports
+from installer import inventory, journal, known, operation, transports, verification
 from installer.errors import UsageError
 from installer.operation import Options, exit_code, operate
+from installer.verify import Verification
 from installer.view import PlainLines
 from tests.formats import validate
 from tests.test_host import Told, ended, event
@@ -115,6 +116,41 @@ def test_a_defect_of_nbserver_costs_no_other_host_anything(hosts: Hosts) -> None
     assert results["bad"].steps == {"path": "changed"}, "what was done is not lost: a new password is shown for it"
     (log,) = hosts.folder.glob("nbserver-runs/*/bad/log.txt")
     assert "Traceback" in log.read_text() and "ZeroDivisionError" in log.read_text()
+
+
+class Panic(BaseException):
+    """What a library in Rust raises where it panics is no Exception."""
+
+
+def test_a_panic_in_a_library_costs_no_other_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(host: Any, *given: Any) -> Any:
+        if host.name == "bad":
+            raise Panic("called on a None value")
+        return Hosts.connect(hosts, host)
+
+    monkeypatch.setattr(transports, "connect_to", connect)
+    hosts.check_the_others(hosts.apply(), "bad: a defect of nbserver: Panic: called on a None value", 1)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("defect", [RecursionError("deep"), Panic("correct horse")])
+def test_a_defect_in_one_verification_costs_no_other_host_anything(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool, defect: BaseException
+) -> None:
+    def verify(host: Any, **given: Any) -> Verification:
+        if host.name == "bad":
+            raise defect
+        return Verification(host.name, "https://192.0.2.2:9999", PRINT, {}, None, (800, 450), {})
+
+    monkeypatch.setattr("installer.verify.verify", verify)
+    loaded = inventory.load(hosts.folder / "nbserver.toml")
+    assert verification.verify_all(loaded, loaded.select(["bad", "good"]), None, lambda question: "correct horse", as_json) == 1
+    shown = capsys.readouterr().out
+    assert f"bad: a defect of nbserver: {type(defect).__name__}: " in shown and "correct horse" not in shown
+    if as_json:
+        assert {name: entry["outcome"] for name, entry in json.loads(shown)["hosts"].items()} == {"bad": "failed", "good": "ok"}
+    else:
+        assert "good  verified" in shown
 
 
 def test_a_connection_that_fails_in_no_known_way_costs_no_other_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
