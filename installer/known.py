@@ -42,7 +42,7 @@ def read(path: Path) -> dict[str, KnownCertificate]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ApprovalError(f"cannot be read ({_reason(error)})", where=str(path), todo=_RESTORE) from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise ApprovalError("is no valid JSON", where=f"{path}{line}", todo=_RESTORE) from None
     version = content.get("v") if isinstance(content, dict) else None

@@ -78,6 +78,7 @@ def test_the_file_is_the_documented_one(path: Path) -> None:
         (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00"}}}', "entry of win1 is not complete"),
         (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00", "run": "1", "time": "t"}}}', "fingerprint of win1"),
         (b"[" * 100_000, "no valid JSON"),
+        (b'{"v": ' + b"1" * 5000 + b"}", "no valid JSON"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path, content: bytes, reason: str) -> None:
