@@ -8,7 +8,7 @@ REPLACEMENT = "\ufffd"
 ELLIPSIS = "..."
 LINE_BREAK = " / "
 
-_COLORS = re.compile(r"\x1b\[[0-9;]{0,30}m")
+_COLORS = re.compile(r"\x1b\[[0-9;]{0,30}[mK]")  # K, which grep writes with its colors, clears the rest of the line
 _LINE_BREAKS = re.compile(r"[ \t]*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029][ \t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
 # Characters that Python calls printable and that show nothing: fillers, joiners and variation selectors (Default_Ignorable_Code_Point).
 _INVISIBLE = frozenset(
@@ -16,6 +16,11 @@ _INVISIBLE = frozenset(
 )
 _SPACES = frozenset("\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
 _LOOKED_AT = 4  # times the limit: colors and line breaks take up more than what becomes of them
+
+
+def without_colors(text: str) -> str:
+    """The text without the escapes that color it."""
+    return _COLORS.sub("", text)
 
 
 def clean(text: str, limit: int = 2000) -> str:
@@ -26,7 +31,7 @@ def clean(text: str, limit: int = 2000) -> str:
     """
     seen = text[: limit * _LOOKED_AT]
     cut = len(seen) < len(text)
-    seen = _LINE_BREAKS.sub("\n", _COLORS.sub("", seen)).strip("\n").replace("\n", LINE_BREAK)
+    seen = _LINE_BREAKS.sub("\n", without_colors(seen)).strip("\n").replace("\n", LINE_BREAK)
     if not (seen.isascii() and seen.isprintable()):
         seen = "".join(map(_visible, seen))
     if cut or len(seen) > limit:

@@ -6,14 +6,17 @@ A host that says one has leaked it: its event is masked, and the run on that hos
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape
 
 from installer.errors import NbserverError
+from installer.plain_text import without_colors
 
 if TYPE_CHECKING:
     from installer.transports import Transport
@@ -43,7 +46,15 @@ class SecretMask:
                 self._forms = tuple(sorted({*self._forms, *more}, key=lambda form: (-len(form), form)))
 
     def text(self, text: str) -> str:
-        """The text with every secret masked."""
+        """The text with every secret masked, also where a program colors a part of it."""
+        masked = self._masked(text)
+        if "\x1b" not in masked:
+            return masked
+        plain = without_colors(masked)
+        found = self._masked(plain)
+        return masked if found == plain else found
+
+    def _masked(self, text: str) -> str:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MARK)
@@ -99,10 +110,14 @@ def _integer(digits: str) -> int | str:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret and how it is written in an envelope, in JSON and in a URL."""
+    """A secret and how it is written in an envelope, in JSON, in a URL, in XML and by Python, bash and PowerShell."""
     encoded = secret.encode("utf-8", "surrogatepass")
     lines = [line.strip() for line in secret.splitlines()] if "\n" in secret else []
     whole = [secret, base64.b64encode(encoded).decode("ascii").rstrip("="), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(encoded, safe="")]
-    for form in [*whole, *lines]:
+    xml = escape(secret)
+    json_of_powershell = "".join(f"\\u{ord(character):04x}" if character in "'<>&" else character for character in whole[3])
+    quoted = [quote_plus(encoded), xml, html.escape(secret).replace("&#x27;", "'"), xml.replace('"', "&quot;").replace("'", "&apos;"), html.escape(secret)]
+    programs = [repr(secret)[1:-1], repr(encoded)[2:-1], secret.replace("'", "'\\''"), secret.replace("'", "'\"'\"'"), secret.replace("'", "''")]
+    for form in [*whole, json_of_powershell, *quoted, *programs, *lines]:
         if len(form) >= SHORTEST and not _PEM_HEAD.fullmatch(form):
             yield form

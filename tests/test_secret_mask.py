@@ -29,6 +29,33 @@ def test_a_secret_is_masked_in_all_its_forms() -> None:
     assert mask(SECRET).text("said nothing") == "said nothing" and mask().text(SECRET) == SECRET
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        repr("it's \"f\" <&> \u00e9"),
+        repr("it's \"f\" <&> \u00e9".encode()),
+        "it&apos;s &quot;f&quot; &lt;&amp;&gt; \u00e9",
+        "it's &quot;f&quot; &lt;&amp;&gt; \u00e9",
+        "it's \"f\" &lt;&amp;&gt; \u00e9",
+        "it%27s+%22f%22+%3C%26%3E+%C3%A9",
+        "'it'\\''s \"f\" <&> \u00e9'",
+        "'it''s \"f\" <&> \u00e9'",
+        '"it\\u0027s \\"f\\" \\u003c\\u0026\\u003e \u00e9"',
+        "it's \x1b[01;31m\x1b[K\"f\"\x1b[m <&> \u00e9",
+        "\x1b[1mit's\x1b[0m \"f\" <\x1b[32m&\x1b[0m> \u00e9",
+    ],
+    ids=["Python", "Python's bytes", "XML", "HTML's attribute", "XML's text", "a form", "bash", "PowerShell", "ConvertTo-Json", "grep", "colors"],
+)
+def test_no_program_that_quotes_or_colors_it_hides_it(form: str) -> None:
+    made = mask("it's \"f\" <&> \u00e9")
+    assert MARK in made.text(f"said {form}.") and "f" not in made.text(f"-{form}-")
+    assert MARK in str(json.loads(made.line(json.dumps({"text": f"said {form}."}))))
+
+
+def test_colors_without_a_secret_stay() -> None:
+    assert mask("correct horse").text("\x1b[1mcorrect\x1b[0m") == "\x1b[1mcorrect\x1b[0m"
+
+
 def test_the_longest_one_is_masked_first() -> None:
     assert mask("argon2:abcdef", "abcdef").text("argon2:abcdef abcdef") == f"{MARK} {MARK}"
 
