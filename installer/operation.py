@@ -96,15 +96,20 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             view.host_ended(result)
         return result
 
+    def interrupted() -> None:
+        with suppress(Exception):  # the hosts are stopped and waited for all the same
+            view.interrupted()
+
     view.begin(mode, {name: script.steps for name, script in scripts.items()})
     try:
         jobs = {host.name: (lambda host=host: job(host)) for host in hosts}
-        results = for_each(jobs, options.forks, stop, view.interrupted)
+        results = for_each(jobs, options.forks, stop, interrupted)
     except NbserverError as error:
         mask.error(error)
         raise
     finally:
-        view.end()
+        with suppress(Exception):  # the summary is still to be written
+            view.end()
         if hashes:
             hashes.close()
     try:
@@ -212,7 +217,7 @@ def _run_host(
         return mask.watch(connect_to(host, logon, stop), lambda: leaks.append(host.name))
 
     def shown(name: str, event: Event) -> None:
-        with suppress(OSError):  # nobody may be reading any more; the journal has it
+        with suppress(Exception):  # nobody may be reading any more; the journal has it, and the host goes on anyway
             view.event(name, event)
 
     result = HostRun(host, script, mode, run, journal, shown).execute(connect, operator(), secrets, stop, password)

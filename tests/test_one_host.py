@@ -13,6 +13,7 @@ import pytest
 
 from installer import inventory, journal, known, operation, transports, verification
 from installer.errors import UsageError
+from installer.fleet import for_each
 from installer.operation import Options, exit_code, operate
 from installer.verify import Verification
 from installer.view import PlainLines
@@ -231,6 +232,24 @@ def test_a_terminal_that_cannot_show_a_line_ends_no_run(hosts: Hosts) -> None:
     hosts.bad = lambda started: [started, event(2, "changed", "path"), ended(3, "ok")]
     with pytest.raises(BrokenPipeError):  # the summary's
         operate("apply", loaded, loaded.select(["bad", "good"]), Options(), None, PlainLines(write))
+    (summary,) = hosts.folder.glob("nbserver-runs/*/summary.json")
+    assert {entry["outcome"] for entry in json.loads(summary.read_text())["hosts"].values()} == {"ok"}
+
+
+def test_a_view_with_a_defect_costs_no_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a terminal that was closed, or cannot show a character. A host whose events nobody takes any more would go on unheard."""
+
+    def broken(*given: Any) -> None:
+        raise ValueError("I/O operation on closed file.")
+
+    def interrupted(jobs: Any, forks: int, stop: Any, interrupted: Callable[[], None]) -> dict[str, Any]:
+        interrupted()
+        return for_each(jobs, forks, stop, interrupted)
+
+    monkeypatch.setattr("installer.fleet.for_each", interrupted)
+    for name in ("event", "host_ended", "interrupted", "end"):
+        monkeypatch.setattr(PlainLines, name, broken)
+    assert {name: (result.outcome, result.error) for name, result in hosts.apply().items()} == {"bad": ("ok", ""), "good": ("ok", "")}
     (summary,) = hosts.folder.glob("nbserver-runs/*/summary.json")
     assert {entry["outcome"] for entry in json.loads(summary.read_text())["hosts"].values()} == {"ok"}
 
