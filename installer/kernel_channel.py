@@ -31,7 +31,7 @@ _web_socket: Any = websocket.WebSocket  # some of its methods have no types
 
 LARGEST_CELL = 4 * 1024 * 1024
 """Bytes of all messages while one cell runs: its picture has less than a tenth of it."""
-_LARGEST_HANDSHAKE = 128 * 1024
+_LARGEST_HANDSHAKE = 16 * 1024  # reading a cookie takes quadratic time in older Pythons (http.cookies)
 _CLOSE_SECONDS = 1
 _LONGEST_PING = 125
 _MOST_FRAMES = 10_000

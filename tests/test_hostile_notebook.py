@@ -232,6 +232,19 @@ def test_a_cookie_that_cannot_be_read_puts_nothing_on_the_screen(hostile: Hostil
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_cookie_that_takes_long_to_read_is_not_read(hostile: HostileServer) -> None:
+    """The pattern of http.cookies takes quadratic time for backslashes in Python before 3.12.6, where no limit of a socket is looked at."""
+
+    def sets_a_cookie(client: Connection) -> None:
+        hostile.open(client, 'Set-Cookie: a="' + "\\" * 50_000 + '"')
+        client.until_it_leaves()
+
+    hostile.stages["handshake"] = sets_a_cookie
+    start = time.process_time()
+    assert "sent more than 16 KB" in _refused(hostile, kernel_seconds=5).what
+    assert time.process_time() - start < 3
+
+
 def test_a_certificate_of_an_unknown_version_is_refused(tmp_path: Path) -> None:
     """TLS takes it, and so does a pin; what reads it afterwards does not."""
     good = make_certificate(tmp_path)
