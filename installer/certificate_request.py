@@ -39,16 +39,15 @@ def request(
     except OSError as error:
         raise UsageError(f"the folder cannot be made ({error.strerror})", where=str(folder), todo="Name another one with -o") from None
     results = operate("request", inventory, hosts, options, ask, view)
-    broken: list[ScriptError] = []
+    broken: list[ScriptError | UsageError] = []
     for host in hosts:
         if results[host.name].outcome != "ok":
             continue
         try:
             _check_request(host, results[host.name].csr)
-        except ScriptError as error:  # the other hosts' requests are as good as before
-            broken.append(error)
-        else:
             say(str(_write(folder / f"{host.name}.csr", results[host.name].csr)))
+        except (ScriptError, UsageError) as error:  # the other hosts' requests are as good as before
+            broken.append(error)
     if broken:
         raise broken[0]
     return exit_code("request", results)

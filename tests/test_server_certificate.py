@@ -355,3 +355,16 @@ def test_a_request_that_is_not_for_its_host_is_not_handed_on(tmp_path: Path, mon
     with pytest.raises(ScriptError, match="not one for this host"):
         certificate_request.request(loaded, hosts, tmp_path / "out", Options(), None, None, print)  # type: ignore[arg-type]
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_request_that_cannot_be_written_costs_no_other_host_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = [host(tmp_path, "certificate.request = true")]
+    hosts.append(hosts[0].model_copy(update={"name": "win2"}))
+    text = csr(KEY, NAMES).public_bytes(Encoding.PEM).decode()
+    monkeypatch.setattr(certificate_request, "operate", lambda *given: {one.name: Result(one.name, "ok", csr=text) for one in hosts})
+    monkeypatch.setattr(certificate_request, "subject_alternative_names", lambda host: NAMES)
+    (tmp_path / "out" / "win1.csr" / "taken").mkdir(parents=True)
+    said: list[str] = []
+    with pytest.raises(UsageError, match=r"win1\.csr: cannot be written"):
+        certificate_request.request(inventory.load(tmp_path / "nbserver.toml"), hosts, tmp_path / "out", Options(), None, None, said.append)  # type: ignore[arg-type]
+    assert said == [str(tmp_path / "out" / "win2.csr")] and (tmp_path / "out" / "win2.csr").read_text() == text
