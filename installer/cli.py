@@ -308,6 +308,9 @@ def main() -> None:
     except click.exceptions.Abort:
         code = 2
     except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) and not isinstance(error, click.MissingParameter) else None
+        if context is not None and context.info_name in ("set-password", "hash-password"):
+            error = click.UsageError("an argument does not belong here. It is not repeated, because it may be a password; nbserver asks for the password itself", context)
         error.show()
         code = error.exit_code
     except NbserverError as error:

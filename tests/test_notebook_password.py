@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from installer import notebook_password, site_salt
+from installer import cli, notebook_password, site_salt
 from installer.errors import SecretError
 from installer.notebook_password import PasswordHashes, check_password, hash_password
 from installer.transports import StopRequested
@@ -135,3 +135,12 @@ def test_tornado_strips_what_we_refuse() -> None:
     request.arguments = {"password": [b" hunt\x01er2\n"]}
     handler = web.RequestHandler(web.Application(), request)
     assert handler.get_argument("password") == "hunt er2"
+
+
+@pytest.mark.parametrize("line", [["set-password", "local", "Correct-Horse-99"], ["set-password", "Correct-Horse-99"], ["hash-password", "win1", "Correct-Horse-99"]])
+def test_a_password_on_the_command_line_is_not_repeated(line: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["nbserver", *line])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and "asks for the password" in said.err and "Correct-Horse" not in said.out + said.err
