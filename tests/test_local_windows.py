@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import queue
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -17,7 +19,7 @@ from installer.local_places import own_inventory, places
 from installer.local_process_windows import Process
 from installer.local_windows_settings import LocalWindowsHost
 from installer.render import render_all
-from installer.transports import StopRequested
+from installer.transports import StopRequested, local_windows
 from installer.transports.local_windows import LocalWindowsTransport, environment
 from tests.formats import validate
 
@@ -192,3 +194,17 @@ def test_a_file_that_names_one(tmp_path: Path) -> None:
     (tmp_path / "process").write_bytes(b"12 134398636016611460\nC:\\caf\xc3\xa9\n")
     found = local_service_windows.named(tmp_path / "process")
     assert found == Process(12, 134398636016611460) and found.since == pytest.approx(1795390001.66, abs=0.01)
+
+
+def test_what_was_written_behind_a_write_of_no_bytes_is_read() -> None:
+    """It reads like an end, also when the process has ended by then: .NET writes no bytes to a stream before the first ones."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for data in (b"", b"an error", b"", b" and its end"):
+        theirs.send(data)
+    theirs.close()
+    found: queue.Queue[bytes] = queue.Queue()
+    with ours, ours.makefile("rb", buffering=0) as stream:
+        local_windows._read(process, stream, found, threading.Event())
+    assert b"".join(found.queue) == b"an error and its end"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 POLL = 0.25  # seconds after which a stop is heard
 LAST_WORDS = 2.0  # seconds for what PowerShell wrote before it ended; a program that it left behind may keep the pipe open
 INTERRUPT_SECONDS = 30
+EMPTY_READS = 5  # in a row, after the process has ended: then nothing is left
 PARTS_KEPT = 64  # of the output, at most 64 KB each, until somebody takes them
 POWERSHELL = ("System32", "WindowsPowerShell", "v1.0", "powershell.exe")
 CREATE_NO_WINDOW = 0x08000000  # [winbase.h]; the module subprocess has the name on Windows only
@@ -141,7 +142,9 @@ def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.Queue
     """Reads to the end of the process: nothing that reads like an end before it is one. Once `closed`, what it reads is let go.
 
     A write of no bytes may do so, and .NET tries a console's stream with one. Source: "ReadFile function" on learn.microsoft.com.
+    So what is read after the process has ended is at its end only when several reads in a row give nothing.
     """
+    empty = 0
     while True:
         ended = process.poll() is not None
         try:
@@ -149,14 +152,17 @@ def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.Queue
         except OSError:
             data = b""
         if data:
+            empty = 0
             while not closed.is_set():
                 with suppress(queue.Full):
                     into.put(data, timeout=POLL)
                     break
-        elif ended:
-            return
-        else:
+        elif not ended:
             time.sleep(POLL)
+        else:
+            empty += 1
+            if empty == EMPTY_READS:
+                return
 
 
 def _write(stream: IO[bytes], data: bytes) -> None:
