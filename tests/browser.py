@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from installer import picture
+from nbserver.verify import picture
+from tests.checkout import CHECKOUT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -152,7 +153,7 @@ def see_figure_apart(url: str, password: str, certificate: Path, folder: Path, p
     """The same in a process of its own: what it prints is what was seen, as JSON."""
     return subprocess.run(
         [sys.executable, "-m", "tests.browser", url, str(certificate), str(folder), str(pictures)],
-        cwd=Path(__file__).parents[1], env={**os.environ, "NOTEBOOK_PASSWORD": password}, capture_output=True, text=True, timeout=1800, check=False,
+        cwd=CHECKOUT, env={**os.environ, "NOTEBOOK_PASSWORD": password}, capture_output=True, text=True, timeout=1800, check=False,
     )  # fmt: skip
 
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from installer import catalog
-from installer.catalog import Download
-from installer.catalog_update import Fetch, Update, Wanted, prepare
-from installer.errors import DownloadError
+from nbserver.base.errors import DownloadError
+from nbserver.catalog import reader
+from nbserver.catalog.reader import Download
+from nbserver.catalog.update import Fetch, Update, Wanted, prepare
 
 MIRROR = "https://mirror.example.com:8443/"
 PYTHON = f"{MIRROR}python/index-windows.json"
 OPENSSL = f"{MIRROR}openssl.json"
-SHIPPED = catalog.load()
+SHIPPED = reader.load()
 MIRRORED = Wanted(python_base=f"{MIRROR}python", openssl_index=OPENSSL)
 NOWHERE = Path("there-is-no-such-file.toml")
 
@@ -37,4 +37,4 @@ def fetch_from(pages: Mapping[str, bytes]) -> Fetch:
 def written(folder: Path, text: str) -> list[Download]:
     """The entries of a site catalog, read by the catalog itself."""
     (folder / "site.toml").write_text(text, encoding="utf-8")
-    return [x for x in catalog.load(folder / "site.toml").downloads if x not in SHIPPED.downloads]
+    return [x for x in reader.load(folder / "site.toml").downloads if x not in SHIPPED.downloads]

@@ -15,12 +15,13 @@ from typing import Any
 import click
 import pytest
 
-from installer import __version__, cli, inventory
-from installer.certificate_names import subject_alternative_names
-from installer.errors import NbserverError
-from installer.host_settings import Host
-from installer.script import Script
-from installer.transports.psrp import PsrpTransport
+from nbserver import __version__, cli
+from nbserver.base.errors import NbserverError
+from nbserver.certificate.names import subject_alternative_names
+from nbserver.inventory import reader
+from nbserver.inventory.windows_host import Host
+from nbserver.render.script import Script
+from nbserver.transports.psrp.transport import PsrpTransport
 from tests.hosts import artifacts
 from tests.hosts.windows import WindowsHost
 from tests.hosts.wine import environment, windows_path
@@ -106,7 +107,7 @@ class CertificateSite:
 
     @property
     def host(self) -> Host:
-        return inventory.load(self.folder / "nbserver.toml").hosts["win1"]
+        return reader.load(self.folder / "nbserver.toml").hosts["win1"]
 
     def secret_file(self, name: str, text: str) -> Path:
         path = self.folder / name

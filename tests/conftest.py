@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.checkout import CHECKOUT
 
 if TYPE_CHECKING:
     from tests.hosts.linux.base import LinuxBase
@@ -25,7 +26,7 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-LOCK = Path(__file__).parents[1] / "installer" / "catalog_data" / "locks" / "windows-x64-python3.11.txt"
+LOCK = CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "locks" / "windows-x64-python3.11.txt"
 
 
 @pytest.fixture(scope="session")

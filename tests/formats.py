@@ -6,7 +6,6 @@ import functools
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -14,9 +13,10 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 from referencing import Registry, Resource
 
-from installer.inventory_schema import json_schema
+from nbserver.inventory.schema import json_schema
+from tests.checkout import CHECKOUT
 
-SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
+SCHEMAS = CHECKOUT / "docs" / "schemas"
 # The inventory's schema comes from the settings' own types.
 KINDS = ("inventory", *sorted(path.stem for path in SCHEMAS.glob("*.json")))
 

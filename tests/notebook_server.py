@@ -29,14 +29,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from installer.allowance import Allowance
-from installer.notebook_client import Address, NotebookClient
-from installer.notebook_password import hash_password
-from installer.pinned_tls import fingerprint_of
+from nbserver.base.allowance import Allowance
+from nbserver.base.pinned_tls import fingerprint_of
+from nbserver.run.notebook_password import hash_password
+from nbserver.verify.notebook_client import Address, NotebookClient
 from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 PASSWORD = "Straße & 100 % ; +Ω"
 START_SECONDS = 300
@@ -73,7 +73,7 @@ def make_certificate(folder: Path, *, name: str = "notebook", ends_in_days: int 
     """Self-signed, P-256, for localhost and its addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
     certificate = (
         x509.CertificateBuilder()

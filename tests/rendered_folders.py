@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from installer import inventory, rendering
-from installer.linux_settings import LocalHost
-from installer.local_windows_settings import LocalWindowsHost
+from nbserver.commands import render
+from nbserver.inventory import reader
+from nbserver.inventory.linux_host import LocalHost
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from tests.checkout import CHECKOUT
 
-SAMPLE = Path(__file__).parents[1] / "nbserver.sample.toml"
+SAMPLE = CHECKOUT / "nbserver.sample.toml"
 LINUX = """
 [hosts.lin1]
 system = "linux"
@@ -34,12 +36,12 @@ def machines(folder: Path) -> dict[str, bytes]:
     """The files of a Windows host and of a Linux host; `folder` is for the inventory."""
     path = folder / "nbserver.toml"
     path.write_text(LINUX, "utf-8")
-    return rendering.files([inventory.load(SAMPLE).hosts["win1"], inventory.load(path).hosts["lin1"]])
+    return render.files([reader.load(SAMPLE).hosts["win1"], reader.load(path).hosts["lin1"]])
 
 
 def linux_user() -> dict[str, bytes]:
     """The files of this machine, a Linux one, in user scope."""
-    return rendering.files([LocalHost.model_validate({"scope": "user"})])
+    return render.files([LocalHost.model_validate({"scope": "user"})])
 
 
 def windows_user() -> dict[str, bytes]:
@@ -48,7 +50,7 @@ def windows_user() -> dict[str, bytes]:
         changed.setattr(sysconfig, "get_platform", lambda: "win-amd64")
         changed.setattr(sysconfig, "get_python_version", lambda: "3.13")
         changed.setattr(sys, "base_prefix", "C:\\Users\\Zo\u00eb O'Neill\\AppData\\Local\\Programs\\Python\\Python313")
-        return rendering.files([LocalWindowsHost()])
+        return render.files([LocalWindowsHost()])
 
 
 def put(files: dict[str, bytes], folder: Path) -> Path:

@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.checkout import PYTHON_PATH
 from tests.hosts.linux.host import LinuxHost
 from tests.hosts.linux.lab import PROXY
 from tests.hosts.mirror import Mirror
 from tests.hosts.winrm.endpoint import Endpoint
-
-CHECKOUT = Path(__file__).parents[1]
 
 
 class Site:
@@ -103,10 +102,10 @@ class Site:
         )
 
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "installer", *arguments]
+        return [sys.executable, "-m", "nbserver", *arguments]
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [CHECKOUT, *self.python_path])), **self.secrets, **(more or {})}
+        return {**os.environ, "PYTHONPATH": os.pathsep.join([PYTHON_PATH, *map(str, self.python_path)]), **self.secrets, **(more or {})}
 
 
 class LinuxSite(Site):

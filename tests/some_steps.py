@@ -1,12 +1,12 @@
-"""A script of some of the real steps, put together as installer.script does it."""
+"""A script of some of the real steps, put together as nbserver.render.script does it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from installer.script import Script, head, lock_block
-from installer.step_files import PRELUDE, step_folder
+from nbserver.render.script import Script, head, lock_block
+from nbserver.render.step_files import PRELUDE, step_folder
 
 
 def script_of(settings: dict[str, Any], lock: Sequence[str], steps: Sequence[str]) -> Script:

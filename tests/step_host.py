@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from installer import __version__, inventory
-from installer.envelope import Mode
-from installer.host import HostRun, Result
-from installer.host_settings import Host
-from installer.journal import Journal, new_run_id
-from installer.transports.psrp import PsrpTransport
+from nbserver import __version__
+from nbserver.inventory import reader
+from nbserver.inventory.windows_host import Host
+from nbserver.run.envelope import Mode
+from nbserver.run.host_run import HostRun, Result
+from nbserver.run.journal import Journal, new_run_id
+from nbserver.transports.psrp.transport import PsrpTransport
 from tests.hosts.windows import WindowsHost
 from tests.hosts.winrm.endpoint import Endpoint
 from tests.some_steps import script_of
@@ -53,7 +54,7 @@ class StepHost:
             "password.env": "STEPS_PASSWORD", "fingerprint": endpoint.certificate.fingerprint, "notebook.password.env": "STEPS_PASSWORD",
         }  # fmt: skip
         (folder / "nbserver.toml").write_text("\n".join(["[hosts.win1]", *(f"{key} = {json.dumps(value)}" for key, value in written.items()), ""]))
-        host = inventory.load(folder / "nbserver.toml").hosts["win1"]
+        host = reader.load(folder / "nbserver.toml").hosts["win1"]
         assert isinstance(host, Host)
         self.host = host
 

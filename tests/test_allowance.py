@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from installer.allowance import Allowance, TooMuch
+from nbserver.base.allowance import Allowance, TooMuch
 
 
 class Clock:

@@ -11,25 +11,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from installer import audit, catalog, cli, inventory, json_lines, manifest
-from installer.audit_reference import Reference
-from installer.errors import ApprovalError
-from installer.render import render
-from installer.rendering import compare, files, write
-from installer.script import Script
+from nbserver import cli
+from nbserver.approval import audit, manifest
+from nbserver.approval.reference import Reference
+from nbserver.base import json_lines
+from nbserver.base.errors import ApprovalError
+from nbserver.catalog import reader
+from nbserver.commands.render import compare, files, write
+from nbserver.inventory import reader as inventory
+from nbserver.render.render import render
+from nbserver.render.script import Script
 from tests import golden
+from tests.checkout import CHECKOUT
 
-SAMPLE = Path(__file__).parents[1] / "nbserver.sample.toml"
+SAMPLE = CHECKOUT / "nbserver.sample.toml"
 
 
 @pytest.fixture(scope="module")
 def script() -> Script:
-    return render(inventory.load(SAMPLE).hosts["win1"], catalog.load())
+    return render(inventory.load(SAMPLE).hosts["win1"], reader.load())
 
 
 def folder_with(path: Path, script: Script, text: str) -> Path:
     """A rendered folder whose script is `text`, and whose manifest agrees with that."""
-    content = manifest.build([script], {script.host: catalog.load().digest})
+    content = manifest.build([script], {script.host: reader.load().digest})
     content["hosts"][script.host]["sha256"] = hashlib.sha256(text.encode("ascii")).hexdigest()
     path.mkdir(exist_ok=True)
     (path / manifest.FILE_NAME).write_text(json.dumps(content), encoding="utf-8")
@@ -111,9 +116,9 @@ def test_a_site_catalog_that_was_not_named_is_refused(of_a_site: Path) -> None:
 def test_a_site_catalog_that_is_named_is_in_the_report_with_its_lock(of_a_site: Path) -> None:
     catalog_file = golden.FOLDER / "site-catalog.toml"
     report = "\n".join(audit.audit(of_a_site, Reference.load([catalog_file])))
-    loaded = catalog.load(catalog_file)
+    loaded = reader.load(catalog_file)
     lock = loaded.lock("3.13", "arm64")
-    assert lock.sha256 not in {lock.sha256 for lock in catalog.load().locks}
+    assert lock.sha256 not in {lock.sha256 for lock in reader.load().locks}
     assert f"from the catalog of site-catalog.toml, sha256 {loaded.digest}" in report
     assert f"packages of the lock site-lock.txt of site-catalog.toml, sha256 {lock.sha256}" in report
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from installer import audit, cli
-from installer.bash_script import literal
-from installer.errors import ApprovalError
+from nbserver import cli
+from nbserver.approval import audit
+from nbserver.base.errors import ApprovalError
+from nbserver.render.bash import literal
 from tests import rendered_folders
 from tests.rendered_folders import MANIFEST, forged, put, with_manifest
 
@@ -222,7 +223,7 @@ def test_a_windows_setting_that_no_inventory_gives_is_refused(files: dict[str, b
         def text(script: str) -> str:
             start, _, rest = script.partition("ConvertFrom-Json '\n")
             end = rest.partition("\n'\n")[2]
-            from installer.script import settings_block
+            from nbserver.render.script import settings_block
 
             return start + settings_block(entry["settings"]).removeprefix("$Settings = ").rstrip("\n") + "\n" + end
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from installer import audit
-from installer.audit_reference import Reference
-from installer.errors import ApprovalError
+from nbserver.approval import audit
+from nbserver.approval.reference import Reference
+from nbserver.base.errors import ApprovalError
 from tests import rendered_folders
 from tests.rendered_folders import MANIFEST, put
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from installer.bash_script import literal, lock_block, settings_block
-from installer.errors import NbserverError
+from nbserver.base.errors import NbserverError
+from nbserver.render.bash import literal, lock_block, settings_block
 from tests.linux.parts import require_bash
 
 NASTY = [

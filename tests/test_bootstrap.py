@@ -7,13 +7,13 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.transports.winrm_bootstrap import PROGRAM, arguments, bootstrap, standard_input
+from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, bootstrap, standard_input
+from tests.checkout import CHECKOUT
 from tests.hosts.windows import WindowsHost
 from tests.hosts.wine import environment, pwsh_command
 from tests.powershell import rules_commands, rules_effects, rules_language
@@ -23,7 +23,7 @@ from tests.powershell.syntax import parse
 from tests.test_script_rules import _profiles
 
 FILE = STEP_FILES / "bootstrap.ps1"
-PUBLISHED = Path(__file__).parents[1] / "docs" / "bootstrap.md"
+PUBLISHED = CHECKOUT / "docs" / "bootstrap.md"
 CMD_LIMIT = 8191  # characters that cmd.exe takes on one line
 CMD = r"C:\Windows\system32\cmd.exe /C "
 TRY = "try {{ [IO.File]::{0}; '{0}' }} catch {{ 'refused' }}; "  # to change the file that runs

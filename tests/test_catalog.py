@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.catalog import Catalog, Download, Lock, load
-from installer.errors import CatalogError
+from nbserver.base.errors import CatalogError
+from nbserver.catalog.reader import Catalog, Download, Lock, load
+from tests.checkout import CHECKOUT
 
 HEX = "0123456789abcdef" * 4
 NAMED = {"numpy", "matplotlib", "tornado", "pyzmq", "ipython", "notebook", "uv", "ipykernel"}
@@ -81,7 +82,7 @@ def test_a_shipped_lock(lock: Lock) -> None:
     assert set(names) >= NAMED
     assert names == sorted(set(names))
     assert all(re.fullmatch(r"[a-z0-9-]+==[^ ]+( --hash=sha256:[0-9a-f]{64})+", line) for line in lock.lines)
-    path = Path(__file__).parent.parent / "installer" / "catalog_data" / lock.file
+    path = CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / lock.file
     kept = [line for line in path.read_text("ascii").splitlines() if line and line[0] != "#"]
     assert tuple(kept) == lock.lines, "the file itself is sorted"
     assert lock.sha256 == hashlib.sha256("".join(f"{line}\n" for line in kept).encode()).hexdigest()

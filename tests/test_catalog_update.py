@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import tomlkit
 
-from installer import catalog
+from nbserver.catalog import reader
+from tests.checkout import PYTHON_PATH, SOURCE
 from tests.formats import validate
 from tests.notebook_server import Forwarder
 from tests.publishers import (
@@ -31,7 +32,6 @@ from tests.publishers import (
     python_index,
 )
 
-CHECKOUT = Path(__file__).parents[1]
 OCTOBER_PYTHON = python_index(python_entry("3.14.10"), python_entry("3.13.16"))
 OCTOBER_OPENSSL = openssl_index(openssl_entry("3.5.9", size=6100000))
 
@@ -51,9 +51,9 @@ def site(server: Site) -> Site:
 def run(folder: Path, *arguments: str, through: Sequence[str] = (), **variables: str) -> subprocess.CompletedProcess[str]:
     """`nbserver catalog update -o site.toml ARGUMENTS` in a folder, with no proxy but one that `variables` name; `through` comes first."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    command = [*through, sys.executable, "-m", "installer", "catalog", "update", "-o", "site.toml", *arguments]
+    command = [*through, sys.executable, "-m", "nbserver", "catalog", "update", "-o", "site.toml", *arguments]
     done = subprocess.run(
-        command, cwd=folder, env={**kept, "PYTHONPATH": str(CHECKOUT), **variables}, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=folder, env={**kept, "PYTHONPATH": PYTHON_PATH, **variables}, capture_output=True, text=True, timeout=600, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
@@ -64,7 +64,7 @@ def mirrored(site: Site) -> list[str]:
 
 
 def today() -> str:
-    return f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}"
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
 
 
 def test_a_new_catalog(site: Site, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_new_catalog(site: Site, tmp_path: Path) -> None:
     values = tomlkit.parse(text).unwrap()
     validate("catalog", values)
     assert set(values) == {"python", "openssl"}
-    loaded, shipped = catalog.load(tmp_path / "site.toml"), catalog.load()
+    loaded, shipped = reader.load(tmp_path / "site.toml"), reader.load()
     for name, version in (("python", "3.13.13"), ("python", "3.14.4"), ("openssl", "3.5.6")):
         ours, theirs = getattr(loaded, name)(version, "x64"), getattr(shipped, name)(version, "x64")
         source = ours.source
@@ -212,7 +212,7 @@ def test_a_downgrade_is_refused(site: Site, tmp_path: Path) -> None:
     done = run(tmp_path, *mirrored(site), "--allow-downgrade")
     assert done.returncode == 0
     assert "- version    3.13.16\n+ version    3.13.13" in done.stdout
-    assert catalog.load(tmp_path / "site.toml").python("3.13", "x64").version == "3.13.13"
+    assert reader.load(tmp_path / "site.toml").python("3.13", "x64").version == "3.13.13"
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_file_of_somebody_else_is_left_alone(site: Site, tmp_path: Path, text:
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     heavy = {"requests", "pydantic", "tomlkit", "urllib3", "cryptography"}
     for arguments in (["--help"], ["catalog", "--help"], ["catalog", "update", "--help"]):
-        code = f"import sys; from installer.cli import cli; cli.main({arguments!r}, standalone_mode=False); print(sorted({heavy!r} & set(sys.modules)))"
-        done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+        code = f"import sys; from nbserver.cli import cli; cli.main({arguments!r}, standalone_mode=False); print(sorted({heavy!r} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
         assert done.stdout.endswith("[]\n")
         assert f"Usage: {' '.join(['-c', *arguments[:-1]])} [OPTIONS]" in done.stdout

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from installer import site_catalog
-from installer.catalog_update import Update
-from installer.errors import DownloadError
+from nbserver.base.errors import DownloadError
+from nbserver.catalog import site_catalog
+from nbserver.catalog.update import Update
 from tests.catalog_updates import MIRROR, OPENSSL, PYTHON, update
 from tests.publishers import APRIL_OPENSSL, APRIL_PYTHON, digest, openssl_entry, openssl_index, python_entry, python_index
 

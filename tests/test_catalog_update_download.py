@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from installer.errors import DownloadError, UsageError
-from installer.index_download import LARGEST_INDEX, IndexDownload
-from installer.publisher_urls import redirected
+from nbserver.base.errors import DownloadError, UsageError
+from nbserver.catalog.publisher.download import LARGEST_INDEX, IndexDownload
+from nbserver.catalog.publisher.urls import redirected
 from tests.notebook_server import Forwarder, web_server
 from tests.ports import free_port
 from tests.publishers import Answer, Site, publishers

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from installer import index_json, publisher_indexes, publisher_urls, site_catalog
-from installer.catalog import Download, load
-from installer.catalog_update import newest
-from installer.errors import DownloadError
+from nbserver.base.errors import DownloadError
+from nbserver.catalog import site_catalog
+from nbserver.catalog.publisher import index_json, indexes, urls
+from nbserver.catalog.reader import Download, load
+from nbserver.catalog.update import newest
 from tests.catalog_updates import MIRROR, MIRRORED, OPENSSL, PYTHON, SHIPPED, fetch_from, update, written
 from tests.publishers import (
     APRIL_OPENSSL,
@@ -139,29 +140,29 @@ numbers = st.integers(0, 30)
 def test_the_highest_release_is_chosen_by_number(releases: list[tuple[str, int, str]]) -> None:
     versions = [f"{branch}.{patch}{pre and pre + '1'}" for branch, patch, pre in releases]
     page = index_json.parse(python_index(*map(python_entry, versions)), PYTHON)
-    publisher = publisher_urls.python_org(None)
+    publisher = urls.python_org(None)
     patches = [patch for branch, patch, pre in releases if (branch, pre) == ("3.13", "")]
     if patches:
-        found = publisher_indexes.python([page], "3.13", "x64", publisher, "2026-11-22")
+        found = indexes.python([page], "3.13", "x64", publisher, "2026-11-22")
         assert found.version == f"3.13.{max(patches)}"
         assert found.sha256 == digest(f"{found.version}-amd64")
-        assert publisher_indexes.python([page], f"3.13.{min(patches)}", "x64", publisher, "").version == f"3.13.{min(patches)}"
+        assert indexes.python([page], f"3.13.{min(patches)}", "x64", publisher, "").version == f"3.13.{min(patches)}"
     else:
         with pytest.raises(DownloadError, match=r"Python 3\.13 for x64 has no release here"):
-            publisher_indexes.python([page], "3.13", "x64", publisher, "2026-11-22")
+            indexes.python([page], "3.13", "x64", publisher, "2026-11-22")
 
 
 @given(st.lists(st.tuples(st.sampled_from(["3.5", "3.50", "3.0"]), numbers, st.sampled_from(["INTEL", "ARM"])), min_size=1, max_size=12))
 def test_the_highest_openssl_is_chosen_by_number(releases: list[tuple[str, int, str]]) -> None:
     content = openssl_index(*(openssl_entry(f"{branch}.{patch}", arch=arch) for branch, patch, arch in releases))
     index = index_json.parse(content, OPENSSL)
-    publisher = publisher_urls.slproweb(None)
+    publisher = urls.slproweb(None)
     patches = [patch for branch, patch, arch in releases if (branch, arch) == ("3.5", "INTEL")]
     if patches:
-        assert publisher_indexes.openssl(index, "3.5", "x64", publisher, "", MSI).version == f"3.5.{max(patches)}"
+        assert indexes.openssl(index, "3.5", "x64", publisher, "", MSI).version == f"3.5.{max(patches)}"
     else:
         with pytest.raises(DownloadError, match=r"OpenSSL 3\.5 for x64 as a Light msi has no release here"):
-            publisher_indexes.openssl(index, "3.5", "x64", publisher, "", MSI)
+            indexes.openssl(index, "3.5", "x64", publisher, "", MSI)
 
 
 # ---- what is refused

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer import inventory
-from installer.catalog import Catalog, Download, Lock, load
-from installer.catalog_choice import numbers
-from installer.errors import CatalogError
-from installer.host_settings import HostSettings
-from installer.render import render
-from installer.windows_releases import RELEASES, version
+from nbserver.base.errors import CatalogError
+from nbserver.catalog.choice import numbers
+from nbserver.catalog.reader import Catalog, Download, Lock, load
+from nbserver.catalog.windows_releases import RELEASES, version
+from nbserver.inventory import reader
+from nbserver.inventory.windows_host import HostSettings
+from nbserver.render.render import render
 
 HEX = "0123456789abcdef" * 4
 SHIPPED = load()
@@ -34,7 +34,7 @@ def settings(folder: Path, **changes: Any) -> dict[str, Any]:
     lines = "".join(f"{key.replace('__', '.')} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n" for key, value in changes.items() if value is not None)
     text = f'[hosts.win1]\nsystem = "windows"\naddress = "win1.example.com"\nnotebook.password = {{ prompt = true }}\n{lines}'
     (folder / "nbserver.toml").write_text(text)
-    (host,) = inventory.load(folder / "nbserver.toml").hosts.values()
+    (host,) = reader.load(folder / "nbserver.toml").hosts.values()
     return render(host, load(host.catalog)).settings
 
 

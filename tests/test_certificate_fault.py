@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID as Purpose
 
-from installer.certificate_chain import ChainFault, check
+from nbserver.certificate.chain import ChainFault, check
 from tests.authority import DAY, NOW, ec_key, named, root, rsa_key, san
 from tests.powershell.engine import Session, prelude, require_engine
 

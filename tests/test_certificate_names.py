@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from installer import certificate_chain
+from nbserver.certificate import chain
 from tests.authority import DAY, NOW, ec_key, named, pem, san
 from tests.powershell.engine import Session, prelude, require_engine
 
@@ -62,5 +62,5 @@ def test_the_host_reads_the_names_that_the_workstation_reads(session: Session, w
     lines = [base64.b64encode(made.public_bytes(Encoding.DER)).decode(), *wanted]
     read, expected, text = session.run(READ, lines)
     assert read == expected
-    assert set(certificate_chain.san_names(made)) == set(wanted)
+    assert set(chain.san_names(made)) == set(wanted)
     assert text == pem(made)

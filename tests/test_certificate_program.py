@@ -70,7 +70,7 @@ def test_names_key_and_extensions_are_those_of_the_request(tmp_path: Path) -> No
 def test_it_is_valid_from_now_for_as_long_as_asked(tmp_path: Path) -> None:
     certificate, _ = make(tmp_path, "localhost", days=90, common_name="a" * 64)
     assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == datetime.timedelta(90)
-    assert certificate.not_valid_before_utc <= datetime.datetime.now(datetime.timezone.utc)
+    assert certificate.not_valid_before_utc <= datetime.datetime.now(datetime.UTC)
 
 
 def test_a_client_that_trusts_it_accepts_the_server_by_its_names_only(tmp_path: Path) -> None:

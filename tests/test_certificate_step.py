@@ -49,7 +49,7 @@ def site(
 ) -> Iterator[CertificateSite]:
     monkeypatch.setenv("SITE_PASSWORD", PASSWORD)
     monkeypatch.setenv("PFX_PASSWORD", "a PFX's p\u00e4ssword")
-    monkeypatch.setattr("installer.render.render_all", lambda hosts: [(certificate_script(host), "") for host in hosts])
+    monkeypatch.setattr("nbserver.render.render.render_all", lambda hosts: [(certificate_script(host), "") for host in hosts])
     site = CertificateSite(tmp_path, windows_host, endpoint, capsys)
     site.prepare()
     yield site
@@ -161,10 +161,10 @@ def test_a_key_of_another_certificate_is_refused_by_the_workstation_and_by_the_h
     refused = site.run("apply", "win1")
     assert refused.code == 2 and "belongs to the key" in refused.error and not refused.events
 
-    from installer import server_certificate
+    from nbserver.certificate import workstation
 
     chain = pem(INTERMEDIATE.sign(key.public_key(), NAMES))
-    monkeypatch.setattr(server_certificate, "read", lambda host, ask: server_certificate.ServerCertificate(chain, key_pem(other)))
+    monkeypatch.setattr(workstation, "read", lambda host, ask: workstation.ServerCertificate(chain, key_pem(other)))
     ran = expect(site, "apply", "failed")
     assert ran.code == 3 and "its key is another one" in ran.failure
     assert served(site)[0] == first

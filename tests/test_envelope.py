@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from installer.envelope import Envelope, Mode
+from nbserver.run.envelope import Envelope, Mode
 from tests.powershell.engine import EngineError, Session, prelude, require_engine
 
 SECRET = "correct horse \u65e5\u672c"
@@ -130,7 +130,7 @@ def test_a_refusal_never_tells_a_secret(session: Session, line: str) -> None:
 
 @pytest.mark.parametrize("hours", [0, -400 * 24, -1, 1, 400 * 24])
 def test_the_host_tells_how_far_its_clock_is_ahead(session: Session, hours: int) -> None:
-    moment = datetime.now(timezone.utc) - timedelta(hours=hours)
+    moment = datetime.now(UTC) - timedelta(hours=hours)
     lines = Envelope("test", "x", time=moment).lines()
     (ahead,) = session.run(READ + "'seconds=' + [string][Math]::Round($Run.ClockAhead.TotalSeconds)", lines)[6:]
     assert abs(int(ahead.removeprefix("seconds=")) - hours * 3600) < 60

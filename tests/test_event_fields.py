@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from installer import event_fields
-from installer.events import EventError, parse
+from nbserver.events import fields
+from nbserver.events.reader import EventError, parse
 from tests.formats import is_valid, schema
 from tests.test_formats import EXAMPLES
 
@@ -42,7 +42,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "a field that nobody knows": {"more": 1},
     "the name of another host": {"host": "win2"},
     "n is true": {"n": True},
-    "n is too high": {"n": event_fields.MOST_EVENTS + 1},
+    "n is too high": {"n": fields.MOST_EVENTS + 1},
     "another version": {"v": 2},
     "the version is true": {"v": True},
 }
@@ -108,7 +108,7 @@ def test_what_the_scripts_of_0_1_0_wrote_is_still_read() -> None:
 def test_the_schema_has_the_same_forms_and_fields() -> None:
     definitions = schema("event")["$defs"]
     names = {"started": "run_started", "started step": "step_started"}
-    for name, form in event_fields.FORMS.items():
+    for name, form in fields.FORMS.items():
         definition = definitions[names.get(name, name)]
         assert set(definition["properties"]) - {"step"} == set(form) - set(definitions["event"]["properties"]), name
         required = {key for key, field in form.items() if field.required}
@@ -118,12 +118,12 @@ def test_the_schema_has_the_same_forms_and_fields() -> None:
 VALUES: list[Any] = [
     *(value for name in ("started", "request", "progress", "finished") for value in event(name).values()),
     *(None, True, False, 0, 1, -1, 1.0, 1.5, "", " ", "a", "A", "a_1", "1a", [], {}, ["ok"], {"a": 1}),
-    *(2**53 - 1, 2**53, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, event_fields.MOST_EVENTS, event_fields.MOST_EVENTS + 1),
+    *(2**53 - 1, 2**53, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, fields.MOST_EVENTS, fields.MOST_EVENTS + 1),
     *("waiting", "pwned", "events", "line ", "line 5\n", "line 5x", "0.1.0rc1", "0.1", "0.1.0\n", "x" * 64, "x" * 65, "x" * 32_768, "x" * 32_769),
     *("SHA256:" + "0" * 64 + "\n", "SHA256:" + "A" * 64, "SHA256:" + "0" * 63, "0" * 64, "\u0660" * 64, "2026-11-20T06:01:44Z\n", "\u0662026-11-22T17:10:35.9526580Z"),
     *("-----BEGIN CERTIFICATE REQUEST-----\n", "win1.", "-win1", "w", "unheard", "2026-11-22T17:10:35.952658Z"),
 ]
-KEYS = sorted({key for form in event_fields.FORMS.values() for key in form} | {"more", "Text"})
+KEYS = sorted({key for form in fields.FORMS.values() for key in form} | {"more", "Text"})
 
 
 @settings(max_examples=300, deadline=None)
@@ -134,13 +134,13 @@ KEYS = sorted({key for form in event_fields.FORMS.values() for key in form} | {"
 )
 def test_the_reader_accepts_what_the_schema_accepts(found: dict[str, Any], changes: dict[str, Any], gone: list[str]) -> None:
     value = {key: item for key, item in {**found, **changes}.items() if key not in gone}
-    assert (event_fields.fault(value) is None) == is_valid("event", value)
+    assert (fields.fault(value) is None) == is_valid("event", value)
 
 
-@pytest.mark.parametrize("name", sorted(event_fields.FORMS))
+@pytest.mark.parametrize("name", sorted(fields.FORMS))
 def test_the_reader_accepts_what_the_schema_accepts_in_each_field(name: str) -> None:
     found = next(event for event in EVENTS if event["event"] == name.split()[0] and (name != "started step" or event["step"]))
-    for key in event_fields.FORMS[name]:
+    for key in fields.FORMS[name]:
         for value in VALUES:
             changed = {**found, key: value}
-            assert (event_fields.fault(changed) is None) == is_valid("event", changed), (key, value)
+            assert (fields.fault(changed) is None) == is_valid("event", changed), (key, value)

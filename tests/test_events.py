@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from installer.events import NAMES, Event, EventError, Sequence, parse, read_object
+from nbserver.events.reader import NAMES, Event, EventError, Sequence, parse, read_object
 from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
 
 LINE = {"v": 1, "n": 1, "time": "2026-01-02T03:04:05.6789012Z", "step": "python", "event": "log", "text": "hello"}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from installer.envelope import Mode
-from installer.transports import Transport
+from nbserver.run.envelope import Mode
+from nbserver.transports import Transport
 from tests.faults.fixtures import at_once, small_host, wire  # noqa: F401
 from tests.faults.small_host import Ran, SmallHost
 from tests.faults.small_script import STEPS
@@ -130,7 +130,7 @@ def test_cut_while_the_script_is_sent(
     small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, monkeypatch: pytest.MonkeyPatch, action: str, number: int, answered: bool  # noqa: F811
 ) -> None:
     """Either the run goes on and is heard whole, or nothing ran and the message says so; the next run does it all."""
-    monkeypatch.setattr("installer.host.REJOIN_PAUSES", (0.2, 1.0, 10.0))  # a script that was sent needs time to start
+    monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.2, 1.0, 10.0))  # a script that was sent needs time to start
     wire.arm()
     wire.arm_request(action, number, answered)
     ways = iter([small_host.struck])

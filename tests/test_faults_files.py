@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from installer.transports.psrp import PsrpTransport
+from nbserver.transports.psrp.transport import PsrpTransport
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import GROUND, PASSWORD, STATE, SmallHost, wait_until
 

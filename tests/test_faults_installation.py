@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import pytest
 
+from tests.checkout import TESTS
 from tests.faults.processes import KINDS, Installers
 from tests.faults.small_packages import write_index
 from tests.hosts.mirror import Mirror
@@ -27,7 +28,7 @@ from tests.served import served
 from tests.site import Site, steps
 
 Point = Literal["wheels", "msi", "service"]
-STARTUP = Path(__file__).parent / "faults" / "held_task_scheduler.ps1"
+STARTUP = TESTS / "faults" / "held_task_scheduler.ps1"
 # What a run leaves on purpose: evidence, and the lock file, empty. And Windows Installer's own copy of a package it was killed over.
 LEFT = ("windows/Installer/*", "ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
 OPENSSL = r"C:\Program Files\OpenSSL\bin\openssl.exe"  # there in the middle of its msi, when Windows does not know the product yet

@@ -8,16 +8,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from installer.journal import new_run_id
+from nbserver.run.journal import new_run_id
+from tests.checkout import PYTHON_PATH
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import SmallHost, wait_until
 from tests.faults.small_script import STEPS
 
-CHECKOUT = Path(__file__).parents[1]
 EVENTS = range(1, 21)
 LAST_GATE_AT = 18  # no gate comes after event 18: from then on the run cannot be held
 
@@ -26,7 +25,7 @@ LAST_GATE_AT = 18  # no gate comes after event 18: from then on the run cannot b
 def orchestrator(small_host: SmallHost) -> Iterator[subprocess.Popen[str]]:  # noqa: F811
     """See tests/faults/orchestrator.py."""
     command = [sys.executable, "-m", "tests.faults.orchestrator", str(small_host.inventories["struck"])]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         yield process
         assert process.stdin is not None

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from installer import inventory
-from installer.envelope import Envelope, Mode
-from installer.journal import new_run_id
-from installer.render import render_all
-from installer.transports.psrp import PsrpTransport
+from nbserver.inventory import reader
+from nbserver.render.render import render_all
+from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.journal import new_run_id
+from nbserver.transports.psrp.transport import PsrpTransport
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_disk import MOUNTED, SmallDisk, small_disk
 from tests.faults.small_host import SmallHost
@@ -241,10 +241,10 @@ def test_mirror_that_sends_no_part_of_a_file(site: Site, mirror: Mirror) -> None
 
 def started_at(site: Site, mode: Mode, ahead: timedelta) -> list[dict[str, Any]]:
     """The events of a run of the shipped script, told that the host's clock is this much ahead of the workstation's."""
-    host = inventory.load(site.folder / "nbserver.toml").hosts["win1"]
+    host = reader.load(site.folder / "nbserver.toml").hosts["win1"]
     ((script, _),) = render_all([host])
     transport = PsrpTransport(host, PASSWORD, threading.Event())
-    envelope = Envelope(mode, new_run_id(), "me", secrets={"notebook.password_hash": "argon2:x"}, time=datetime.now(timezone.utc) - ahead)
+    envelope = Envelope(mode, new_run_id(), "me", secrets={"notebook.password_hash": "argon2:x"}, time=datetime.now(UTC) - ahead)
     try:
         return [json.loads(line) for line in transport.run(script.text, envelope.lines())]
     finally:
@@ -255,9 +255,9 @@ def started_at(site: Site, mode: Mode, ahead: timedelta) -> list[dict[str, Any]]
 @pytest.mark.parametrize("mode", ["test", "apply"])
 @pytest.mark.parametrize("days", [365, -365])
 def test_clock_that_is_a_year_off(site: Site, mode: Mode, days: int) -> None:
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     events = started_at(site, mode, timedelta(days=days))
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     assert [event["event"] for event in events] == ["started", "failed", "finished"] and events[-1]["outcome"] == "failed"
     assert events[1]["step"] == "preflight"
     told = events[1]["text"]
@@ -288,13 +288,13 @@ foreach ($inner in (New-Object Security.Authentication.AuthenticationException '
 
 def test_refused_certificate_of_a_mirror_names_the_clock(site: Site) -> None:
     """.NET's downloads over TLS do not work under this Wine, so its exceptions are made here, wrapped as a download wraps them."""
-    host = inventory.load(site.folder / "nbserver.toml").hosts["win1"]
+    host = reader.load(site.folder / "nbserver.toml").hosts["win1"]
     transport = PsrpTransport(host, PASSWORD, threading.Event())
-    before = datetime.now(timezone.utc)
+    before = datetime.now(UTC)
     try:
         refused, reset = transport.run(prelude("run", "record", "events", "files", "hashes", "downloads") + ANSWERS, ["-"])
     finally:
         transport.close()
-    days = {f"{day:%Y-%m-%d}" for day in (before, datetime.now(timezone.utc))}
+    days = {f"{day:%Y-%m-%d}" for day in (before, datetime.now(UTC))}
     assert refused.startswith(tuple(f"the certificate is not valid (this host's clock says {day}" for day in days))
     assert reset == "no secure channel"

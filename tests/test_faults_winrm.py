@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from installer.transports import Transport
-from installer.transports.winrm import WinrmTransport
+from nbserver.transports import Transport
+from nbserver.transports.winrm.transport import WinrmTransport
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import PASSWORD, SmallHost, wait_until
 from tests.faults.small_script import STEPS
@@ -24,7 +24,7 @@ def heard(host: SmallHost) -> int:
 @pytest.mark.parametrize("point", [1, 4, 9, 15])
 def test_a_command_shell_that_is_lost(small_host: SmallHost, monkeypatch: pytest.MonkeyPatch, point: int) -> None:  # noqa: F811
     """After event `point` no answer comes any more; the script goes on in its shell, and is heard through another one."""
-    monkeypatch.setattr("installer.transports.winrm.RECONNECT_PAUSES", (0.0, 0.0, 0.1))
+    monkeypatch.setattr("nbserver.transports.winrm.transport.RECONNECT_PAUSES", (0.0, 0.0, 0.1))
     before = small_host.prepare()
     faults = small_host.struck_endpoint.faults
     runs = len(list((small_host.folder / "runs").glob("*"))) if (small_host.folder / "runs").exists() else 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.checkout import TESTS
 from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
 
-STAND_INS = Path(__file__).parent / "hosts" / "stand_ins"
+STAND_INS = TESTS / "hosts" / "stand_ins"
 FILE = r"C:\nbserver-test\firewall\nbserver.json"
 RULE = {
     "Name": "nbserver", "DisplayName": "old", "Description": "", "Group": "", "DisplayGroup": "", "Enabled": "True", "Direction": "Inbound",

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from installer.fleet import for_each
+from nbserver.run.fleet import for_each
 
 
 def test_results_come_in_the_order_of_the_jobs_and_forks_is_a_limit() -> None:

@@ -19,19 +19,20 @@ from typing import Any
 import pytest
 import requests
 
-from installer.errors import ConnectError, StreamError
-from installer.linux_settings import LocalHost
-from installer.transports import answer_limits, wsman_answers
-from installer.transports.local import LocalTransport
-from installer.transports.local_windows import LocalWindowsTransport
-from installer.transports.psrp import PsrpTransport, _taken
-from installer.transports.ssh import SshTransport
-from installer.transports.ssh_bootstrap import READY
-from installer.transports.ssh_command import RemoteCommand
-from installer.transports.ssh_connection import Connection
-from installer.transports.winrm import WinrmTransport
-from installer.transports.winrm_lines import Lines
-from installer.transports.wsman_answers import limit_answers
+from nbserver.base.errors import ConnectError, StreamError
+from nbserver.inventory.linux_host import LocalHost
+from nbserver.transports import answer_limits
+from nbserver.transports.lines import Lines
+from nbserver.transports.local.linux import LocalTransport
+from nbserver.transports.local.windows import LocalWindowsTransport
+from nbserver.transports.psrp.transport import PsrpTransport, _taken
+from nbserver.transports.ssh.bootstrap import READY
+from nbserver.transports.ssh.command import RemoteCommand
+from nbserver.transports.ssh.connection import Connection
+from nbserver.transports.ssh.transport import SshTransport
+from nbserver.transports.winrm.transport import WinrmTransport
+from nbserver.transports.wsman import answers
+from nbserver.transports.wsman.answers import limit_answers
 from tests.test_host import HOST
 
 PART = b"x" * 65_536
@@ -135,7 +136,7 @@ def test_winrm(monkeypatch: pytest.MonkeyPatch, flat: None) -> None:
     with pytest.raises(StreamError, match="100,000 lines"):
         for _ in winrm(EVENT * 50).run("", []):
             pass
-    monkeypatch.setattr("installer.transports.winrm.IDLE_PAUSE", 0)
+    monkeypatch.setattr("nbserver.transports.winrm.transport.IDLE_PAUSE", 0)
     with pytest.raises(StreamError, match="more than 20 MB on standard error"):
         list(winrm(b"", PART).run("", []))
     late = winrm(b"")
@@ -214,7 +215,7 @@ def test_an_answer_of_a_listener_has_a_limit(listener: str, path: str) -> None:
 
 @pytest.mark.parametrize("path", DRIPS)
 def test_an_answer_of_a_listener_has_its_time(listener: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wsman_answers, "ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr(answers, "ANSWER_TIMEOUT", 0.3)
     with requests.Session() as session:
         session.trust_env = False
         limit_answers(session, "win1", lambda: math.inf)

@@ -16,14 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from installer import events, inventory, journal, known, manifest, rendering, verification, view
-from installer.envelope import Envelope
-from installer.events import Event
-from installer.host import Result
-from installer.render import render_all
+from nbserver.approval import manifest
+from nbserver.commands import render, verify
+from nbserver.events import reader
+from nbserver.events.reader import Event
+from nbserver.inventory import reader as inventory
+from nbserver.render.render import render_all
+from nbserver.run import journal, known_certificates
+from nbserver.run.envelope import Envelope
+from nbserver.run.host_run import Result
+from nbserver.view import view
+from tests.checkout import CHECKOUT
 from tests.formats import KINDS, schema, validate
 
-CHECKOUT = Path(__file__).parents[1]
 SAMPLE = CHECKOUT / "nbserver.sample.toml"
 SCRIPTS = CHECKOUT / "ps_scripts"
 
@@ -64,8 +69,8 @@ def test_a_format_has_a_schema_and_an_example(kind: str) -> None:
 
 
 def test_the_events_of_the_examples_are_events() -> None:
-    assert {events.parse(json.dumps(value)).event for kind, value in EXAMPLES if kind == "event"} >= events.NAMES - {"unchanged"}
-    assert set(schema("event")["$defs"]["event"]["properties"]["event"]["enum"]) == events.NAMES
+    assert {reader.parse(json.dumps(value)).event for kind, value in EXAMPLES if kind == "event"} >= reader.NAMES - {"unchanged"}
+    assert set(schema("event")["$defs"]["event"]["properties"]["event"]["enum"]) == reader.NAMES
 
 
 # ---- what the scripts write, read off their source
@@ -90,10 +95,10 @@ def documented_fields(event: str) -> list[tuple[frozenset[str], frozenset[str]]]
 
 def test_every_event_that_a_script_can_write_is_documented_with_its_fields() -> None:
     written = written_events()
-    assert {name for name, _ in written} == events.NAMES
+    assert {name for name, _ in written} == reader.NAMES
     for name, fields in sorted(written, key=str):
         assert any(required <= fields <= every for required, every in documented_fields(name)), (name, sorted(fields))
-    for name in events.NAMES:
+    for name in reader.NAMES:
         for _, every in documented_fields(name):
             assert every <= frozenset().union(*(fields for found, fields in written if found == name)), name
 
@@ -109,7 +114,7 @@ def test_every_kind_of_the_record_is_documented() -> None:
 
 
 def test_a_manifest_rendered_from_the_sample() -> None:
-    files = rendering.files(inventory.load(SAMPLE).select(["lab"]))
+    files = render.files(inventory.load(SAMPLE).select(["lab"]))
     written = json.loads(files.pop(manifest.FILE_NAME))
     validate("manifest", written)
     assert {entry["script"] for entry in written["hosts"].values()} == set(files)
@@ -122,7 +127,7 @@ def test_a_manifest_rendered_from_the_sample() -> None:
 
 def event(n: int, name: str, step: str = "", **data: Any) -> Event:
     value = {"v": 1, "n": n, "time": "2026-11-22T17:10:35.9526580Z", "step": step, "event": name, **data}
-    return events.parse(json.dumps(value))
+    return reader.parse(json.dumps(value))
 
 
 def test_a_run_directory(tmp_path: Path) -> None:
@@ -142,7 +147,7 @@ def test_a_run_directory(tmp_path: Path) -> None:
 
 
 def test_the_known_file(tmp_path: Path) -> None:
-    known.remember(tmp_path / "nbserver.known", "win1", "SHA256:" + "0a" * 32, journal.new_run_id())
+    known_certificates.remember(tmp_path / "nbserver.known", "win1", "SHA256:" + "0a" * 32, journal.new_run_id())
     validate("known", json.loads((tmp_path / "nbserver.known").read_text()))
 
 
@@ -170,7 +175,7 @@ def test_the_stream_of_a_verification_that_fails(capsys: pytest.CaptureFixture[s
         """
         (tmp_path / "nbserver.toml").write_text(text)
         loaded = inventory.load(tmp_path / "nbserver.toml")
-        assert verification.verify_all(loaded, loaded.select(["win1"]), None, lambda question: "correct horse", True) == 3
+        assert verify.verify_all(loaded, loaded.select(["win1"]), None, lambda question: "correct horse", True) == 3
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     validate("stream", line)
     assert line["hosts"]["win1"]["outcome"] == "failed"
@@ -187,7 +192,7 @@ def test_an_envelope_whatever_it_carries(mode: Any, operator: str, after: int, s
 
 
 def test_the_shipped_catalog_and_the_sample_inventory() -> None:
-    validate("catalog", tomlkit.parse((CHECKOUT / "installer" / "catalog_data" / "windows.toml").read_text(encoding="utf-8")).unwrap())
+    validate("catalog", tomlkit.parse((CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "windows.toml").read_text(encoding="utf-8")).unwrap())
     validate("inventory", tomlkit.parse(SAMPLE.read_text(encoding="utf-8")).unwrap())
 
 

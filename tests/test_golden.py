@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from installer import manifest, rendering
-from installer.bash_script import settings_block
+from nbserver.approval import manifest
+from nbserver.commands import render
+from nbserver.render.bash import settings_block
 from tests import golden
 
 REFRESH = "look at the difference, and if it is meant: python -m tests.golden"
@@ -34,24 +35,24 @@ def test_they_are_the_same_wherever_they_are_rendered(tmp_path: Path) -> None:
     head, *hosts = inventory.read_text("utf-8").replace("[hosts.", "\0[hosts.").split("\0")
     turned = ["\n".join([settings[0], *reversed(settings[1:])]) for settings in (host.splitlines() for host in hosts)]
     inventory.write_text("\n".join([head, *turned]) + "\n", "utf-8")
-    from installer.inventory import load
+    from nbserver.inventory.reader import load
 
-    assert rendering.files(list(load(inventory).hosts.values())) == golden.files()
+    assert render.files(list(load(inventory).hosts.values())) == golden.files()
 
 
 def test_the_check_of_render_knows_them(tmp_path: Path) -> None:
-    from installer.errors import ApprovalError
+    from nbserver.base.errors import ApprovalError
 
     files = golden.files()
     kept = {path.name: path.read_bytes() for path in golden.FOLDER.iterdir() if path.suffix in (".ps1", ".sh", ".json")}
-    rendering.write(kept, tmp_path)
-    rendering.compare(files, tmp_path)
-    rendering.write(files, tmp_path)
+    render.write(kept, tmp_path)
+    render.compare(files, tmp_path)
+    render.write(files, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
     (tmp_path / "least.ps1").write_bytes(files["least.ps1"].replace(b"9999", b"9998"))
     (tmp_path / "most.ps1").unlink()
     with pytest.raises(ApprovalError, match=r"least\.ps1 differs, most\.ps1 is missing"):
-        rendering.compare(files, tmp_path)
+        render.compare(files, tmp_path)
 
 
 def test_the_manifest_tells_what_stands_in_the_scripts() -> None:

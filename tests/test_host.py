@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from installer import catalog, host, inventory
-from installer.errors import ConnectError
-from installer.journal import Journal
-from installer.render import render
-from installer.script import Script
-from installer.transports import StopRequested
+from nbserver.base.errors import ConnectError
+from nbserver.catalog import reader as catalog
+from nbserver.inventory import reader
+from nbserver.render.render import render
+from nbserver.render.script import Script
+from nbserver.run import host_run
+from nbserver.run.journal import Journal
+from nbserver.transports import StopRequested
+from tests.checkout import CHECKOUT
 
-SAMPLE = Path(__file__).parents[1] / "nbserver.sample.toml"
-HOST = inventory.load(SAMPLE).hosts["win1"]
+SAMPLE = CHECKOUT / "nbserver.sample.toml"
+HOST = reader.load(SAMPLE).hosts["win1"]
 
 
 class Told:
@@ -52,16 +55,16 @@ def script() -> Script:
 
 
 @pytest.fixture
-def run(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[host.Result, Told]]:
-    monkeypatch.setattr(host, "REJOIN_PAUSES", (0.0, 0.0))
+def run(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[host_run.Result, Told]]:
+    monkeypatch.setattr(host_run, "REJOIN_PAUSES", (0.0, 0.0))
 
     folders = itertools.chain([tmp_path], (tmp_path / str(number) for number in itertools.count(2)))
 
-    def execute(*connections: Sequence[dict[str, Any] | str | Exception], mode: Any = "apply") -> tuple[host.Result, Told]:
+    def execute(*connections: Sequence[dict[str, Any] | str | Exception], mode: Any = "apply") -> tuple[host_run.Result, Told]:
         transport = Told(*connections)
         part = Journal(next(folders), "run-1", mode, "me").host(script)
         try:
-            hosts_run = host.HostRun(HOST, script, mode, "run-1", part, lambda name, event: None)
+            hosts_run = host_run.HostRun(HOST, script, mode, "run-1", part, lambda name, event: None)
             return hosts_run.execute(transport, "me", {"notebook.password_hash": "argon2:x"}, threading.Event()), transport
         finally:
             part.close()

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from installer import catalog, host
-from installer.errors import AuthenticationError, CertificateError, HostKeyError
-from installer.journal import Journal
-from installer.render import render
-from installer.script import Script
+from nbserver.base.errors import AuthenticationError, CertificateError, HostKeyError
+from nbserver.catalog import reader
+from nbserver.render.render import render
+from nbserver.render.script import Script
+from nbserver.run import host_run
+from nbserver.run.journal import Journal
 from tests.formats import validate
 from tests.test_host import FINISHED, HOST, LOST, Told, begun, ended, event, run, script  # noqa: F401
 
-Run = Callable[..., tuple[host.Result, Told]]
+Run = Callable[..., tuple[host_run.Result, Told]]
 PRINT = "SHA256:" + "0" * 64
 FAILED = event(1, "failed", text="PowerShell runs in ConstrainedLanguage mode here")
 OK = ended(2, "ok", fingerprint=PRINT)
@@ -108,14 +109,14 @@ def test_a_host_that_refuses_for_a_moment_is_asked_again(run: Run, script: Scrip
 
 @pytest.fixture
 def restarting(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  # noqa: F811
-    monkeypatch.setattr(host, "REJOIN_PAUSES", (0.0,))
-    monkeypatch.setattr(host, "RESTART_PAUSE", 0.0)
+    monkeypatch.setattr(host_run, "REJOIN_PAUSES", (0.0,))
+    monkeypatch.setattr(host_run, "RESTART_PAUSE", 0.0)
     windows = HOST.model_copy(update={"reboot": "if-needed"})
 
-    def execute(*connections: Any) -> tuple[host.Result, Told]:
+    def execute(*connections: Any) -> tuple[host_run.Result, Told]:
         transport, part = Told(*connections), Journal(tmp_path, "run-1", "apply", "me").host(script)
         try:
-            ran = host.HostRun(windows, script, "apply", "run-1", part, lambda name, event: None)
+            ran = host_run.HostRun(windows, script, "apply", "run-1", part, lambda name, event: None)
             return ran.execute(transport, "me", {}, threading.Event()), transport
         finally:
             part.close()
@@ -187,7 +188,7 @@ def lines(draw: Any, sha256: str) -> Any:
 
 @functools.cache
 def small() -> Script:
-    return replace(render(HOST, catalog.load()), text="# nothing that runs\n")
+    return replace(render(HOST, reader.load()), text="# nothing that runs\n")
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -198,8 +199,8 @@ def test_no_answer_is_believed_without_its_hash_and_a_valid_end(tmp_path_factory
     folder = tmp_path_factory.mktemp("run")
     part, shown = Journal(folder, "run-1", "apply", "me").host(script), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "REJOIN_PAUSES", (0.0,))
-        result = host.HostRun(HOST, script, "apply", "run-1", part, lambda name, event: shown.append(event)).execute(Told(*said), "me", {}, threading.Event())
+        patch.setattr(host_run, "REJOIN_PAUSES", (0.0,))
+        result = host_run.HostRun(HOST, script, "apply", "run-1", part, lambda name, event: shown.append(event)).execute(Told(*said), "me", {}, threading.Event())
     part.close()
     validate("summary", {"v": 1, "hosts": {"win1": result.as_json()}})
     assert result.code == 3, result.error

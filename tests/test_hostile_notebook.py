@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from installer.errors import CertificateError, ConnectError, HostError, VerifyError
-from installer.pinned_tls import fingerprint_of
-from installer.verify import verify
+from nbserver.base.errors import CertificateError, ConnectError, HostError, VerifyError
+from nbserver.base.pinned_tls import fingerprint_of
+from nbserver.verify.checks import verify
 from tests.hostile_server import KERNEL, Connection, HostileServer, Stage, hostile_server
 from tests.notebook_fixtures import certificate, no_proxies  # noqa: F401
 from tests.notebook_server import PASSWORD, Certificate, make_certificate
@@ -114,7 +114,7 @@ def test_an_answer_that_drips_ends_with_the_time_for_all(hostile: HostileServer,
 
 
 def test_a_request_has_a_time_of_its_own(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("installer.notebook_client.REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr("nbserver.verify.notebook_client.REQUEST_SECONDS", 1.0)
     hostile.stages["GET /login"] = DRIPS["body"]
     refused = _refused(hostile, seconds=60)
     assert isinstance(refused, ConnectError)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkout import CHECKOUT
 from tests.hosts.artifacts import cache_folder
 from tests.hosts.linux import base, control_groups, folders
 from tests.hosts.linux.base import PASSWORD, Recipe
@@ -23,7 +24,7 @@ from tests.hosts.linux.snapshot import differences
 Fresh = Callable[[], LinuxHost]
 QUIET = "DEBIAN_FRONTEND=noninteractive apt-get -qq"
 ZYPPER = "zypper --non-interactive"
-ROOT = Path(__file__).parents[1]
+ROOT = CHECKOUT
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkout import TESTS
 from tests.powershell.engine import Session, host_path, prelude, require_engine
 
 COMPILER = "x86_64-w64-mingw32-gcc"
@@ -91,7 +92,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shutil.which(COMPILER):
         pytest.skip(f"an installer to be run needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)")
     file = tmp_path_factory.mktemp("installer") / "msiexec.exe"
-    source = Path(__file__).parent / "hosts" / "installer.c"
+    source = TESTS / "hosts" / "nbserver.c"
     subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(file), str(source)], check=True, timeout=120)
     return file
 

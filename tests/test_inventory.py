@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from installer.errors import InventoryError
-from installer.inventory import load
-from installer.inventory_names import name_fault
+from nbserver.base.errors import InventoryError
+from nbserver.inventory.names import name_fault
+from nbserver.inventory.reader import load
+from tests.checkout import CHECKOUT
 
 GOOD = """\
 [hosts.win1]
@@ -32,7 +33,7 @@ def refusal(folder: Path, text: str) -> str:
 
 
 def test_the_sample_is_an_inventory() -> None:
-    inventory = load(Path(__file__).parent.parent / "nbserver.sample.toml")
+    inventory = load(CHECKOUT / "nbserver.sample.toml")
     assert list(inventory.hosts) == ["win1", "win2"]
     assert inventory.hosts["win2"].auth == "ntlm"
     assert inventory.hosts["win2"].fingerprint == "SHA256:" + "00112233445566778899aabbccddeeff" * 2

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from installer.errors import InventoryError
-from installer.inventory import Inventory, load, merge
-from installer.inventory_schema import json_schema
+from nbserver.base.errors import InventoryError
+from nbserver.inventory.reader import Inventory, load, merge
+from nbserver.inventory.schema import json_schema
+from tests.checkout import CHECKOUT
 
 BASE = "system = 'windows'\naddress = 'a'\nnotebook.password = { env = 'N' }\n"
 
@@ -212,5 +213,5 @@ def test_the_schema_accepts_the_sample() -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="the package jsonschema is not installed")
     import tomlkit
 
-    sample = (Path(__file__).parent.parent / "nbserver.sample.toml").read_text("utf-8")
+    sample = (CHECKOUT / "nbserver.sample.toml").read_text("utf-8")
     jsonschema.Draft202012Validator(json_schema()).validate(tomlkit.parse(sample).unwrap())

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from installer import pinned_tls
-from installer.allowance import Allowance
-from installer.errors import VerifyError
-from installer.kernel_channel import KernelChannel
-from installer.notebook_client import NotebookClient
+from nbserver.base import pinned_tls
+from nbserver.base.allowance import Allowance
+from nbserver.base.errors import VerifyError
+from nbserver.verify.kernel_channel import KernelChannel
+from nbserver.verify.notebook_client import NotebookClient
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import Certificate, NotebookServer, kernels, logged_in, web_server
 

@@ -6,15 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer import known
-from installer.errors import ApprovalError
+from nbserver.base.errors import ApprovalError
+from nbserver.run import known_certificates
+from tests.checkout import SOURCE
 
 A = "SHA256:" + "a1" * 32
 B = "SHA256:" + "b2" * 32
@@ -26,38 +27,38 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_no_file_knows_no_host(path: Path) -> None:
-    assert known.read(path) == {}
-    assert known.expected(path, "win1") is None
+    assert known_certificates.read(path) == {}
+    assert known_certificates.expected(path, "win1") is None
 
 
 def test_what_is_remembered_is_read_back(path: Path) -> None:
-    before = datetime.now(timezone.utc).replace(microsecond=0)
-    known.remember(path, "win1", A, "20261122-101112-abcd")
-    entry = known.read(path)["win1"]
+    before = datetime.now(UTC).replace(microsecond=0)
+    known_certificates.remember(path, "win1", A, "20261122-101112-abcd")
+    entry = known_certificates.read(path)["win1"]
     assert (entry.fingerprint, entry.run) == (A, "20261122-101112-abcd")
-    written = datetime.strptime(entry.time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    assert before <= written <= datetime.now(timezone.utc)
+    written = datetime.strptime(entry.time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    assert before <= written <= datetime.now(UTC)
 
 
 def test_other_hosts_stay_and_a_newer_certificate_replaces(path: Path) -> None:
-    known.remember(path, "win2", A, "1")
-    known.remember(path, "win1", A, "2")
-    known.remember(path, "win1", B, "3")
-    assert {name: (entry.fingerprint, entry.run) for name, entry in known.read(path).items()} == {
+    known_certificates.remember(path, "win2", A, "1")
+    known_certificates.remember(path, "win1", A, "2")
+    known_certificates.remember(path, "win1", B, "3")
+    assert {name: (entry.fingerprint, entry.run) for name, entry in known_certificates.read(path).items()} == {
         "win1": (B, "3"),
         "win2": (A, "1"),
     }
 
 
 def test_a_name_counts_without_its_case(path: Path) -> None:
-    known.remember(path, "Win1", A, "1")
-    assert known.expected(path, "win1") == A
-    known.remember(path, "WIN1", B, "2")
-    assert list(known.read(path)) == ["WIN1"]
+    known_certificates.remember(path, "Win1", A, "1")
+    assert known_certificates.expected(path, "win1") == A
+    known_certificates.remember(path, "WIN1", B, "2")
+    assert list(known_certificates.read(path)) == ["WIN1"]
 
 
 def test_the_file_is_the_documented_one(path: Path) -> None:
-    known.remember(path, "win1", A, "1")
+    known_certificates.remember(path, "win1", A, "1")
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["v"] == 1
     assert sorted(content["hosts"]["win1"]) == ["fingerprint", "run", "time"]
@@ -84,22 +85,22 @@ def test_the_file_is_the_documented_one(path: Path) -> None:
 def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path, content: bytes, reason: str) -> None:
     path.write_bytes(content)
     with pytest.raises(ApprovalError, match=reason) as refused:
-        known.read(path)
+        known_certificates.read(path)
     assert str(path) in str(refused.value)
     with pytest.raises(ApprovalError):
-        known.remember(path, "win1", A, "1")
+        known_certificates.remember(path, "win1", A, "1")
     assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("fingerprint", ["", A.upper(), A[:-1], A.removeprefix("SHA256:"), A + "\n"])
 def test_another_form_of_fingerprint_is_not_written(path: Path, fingerprint: str) -> None:
     with pytest.raises(ValueError, match="64 lower-case"):
-        known.remember(path, "win1", fingerprint, "1")
+        known_certificates.remember(path, "win1", fingerprint, "1")
     assert not path.exists()
 
 
 def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known.remember(path, "win1", A, "1")
+    known_certificates.remember(path, "win1", A, "1")
     old = path.read_bytes()
 
     def full(descriptor: int) -> None:
@@ -107,7 +108,7 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ApprovalError, match=r"cannot be written \(No space left on device\)"):
-        known.remember(path, "win1", B, "2")
+        known_certificates.remember(path, "win1", B, "2")
     assert path.read_bytes() == old
     assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
 
@@ -115,40 +116,40 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
 REMEMBER = """
 import sys
 from pathlib import Path
-from installer import known
+from nbserver.run import known_certificates
 for number in range(20):
-    known.remember(Path(sys.argv[1]), f"{sys.argv[2]}-{number}", "SHA256:" + "a1" * 32, "1")
+    known_certificates.remember(Path(sys.argv[1]), f"{sys.argv[2]}-{number}", "SHA256:" + "a1" * 32, "1")
 """
 
 
 def test_several_processes_at_once_lose_nothing(path: Path) -> None:
     """Two nbserver apply of one inventory, each with its hosts."""
     names = ("a", "b", "c", "d")
-    processes = [subprocess.Popen([sys.executable, "-c", REMEMBER, str(path), name]) for name in names]
+    processes = [subprocess.Popen([sys.executable, "-c", REMEMBER, str(path), name], cwd=SOURCE) for name in names]
     assert [process.wait(120) for process in processes] == [0] * len(names)
-    assert set(known.read(path)) == {f"{name}-{number}" for name in names for number in range(20)}
+    assert set(known_certificates.read(path)) == {f"{name}-{number}" for name in names for number in range(20)}
     assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
 
 
 def test_a_process_that_ended_holds_nothing(path: Path) -> None:
-    hold = "import sys, os; from pathlib import Path; from installer import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): os._exit(7)"
-    assert subprocess.run([sys.executable, "-c", hold, str(path)], check=False, timeout=60).returncode == 7
+    hold = "import sys, os; from pathlib import Path; from nbserver.base import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): os._exit(7)"
+    assert subprocess.run([sys.executable, "-c", hold, str(path)], cwd=SOURCE, check=False, timeout=60).returncode == 7
     assert [entry.name for entry in path.parent.iterdir()] == [".nbserver.known.lock"]
-    known.remember(path, "win1", A, "1")
+    known_certificates.remember(path, "win1", A, "1")
     assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
 
 
 def test_a_process_that_does_not_end_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hold = "import sys, os; from pathlib import Path; from installer import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): print('held', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    hold = "import sys, os; from pathlib import Path; from nbserver.base import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", hold, str(path)], cwd=SOURCE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdin is not None and holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        monkeypatch.setattr(known, "LOCK_SECONDS", 0.2)
+        monkeypatch.setattr(known_certificates, "LOCK_SECONDS", 0.2)
         with pytest.raises(ApprovalError, match="held by another process"):
-            known.remember(path, "win1", A, "1")
+            known_certificates.remember(path, "win1", A, "1")
         holder.stdin.close()
-    known.remember(path, "win1", A, "1")
-    assert known.expected(path, "win1") == A
+    known_certificates.remember(path, "win1", A, "1")
+    assert known_certificates.expected(path, "win1") == A
 
 
 _json = st.recursive(
@@ -163,6 +164,6 @@ def test_no_content_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, con
     path = tmp_path_factory.getbasetemp() / "any.known"
     path.write_bytes(content)
     try:
-        assert known.read(path) == {}
+        assert known_certificates.read(path) == {}
     except ApprovalError as refused:
         assert str(path) in str(refused)

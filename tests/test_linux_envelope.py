@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from installer.envelope import Envelope, Mode
+from nbserver.run.envelope import Envelope, Mode
 from tests.linux.parts import require_bash, run, script
 
 SECRET = "correct horse \u65e5\u672c\n"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from installer.events import parse
+from nbserver.events.reader import parse
 from tests.formats import validate
 from tests.linux import parts
 from tests.linux.parts import run

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from installer import host as host_run
-from installer.envelope import Mode
-from installer.journal import new_run_id
+from nbserver.run import host_run
+from nbserver.run.envelope import Mode
+from nbserver.run.journal import new_run_id
+from tests.checkout import PYTHON_PATH
 from tests.hosts.ssh.fixtures import host_of, sshd, user, wait_until, wire  # noqa: F401
 from tests.hosts.ssh.sshd import Sshd, User
 from tests.hosts.ssh.wire import Wire
@@ -24,7 +24,6 @@ from tests.linux.small_host import Ran, SmallHost
 from tests.linux.small_script import STEPS
 
 # ruff: noqa: F811
-CHECKOUT = Path(__file__).parents[1]
 APPLY = ["started", "started", "difference", "changed", "started", "difference", "difference", "log", "log", "changed", "finished"]
 UNDO = ["started", "restored", "restored", "restored", "restored", "finished"]
 LONG = 9  # this event is longer than a packet
@@ -102,7 +101,7 @@ def test_undo_cut_in_every_event(host: SmallHost, before: dict[str, Any], heard:
 @pytest.fixture(scope="module")
 def orchestrator() -> Iterator[subprocess.Popen[str]]:
     """See tests/linux/orchestrator.py."""
-    command, environment = [sys.executable, "-m", "tests.linux.orchestrator"], {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    command, environment = [sys.executable, "-m", "tests.linux.orchestrator"], {**os.environ, "PYTHONPATH": PYTHON_PATH}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
         yield process
         assert process.stdin

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.errors import InventoryError
-from installer.inventory import load
-from installer.linux_settings import LinuxHost, linux_folder, public_host_key
+from nbserver.base.errors import InventoryError
+from nbserver.inventory.linux_host import LinuxHost, linux_folder, public_host_key
+from nbserver.inventory.reader import load
 
 GOOD = """\
 [hosts.lin1]

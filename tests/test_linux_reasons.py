@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from installer.transports.ssh_bootstrap import READY, arguments, standard_input
+from nbserver.transports.ssh.bootstrap import READY, arguments, standard_input
 from tests.linux import fixtures
 from tests.linux.fixtures import NUMBER, Run, record, sandbox
 from tests.linux.parts import run as run_prelude

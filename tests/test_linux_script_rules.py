@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from installer.bash_script import settings_block
-from installer.script import Script
-from installer.step_files import PRELUDE, STEPS, read_titles
+from nbserver.render.bash import settings_block
+from nbserver.render.script import Script
+from nbserver.render.step_files import PRELUDE, STEPS, read_titles
 from tests import golden
 from tests.formats import schema
 from tests.linux.parts import FILES, SETTINGS

@@ -17,10 +17,11 @@ import pytest
 import requests
 import websocket
 
-from installer import pinned_tls
-from installer.allowance import Allowance
-from installer.kernel_channel import KernelChannel
-from installer.notebook_client import Address, NotebookClient
+from nbserver.base import pinned_tls
+from nbserver.base.allowance import Allowance
+from nbserver.verify.kernel_channel import KernelChannel
+from nbserver.verify.notebook_client import Address, NotebookClient
+from tests.checkout import TESTS
 from tests.linux import parts
 from tests.linux.fixtures import Run, run
 from tests.linux.sandbox import Sandbox
@@ -34,7 +35,7 @@ CHOICES = f"NOTEBOOK_PYTHON={ENVIRONMENT}/bin/python\nLOCK_MARK=/etc/passwd\n"  
 STEPS = [CHOICES, *(parts.step(name) for name in ("preflight", "certificate", "notebook", "service", "check"))]
 HOME = "/home/somebody"
 STATE, CONFIGURATION = f"{HOME}/.local/state/nbserver", f"{HOME}/.config/nbserver"
-FOREIGN = Path(__file__).parent / "foreign_configuration"
+FOREIGN = TESTS / "foreign_configuration"
 TOKEN = json.loads((FOREIGN / "jupyter_server_config.json").read_text())["IdentityProvider"]["token"]
 KERNEL = json.dumps({"argv": ["/bin/false", "{connection_file}"], "display_name": "foreign", "language": "python"})
 PLANTED = 'open("/tmp/planted", "a").write("x")\n'

@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from installer import inventory, linux_settings, local_server, local_setup
-from installer.bash_script import settings_block
-from installer.errors import InventoryError, ScriptError, UsageError, VerifyError
-from installer.linux_lock import load as load_lock
-from installer.linux_render import render
-from installer.linux_settings import LocalHost
-from installer.transports import StopRequested
-from installer.transports.local import LocalTransport, environment
+from nbserver.base.errors import InventoryError, ScriptError, UsageError, VerifyError
+from nbserver.catalog.linux_lock import load as load_lock
+from nbserver.commands import up
+from nbserver.inventory import linux_host, reader
+from nbserver.inventory.linux_host import LocalHost
+from nbserver.local import server
+from nbserver.render.bash import settings_block
+from nbserver.render.linux_host import render
+from nbserver.transports import StopRequested
+from nbserver.transports.local.linux import LocalTransport, environment
+from tests.checkout import SOURCE
 from tests.formats import validate
 from tests.linux import parts
 from tests.waiting import wait_until
@@ -31,13 +34,13 @@ OTHER = '[hosts.lin1]\nsystem = "linux"\naddress = "lin1.example.com"\nuser = "r
 @pytest.fixture(autouse=True)
 def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that user scope is the default of root too, who may run the tests."""
-    monkeypatch.setattr(linux_settings, "SYSTEMD", tmp_path / "no systemd")
+    monkeypatch.setattr(linux_host, "SYSTEMD", tmp_path / "no systemd")
 
 
-def load(folder: Path, text: str, *patterns: str) -> inventory.Inventory:
+def load(folder: Path, text: str, *patterns: str) -> reader.Inventory:
     path = folder / "nbserver.toml"
     path.write_text(text, encoding="utf-8")
-    return inventory.load_for(path, patterns or ["local"])
+    return reader.load_for(path, patterns or ["local"])
 
 
 # ---- settings
@@ -46,12 +49,12 @@ def load(folder: Path, text: str, *patterns: str) -> inventory.Inventory:
 def test_local_needs_no_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    found = inventory.load_for(Path("nbserver.toml"), ["local"])
+    found = reader.load_for(Path("nbserver.toml"), ["local"])
     assert found.select(["local"]) == [LocalHost()] and found.path.parent == tmp_path / "home" / ".local" / "state"
     with pytest.raises(InventoryError):
-        inventory.load_for(Path("nbserver.toml"), ["local", "lin1"])
+        reader.load_for(Path("nbserver.toml"), ["local", "lin1"])
     with pytest.raises(InventoryError):
-        inventory.load_for(Path("other.toml"), ["local"])
+        reader.load_for(Path("other.toml"), ["local"])
 
 
 def test_its_own_table_counts_and_no_other(tmp_path: Path) -> None:
@@ -101,7 +104,7 @@ def test_machine_scope_has_the_machines_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("user", "systemd", "scope"), [(0, True, "machine"), (0, False, "user"), (1000, True, "user"), (1000, False, "user")])
 def test_roots_default_is_the_machine_where_systemd_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, systemd: bool, scope: str) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    monkeypatch.setattr(linux_settings, "SYSTEMD", tmp_path if systemd else tmp_path / "none")
+    monkeypatch.setattr(linux_host, "SYSTEMD", tmp_path if systemd else tmp_path / "none")
     folder = "/var/lib/nbserver/notebooks" if scope == "machine" else "~/notebooks"
     for found in (LocalHost(), load(tmp_path, "[hosts.local]\nnotebook.port = 8888\n").local, load(tmp_path, OTHER, "local").local):
         assert (found.scope, found.notebook.directory) == (scope, folder)
@@ -113,7 +116,7 @@ def test_roots_default_is_the_machine_where_systemd_runs_it(tmp_path: Path, monk
 
 def test_what_fits_user_scope_only_tells_root_which_scope_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(linux_settings, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(linux_host, "SYSTEMD", tmp_path)
     with pytest.raises(InventoryError, match="which is root's where nothing else is said"):
         load(tmp_path, '[hosts.local]\nnotebook.directory = "~/x"\n')
 
@@ -121,7 +124,7 @@ def test_what_fits_user_scope_only_tells_root_which_scope_counts(tmp_path: Path,
 def test_another_system_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(UsageError, match="can be set up on Linux and Windows only"):
-        inventory.load_for(Path("nbserver.toml"), ["local"])
+        reader.load_for(Path("nbserver.toml"), ["local"])
 
 
 def test_the_script_names_no_user_and_no_folder_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,13 +141,13 @@ def test_the_script_names_no_user_and_no_folder_of_one(monkeypatch: pytest.Monke
 
 def test_a_password_is_made_only_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    made = local_setup.first_password([LocalHost()])["local"]
-    assert len(made) == 19 and made != local_setup.first_password([LocalHost()])["local"]
+    made = up.first_password([LocalHost()])["local"]
+    assert len(made) == 19 and made != up.first_password([LocalHost()])["local"]
     given = LocalHost.model_validate({"notebook": {"password": {"env": "X"}}})
-    assert local_setup.first_password([given]) == {}
+    assert up.first_password([given]) == {}
     (tmp_path / ".config" / "nbserver").mkdir(parents=True)
     (tmp_path / ".config" / "nbserver" / "jupyter_config.json").write_text("{}")
-    assert local_setup.first_password([LocalHost()]) == {}
+    assert up.first_password([LocalHost()]) == {}
 
 
 def test_the_hash_that_is_there_stays(tmp_path: Path) -> None:
@@ -218,13 +221,13 @@ def test_it_goes_on_when_the_orchestrator_dies(tmp_path: Path) -> None:
     parts.require_bash()
     program = f"""
 import threading
-from installer.linux_settings import LocalHost
-from installer.transports.local import LocalTransport
+from nbserver.inventory.linux_host import LocalHost
+from nbserver.transports.local.linux import LocalTransport
 script = "echo begun; until [[ -e {tmp_path}/go ]]; do sleep 0.1; done; echo written >{tmp_path}/end; echo end\\n"
 for line in LocalTransport(LocalHost(), threading.Event()).run(script, []):
     print(line, flush=True)
 """
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=SOURCE)
     assert process.stdout and process.stdout.readline() == b"begun\n"
     process.kill()
     process.wait()
@@ -246,15 +249,15 @@ def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monke
 
 def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert local_server.status(LocalHost(), as_json=True) == 4
+    assert server.status(LocalHost(), as_json=True) == 4
     found = json.loads(capsys.readouterr().out)
     validate("stream", found)
     assert (found["ok"], found["by"], found["port"], found["url"]) == (False, "none", 9999, "https://localhost:9999")
-    assert local_server.stop(LocalHost()) == 0
+    assert server.stop(LocalHost()) == 0
 
 
 def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from installer.local_places import places
+    from nbserver.local.places import places
 
     names = "CONFIGURATION_FOLDER DATA_FOLDER UNIT_FOLDER PROCESS_FILE".split()
     for scope in ("user", "machine"):
@@ -266,10 +269,10 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from installer.host import Result
+    from nbserver.run.host_run import Result
 
     for word, shown in (("changed", True), ("failed", True), ("differs", True), ("unchanged", False), ("", False)):
-        local_setup.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
+        up.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
         out = capsys.readouterr()
         assert ("abcd-efgh" in out.err) is shown and out.out == ""
 
@@ -279,15 +282,15 @@ def test_a_password_is_shown_however_the_verification_ends(
     ends: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is set by then, and kept nowhere."""
-    from installer.host import Result
-    from installer.view import JsonLines
+    from nbserver.run.host_run import Result
+    from nbserver.view.view import JsonLines
 
     def verify(*_: object) -> None:
         raise ends
 
-    monkeypatch.setattr(local_setup, "first_password", lambda hosts: {"local": "abcd-efgh"})
-    monkeypatch.setattr(local_setup, "_apply", lambda *_: (Result("local", steps={"notebook": "changed"}), 0))
-    monkeypatch.setattr(local_setup, "_verify", verify)
+    monkeypatch.setattr(up, "first_password", lambda hosts: {"local": "abcd-efgh"})
+    monkeypatch.setattr(up, "_apply", lambda *_: (Result("local", steps={"notebook": "changed"}), 0))
+    monkeypatch.setattr(up, "_verify", verify)
     with pytest.raises(type(ends)):
-        local_setup.up(load(tmp_path, OTHER), None, None, JsonLines())
+        up.up(load(tmp_path, OTHER), None, None, JsonLines())
     assert "abcd-efgh" in capsys.readouterr().err

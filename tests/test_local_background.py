@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from installer import local_service_linux
-from installer.bash_script import settings_block
+from nbserver.local import linux_service
+from nbserver.render.bash import settings_block
 from tests.linux import parts
 from tests.waiting import wait_until
 
@@ -30,17 +30,17 @@ def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
     first = run_processes(code, str(file), str(log))
     pid = int(first.stdout)
     try:
-        assert local_service_linux._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
+        assert linux_service._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
         assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00"), "it is told of before it has become the program"
         assert os.getsid(pid) == pid
         assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"], "it keeps no descriptor of the script, such as its lock"
         second = int(run_processes(code, str(file), str(log)).stdout)
-        assert second != pid and local_service_linux._running(file) == second and local_service_linux._start(pid) == ""
+        assert second != pid and linux_service._running(file) == second and linux_service._start(pid) == ""
         pid = second
         assert run_processes('stop_process "$1"; read_process "$1"; printf "[%s]" "$PROCESS"\n', str(file)).stdout == b"[]"
-        assert local_service_linux._start(pid) == "" and local_service_linux._running(file) == 0
+        assert linux_service._start(pid) == "" and linux_service._running(file) == 0
     finally:
-        if local_service_linux._start(pid):
+        if linux_service._start(pid):
             os.kill(pid, signal.SIGKILL)
 
 
@@ -76,7 +76,7 @@ def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
         file = tmp_path / "process"
         for first in (f"{other.pid} 1 some-boot", f"{other.pid}", "", "-1 x", "x"):
             file.write_text(first + "\n")
-            assert local_service_linux._running(file) == 0
+            assert linux_service._running(file) == 0
             assert run_processes('stop_process "$1"; read_process "$1"; printf "[%s]" "$PROCESS"\n', str(file)).stdout == b"[]"
         assert other.poll() is None
         other.kill()

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from installer.picture import check
+from nbserver.verify.picture import check
 from tests import canary
+from tests.checkout import CHECKOUT
 from tests.hosts.linux.host import LinuxHost
 from tests.hosts.linux.lab import PROXY
 from tests.hosts.linux.snapshot import Snapshot, differences
 from tests.hosts.mirror import Mirror
 
-CHECKOUT = Path(__file__).parents[1]
 HOME = "/home/visitor"
 PASSWORD = f"Canary {secrets.token_hex(8)} 'local'"  # in no file of the checkout, which is copied to the host
 NBSERVER = f"{HOME}/nbserver/.venv/bin/nbserver"

@@ -15,11 +15,11 @@ from tests.hosts.windows_desktop import WindowsDesktop
 
 HEAD = """
 import os, subprocess, sys, threading
-from installer import local_process_windows, local_service_windows
-from installer.errors import ScriptError
-from installer.local_process_windows import Process
-from installer.local_windows_settings import LocalWindowsHost
-from installer.transports import LogonSecrets, StopRequested, connect_to
+from nbserver.local import windows_process, windows_service
+from nbserver.base.errors import ScriptError
+from nbserver.local.windows_process import Process
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.transports import LogonSecrets, StopRequested, connect_to
 from pathlib import Path
 stop = threading.Event()
 transport = connect_to(LocalWindowsHost(), LogonSecrets(), stop)
@@ -140,8 +140,8 @@ def test_a_secret_file_that_is_open_to_everybody_is_refused(desktop: WindowsDesk
         file.write_text("hunter2-hunter2\n")
         file.chmod(mode)
     code = """
-from installer.errors import SecretError
-from installer.secret import SecretReference, resolve
+from nbserver.base.errors import SecretError
+from nbserver.settings.secret import SecretReference, resolve
 for name in ("604", "602", "600"):
     try:
         print(resolve(SecretReference(file=Path(f"C:/{name}.txt")), what="notebook.password", host="local", ask=None))
@@ -160,7 +160,7 @@ for name in ("604", "602", "600"):
 def test_a_process_is_known_by_the_time_that_powershell_tells(desktop: WindowsDesktop) -> None:
     code = """
 script = f"(Get-Process -Id {os.getpid()}).StartTime.ToFileTimeUtc()"
-print(next(transport.run(script, [])), local_process_windows.created(os.getpid()), local_process_windows.created(4294967292))
+print(next(transport.run(script, [])), windows_process.created(os.getpid()), windows_process.created(4294967292))
 """
     told, found, nothing = run(desktop, code)[0].split()
     assert told == found and nothing == "0"
@@ -170,11 +170,11 @@ def test_only_that_process_is_ended(desktop: WindowsDesktop) -> None:
     code = f"""
 child = subprocess.Popen({SLEEPER}, stdout=subprocess.PIPE)
 child.stdout.readline()
-created = local_process_windows.created(child.pid)
+created = windows_process.created(child.pid)
 file = Path("process")
 for line in (f"{{child.pid}} {{created + 1}}", f"{{child.pid}} {{created}}"):
     file.write_text(line + "\\nwhat it was started for\\n")
-    print(bool(local_service_windows.running(file)), local_process_windows.end(local_service_windows.named(file), 30), child.poll())
-print(local_service_windows.running(file), local_process_windows.created(child.pid))
+    print(bool(windows_service.running(file)), windows_process.end(windows_service.named(file), 30), child.poll())
+print(windows_service.running(file), windows_process.created(child.pid))
 """
     assert run(desktop, code) == ["False True None", "True True 1", "None 0"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from installer.picture import check
+from nbserver.verify.picture import check
 from tests import canary
 from tests.formats import validate
 from tests.hosts import windows_desktop

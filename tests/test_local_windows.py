@@ -13,14 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from installer import audit, catalog, inventory, local_python, local_server, local_service_windows, rendering
-from installer.errors import InventoryError, ScriptError, UsageError
-from installer.local_places import own_inventory, places
-from installer.local_process_windows import Process
-from installer.local_windows_settings import LocalWindowsHost
-from installer.render import render_all
-from installer.transports import StopRequested, local_windows
-from installer.transports.local_windows import LocalWindowsTransport, environment
+from nbserver.approval import audit
+from nbserver.base.errors import InventoryError, ScriptError, UsageError
+from nbserver.catalog import reader as catalog
+from nbserver.commands import render
+from nbserver.inventory import reader
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.local import server, windows_service
+from nbserver.local.places import own_inventory, places
+from nbserver.local.windows_process import Process
+from nbserver.render import own_python
+from nbserver.render.render import render_all
+from nbserver.transports import StopRequested
+from nbserver.transports.local import windows as local_windows
+from nbserver.transports.local.windows import LocalWindowsTransport, environment
 from tests.formats import validate
 
 FOLDER = "C:\\Users\\Zo\u00eb O'Neill\\AppData\\Local\\Programs\\Python\\Python313"
@@ -38,7 +44,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
 def load(folder: Path, text: str) -> LocalWindowsHost:
     path = folder / "nbserver.toml"
     path.write_text(f"[hosts.local]\n{text}\n", encoding="utf-8")
-    found = inventory.load_for(path, ["local"]).local
+    found = reader.load_for(path, ["local"]).local
     assert isinstance(found, LocalWindowsHost)
     return found
 
@@ -50,7 +56,7 @@ def load(folder: Path, text: str) -> LocalWindowsHost:
 def test_local_needs_no_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
-    found = inventory.load_for(Path("nbserver.toml"), ["local"])
+    found = reader.load_for(Path("nbserver.toml"), ["local"])
     assert found.select(["LOCAL"]) == [LocalWindowsHost()] and found.path == tmp_path / "Local" / "nbserver.toml"
     monkeypatch.delenv("LOCALAPPDATA")
     assert own_inventory("win32") == Path.home() / "AppData" / "Local" / "nbserver.toml"
@@ -130,8 +136,8 @@ def test_machine_scope_is_the_script_of_a_windows_host() -> None:
 
 @pytest.mark.usefixtures("windows")
 def test_it_can_be_rendered_audited_and_compared(tmp_path: Path) -> None:
-    files = rendering.files([LocalWindowsHost()])
-    rendering.write(files, tmp_path)
+    files = render.files([LocalWindowsHost()])
+    render.write(files, tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text("ascii"))
     validate("manifest", manifest)
     assert manifest["hosts"]["local"]["downloads"] == []
@@ -151,7 +157,7 @@ def test_it_can_be_rendered_audited_and_compared(tmp_path: Path) -> None:
 def test_a_python_of_which_no_server_can_be_made(monkeypatch: pytest.MonkeyPatch, place: object, name: str, value: object, words: str) -> None:
     monkeypatch.setattr(place, name, value)
     with pytest.raises(UsageError, match=words):
-        local_python.this_python(catalog.load())
+        own_python.this_python(catalog.load())
 
 
 # ---- the transport
@@ -170,29 +176,29 @@ def test_no_variable_with_a_secret_is_passed_on() -> None:
 def test_machine_scope_has_commands_of_windows() -> None:
     host = LocalWindowsHost.model_validate({"scope": "machine", "notebook": {"password": {"env": "X"}}})
     with pytest.raises(UsageError, match="Stop-ScheduledTask nbserver"):
-        local_server.stop(host)
+        server.stop(host)
 
 
 def test_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    assert local_server.status(LocalWindowsHost(), as_json=True) == 4
+    assert server.status(LocalWindowsHost(), as_json=True) == 4
     found = json.loads(capsys.readouterr().out)
     validate("stream", found)
     assert (found["by"], found["ok"]) == ("none", False)
-    assert local_server.stop(LocalWindowsHost()) == 0
+    assert server.stop(LocalWindowsHost()) == 0
     assert places(LocalWindowsHost()).process == tmp_path / "nbserver" / "state" / "process"
 
 
 @pytest.mark.parametrize("text", ["", "x", "12", "12 x", "-1 5", "0 5", "1 0", "12 34 56", "12  34", "12345678901 5", " 12 34"])
 def test_a_file_that_names_no_process(tmp_path: Path, text: str) -> None:
     (tmp_path / "process").write_text(text + "\nwhat it was started for\n")
-    assert local_service_windows.named(tmp_path / "process") is None
-    assert local_service_windows.named(tmp_path / "nothing") is None
+    assert windows_service.named(tmp_path / "process") is None
+    assert windows_service.named(tmp_path / "nothing") is None
 
 
 def test_a_file_that_names_one(tmp_path: Path) -> None:
     (tmp_path / "process").write_bytes(b"12 134398636016611460\nC:\\caf\xc3\xa9\n")
-    found = local_service_windows.named(tmp_path / "process")
+    found = windows_service.named(tmp_path / "process")
     assert found == Process(12, 134398636016611460) and found.since == pytest.approx(1795390001.66, abs=0.01)
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from installer import inventory
-from installer.envelope import Mode
-from installer.host import HostRun, Result
-from installer.host_settings import Host
-from installer.journal import Journal, new_run_id
-from installer.script import Script
-from installer.transports import LogonSecrets, connect_to
+from nbserver.inventory import reader
+from nbserver.inventory.windows_host import Host
+from nbserver.render.script import Script
+from nbserver.run.envelope import Mode
+from nbserver.run.host_run import HostRun, Result
+from nbserver.run.journal import Journal, new_run_id
+from nbserver.transports import LogonSecrets, connect_to
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import ENVIRONMENT, WindowsHost
 from tests.localized.locales import LANGUAGES, Language, make_locales
@@ -98,7 +98,7 @@ def rendered_settings(site: Site) -> dict[str, Any]:
 def test_every_kind_converges_and_is_undone(windows: WindowsHost, language: Language, mirror: Mirror, tmp_path: Path) -> None:
     with windows.endpoint(auth=["basic"], https=True, password=PASSWORD) as endpoint:
         site = make_site(endpoint, mirror, tmp_path)
-        host = inventory.load(tmp_path / "nbserver.toml").hosts["win1"]
+        host = reader.load(tmp_path / "nbserver.toml").hosts["win1"]
         assert facts(windows, host) == expected_facts(language)
         settings = rendered_settings(site)
         runs = Runs(tmp_path, host, script_of(settings, (), STEPS))
@@ -161,7 +161,7 @@ def test_pip_and_the_bootstrap_work_in_such_places(windows: WindowsHost, languag
         settings = rendered_settings(site)
         settings["packages"]["installer"] = "pip"
         site.write(transport="winrm")
-        host = inventory.load(tmp_path / "nbserver.toml").hosts["win1"]
+        host = reader.load(tmp_path / "nbserver.toml").hosts["win1"]
         lock = [line for line in mirror.lock_file.read_text().splitlines() if line.startswith("six==")]
         runs = Runs(tmp_path, host, script_of(settings, lock, WITH_PYTHON))
         result = runs.run("apply")

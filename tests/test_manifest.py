@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer import manifest
-from installer.errors import ApprovalError
-from installer.script import Script
+from nbserver.approval import manifest
+from nbserver.base.errors import ApprovalError
+from nbserver.render.script import Script
 from tests import golden
 
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from installer import cli, notebook_password, site_salt
-from installer.errors import SecretError
-from installer.notebook_password import PasswordHashes, check_password, hash_password
-from installer.transports import StopRequested
+from nbserver import cli
+from nbserver.base.errors import SecretError
+from nbserver.run import notebook_password, site_salt
+from nbserver.run.notebook_password import PasswordHashes, check_password, hash_password
+from nbserver.transports import StopRequested
 
 SALT = bytes(range(16))
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from installer import inventory, journal, known, operation, transports, verification
-from installer.errors import UsageError
-from installer.fleet import for_each
-from installer.operation import Options, exit_code, operate
-from installer.verify import Verification
-from installer.view import PlainLines
+from nbserver import transports
+from nbserver.base.errors import UsageError
+from nbserver.commands import verify as verification
+from nbserver.inventory import reader
+from nbserver.run import journal, known_certificates, operation
+from nbserver.run.fleet import for_each
+from nbserver.run.operation import Options, exit_code, operate
+from nbserver.verify.checks import Verification
+from nbserver.view.view import PlainLines
 from tests.formats import validate
 from tests.test_host import Told, ended, event
 
@@ -40,7 +43,7 @@ class Hosts:
         self.bad: Callable[[dict[str, Any]], list[Any]] = lambda started: [started, ended(2, "ok", fingerprint=PRINT)]
         (folder / "nbserver.toml").write_text(INVENTORY)
         monkeypatch.setattr(transports, "connect_to", self.connect)
-        monkeypatch.setattr("installer.host.REJOIN_PAUSES", (0.0,))
+        monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0,))
         monkeypatch.setattr(operation, "_password", lambda *given: None)
 
     def connect(self, host: Any, *given: Any) -> Any:
@@ -61,7 +64,7 @@ class Hosts:
         return self.transports[-1]
 
     def apply(self, mode: Any = "apply") -> dict[str, Any]:
-        loaded = inventory.load(self.folder / "nbserver.toml")
+        loaded = reader.load(self.folder / "nbserver.toml")
         return operate(mode, loaded, loaded.select(["bad", "good"]), Options(), None, PlainLines(self.shown.append))
 
     def check_the_others(self, results: dict[str, Any], error: str, code: int) -> None:
@@ -100,14 +103,14 @@ ENDS: dict[str, Any] = {
 def test_what_a_host_says_costs_no_other_host_anything(hosts: Hosts, said: Any) -> None:
     hosts.bad = lambda started: [started, said]
     hosts.check_the_others(hosts.apply(), "the script's stream is broken", 3)
-    assert "bad" not in known.read(hosts.folder / "nbserver.known")
-    assert known.read(hosts.folder / "nbserver.known")["good"].fingerprint == PRINT
+    assert "bad" not in known_certificates.read(hosts.folder / "nbserver.known")
+    assert known_certificates.read(hosts.folder / "nbserver.known")["good"].fingerprint == PRINT
 
 
 def test_an_end_without_a_hash_is_not_remembered(hosts: Hosts) -> None:
     hosts.bad = lambda started: [event(1, "failed", text="x"), ended(2, "ok", fingerprint=PRINT)]
     hosts.check_the_others(hosts.apply(), "SHA-256 unknown", 3)
-    assert list(known.read(hosts.folder / "nbserver.known")) == ["good"]
+    assert list(known_certificates.read(hosts.folder / "nbserver.known")) == ["good"]
 
 
 def test_a_defect_of_nbserver_costs_no_other_host_anything(hosts: Hosts) -> None:
@@ -143,8 +146,8 @@ def test_a_defect_in_one_verification_costs_no_other_host_anything(
             raise defect
         return Verification(host.name, "https://192.0.2.2:9999", PRINT, {}, None, (800, 450), {})
 
-    monkeypatch.setattr("installer.verify.verify", verify)
-    loaded = inventory.load(hosts.folder / "nbserver.toml")
+    monkeypatch.setattr("nbserver.verify.checks.verify", verify)
+    loaded = reader.load(hosts.folder / "nbserver.toml")
     assert verification.verify_all(loaded, loaded.select(["bad", "good"]), None, lambda question: "correct horse", as_json) == 1
     shown = capsys.readouterr().out
     assert f"bad: a defect of nbserver: {type(defect).__name__}: " in shown and "correct horse" not in shown
@@ -196,14 +199,14 @@ def test_a_journal_that_cannot_be_written_costs_no_other_host_anything(hosts: Ho
 
 
 def test_a_certificate_that_cannot_be_remembered_costs_no_other_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = known.atomic_file.write_text
+    usual = known_certificates.atomic_file.write_text
 
     def write_text(path: Path, text: str, **options: Any) -> None:
-        if path.name == known.FILE_NAME and '"bad"' in text:
+        if path.name == known_certificates.FILE_NAME and '"bad"' in text:
             raise OSError(errno.ENOSPC, "No space left on device")
         usual(path, text, **options)
 
-    monkeypatch.setattr(known.atomic_file, "write_text", write_text)
+    monkeypatch.setattr(known_certificates.atomic_file, "write_text", write_text)
     results = hosts.apply()
     hosts.check_the_others(results, "cannot be written (No space left on device)", 5)
 
@@ -228,7 +231,7 @@ def test_a_terminal_that_cannot_show_a_line_ends_no_run(hosts: Hosts) -> None:
             raise BrokenPipeError
         hosts.shown.append(line)
 
-    loaded = inventory.load(hosts.folder / "nbserver.toml")
+    loaded = reader.load(hosts.folder / "nbserver.toml")
     hosts.bad = lambda started: [started, event(2, "changed", "path"), ended(3, "ok")]
     with pytest.raises(BrokenPipeError):  # the summary's
         operate("apply", loaded, loaded.select(["bad", "good"]), Options(), None, PlainLines(write))
@@ -246,7 +249,7 @@ def test_a_view_with_a_defect_costs_no_host_anything(hosts: Hosts, monkeypatch: 
         interrupted()
         return for_each(jobs, forks, stop, interrupted)
 
-    monkeypatch.setattr("installer.fleet.for_each", interrupted)
+    monkeypatch.setattr("nbserver.run.fleet.for_each", interrupted)
     for name in ("event", "host_ended", "interrupted", "end"):
         monkeypatch.setattr(PlainLines, name, broken)
     assert {name: (result.outcome, result.error) for name, result in hosts.apply().items()} == {"bad": ("ok", ""), "good": ("ok", "")}
@@ -260,7 +263,7 @@ def test_the_time_of_a_run_reaches_what_talks_to_the_host(hosts: Hosts) -> None:
 
 
 def test_exit_codes_have_an_order() -> None:
-    from installer.host import Result
+    from nbserver.run.host_run import Result
 
     def result(outcome: str, code: int = 3) -> Any:
         return Result("x", outcome=outcome, code=code)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from installer import picture
+from nbserver.verify import picture
 
 BLUE = (31, 119, 180)
 RED = (214, 39, 40)

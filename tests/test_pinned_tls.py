@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.errors import CertificateError
-from installer.pinned_tls import (
+from nbserver.base.errors import CertificateError
+from nbserver.base.pinned_tls import (
     FingerprintMismatch,
     PinnedAdapter,
     ProxyRefused,

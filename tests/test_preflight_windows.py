@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from installer.windows_releases import RELEASES
+from nbserver.catalog.windows_releases import RELEASES
 from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
 
 PROGRAMS = r"C:\Users\anna\AppData\Local\nbserver\programs"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import requests
 from pypsrp.exceptions import WinRMTransportError, WSManFaultError
 from winrm import exceptions as pywinrm
 
-from installer import inventory
-from installer.errors import ConnectError, HostError
-from installer.transports.wsman_errors import explain
+from nbserver.base.errors import ConnectError, HostError
+from nbserver.inventory import reader
+from nbserver.transports.wsman.errors import explain
+from tests.checkout import CHECKOUT
 
-HOST = inventory.load(Path(__file__).parents[1] / "nbserver.sample.toml").hosts["win1"]
+HOST = reader.load(CHECKOUT / "nbserver.sample.toml").hosts["win1"]
 
 
 @pytest.mark.parametrize(

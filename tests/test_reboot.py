@@ -7,12 +7,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from installer.operation import exit_code
-from installer.transports.winrm import WinrmTransport
+from nbserver.run.operation import exit_code
+from nbserver.transports.winrm.transport import WinrmTransport
+from tests.checkout import TESTS
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import SmallHost
 from tests.faults.small_script import small_script
@@ -30,9 +30,9 @@ def rebooting(small_host: SmallHost, at_once: pytest.MonkeyPatch, tmp_path_facto
     if not shutil.which(COMPILER):
         pytest.skip(f"an installer to be run needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)")
     setup = tmp_path_factory.mktemp("installer") / "setup.exe"
-    source = Path(__file__).parent / "hosts" / "installer.c"
+    source = TESTS / "hosts" / "nbserver.c"
     subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(setup), str(source)], check=True, timeout=600)
-    at_once.setattr("installer.host.RESTART_PAUSE", 0.3)
+    at_once.setattr("nbserver.run.host_run.RESTART_PAUSE", 0.3)
     shutdown = small_host.windows.path(SHUTDOWN)
     kept = shutdown.read_bytes() if shutdown.exists() else None
     shutdown.unlink(missing_ok=True)
@@ -139,7 +139,7 @@ def test_a_reboot_that_stays_pending_is_given_up(host: RebootingHost) -> None:
 
 def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows does not go down when nobody comes back for the rest."""
-    monkeypatch.setattr("installer.host.RESTARTS", 1)
+    monkeypatch.setattr("nbserver.run.host_run.RESTARTS", 1)
     host.prepare(3010, 0, 3010)  # tool, shutdown.exe, tool2
     ran = host.run("apply", "if-needed", ("tool", "tool2", "text"))
     assert (ran.result.outcome, ran.result.changed, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 2, 1, 1)
@@ -156,7 +156,7 @@ def test_a_request_for_a_certificate_goes_on_after_a_restart(host: RebootingHost
 def test_a_host_that_does_not_come_back(host: RebootingHost, monkeypatch: pytest.MonkeyPatch) -> None:
     host.prepare(3010)
     host.comes_back = False
-    monkeypatch.setattr("installer.host.RESTART_TIMEOUT", 20.0)
+    monkeypatch.setattr("nbserver.run.host_run.RESTART_TIMEOUT", 20.0)
     ran = host.run("apply", "if-needed", STEPS)
     assert ran.result.outcome == "failed" and "nothing listens on" in ran.result.error
     assert "waiting for win1 to restart" in ran.log
@@ -205,7 +205,7 @@ def test_by_hand_the_exit_code_says_so(host: RebootingHost, reboot: str) -> None
     folder, windows = host.small.folder, host.small.windows
     text = small_script("win1", {name: STEP_FILES[name] for name in STEPS}, reboot=reboot).text
     (folder / "by-hand.ps1").write_text(text, encoding="ascii")
-    stand_ins = Path(__file__).parent / "hosts" / "stand_ins" / "start.ps1"
+    stand_ins = TESTS / "hosts" / "stand_ins" / "start.ps1"
     lines = [f". '{windows_path(stand_ins)}'", f"& '{windows_path(folder / 'by-hand.ps1')}' -Mode apply", '"exit code $LASTEXITCODE"', ""]
     (folder / "wrapper.ps1").write_text("\n".join(lines), encoding="ascii")
     done = subprocess.run(

@@ -6,13 +6,13 @@ On the real engine and registry. Wine keeps no access lists, so Get-Acl and Set-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.checkout import TESTS
 from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
 
-STAND_INS = Path(__file__).parent / "hosts" / "stand_ins"
+STAND_INS = TESTS / "hosts" / "stand_ins"
 KEY = r"HKLM:\SOFTWARE\Python\PythonCore"
 CLEAN = f"if (Test-Path '{KEY}') {{ Remove-Item -Path '{KEY}\\9.87*' -Recurse -Force }}"
 FOLDER = r"C:\nbserver test Python987"

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from installer import bash_script, script
-from installer.errors import NbserverError
-from installer.step_files import STEPS
+from nbserver.base.errors import NbserverError
+from nbserver.render import bash, script
+from nbserver.render.step_files import STEPS
 from tests import rendered_folders
+from tests.checkout import CHECKOUT
 from tests.rendered_folders import MANIFEST, put
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = CHECKOUT / "docs"
 KINDS = ("machines", "linux_user", "windows_user")
 
 
@@ -84,7 +85,7 @@ def variables(lines: list[str]) -> list[str]:
 # ---- a renderer does not rely on what was checked before it
 
 
-LANGUAGES = [(script, "ps_scripts"), (bash_script, "linux_scripts")]
+LANGUAGES = [(script, "ps_scripts"), (bash, "linux_scripts")]
 
 
 @pytest.mark.parametrize(("language", "kind"), LANGUAGES)
@@ -104,10 +105,10 @@ def test_no_setting_has_a_name_that_is_code(language: Any, key: Any) -> None:
 
 def test_two_settings_have_no_variable_in_common() -> None:
     with pytest.raises(NbserverError, match="the same variable"):
-        bash_script.settings_block({"a": {"b": 1}, "a_b": 2})
+        bash.settings_block({"a": {"b": 1}, "a_b": 2})
 
 
 @pytest.mark.parametrize("value", [1.5, {"a": 1}, ["a"], b"x"])
 def test_a_variable_of_bash_is_one_plain_value(value: Any) -> None:
     with pytest.raises(NbserverError, match="NB_X holds something"):
-        bash_script.literal(value, "NB_X")
+        bash.literal(value, "NB_X")

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from installer import cli, inventory, local_setup, notebook_password, operation, site_salt, transports
-from installer.errors import ConnectError, NbserverError, ScriptError, SecretError, UsageError
-from installer.host import Result
-from installer.linux_settings import LocalHost
-from installer.view import JsonLines, PlainLines, View
+from nbserver import cli, transports
+from nbserver.base.errors import ConnectError, NbserverError, ScriptError, SecretError, UsageError
+from nbserver.commands import up
+from nbserver.inventory import reader
+from nbserver.inventory.linux_host import LocalHost
+from nbserver.run import notebook_password, operation, site_salt
+from nbserver.run.host_run import Result
+from nbserver.view.view import JsonLines, PlainLines, View
 
 PASSWORD, OTHER = "correct horse battery", "staple battery horse"
 SALT = b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n"
@@ -55,7 +58,7 @@ class Site:
         return Answering(self.sent, host.name, self.says)
 
     def run(self, mode: Any, *patterns: str, ask: Any = None, view: View | None = None, **options: Any) -> dict[str, Result]:
-        loaded = inventory.load(self.folder / "nbserver.toml")
+        loaded = reader.load(self.folder / "nbserver.toml")
         return operation.operate(mode, loaded, loaded.select(patterns), operation.Options(forks=6, **options), ask, view or PlainLines(self.shown.append))
 
     def refused(self, mode: Any, *patterns: str, **options: Any) -> NbserverError:
@@ -250,11 +253,11 @@ def test_at_a_terminal_an_empty_answer_is_an_answer(monkeypatch: pytest.MonkeyPa
 def test_set_password_asks_twice_and_needs_no_new_salt(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever gives the server of this machine another password has it restarted anyway."""
     monkeypatch.setenv("HOME", str(site.folder))
-    loaded = inventory.Inventory(site.folder / "nbserver.toml", {}, {}, LocalHost.model_validate({"notebook": {"password_minimum": 24}}))
+    loaded = reader.Inventory(site.folder / "nbserver.toml", {}, {}, LocalHost.model_validate({"notebook": {"password_minimum": 24}}))
 
     def set_password(*typed: str) -> str:
         left = list(typed)
-        assert local_setup.set_password(loaded, None, (lambda question: left.pop(0)) if typed else None, PlainLines(site.shown.append)) == 0
+        assert up.set_password(loaded, None, (lambda question: left.pop(0)) if typed else None, PlainLines(site.shown.append)) == 0
         assert not left and "new-salt yes" in site.sent["local"]
         return secret(site.sent["local"])
 
@@ -268,5 +271,5 @@ def test_set_password_asks_twice_and_needs_no_new_salt(site: Site, monkeypatch: 
 
 @pytest.mark.parametrize("minimum", [8, 12, 19, 20, 24, 128])
 def test_a_password_that_is_made_is_long_enough(minimum: int) -> None:
-    made = local_setup.make_password(minimum)
-    assert len(made) >= max(19, minimum) and set(made) <= {*local_setup.LETTERS, "-"} and not made.endswith("-")
+    made = up.make_password(minimum)
+    assert len(made) >= max(19, minimum) and set(made) <= {*up.LETTERS, "-"} and not made.endswith("-")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from installer.script import Script
-from installer.step_files import PRELUDE, STEPS
+from nbserver.render.script import Script
+from nbserver.render.step_files import PRELUDE, STEPS
 from tests import golden
 from tests.powershell import rules_commands, rules_culture, rules_effects, rules_language, rules_secrets, rules_structure
 from tests.powershell.engine import STEP_FILES, require_engine

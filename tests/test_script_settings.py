@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
-from installer import script_settings
+from nbserver.approval import script_settings
 from tests import golden, rendered_folders
 from tests.formats import schema
 from tests.rendered_folders import MANIFEST
@@ -78,7 +78,7 @@ def keys_of_schema(node: dict[str, Any], whole: dict[str, Any], at: str = "") ->
 
 
 def keys_of_model(model: type[BaseModel], at: str = "") -> Iterator[str]:
-    from installer.setting_errors import _table
+    from nbserver.settings.faults import _table
 
     for key, field in model.model_fields.items():
         yield f"{at}.{key}".lstrip(".")

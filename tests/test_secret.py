@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from installer.errors import SecretError
-from installer.secret import SecretReference, resolve
+from nbserver.base.errors import SecretError
+from nbserver.settings.secret import SecretReference, resolve
 
 SECRET = "s3cret wörd"
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.errors import NbserverError
-from installer.secret_mask import MARK, SecretMask
+from nbserver.base.errors import NbserverError
+from nbserver.run.secret_mask import MARK, SecretMask
 
 SECRET = "corr\u00e9ct \"horse\" b\\ttery"
 

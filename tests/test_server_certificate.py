@@ -18,12 +18,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from installer import certificate_chain, certificate_request, inventory, server_certificate
-from installer.certificate_chain import ChainFault
-from installer.errors import InventoryError, NbserverError, ScriptError, SecretError, UsageError
-from installer.host import Result
-from installer.host_settings import Host
-from installer.operation import Options
+from nbserver.base.errors import InventoryError, NbserverError, ScriptError, SecretError, UsageError
+from nbserver.certificate import chain as certificate_chain
+from nbserver.certificate import workstation
+from nbserver.certificate.chain import ChainFault
+from nbserver.commands import certificate_request
+from nbserver.inventory import reader
+from nbserver.inventory.windows_host import Host
+from nbserver.run.host_run import Result
+from nbserver.run.operation import Options
 from tests.authority import DAY, NOW, Signer, ec_key, encryption, intermediate, key_pem, pem, root, rsa_key, san, self_signed
 
 NAMES = ("192.0.2.7", "win1.example.com", "xn--bcher-kva.example.com", "2001:db8::7")
@@ -46,7 +49,7 @@ def host(folder: Path, certificate: str, names: Sequence[str] = NAMES[1:]) -> Ho
     (folder / "nbserver.toml").write_text(
         f'[hosts.win1]\nsystem = "windows"\naddress = "192.0.2.7"\nnotebook.password = {{ prompt = true }}\ncertificate.names = {list(names)}\n{certificate}\n'
     )
-    return inventory.load(folder / "nbserver.toml").hosts["win1"]
+    return reader.load(folder / "nbserver.toml").hosts["win1"]
 
 
 def pem_host(folder: Path, chain: str | bytes, key: str, more: str = "", names: Sequence[str] = NAMES[1:]) -> Host:
@@ -56,14 +59,14 @@ def pem_host(folder: Path, chain: str | bytes, key: str, more: str = "", names: 
     return host(folder, f'certificate.file = "server.pem"\ncertificate.key = {{ file = "server.key" }}\n{more}', names)
 
 
-def read(found: Host) -> server_certificate.ServerCertificate:
-    return server_certificate.read(found, None)
+def read(found: Host) -> workstation.ServerCertificate:
+    return workstation.read(found, None)
 
 
 def refusal(found: Host, kind: type[NbserverError] = InventoryError, now: datetime.datetime | None = None) -> str:
     """The words of a refusal, which name the host and hold no secret."""
     with pytest.raises(kind) as raised:
-        server_certificate.read(found, None, now)
+        workstation.read(found, None, now)
     text = str(raised.value)
     assert "win1" in text and raised.value.todo
     assert SECRET not in text and "PRIVATE" not in text
@@ -166,7 +169,7 @@ def test_an_authority_in_the_chain_is_looked_at_too(tmp_path: Path) -> None:
 def test_the_clock_decides(tmp_path: Path) -> None:
     found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
     assert "ended on" in refusal(found, now=LEAF.not_valid_after_utc)
-    assert server_certificate.read(found, None, LEAF.not_valid_after_utc - datetime.timedelta(seconds=1)).chain == pem(*CHAIN)
+    assert workstation.read(found, None, LEAF.not_valid_after_utc - datetime.timedelta(seconds=1)).chain == pem(*CHAIN)
 
 
 KEYS = {
@@ -278,7 +281,7 @@ def test_where_a_certificate_comes_from(tmp_path: Path) -> None:
 
 def test_a_reference_to_a_key_replaces_the_one_below_it() -> None:
     below = {"certificate": {"key": {"env": "X"}, "days": 5}}
-    assert inventory.merge(below, {"certificate": {"key": {"file": "y"}}}) == {"certificate": {"key": {"file": "y"}, "days": 5}}
+    assert reader.merge(below, {"certificate": {"key": {"file": "y"}}}) == {"certificate": {"key": {"file": "y"}, "days": 5}}
 
 
 # ---- what is signed elsewhere
@@ -293,7 +296,7 @@ def install(folder: Path, request: bytes, chain: str) -> None:
     (folder / "win1.csr").write_bytes(request)
     (folder / "signed.pem").write_text(chain)
     found = host(folder, "certificate.request = true")
-    loaded = inventory.load(folder / "nbserver.toml")
+    loaded = reader.load(folder / "nbserver.toml")
     certificate_request.install(loaded, found, folder / "signed.pem", folder / "win1.csr", Options(), None, None)  # type: ignore[arg-type]
 
 
@@ -317,7 +320,7 @@ def test_a_request_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no certificate signing request"):
         install(tmp_path, b"a request", pem(*CHAIN))
     found = host(tmp_path, "certificate.request = true")
-    loaded = inventory.load(tmp_path / "nbserver.toml")
+    loaded = reader.load(tmp_path / "nbserver.toml")
     with pytest.raises(UsageError, match="has a request of this host"):
         certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
 
@@ -333,7 +336,7 @@ def test_the_newest_request_of_the_runs_counts(tmp_path: Path) -> None:
         broken = {**event, "csr": csr(ec_key()).public_bytes(Encoding.PEM).decode(), "more": 1}
         (folder / "events.jsonl").write_text(json.dumps(broken) + "\n" + json.dumps(event) + "\n" + '\xff\n{"torn', "latin-1")
     found = host(tmp_path, "certificate.request = true")
-    loaded = inventory.load(tmp_path / "nbserver.toml")
+    loaded = reader.load(tmp_path / "nbserver.toml")
 
     def refused(chain: str) -> str:
         (tmp_path / "signed.pem").write_text(chain)
@@ -349,7 +352,7 @@ def test_the_newest_request_of_the_runs_counts(tmp_path: Path) -> None:
 def test_a_request_that_is_not_for_its_host_is_not_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Any, names: Sequence[str]) -> None:
     text = csr(key, names).public_bytes(Encoding.PEM).decode() if key else "no request"
     host(tmp_path, "certificate.request = true")
-    loaded = inventory.load(tmp_path / "nbserver.toml")
+    loaded = reader.load(tmp_path / "nbserver.toml")
     hosts = loaded.select(["win1"])
     monkeypatch.setattr(certificate_request, "operate", lambda *given: {"win1": Result("win1", "ok", csr=text)})
     with pytest.raises(ScriptError, match="not one for this host"):
@@ -366,5 +369,5 @@ def test_a_request_that_cannot_be_written_costs_no_other_host_its_own(tmp_path: 
     (tmp_path / "out" / "win1.csr" / "taken").mkdir(parents=True)
     said: list[str] = []
     with pytest.raises(UsageError, match=r"win1\.csr: cannot be written"):
-        certificate_request.request(inventory.load(tmp_path / "nbserver.toml"), hosts, tmp_path / "out", Options(), None, None, said.append)  # type: ignore[arg-type]
+        certificate_request.request(reader.load(tmp_path / "nbserver.toml"), hosts, tmp_path / "out", Options(), None, None, said.append)  # type: ignore[arg-type]
     assert said == [str(tmp_path / "out" / "win2.csr")] and (tmp_path / "out" / "win2.csr").read_text() == text

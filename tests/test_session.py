@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from installer.notebook_password import hash_password
+from nbserver.run.notebook_password import hash_password
 from tests.linux import parts
 from tests.notebook_server import Certificate, _answers, _stop, make_certificate, missing
 from tests.ports import free_port

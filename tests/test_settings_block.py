@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from installer.errors import NbserverError
-from installer.script import DATE_LIKE, lock_block, settings_block, texts
+from nbserver.base.errors import NbserverError
+from nbserver.render.script import DATE_LIKE, lock_block, settings_block, texts
 from tests.hosts.windows_command_line import split_arguments
 from tests.powershell.engine import EngineError, Session, command, host_path, prelude, require_engine
 

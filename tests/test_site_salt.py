@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from installer import site_salt
-from installer.errors import UsageError
+from nbserver.base.errors import UsageError
+from nbserver.run import site_salt
+from tests.checkout import CHECKOUT
 
 LINE = b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n"
 SALT = bytes(range(16))
@@ -27,7 +28,7 @@ def test_it_is_created_once_and_stays(tmp_path: Path) -> None:
 
 
 def test_the_example_in_the_docs_is_what_is_written(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8").partition("## Salt\n")[2].partition("\n## ")[0]
+    text = (CHECKOUT / "docs" / "formats.md").read_text("utf-8").partition("## Salt\n")[2].partition("\n## ")[0]
     example = "".join(f"{line[4:]}\n" for line in text.splitlines() if line.startswith("    "))
     (tmp_path / "example").write_text(example)
     written = tmp_path / "nbserver.salt"

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from installer.transports.ssh_bootstrap import READY, STOP, bootstrap, command, standard_input
+from nbserver.transports.ssh.bootstrap import READY, STOP, bootstrap, command, standard_input
 from tests import golden
+from tests.checkout import CHECKOUT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or not shutil.which("bash"), reason="the bootstrap for Linux needs Linux with bash")
 
-FILE = Path(__file__).parents[1] / "linux_scripts" / "bootstrap.sh"
+FILE = CHECKOUT / "linux_scripts" / "bootstrap.sh"
 SCRIPT = 'printf "%s " "$1"; while IFS= read -r line; do printf "[%s]" "$line"; done; printf "\\n"; exit 2\n'
 ENVELOPE = ["mode test", "run 1", "secret a.b c2VjcmV0"]
 GOOD = standard_input(SCRIPT, ENVELOPE)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from installer import host as host_run
-from installer.host import HostRun, Result
-from installer.journal import Journal, new_run_id
-from installer.transports import LogonSecrets, Transport, connect_to
+from nbserver.run import host_run
+from nbserver.run.host_run import HostRun, Result
+from nbserver.run.journal import Journal, new_run_id
+from nbserver.transports import LogonSecrets, Transport, connect_to
 from tests import canary
 from tests.hosts.ssh.fixtures import PASSWORD, host_of, sshd, state, text_of, user, wait_until, wire  # noqa: F401
 from tests.hosts.ssh.small_script import EVENTS, small_script

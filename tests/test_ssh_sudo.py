@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from installer.envelope import Envelope
-from installer.errors import AuthenticationError, ScriptError
-from installer.transports import LogonSecrets
-from installer.transports.ssh_bootstrap import bootstrap
+from nbserver.base.errors import AuthenticationError, ScriptError
+from nbserver.run.envelope import Envelope
+from nbserver.transports import LogonSecrets
+from nbserver.transports.ssh.bootstrap import bootstrap
 from tests import canary
 from tests.hosts.ssh.fixtures import PASSWORD, connected, host_of, refused, said, sshd, state, text_of, user, wait_until, who  # noqa: F401
 from tests.hosts.ssh.small_script import EVENTS, ran_as, small_script

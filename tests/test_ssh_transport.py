@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from installer.envelope import Envelope
-from installer.errors import AuthenticationError, ConnectError, HostKeyError, ScriptError
-from installer.transports import StopRequested
+from nbserver.base.errors import AuthenticationError, ConnectError, HostKeyError, ScriptError
+from nbserver.run.envelope import Envelope
+from nbserver.transports import StopRequested
 from tests.hosts.ssh.fixtures import PASSWORD, connected, host_of, linux_host, refused, said, sshd, state, user, wait_until, who, wire  # noqa: F401
 from tests.hosts.ssh.small_script import EVENTS, ran_as, small_script
 from tests.hosts.ssh.sshd import Sshd, User, make_key

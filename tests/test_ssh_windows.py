@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from installer.envelope import Envelope
+from nbserver.run.envelope import Envelope
 from tests.hosts.ssh import windows_workstation
 from tests.hosts.ssh.fixtures import PASSWORD, sshd, state, user  # noqa: F401
 from tests.hosts.ssh.small_script import EVENTS, ran_as, small_script

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.errors import CatalogError, InventoryError
-from installer.toml_lines import Key, parse, read
+from nbserver.base.errors import CatalogError, InventoryError
+from nbserver.settings.toml_lines import Key, parse, read
 
 # Three tildes stand for three single quotes.
 DOCUMENT = r'''# comment with = and [brackets]

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from installer.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
-from installer.notebook_client import Address
-from installer.verify import STEPS, Verification, address_of, stop_advice, verify
+from nbserver.base.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
+from nbserver.verify.checks import STEPS, Verification, address_of, stop_advice, verify
+from nbserver.verify.notebook_client import Address
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import (
     PASSWORD,
@@ -127,7 +127,7 @@ class Late(Forwarder):
 
 @needs_notebook
 def test_a_server_that_answers_late_is_waited_for(server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("installer.verify.ANSWER_PAUSE", 0.05)
+    monkeypatch.setattr("nbserver.verify.checks.ANSWER_PAUSE", 0.05)
     with Late(server.port) as front:
         with pytest.raises(ConnectError):
             Run().verify(front.port, fingerprint=server.certificate.fingerprint)
@@ -346,7 +346,7 @@ def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(certificate: Cert
 
 
 def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certificate, tmp_path: Path) -> None:
-    from installer.verify import _keep_picture
+    from nbserver.verify.checks import _keep_picture
     from tests.test_picture import DRAWING
 
     (tmp_path / "png").write_text("a file")
@@ -356,7 +356,7 @@ def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certific
 
 @given(st.dictionaries(st.text(max_size=300), st.one_of(st.text(max_size=300), st.integers(), st.none(), st.lists(st.text())), max_size=80))
 def test_versions_that_a_kernel_says_fit_on_a_line(answer: dict[str, Any]) -> None:
-    from installer.verify import _versions
+    from nbserver.verify.checks import _versions
 
     versions = _versions(answer)
     assert len(versions) <= 50
@@ -365,7 +365,7 @@ def test_versions_that_a_kernel_says_fit_on_a_line(answer: dict[str, Any]) -> No
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
 def test_the_picture_takes_the_place_of_a_link_and_does_not_follow_it(tmp_path: Path) -> None:
-    from installer.verify import _keep_picture
+    from nbserver.verify.checks import _keep_picture
     from tests.test_picture import DRAWING
 
     target = tmp_path / "precious"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from installer import cli
-from installer.errors import InventoryError, ScriptError
-from installer.events import Event, parse
-from installer.host import Result
-from installer.live_view import LiveView
-from installer.view import JsonLines, PlainLines, View
+from nbserver import cli
+from nbserver.base.errors import InventoryError, ScriptError
+from nbserver.events.reader import Event, parse
+from nbserver.run.host_run import Result
+from nbserver.view.live import LiveView
+from nbserver.view.view import JsonLines, PlainLines, View
 
 RESULT = Result("win1", outcome="ok", changed=1, steps={"path": "changed"})
 FAILED = Result("win2", outcome="failed", error="win2: nothing listens on 192.0.2.8:5986. Correct the port.")

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests import golden
+from tests.checkout import CHECKOUT, SOURCE
 
-ROOT = Path(__file__).parents[1]
+ROOT = CHECKOUT
 SOURCES = ("installer", "ps_scripts", "linux_scripts", "setup.cfg", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md")
 HEAVY = frozenset("pypsrp spnego requests pydantic rich cryptography PIL keyring winrm websocket tomlkit".split())
 CONFIGURATION = ("PIP_", "UV_", "SSL_CERT", "REQUESTS_CA", "HTTP", "http", "NO_PROXY", "no_proxy")
@@ -85,12 +86,9 @@ def _run(command: list[str], folder: Path, *, check: bool = False, variables: Ma
 def test_it_has_every_script_and_all_data(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as wheel:
         inside = {name: wheel.read(name) for name in wheel.namelist() if ".dist-info/" not in name}
-    expected = {
-        f"installer/{path.relative_to(base).as_posix()}": path.read_bytes()
-        for base in (ROOT / "installer", ROOT)
-        for path in (base.rglob("*") if base.name == "installer" else [*ROOT.glob("ps_scripts/**/*"), *ROOT.glob("linux_scripts/**/*.sh")])
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    package = {path.relative_to(SOURCE): path for path in SOURCE.joinpath("nbserver").rglob("*")}
+    scripts = {Path("nbserver") / path.relative_to(ROOT): path for path in [*ROOT.glob("ps_scripts/**/*"), *ROOT.glob("linux_scripts/**/*.sh")]}
+    expected = {name.as_posix(): path.read_bytes() for name, path in (package | scripts).items() if path.is_file() and "__pycache__" not in path.parts}
     assert inside.keys() == expected.keys()
     assert inside == expected
 
@@ -107,7 +105,7 @@ def test_help_imports_nothing_heavy(installed: Installed) -> None:
     done = installed.run("--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0 and "render" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "installer.cli" in imported and "click" in imported
+    assert "nbserver.cli" in imported and "click" in imported
     assert not {name for name in imported if name.partition(".")[0] in HEAVY}
 
 

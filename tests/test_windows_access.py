@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from installer.windows_access import Entry, everybody_with_access
+from nbserver.settings.windows_access import Entry, everybody_with_access
 
 READ, ALL, EXECUTE, READ_ATTRIBUTES = 0x120089, 0x1F01FF, 0x20, 0x80
 OWN = "S-1-5-21-1-2-3-1001"

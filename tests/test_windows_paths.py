@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from installer.step_files import PRELUDE
+from nbserver.render.step_files import PRELUDE
 from tests.powershell.engine import EngineError, Session, host_path, prelude, require_engine
 from tests.test_registered_python import CLOSED, DRIVE, OPEN, STAND_INS
 

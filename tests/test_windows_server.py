@@ -16,17 +16,18 @@ from pathlib import Path
 import pytest
 import requests
 
-from installer.allowance import Allowance
-from installer.notebook_client import Address, NotebookClient
-from installer.notebook_password import hash_password
-from installer.pinned_tls import PinnedAdapter
+from nbserver.base.allowance import Allowance
+from nbserver.base.pinned_tls import PinnedAdapter
+from nbserver.run.notebook_password import hash_password
+from nbserver.verify.notebook_client import Address, NotebookClient
+from tests.checkout import TESTS
 from tests.notebook_fixtures import needs_notebook
 from tests.notebook_server import Certificate, _answers, _stop, make_certificate
 from tests.ports import free_port
 from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
 
 pytestmark = needs_notebook
-FOREIGN = Path(__file__).parent / "foreign_configuration"
+FOREIGN = TESTS / "foreign_configuration"
 TOKEN = json.loads((FOREIGN / "jupyter_server_config.json").read_text())["IdentityProvider"]["token"]
 PASSWORD = "correct horse battery"
 PLANTED = "import pathlib; pathlib.Path(r'{}').touch()\n"

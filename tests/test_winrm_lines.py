@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.transports.winrm_lines import Lines
+from nbserver.transports.lines import Lines
 
 TEXTS = st.lists(
     st.text(st.characters(codec="ascii", exclude_characters="\r\n"), max_size=20).map(lambda text: json.dumps({"n": 1, "text": text})),

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from installer import inventory, site_salt
-from installer.errors import AuthenticationError, ConnectError, HostError, ScriptError
-from installer.host_settings import Host
-from installer.notebook_password import hash_password
-from installer.transports import LogonSecrets, StopRequested, connect_to
-from installer.transports.winrm import WinrmTransport
-from installer.transports.winrm_connection import open_protocol
+from nbserver.base.errors import AuthenticationError, ConnectError, HostError, ScriptError
+from nbserver.inventory import reader
+from nbserver.inventory.windows_host import Host
+from nbserver.run import site_salt
+from nbserver.run.notebook_password import hash_password
+from nbserver.transports import LogonSecrets, StopRequested, connect_to
+from nbserver.transports.winrm.connection import open_protocol
+from nbserver.transports.winrm.transport import WinrmTransport
 from tests import canary
 from tests.hosts.mirror import Mirror
 from tests.hosts.windows import WindowsHost
@@ -57,7 +58,7 @@ def make_site(endpoint: Endpoint, mirror: Mirror, folder: Path) -> Site:
 
 def host_of(site: Site, **settings: Any) -> Host:
     site.write(**settings)
-    return inventory.load(site.folder / "nbserver.toml").hosts["win1"]
+    return reader.load(site.folder / "nbserver.toml").hosts["win1"]
 
 
 @contextlib.contextmanager
@@ -230,7 +231,7 @@ def test_an_answer_that_breaks_off_goes_on_with_the_same_shell(site: Site, endpo
 def test_a_shell_behind_a_connection_that_stays_lost_is_left_alone(
     site: Site, endpoint: Endpoint, windows_host: WindowsHost, flags: tuple[Path, Path], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("installer.transports.winrm.RECONNECT_PAUSES", (0.01,))
+    monkeypatch.setattr("nbserver.transports.winrm.transport.RECONNECT_PAUSES", (0.01,))
     try:
         with connected(host_of(site)) as transport:
             lines = transport.run(WAITS, ENVELOPE)

@@ -13,9 +13,9 @@ import requests
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from installer.allowance import Allowance
-from installer.notebook_client import Address, NotebookClient
-from installer.pinned_tls import PinnedAdapter
+from nbserver.base.allowance import Allowance
+from nbserver.base.pinned_tls import PinnedAdapter
+from nbserver.verify.notebook_client import Address, NotebookClient
 from tests import authority, browser, canary
 from tests.hosts.foreign_configuration import READ, TOKEN
 from tests.hosts.mirror import Mirror

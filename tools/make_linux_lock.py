@@ -27,7 +27,7 @@ import tomlkit
 
 PACKAGES = ("numpy", "matplotlib", "tornado", "pyzmq", "ipython", "ipykernel", "notebook", "cryptography", "uv")
 OLDEST, BEYOND = "3.10", "3.15"
-LOCK = Path(__file__).resolve().parent.parent / "installer" / "catalog_data" / "locks" / "linux.txt"
+LOCK = Path(__file__).resolve().parent.parent / "installer" / "nbserver" / "catalog" / "data" / "locks" / "linux.txt"
 WHERE = f"sys_platform == 'linux' and python_full_version < '{BEYOND}'"
 # True wherever the lock is used; uv says it of every package.
 ALWAYS = {"sys_platform == 'linux'", f"python_full_version >= '{OLDEST}'", f"python_full_version < '{BEYOND}'"}
@@ -38,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         packages = tomlkit.parse(resolve(Path(scratch)).read_text("utf-8")).unwrap()["packages"]
     lines = sorted(lock_line(package) for package in packages)
-    today = datetime.datetime.now(datetime.timezone.utc).date()
+    today = datetime.datetime.now(datetime.UTC).date()
     header = [
         f"# Linux with glibc, x86_64 and aarch64, Python {OLDEST} up to, but without, {BEYOND}; made by tools/make_linux_lock.py on {today}.",
         "# One line a package and condition: the hashes are those of the wheels that such a host can install.",

@@ -28,7 +28,7 @@ from pathlib import Path
 PACKAGES = ("numpy", "matplotlib", "tornado", "pyzmq", "ipython", "ipykernel", "notebook>=7", "uv")
 CERTIFICATES = "cryptography"  # makes the certificate in user scope, which Python 3.8 has not: nbserver runs on 3.10 and newer
 PLATFORMS = {"x64": ("x86_64-pc-windows-msvc", "win_amd64"), "arm64": ("aarch64-pc-windows-msvc", "win_arm64")}
-LOCKS = Path(__file__).resolve().parent.parent / "installer" / "catalog_data" / "locks"
+LOCKS = Path(__file__).resolve().parent.parent / "installer" / "nbserver" / "catalog" / "data" / "locks"
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
         wheels.mkdir(parents=True, exist_ok=True)
         download(resolved, wheels, options.python, tag)
         lines = [lock_line(name, version, wheels) for name, version in pins(resolved.read_text("ascii"))]
-        today = datetime.datetime.now(datetime.timezone.utc).date()
+        today = datetime.datetime.now(datetime.UTC).date()
         header = [
             f"# Windows {options.architecture}, Python {options.python}; made by tools/make_lock.py on {today}.",
             "# One line a package: the hash is that of the one wheel that fits.",

@@ -61,7 +61,7 @@ def _benchmark(runs: int) -> Results:
     return Results(
         done,
         {
-            "measured": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            "measured": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average {load:.1f} over the five minutes before",
             "packages": f"{count} wheels, {size / 1e6:.0f} MB ({', '.join(versions)}), from a mirror on the same machine",
             "host": "a Debian 12 host in a box on the same machine, freshly made for each installation: python3 without venv, no package lists",

@@ -79,7 +79,7 @@ def _benchmark(prepared: PreparedHost, ansible: Ansible | None, runs: int) -> Re
     rows = [Row(one.name, one.what, done[one.name], failures.get(one.name, "")) for one in taking_part]
     libraries = [f"{name} {importlib.metadata.version(name)}" for name in ("pypsrp", "pywinrm")]
     facts = {
-        "measured": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "measured": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average {os.getloadavg()[1]:.1f} over the last five minutes",
         "software": ", ".join([f"Python {platform.python_version()}", *libraries, *([ansible.version()] if ansible else [])]),
         "endpoint": "the tests' WinRM endpoint on the same machine, HTTPS with NTLM, PowerShell 7.4 for Windows under Wine",

@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from benchmarks.psrp.prepared_host import PreparedHost
-from installer.step_files import read_body
+from nbserver.render.step_files import read_body
 from tests.conftest import LOCK
 from tests.hosts.windows import ENVIRONMENT, MACHINE_PATH
 

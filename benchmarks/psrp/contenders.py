@@ -52,12 +52,12 @@ def contenders(prepared: PreparedHost, checks: Sequence[Check], ansible: Ansible
     site = prepared.site
     job = job_of(prepared, checks)
     text = json.dumps(job)
-    plain = {"PYTHONPATH": str(CHECKOUT)}
+    plain = {"PYTHONPATH": str(CHECKOUT / "installer")}
     found = [
         Contender(
             "nbserver",
             "nbserver apply: all in one script and one pipeline; every step is tested twice, and the run is recorded on the host",
-            [sys.executable, "-m", "installer", "apply", "win1", "--json"],
+            [sys.executable, "-m", "nbserver", "apply", "win1", "--json"],
             site.folder,
             {**plain, **site.secrets},
             passed=_nothing_changed,

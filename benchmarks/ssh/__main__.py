@@ -24,7 +24,7 @@ from benchmarks.ssh.measure import ContenderError, Run, measure, watch
 from benchmarks.ssh.peers import Peers
 from benchmarks.ssh.results import Block, Results, Row
 from benchmarks.ssh.table import table
-from installer.notebook_password import hash_password
+from nbserver.run.notebook_password import hash_password
 from tests.hosts.linux.host import LinuxHost
 
 # A contender that has taken so long with a number of hosts (seconds, its warm-up too) has no further run there.
@@ -103,7 +103,7 @@ def _benchmark(prepared: Hosts, folder: Path, peers: Peers | None, numbers: Sequ
         blocks.append(Block(number, take_turns(taking_part, [prepared.hosts[name] for name in names], runs)))
     ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=True).stderr.split(",")[0]
     facts = {
-        "measured": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "measured": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, load average "
         f"{', '.join(f'{one:.1f}' for one in load)} over the five minutes before each number of hosts",
         "software": ", ".join([f"Python {platform.python_version()}", ssh, *(peers.versions() if peers else [])]),

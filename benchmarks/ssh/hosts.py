@@ -42,11 +42,11 @@ class Hosts:
 
     def nbserver(self, *arguments: str) -> list[str]:
         """The command line, inside the lab's network."""
-        return self.lab.command(sys.executable, "-m", "installer", *arguments)
+        return self.lab.command(sys.executable, "-m", "nbserver", *arguments)
 
     @property
     def variables(self) -> dict[str, str]:
-        return {"PYTHONPATH": str(CHECKOUT), **self.secrets}
+        return {"PYTHONPATH": str(CHECKOUT / "installer"), **self.secrets}
 
     def apply(self, names: Sequence[str]) -> None:
         """Raises RuntimeError with nbserver's words."""

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from installer.envelope import Mode
+from nbserver.run.envelope import Mode
 from tests.faults.small_host import CLOSING_TASK, LOOK, PLACE, SmallHost
 from tests.hosts.task_scheduler import TASKS
 

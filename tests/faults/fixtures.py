@@ -15,8 +15,8 @@ from tests.hosts.windows import WindowsHost
 def at_once() -> Iterator[pytest.MonkeyPatch]:
     """The orchestrator's pauses, in seconds, without their length."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("installer.host.REJOIN_PAUSES", (0.0, 0.0, 0.1))
-        patch.setattr("installer.transports.psrp.RECONNECT_PAUSES", (0.0, 0.0, 0.1))
+        patch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0, 0.0, 0.1))
+        patch.setattr("nbserver.transports.psrp.transport.RECONNECT_PAUSES", (0.0, 0.0, 0.1))
         yield patch
 
 

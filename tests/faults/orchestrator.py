@@ -14,12 +14,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from installer import inventory
-from installer.events import Event
-from installer.host import HostRun
-from installer.host_settings import Host
-from installer.journal import Journal
-from installer.transports.psrp import PsrpTransport
+from nbserver.events.reader import Event
+from nbserver.inventory import reader
+from nbserver.inventory.windows_host import Host
+from nbserver.run.host_run import HostRun
+from nbserver.run.journal import Journal
+from nbserver.transports.psrp.transport import PsrpTransport
 from tests.faults.small_script import small_script
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     import pypsrp.powershell
     import pypsrp.wsman  # noqa: F401  # loaded once, before the processes are made
 
-    host = inventory.load(Path(sys.argv[1])).hosts["win1"]
+    host = reader.load(Path(sys.argv[1])).hosts["win1"]
     for line in sys.stdin:
         child = os.fork()
         if not child:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from installer import inventory
-from installer.envelope import Envelope, Mode
-from installer.host import HostRun, Result
-from installer.host_settings import Host
-from installer.journal import Journal, new_run_id
-from installer.transports import Transport
-from installer.transports.psrp import PsrpTransport
+from nbserver.inventory import reader
+from nbserver.inventory.windows_host import Host
+from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.host_run import HostRun, Result
+from nbserver.run.journal import Journal, new_run_id
+from nbserver.transports import Transport
+from nbserver.transports.psrp.transport import PsrpTransport
 from tests.faults.small_script import small_script
 from tests.hosts.task_scheduler import TASKS
 from tests.hosts.windows import WindowsHost
@@ -100,8 +100,8 @@ class SmallHost:
     def __init__(self, windows: WindowsHost, struck: Endpoint, steady: Endpoint, folder: Path) -> None:
         self.windows, self.struck_endpoint, self.steady_endpoint, self.folder = windows, struck, steady, folder
         self.inventories = {"struck": self._inventory(struck, "struck"), "steady": self._inventory(steady, "steady")}
-        self.struck = Kept(inventory.load(self.inventories["struck"]).hosts["win1"])
-        self.steady = Kept(inventory.load(self.inventories["steady"]).hosts["win1"])
+        self.struck = Kept(reader.load(self.inventories["struck"]).hosts["win1"])
+        self.steady = Kept(reader.load(self.inventories["steady"]).hosts["win1"])
         self.script = small_script("win1")
         self.ground, self.state_folder = windows.path(GROUND), windows.path(STATE)
 

@@ -1,4 +1,4 @@
-"""The small script, put together as installer.script does it: header, settings, lock, prelude, steps, main."""
+"""The small script, put together as nbserver.render.script does it: header, settings, lock, prelude, steps, main."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from installer import __version__
-from installer.script import Script, head, lock_block
-from installer.step_files import PRELUDE, step_folder
+from nbserver import __version__
+from nbserver.render.script import Script, head, lock_block
+from nbserver.render.step_files import PRELUDE, step_folder
 
 FOLDER = Path(__file__).parent / "steps"
 STEPS = ("guard", "text", "path", "place")  # guard is a bracket

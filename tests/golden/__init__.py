@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from installer import __version__, inventory, rendering
-from installer.render import render_all
-from installer.script import Script
-from installer.transports.ssh_bootstrap import bootstrap
+from nbserver import __version__
+from nbserver.commands import render
+from nbserver.inventory import reader
+from nbserver.render.render import render_all
+from nbserver.render.script import Script
+from nbserver.transports.ssh.bootstrap import bootstrap
 
 FOLDER = Path(__file__).parent
 INVENTORY = FOLDER / "nbserver.toml"
@@ -20,12 +22,12 @@ PUBLISHED = FOLDER.parents[1] / "docs" / "body-hashes.md"
 
 def files() -> dict[str, bytes]:
     """File name -> bytes, as `nbserver render` writes them."""
-    return rendering.files(list(inventory.load(INVENTORY).hosts.values()))
+    return render.files(list(reader.load(INVENTORY).hosts.values()))
 
 
 def scripts() -> list[Script]:
     """The scripts of the inventory's hosts."""
-    return [script for script, _ in render_all(list(inventory.load(INVENTORY).hosts.values()))]
+    return [script for script, _ in render_all(list(reader.load(INVENTORY).hosts.values()))]
 
 
 def published() -> list[str]:

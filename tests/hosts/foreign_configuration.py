@@ -6,12 +6,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from tests.checkout import TESTS
 from tests.hosts.windows import ENVIRONMENT, WindowsHost
 from tests.hosts.wine import run
 
-FOLDER = Path(__file__).parents[1] / "foreign_configuration"
+FOLDER = TESTS / "foreign_configuration"
 TOKEN = json.loads((FOLDER / "jupyter_server_config.json").read_text())["IdentityProvider"]["token"]
 READ = r"C:\ProgramData\ipython\was read"
 _MARK = f"open(r'{READ}', 'w').close()\n"

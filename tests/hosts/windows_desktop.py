@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
+from tests.checkout import CHECKOUT, SOURCE
 from tests.hosts import artifacts
 from tests.hosts.marked_process import WINE_OWN
 from tests.hosts.windows import WindowsHost
@@ -27,7 +28,6 @@ from tests.hosts.wine import LAST_WORDS, PWSH_VARIABLE, WINE, environment, windo
 
 COMPILER = "x86_64-w64-mingw32-gcc"
 HERE = Path(__file__).parent
-CHECKOUT = HERE.parents[1]
 PYTHON = r"C:\users\{user}\AppData\Local\Programs\Python\Python311"
 POWERSHELL = r"C:\windows\system32\WindowsPowerShell\v1.0"
 PWSH = r"C:\Program Files\PowerShell\7\pwsh.exe"
@@ -86,7 +86,7 @@ class WindowsDesktop:
         self.host.path(r"C:\nbserver-test\powershell.txt").write_text(f'"{PWSH}" -ConfigurationFile "{configuration}"\n')
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        own = {"PYTHONPATH": f"{windows_path(CHECKOUT)};{windows_path(self._packages)}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+        own = {"PYTHONPATH": f"{windows_path(SOURCE)};{windows_path(CHECKOUT)};{windows_path(self._packages)}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
         return environment(self.host.prefix, {**own, **(extra or {})})
 
     def python(self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, timeout: float = 300, folder: Path | None = None) -> Done:
@@ -115,7 +115,7 @@ class WindowsDesktop:
 
     def nbserver(self, *arguments: str, extra: Mapping[str, str] | None = None, timeout: float = 300, folder: Path | None = None) -> Done:
         """Runs a command of nbserver there."""
-        return self.python(["-m", "installer", *arguments], extra=extra, timeout=timeout, folder=folder)
+        return self.python(["-m", "nbserver", *arguments], extra=extra, timeout=timeout, folder=folder)
 
     def command_lines(self) -> list[str]:
         """Those of the programs that run there now, but for Wine's own."""

@@ -14,10 +14,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from installer.events import Event
-from installer.host import HostRun
-from installer.journal import Journal
-from installer.transports import LogonSecrets, connect_to
+from nbserver.events.reader import Event
+from nbserver.run.host_run import HostRun
+from nbserver.run.journal import Journal
+from nbserver.transports import LogonSecrets, connect_to
 from tests.hosts.ssh.fixtures import linux_host
 from tests.linux.small_script import small_script
 

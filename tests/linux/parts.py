@@ -6,15 +6,15 @@ import functools
 import shutil
 import subprocess
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from installer.bash_script import settings_block
-from installer.step_files import PRELUDE
+from nbserver.render.bash import settings_block
+from nbserver.render.step_files import PRELUDE
+from tests.checkout import CHECKOUT
 
-FILES = Path(__file__).parents[2] / "linux_scripts"
+FILES = CHECKOUT / "linux_scripts"
 SETTINGS: dict[str, Any] = {
     "architecture": "x64",
     "certificate": {"days": 90, "names": ["lin1.example.com", "192.0.2.7", "2001:db8::7"]},

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from installer.envelope import Envelope, Mode
-from installer.events import Event
-from installer.host import HostRun, Result
-from installer.journal import Journal, new_run_id
-from installer.linux_settings import LinuxHost
-from installer.transports import LogonSecrets, Transport, connect_to
+from nbserver.events.reader import Event
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.run.envelope import Envelope, Mode
+from nbserver.run.host_run import HostRun, Result
+from nbserver.run.journal import Journal, new_run_id
+from nbserver.transports import LogonSecrets, Transport, connect_to
 from tests.hosts.ssh.fixtures import text_of, wait_until
 from tests.hosts.ssh.wire import Wire
 from tests.linux.small_script import small_script

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from installer import linux_lock
-from installer.cli import main
+from nbserver.catalog import linux_lock
+from nbserver.cli import main
 from tests.site import LinuxSite
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from installer.bash_script import settings_block
-from installer.script import Script
+from nbserver.render.bash import settings_block
+from nbserver.render.script import Script
 from tests.linux.parts import FILES, SETTINGS, prelude
 
 STEPS = ("text", "place")

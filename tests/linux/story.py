@@ -18,13 +18,14 @@ from typing import Any, BinaryIO
 import pytest
 
 from tests import browser, canary
+from tests.checkout import TESTS
 from tests.hosts.linux.host import LinuxHost
 from tests.hosts.linux.lab import NETWORK
 from tests.hosts.linux.snapshot import Snapshot, differences
 from tests.hosts.mirror import Mirror
 from tests.site import LinuxSite
 
-FOREIGN = Path(__file__).parents[1] / "foreign_configuration"
+FOREIGN = TESTS / "foreign_configuration"
 FOREIGN_TOKEN = "T0kenOfOthers"
 ODD_FOLDER = "/home/admin/note books %h \u00e9"
 # What an undo leaves on purpose: evidence, and the lock file, empty.

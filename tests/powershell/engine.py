@@ -12,10 +12,11 @@ from types import TracebackType
 
 import pytest
 
+from tests.checkout import CHECKOUT
 from tests.hosts.wine import PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_path
 
 FOLDER = Path(__file__).parent
-STEP_FILES = Path(__file__).parents[2] / "ps_scripts"
+STEP_FILES = CHECKOUT / "ps_scripts"
 SECONDS = 300
 
 

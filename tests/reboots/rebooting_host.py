@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from installer.envelope import Mode
-from installer.host import HostRun
-from installer.host_settings import Host
-from installer.journal import Journal, new_run_id
-from installer.transports import Transport
-from installer.transports.psrp import PsrpTransport
+from nbserver.inventory.windows_host import Host
+from nbserver.run.envelope import Mode
+from nbserver.run.host_run import HostRun
+from nbserver.run.journal import Journal, new_run_id
+from nbserver.transports import Transport
+from nbserver.transports.psrp.transport import PsrpTransport
 from tests.faults.small_host import PASSWORD, Ran, SmallHost
 from tests.faults.small_script import FOLDER, small_script
 from tests.waiting import wait_until

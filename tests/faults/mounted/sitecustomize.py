@@ -5,7 +5,7 @@ Python imports this before all else where its folder is in PYTHONPATH: the scrip
 
 from __future__ import annotations
 
-from installer import step_files
+from nbserver.render import step_files
 
 FINDS = "    [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)\n"
 _read_body = step_files.read_body

@@ -150,7 +150,7 @@ async def _answers(address: str, port: int, first: bytes = b"") -> bool:
             return await asyncio.wait_for(reader.readexactly(len(first)), 1) == first
         finally:
             writer.close()
-    except (OSError, EOFError, asyncio.TimeoutError):
+    except (TimeoutError, OSError, EOFError):
         return False
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from installer.linux_settings import LinuxHost
-from installer.transports import LogonSecrets, connect_to
-from installer.transports.ssh import SshTransport
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.transports import LogonSecrets, connect_to
+from nbserver.transports.ssh.transport import SshTransport
 from tests.hosts.ssh.sshd import Sshd, User, missing
 from tests.hosts.ssh.wire import Wire
 from tests.waiting import wait_until  # noqa: F401

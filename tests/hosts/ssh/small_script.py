@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from installer.script import Script
+from nbserver.render.script import Script
 
 EVENTS = 12
 LONG = 5  # this event is longer than what is read at a time

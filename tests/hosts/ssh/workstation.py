@@ -10,11 +10,11 @@ import sys
 import threading
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[3]))
+sys.path.insert(0, str(Path(__file__).parents[3] / "installer"))
 
-from installer.errors import HostError
-from installer.linux_settings import LinuxHost
-from installer.transports import LogonSecrets, connect_to
+from nbserver.base.errors import HostError
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.transports import LogonSecrets, connect_to
 
 
 def main() -> int:

@@ -1,5 +1,0 @@
-"""`python -m installer` is `nbserver`."""
-
-from installer.cli import main
-
-main()

@@ -1,0 +1,5 @@
+"""`python -m nbserver` is `nbserver`."""
+
+from nbserver.cli import main
+
+main()

@@ -1,0 +1,96 @@
+"""What was rendered: manifest.json, with the hashes that an approval and an audit rest on. docs/formats.md describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nbserver import __version__
+from nbserver.approval import manifest_check
+from nbserver.base import json_lines, plain_file, strict_json
+from nbserver.base.errors import ApprovalError
+from nbserver.base.plain_text import clean
+from nbserver.render.script import Script
+
+FILE_NAME = "manifest.json"
+VERSION = 2
+LIMIT = 16_000_000  # bytes, about 4000 hosts
+HASHES = {"sha256": "script", "head_sha256": "head", "body_sha256": "body"}
+
+
+def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str]) -> dict[str, Any]:
+    """The manifest of rendered scripts: release, and per host its catalog, script, settings, steps and downloads."""
+    return {"v": VERSION, "release": __version__, "hosts": {script.host: entry(script, catalog_digests[script.host]) for script in scripts}}
+
+
+def entry(script: Script, catalog_digest: str) -> dict[str, Any]:
+    """What the manifest says of one script. All of it can be computed again from the script's settings and its catalog."""
+    return {
+        "catalog_sha256": catalog_digest,
+        "script": script.file_name,
+        "sha256": script.sha256,
+        "head_sha256": script.head_sha256,
+        "body_sha256": script.body_sha256,
+        "steps": list(script.steps),
+        "settings": script.settings,
+        "downloads": downloads(script.settings),
+        "lock_sha256": script.settings["packages"]["lock_sha256"],
+    }
+
+
+def to_text(manifest: Mapping[str, Any]) -> str:
+    """The bytes that stand in the file, the same on every workstation."""
+    return json_lines.dumps(dict(manifest)) + "\n"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A manifest from disk: of this version, or of version 1, as release 0.1.0 wrote it. Raises ApprovalError for anything else."""
+    return parse(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a manifest. Raises ApprovalError."""
+    return plain_file.read(path, LIMIT, todo="Render it first")
+
+
+def parse(data: bytes, path: Path) -> dict[str, Any]:
+    """The manifest in these bytes; `path` is for messages. Raises ApprovalError."""
+    try:
+        value = strict_json.parse(data)
+        manifest_check.require_manifest(value)
+    except ValueError as error:
+        raise ApprovalError(clean(str(error), 1000), where=plain_file.shown(path), todo="Render it again") from None
+    found: dict[str, Any] = value
+    return found
+
+
+def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) -> None:
+    """Raises ApprovalError unless this very script is in the approved manifest, and the manifest describes it as it is."""
+    where, again = plain_file.shown(path), "See what changed with nbserver render, and have it approved again"
+    approved = manifest["hosts"].get(script.host)
+    if approved is None:
+        raise ApprovalError(f"{script.host} is not in the approved manifest", where=where, todo="Have it approved first")
+    for key, what in HASHES.items():
+        if key in approved and approved[key] != getattr(script, key):
+            raise ApprovalError(f"the {what} of {script.host} is {getattr(script, key)}, approved is {approved[key]}", where=where, todo=again)
+    described = {key: value for key, value in entry(script, approved["catalog_sha256"]).items() if key in approved or manifest["v"] == VERSION}
+    different = difference(approved, described)
+    if different:
+        raise ApprovalError(f"what it says of {script.host} is not what the approved script has: {different}", where=where, todo=again)
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """The first key that two entries do not have in common with the same value, or None."""
+    return next((key for key in sorted(one.keys() | other.keys()) if not strict_json.same(one.get(key), other.get(key))), None)
+
+
+def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a script with these settings downloads, beside the packages of its lock. A Linux script: nothing; package managers do. A Python that is there: neither."""
+    if settings.get("system") == "linux":
+        return []
+    return [
+        {"name": name, **{key: settings[name][key] for key in ("version", "url", "size", "sha256")}}
+        for name in ("python", "vc_redist", "openssl")
+        if settings[name] and "url" in settings[name]
+    ]

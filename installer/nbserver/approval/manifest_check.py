@@ -1,0 +1,103 @@
+"""What a manifest may be, key by key. Pure: it knows the value that was read, and neither files nor the scripts beside it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from nbserver import __version__
+from nbserver.approval.script_settings import Release, Sha256, first_fault, is_linux
+from nbserver.inventory.names import is_host
+from nbserver.settings.faults import dotted, faults
+from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress
+
+Step = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+
+
+class Download(Settings):
+    name: Literal["python", "vc_redist", "openssl"] = Field(description="python, vc_redist or openssl")
+    sha256: Sha256
+    size: int | None = Field(ge=1, description="a number of bytes, or null")
+    url: WebAddress = Field(description="an http or https URL")
+    version: VersionPrefix = Field(description="a version")
+
+
+class EntryOfVersion1(Settings):
+    """What 0.1.0 wrote of a host."""
+
+    body_sha256: Sha256
+    catalog_sha256: Sha256
+    downloads: Annotated[tuple[Download, ...], Array] = Field(max_length=3, description="an array of downloads")
+    lock_sha256: Sha256
+    script: str = Field(max_length=110, description="the name of a file")
+    settings: dict[str, Any] = Field(description="a table with the settings of a script")
+    sha256: Sha256
+    steps: Annotated[tuple[Step, ...], Array] = Field(min_length=1, max_length=100, description="an array of names of steps")
+
+
+class Entry(EntryOfVersion1):
+    head_sha256: Sha256
+
+
+class Manifest(Settings):
+    hosts: dict[str, Any] = Field(min_length=1, description="a table with at least one host")
+    release: Release
+    v: int = Field(description="a whole number")
+
+
+ENTRIES: dict[int, type[EntryOfVersion1]] = {1: EntryOfVersion1, 2: Entry}
+VALUES = 10_000  # keys and values that one host's entry may have; it has about a hundred
+
+
+def require_manifest(value: Any) -> None:
+    """Raises ValueError, which says what is wrong and where, unless this is a manifest of a known version.
+
+    Settings of another release are not looked into: this one does not know what they may be, and never runs such a script.
+    """
+    version = value.get("v") if isinstance(value, dict) else None
+    if type(version) is not int or version not in ENTRIES:
+        raise ValueError(f"is not a manifest of version {' or '.join(map(str, ENTRIES))}")
+    _require(value, Manifest, "")
+    taken: dict[str, str] = {}
+    for host, entry in value["hosts"].items():
+        at = dotted(("hosts", host))
+        if not is_host(host):
+            raise ValueError(f"{at}: no host has such a name")
+        other = taken.setdefault(host.lower(), host)
+        if other != host:
+            raise ValueError(f'{at}: the name is taken by "{other}"; capitals make no difference')
+        _require(entry, ENTRIES[version], at)
+        _require_of_host(host, entry, value["release"], at)
+        if version == 2 and value["release"] == __version__:
+            fault = first_fault(entry["settings"])
+            if fault:
+                raise ValueError(f"{at}.settings.{fault}")
+
+
+def _require_of_host(host: str, entry: dict[str, Any], release: str, at: str) -> None:
+    settings = entry["settings"]
+    script = f"{host}.{'sh' if is_linux(settings) else 'ps1'}"
+    for key, is_, should in (
+        ("settings.host", settings.get("host"), host),
+        ("settings.release", settings.get("release"), release),
+        ("script", entry["script"], script),
+    ):
+        if is_ != should or not isinstance(is_, str):
+            raise ValueError(f'{at}.{key}: it must be "{should}" here')
+
+
+def _require(value: Any, model: type[Settings], at: str) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"{at}: it is not a table")
+    if (at and _count(value) > VALUES) or len(value) > VALUES:
+        raise ValueError(f"{at or 'the manifest'}: it holds more than {VALUES} values")
+    found = faults(value, model, {}, missing=True)
+    if found:
+        raise ValueError(f"{at}{'.' if at else ''}{found[0][1]}")
+
+
+def _count(value: Any) -> int:
+    """How many keys and values there are: each that is wrong takes time to describe."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, inside))

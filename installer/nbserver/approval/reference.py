@@ -1,0 +1,145 @@
+"""What rendered scripts are compared with: the bodies, catalogs and locks of this release, and the site catalogs that were named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbserver import __version__
+from nbserver.approval.script_settings import is_linux
+from nbserver.base.plain_text import clean
+from nbserver.catalog import linux_lock, reader
+from nbserver.catalog.choice import begins
+from nbserver.catalog.linux_lock import LinuxLock
+from nbserver.catalog.reader import Catalog, Lock
+from nbserver.render import bash, render, script
+from nbserver.render.script import Script, body_sha256
+from nbserver.render.step_files import read_body, read_titles
+
+SHIPPED = f"of release {__version__}"
+
+
+@dataclass(frozen=True)
+class Body:
+    """The part that all scripts of a system have in common. `titles` has (name, title) of each step."""
+
+    system: str
+    extension: str
+    text: str
+    steps: tuple[str, ...]
+    titles: tuple[tuple[str, str], ...]
+    sha256: str
+
+    @classmethod
+    def load(cls, system: str, extension: str, kind: str) -> Body:
+        text, steps = read_body(kind)
+        return cls(system, extension, text, steps, tuple(read_titles(kind)), body_sha256(text))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a script's packages and downloads come from; `title` and `lock_title` are for a person."""
+
+    title: str
+    lock_title: str
+    lock: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`site` has, by digest, each catalog that was named, with its title; `shipped` is the one without any of them."""
+
+    windows: Body
+    linux: Body
+    shipped: Catalog
+    linux_lock: LinuxLock
+    site: Mapping[str, tuple[str, Catalog]]
+
+    @classmethod
+    def load(cls, site_catalogs: Iterable[Path] = ()) -> Reference:
+        """Reads all of it. Raises CatalogError."""
+        loaded = [(_title(path.name), reader.load(path)) for path in site_catalogs]
+        return cls(
+            Body.load("Windows", "ps1", "ps_scripts"),
+            Body.load("Linux", "sh", "linux_scripts"),
+            reader.load(),
+            linux_lock.load(),
+            {catalog.digest: (title, catalog) for title, catalog in loaded},
+        )
+
+    def body(self, settings: Mapping[str, Any]) -> Body:
+        return self.linux if is_linux(settings) else self.windows
+
+    def source(self, settings: Mapping[str, Any], digest: str) -> Source:
+        """What the settings' hashes name. Raises ValueError or CatalogError where it is nothing that is known here, and says what."""
+        if is_linux(settings):
+            if digest != self.linux_lock.file_sha256:
+                raise ValueError(f"catalog_sha256 is not the hash of the lock for Linux hosts {SHIPPED}")
+            _require_lock(settings, self.linux_lock.sha256)
+            return Source(SHIPPED, f"{linux_lock.FILE} {SHIPPED}", self.linux_lock.lines)
+        title, catalog = self._catalog(digest)
+        lock = _lock(settings, catalog)
+        _require_lock(settings, lock.sha256)
+        _require_downloads(settings, catalog)
+        default_path = render.default_path(settings["python"]["version"], lock.sha256)
+        if settings["path"]["programs"] and settings["path"]["entries"] != default_path:
+            raise ValueError("settings.path.entries are not those that belong to settings.path.programs")
+        shipped = any(lock.sha256 == own.sha256 for own in self.shipped.locks)
+        return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else title}", lock.lines)
+
+    def _catalog(self, digest: str) -> tuple[str, Catalog]:
+        if digest == self.shipped.digest:
+            return SHIPPED, self.shipped
+        if digest not in self.site:
+            raise ValueError(f"catalog_sha256 is neither the catalog {SHIPPED} nor a site catalog that was named. If there is one: --catalog FILE")
+        title, catalog = self.site[digest]
+        return f"of {title}", catalog
+
+    def rendered(self, settings: dict[str, Any], source: Source) -> Script:
+        """The script of these settings, as `nbserver render` makes it. Raises NbserverError."""
+        language = bash if is_linux(settings) else script
+        body = self.body(settings)
+        head = language.head(settings, body.steps) + language.lock_block(source.lock)
+        return Script.joined(settings, head, body.text, body.steps, body.extension)
+
+
+def _title(name: str) -> str:
+    """The name of a file for the report, which is ASCII: a letter that only looks like another one is seen."""
+    return clean(name, 100).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _require_lock(settings: Mapping[str, Any], sha256: str) -> None:
+    if settings["packages"]["lock_sha256"] != sha256:
+        raise ValueError(f"settings.packages.lock_sha256 is not the lock for this host, which has the hash {sha256}")
+
+
+def _lock(settings: Mapping[str, Any], catalog: Catalog) -> Lock:
+    python, architecture = settings["python"]["version"], settings["architecture"]
+    user = settings["scope"] == "user"  # its Python is not one of the catalog: its branch names the lock
+    for lock in catalog.locks:
+        if lock.architecture == architecture and (lock.python == python if user else begins(python, lock.python)):
+            return lock
+    raise ValueError(f"the catalog has no lock for settings.python.version on {architecture}")
+
+
+def _require_downloads(settings: Mapping[str, Any], catalog: Catalog) -> None:
+    if settings["scope"] == "user":
+        return
+    for name in ("python", "openssl"):
+        if settings[name] not in _entries(name, settings, catalog):
+            raise ValueError(f"settings.{name} is not an entry of the catalog")
+    needed = any(_is(settings["openssl"], entry) and entry.needs_vc_redist for entry in catalog.downloads)
+    wanted = render.download_settings(catalog.vc_redist(settings["architecture"], windows=settings["windows"])) if needed else None
+    if settings["vc_redist"] != wanted:
+        raise ValueError("settings.vc_redist is not what the catalog has for settings.openssl")
+
+
+def _entries(name: str, settings: Mapping[str, Any], catalog: Catalog) -> list[dict[str, Any]]:
+    fitting = (entry for entry in catalog.downloads if (entry.name, entry.architecture) == (name, settings["architecture"]))
+    return [render.download_settings(entry) for entry in fitting]
+
+
+def _is(settings: Mapping[str, Any], entry: reader.Download) -> bool:
+    return entry.name == "openssl" and settings == render.download_settings(entry)

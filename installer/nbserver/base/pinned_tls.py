@@ -1,0 +1,229 @@
+"""TLS towards one known certificate: the SHA-256 fingerprint of what the server shows is compared before anything is sent.
+
+A pin replaces the chain of trust: issuer, name and validity are not looked at, the certificate itself is.
+Without a pin the operating system's trust store decides (on Linux also `SSL_CERT_FILE`), names are checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from nbserver.base.allowance import keep_to
+from nbserver.base.errors import CertificateError
+from nbserver.base.plain_text import clean
+
+if TYPE_CHECKING:
+    from nbserver.base.allowance import Allowance
+
+_FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{2}(?::?[0-9a-f]{2}){31})", re.IGNORECASE)
+_LONGEST_PROXY_ANSWER = 16 * 1024
+_LONGEST_STATUS = 20
+
+
+class FingerprintMismatch(Exception):
+    """The server showed another certificate than the pinned one. Nothing was sent to it.
+
+    `expected` and `actual` are fingerprints as `fingerprint_of` writes them; `actual` is "" where none was shown.
+    """
+
+    def __init__(self, expected: str, actual: str) -> None:
+        super().__init__(f"expected the certificate {expected}, the server shows {actual or 'none'}")
+        self.expected = expected
+        self.actual = actual
+
+    def for_host(self, host: str, *, where: str = "", todo: str = "") -> CertificateError:
+        """The same as an error that a person may see."""
+        what = f"the server shows another certificate: expected {self.expected}, got {self.actual or 'none'}"
+        return CertificateError(what, host=host, where=where, todo=todo)
+
+
+class ProxyRefused(OSError):
+    """The proxy did not open a tunnel."""
+
+
+def fingerprint_of(der: bytes) -> str:
+    """The fingerprint of a certificate in DER: "SHA256:" and 64 lower-case hexadecimal digits."""
+    return f"SHA256:{hashlib.sha256(der).hexdigest()}"
+
+
+def normalize(text: str) -> str:
+    """A fingerprint as `fingerprint_of` writes it, from one with upper case, colons or without "SHA256:".
+
+    Raises ValueError where the text is no SHA-256 fingerprint.
+    """
+    found = _FINGERPRINT.fullmatch(text.strip())
+    if not found:
+        raise ValueError("a fingerprint is SHA256: and 64 hexadecimal digits, colons between bytes are allowed")
+    return f"SHA256:{found[1].replace(':', '').lower()}"
+
+
+def _hex(fingerprint: str) -> str:
+    return fingerprint.partition(":")[2]
+
+
+class PinnedAdapter(HTTPAdapter):
+    """An adapter for a requests session that talks to the server with this certificate only.
+
+    urllib3 compares after the handshake and before it sends a byte of the request, through a proxy too. The session's
+    `verify` and REQUESTS_CA_BUNDLE have no say. An `allowance` limits what the server may take. Raises FingerprintMismatch.
+    """
+
+    def __init__(self, fingerprint: str, *, allowance: Allowance | None = None, **options: Any) -> None:
+        self.fingerprint = normalize(fingerprint)
+        self._options: dict[str, Any] = {"assert_fingerprint": _hex(self.fingerprint)}
+        if allowance is not None:
+            self._options["ssl_context"] = tls_context(self.fingerprint, allowance)
+        super().__init__(**options)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        options.update(self._options)
+        super().init_poolmanager(*args, **options)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, **options, **self._options)
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        if not (request.url or "").lower().startswith("https://"):
+            raise requests.exceptions.InvalidSchema("a pinned connection is HTTPS")
+        try:
+            return super().send(request, stream=stream, timeout=timeout, verify=False, cert=cert, proxies=proxies)
+        except requests.exceptions.SSLError as error:
+            if "Fingerprints did not match" not in str(error):
+                raise
+            shown = set(re.findall(r"\b[0-9a-f]{64}\b", str(error))) - {_hex(self.fingerprint)}
+            raise FingerprintMismatch(self.fingerprint, f"SHA256:{shown.pop()}" if shown else "") from None
+
+
+class SystemTrustAdapter(HTTPAdapter):
+    """An adapter for a requests session that trusts what the operating system trusts, as the browser does.
+
+    requests by itself trusts the list of the package certifi, which knows no company's own authority. An `allowance`
+    limits what the server may take.
+    """
+
+    def __init__(self, *, allowance: Allowance | None = None, **options: Any) -> None:
+        self._trust = tls_context(None, allowance)
+        super().__init__(**options)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, ssl_context=self._trust)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, **options, ssl_context=self._trust)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+def tls_context(fingerprint: str | None, allowance: Allowance | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or later. With a fingerprint the caller compares it himself, without one the system's trust is asked.
+
+    With an allowance the context's sockets keep to it.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if fingerprint is not None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context if allowance is None else keep_to(allowance, context)
+
+
+def connect(
+    host: str,
+    port: int,
+    *,
+    fingerprint: str | None,
+    timeout: float,
+    server_name: str | None = None,
+    proxy: str | None = None,
+    allowance: Allowance | None = None,
+) -> ssl.SSLSocket:
+    """A TLS connection to HOST (name or address, IPv6 without brackets) whose certificate was checked.
+
+    `timeout` is in seconds, for each of connecting, the proxy's answer and the handshake, and stays set on the socket.
+    `server_name` is what the client asks for (SNI) and, without a fingerprint, what the certificate has to be made out
+    for; the host where None. `proxy` is an `http://` URL. The socket keeps to the `allowance`, if there is one. Raises FingerprintMismatch, ssl.SSLError and OSError.
+    """
+    expected = None if fingerprint is None else normalize(fingerprint)
+    raw = _open(host, port, timeout, proxy)
+    try:
+        tls = tls_context(expected, allowance).wrap_socket(raw, server_hostname=server_name or host)
+    except BaseException:
+        raw.close()
+        raise
+    actual = fingerprint_of(tls.getpeercert(binary_form=True) or b"")
+    if expected is not None and actual != expected:
+        tls.close()
+        raise FingerprintMismatch(expected, actual)
+    return tls
+
+
+def certificate_at(host: str, port: int, *, timeout: float, proxy: str | None = None) -> bytes:
+    """The certificate (DER) that a server shows, whatever it is. Nothing is sent to it beyond the handshake."""
+    with (
+        _open(host, port, timeout, proxy) as raw,
+        tls_context("unchecked").wrap_socket(raw, server_hostname=host) as tls,
+    ):
+        return tls.getpeercert(binary_form=True) or b""
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, Windows' settings) names for this URL."""
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy or None
+
+
+def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.socket:
+    if proxy is None:
+        return socket.create_connection((host, port), timeout)
+    parts = urlsplit(proxy)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ProxyRefused(f"the proxy is of the kind {parts.scheme}://, only http:// is possible")
+    try:
+        proxy_port = parts.port or 80
+    except ValueError:
+        raise ProxyRefused(f"the port of the proxy {parts.hostname} is no number") from None
+    raw = socket.create_connection((parts.hostname, proxy_port), timeout)
+    try:
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            lines.append(f"Proxy-Authorization: Basic {base64.b64encode(pair).decode()}")
+        raw.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
+        answer = b""
+        end = time.monotonic() + timeout
+        while not answer.endswith(b"\r\n\r\n"):
+            if time.monotonic() >= end:
+                raise TimeoutError("the proxy's answer is not complete in time")
+            raw.settimeout(timeout)
+            byte = raw.recv(1)
+            if not byte or len(answer) >= _LONGEST_PROXY_ANSWER:
+                raise ProxyRefused(f"the proxy {parts.hostname} gave no HTTP answer")
+            answer += byte
+        status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
+        if status != [b"200"]:
+            code = clean(b"".join(status).decode("ascii", "replace"), _LONGEST_STATUS)
+            raise ProxyRefused(f"the proxy {parts.hostname} refused to connect to {target} (status {code})")
+    except BaseException:
+        raw.close()
+        raise
+    return raw

@@ -1,0 +1,129 @@
+"""Which entry of a catalog fits a host: its processor, its Windows, and the version that the inventory asks for.
+
+Pure; raises CatalogError, which says what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import CatalogError
+from nbserver.catalog import windows_releases
+
+if TYPE_CHECKING:
+    from nbserver.catalog.reader import Download
+
+PROGRAMS = {"python": "Python", "openssl": "OpenSSL", "vc_redist": "the Visual C++ redistributable"}
+PREFERRED = ("zip", "msi", "exe")  # of one version; an exe is taken only when it is asked for or nothing else is there
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`prefix` is a version or its beginning; `windows` and `kind` are as in the inventory, None where it says nothing."""
+
+    name: str
+    prefix: str
+    architecture: str
+    kind: str | None = None
+    windows: str | None = None
+    accept_end_of_life: bool = False
+
+    def __str__(self) -> str:
+        return f"{PROGRAMS[self.name]} {self.prefix} for {self.architecture}" + (f" as {self.kind}" if self.kind else "")
+
+
+def choose(downloads: Iterable[Download], wanted: Wanted) -> Download:
+    """The highest verified version of that beginning ("3.13" fits 3.13.9, not 3.1) that runs on the host."""
+    entries = _of_the_host(downloads, wanted)
+    fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
+    running = [entry for entry in fitting if runs(entry, wanted)]
+    living = [entry for entry in running if wanted.accept_end_of_life or not entry.end_of_life]
+    living = [entry for entry in living if entry.kind != "exe"] or living
+    verified = [entry for entry in living if entry.sha256]
+    if verified:
+        return _best(verified)
+    if living:
+        what = f"{wanted} is unverified: the catalog knows {_versions(living)}, but not the publisher's hash of it"
+        raise _refusal(what, entries, wanted, first="put the entry with the publisher's hash into a site catalog")
+    if running:
+        raise _ended(running, entries, wanted)
+    if fitting:
+        raise _too_new(fitting, entries, wanted)
+    raise _refusal(f"{wanted} is not in the catalog", entries, wanted, last="add it in a site catalog")
+
+
+def choose_default(downloads: Iterable[Download], wanted: Wanted, has_lock: Callable[[Download], bool]) -> Download:
+    """The default (`wanted.prefix`); where that needs a newer Windows, the highest verified version with a lock that runs."""
+    entries = _of_the_host(downloads, wanted)
+    fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
+    older = [entry for entry in entries if _asked_for(entry, wanted) and runs(entry, wanted) and entry.sha256 and has_lock(entry)]
+    if not fitting or any(runs(entry, wanted) for entry in fitting) or not older:
+        return choose(entries, wanted)
+    living = [entry for entry in older if wanted.accept_end_of_life or not entry.end_of_life]
+    if not living:
+        raise _ended(older, entries, wanted)
+    return _best([entry for entry in living if entry.kind != "exe"] or living)
+
+
+def runs(entry: Download, wanted: Wanted) -> bool:
+    """Whether the entry's lowest Windows is not newer than the host's."""
+    return numbers(entry.windows) <= numbers(windows_releases.version(wanted.windows))
+
+
+def suits(entry: Download, wanted: Wanted) -> bool:
+    """Whether an entry is the program, of the host's processor, and runs on its Windows."""
+    return (entry.name, entry.architecture) == (wanted.name, wanted.architecture) and runs(entry, wanted)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version of digits and points, to be compared: "3.13.9" -> (3, 13, 9)."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def begins(version: str, prefix: str) -> bool:
+    """Whether a version begins with another one: "3.13.9" with "3.13", not with "3.1"."""
+    return numbers(version)[: len(numbers(prefix))] == numbers(prefix)
+
+
+def _of_the_host(downloads: Iterable[Download], wanted: Wanted) -> list[Download]:
+    return [entry for entry in downloads if (entry.name, entry.architecture) == (wanted.name, wanted.architecture)]
+
+
+def _asked_for(entry: Download, wanted: Wanted) -> bool:
+    return wanted.kind in (None, entry.kind)
+
+
+def _best(entries: Sequence[Download]) -> Download:
+    return max(entries, key=lambda entry: (numbers(entry.version), -PREFERRED.index(entry.kind)))
+
+
+def _ended(ended: Sequence[Download], entries: Sequence[Download], wanted: Wanted) -> CatalogError:
+    what = f"{PROGRAMS[wanted.name]} {_versions(ended)} for {wanted.architecture} gets no security fixes any more"
+    return _refusal(what, entries, wanted, first="to use it all the same, set accept_end_of_life = true in the inventory")
+
+
+def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: Wanted) -> CatalogError:
+    needed = min((entry.windows for entry in fitting), key=numbers)
+    if wanted.windows:
+        said = f'the inventory says windows = "{wanted.windows}"'
+        last = "if the host is newer, correct windows in the inventory"
+    else:
+        said = f"the inventory names no windows, so the host may be as old as {windows_releases.title(windows_releases.OLDEST)}"
+        last = "if the host is newer, set windows in the inventory"
+    return _refusal(f"{wanted} needs {windows_releases.title(needed)} or newer, and {said}", entries, wanted, last=last)
+
+
+def _refusal(what: str, entries: Sequence[Download], wanted: Wanted, *, first: str = "", last: str = "") -> CatalogError:
+    usable = [x for x in entries if x.sha256 and runs(x, wanted) and (wanted.accept_end_of_life or not x.end_of_life)]
+    like_it = [x for x in usable if _asked_for(x, wanted)]
+    choice = f"choose {wanted.name}.version from: {_versions(like_it or usable)}" if usable and wanted.name != "vc_redist" else ""
+    if choice and not like_it:
+        choice = f"leave out {wanted.name}.kind and {choice}"
+    todo = ", or ".join(filter(None, (first, choice, last)))
+    return CatalogError(what, where="catalog", todo=todo[:1].upper() + todo[1:])
+
+
+def _versions(entries: Iterable[Download]) -> str:
+    return ", ".join(sorted({entry.version for entry in entries}, key=numbers))

@@ -1,0 +1,45 @@
+"""The lock of Linux hosts: one for every Python from 3.10 on, x86_64 and aarch64; a line's condition says where it counts."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from dataclasses import dataclass
+
+from nbserver.base.errors import CatalogError
+from nbserver.render.bash import LOCK_LINE
+
+FILE = "linux.txt"
+
+
+@dataclass(frozen=True)
+class LinuxLock:
+    """`lines` are sorted, `NAME==VERSION [; CONDITION] --hash=sha256:HEX [--hash=...]`; `sha256` is over them, each with a line feed.
+
+    `file_sha256` is over the whole file, with its comments.
+    """
+
+    lines: tuple[str, ...]
+    sha256: str
+    file_sha256: str
+
+
+def load() -> LinuxLock:
+    """The shipped lock. Raises CatalogError with file and line."""
+    return parse(importlib.resources.files("nbserver").joinpath("catalog", "data", "locks", FILE).read_bytes())
+
+
+def parse(content: bytes) -> LinuxLock:
+    lines = []
+    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
+        line = line.rstrip()
+        if not line or line.startswith("#"):
+            continue
+        if not LOCK_LINE.fullmatch(line):
+            raise CatalogError('this is not a line such as name==1.2.3 ; python_version < "3.11" --hash=sha256:...', where=f"{FILE}:{number}")
+        lines.append(line)
+    if not lines:
+        raise CatalogError("there is no package in it", where=FILE)
+    lines.sort()
+    digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode("ascii"))
+    return LinuxLock(tuple(lines), digest.hexdigest(), hashlib.sha256(content).hexdigest())

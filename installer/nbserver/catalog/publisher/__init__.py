@@ -1,0 +1,1 @@
+"""The publishers' indexes: read over HTTPS, and trusted in nothing else."""

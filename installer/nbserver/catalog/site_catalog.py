@@ -1,0 +1,70 @@
+"""A site catalog as `nbserver catalog update` writes it: its text, and what such a file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import tomlkit
+
+from nbserver import __version__
+from nbserver.base.errors import CatalogError
+from nbserver.catalog import reader
+from nbserver.catalog.choice import numbers
+from nbserver.catalog.reader import Download
+from nbserver.settings import toml_lines
+
+ARCHITECTURES = ("x64", "arm64")
+_PROGRAMS = ("python", "openssl")
+
+_HEADER = f"""\
+# Site catalog, written by `nbserver catalog update` (release {__version__}) from the publishers' own indexes.
+# Review it before you use it: the files with these hashes will run on your hosts. Then name it in the inventory:
+# catalog = "NAME OF THIS FILE". The command replaces the whole file; keep locks and entries of your own in another one.
+"""
+
+
+def read(path: Path) -> list[Download]:
+    """The entries of a site catalog. Raises CatalogError if it is not one, or holds what `text` would lose."""
+    reader.load(path)  # tells every fault with its line
+    file = toml_lines.read(path, CatalogError)
+    for table, values in file.values.items():
+        if values and table not in _PROGRAMS:
+            raise CatalogError(
+                f"the file has {f'[[{table}]]' if isinstance(values, list) else f'[{table}]'}, which would be lost: this command replaces the whole file",
+                where=file.where((table,)),
+                todo="Write to another file with -o, and take its entries over by hand",
+            )
+    checked = reader.CatalogFile.model_validate(file.values)
+    return [
+        Download(name=name, **entry.model_dump())
+        for name, entries in (("python", checked.python), ("openssl", checked.openssl))
+        for entry in entries
+    ]
+
+
+def text(downloads: Iterable[Download]) -> str:
+    """The file for these entries: sorted by program, version and architecture, so the same entries give the same bytes."""
+    tables = []
+    for download in sorted(downloads, key=_place):
+        lines = [f"[[{download.name}]]"]
+        for key, field in reader.Entry.model_fields.items():
+            value = getattr(download, key)
+            if key == "executable":
+                value = value[0] if len(value) == 1 else value
+            if value and value != field.default:
+                lines.append(f"{key} = {_value(value)}")
+        tables.append("\n".join(lines) + "\n")
+    return "\n".join([_HEADER, *tables])
+
+
+def _place(download: Download) -> tuple[int, tuple[int, ...], int]:
+    return _PROGRAMS.index(download.name), numbers(download.version), ARCHITECTURES.index(download.architecture)
+
+
+def _value(value: str | int | bool | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, str) and "\\" in value and "'" not in value:
+        return f"'{value}'"  # a path of Windows as people write it
+    return str(tomlkit.item(value).as_string())

@@ -1,0 +1,24 @@
+"""The names that a host's certificate is made for."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from nbserver.inventory.linux_host import AnyHost
+
+
+def subject_alternative_names(host: AnyHost) -> list[str]:
+    """The certificate's names: the address, the public URL's host, and those of the inventory, each once."""
+    names = [host.address]
+    if host.notebook.public_url:
+        names.append(urlsplit(host.notebook.public_url).hostname or "")
+    names += host.certificate.names
+    return list(dict.fromkeys(_canonical(name) for name in names if name))
+
+
+def _canonical(name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name.lower()

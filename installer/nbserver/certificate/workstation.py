@@ -1,0 +1,123 @@
+"""A host's certificate that comes from the workstation: certificate.file with certificate.key, or certificate.pfx.
+
+Both are read and checked here, before any host is contacted. They leave in the envelope only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import InventoryError, SecretError
+from nbserver.certificate import chain as certificate_chain
+from nbserver.certificate.chain import LONGEST, ChainFault
+from nbserver.certificate.names import subject_alternative_names
+from nbserver.settings.secret import resolve
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from nbserver.inventory.windows_host import Host
+
+Ask = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class ServerCertificate:
+    """`chain` is PEM, the server's certificate first; `key` is PEM, PKCS#8, not encrypted, and kept out of repr."""
+
+    chain: str
+    key: str = field(repr=False)
+
+
+def read(host: Host, ask: Ask | None, now: datetime | None = None) -> ServerCertificate:
+    """The certificate and key of a host whose certificate.source is "workstation".
+
+    Raises InventoryError for a file that cannot be used, SecretError for a key or password that cannot be had or does not fit.
+    """
+    settings = host.certificate
+    password = resolve(settings.password, what="certificate.password", host=host.name, ask=ask) if settings.password else None
+    if settings.pfx is not None:
+        setting, path = "certificate.pfx", settings.pfx
+        key, found = _read_pfx(host, path, password)
+    else:
+        assert settings.file is not None and settings.key is not None, "contradictions() has looked"
+        setting, path = "certificate.file", settings.file
+        key = _read_key(host, resolve(settings.key, what="certificate.key", host=host.name, ask=ask), password)
+        with _naming(host, setting, path):
+            found = certificate_chain.read_pem(_bytes(host, setting, path))
+    with _naming(host, setting, path):
+        certificate_chain.check_key_type(key)
+        chain = certificate_chain.order(certificate_chain.readable(found), certificate_chain.spki(key.public_key()))  # type: ignore[attr-defined]
+        certificate_chain.check(chain, subject_alternative_names(host), now or datetime.now(UTC))
+    return ServerCertificate(certificate_chain.to_pem(chain), _pkcs8(key))
+
+
+def _read_key(host: Host, pem: str, password: str | None) -> object:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    encrypted = "ENCRYPTED" in pem
+    if encrypted and password is None:
+        raise SecretError("certificate.key: the key is encrypted", where=host.name, todo="Name its password with certificate.password")
+    if password is not None and not encrypted:
+        raise SecretError("certificate.key: the key is not encrypted", where=host.name, todo="Leave out certificate.password")
+    try:
+        return load_pem_private_key(pem.encode("utf-8"), password.encode("utf-8") if password is not None else None)
+    except UnsupportedAlgorithm:
+        raise SecretError(
+            "certificate.key: its kind of key or encryption is not known here", where=host.name, todo="Convert it: openssl pkcs8 -topk8 -v2 aes256"
+        ) from None
+    except (ValueError, TypeError):
+        wrong = "the password is wrong, or it is no private key in PEM" if encrypted else "it is no private key in PEM"
+        raise SecretError(f"certificate.key: {wrong}", where=host.name, todo="It is PKCS#8, PKCS#1 or SEC1 between BEGIN and END lines") from None
+
+
+def _read_pfx(host: Host, path: Path, password: str | None) -> tuple[object, list[x509.Certificate]]:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
+
+    data = _bytes(host, "certificate.pfx", path)
+    where = f"{host.name}, certificate.pfx {path}"
+    try:
+        pfx = load_pkcs12(data, (password or "").encode("utf-8"))
+    except UnsupportedAlgorithm:
+        raise InventoryError("its encryption is not known here", where=where, todo="Export it again, with AES-256 and SHA-256") from None
+    except ValueError:
+        raise SecretError("the password is wrong, or the file is no PFX (PKCS#12)", where=where, todo="Correct certificate.password or the file") from None
+    if pfx.key is None:
+        raise InventoryError("it holds no private key", where=where, todo="Export it again, with the private key")
+    return pfx.key, [one.certificate for one in ([pfx.cert] if pfx.cert else []) + list(pfx.additional_certs)]
+
+
+def _pkcs8(key: object) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    private_bytes: Callable[..., bytes] = key.private_bytes  # type: ignore[attr-defined]
+    return private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+
+
+def _bytes(host: Host, setting: str, path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LONGEST + 1)
+    except OSError as error:
+        raise InventoryError(
+            f"{setting}: {path} cannot be read ({error.strerror})", where=host.name, todo="Correct the path or the file's permissions"
+        ) from None
+    if len(data) > LONGEST:
+        raise InventoryError(f"{setting}: {path} is longer than {LONGEST} bytes", where=host.name, todo="Correct the path")
+    return data
+
+
+@contextmanager
+def _naming(host: Host, setting: str, path: Path) -> Iterator[None]:
+    """A ChainFault inside becomes an InventoryError that names the host, the setting and the file."""
+    try:
+        yield
+    except ChainFault as fault:
+        raise InventoryError(fault.what, where=f"{host.name}, {setting} {path}", todo=fault.todo) from None

@@ -1,0 +1,140 @@
+"""`nbserver certificate request` and `install`: a key and its request are made on the host, and signed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.base import atomic_file
+from nbserver.base.errors import InventoryError, ScriptError, UsageError
+from nbserver.certificate import chain as certificate_chain
+from nbserver.certificate.chain import LONGEST, ChainFault
+from nbserver.certificate.names import subject_alternative_names
+from nbserver.events.reader import EventError, parse
+from nbserver.inventory.windows_host import Host
+from nbserver.run.journal import FOLDER
+from nbserver.run.operation import Ask, Options, exit_code, operate
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from nbserver.inventory.linux_host import AnyHost
+    from nbserver.inventory.reader import Inventory
+    from nbserver.view.view import View
+
+
+def request(
+    inventory: Inventory, hosts: Sequence[AnyHost], folder: Path, options: Options, ask: Ask | None, view: View, say: Callable[[str], None]
+) -> int:
+    """Has each host make its request, or tell the one it has; writes FOLDER/HOST.csr. Returns the exit code.
+
+    Raises NbserverError for what can be refused without a host, ScriptError for a request that is not for the host's names.
+    """
+    for host in hosts:
+        _require_source(host)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder cannot be made ({error.strerror})", where=str(folder), todo="Name another one with -o") from None
+    results = operate("request", inventory, hosts, options, ask, view)
+    broken: list[ScriptError | UsageError] = []
+    for host in hosts:
+        if results[host.name].outcome != "ok":
+            continue
+        try:
+            _check_request(host, results[host.name].csr)
+            say(str(_write(folder / f"{host.name}.csr", results[host.name].csr)))
+        except (ScriptError, UsageError) as error:  # the other hosts' requests are as good as before
+            broken.append(error)
+    if broken:
+        raise broken[0]
+    return exit_code("request", results)
+
+
+def install(
+    inventory: Inventory, host: AnyHost, file: Path, csr_file: Path | None, options: Options, ask: Ask | None, view: View, now: datetime | None = None
+) -> int:
+    """Checks the signed certificate in `file` against the host's request and names, and applies it. Returns the exit code.
+
+    The request is `csr_file`, or the newest one in the runs. Raises UsageError for a file that does not fit.
+    """
+    _require_source(host)
+    csr = _load_request(_read(csr_file), str(csr_file)) if csr_file else _newest_request(options.runs or inventory.path.parent / FOLDER, host)
+    try:
+        chain = certificate_chain.order(certificate_chain.read_pem(_read(file)), certificate_chain.spki(csr.public_key()))
+        certificate_chain.check(chain, subject_alternative_names(host), now or datetime.now(UTC))
+    except ChainFault as fault:
+        raise UsageError(fault.what, where=str(file), todo=fault.todo) from None
+    sent = replace(options, chains={host.name: certificate_chain.to_pem(chain)})
+    return exit_code("apply", operate("apply", inventory, [host], sent, ask, view))
+
+
+def _require_source(host: AnyHost) -> None:
+    if not isinstance(host, Host):
+        raise InventoryError(f"{host.name} is a Linux host, and certificates are requested by Windows hosts", todo="Leave it out")
+    if host.certificate.source != "request":
+        raise InventoryError(
+            "its certificate is not one that is requested", where=host.name, todo="Write certificate.request = true into the inventory first"
+        )
+
+
+def _check_request(host: AnyHost, pem: str) -> None:
+    """The host's answer is looked at before anybody signs it."""
+    try:
+        csr = _load_request(pem.encode("utf-8", "replace"), host.name)
+        certificate_chain.check_key_type(csr.public_key())
+        certificate_chain.check_names(certificate_chain.san_names(csr), subject_alternative_names(host))
+    except Exception as error:  # a library's too: the host made it, and the other hosts' requests are as good as before
+        raise ScriptError(f"the request that came is not one for this host: {error}", host=host.name, todo="Run this again") from None
+
+
+def _write(path: Path, pem: str) -> Path:
+    try:
+        atomic_file.write_text(path, pem)
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror})", where=str(path), todo="Name another folder with -o") from None
+    return path
+
+
+def _newest_request(runs: Path, host: AnyHost) -> x509.CertificateSigningRequest:
+    """The request of the newest run that brought one from this host."""
+    for run in sorted((path for path in runs.glob("*") if path.is_dir()), key=lambda path: path.name, reverse=True):
+        try:
+            lines = (run / host.name / "events.jsonl").read_text(encoding="ascii", errors="replace").split("\n")
+        except OSError:
+            continue
+        for line in lines:
+            try:
+                event = parse(line)
+            except EventError:
+                continue
+            if event.event == "request":
+                return _load_request(event.data["csr"].encode("ascii"), str(run / host.name))
+    raise UsageError(
+        f"no run in {runs} has a request of this host", where=host.name, todo="Name it with --csr, or run nbserver certificate request again: it is the same one"
+    )
+
+
+def _load_request(pem: bytes, where: str) -> x509.CertificateSigningRequest:
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        csr = x509.load_pem_x509_csr(pem)
+        valid = csr.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        valid = False
+    if not valid:
+        raise UsageError("is no certificate signing request in PEM", where=where, todo="Name the file that nbserver certificate request wrote")
+    return csr
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST + 1)
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=str(path), todo="Correct the path") from None

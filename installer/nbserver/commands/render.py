@@ -1,0 +1,58 @@
+"""`nbserver render`: the files of a rendered folder, written, compared, and told to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.approval import manifest
+from nbserver.base import atomic_file, plain_file
+from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.plain_text import clean
+from nbserver.render.render import render_all
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import AnyHost
+
+LONGER = 16_000_000  # bytes that a file may have more than it should, and is still said to differ
+
+
+def files(hosts: Sequence[AnyHost]) -> dict[str, bytes]:
+    """File name -> bytes: a script a host, and the manifest. Raises CatalogError."""
+    rendered = render_all(hosts)
+    found = {script.file_name: script.text.encode("ascii") for script, _ in rendered}
+    content = manifest.build([script for script, _ in rendered], {script.host: digest for script, digest in rendered})
+    found[manifest.FILE_NAME] = manifest.to_text(content).encode("ascii")
+    return found
+
+
+def write(found: Mapping[str, bytes], folder: Path) -> None:
+    """Writes the files, the manifest last: it never names a script that is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in sorted(found, key=lambda name: name == manifest.FILE_NAME):
+            atomic_file.write_bytes(folder / name, found[name])
+    except OSError as error:
+        raise UsageError(f"the folder cannot be written ({error.strerror})", where=plain_file.shown(folder), todo="Name another one with -o") from None
+
+
+def compare(found: Mapping[str, bytes], folder: Path) -> None:
+    """Raises ApprovalError that names every file which is missing, differs or does not belong there."""
+    there = plain_file.names(folder)
+    wrong = [f"{clean(name, 100)} is not one of its files" for name in sorted(there - found.keys())]
+    for name, data in sorted(found.items()):
+        if name not in there:
+            wrong.append(f"{name} is missing")
+        elif plain_file.read(folder / name, len(data) + LONGER, todo="Render it again") != data:
+            wrong.append(f"{name} differs")
+    if wrong:
+        raise ApprovalError(", ".join(wrong), where=plain_file.shown(folder), todo="Render again and have the difference approved")
+
+
+def overview(hosts: Sequence[AnyHost], folder: Path) -> list[str]:
+    """What was written, with the hashes that an approval names."""
+    content = manifest.read(folder / manifest.FILE_NAME)
+    lines = [f"{plain_file.shown(folder / entry['script'])}  sha256 {entry['sha256']}" for entry in content["hosts"].values()]
+    bodies = sorted({entry["body_sha256"] for entry in content["hosts"].values()})
+    return [*lines, *(f"body of release {content['release']}: sha256 {body}" for body in bodies), plain_file.shown(folder / manifest.FILE_NAME)]

@@ -1,0 +1,84 @@
+"""`nbserver verify`: the hosts one after the other, each told step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbserver.base.errors import HostError, NbserverError
+from nbserver.run import known_certificates
+from nbserver.run.operation import Ask, notebook_password
+from nbserver.run.secret_mask import SecretMask
+from nbserver.verify import checks
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import AnyHost
+    from nbserver.inventory.reader import Inventory
+    from nbserver.verify.checks import Verification
+
+
+def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Path | None, ask: Ask | None, as_json: bool, wait: float = 0) -> int:
+    """Verifies the hosts, says so, and returns the exit code. Each may take `wait` seconds until it answers. Raises SecretError and ApprovalError before any is contacted."""
+    known_file = inventory.path.parent / known_certificates.FILE_NAME
+    work = [(host, notebook_password(host, ask), known_certificates.expected(known_file, host.name)) for host in hosts]
+    mask = SecretMask(name for host in hosts for name in (host.name, host.address))
+    mask.add(*(password for _, password, _ in work))
+    summary: dict[str, dict[str, object]] = {}
+    defects = False
+    for host, password, fingerprint in work:
+        say = _masked(_json_step(host.name) if as_json else _plain_step(host.name), mask)
+        try:
+            found = checks.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say, wait=wait)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as reason:  # a panic in a library is no Exception
+            error = reason if isinstance(reason, HostError) else _defect(reason, host.name)
+            defects = defects or error is not reason
+            mask.error(error)
+            summary[host.name] = {"outcome": "failed", "error": str(error)}
+            if not as_json:
+                click.echo(click.style("failed", fg="red") + f"  {error}")
+        else:
+            summary[host.name] = _as_json(found)
+            if not as_json:
+                click.echo(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
+    if as_json:
+        click.echo(mask.line(json.dumps({"event": "summary", "hosts": summary})))
+    if defects:
+        return NbserverError.exit_code
+    return 3 if any(entry["outcome"] == "failed" for entry in summary.values()) else 0
+
+
+def _defect(error: BaseException, host: str) -> NbserverError:
+    """What is not an error for a person is a defect of nbserver; the other hosts are verified all the same."""
+    if isinstance(error, NbserverError):
+        return error
+    return NbserverError(f"a defect of nbserver: {type(error).__name__}: {error}", where=host, todo="Please report it")
+
+
+def _masked(say: Callable[[str, str], None], mask: SecretMask) -> Callable[[str, str], None]:
+    return lambda name, text: say(name, mask.text(text))
+
+
+def _plain_step(host: str) -> Callable[[str, str], None]:
+    return lambda name, text: click.echo(f"{host}  {name:<14} {text}")
+
+
+def _json_step(host: str) -> Callable[[str, str], None]:
+    return lambda name, text: click.echo(json.dumps({"host": host, "event": "verified", "step": name, "text": text}))
+
+
+def _as_json(found: Verification) -> dict[str, object]:
+    return {
+        "outcome": "ok",
+        "url": found.url,
+        "fingerprint": found.fingerprint,
+        "versions": found.versions,
+        "png": str(found.png) if found.png else None,
+        "png_size": list(found.png_size),
+        "seconds": {name: round(value, 3) for name, value in found.seconds.items()},
+    }

@@ -1,0 +1,1 @@
+"""What a running script says: JSON lines with known fields, and nothing else."""

@@ -1,0 +1,275 @@
+"""What can be said about a Linux host: names, types, allowed values and defaults. The inventory fills it in.
+
+Every field's description is the "allowed" part of error messages and of the JSON Schema.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.inventory.windows_host import CertificateSettings, DownloadsSettings, Host, NotebookSettings
+from nbserver.run.notebook_password import MINIMUM
+from nbserver.settings.secret import SecretReference
+from nbserver.settings.types import (
+    Array,
+    ExistingFile,
+    FilePath,
+    HostName,
+    ListenAddress,
+    PublicUrl,
+    RemoteAddress,
+    Settings,
+    VersionPrefix,
+    WebAddress,
+    one_firewall_rule,
+    refuse,
+    unlike,
+)
+
+_REFERENCE = str(NotebookSettings.model_fields["password"].description)
+_SECONDS = "a number of seconds from 1 to 600"
+
+
+# The host looks again, with links and owners (prelude/paths.sh); these names are wrong on every host.
+_SYSTEM = re.compile(
+    r"/(bin|boot|dev|efi|etc|lib|lib[0-9x][^/]*|proc|run|sbin|snap|sys|tmp|usr|var/(backups|cache|crash|lock|log|mail|run|spool|tmp)|opt/nbserver"
+    r"|var/lib(/nbserver)?(?=$)|var/lib/nbserver/(state|work))(/|$)"
+)
+
+
+def linux_folder(text: str) -> str:
+    """Return an absolute path of a folder that is none of the system's."""
+    if _SYSTEM.match(absolute_folder(text)):
+        raise refuse("it is a folder of the system or of nbserver itself, or in one")
+    return text
+
+
+def absolute_folder(text: str) -> str:
+    """Return an absolute path below a folder of the root; 200 characters at most, no . or .. in it."""
+    if len(text) > 200:
+        raise refuse("it is longer than 200 characters")
+    if not text.startswith("/"):
+        raise refuse("it is not absolute")
+    if text.endswith("/") or "//" in text:
+        raise refuse("it ends in / or holds an empty part")
+    if any(part in (".", "..") for part in text.split("/")):
+        raise refuse("it holds . or .. as a folder")
+    if text.count("/") < 2:
+        raise refuse("it names no folder below one of the root")
+    return text
+
+
+def user_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,99}", text):
+        raise refuse("it holds a character that no user name has")
+    return text
+
+
+def public_host_key(text: str) -> str:
+    """Return a fingerprint as OpenSSH prints it, or a public key as `TYPE BASE64`, without a comment."""
+    if re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", text):
+        return text.rstrip("=")
+    words = text.split()
+    if len(words) < 2 or not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+", words[0]):
+        raise refuse('it is neither SHA256: with 43 characters behind it nor a key such as "ssh-ed25519 AAAA..."')
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except binascii.Error:
+        raise refuse("its second word is not whole Base64") from None
+    if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != words[0].encode():
+        raise refuse("its two words are not of the same kind of key")
+    return " ".join(words[:2])
+
+
+def _no_word_of_windows(text: str) -> str:
+    if text == "LocalSubnet":
+        raise refuse('"LocalSubnet" is a word of Windows\' firewall; name the network')
+    return text
+
+
+class LinuxPythonSettings(Settings):
+    version: VersionPrefix | None = Field(
+        default=None, description='a version or its beginning, such as "3.13" (default: the distribution\'s python3, or its newest where that is older than 3.10)'
+    )
+
+
+class LinuxPackagesSettings(Settings):
+    source: Literal["auto", "distribution", "wheels"] = Field(default="auto", description="auto (wheels), distribution or wheels")
+    index_url: WebAddress | None = Field(default=None, description="the URL of a package index, without credentials")
+    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv or pip")
+
+
+class LinuxNotebookSettings(NotebookSettings):
+    directory: Annotated[str, AfterValidator(linux_folder)] = Field(
+        default="/var/lib/nbserver/notebooks", description="an absolute path of a folder on the host, such as /srv/notebooks"
+    )
+
+
+class LinuxFirewallSettings(Settings):
+    remote_addresses: Annotated[tuple[Annotated[RemoteAddress, AfterValidator(_no_word_of_windows)], ...], AfterValidator(one_firewall_rule), Array] = Field(
+        default=("Any",),
+        description="an array of addresses, networks such as 192.0.2.0/24, or the word Any",
+    )
+
+
+class LinuxHostSettings(Settings):
+    """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have for Linux hosts."""
+
+    system: Literal["linux"] = Field(description='"windows" or "linux"')
+    address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
+    transport: Literal["ssh"] = Field(default="ssh", description='"ssh"')
+    port: int = Field(default=22, ge=1, le=65535, description="a whole number from 1 to 65535 (default: 22)")
+    user: Annotated[str, AfterValidator(user_name)] = Field(description="the name of a user who may log in over SSH")
+    key_file: ExistingFile | None = Field(default=None, description="the path of a private key, relative to the inventory")
+    key_password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    agent: bool = Field(default=True, description="true or false: whether the SSH agent's keys are tried")
+    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    host_key: Annotated[str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "^(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})] | None = Field(
+        default=None, description='SHA256: and 43 characters as ssh-keygen -l prints them, or a key such as "ssh-ed25519 AAAA..."'
+    )
+    known_hosts: FilePath | None = Field(default=None, description="the path of a known_hosts file (default: ~/.ssh/known_hosts)")
+    connect_timeout: int = Field(default=20, ge=1, le=600, description=f"{_SECONDS} (default: 20)")
+    keepalive: int = Field(default=15, ge=1, le=600, description=f"{_SECONDS} (default: 15)")
+    sudo: bool = Field(default=True, description="true or false; root needs none")
+    sudo_password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
+    scope: Literal["machine"] = Field(default="machine", description='"machine"')
+    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(default=(), description="an array with firewall, or empty")
+    python: LinuxPythonSettings = LinuxPythonSettings()
+    packages: LinuxPackagesSettings = LinuxPackagesSettings()
+    downloads: DownloadsSettings = DownloadsSettings()
+    certificate: CertificateSettings = CertificateSettings()
+    notebook: LinuxNotebookSettings
+    firewall: LinuxFirewallSettings = LinuxFirewallSettings()
+
+
+class LinuxHost(LinuxHostSettings):
+    """One host, checked and complete. Paths are absolute."""
+
+    name: str = Field(description="the host's name in the inventory")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> LinuxHost:
+        broken = contradictions(dict(self))
+        if broken:
+            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)})
+        return self
+
+
+LOCAL = "local"
+
+
+def own_folder(text: str) -> str:
+    """Return an absolute path of a folder, or one that begins with ~/ (the user's home folder)."""
+    return text[:1] + absolute_folder("/home" + text[1:])[5:] if text.startswith("~/") else absolute_folder(text)
+
+
+class LocalCertificateSettings(Settings):
+    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses")
+    days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
+
+
+class LocalNotebookSettings(Settings):
+    port: int = Field(default=9999, ge=1, le=65535, description="a whole number from 1 to 65535")
+    ip: ListenAddress = Field(default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for every address of it, or another IP address')
+    directory: Annotated[str, AfterValidator(own_folder)] = Field(default="~/notebooks", description="a path of a folder that begins with / or ~/")
+    public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
+    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    password_minimum: int = Field(default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description))
+    session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
+
+
+SYSTEMD = Path("/run/systemd/system")  # there while systemd runs this machine: sd_booted(3)
+
+
+def own_scope() -> Literal["user", "machine"]:
+    """What counts where nothing is said: the whole machine for root, whose own notebook server would run all as root.
+
+    Without systemd, as in a container, only user scope can be had.
+    """
+    root = sys.platform == "linux" and os.geteuid() == 0
+    return "machine" if root and SYSTEMD.is_dir() else "user"
+
+
+class LocalHost(Settings):
+    """The host `local`: this machine, a Linux one. The inventory's [hosts.local] may have these keys; all have defaults."""
+
+    name: Literal["local"] = "local"
+    system: Literal["linux"] = Field(default="linux", description='"linux"')
+    transport: Literal["local"] = Field(default="local", description='"local"')
+    address: HostName = Field(default="localhost", description="the DNS name or IP address by which browsers reach this machine")
+    architecture: Literal["x64", "arm64"] = Field(
+        default_factory=lambda: "arm64" if platform.machine().lower() in ("aarch64", "arm64") else "x64", description="x64 or arm64"
+    )
+    scope: Literal["user", "machine"] = Field(default_factory=own_scope, description='"user" or "machine"')
+    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(default=(), description="an array with firewall, or empty")
+    python: LinuxPythonSettings = LinuxPythonSettings()
+    packages: LinuxPackagesSettings = LinuxPackagesSettings()
+    downloads: DownloadsSettings = DownloadsSettings()
+    certificate: LocalCertificateSettings = LocalCertificateSettings()
+    notebook: LocalNotebookSettings = LocalNotebookSettings()
+    firewall: LinuxFirewallSettings = LinuxFirewallSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folder_of_scope(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        values = {"scope": own_scope(), **values}
+        if values["scope"] == "machine" and isinstance(values.get("notebook", {}), Mapping):
+            return {**values, "notebook": {"directory": LinuxNotebookSettings.model_fields["directory"].default, **values.get("notebook", {})}}
+        return values
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> LocalHost:
+        machine = self.scope == "machine"
+        rules = [
+            ("packages.source", not machine and self.packages.source == "distribution", 'the distribution\'s packages need scope = "machine"'),
+            ("notebook.port", not machine and self.notebook.port < 1024, 'ports below 1024 need scope = "machine"'),
+            ("notebook.directory", machine and self.notebook.directory.startswith("~/"), 'with scope = "machine", which is root\'s where nothing else is said, it is an absolute path, such as /var/lib/nbserver/notebooks'),
+        ]
+        broken = [f"{key}: {reason}" for key, is_broken, reason in rules if is_broken]
+        if broken:
+            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(broken)})
+        return self
+
+
+AnyLocal = LocalHost | LocalWindowsHost
+AnyHost = Host | LinuxHost | AnyLocal
+
+
+def local_model(platform: str) -> type[LocalHost] | type[LocalWindowsHost]:
+    """What this machine's settings are checked by; `platform` is that of sys."""
+    return LocalWindowsHost if platform == "win32" else LocalHost
+
+
+def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (key, reason) for every rule between settings that a Linux host breaks. Absent keys have their defaults."""
+    has = {key for key in ("key_file", "key_password", "password", "host_key", "known_hosts", "sudo_password") if settings.get(key) is not None}
+    root = settings.get("user") == "root"
+    no_sudo = settings.get("sudo", True) is False
+    rules = [
+        ("key_password", "key_password" in has and "key_file" not in has, "it opens a key_file, and there is none beside it"),
+        ("known_hosts", has >= {"known_hosts", "host_key"}, "it cannot stand beside host_key: choose one of them"),
+        ("sudo", no_sudo and not root, "without sudo only root can set up a host: leave it out, or log in as root"),
+        ("sudo_password", "sudo_password" in has and (no_sudo or root), "nobody would be asked for it: root needs no sudo" if root else "it has a meaning only with sudo = true"),
+        (
+            "agent",
+            settings.get("agent", True) is False and not has & {"key_file", "password"},
+            "without the agent, a key_file or a password is needed",
+        ),
+    ]
+    return [(key, reason) for key, is_broken, reason in rules if is_broken]

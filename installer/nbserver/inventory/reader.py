@@ -1,0 +1,329 @@
+"""The inventory: the file an admin writes, read into checked settings for every host.
+
+A host's settings are [defaults], then its groups in the order of the file, then its own. Tables merge key by key; a
+value, an array or a reference to a secret replaces the one before as a whole.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nbserver.base.errors import InventoryError, UsageError
+from nbserver.inventory import linux_host, windows_host
+from nbserver.inventory.linux_host import LOCAL, AnyHost, AnyLocal, LinuxHost, LinuxHostSettings, local_model
+from nbserver.inventory.names import name_fault
+from nbserver.inventory.windows_host import Host, HostSettings
+from nbserver.local import places as local_places
+from nbserver.settings.faults import dotted, faults, kind, nearest
+from nbserver.settings.toml_lines import Key, TomlFile, read
+from nbserver.settings.types import Settings
+
+DEFAULT = Path("nbserver.toml")
+TABLES = ("defaults", "groups", "hosts")
+MODELS: dict[str, type[HostSettings] | type[LinuxHostSettings]] = {"windows": HostSettings, "linux": LinuxHostSettings}
+NAMES = {"windows": "Windows", "linux": "Linux"}
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Hosts in the order of the file; `groups` has the names of each group's hosts. `path` is absolute."""
+
+    path: Path
+    hosts: dict[str, AnyHost]
+    groups: dict[str, tuple[str, ...]]
+    local: AnyLocal = field(default_factory=lambda: local_model(sys.platform)())
+
+    def select(self, patterns: Sequence[str]) -> list[AnyHost]:
+        """Return the hosts that a name, a group or a glob on host names means, each once, in the order of the file.
+
+        Capitals make no difference. `local` is this machine, before all others; no glob means it. Raises InventoryError for a pattern
+        that means no host.
+        """
+        chosen: set[str] = set()
+        others = [pattern for pattern in patterns if pattern.lower() != LOCAL]
+        for pattern in others:
+            wanted = pattern.lower()
+            members = [member for name, group in self.groups.items() if name.lower() == wanted for member in group]
+            matches = members or [name for name in self.hosts if fnmatch.fnmatchcase(name.lower(), wanted)]
+            if not matches and wanted not in (name.lower() for name in self.groups):
+                raise InventoryError(
+                    f'"{pattern}" is no host, no group and no pattern that fits a host{nearest(pattern, [*self.hosts, *self.groups])}',
+                    where=str(self.path),
+                    todo=f"Hosts: {', '.join(self.hosts)}. Groups: {', '.join(self.groups) or 'none'}",
+                )
+            chosen.update(matches)
+        here: list[AnyHost] = [self.local] if len(others) < len(patterns) else []
+        return here + [host for name, host in self.hosts.items() if name in chosen]
+
+
+def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
+    """Read and check an inventory, as `load` does. `local` alone needs none: its runs are kept in a folder of the user then.
+
+    Raises InventoryError, and UsageError for `local` on another system than Linux and Windows.
+    """
+    if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform not in ("linux", "win32"):
+        raise UsageError("this machine itself can be set up on Linux and Windows only", where=LOCAL, todo="Name another host")
+    if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
+        return Inventory(local_places.own_inventory(sys.platform), {}, {})
+    return load(path)
+
+
+def load(path: Path) -> Inventory:
+    """Read and check an inventory.
+
+    Raises InventoryError with every fault of the file, one a line, each with file and line. No value that could be a
+    secret is in it.
+    """
+    file = read(path, InventoryError)
+    return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over each other, the last one on top. The tables in `layers` are not changed.
+
+    Only a table of settings is merged: a reference to a secret is one value, so { file = ... } replaces { env = ... }.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = merged.get(key)
+            reference = key == "key" or key.endswith("password")
+            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not reference
+            merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+    return merged
+
+
+class _Reader:
+    """One pass over one file; `faults` has (line, message) of everything that is wrong."""
+
+    def __init__(self, file: TomlFile, path: Path) -> None:
+        self.file, self.path = file, path
+        self.faults: list[tuple[int, str]] = []
+        self.told: set[Key] = set()  # places whose value is known to be wrong
+        self.context = {"folder": path.parent}
+
+    def inventory(self) -> Inventory:
+        for key in self.file.values:
+            if key not in TABLES:
+                hint = nearest(key, TABLES)
+                if not hint and any(key in model.model_fields for model in MODELS.values()):
+                    hint = " (for all hosts, it stands under [defaults])"
+                where = f"{dotted((key,))}: " if "for all hosts" in hint else ""  # a word of the program; any other may be a secret
+                self._fault((key,), f"{where}unknown key{hint}; allowed: {', '.join(TABLES)}")
+        defaults = self._table(("defaults",))
+        groups = self._tables("groups")
+        hosts = self._tables("hosts")
+        named = LOCAL in hosts
+        local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
+        if not hosts and not self.faults and not named:
+            self._fault(("hosts",), "there is no host; a host is a table [hosts.NAME]")
+        self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
+        members = {name: self._members(name, groups[name], hosts) for name in groups}
+        self._check_layer(("defaults",), defaults)
+        for name, table in groups.items():
+            self._check_layer(("groups", name), {key: value for key, value in table.items() if key != "hosts"})
+        merged = {name: self._merge(name, defaults, groups, members, hosts) for name in hosts if not name_fault(name)}
+        self._check_contradictions(merged)
+        self._raise()
+        return Inventory(self.path, {name: self._host(name, settings) for name, (settings, _) in merged.items()}, members, local)
+
+    def _local(self, table: Mapping[str, Any]) -> AnyLocal:
+        """This machine's settings are those of its own table: [defaults] and groups are for other machines."""
+        model = local_model(sys.platform)
+        try:
+            return model.model_validate(table, context=self.context)
+        except ValidationError as error:
+            found = faults(table, model, self.context, missing=True) or [((), error.errors()[0]["msg"])]
+            for location, message in found:
+                self._fault(("hosts", LOCAL, *location), f"[hosts.{LOCAL}] {message}")
+            return model()
+
+    def _host(self, name: str, settings: Mapping[str, Any]) -> AnyHost:
+        model: type[Host] | type[LinuxHost] = LinuxHost if settings["system"] == "linux" else Host
+        return model.model_validate({**settings, "name": name}, context=self.context)
+
+    def _fault(self, key: Key, message: str) -> None:
+        fault = (self.file.line(key), message)
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+    def _raise(self) -> None:
+        if self.faults:
+            (line, first), *others = sorted(self.faults, key=lambda fault: fault[0])
+            text = [first, *(f"{self.file.name}:{line}: {message}" for line, message in others)]
+            raise InventoryError("\n".join(text), where=f"{self.file.name}:{line}")
+
+    def _table(self, key: Key) -> dict[str, Any]:
+        value: Any = self.file.values
+        for part in key:
+            value = value.get(part, {})
+        if isinstance(value, dict):
+            return value
+        place = (key[0], "NAME") if len(key) > 1 else key  # a name that is none may be a secret
+        self._fault(key, f"{dotted(key[:1])}: {kind(value)} does not fit here; allowed: a table [{dotted(place)}]")
+        return {}
+
+    def _tables(self, key: str) -> dict[str, dict[str, Any]]:
+        """Return the named tables under `key`, in the order of the file."""
+        found = self._table((key,))
+        order = [str(place[1]) for place in self.file.lines if len(place) == 2 and place[0] == key]
+        tables = {name: self._table((key, name)) for name in order if name in found}
+        return {name: table for name, table in tables.items() if isinstance(found[name], dict)}
+
+    def _check_names(self, keys: Sequence[Key]) -> None:
+        seen: dict[str, Key] = {}
+        for key in keys:
+            name = str(key[1])
+            fault = name_fault(name)
+            if fault:
+                self._fault(key, f"{dotted(key[:1])}: {fault}")
+                continue
+            first = seen.setdefault(name.lower(), key)
+            if first != key:
+                line = self.file.line(first)
+                self._fault(
+                    key,
+                    f"{dotted(key)}: the name is taken by {dotted(first)} in line {line}; capitals make no difference",
+                )
+
+    def _members(self, group: str, table: Mapping[str, Any], hosts: Mapping[str, Any]) -> tuple[str, ...]:
+        key: Key = ("groups", group, "hosts")
+        label, allowed = f"[{dotted(key[:2])}] hosts", "allowed: an array of names of hosts"
+        if "hosts" not in table:
+            self._fault(key, f"{label}: it is missing; {allowed}")
+            return ()
+        names = table["hosts"]
+        if not isinstance(names, list):
+            self._fault(key, f"{label}: {kind(names)} does not fit here; {allowed}")
+            return ()
+        members: list[str] = []
+        for index, name in enumerate(names):
+            if not isinstance(name, str):
+                self._fault((*key, index), f"{label}: {kind(name)} does not fit here; {allowed}")
+            elif name in members:
+                self._fault((*key, index), f'{label}: "{name}" is named twice')
+            elif name in hosts:
+                members.append(name)
+            else:
+                hint = nearest(name, hosts)
+                named = ", ".join(host for host in hosts if not name_fault(host))
+                self._fault((*key, index), f"{label}: there is no host of this name{hint}; hosts: {named or 'none'}")
+        return tuple(members)
+
+    def _check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
+        """Check a table whose hosts may be of either system: what is wrong for both is wrong."""
+        windows, linux = (faults(table, model, self.context, missing=False) for model in MODELS.values())
+        for location, message in windows:
+            other = next((found for found in linux if _overlap(found[0], location)), None)
+            if other is not None:
+                # The longer place is the better known one; of two equal ones, the one that knows the key.
+                unknown = "unknown key" in message and "unknown key" not in other[1]
+                self._tell(key, *(other if len(other[0]) > len(location) or (unknown and len(other[0]) == len(location)) else (location, message)), table)
+
+    def _check_own(self, key: Key, table: Mapping[str, Any], system: str) -> None:
+        """Check a host's own table, in which each key must be one of its system."""
+        other = "linux" if system == "windows" else "windows"
+        strange = {location for location, words in faults(table, MODELS[other], self.context, missing=False) if "unknown key" in words}
+        for location, message in faults(table, MODELS[system], self.context, missing=False):
+            if "unknown key" in message and location not in strange:
+                message = f'{dotted(location)}: it is for {NAMES[other]} hosts, and this one has system = "{system}"'
+            self._tell(key, location, message, table)
+
+    def _tell(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
+        hint = ""
+        if len(key) == 2 and not any(location[0] in model.model_fields for model in MODELS.values()) and isinstance(table[str(location[0])], dict):
+            hint = f'; a name with dots is in quotes: [{key[0]}."{key[1]}.example"]'
+        self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
+        self.told.add((*key, *location))
+
+    def _merge(
+        self,
+        name: str,
+        defaults: Mapping[str, Any],
+        groups: Mapping[str, Mapping[str, Any]],
+        members: Mapping[str, tuple[str, ...]],
+        hosts: Mapping[str, Mapping[str, Any]],
+    ) -> tuple[dict[str, Any], dict[str, Key]]:
+        """Return a host's settings and, for every key of its top level, where its value stands in the file.
+
+        What a layer says for hosts of the other system is left out.
+        """
+        own = [group for group in groups if name in members[group]]
+        layers: list[tuple[Key, Mapping[str, Any]]] = [(("defaults",), defaults)]
+        layers += [(("groups", g), {k: v for k, v in groups[g].items() if k != "hosts"}) for g in own]
+        layers += [(("hosts", name), hosts[name])]
+        settings = merge(*(table for _, table in layers))
+        system = settings.get("system")
+        if system in MODELS:
+            self._check_own(("hosts", name), hosts[name], system)
+            settings = _of_model(settings, MODELS[system])
+            for location, message in faults(settings, MODELS[system], self.context, missing=False):
+                place = _place(location, layers)
+                if not any(_overlap((*place, *location), told) for told in self.told):
+                    self._fault((*place, *location), f"[{dotted(place)}] {message} (host {name}, {NAMES[system]})")
+        else:
+            self._check_layer(("hosts", name), hosts[name])
+            system = "windows"
+        settings.setdefault("notebook", {})
+        for _, message in self._missing(settings, system):
+            self._fault(("hosts", name), f"[{dotted(('hosts', name))}] {message}")
+        return settings, {key: (*place, key) for place, table in layers for key in table}
+
+    def _missing(self, settings: Mapping[str, Any], system: str) -> list[tuple[Key, str]]:
+        told = faults(settings, MODELS[system], self.context, missing=False)
+        return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in told]
+
+    def _check_contradictions(self, merged: Mapping[str, tuple[dict[str, Any], dict[str, Key]]]) -> None:
+        """A contradiction that several hosts have from one place is told once, with their names."""
+        found: dict[tuple[Key, str], list[str]] = {}
+        for name, (settings, places) in merged.items():
+            check = linux_host.contradictions if settings.get("system") == "linux" else windows_host.contradictions
+            for key, reason in check(settings):
+                found.setdefault((places[key], f"{key}: {reason}"), []).append(name)
+        for (place, message), names in found.items():
+            those = f"{'host' if len(names) == 1 else 'hosts'} {', '.join(names)}"
+            self._fault(place, f"[{dotted(place[:-1])}] {message} ({those})")
+
+
+def _overlap(one: Key, two: Key) -> bool:
+    """Whether one place is the other or holds it."""
+    shorter = min(len(one), len(two))
+    return one[:shorter] == two[:shorter]
+
+
+def _of_model(settings: Mapping[str, Any], model: type[HostSettings] | type[LinuxHostSettings]) -> dict[str, Any]:
+    """The settings without what the system of `model` does not have, also within its tables."""
+    found = {key: value for key, value in settings.items() if key in model.model_fields}
+    for key, value in found.items():
+        table = model.model_fields[key].annotation
+        if isinstance(value, dict) and isinstance(table, type) and issubclass(table, Settings):
+            found[key] = {inner: item for inner, item in value.items() if inner in table.model_fields}
+    return found
+
+
+def _place(location: Key, layers: Sequence[tuple[Key, Mapping[str, Any]]]) -> Key:
+    """The last layer that has this place, or as much of it as any has."""
+    for length in range(len(location), 0, -1):
+        having = [place for place, table in layers if _has(table, location[:length])]
+        if having:
+            return having[-1]
+    return layers[-1][0]
+
+
+def _has(value: Any, location: Key) -> bool:
+    for part in location:
+        if isinstance(value, list):
+            value = dict(enumerate(value))
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True

@@ -1,0 +1,220 @@
+"""What can be said about a host: names, types, allowed values and defaults. The inventory fills it in.
+
+Every field's description is the "allowed" part of error messages and of the JSON Schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from nbserver.run.notebook_password import MINIMUM
+from nbserver.settings.secret import SecretReference
+from nbserver.settings.types import (
+    Array,
+    ConfigurationName,
+    ExistingFile,
+    Fingerprint,
+    HostName,
+    ListenAddress,
+    ProxyUrl,
+    PublicUrl,
+    RemoteAddress,
+    Settings,
+    Thumbprint,
+    VersionPrefix,
+    WebAddress,
+    WindowsFolder,
+    WindowsPath,
+    one_firewall_rule,
+    refuse,
+    unlike,
+)
+
+_REFERENCE = 'a reference to a secret: { env = "NAME" }, { keyring = "NAME" }, { file = "PATH" } or { prompt = true }'
+_PORT = "a whole number from 1 to 65535"
+_CONFIGURATION_NAME = "Microsoft.PowerShell"
+_PROXY = "a URL such as http://proxy.example.com:3128"
+
+
+def _known_architecture(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
+        raise refuse("a 32-bit Windows cannot be set up: there are no Python and packages for it in the catalog. A 64-bit Windows on Intel or AMD is x64")
+    return value
+
+
+def _known_windows(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise refuse("a whole number stands here, but it must be text: put it in quotes")
+    return value
+
+
+class PythonSettings(Settings):
+    version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.13"')
+    kind: Literal["zip", "exe"] | None = Field(default=None, description="zip or exe (default: exe only where the catalog has nothing else)")
+
+
+class OpensslSettings(Settings):
+    version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.5"')
+    kind: Literal["zip", "msi", "exe"] | None = Field(default=None, description="zip, msi or exe (default: exe only where the catalog has nothing else)")
+
+
+class PackagesSettings(Settings):
+    index_url: WebAddress | None = Field(default=None, description="the URL of a package index, without credentials")
+    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv or pip")
+
+
+class DownloadsSettings(Settings):
+    proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
+
+
+class PathSettings(Settings):
+    entries: Annotated[tuple[WindowsPath, ...], AfterValidator(unlike), Array] | None = Field(
+        default=None, description="an array of absolute Windows paths, or paths that begin with %Variable%, without ;"
+    )
+
+
+class CertificateSettings(Settings):
+    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
+        default=(), description="an array of DNS names and IP addresses"
+    )
+    days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
+    file: ExistingFile | None = Field(default=None, description="the path of a PEM file with the certificate and its chain, relative to the inventory")
+    key: SecretReference | None = Field(default=None, description=_REFERENCE)
+    pfx: ExistingFile | None = Field(default=None, description="the path of a PFX file with certificate and key, relative to the inventory")
+    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    thumbprint: Thumbprint | None = Field(default=None, description="40 hex digits: a certificate in the host's Cert:\\LocalMachine\\My")
+    request: bool = Field(default=False, description="true: the host makes a request, which is signed elsewhere")
+
+    @property
+    def source(self) -> Literal["host", "workstation", "store", "request"]:
+        """Where the certificate comes from; "host" makes it itself."""
+        if self.file or self.pfx:
+            return "workstation"
+        if self.thumbprint:
+            return "store"
+        return "request" if self.request else "host"
+
+
+class NotebookSettings(Settings):
+    port: int = Field(default=9999, ge=1, le=65535, description=_PORT)
+    ip: ListenAddress = Field(default="*", description='"*" for every address of the host, or one IP address')
+    directory: WindowsFolder = Field(
+        default="%ProgramData%\\nbserver\\notebooks",
+        description="an absolute Windows path, or one that begins with %Variable%, to a folder",
+    )
+    public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
+    password: SecretReference = Field(description=_REFERENCE)
+    password_minimum: int = Field(default=MINIMUM, ge=8, le=128, description="a whole number from 8 to 128: the fewest characters of the password (default: 12)")
+    session: int = Field(default=12, ge=1, le=744, description="a whole number of hours from 1 to 744: how long a log-in lasts (default: 12)")
+
+
+class FirewallSettings(Settings):
+    remote_addresses: Annotated[tuple[RemoteAddress, ...], AfterValidator(one_firewall_rule), Array] = Field(
+        default=("Any",),
+        description="an array of addresses, networks such as 192.0.2.0/24, or the words Any, LocalSubnet",
+    )
+
+
+class HostSettings(Settings):
+    """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have."""
+
+    system: Literal["windows"] = Field(description='"windows" or "linux"')
+    address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
+    transport: Literal["psrp", "winrm"] = Field(default="psrp", description='"psrp" or "winrm"')
+    tls: bool = Field(default=True, description="true or false")
+    port: int = Field(
+        default_factory=lambda settings: 5986 if settings.get("tls", True) else 5985,
+        ge=1,
+        le=65535,
+        description=f"{_PORT} (default: 5986 with tls, 5985 without)",
+    )
+    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(default="negotiate", description="negotiate, kerberos, ntlm or basic")
+    ca_file: ExistingFile | None = Field(default=None, description="the path of a PEM file, relative to the inventory")
+    fingerprint: Annotated[Fingerprint, WithJsonSchema({"type": "string", "pattern": "^[Ss][Hh][Aa]256:([0-9A-Fa-f]:?){64}$"})] | None = (
+        Field(default=None, description="SHA256: and 64 hex digits: the SHA-256 of the WinRM listener's certificate")
+    )
+    configuration_name: ConfigurationName = Field(
+        default=_CONFIGURATION_NAME, description="the name of a PowerShell session configuration"
+    )
+    proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
+    user: str | None = Field(default=None, description="a user name (without user and password: the current Windows logon)")
+    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    architecture: Annotated[Literal["x64", "arm64"], BeforeValidator(_known_architecture)] = Field(
+        default="x64", description="x64 or arm64"
+    )
+    windows: Annotated[Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"], BeforeValidator(_known_windows)] | None = Field(
+        default=None, description='"2012", "2012r2", "2016", "2019", "2022", "2025", "10" or "11" (absent: Windows 10, Server 2016 or newer)'
+    )
+    accept_end_of_life: bool = Field(default=False, description="true or false")
+    catalog: ExistingFile | None = Field(default=None, description="the path of a site catalog, relative to the inventory")
+    skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
+        default=(), description="an array with any of ie_esc, path, firewall"
+    )
+    adopt: bool = Field(default=False, description="true or false")
+    reboot: Literal["never", "if-needed"] = Field(default="never", description='"never" or "if-needed": whether Windows may be restarted where an installer asks for it')
+    python: PythonSettings = PythonSettings()
+    openssl: OpensslSettings = OpensslSettings()
+    packages: PackagesSettings = PackagesSettings()
+    downloads: DownloadsSettings = DownloadsSettings()
+    path: PathSettings = PathSettings()
+    certificate: CertificateSettings = CertificateSettings()
+    notebook: NotebookSettings
+    firewall: FirewallSettings = FirewallSettings()
+
+
+class Host(HostSettings):
+    """One host, checked and complete. Paths are absolute; the port is set."""
+
+    name: str = Field(description="the host's name in the inventory")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Host:
+        broken = contradictions(dict(self))
+        if broken:
+            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)})
+        return self
+
+
+def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (key, reason) for every rule between settings that a host breaks. Absent keys have their defaults."""
+    tls = settings.get("tls", True) is not False
+    basic = settings.get("auth") == "basic"
+    has = {key for key in ("user", "password", "ca_file", "fingerprint") if settings.get(key) is not None}
+    neither = "leave out both for the current Windows logon"
+    winrm = settings.get("transport") == "winrm"
+    kerberos = settings.get("auth") == "kerberos"
+    configuration_name = settings.get("configuration_name", _CONFIGURATION_NAME)
+    ended = "no supported Python runs on Windows Server 2012; set accept_end_of_life = true to use the last one that does, or move the host to a newer Windows"
+    rules = [
+        ("windows", settings.get("windows") == "2012" and settings.get("accept_end_of_life") is not True, ended),
+        ("auth", basic and not tls, '"basic" sends the password as it is, so it needs tls = true'),
+        ("auth", basic and "user" not in has, '"basic" needs user and password'),
+        ("user", "user" in has and "password" not in has, f"it needs a password beside it; {neither}"),
+        ("password", "password" in has and "user" not in has, f"it needs a user beside it; {neither}"),
+        ("fingerprint", has >= {"fingerprint", "ca_file"}, "it cannot stand beside ca_file: choose one of them"),
+        ("fingerprint", "fingerprint" in has and not tls, "it has a meaning only with tls = true"),
+        ("ca_file", "ca_file" in has and not tls, "it has a meaning only with tls = true"),
+        ("transport", winrm and not kerberos and "user" not in has, '"winrm" needs user and password; without them only auth = "kerberos" or "psrp" can log on'),
+        ("user", winrm and kerberos and "user" in has, 'with "winrm", kerberos uses the ticket of the current logon: leave out user and password'),
+        ("configuration_name", winrm and configuration_name != _CONFIGURATION_NAME, 'a command shell has none; it has a meaning only with transport = "psrp"'),
+    ]
+    rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
+    return [(key, reason) for key, is_broken, reason in rules if is_broken]
+
+
+def _certificate_rules(certificate: Any) -> list[tuple[bool, str]]:
+    table = dict(certificate) if isinstance(certificate, (Mapping, CertificateSettings)) else {}
+    has = {key for key, value in table.items() if value is not None and value is not False}
+    sources = has & {"file", "pfx", "thumbprint", "request"}
+    return [
+        (len(sources) > 1, f"{', '.join(sorted(sources))}: at most one of file, pfx, thumbprint and request says where it comes from"),
+        ("file" in has and "key" not in has, 'file needs its key beside it: key = { file = "PATH" }'),
+        ("key" in has and "file" not in has, "key has a meaning only beside file"),
+        ("pfx" in has and "password" not in has, 'pfx needs its password beside it: password = { env = "NAME" }'),
+        ("password" in has and not has & {"file", "pfx"}, "password has a meaning only beside file or pfx"),
+    ]

@@ -1,0 +1,1 @@
+"""The notebook server of this machine: where it is, whether it runs, and ending it."""

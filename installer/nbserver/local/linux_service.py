@@ -1,0 +1,107 @@
+"""The notebook server of a Linux machine: a unit of systemd or, where the user has none, a process in the background."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import HostError
+from nbserver.local.places import UNIT, LocalPlaces, is_there, places
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import LocalHost
+
+STOP_SECONDS = 30.0
+
+
+class LinuxService:
+    """See LocalService."""
+
+    def __init__(self, host: LocalHost) -> None:
+        self._host, self._where = host, places(host)
+        self.certificate = self._where.certificate
+
+    @property
+    def by(self) -> str:
+        return "systemd" if is_there(self._where.unit) else "background" if is_there(self._where.process) else "none"
+
+    def since(self) -> float:
+        return _unit_since(self._where) if self.by == "systemd" else _process_since(self._where)
+
+    def stop(self) -> bool:
+        if is_there(self._where.unit):
+            done = _systemctl(self._where, "stop", UNIT)
+            if done.returncode not in (0, 5):  # 5: it is not loaded
+                raise HostError(f"systemd could not stop it: {' '.join(done.stderr.split())}", host=self._host.name, todo="Run this as the user who set it up")
+            return True
+        pid = _running(self._where.process)
+        if pid:
+            _end(pid, self._where.process, self._host.name)
+        return bool(pid)
+
+
+def _end(pid: int, file: Path, name: str) -> None:
+    """Asks it to end, and makes it in the end. Each time it is looked at whether this is still the same process."""
+    until = time.monotonic() + STOP_SECONDS
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    while _running(file):
+        if time.monotonic() > until:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            until += STOP_SECONDS
+        if time.monotonic() > until + STOP_SECONDS:
+            raise HostError(f"process {pid} does not end", host=name, todo="Look at it: ps -p " + str(pid))
+        time.sleep(0.1)
+
+
+def _systemctl(where: LocalPlaces, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C", "XDG_RUNTIME_DIR": f"/run/user/{os.geteuid()}"}
+    return subprocess.run([*where.systemctl, *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def _unit_since(where: LocalPlaces) -> float:
+    """When the unit became active, in seconds of the epoch; 0 where it is not."""
+    try:
+        shown = _systemctl(where, "show", "--property=ActiveState,ActiveEnterTimestampMonotonic", UNIT).stdout
+    except OSError:
+        return 0
+    found = dict(line.partition("=")[::2] for line in shown.splitlines())
+    if found.get("ActiveState") != "active":
+        return 0
+    return time.time() - time.monotonic() + int(found.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+
+
+def _process_since(where: LocalPlaces) -> float:
+    """The same of the process in the background."""
+    pid = _running(where.process)
+    if not pid:
+        return 0
+    ticks = int(_start(pid).split()[0])
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _running(file: Path) -> int:
+    """The process that the file names, if it is that one and runs; else 0."""
+    try:
+        first = file.read_text("utf-8").split("\n", 1)[0]
+    except OSError:
+        return 0
+    pid, _, start = first.partition(" ")
+    return int(pid) if re.fullmatch("[1-9][0-9]*", pid) and start and start == _start(int(pid)) else 0
+
+
+def _start(pid: int) -> str:
+    """`TICKS BOOT`: what linux_scripts/prelude/processes.sh writes about a process; nothing where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(") ")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else f"{fields[19]} {boot}"

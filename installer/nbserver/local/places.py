@@ -1,0 +1,113 @@
+"""Where the script of this machine puts things: the same places as in the preludes (run.sh and scope.sh, scope.ps1)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from nbserver.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import AnyLocal, LocalHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+
+UNIT = "nbserver.service"
+
+
+@dataclass(frozen=True)
+class LocalPlaces:
+    """Folders and files of one scope of Linux. `systemctl` is the command that asks for the unit."""
+
+    configuration: Path
+    data: Path
+    unit: Path
+    systemctl: tuple[str, ...]
+
+    @property
+    def notebook(self) -> Path:
+        return self.configuration / "jupyter_config.json"
+
+    @property
+    def certificate(self) -> Path:
+        return self.configuration / "certificate.pem"
+
+    @property
+    def process(self) -> Path:
+        """`PID START BOOT`, where the server runs in the background."""
+        return self.data / "process"
+
+
+@dataclass(frozen=True)
+class WindowsPlaces:
+    """Folders and files of one scope of Windows."""
+
+    state: Path
+
+    @property
+    def notebook(self) -> Path:
+        return self.state / "service" / "jupyter_server_config.json"
+
+    @property
+    def certificate(self) -> Path:
+        return self.state / "service" / "certificate.pem"
+
+    @property
+    def process(self) -> Path:
+        """`PID CREATED`, the process in the background and the FILETIME of its creation; behind it what it was started with."""
+        return self.state / "process"
+
+
+def is_there(path: Path) -> bool:
+    """Whether it is there, as far as this user may see."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
+def url(host: AnyLocal) -> str:
+    """Where a browser finds the server."""
+    return str(host.notebook.public_url or f"https://{host.address}:{host.notebook.port}")
+
+
+@overload
+def places(host: LocalHost) -> LocalPlaces: ...
+@overload
+def places(host: LocalWindowsHost) -> WindowsPlaces: ...
+def places(host: AnyLocal) -> LocalPlaces | WindowsPlaces:
+    """The places of the host's scope. Raises UsageError without a home folder."""
+    if host.system == "windows":
+        return WindowsPlaces(_folder("ProgramData") / "nbserver" if host.scope == "machine" else _folder("LOCALAPPDATA") / "nbserver" / "state")
+    if host.scope == "machine":
+        return LocalPlaces(Path("/etc/nbserver"), Path("/var/lib/nbserver"), Path("/etc/systemd/system") / UNIT, ("systemctl",))
+    home = _home()
+    return LocalPlaces(
+        home / ".config" / "nbserver", home / ".local" / "state" / "nbserver", home / ".config" / "systemd" / "user" / UNIT, ("systemctl", "--user")
+    )
+
+
+def own_inventory(platform: str) -> Path:
+    """Where the inventory would be, were there one: beside it what the workstation keeps of this machine.
+
+    `platform` is that of sys. Raises UsageError without a home folder.
+    """
+    folder = _folder("LOCALAPPDATA") if platform == "win32" else _home() / ".local" / "state"
+    return folder / "nbserver.toml"
+
+
+def _home() -> Path:
+    """The user's own folder. In a container a user may have no name, and without HOME no folder."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UsageError("this user has no home folder", where="HOME", todo="Set HOME to a folder of yours") from None
+
+
+def _folder(variable: str) -> Path:
+    """The folder that a variable of Windows names; where it is missing, where Windows has it when nobody moved it."""
+    named = os.environ.get(variable)
+    if named:
+        return Path(named)
+    return Path("C:/ProgramData") if variable == "ProgramData" else _home() / "AppData" / "Local"

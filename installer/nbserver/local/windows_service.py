@@ -1,0 +1,62 @@
+"""The notebook server of a Windows machine, as its user's process in the background."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import HostError, UsageError
+from nbserver.local import windows_process
+from nbserver.local.places import places
+from nbserver.local.windows_process import Process
+
+if TYPE_CHECKING:
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+
+STOP_SECONDS = 30.0
+
+
+class WindowsService:
+    """See LocalService. In machine scope the server is a scheduled task, which Windows' own commands show and end. Raises UsageError for that."""
+
+    def __init__(self, host: LocalWindowsHost) -> None:
+        if host.scope == "machine":
+            raise UsageError(
+                'with scope = "machine" the server is the scheduled task "nbserver" of this machine', where=host.name,
+                todo="In an elevated PowerShell: Get-ScheduledTask nbserver shows it, Disable-ScheduledTask nbserver and Stop-ScheduledTask nbserver end it",
+            )  # fmt: skip
+        self._host, self._file = host, places(host).process
+        self.certificate = places(host).certificate
+
+    @property
+    def by(self) -> str:
+        return "background" if self._file.exists() else "none"
+
+    def since(self) -> float:
+        found = running(self._file)
+        return found.since if found else 0
+
+    def stop(self) -> bool:
+        found = running(self._file)
+        if not found:
+            return False
+        if not windows_process.end(found, STOP_SECONDS):
+            raise HostError(f"process {found.pid} does not end", host=self._host.name, todo=f"Look at it: Get-Process -Id {found.pid}")
+        return True
+
+
+def running(file: Path) -> Process | None:
+    """The process that the file's first line names, `PID CREATED`, if it is that one and runs."""
+    found = named(file)
+    return found if found and windows_process.created(found.pid) == found.created else None
+
+
+def named(file: Path) -> Process | None:
+    """The process that the file names, whether it runs or not."""
+    try:
+        first = file.read_bytes().split(b"\n", 1)[0]
+    except OSError:
+        return None
+    match = re.fullmatch(rb"([1-9][0-9]{0,9}) ([1-9][0-9]{0,18})\r?", first)
+    return Process(int(match[1]), int(match[2])) if match else None

@@ -1,0 +1,1 @@
+"""From a host's settings and the step files to the one script that runs there."""

@@ -1,0 +1,105 @@
+"""A Linux host's settings and the step files, joined into the one script that runs there. Pure but for reading step files."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nbserver import __version__
+from nbserver.base.errors import NbserverError
+from nbserver.render.script import Script, host_of, require_keys
+from nbserver.render.step_files import read_body
+
+LOCK_START = "LOCK=(\n"
+# A package, its condition in double quotes (PEP 508) where it has one, and the hashes of the files that may be installed.
+LOCK_LINE = re.compile(r'[a-z0-9-]+==[0-9A-Za-z.!+_-]+( ; [A-Za-z0-9_.<>=!"*() ]+)?( --hash=sha256:[0-9a-f]{64})+')
+
+
+def render_linux(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
+    """The script of a Linux host.
+
+    `settings` are plain JSON values as docs/formats.md describes them; `lock` are lines `name==version [; marker] --hash=...`.
+    Raises NbserverError when a text in them cannot stay data in a script.
+    """
+    body, steps = read_body("linux_scripts")
+    return Script.joined(settings, head(settings, steps) + lock_block(lock), body, steps, "sh")
+
+
+def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
+    """What stands before the lock."""
+    return header(settings, steps) + settings_block(settings)
+
+
+def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
+    """The comment at the top: what this is, for which host, and how to run and undo it by hand. Raises NbserverError."""
+    host = host_of(settings)
+    user = settings["scope"] == "user"
+    bash, needs = ("bash", "a Python from 3.10 on with venv; no root's rights") if user else ("sudo bash", "systemd, and root's rights")
+    return f"""\
+# nbserver {__version__}: sets up a secured notebook server on the Linux host '{host}'.
+#
+# steps     {", ".join(steps)}
+# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
+# by hand   {bash} {host}.sh          tells what differs, changes nothing
+#           {bash} {host}.sh apply    changes it
+#           {bash} {host}.sh undo     puts back what was there before
+# ends with 0 as it should be, 2 something differs (test), 3 failed, 102 a reboot is needed
+# Needs bash 4.4 or newer, {needs}.
+# shellcheck shell=bash disable=SC2034,SC2088,SC2317
+
+"""
+
+
+def settings_block(settings: dict[str, Any]) -> str:
+    """One variable per line, `NB_` and the setting's path in capitals, in the manifest's order: literals in which nothing is expanded."""
+    require_keys(settings)
+    variables = _variables(settings, "NB")
+    names = [name for name, _ in variables]
+    if len(set(names)) < len(names):
+        raise NbserverError("two settings would have the same variable of bash")
+    return "".join(f"{name}={value}\n" for name, value in variables) + "\n"
+
+
+def _variables(settings: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
+    found = []
+    for key, value in sorted(settings.items()):
+        name = f"{prefix}_{key.upper()}"
+        if isinstance(value, dict):
+            found += _variables(value, name)
+        elif isinstance(value, list):
+            found.append((name, f"( {' '.join(literal(item, name) for item in value)} )" if value else "()"))
+        else:
+            found.append((name, literal(value, name)))
+    return found
+
+
+def literal(value: str | int | bool | None, name: str) -> str:
+    """A word of bash that stands for this value and for nothing else; null is the empty text.
+
+    Printable ASCII stands in single quotes; all other bytes, quotes and backslashes as octal numbers in $'...', which
+    mean the same in every locale. Raises NbserverError for a text that no variable of bash can hold.
+    """
+    if value is None:
+        value = ""
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    if not isinstance(value, str | int):
+        raise NbserverError(f"the setting {name} holds something that no variable of bash can hold")
+    text = str(value)
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise NbserverError(f"the setting {name} holds half a character", todo="Write it again") from None
+    if 0 in data:
+        raise NbserverError(f"the setting {name} holds a byte 0, which bash cannot keep", todo="Write it again")
+    if all(32 <= byte < 127 and byte != 39 for byte in data):
+        return f"'{text}'"
+    return "$'" + "".join(chr(byte) if 32 <= byte < 127 and byte not in (39, 92) else f"\\{byte:03o}" for byte in data) + "'"
+
+
+def lock_block(lock: tuple[str, ...]) -> str:
+    """`LOCK=( ... )`: the lock's lines, each a literal of its own."""
+    for line in lock:
+        if not LOCK_LINE.fullmatch(line):
+            raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version [; marker] --hash=sha256:...)")
+    return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

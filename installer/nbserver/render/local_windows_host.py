@@ -1,0 +1,37 @@
+"""This machine, a Windows one, turned into the settings of a script that needs no administrator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbserver import __version__
+from nbserver.catalog.reader import Catalog
+from nbserver.certificate.names import subject_alternative_names
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.render.own_python import this_python
+from nbserver.render.script import Script, render_windows
+
+
+def render(host: LocalWindowsHost, catalog: Catalog) -> Script:
+    """The script in user scope. It is made for the Python that runs this. Raises UsageError."""
+    python = this_python(catalog)
+    settings: dict[str, Any] = {
+        "adopt": False,
+        "architecture": host.architecture,
+        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host), "source": "host", "thumbprint": None},
+        "downloads": {"proxy": host.downloads.proxy},
+        "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
+        "host": host.name,
+        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port, "session": host.notebook.session},
+        "openssl": None,
+        "packages": {"index_url": host.packages.index_url, "installer": host.packages.installer, "lock_sha256": python.lock.sha256},
+        "path": {"entries": [], "programs": False},
+        "python": {"executable": ["python.exe"], "folder": python.folder, "kind": "present", "version": python.branch},
+        "reboot": host.reboot,
+        "release": __version__,
+        "scope": host.scope,
+        "skip": [],
+        "vc_redist": None,
+        "windows": host.windows,
+    }
+    return render_windows(settings, python.lock.lines)

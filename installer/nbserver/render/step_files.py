@@ -1,0 +1,53 @@
+"""The files of ps_scripts and linux_scripts, in the order in which they stand in a script."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+PRELUDE = {
+    "ps_scripts": (
+        (
+            "run hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs processes downloads "
+            "reboots installers tasks firewall services port_holder certificates certificate_program certificate_sources"
+        ).split(),
+        ".ps1",
+    ),
+    "linux_scripts": (
+        "run events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope starter service".split(),
+        ".sh",
+    ),
+}
+STEPS = {
+    "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook past service firewall check former".split(),
+    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check former".split(),
+}
+
+_TITLE = re.compile(r"^[Ss]tep (\w+) '([^']+)'", re.MULTILINE)
+
+
+def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
+    """(body, names of its steps): prelude, steps and main of `kind`, word for word, joined with one empty line."""
+    prelude, suffix = PRELUDE[kind]
+    steps = STEPS[kind]
+    folder = step_folder(kind)
+    names = [*(f"prelude/{name}" for name in prelude), *(f"steps/{name}" for name in steps), "main"]
+    parts = [folder.joinpath(f"{name}{suffix}").read_bytes().decode("ascii").replace("\r\n", "\n") for name in names]
+    return "\n".join(parts), tuple(steps)
+
+
+def read_titles(kind: str) -> list[tuple[str, str]]:
+    """(name, title) of each step, in their order, as the steps declare them."""
+    text, _ = read_body(kind)
+    return _TITLE.findall(text)
+
+
+def step_folder(kind: str) -> Traversable:
+    """Where the files of `kind` are: inside the installed package, or beside it in a checkout."""
+    installed = resources.files("nbserver").joinpath(kind)
+    return installed if installed.is_dir() else Path(__file__).parents[3] / kind

@@ -1,0 +1,1 @@
+"""plan, apply and undo: all hosts at once, and one host from connecting to its result."""

@@ -1,0 +1,139 @@
+"""What a run leaves on the workstation: a folder a run, in it a folder a host, with the script sent, its hash, events and log."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from nbserver import __version__
+from nbserver.base import atomic_file
+from nbserver.base.errors import JournalError, UsageError
+from nbserver.base.plain_text import clean
+from nbserver.events.reader import Event
+from nbserver.render.script import Script
+
+FOLDER = "nbserver-runs"
+LONGEST_NOTE = 10_000  # characters
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A name for a run that sorts by time and is used once: 20261122T101112Z-0a1b2c."""
+    moment = now or datetime.now(UTC)
+    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+class Journal:
+    """The folder of one run; `mask` takes secrets out of what goes into a log. Raises UsageError where it cannot be written."""
+
+    def __init__(self, runs: Path, run: str, mode: str, operator: str, mask: Callable[[str], str] = str) -> None:
+        self.run, self._mask = run, mask
+        self.folder = runs / run
+        try:
+            self.folder.mkdir(parents=True)
+            head = {"v": 1, "run": run, "mode": mode, "operator": operator, "release": __version__}
+            atomic_file.write_text(self.folder / "run.json", json.dumps(head, indent=2) + "\n")
+        except OSError as error:
+            raise UsageError(
+                f"the run directory {self.folder} cannot be written ({error.strerror})", todo="Name another one with --runs"
+            ) from None
+
+    def host(self, script: Script) -> HostJournal:
+        """The part of one host."""
+        return HostJournal(self.folder / script.host, script, self._mask)
+
+    def finish(self, hosts: Mapping[str, Any]) -> None:
+        """Writes the run's summary. Raises UsageError where it cannot be written."""
+        try:
+            atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
+        except OSError as error:
+            raise UsageError(f"{self.folder / 'summary.json'} cannot be written ({error.strerror})", todo="Make room there; the run itself is over") from None
+
+
+class HostJournal:
+    """script.ps1 as sent, script.sha256 of it, events.jsonl as they came, log.txt for a person. One thread writes.
+
+    Raises JournalError where that cannot be written.
+    """
+
+    def __init__(self, folder: Path, script: Script, mask: Callable[[str], str] = str) -> None:
+        self.folder, self._host, self._mask = folder, script.host, mask
+        suffix = Path(script.file_name).suffix
+        self._lock = threading.Lock()
+        with self._writing():
+            folder.mkdir()
+            atomic_file.write_text(folder / f"script{suffix}", script.text)
+            atomic_file.write_text(folder / "script.sha256", f"{script.sha256}  script{suffix}\n")
+            self._events = self._open("events.jsonl")
+            self._log = self._open("log.txt")
+
+    def event(self, event: Event) -> None:
+        """Keeps an event, and a line of it for a person."""
+        with self._lock, self._writing():
+            self._events.write(event.line + "\n")
+            self._log.write(f"{event.time}  {event.step or '-':<12} {event.event:<10} {describe(event)}".rstrip() + "\n")
+
+    def note(self, text: str) -> None:
+        """A line in the log that is not an event: what went wrong on this side. Never raises: what is not kept is in the result too."""
+        with self._lock, suppress(OSError, ValueError):
+            self._log.write(clean(self._mask(text), LONGEST_NOTE) + "\n")
+
+    def close(self) -> None:
+        """Closes the files."""
+        with self._writing():
+            try:
+                self._events.close()
+            finally:
+                self._log.close()
+
+    def _open(self, name: str) -> TextIO:
+        return (self.folder / name).open("a", encoding="utf-8", newline="\n", buffering=1)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            todo = "Make room there, or name another folder with --runs; then run this again"
+            raise JournalError(f"what it says cannot be kept in {self.folder} ({error.strerror})", host=self._host, todo=todo) from None
+
+
+def describe(event: Event) -> str:
+    """What an event says, in one line that is fit for a terminal."""
+    return clean(_said(event))
+
+
+def _said(event: Event) -> str:
+    data = event.data
+    if event.event == "difference":
+        return f"{data.get('what')}: is {shown(data.get('is'))}, should be {shown(data.get('should'))}"
+    if event.event == "progress":
+        return progress(data)
+    if event.event == "finished":
+        return f"{data.get('outcome')}, {data.get('changed', 0)} changed"
+    if event.event == "request":
+        return "the request for its certificate"
+    for key in ("text", "title", "what", "mode"):
+        if key in data:
+            return str(data[key])
+    return ""
+
+
+def progress(data: Mapping[str, Any]) -> str:
+    """`python-3.13.13-amd64.zip 12 of 30 MB`"""
+    what, done, total = str(data.get("what", "")), data.get("done"), data.get("total")
+    if not isinstance(done, int):
+        return what
+    scale, unit = (1e6, "MB") if data.get("unit") == "bytes" else (1, str(data.get("unit", "")))
+    of = f" of {total / scale:.0f}" if isinstance(total, int) else ""
+    return f"{what} {done / scale:.0f}{of} {unit}".rstrip()
+
+
+def shown(value: Any) -> str:
+    """A value of a difference as a person reads it."""
+    return "absent" if value is None else str(value) if value != "" else "empty"

@@ -1,0 +1,120 @@
+"""The notebook's password as its server stores it: computed here, so that the plain one never leaves the workstation."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import SecretError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+# The second recommended option of RFC 9106 (Argon2), section 4: t=3 iterations, p=4 lanes, m=2^16 KiB (64 MiB),
+# a salt of 128 bits and a tag of 256 bits. The server reads them from the hash.
+ITERATIONS = 3
+LANES = 4
+MEMORY_KIB = 65536
+SALT_BYTES = 16
+HASH_BYTES = 32
+
+MINIMUM = 12  # characters, unless the inventory says notebook.password_minimum
+
+_CONTROL = re.compile(r"[\x00-\x1f]")
+
+
+def hash_password(password: str, salt: bytes) -> str:
+    """`argon2:$argon2id$v=19$m=65536,t=3,p=4$SALT$HASH`, for `PasswordIdentityProvider.hashed_password`.
+
+    Takes a tenth of a second and 64 MiB. Raises SecretError where this Python cannot compute it.
+    """
+    try:
+        return f"argon2:{_argon2id(salt).derive_phc_encoded(password.encode())}"
+    except MemoryError:
+        raise SecretError(
+            f"there is not enough memory to hash the password: {MEMORY_KIB // 1024} MiB are needed", where="notebook.password", todo="Free some and run this again"
+        ) from None
+
+
+def _argon2id(salt: bytes) -> Argon2id:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+    try:
+        return Argon2id(salt=salt, length=HASH_BYTES, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY_KIB)
+    except UnsupportedAlgorithm:
+        raise SecretError(
+            "the Python package cryptography was built without Argon2id",
+            where="notebook.password",
+            todo="Install the cryptography wheel, which brings an OpenSSL that has it",
+        ) from None
+
+
+def former_salt(*, host: str, port: int) -> bytes:
+    """The salt that nbserver 0.1.0 used for this host: its hashes are recognised by it and replaced."""
+    return hashlib.sha256(f"nbserver:{host}:{port}".encode()).digest()[:SALT_BYTES]
+
+
+class PasswordHashes:
+    """The hashes of one run: each password is hashed once, when a host that has answered first asks for it.
+
+    All in one thread: a hash needs 64 MiB, and OpenSSL's own threads are shared (with cryptography 50, a second
+    derivation at the same time raises MemoryError). Raises SecretError where this Python has no Argon2id.
+    """
+
+    def __init__(self, salt: bytes, stop: threading.Event) -> None:
+        _argon2id(salt)
+        self._salt, self._stop = salt, stop
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="password-hash")
+        self._lock = threading.Lock()
+        self._found: dict[str, Future[str]] = {}
+
+    def of(self, password: str) -> Callable[[], str]:
+        """What returns the password's hash, and waits for it. That raises SecretError, and StopRequested after `stop`."""
+
+        def wait() -> str:
+            with self._lock:
+                future = self._found.get(password)
+                if future is None:
+                    future = self._found[password] = self._thread.submit(self._hash, password)
+            return future.result()
+
+        return wait
+
+    def _hash(self, password: str) -> str:
+        from nbserver.transports import StopRequested
+
+        if self._stop.is_set():
+            raise StopRequested
+        return hash_password(password, self._salt)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def check_password(password: str, *, host: str, minimum: int = MINIMUM) -> None:
+    """Raises SecretError for a password that is too short, or that the login form would not pass on as it is.
+
+    The notebook server strips white space around what was typed and replaces control characters
+    (`get_argument` of tornado 6.6, tornado/web.py), so such a password would never match its hash.
+    """
+    todo = "Choose another one"
+    if not password:
+        raise SecretError("the notebook password is empty", where=host, todo=todo)
+    if password != password.strip():
+        raise SecretError("the notebook password begins or ends with white space", where=host, todo=todo)
+    if _CONTROL.search(password):
+        raise SecretError("the notebook password has a control character in it", where=host, todo=todo)
+    if any("\ud800" <= character <= "\udfff" for character in password):
+        raise SecretError("the notebook password is no valid Unicode text", where=host, todo=todo)
+    if len(password) < minimum:
+        raise SecretError(
+            f"the notebook password has {len(password)} characters, and at least {minimum} are required: whoever reaches the port may try passwords",
+            where=host,
+            todo="Choose a longer one, such as four random words (notebook.password_minimum in the inventory sets the limit)",
+        )

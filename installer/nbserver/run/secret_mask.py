@@ -1,0 +1,123 @@
+"""The secrets of a run, as far as they are known here, and text without them: for screens, logs and the journal.
+
+A host that says one has leaked it: its event is masked, and the run on that host has failed.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape
+
+from nbserver.base.errors import NbserverError
+from nbserver.base.plain_text import without_colors
+
+if TYPE_CHECKING:
+    from nbserver.transports import Transport
+
+SHORTEST = 6  # characters; a shorter secret is part of too many words
+MARK = "*****"  # shorter than that, so no secret is in it
+
+_PEM_HEAD = re.compile(r"-----(BEGIN|END) [A-Z ]+-----")
+
+
+class SecretMask:
+    """`public` is text that anybody may read, such as the script and the user's name. What is in it is not masked: to
+    leave it out would tell it, and every honest event would seem to leak it.
+    """
+
+    def __init__(self, public: Iterable[str] = ()) -> None:
+        self._public = list(public)
+        self._forms: tuple[str, ...] = ()  # the longest first
+        self._lock = threading.Lock()
+
+    def add(self, *secrets: str | None) -> None:
+        """Makes secrets known. A key in PEM, or any text of several lines, is known by each of its lines."""
+        forms = {form for secret in set(secrets) if secret for form in _forms(secret)}
+        with self._lock:
+            more = {form for form in forms.difference(self._forms) if not any(form in text for text in self._public)}
+            if more:
+                self._forms = tuple(sorted({*self._forms, *more}, key=lambda form: (-len(form), form)))
+
+    def text(self, text: str) -> str:
+        """The text with every secret masked, also where a program colors a part of it."""
+        masked = self._masked(text)
+        if "\x1b" not in masked:
+            return masked
+        plain = without_colors(masked)
+        found = self._masked(plain)
+        return masked if found == plain else found
+
+    def _masked(self, text: str) -> str:
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MARK)
+        return text
+
+    def line(self, line: str) -> str:
+        """A line of JSON, or any other, with every secret masked, however its characters are escaped."""
+        masked = self.text(line)
+        if "\\" not in line:
+            return masked
+        found = False
+
+        def value(item: Any) -> Any:
+            nonlocal found
+            if isinstance(item, str):
+                clean = self.text(item)
+                found = found or clean != item
+                return clean
+            return [value(one) for one in item] if isinstance(item, list) else item
+
+        def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # a key that comes twice is seen twice here
+            return {value(key): value(item) for key, item in pairs}
+
+        try:
+            decoded = value(json.loads(line, object_pairs_hook=table, parse_int=_integer))
+        except (ValueError, RecursionError):
+            return masked
+        return self.text(json.dumps(decoded)) if found else masked
+
+    def watch(self, transport: Transport, leaked: Callable[[], None]) -> Transport:
+        """The transport, whose host's lines come masked from now on. `leaked` is called for each that was."""
+        run = transport.run
+
+        def masked(script: str, envelope: Any) -> Iterator[str]:
+            for line in run(script, envelope):
+                clean = self.line(line)
+                if clean != line:
+                    leaked()
+                yield clean
+
+        transport.run = masked  # type: ignore[method-assign]
+        return transport
+
+    def error(self, error: NbserverError) -> None:
+        """Masks what an error says."""
+        error.what, error.where, error.todo = self.text(error.what), self.text(error.where), self.text(error.todo)
+        error.args = (error.what,)
+
+
+def _integer(digits: str) -> int | str:
+    """Python 3.10 takes quadratic time for a number of many digits; no event has one."""
+    return int(digits) if len(digits) <= 20 else digits
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret and how it is written in an envelope, in JSON, in a URL, in XML and by Python, bash and PowerShell."""
+    encoded = secret.encode("utf-8", "surrogatepass")
+    lines = [line.strip() for line in secret.splitlines()] if "\n" in secret else []
+    whole = [secret, base64.b64encode(encoded).decode("ascii").rstrip("="), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(encoded, safe="")]
+    xml = escape(secret)
+    json_of_powershell = "".join(f"\\u{ord(character):04x}" if character in "'<>&" else character for character in whole[3])
+    quoted = [quote_plus(encoded), xml, html.escape(secret).replace("&#x27;", "'"), xml.replace('"', "&quot;").replace("'", "&apos;"), html.escape(secret)]
+    programs = [repr(secret)[1:-1], repr(encoded)[2:-1], secret.replace("'", "'\\''"), secret.replace("'", "'\"'\"'"), secret.replace("'", "''")]
+    for form in [*whole, json_of_powershell, *quoted, *programs, *lines]:
+        if len(form) >= SHORTEST and not _PEM_HEAD.fullmatch(form):
+            yield form

@@ -1,0 +1,93 @@
+"""nbserver.salt, next to the inventory: the salt of the site's password hashes.
+
+It is random, so that no table of hashes computed before fits two sites, and it is kept, so that a second run computes
+the same hash and finds nothing to change. It is not secret, and belongs in version control with the inventory.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+from nbserver.base import atomic_file, file_lock
+from nbserver.base.errors import UsageError
+from nbserver.run.notebook_password import SALT_BYTES
+
+FILE_NAME = "nbserver.salt"
+LONGEST = 4096  # bytes
+LOCK_SECONDS = 60.0
+
+_HEAD = """\
+# The salt of this site's notebook password hashes (nbserver). It is not secret. Keep it in version control, next to
+# the inventory: with another salt every hash changes, and every notebook server has to restart.
+"""
+_LINE = re.compile(r"nbserver-salt-1 ([A-Za-z0-9+/]{22}==)")
+_RESTORE = "Restore it from version control"
+
+
+def of_site(folder: Path, named: Path | None, *, create: bool) -> bytes:
+    """The salt in the file `named`, which must exist, or else in the folder of the inventory.
+
+    Without `create`, a folder that has none gets none: the salt is a new one each time then. Raises UsageError.
+    """
+    if named is not None:
+        return read(named)
+    path = folder / FILE_NAME
+    if create:
+        return ensure(path)
+    return read(path) if os.path.lexists(path) else secrets.token_bytes(SALT_BYTES)
+
+
+def encoded(salt: bytes) -> str:
+    """The salt as a hash shows it (PHC string format): Base64 without padding."""
+    return base64.b64encode(salt).decode("ascii").rstrip("=")
+
+
+def read(path: Path) -> bytes:
+    """The salt in the file. Raises UsageError for a file that is missing or is not exactly what `ensure` writes, comments aside."""
+    try:
+        # Opened without waiting for a writer, so a named pipe cannot hold up an unattended run.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise UsageError(f"the salt file cannot be read: {error.strerror}", where=str(path), todo=_RESTORE) from None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UsageError("the salt file is not a regular file", where=str(path), todo=_RESTORE)
+        with open(handle, "rb", closefd=False) as file:
+            content = file.read(LONGEST + 1)
+    except OSError as error:
+        raise UsageError(f"the salt file cannot be read: {error.strerror}", where=str(path), todo=_RESTORE) from None
+    finally:
+        os.close(handle)
+    if len(content) > LONGEST:
+        raise UsageError(f"the salt file is longer than {LONGEST} bytes", where=str(path), todo=_RESTORE)
+    lines = [line.removesuffix("\r") for line in content.decode("ascii", "replace").split("\n")]
+    found = [line for line in lines if line and not line.startswith("#")]
+    match = _LINE.fullmatch(found[0]) if len(found) == 1 else None
+    try:
+        salt = base64.b64decode(match.group(1), validate=True) if match else b""
+    except ValueError:
+        salt = b""
+    if len(salt) != SALT_BYTES or not match or base64.b64encode(salt).decode("ascii") != match.group(1):
+        raise UsageError('the salt file is not valid: it has one line "nbserver-salt-1" with 16 bytes in Base64', where=str(path), todo=_RESTORE)
+    return salt
+
+
+def ensure(path: Path) -> bytes:
+    """The salt in the file, which is created if there is none. An existing file is never written. Raises UsageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock.locked(path, LOCK_SECONDS):
+            if not os.path.lexists(path):
+                text = f"{_HEAD}nbserver-salt-1 {base64.b64encode(secrets.token_bytes(SALT_BYTES)).decode('ascii')}\n"
+                atomic_file.write_text(path, text)
+    except TimeoutError:
+        raise UsageError("the salt file is held by another process", where=str(path), todo="Wait for the other nbserver, then run this again") from None
+    except OSError as error:
+        if not path.exists():  # one that is there can be read in a folder where nobody may write
+            raise UsageError(f"the salt file cannot be created: {error.strerror}", where=str(path), todo="Make the folder writable, or name another file with --salt") from None
+    return read(path)

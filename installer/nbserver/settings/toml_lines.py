@@ -1,0 +1,247 @@
+"""A TOML file as plain values, with the line on which each of them stands.
+
+tomlkit parses and checks the file, but tells no lines. So a scan of the text, which tomlkit has found valid by then,
+finds the line of every key, table, element of an array and key of an inline table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import tomlkit
+from tomlkit.exceptions import ParseError, TOMLKitError
+
+from nbserver.base.errors import NbserverError
+
+Key = tuple[str | int, ...]
+"""The way to a value from the top of the document; a number is the index in an array, from 0."""
+
+
+class Readable(Protocol):
+    """A path, or package data that can be read like one."""
+
+    def read_bytes(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class TomlFile:
+    """`name` is the file as messages name it; `lines` are in the order of the file and count from 1."""
+
+    name: str
+    content: bytes
+    values: dict[str, Any]
+    lines: dict[Key, int]
+
+    def line(self, key: Key) -> int:
+        """Return the line of `key`, or of the nearest table around it that stands in the file."""
+        while key and key not in self.lines:
+            key = key[:-1]
+        return self.lines.get(key, 1)
+
+    def where(self, key: Key) -> str:
+        return f"{self.name}:{self.line(key)}"
+
+
+def read(path: Readable, error: type[NbserverError], *, name: str = "") -> TomlFile:
+    """Read a TOML file; raise `error` with file and line if it is missing, not UTF-8 or not TOML."""
+    name = name or str(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise error("there is no such file", where=name) from None
+    except OSError as reason:
+        raise error(f"the file cannot be read: {reason.strerror}", where=name) from None
+    return parse(content, error, name=name)
+
+
+def parse(content: bytes, error: type[NbserverError], *, name: str) -> TomlFile:
+    """Like `read`, for bytes that are here already. A byte order mark and Windows line ends are fine."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as reason:
+        line = content[: reason.start].count(b"\n") + 1
+        raise error("the text is not UTF-8", where=f"{name}:{line}", todo="Save the file as UTF-8") from None
+    try:
+        values = tomlkit.parse(text).unwrap()
+        return TomlFile(name, content, values, scan(text).lines)
+    except ParseError as reason:
+        raise error(f"this is not TOML: {_explain(reason)}", where=f"{name}:{_line(reason, text)}") from None
+    except RecursionError:
+        raise error("the tables or arrays are nested too deep", where=name) from None
+    except (TOMLKitError, ValueError) as reason:
+        line = min(scan(text).repeated, default=1)
+        raise error(f"this is not TOML: {_explain(reason)}", where=f"{name}:{line}") from None
+
+
+# What tomlkit says without quoting the file.
+_PLAIN = frozenset(
+    {
+        "Empty key", "Empty table name", "Mixed types found in array", "Invalid number", "Invalid datetime", "Invalid date", "Invalid time",
+        "Invalid number or date format", "Invalid unicode value", "Unexpected end of file", "Redefinition of an existing table",
+        "Can't add a table to a dotted key",
+    }
+)  # fmt: skip
+
+
+def _explain(reason: Exception) -> str:
+    """tomlkit's reason without the characters that it quotes: they may be part of a secret."""
+    text = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
+    if "\\x00" in text:
+        return "the file ends in the middle of a value, a table's name or a key"
+    column = getattr(reason, "col", None)
+    at = f" in column {column + 1}" if column else ""
+    if text.startswith("Unexpected character"):
+        return f"something unexpected{at} (text must stand in quotes, and every line is one `key = value`)"
+    if text.startswith("Invalid character"):
+        return f"an unknown escape{at} (in \"text\" a backslash is written twice; in 'text' once)"
+    if text.startswith("Control characters"):
+        return f"a text without its closing quote, or with a control character in it{at}"
+    if re.fullmatch(r'Key ".*" already exists', text, re.DOTALL):
+        return "a key or table is there twice"
+    if re.fullmatch(r"TOML value nested more than \d+ levels deep", text):
+        return "the tables or arrays are nested too deep"
+    return text[:1].lower() + text[1:] + at if text in _PLAIN else f"it cannot be read{at}"
+
+
+def _line(reason: ParseError, text: str) -> int:
+    if "\\x00" in str(reason) and "\0" not in text:
+        return text.rstrip().count("\n") + 1
+    return reason.line
+
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space>[ \t\r]+) | (?P<newline>\n) | (?P<comment>\#[^\n]*)
+    | (?P<text> "{3}(?:\\[\s\S]|[^\\])*?"{3,5} | '{3}[\s\S]*?'{3,5} | "(?:\\.|[^"\\\n])*" | '[^'\n]*')
+    | (?P<mark>[\[\]{}=,.])
+    | (?P<bare>[^\s\[\]{}=,.\#"']+)
+    """,
+    re.VERBOSE,
+)
+
+
+def scan(text: str) -> _Scan:
+    """Find the lines of a valid TOML text; one that is not valid may end the scan early. Raises RecursionError."""
+    scan = _Scan(text)
+    with contextlib.suppress(StopIteration):
+        scan.document()
+    return scan
+
+
+class _Scan:
+    def __init__(self, text: str) -> None:
+        self.lines: dict[Key, int] = {}
+        self.repeated: list[int] = []
+        self._defined: set[Key] = set()
+        self._length: dict[Key, int] = {}
+        self._tokens = self._tokenize(text)
+        self._kind, self._token, self._line = "", "", 1
+
+    @staticmethod
+    def _tokenize(text: str) -> Iterator[tuple[str, str, int]]:
+        line = 1
+        for match in _TOKEN.finditer(text):
+            kind = str(match.lastgroup)
+            if kind not in ("space", "comment"):
+                yield kind, match.group(), line
+            line += match.group().count("\n")
+
+    def _next(self) -> str:
+        self._kind, self._token, self._line = next(self._tokens)
+        return self._token
+
+    def document(self) -> None:
+        table: Key = ()
+        while True:
+            if self._next() == "[" and self._kind == "mark":
+                table = self._header()
+            elif self._kind != "newline":
+                self._pair(table)
+
+    def _header(self) -> Key:
+        """Read `[name]` or `[[name]]`; the tables on the way to the name may be the last of an array."""
+        line = self._line
+        array = self._next() == "["
+        if array:
+            self._next()
+        key: Key = ()
+        names = self._names("]")
+        for name in names[:-1]:
+            key = self._last((*key, name))
+            self.lines.setdefault(key, line)
+        key = (*key, names[-1])
+        if not array:
+            key = self._last(key)
+            self._define(key, line)
+            return key
+        self._next()
+        self.lines.setdefault(key, line)
+        index = self._length.get(key, 0)
+        self._length[key] = index + 1
+        self._define((*key, index), line)
+        return (*key, index)
+
+    def _last(self, key: Key) -> Key:
+        return (*key, self._length[key] - 1) if key in self._length else key
+
+    def _names(self, end: str) -> list[str]:
+        """Read a dotted key up to the mark `end`; the current token is its first part."""
+        names = []
+        while self._token != end or self._kind != "mark":
+            if self._kind == "bare":
+                names.append(self._token)
+            elif self._kind == "text":
+                names.append(str(tomlkit.value(self._token).unwrap()))
+            self._next()
+        return names
+
+    def _pair(self, table: Key) -> None:
+        line = self._line
+        names = self._names("=")
+        for depth in range(1, len(names)):
+            self.lines.setdefault((*table, *names[:depth]), line)
+        key = (*table, *names)
+        self._define(key, line)
+        self._next()
+        self._value(key)
+
+    def _define(self, key: Key, line: int) -> None:
+        """A table's own header tells its line better than a key or a table inside it, which may come first."""
+        if key in self._defined:
+            self.repeated.append(line)
+        self._defined.add(key)
+        self.lines[key] = line
+
+    def _value(self, key: Key) -> None:
+        """Step over a value, whose first token is the current one, and over what may follow it on its line."""
+        if self._kind == "mark" and self._token == "[":
+            self._array(key)
+        elif self._kind == "mark" and self._token == "{":
+            self._inline_table(key)
+        while self._kind != "newline" and not (self._kind == "mark" and self._token in ",]}"):
+            self._next()
+
+    def _array(self, key: Key) -> None:
+        index = 0
+        self._next()
+        while self._token != "]" or self._kind != "mark":
+            if self._kind == "newline" or self._token == ",":
+                self._next()
+                continue
+            self.lines[(*key, index)] = self._line
+            self._value((*key, index))
+            index += 1
+        self._kind = "end"
+
+    def _inline_table(self, key: Key) -> None:
+        self._next()
+        while self._token != "}" or self._kind != "mark":
+            if self._kind == "newline" or self._token == ",":
+                self._next()
+                continue
+            self._pair(key)
+        self._kind = "end"

@@ -1,0 +1,1 @@
+"""This machine: the script in a child process."""

@@ -1,0 +1,131 @@
+"""This machine: the bootstrap as a child process, the script on its standard input. What is run is what runs over SSH."""
+
+from __future__ import annotations
+
+import math
+import os
+import selectors
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import ConnectError, ScriptError
+from nbserver.transports import StopRequested
+from nbserver.transports.answer_limits import ERRORS_KEPT, in_time, start_is_too_long
+from nbserver.transports.lines import Lines
+from nbserver.transports.ssh.bootstrap import READY, STOP, arguments, standard_input
+from nbserver.transports.ssh.transport import SCRIPT_ENDED
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import LocalHost
+
+POLL = 0.25  # seconds after which a stop is heard
+
+# Of this process's environment, what a script in user scope may see. No variable that could hold a password of the inventory.
+PASSED_ON = ("HOME", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+PASSED_ON_ENDS = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+PASSED_ON_BEGINS = ("PIP_", "UV_")
+
+
+class LocalTransport:
+    """Runs scripts on this machine, each in a session of its own: it goes on when this process ends, and hears no Ctrl-C of the terminal.
+
+    `stop` is looked at between polls and stops one script: what is run after it, to hear how that one ended, runs.
+    """
+
+    def __init__(self, host: LocalHost, stop: threading.Event) -> None:
+        self._host, self._stop = host, stop
+        self._stopped = False
+        self.deadline = math.inf
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+        """See Transport.run."""
+        process = self._start(["bash", *arguments(script)])
+        assert process.stdin and process.stdout and process.stderr
+        lines, before, errors, ready, stopped = Lines(self._host.name), b"", b"", False, False
+        with selectors.DefaultSelector() as selector:
+            for stream in (process.stdout, process.stderr):
+                os.set_blocking(stream.fileno(), False)
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                in_time(self._host.name, self.deadline)
+                if self._stop.is_set() and not self._stopped:
+                    self._stopped = stopped = True
+                    if not ready:  # the bootstrap still waits for its input: without one it starts nothing
+                        process.stdin.close()
+                        break
+                    self._send(process, STOP)
+                for key, _ in selector.select(POLL):
+                    data = os.read(key.fd, 1 << 16)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                    elif key.fileobj is process.stderr:
+                        errors = (errors + data)[:ERRORS_KEPT]
+                    elif ready:
+                        yield from lines.feed(data)
+                    else:
+                        before, found, rest = (before + data).partition(READY)
+                        ready = bool(found)
+                        if ready:
+                            self._send(process, standard_input(script, envelope))
+                            yield from lines.feed(rest)
+                        else:
+                            start_is_too_long(self._host.name, len(before))
+        yield from lines.end()
+        code = self._code(process)
+        self.close()
+        if stopped:
+            raise StopRequested
+        if code not in SCRIPT_ENDED:
+            words = " ".join(errors.decode("utf-8", "replace").split())
+            raise ScriptError(f"bash could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name)
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd="/", start_new_session=True
+            )
+        except OSError as error:
+            raise ConnectError(f"bash cannot be started ({error.strerror})", host=self._host.name, todo="Install bash") from None
+        return self._process
+
+    def _code(self, process: subprocess.Popen[bytes]) -> int:
+        """How it ended: its output may have ended before."""
+        while True:
+            try:
+                return process.wait(POLL)
+            except subprocess.TimeoutExpired:
+                in_time(self._host.name, self.deadline)
+
+    @staticmethod
+    def _send(process: subprocess.Popen[bytes], data: bytes) -> None:
+        """What has ended reads no more; its exit code tells."""
+        assert process.stdin
+        try:
+            process.stdin.write(data)
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def close(self) -> None:
+        """See Transport.close. A script that still runs goes on."""
+        if self._process is not None:
+            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+                try:
+                    if stream:
+                        stream.close()
+                except OSError:
+                    pass
+            self._process = None
+
+
+def environment() -> dict[str, str]:
+    """What the script sees of this process's environment. Without HOME, the home folder that the system has for this user."""
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED_ON or name.lower() in PASSED_ON_ENDS or name.startswith(PASSED_ON_BEGINS)
+    }
+    return {"HOME": os.path.expanduser("~"), **found, "PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}  # noqa: PTH111 (Path raises where there is none)

@@ -1,0 +1,1 @@
+"""PSRP: one runspace pool, one pipeline for a script."""

@@ -1,0 +1,195 @@
+"""PSRP through pypsrp: one connection, one runspace pool, one pipeline a script, sent byte for byte."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbserver.base.errors import ConnectError, ScriptError, StreamError
+from nbserver.transports import StopRequested
+from nbserver.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
+from nbserver.transports.wsman.answers import limit_answers
+from nbserver.transports.wsman.errors import explain
+from nbserver.transports.wsman.tls import trust
+
+if TYPE_CHECKING:
+    from pypsrp.powershell import PowerShell
+
+    from nbserver.inventory.windows_host import Host
+
+# A pool that opens slower than the operation timeout fails, so that is generous; polls are short, so that a
+# stop is heard soon. Seconds.
+OPERATION_TIMEOUT = 60
+READ_TIMEOUT = 75
+CONNECTION_TIMEOUT = 30
+POLL = 2
+OPENING_TIMEOUT = 600
+RECONNECT_PAUSES = (0.5, 2.0, 5.0)
+ERRORS = 10  # records of errors that are kept
+LARGEST_UNFINISHED = 8_000_000  # bytes of messages that have not come to their end
+
+
+class PsrpTransport:
+    """A connection to a Windows host.
+
+    `stop` is looked at between polls, because HTTP with NTLM allows one request at a time. It stops one pipeline: what
+    is run after it, to hear how that one ended, runs.
+    """
+
+    def __init__(self, host: Host, password: str | None, stop: threading.Event) -> None:
+        from pypsrp.powershell import RunspacePool
+        from pypsrp.wsman import WSMan
+
+        self._host = host
+        self._stop = stop
+        self._stopped = False
+        self._lost = self._no_more = False
+        self.deadline = time.monotonic() + OPENING_TIMEOUT
+        try:
+            self._wsman = WSMan(
+                host.address,
+                port=host.port,
+                ssl=host.tls,
+                auth=host.auth,
+                username=host.user,
+                password=password,
+                cert_validation=str(host.ca_file) if host.ca_file else True,  # type: ignore[arg-type]  # a path is documented
+                encryption="auto" if host.tls else "always",
+                proxy=host.proxy,
+                no_proxy=host.proxy is None,
+                operation_timeout=OPERATION_TIMEOUT,
+                read_timeout=READ_TIMEOUT,
+                connection_timeout=CONNECTION_TIMEOUT,
+            )
+            self._prepare_session()
+            self._pool = RunspacePool(self._wsman, configuration_name=host.configuration_name)
+            self._pool.open()
+            self._watch_end()
+            self.deadline = math.inf
+        except Exception as error:
+            raise explain(error, host) from error
+
+    def _prepare_session(self) -> None:
+        build = self._wsman.transport._build_session
+
+        def build_session() -> Any:
+            session = build()
+            trust(session, self._host)
+            limit_answers(session, self._host.name, lambda: self.deadline)
+            return session
+
+        self._wsman.transport._build_session = build_session  # type: ignore[method-assign]
+
+    def _watch_end(self) -> None:
+        """pypsrp does not look whether an answer was the pipeline's last; the message that says how it ended may be lost."""
+        from pypsrp.shell import CommandState
+
+        receive = self._pool.shell.receive
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            answer = receive(*arguments, **options)
+            self._no_more = answer[0] == CommandState.DONE
+            return answer
+
+        self._pool.shell.receive = watched  # type: ignore[method-assign]
+
+    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+        """See Transport.run."""
+        from pypsrp.complex_objects import PSInvocationState
+        from pypsrp.powershell import PowerShell
+
+        pipeline = PowerShell(self._pool)
+        pipeline.add_script(script)
+        allowance = StreamAllowance(self._host.name)
+        self._no_more = False
+        try:
+            pipeline.begin_invoke(input=_in_one_message(envelope))
+            while pipeline.state == PSInvocationState.RUNNING:
+                if self._stop.is_set() and not self._stopped:
+                    self._stopped = True
+                    pipeline.stop()
+                    break
+                in_time(self._host.name, self.deadline)
+                self._poll(pipeline)
+                if not pipeline.output and pipeline.state == PSInvocationState.RUNNING:
+                    time.sleep(IDLE_PAUSE)
+                yield from _taken(pipeline, allowance)
+                if self._no_more and pipeline.state == PSInvocationState.RUNNING:
+                    raise ConnectError("the end of an answer was lost on the way", host=self._host.name, todo="Run this again")
+        except GeneratorExit:
+            raise
+        except Exception as error:
+            told = explain(error, self._host)
+            self._lost = isinstance(told, ConnectError)
+            raise told from error
+        yield from _taken(pipeline, allowance)
+        if pipeline.state == PSInvocationState.STOPPED:
+            raise StopRequested
+        if pipeline.state == PSInvocationState.FAILED:
+            words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "PowerShell gave no reason"
+            raise ScriptError(f"PowerShell could not run the script: {words}", host=self._host.name)
+
+    def _poll(self, pipeline: PowerShell) -> None:
+        """Waits for output. The shell on the host outlives a connection: a new one goes on where the old one ended.
+
+        An answer that was lost on the way is lost; the numbers of the events tell.
+        """
+        from requests.exceptions import ChunkedEncodingError, ConnectionError
+
+        for pause in (*RECONNECT_PAUSES, None):
+            try:
+                pipeline.poll_invoke(timeout=POLL)
+                return self._look_at_unfinished()
+            except (ConnectionError, ChunkedEncodingError):  # the second: in the middle of an answer
+                if pause is None or self._stop.wait(pause):
+                    raise
+                # What NTLM agreed on belongs to the old connection, so nothing of it may be kept.
+                self._wsman.transport.close()
+                self._wsman.transport.session = None
+                self._wsman.transport.encryption = None
+
+    def _look_at_unfinished(self) -> None:
+        """pypsrp puts messages together from fragments, however many come."""
+        if sum(len(message["data"]) for message in self._pool._fragmenter.incoming_buffer.values()) > LARGEST_UNFINISHED:
+            raise StreamError("it sends a message that does not end", host=self._host.name, todo="Find out what answers at this address")
+
+    def close(self) -> None:
+        """See Transport.close. After a lost connection the shell is left alone: closing it would end the script in it."""
+        for close in (self._wsman.close,) if self._lost else (self._pool.close, self._wsman.close):
+            try:
+                close()
+            except Exception:  # the connection may be gone already, and nothing depends on it any more
+                continue
+
+
+def _taken(pipeline: PowerShell, allowance: StreamAllowance) -> Iterator[str]:
+    """The lines of its output since the last time. What pypsrp would keep of all that came is let go, but for a few errors."""
+    records = pipeline.output[:]
+    pipeline.output.clear()
+    streams = pipeline.streams
+    for kept in (streams.debug, streams.information, streams.progress, streams.verbose, streams.warning):
+        kept.clear()
+    del streams.error[ERRORS:]
+    for record in records:
+        text = _text(record)
+        allowance.bytes(len(text))
+        for line in text.splitlines():
+            allowance.length(len(line))
+            allowance.line()
+            yield line
+
+
+def _text(record: Any) -> str:
+    """What is not a text has one of its own, unless the host left that out."""
+    try:
+        return str(record)
+    except Exception:
+        return f"{type(record).__name__} without a text"
+
+
+def _in_one_message(envelope: Sequence[str]) -> Iterator[list[str]]:
+    """A generator of one list: pypsrp sends a message an item otherwise."""
+    yield list(envelope)

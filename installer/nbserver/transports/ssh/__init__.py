@@ -1,0 +1,1 @@
+"""SSH: the bootstrap as the one command."""

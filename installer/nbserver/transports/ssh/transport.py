@@ -1,0 +1,140 @@
+"""SSH through asyncssh: one connection, one exec of the bootstrap, the script on its standard input."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+from nbserver.base.errors import ConnectError, HostError, ScriptError
+from nbserver.transports import LogonSecrets, StopRequested
+from nbserver.transports.answer_limits import complaint_is_too_long, in_time, start_is_too_long
+from nbserver.transports.lines import Lines
+from nbserver.transports.ssh.bootstrap import PROMPT, READY, STOP, command, standard_input
+from nbserver.transports.ssh.command import RemoteCommand
+from nbserver.transports.ssh.connection import Connection
+from nbserver.transports.ssh.errors import explain, not_started, sudo_is_silent, sudo_refuses_password, sudo_wants_password
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import LinuxHost
+
+# How a script ends that ran: done, differs, failed and said so, a reboot is needed.
+SCRIPT_ENDED = (0, 2, 3, 102)
+
+
+class SshTransport:
+    """A connection to a Linux host.
+
+    `stop` is looked at between polls and stops one script: what is run after it, to hear how that one ended, runs.
+    A stopped script is waited for; what it does then is up to it.
+    """
+
+    def __init__(self, host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> None:
+        self._host, self._stop = host, stop
+        self._stopped = False
+        self.deadline = math.inf
+        self._sudo = host.sudo and host.user != "root"
+        self._sudo_password = secrets.sudo_password
+        self._connection = Connection(host, secrets, stop)
+
+    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+        """See Transport.run."""
+        started = self._start(command(script, sudo=self._sudo))
+        stopped = False
+        try:
+            rest = self._until_ready(started)
+            started.send(standard_input(script, envelope))
+            lines = Lines(self._host.name)
+            yield from lines.feed(rest)
+            while not started.ended:
+                if self._stop.is_set() and not self._stopped:
+                    self._stopped = stopped = True
+                    started.send(STOP)
+                in_time(self._host.name, self.deadline)
+                self._turn(started)
+                complaint_is_too_long(self._host.name, started.complained)
+                yield from lines.feed(started.take())
+        except (OSError, ValueError) as error:
+            raise explain(error, self._host) from error
+        yield from self._last(lines, started)
+        if stopped:
+            raise StopRequested
+        if started.exit_code not in SCRIPT_ENDED:
+            raise self._failed(started)
+
+    def _start(self, line: str) -> RemoteCommand:
+        """The command, with a pipe for each of its streams: no pseudo-terminal, which could echo, and none of our environment."""
+        try:
+            session = self._connection.connection.create_session(
+                RemoteCommand, line, encoding=None, request_pty=False, env=None, send_env=None, x11_forwarding=False
+            )
+            return cast(RemoteCommand, self._connection.wait(session, self._host.connect_timeout)[1])
+        except Exception as error:
+            raise explain(error, self._host) from error
+
+    def _until_ready(self, started: RemoteCommand) -> bytes:
+        """Waits until the bootstrap reads, and returns what came behind its word. A password is sent only if sudo asks, and once.
+
+        What a shell prints before it, from its start-up files, is nobody's event.
+        """
+        before, answered, ends = b"", False, time.monotonic() + self._host.connect_timeout
+        while True:
+            before += started.take()
+            _, ready, rest = before.partition(READY)
+            if ready:
+                return rest
+            start_is_too_long(self._host.name, len(before))
+            asked = self._sudo and PROMPT.encode() in started.stderr
+            if asked and (answered or self._sudo_password is None):
+                started.end_input()
+                raise sudo_refuses_password(self._host) if answered else sudo_wants_password(self._host)
+            if asked:
+                assert self._sudo_password is not None
+                answered, started.stderr = True, b""
+                started.send(self._sudo_password.encode() + b"\n")
+                ends = time.monotonic() + self._host.connect_timeout
+            if started.ended:
+                raise self._never_ready(started, before)
+            if time.monotonic() > ends:
+                started.end_input()
+                words = _words(started.stderr)
+                raise sudo_is_silent(self._host, words) if self._sudo else not_started(self._host, None, words, sudo=False)
+            if self._stop.is_set() and not self._stopped:
+                self._stopped = True
+                started.end_input()
+                raise StopRequested
+            self._turn(started)
+
+    def _turn(self, started: RemoteCommand) -> None:
+        task = self._connection.start(started.news())
+        self._connection.turn({task})
+        task.cancel()
+
+    def _last(self, lines: Lines, started: RemoteCommand) -> Iterator[str]:
+        """The rest of the output. A line that the lost connection cut in two is no line."""
+        if started.lost is not None or (started.exit_code is None and not started.signal):
+            error = started.lost or OSError("no exit status")
+            raise explain(error, self._host) from error
+        yield from lines.feed(started.take())
+        yield from lines.end()
+
+    def _never_ready(self, started: RemoteCommand, output: bytes) -> HostError:
+        if started.lost is not None:
+            return explain(started.lost, self._host)
+        if started.exit_code is None:
+            return ConnectError("the host closed the session", host=self._host.name, todo="Look into sshd's log on the host")
+        return not_started(self._host, started.exit_code, _words(started.stderr or output), sudo=self._sudo)
+
+    def _failed(self, started: RemoteCommand) -> ScriptError:
+        ended = f"it was ended by SIG{started.signal}" if started.signal else f"it ended with code {started.exit_code}"
+        return ScriptError(f"bash could not run the script: {_words(started.stderr) or f'{ended} and gave no reason'}", host=self._host.name)
+
+    def close(self) -> None:
+        """See Transport.close. A script that still runs goes on."""
+        self._connection.close()
+
+
+def _words(output: bytes) -> str:
+    return " ".join(output.decode("utf-8", "replace").split())

@@ -1,0 +1,1 @@
+"""WinRM without PSRP: the bootstrap in a command shell."""

@@ -1,0 +1,114 @@
+"""WinRM through pywinrm: one connection, one command shell, the bootstrap as a command, the script on its standard input."""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import ConnectError, ScriptError
+from nbserver.transports import StopRequested
+from nbserver.transports.answer_limits import IDLE_PAUSE, complaint_is_too_long, in_time
+from nbserver.transports.lines import Lines
+from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, standard_input
+from nbserver.transports.winrm.command import CHUNK, RemoteCommand
+from nbserver.transports.winrm.connection import forget, open_protocol
+from nbserver.transports.wsman.errors import explain
+
+if TYPE_CHECKING:
+    from nbserver.inventory.windows_host import Host
+
+# Seconds: between attempts to go on over a new connection; for a stopped script to close what it opened.
+RECONNECT_PAUSES = (0.5, 2.0, 5.0)
+STOP_PATIENCE = 120
+# How a script ends that ran: done, differs, failed and said so, a reboot is pending.
+SCRIPT_ENDED = (0, 2, 3, 3010)
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class WinrmTransport:
+    """A connection to a Windows host that has a command shell but no PowerShell remoting for us.
+
+    As with PSRP, `stop` is looked at between polls and stops one script: what is run after it, runs.
+    """
+
+    def __init__(self, host: Host, password: str | None, stop: threading.Event) -> None:
+        self._host, self._stop = host, stop
+        self._stopped = False
+        self._lost = False
+        self.deadline = math.inf
+        try:
+            self._protocol = open_protocol(host, password, lambda: self.deadline)
+            self._shell = self._protocol.open_shell()
+        except Exception as error:
+            raise explain(error, host) from error
+
+    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+        """See Transport.run."""
+        command, lines = RemoteCommand(self._protocol, self._shell), Lines(self._host.name)
+        begun, patience_ends = False, math.inf
+        try:
+            command.start(PROGRAM, arguments())
+            data = standard_input(script, envelope)
+            for start in range(0, len(data), CHUNK):
+                begun = start + CHUNK >= len(data)  # with its last part the script may start
+                command.send(data[start : start + CHUNK], end=begun)
+            while not command.done and time.monotonic() < patience_ends:
+                if self._stop.is_set() and not self._stopped:
+                    self._stopped = True
+                    command.interrupt()
+                    patience_ends = time.monotonic() + STOP_PATIENCE
+                in_time(self._host.name, self.deadline)
+                said = self._poll(command, lines)
+                complaint_is_too_long(self._host.name, command.complained)
+                yield from lines.feed(said)
+                if not said and not command.done:
+                    time.sleep(IDLE_PAUSE)
+        except Exception as error:
+            told = explain(error, self._host)
+            self._lost = begun and isinstance(told, ConnectError)
+            raise told from error
+        with suppress(Exception):  # it only frees what the host keeps for the command
+            command.terminate()
+        yield from lines.end()
+        if patience_ends < math.inf:
+            raise StopRequested
+        if command.exit_code not in SCRIPT_ENDED:
+            raise self._failed(command)
+
+    def _poll(self, command: RemoteCommand, lines: Lines) -> bytes:
+        """Waits for output. The shell on the host outlives a connection: a new one goes on where the old one ended.
+
+        An answer that was lost on the way is lost; the numbers of the events tell.
+        """
+        from requests.exceptions import ChunkedEncodingError, ConnectionError
+
+        for pause in (*RECONNECT_PAUSES, None):
+            try:
+                return command.receive()
+            except (ConnectionError, ChunkedEncodingError):  # the second: in the middle of an answer
+                lines.torn()
+                if pause is None or self._stop.wait(pause):
+                    raise
+                forget(self._protocol)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _failed(self, command: RemoteCommand) -> ScriptError:
+        words = " ".join(_COLOURS.sub("", command.stderr.decode("cp437")).split())
+        return ScriptError(
+            f"PowerShell could not run the script: {words or f'it ended with code {command.exit_code} and gave no reason'}",
+            host=self._host.name,
+        )
+
+    def close(self) -> None:
+        """See Transport.close. After a lost connection the shell is left alone: closing it would end the script in it."""
+        with suppress(Exception):  # the connection may be gone already, and nothing depends on it any more
+            if not self._lost:
+                self._protocol.close_shell(self._shell)
+        with suppress(Exception):
+            forget(self._protocol)

@@ -1,0 +1,1 @@
+"""What PSRP and WinRM share: TLS, limits of an answer, errors in words."""

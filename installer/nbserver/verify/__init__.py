@@ -1,0 +1,1 @@
+"""Whether a notebook server does what a browser needs."""

@@ -1,0 +1,234 @@
+"""A kernel's channels over WSS: run a cell, collect what it prints and draws.
+
+Messages are those of Jupyter's messaging protocol 5.3 in the notebook server's JSON form; no subprotocol is asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.cookies import CookieError
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import websocket
+
+from nbserver.base.errors import VerifyError
+from nbserver.base.plain_text import clean
+from nbserver.verify.notebook_client import NOT_A_NOTEBOOK
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from nbserver.base.allowance import Allowance
+
+_web_socket: Any = websocket.WebSocket  # some of its methods have no types
+
+LARGEST_CELL = 4 * 1024 * 1024
+"""Bytes of all messages while one cell runs: its picture has less than a tenth of it."""
+_LARGEST_HANDSHAKE = 16 * 1024  # reading a cookie takes quadratic time in older Pythons (http.cookies)
+_CLOSE_SECONDS = 1
+_LONGEST_PING = 125
+_MOST_FRAMES = 10_000
+_MOST_PICTURES = 10
+_TRACEBACK_LINES = 20
+_LINE_CHARACTERS = 200
+_GONE = ("dead", "restarting", "autorestarting")
+
+
+@dataclass
+class Output:
+    """What a cell left: its standard output, its PNG pictures, and whether it is done."""
+
+    printed: list[str] = field(default_factory=list)
+    pictures: list[bytes] = field(default_factory=list)
+    reply: dict[str, Any] | None = None
+    idle: bool = False
+
+    def take(self, kind: object, content: dict[str, Any]) -> None:
+        """Adds one message of the cell. Raises ValueError for a picture that is not base64, or too many."""
+        if kind == "stream" and content.get("name") == "stdout":
+            self.printed.append(_text(content, "text"))
+        elif kind in ("display_data", "execute_result"):
+            data = content.get("data")
+            if isinstance(data, dict) and "image/png" in data:
+                if len(self.pictures) == _MOST_PICTURES:
+                    raise ValueError(f"more than {_MOST_PICTURES} pictures")
+                self.pictures.append(_decoded(_text(data, "image/png")))
+        elif kind == "execute_reply":
+            self.reply = content
+        elif kind == "status":
+            self.idle = content.get("execution_state") == "idle"
+
+    @property
+    def stdout(self) -> str:
+        return "".join(self.printed)
+
+    @property
+    def done(self) -> bool:
+        """The reply and the state idle come in either order."""
+        return self.reply is not None and self.idle
+
+
+class KernelChannel:
+    """One WebSocket to one kernel, over a TLS connection that was checked already and keeps to `allowance`.
+
+    `host` is the name in the inventory, for errors. Raises VerifyError for what the server or the kernel says, TooMuch,
+    and websocket's and the socket's exceptions where the connection fails. A redirect is not followed.
+    """
+
+    def __init__(self, tls: ssl.SSLSocket, *, url: str, origin: str, cookie: str, host: str, seconds: float, allowance: Allowance) -> None:
+        self.host = host
+        self._allowance = allowance
+        self._frames = 0
+        self._session = uuid.uuid4().hex
+        self._socket = _web_socket(skip_utf8_validation=True)  # its check is slow; the JSON is decoded strictly
+        allowance.exchange(seconds, _LARGEST_HANDSHAKE)  # the server answers when the kernel does, which may take a slow host longer than a page
+        parts = urlsplit(url)
+        # websocket keeps cookies for all connections of this process, by the URL's name, and would send one server's
+        # to another one. It connects to nothing by that name, so it gets one that no cookie can be made for.
+        nowhere = parts._replace(netloc=uuid.uuid4().hex, query=f"session_id={self._session}").geturl()
+        try:
+            self._socket.connect(
+                nowhere,
+                socket=tls,
+                host=parts.netloc,
+                origin=origin,
+                cookie=cookie,
+                timeout=seconds,
+                redirect_limit=0,
+            )
+        except websocket.WebSocketBadStatusException as error:
+            tls.close()
+            what = f"the server refused the WebSocket to the kernel with status {error.status_code}"
+            todo = "Where a proxy or load balancer stands in front of it, let it pass WebSockets, Host and Origin unchanged"
+            raise VerifyError(what, host=host, todo=todo) from None
+        except (ValueError, LookupError, CookieError):
+            tls.close()
+            raise VerifyError("the server's answer to the WebSocket is not valid HTTP", host=host, todo=NOT_A_NOTEBOOK) from None
+        except BaseException:
+            tls.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._allowance.exchange(_CLOSE_SECONDS, _LARGEST_HANDSHAKE)
+        self._socket.close(timeout=_CLOSE_SECONDS)
+
+    def run(self, code: str, *, seconds: float) -> Output:
+        """Runs a cell and returns what it left; a cell that raises is a VerifyError with the kernel's traceback."""
+        self._allowance.exchange(seconds, LARGEST_CELL)
+        self._frames = 0
+        request = uuid.uuid4().hex
+        output = Output()
+        try:
+            self._socket.send(json.dumps(self._execute_request(request, code)))
+            while not output.done:
+                self._take(self._receive(), request, output)
+        except (TimeoutError, websocket.WebSocketTimeoutException):
+            todo = "The host may be slow or out of memory: look at its load, then run nbserver verify again"
+            raise VerifyError(f"the cell was not done after {self._allowance.over() or seconds:.0f} s", host=self.host, todo=todo) from None
+        self._raise_where_failed(output.reply or {})
+        return output
+
+    def _take(self, message: dict[str, Any], request: str, output: Output) -> None:
+        kind, content = message["header"].get("msg_type"), message["content"]
+        if kind == "status" and content.get("execution_state") in _GONE:
+            todo = "Look at the notebook server's log on the host: memory, or a library that does not load"
+            raise VerifyError("the kernel died while the cell ran", host=self.host, todo=todo)
+        if message["parent_header"].get("msg_id") == request:
+            try:
+                output.take(kind, content)
+            except ValueError as error:
+                raise VerifyError(f"the kernel sent {error}", host=self.host, todo=NOT_A_NOTEBOOK) from None
+
+    def _receive(self) -> dict[str, Any]:
+        """The next message of the kernel's protocol."""
+        while True:
+            try:
+                message = json.loads(self._receive_text())
+            except (ValueError, RecursionError):
+                raise VerifyError("the server sent a message that is not valid JSON", host=self.host, todo=NOT_A_NOTEBOOK) from None
+            if isinstance(message, dict) and all(isinstance(message.get(part), dict) for part in ("header", "parent_header", "content")):
+                return message
+
+    def _receive_text(self) -> bytes:
+        """The next text, put together from its frames. websocket's own way takes quadratic time for many small ones.
+
+        A binary message carries buffers (widgets), which no cell of ours makes: it is left out.
+        """
+        text, kind = bytearray(), None
+        while True:
+            frame = self._socket.recv_frame()
+            self._frames += 1
+            if self._frames > _MOST_FRAMES:
+                raise VerifyError(f"the server sent more than {_MOST_FRAMES} messages for one cell", host=self.host, todo=NOT_A_NOTEBOOK)
+            if frame.opcode == websocket.ABNF.OPCODE_CLOSE:
+                raise websocket.WebSocketConnectionClosedException("closed")
+            if frame.opcode == websocket.ABNF.OPCODE_PING:
+                if len(frame.data) > _LONGEST_PING:
+                    raise websocket.WebSocketProtocolException("a ping that is too long")
+                self._socket.pong(frame.data)
+            if frame.opcode not in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_CONT):
+                continue
+            if (frame.opcode == websocket.ABNF.OPCODE_CONT) != (kind is not None):
+                raise websocket.WebSocketProtocolException("a fragment out of its order")
+            kind = frame.opcode if kind is None else kind
+            text += frame.data
+            if frame.fin:
+                if kind == websocket.ABNF.OPCODE_TEXT:
+                    return bytes(text)
+                text, kind = bytearray(), None
+
+    def _execute_request(self, request: str, code: str) -> dict[str, Any]:
+        return {
+            "channel": "shell",
+            "header": {
+                "msg_id": request,
+                "msg_type": "execute_request",
+                "username": "nbserver",
+                "session": self._session,
+                "version": "5.3",
+                "date": datetime.now(UTC).isoformat(),
+            },
+            "parent_header": {},
+            "metadata": {},
+            "buffers": [],
+            "content": {
+                "code": code,
+                "silent": False,
+                "store_history": False,
+                "user_expressions": {},
+                "allow_stdin": False,
+                "stop_on_error": True,
+            },
+        }
+
+    def _raise_where_failed(self, reply: dict[str, Any]) -> None:
+        if reply.get("status") == "ok":
+            return
+        what = f"the cell failed with {clean(_text(reply, 'ename') or 'an error', _LINE_CHARACTERS)}: {clean(_text(reply, 'evalue'))}"
+        traceback = reply.get("traceback")
+        lines = [line for part in traceback if isinstance(part, str) for line in part.splitlines()] if isinstance(traceback, list) else []
+        shown = "".join(f"\n    {clean(line, _LINE_CHARACTERS)}" for line in lines[-_TRACEBACK_LINES:])
+        raise VerifyError(what + (f"{shown}\n" if shown else ""), host=self.host, todo="nbserver plan shows what differs on the host")
+
+
+def _text(values: dict[str, Any], name: str) -> str:
+    """The text of this name, "" where it is not a text."""
+    value = values.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _decoded(picture: str) -> bytes:
+    try:
+        return base64.b64decode("".join(picture.split()), validate=True)
+    except ValueError:  # also for characters outside of ASCII
+        raise ValueError("a picture that is not base64") from None

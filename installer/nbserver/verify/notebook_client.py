@@ -1,0 +1,230 @@
+"""The notebook server's login and REST interface over HTTPS, as a browser uses it: cookies, `_xsrf`, kernels.
+
+The sequence is the same on notebook 7.6, 6.5 and 6.4. No redirect is followed.
+A proxy that the environment names is used with CONNECT: it carries TLS and sees no password.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from nbserver.base.errors import UsageError, VerifyError
+from nbserver.base.pinned_tls import PinnedAdapter, SystemTrustAdapter, proxy_for
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from nbserver.base.allowance import Allowance
+
+REQUEST_SECONDS = 30.0
+_START_ATTEMPTS = 2
+_STOP_ATTEMPTS = 5
+_KERNEL_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
+_LONGEST_KERNEL = 64 * 1024
+_PROTECTED = ("/api/kernels", "/api/contents")
+NOT_A_NOTEBOOK = "Compare address, port and public_url in the inventory: another server may answer there"
+STOP = "Stop the notebook server at once, then run nbserver apply, which starts it with nbserver's configuration only"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the notebook server is reached: `path` is "" or begins with a slash and ends without one."""
+
+    host: str
+    port: int
+    path: str = ""
+
+    @property
+    def netloc(self) -> str:
+        """Host and port as in a Host header: IPv6 in brackets, without the port 443."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == 443 else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return f"https://{self.netloc}"
+
+    @property
+    def url(self) -> str:
+        return self.origin + self.path
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """From an `https://` URL without credentials; the port is 443 where it has none. Raises UsageError."""
+        todo = "Write it like https://notebooks.example.com or https://192.0.2.7:9999"
+        try:
+            parts = urlsplit(url)
+            port = 443 if parts.port is None else parts.port
+        except ValueError:
+            raise UsageError("the notebook's URL cannot be read", todo=todo) from None
+        if parts.scheme != "https" or not parts.hostname or not port:
+            raise UsageError("the notebook's URL is no https:// URL with a host", todo=todo)
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise UsageError("the notebook's URL holds credentials, a query or a fragment", todo=todo)
+        return cls(parts.hostname, port, parts.path.rstrip("/"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+
+
+class _Session(requests.Session):
+    """Leaves redirects alone: requests would unpack the body of one, even where it does not follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
+class NotebookClient:
+    """A browser's session with one notebook server. Every method raises VerifyError where the answer is not the
+    expected one, FingerprintMismatch, TooMuch or requests' exceptions where there is no whole one; none of them holds the
+    password.
+
+    `host` is the name in the inventory. With `fingerprint` None the system's trust store decides about the certificate.
+    `allowance` limits every answer. `stop` is what to do at once with a server that lets everybody in.
+    """
+
+    def __init__(self, address: Address, *, host: str, fingerprint: str | None, allowance: Allowance, stop: str = STOP) -> None:
+        self.address = address
+        self.host = host
+        self.proxy = proxy_for(address.url)
+        self._allowance = allowance
+        self._stop = stop
+        self._session = _Session()
+        self._session.trust_env = False  # no credentials from ~/.netrc, no other list of authorities
+        self._session.proxies = {"https": self.proxy} if self.proxy else {}
+        self._session.headers["Accept-Encoding"] = "identity"  # a packed answer has no size until it is unpacked
+        self._session.adapters.clear()  # no http:// at all
+        adapter = SystemTrustAdapter(allowance=allowance) if fingerprint is None else PinnedAdapter(fingerprint, allowance=allowance)
+        self._session.mount("https://", adapter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._session.close()
+
+    def expect_anonymous_refused(self) -> None:
+        """Without a login nobody sees kernels or files."""
+        for path in _PROTECTED:
+            self._expect_refused(self._send("GET", path).status, f"GET {path} without a login", "the server accepts requests without a password")
+
+    def expect_any_token_refused(self) -> None:
+        """A random token, in the header or in the address, is no login."""
+        token = secrets.token_urlsafe(24)
+        ways: dict[str, dict[str, Any]] = {"in the header": {"headers": {"Authorization": f"token {token}"}}, "in the address": {"params": {"token": token}}}
+        for path in _PROTECTED:
+            for way, options in ways.items():
+                status = self._send("GET", path, **options).status
+                self._expect_refused(status, f"GET {path} with a wrong token {way}", "the server accepts any token in place of the password")
+
+    def expect_wrong_password_refused(self) -> None:
+        """A random password answers 401."""
+        status = self._post_login(secrets.token_urlsafe(24)).status
+        if status == 302:
+            raise VerifyError("the server accepts any password", host=self.host, todo=self._stop)
+        if status != 401:
+            raise self._unexpected("a login with a wrong password", status, "401")
+
+    def login(self, password: str) -> None:
+        """The password logs in, and the session's cookie opens `GET /api/status`."""
+        status = self._post_login(password).status
+        if status == 401:
+            todo = "Compare notebook.password in the inventory with the one of the last nbserver apply"
+            raise VerifyError("the server refuses the password", host=self.host, todo=todo)
+        if status != 302:
+            raise self._unexpected("the login", status, "302")
+        status = self._send("GET", "/api/status").status
+        if status != 200:
+            raise self._unexpected("GET /api/status after the login", status, "200")
+
+    def start_kernel(self, *, seconds: float) -> tuple[str, int]:
+        """Starts a Python kernel; its id, and at which try. A busy host may fail at the first one (500), as a person sees it too."""
+        tries = 1
+        while (answer := self._send("POST", "/api/kernels", json={"name": "python3"}, seconds=seconds)).status >= 500 and tries < _START_ATTEMPTS:
+            tries += 1
+            time.sleep(1)
+        if answer.status != 201:
+            raise self._unexpected("POST /api/kernels", answer.status, "201")
+        kernel = _kernel_id(answer.body)
+        if kernel is None:
+            raise VerifyError("the server started a kernel without a valid id", host=self.host, todo=NOT_A_NOTEBOOK)
+        return kernel, tries
+
+    def stop_kernel(self, kernel: str) -> None:
+        """Shuts the kernel down. jupyter_server 2.21 answers 500 while it restarts one that died, so it is asked again."""
+        for attempt in range(_STOP_ATTEMPTS):
+            status = self._send("DELETE", f"/api/kernels/{quote(kernel, safe='')}").status
+            if status == 204 or (status == 404 and attempt):
+                return
+            if status < 500:
+                break
+            time.sleep(1)
+        raise self._unexpected("DELETE /api/kernels/ID", status, "204")
+
+    def cookies_for(self, path: str) -> str:
+        """The Cookie header that a browser sends to this path."""
+        prepared = self._session.prepare_request(requests.Request("GET", self.address.url + path))
+        return str(prepared.headers.get("Cookie") or "")
+
+    def _post_login(self, password: str) -> Answer:
+        page = self._send("GET", "/login")
+        if page.status != 200 or not self._xsrf():
+            raise self._unexpected("GET /login", page.status, "200 and a cookie _xsrf")
+        form = {"password": password, "_xsrf": self._xsrf()}
+        return self._send("POST", "/login", params={"next": f"{self.address.path}/api/status"}, data=form)
+
+    def _xsrf(self) -> str:
+        return next((cookie.value or "" for cookie in self._session.cookies if cookie.name == "_xsrf"), "")
+
+    def _send(self, method: str, path: str, *, seconds: float | None = None, headers: Mapping[str, str] | None = None, **options: Any) -> Answer:
+        """The whole answer, as it was sent. It has `seconds`, or REQUEST_SECONDS, from connecting to its last byte."""
+        headers = {"Origin": self.address.origin, **(headers or {})}
+        if xsrf := self._xsrf():
+            headers["X-XSRFToken"] = xsrf
+        seconds = REQUEST_SECONDS if seconds is None else seconds
+        self._allowance.exchange(seconds)
+        connect_and_read = (min(REQUEST_SECONDS, self._allowance.left()), seconds)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "http.cookiejar bug!")  # a traceback on the screen, for a cookie that cannot be read
+            response = self._session.request(
+                method, self.address.url + path, headers=headers, timeout=connect_and_read, allow_redirects=False, stream=True, **options
+            )
+        with response:
+            if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+                what = f"{method} {path} was answered with a content encoding that was not asked for"
+                raise VerifyError(what, host=self.host, todo=NOT_A_NOTEBOOK)
+            return Answer(response.status_code, response.content)
+
+    def _expect_refused(self, status: int, what: str, open_to_all: str) -> None:
+        if 200 <= status < 300:
+            raise VerifyError(f"{open_to_all} ({what} answered {status})", host=self.host, todo=self._stop)
+        if status not in (401, 403):
+            raise self._unexpected(what, status, "403")
+
+    def _unexpected(self, what: str, status: int, expected: str) -> VerifyError:
+        return VerifyError(f"{what} answered {status}, expected {expected}", host=self.host, todo=NOT_A_NOTEBOOK)
+
+
+def _kernel_id(body: bytes) -> str | None:
+    """The id in the answer to POST /api/kernels, None where there is none that can be a part of an address."""
+    if len(body) > _LONGEST_KERNEL:
+        return None
+    try:
+        kernel = json.loads(body)["id"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return kernel if isinstance(kernel, str) and _KERNEL_ID.fullmatch(kernel) else None

@@ -1,0 +1,81 @@
+"""The live view on a terminal: a bar a host, what it does now, and above them what is worth keeping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from nbserver.events.reader import Event
+from nbserver.run.journal import describe
+from nbserver.view.view import COLORS, summary_lines
+
+if TYPE_CHECKING:
+    from nbserver.run.host_run import Result
+
+TOLD = frozenset({"difference", "warning", "failed"})
+ENDED = frozenset({"changed", "unchanged"})
+
+
+class LiveView:
+    """Draws on standard error, so that standard output stays for the summary."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.fields[host]}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:>2.0f}/{task.total:.0f}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=self._console,
+        )
+        self._bars: dict[str, TaskID] = {}
+        self._done: dict[str, set[str]] = {}
+        self._told = TOLD
+        self._ended = ENDED
+
+    def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
+        planning = mode == "test"
+        self._told = TOLD if planning else TOLD - {"difference"}
+        self._ended = ENDED | {"difference"} if planning else ENDED
+        width = max(map(len, steps), default=0)
+        for host, names in steps.items():
+            self._bars[host] = self._progress.add_task("connecting", total=None if mode == "undo" else len(names), host=f"{host:<{width}}")
+            self._done[host] = set()
+        self._progress.start()
+
+    def event(self, host: str, event: Event) -> None:
+        bar = self._bars[host]
+        if event.event in self._told:
+            line = Text(f"{host}  {event.step:<11} ").append(event.event, COLORS.get(event.event, "default")).append(f" {describe(event)}")
+            self._console.print(line)  # a Text, as nothing in it is markup
+        if event.event in self._ended and event.step:
+            self._done[host].add(event.step)
+        words = describe(event) if event.event in ("progress", "log", "started", "restored") else event.event
+        if event.event == "finished" and event.data.get("restarting"):
+            words = "waiting for Windows to restart"
+        self._progress.update(bar, completed=len(self._done[host]), description=escape(f"{event.step}: {words}"[:90] if event.step else words[:90]))
+
+    def host_ended(self, result: Result) -> None:
+        bar = self._bars[result.host]
+        total = self._progress.tasks[bar].total or 1
+        done = total if result.outcome in ("ok", "differs") else len(self._done[result.host])
+        self._progress.update(bar, total=total, completed=done, description=f"[{COLORS.get(result.outcome, 'default')}]{result.outcome}[/]")
+        self._progress.stop_task(bar)
+
+    def interrupted(self) -> None:
+        self._console.print("stopping: the hosts put back what is open; once more Ctrl-C leaves at once")
+
+    def end(self) -> None:
+        self._progress.stop()
+
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        for line in summary_lines(mode, results, folder):
+            click.echo(line)
