@@ -1,1 +1,1 @@
-"""The tests. What is not unit-sized runs against the machines in `tests/hosts`."""
+"""The tests. What is not unit-sized runs against the machines in `tests/boxes`."""

@@ -22,10 +22,10 @@ from nbserver.inventory import reader
 from nbserver.inventory.windows_host import Host
 from nbserver.render.script import Script
 from nbserver.transports.psrp.transport import PsrpTransport
-from tests.hosts import artifacts
-from tests.hosts.windows import WindowsHost
-from tests.hosts.wine import environment, windows_path
-from tests.hosts.winrm.endpoint import Endpoint
+from tests.boxes import artifacts
+from tests.boxes.windows import WindowsHost
+from tests.boxes.wine import environment, windows_path
+from tests.boxes.winrm.endpoint import Endpoint
 from tests.some_steps import script_of
 
 PASSWORD = "Tr0ub4dor-2013"

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, settings
 from tests.checkout import CHECKOUT
 
 if TYPE_CHECKING:
-    from tests.hosts.linux.base import LinuxBase
-    from tests.hosts.linux.host import LinuxHost
-    from tests.hosts.linux.lab import LinuxLab
-    from tests.hosts.mirror import Mirror
-    from tests.hosts.windows import WindowsHost
+    from tests.boxes.linux.base import LinuxBase
+    from tests.boxes.linux.host import LinuxHost
+    from tests.boxes.linux.lab import LinuxLab
+    from tests.boxes.mirror import Mirror
+    from tests.boxes.windows import WindowsHost
 
 # No example has to be done in a time of its own: a machine may be slow, and busy with another test. Where a run decides about
 # a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere they are new ones.
@@ -32,8 +32,8 @@ LOCK = CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "locks" / "win
 @pytest.fixture(scope="session")
 def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsHost]:
     """A Windows Server in a box; tests leave it as they found it, or use names of their own."""
-    from tests.hosts.windows import WindowsHost
-    from tests.hosts.wine import PWSH_VARIABLE, WINE
+    from tests.boxes.windows import WindowsHost
+    from tests.boxes.wine import PWSH_VARIABLE, WINE
 
     if not os.access(WINE, os.X_OK):
         pytest.skip(f"a Windows host needs {WINE} (Debian package wine64)")
@@ -50,8 +50,8 @@ def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsHo
 @pytest.fixture(scope="session")
 def mirror() -> Iterator[Mirror]:
     """A mirror with CPython, OpenSSL and the locked wheels; `mirror.behave()` clears what an earlier test left."""
-    from tests.hosts import artifacts
-    from tests.hosts.mirror import Mirror
+    from tests.boxes import artifacts
+    from tests.boxes.mirror import Mirror
 
     try:
         artifacts.windows_folder()
@@ -68,8 +68,8 @@ def mirror() -> Iterator[Mirror]:
 @pytest.fixture(scope="session")
 def linux_lab() -> Iterator[LinuxLab]:
     """The network of the Linux hosts of this run."""
-    from tests.hosts.artifacts import cache_folder
-    from tests.hosts.linux.lab import LinuxLab, lacks
+    from tests.boxes.artifacts import cache_folder
+    from tests.boxes.linux.lab import LinuxLab, lacks
 
     if words := lacks():
         pytest.skip(words)
@@ -80,8 +80,8 @@ def linux_lab() -> Iterator[LinuxLab]:
 @pytest.fixture(scope="session")
 def debian_host(linux_lab: LinuxLab) -> Callable[[], LinuxHost]:
     """Each call boots a fresh Debian 12 (a second): `with debian_host() as host:`."""
-    from tests.hosts.artifacts import cache_folder
-    from tests.hosts.linux.base import DEBIAN, build
+    from tests.boxes.artifacts import cache_folder
+    from tests.boxes.linux.base import DEBIAN, build
 
     base = build(cache_folder(), DEBIAN)
     return lambda: linux_lab.clone(base).booted()
@@ -90,11 +90,11 @@ def debian_host(linux_lab: LinuxLab) -> Callable[[], LinuxHost]:
 @pytest.fixture(scope="session")
 def suse_base() -> LinuxBase:
     """The root folder of the openSUSE-like hosts; a sandbox over it is cheaper than a host."""
-    from tests.hosts.artifacts import cache_folder
-    from tests.hosts.linux.base import build
-    from tests.hosts.linux.lab import lacks
-    from tests.hosts.linux.suse import SUSE
-    from tests.hosts.linux.suse_repository import PROGRAMS
+    from tests.boxes.artifacts import cache_folder
+    from tests.boxes.linux.base import build
+    from tests.boxes.linux.lab import lacks
+    from tests.boxes.linux.suse import SUSE
+    from tests.boxes.linux.suse_repository import PROGRAMS
 
     if words := lacks() or lacks(PROGRAMS):
         pytest.skip(words)
@@ -110,8 +110,8 @@ def suse_host(linux_lab: LinuxLab, suse_base: LinuxBase) -> Callable[[], LinuxHo
 @pytest.fixture(scope="session")
 def linux_mirror() -> Iterator[Mirror]:
     """A mirror with the wheels of the lock of Linux hosts."""
-    from tests.hosts import artifacts
-    from tests.hosts.mirror import Mirror
+    from tests.boxes import artifacts
+    from tests.boxes.mirror import Mirror
 
     with Mirror(LOCK.with_name("linux.txt"), wheels=artifacts.linux_wheels) as site:
         yield site

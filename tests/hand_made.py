@@ -12,10 +12,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from tests.hosts import artifacts
-from tests.hosts.task_scheduler import SERVICES, TASKS
-from tests.hosts.windows import ENVIRONMENT, MACHINE_PATH, UNRELATED_RULE, WindowsHost
-from tests.hosts.wine import run
+from tests.boxes import artifacts
+from tests.boxes.task_scheduler import SERVICES, TASKS
+from tests.boxes.windows import ENVIRONMENT, MACHINE_PATH, UNRELATED_RULE, WindowsHost
+from tests.boxes.wine import run
 
 PYTHON = r"C:\Python27\python.exe"
 NSSM = r"C:\Python27\nssm.exe"

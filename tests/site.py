@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.lab import PROXY
+from tests.boxes.mirror import Mirror
+from tests.boxes.winrm.endpoint import Endpoint
 from tests.checkout import PYTHON_PATH
-from tests.hosts.linux.host import LinuxHost
-from tests.hosts.linux.lab import PROXY
-from tests.hosts.mirror import Mirror
-from tests.hosts.winrm.endpoint import Endpoint
 
 
 class Site:

@@ -17,8 +17,8 @@ from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun, Result
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports.psrp.transport import PsrpTransport
-from tests.hosts.windows import WindowsHost
-from tests.hosts.winrm.endpoint import Endpoint
+from tests.boxes.windows import WindowsHost
+from tests.boxes.winrm.endpoint import Endpoint
 from tests.some_steps import script_of
 
 PASSWORD = "Tr0ub4dor"

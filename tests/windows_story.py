@@ -17,9 +17,9 @@ from nbserver.base.allowance import Allowance
 from nbserver.base.pinned_tls import PinnedAdapter
 from nbserver.verify.notebook_client import Address, NotebookClient
 from tests import authority, browser, canary
-from tests.hosts.foreign_configuration import READ, TOKEN
-from tests.hosts.mirror import Mirror
-from tests.hosts.windows import ACTIVE_SETUP, ENVIRONMENT, WindowsHost
+from tests.boxes.foreign_configuration import READ, TOKEN
+from tests.boxes.mirror import Mirror
+from tests.boxes.windows import ACTIVE_SETUP, ENVIRONMENT, WindowsHost
 from tests.notebook_server import Forwarder
 from tests.site import Site
 
@@ -178,7 +178,7 @@ def write_pfx(site: Site) -> str:
 
 def run_by_hand(told: Story) -> subprocess.CompletedProcess[bytes]:
     """The script of the run directory, copied to the host and run there without the orchestrator."""
-    from tests.hosts.wine import environment, windows_path
+    from tests.boxes.wine import environment, windows_path
 
     script = told.host.path(r"C:\win1.ps1")
     script.write_bytes((told.site.runs()[-1] / "win1" / "script.ps1").read_bytes())

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from benchmarks.install.installation import Installation, install
 from benchmarks.install.results import Results, table
+from tests.boxes.artifacts import cache_folder, linux_wheels
+from tests.boxes.linux.base import DEBIAN, build
+from tests.boxes.linux.lab import LinuxLab, lacks
+from tests.boxes.mirror import Mirror
 from tests.conftest import LOCK
-from tests.hosts.artifacts import cache_folder, linux_wheels
-from tests.hosts.linux.base import DEBIAN, build
-from tests.hosts.linux.lab import LinuxLab, lacks
-from tests.hosts.mirror import Mirror
 
 LINUX_LOCK = LOCK.with_name("linux.txt")
 

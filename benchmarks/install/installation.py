@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.install.timeline import at, timeline
-from tests.hosts.linux.base import LinuxBase
-from tests.hosts.linux.lab import LinuxLab
-from tests.hosts.mirror import Mirror
+from tests.boxes.linux.base import LinuxBase
+from tests.boxes.linux.lab import LinuxLab
+from tests.boxes.mirror import Mirror
 from tests.site import LinuxSite
 
 # The base of the tests' hosts has these already; without them and apt's lists the host is as its image was.

@@ -23,7 +23,7 @@ from benchmarks.psrp.prepared_host import PreparedHost, prepared_host
 from benchmarks.psrp.results import Results, Row
 from benchmarks.psrp.table import table
 from benchmarks.psrp.wrong_values import count_refused
-from tests.hosts.winrm.endpoint import Endpoint
+from tests.boxes.winrm.endpoint import Endpoint
 
 
 def main() -> int:

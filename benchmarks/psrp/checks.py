@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 
 from benchmarks.psrp.prepared_host import PreparedHost
 from nbserver.render.step_files import read_body
+from tests.boxes.windows import ENVIRONMENT, MACHINE_PATH
 from tests.conftest import LOCK
-from tests.hosts.windows import ENVIRONMENT, MACHINE_PATH
 
 FOLDER = Path(__file__).parent / "checks"
 # On this host these have nothing to look at while nothing has to be changed, so nobody would send a check for them.

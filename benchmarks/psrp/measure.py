@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.psrp.contenders import Contender
-from tests.hosts.winrm.endpoint import Endpoint
+from tests.boxes.winrm.endpoint import Endpoint
 
 OPERATIONS = ("Create", "Command", "Send", "Receive", "Signal", "Delete")
 LONGEST = 600.0  # seconds

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.boxes.mirror import Mirror
+from tests.boxes.windows import WindowsHost
+from tests.boxes.winrm.endpoint import Endpoint
 from tests.conftest import LOCK
-from tests.hosts.mirror import Mirror
-from tests.hosts.windows import WindowsHost
-from tests.hosts.winrm.endpoint import Endpoint
 from tests.ports import free_port
 from tests.site import Site
 

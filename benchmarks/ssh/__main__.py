@@ -25,7 +25,7 @@ from benchmarks.ssh.peers import Peers
 from benchmarks.ssh.results import Block, Results, Row
 from benchmarks.ssh.table import table
 from nbserver.run.notebook_password import hash_password
-from tests.hosts.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxHost
 
 # A contender that has taken so long with a number of hosts (seconds, its warm-up too) has no further run there.
 LONG_ENOUGH = 400.0

@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 
 from benchmarks.ssh.hosts import PORT
-from tests.hosts.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxHost
 
 ACCESS = (
     "/etc/nbserver",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.ssh.checks import Table
-from tests.hosts.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxHost
 
 BODY = Path(__file__).with_name("floor.sh")
 AT_ONCE = """

@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.boxes.artifacts import cache_folder, linux_wheels
+from tests.boxes.linux.base import DEBIAN, LinuxBase, build
+from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.lab import PROXY, LinuxLab, lacks
+from tests.boxes.mirror import Mirror
 from tests.conftest import LOCK
-from tests.hosts.artifacts import cache_folder, linux_wheels
-from tests.hosts.linux.base import DEBIAN, LinuxBase, build
-from tests.hosts.linux.host import LinuxHost
-from tests.hosts.linux.lab import PROXY, LinuxLab, lacks
-from tests.hosts.mirror import Mirror
 
 CHECKOUT = Path(__file__).parents[2]
 PORT = 9999

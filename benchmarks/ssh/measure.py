@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.ssh.contenders import Contender
-from tests.hosts.linux import control_groups
-from tests.hosts.linux.host import LinuxHost
+from tests.boxes.linux import control_groups
+from tests.boxes.linux.host import LinuxHost
 
 LONGEST = 1500.0  # seconds
 EVERY = 0.05  # seconds between two looks at the memory

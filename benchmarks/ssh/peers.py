@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.ssh.checks import CERTIFICATE, LASTS, PACKAGES, SHOWN, UNIT, USER, Table, of_kind
 from benchmarks.ssh.floor import script
 from benchmarks.ssh.hosts import PORT
-from tests.hosts.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxHost
 
 ONE_TASK = [{
     "name": "one script",

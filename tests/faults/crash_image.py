@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbserver.run.envelope import Mode
+from tests.boxes.task_scheduler import TASKS
 from tests.faults.small_host import CLOSING_TASK, LOOK, PLACE, SmallHost
-from tests.hosts.task_scheduler import TASKS
 
 ACCESS = r"C:\nbserver-test\acl"
 WRITE = r"""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.boxes.windows import WindowsHost
 from tests.faults.small_host import PASSWORD, SmallHost
 from tests.faults.wire import Wire
-from tests.hosts.windows import WindowsHost
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ from nbserver.run.host_run import HostRun, Result
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports import Transport
 from nbserver.transports.psrp.transport import PsrpTransport
+from tests.boxes.task_scheduler import TASKS
+from tests.boxes.windows import WindowsHost
+from tests.boxes.winrm.endpoint import Endpoint
 from tests.faults.small_script import small_script
-from tests.hosts.task_scheduler import TASKS
-from tests.hosts.windows import WindowsHost
-from tests.hosts.winrm.endpoint import Endpoint
 
 PASSWORD = "Tr0ub4dor"
 GROUND, STATE, PLACE = r"C:\faults", r"C:\ProgramData\nbserver", r"C:\Program Files\nbserver faults"

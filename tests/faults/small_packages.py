@@ -6,7 +6,7 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-from tests.hosts.mirror import Mirror
+from tests.boxes.mirror import Mirror
 
 SERVER = '''"""Refuses to list kernels and answers other requests with 200, on the port and with the certificate of the configuration: Windows' file or Linux'."""
 import http.server

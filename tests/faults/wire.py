@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from tests.hosts.winrm.endpoint import RESET_ON_CLOSE, Endpoint
-from tests.hosts.winrm.http_server import Drop
-from tests.hosts.winrm.output import Output
+from tests.boxes.winrm.endpoint import RESET_ON_CLOSE, Endpoint
+from tests.boxes.winrm.http_server import Drop
+from tests.boxes.winrm.output import Output
 
 # before: the connection is reset, and the packet waits; in: half of the answer comes, and the packet is lost;
 # after: the whole answer comes, then the connection is reset; gone: as before, and every later Receive meets the same.
@@ -64,7 +64,7 @@ class Wire:
         self.log: list[OnePacket] = []
         self._handle = endpoint.wsman.handle
         monkeypatch.setattr(endpoint.wsman, "handle", self.handle)
-        monkeypatch.setattr("tests.hosts.winrm.ps_shell.Output", self.output)
+        monkeypatch.setattr("tests.boxes.winrm.ps_shell.Output", self.output)
 
     def arm(self, **cuts: Cut) -> None:
         """`arm(p3="in")`: cut in the answer with the third packet."""

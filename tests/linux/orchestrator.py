@@ -18,7 +18,7 @@ from nbserver.events.reader import Event
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal
 from nbserver.transports import LogonSecrets, connect_to
-from tests.hosts.ssh.fixtures import linux_host
+from tests.boxes.ssh.fixtures import linux_host
 from tests.linux.small_script import small_script
 
 

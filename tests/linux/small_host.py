@@ -18,8 +18,8 @@ from nbserver.run.envelope import Envelope, Mode
 from nbserver.run.host_run import HostRun, Result
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports import LogonSecrets, Transport, connect_to
-from tests.hosts.ssh.fixtures import text_of, wait_until
-from tests.hosts.ssh.wire import Wire
+from tests.boxes.ssh.fixtures import text_of, wait_until
+from tests.boxes.ssh.wire import Wire
 from tests.linux.small_script import small_script
 
 

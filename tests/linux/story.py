@@ -18,11 +18,11 @@ from typing import Any, BinaryIO
 import pytest
 
 from tests import browser, canary
+from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.lab import NETWORK
+from tests.boxes.linux.snapshot import Snapshot, differences
+from tests.boxes.mirror import Mirror
 from tests.checkout import TESTS
-from tests.hosts.linux.host import LinuxHost
-from tests.hosts.linux.lab import NETWORK
-from tests.hosts.linux.snapshot import Snapshot, differences
-from tests.hosts.mirror import Mirror
 from tests.site import LinuxSite
 
 FOREIGN = TESTS / "foreign_configuration"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.hosts import registry_file as reg
-from tests.hosts.windows import WindowsHost
-from tests.hosts.wine import VARIABLES, end_wine, run, windows_path
+from tests.boxes import registry_file as reg
+from tests.boxes.windows import WindowsHost
+from tests.boxes.wine import VARIABLES, end_wine, run, windows_path
 from tests.localized.locales import Language
 
 # No code page has all of these letters. In 932 the last byte of the last one is that of a backslash.

@@ -12,8 +12,8 @@ from types import TracebackType
 
 import pytest
 
+from tests.boxes.wine import PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_path
 from tests.checkout import CHECKOUT
-from tests.hosts.wine import PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_path
 
 FOLDER = Path(__file__).parent
 STEP_FILES = CHECKOUT / "ps_scripts"

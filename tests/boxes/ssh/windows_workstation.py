@@ -1,0 +1,68 @@
+"""A Windows workstation in a box: a Wine prefix with CPython for Windows and what the SSH transport imports there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.boxes import artifacts
+from tests.boxes.wine import WINE, end_wine, environment, windows_path
+
+COMPILER = "x86_64-w64-mingw32-gcc"
+HERE = Path(__file__).parent
+# The versions that the tests themselves run with, as wheels for Windows.
+REQUIREMENTS = [f"{name}=={version(name)}" for name in ("asyncssh", "bcrypt", "cryptography", "pydantic")]
+
+
+def missing() -> str:
+    """What keeps it from being made here, or an empty text."""
+    if not os.access(WINE, os.X_OK):
+        return f"a Windows workstation needs {WINE} (Debian package wine64)"
+    if not shutil.which(COMPILER):
+        return f"a Windows workstation needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)"
+    return ""
+
+
+def _site(cache: Path) -> Path:
+    """A folder with the packages, for Windows and Python 3.11."""
+
+    def make(work: Path, target: Path) -> None:
+        platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp")
+        artifacts._run(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *platform, "--target", str(target), *REQUIREMENTS, cwd=work)
+
+    return artifacts._once(cache, f"workstation-{hashlib.sha256(' '.join(REQUIREMENTS).encode()).hexdigest()[:12]}", make)
+
+
+class Workstation:
+    """`run` runs one job of workstation.py there; `close` ends its processes."""
+
+    def __init__(self, folder: Path) -> None:
+        cache = artifacts.cache_folder()
+        self._folder, self._prefix, self._packages = folder, folder / "prefix", _site(cache)
+        with zipfile.ZipFile(artifacts.python_zip(cache)) as archive:
+            archive.extractall(folder / "python")
+        subprocess.run([WINE, "cmd", "/c", "exit"], env=environment(self._prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=True)
+        library = self._prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
+        subprocess.run([COMPILER, "-shared", "-o", library, HERE / "bcryptprimitives.c", "-ladvapi32"], check=True)
+
+    def run(self, job: dict[str, Any]) -> tuple[int, list[str]]:
+        """Exit code and the lines that it printed."""
+        file = self._folder / "job.json"
+        file.write_text(json.dumps(job), "utf-8")
+        extra = {"PYTHONPATH": windows_path(self._packages), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [WINE, self._folder / "python" / "python.exe", windows_path(HERE / "workstation.py"), windows_path(file)],
+            env=environment(self._prefix, extra), input=b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout.decode("utf-8", "replace").splitlines()
+
+    def close(self) -> None:
+        end_wine(self._prefix)

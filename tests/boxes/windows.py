@@ -1,0 +1,225 @@
+r"""A Windows Server in a box: a Wine prefix of its own, set up as a server, with its task scheduler running.
+
+with WindowsHost.create(folder) as host:
+    with host.endpoint(auth=["basic"]) as endpoint:
+        ...
+    before = host.snapshot()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.boxes import registry_file as reg
+from tests.boxes.task_scheduler import TASKS, TaskScheduler
+from tests.boxes.wine import end_wine, environment, linux_path, pwsh_command, run, windows_path
+from tests.boxes.winrm.endpoint import Endpoint, session_configuration
+
+STAND_INS = Path(__file__).parent / "stand_ins"
+ACTIVE_SETUP = r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Active Setup"
+ENVIRONMENT = r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
+IE_ESC = {
+    "administrators": ACTIVE_SETUP + r"\Installed Components\{A509B1A7-37EF-4b3f-8CFC-4F3A74704073}",
+    "users": ACTIVE_SETUP + r"\Installed Components\{A509B1A8-37EF-4b3f-8CFC-4F3A74704073}",
+}
+MACHINE_PATH = (
+    r"%SystemRoot%\system32;%SystemRoot%;%SystemRoot%\System32\Wbem;"
+    r"%SYSTEMROOT%\System32\WindowsPowerShell\v1.0\;%ProgramFiles%\Unrelated Tools\bin"
+)
+SERVER: dict[str, dict[str, str]] = {
+    r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\ProductOptions": {"ProductType": reg.string("ServerNT")},
+    r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion": {
+        "ProductName": reg.string("Windows Server 2019 Standard"),
+        "InstallationType": reg.string("Server"),
+        "CurrentBuildNumber": reg.string("17763"),
+        "CurrentBuild": reg.string("17763"),
+    },
+    IE_ESC["administrators"]: {
+        "": reg.string("Applied Administrators"),
+        "ComponentID": reg.string("IEHardenAdmin"),
+        "IsInstalled": reg.dword(1),
+        "StubPath": reg.expandable(r'"%SystemRoot%\System32\rundll32.exe" "%SystemRoot%\System32\iesetup.dll",IEHardenAdmin'),
+    },
+    IE_ESC["users"]: {
+        "": reg.string("Applied Users"),
+        "ComponentID": reg.string("IEHardenUser"),
+        "IsInstalled": reg.dword(1),
+        "StubPath": reg.expandable(r'"%SystemRoot%\System32\rundll32.exe" "%SystemRoot%\System32\iesetup.dll",IEHardenUser'),
+    },
+    ENVIRONMENT: {"PATH": reg.expandable(MACHINE_PATH), "Unrelated": reg.expandable(r"%SystemDrive%\unrelated")},
+}
+UNRELATED_RULE = {
+    "Name": "Unrelated-In-TCP",
+    "DisplayName": "Unrelated service",
+    "Description": "Not ours.",
+    "Group": "Unrelated",
+    "DisplayGroup": "Unrelated",
+    "Enabled": "True",
+    "Direction": "Inbound",
+    "Action": "Allow",
+    "Protocol": "TCP",
+    "LocalPort": ["8443"],
+    "RemoteAddress": ["LocalSubnet"],
+    "Profile": "Domain",
+}
+UNRELATED_TASK = """<?xml version="1.0" encoding="UTF-16"?>
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo>
+    <URI>\\Unrelated maintenance</URI>
+  </RegistrationInfo>
+  <Triggers>
+    <CalendarTrigger>
+      <StartBoundary>2020-01-01T03:00:00</StartBoundary>
+      <ScheduleByDay>
+        <DaysInterval>1</DaysInterval>
+      </ScheduleByDay>
+    </CalendarTrigger>
+  </Triggers>
+  <Settings>
+    <Enabled>true</Enabled>
+  </Settings>
+  <Actions>
+    <Exec>
+      <Command>cmd.exe</Command>
+      <Arguments>/c exit 0</Arguments>
+    </Exec>
+  </Actions>
+</Task>
+"""
+# Below drive_c: what Windows itself is always writing, and the stand-ins' own state (compared by its meaning).
+VOLATILE = ("windows/temp/*", "users/*/AppData/*", "users/*/Temp/*", "nbserver-test/*", "windows/system32/Tasks/*")
+SIZE_ONLY = "windows/"  # Wine's own 700 MB: a listing of names and sizes is enough
+
+
+class WindowsHost:
+    """The Windows at `prefix` (a WINEPREFIX that exists); `create` makes one."""
+
+    def __init__(self, prefix: Path) -> None:
+        self.prefix = prefix
+        self.folder = Path(tempfile.mkdtemp(prefix="windows-host-"))
+        configuration = self.folder / "task.pssc"
+        configuration.write_text(session_configuration(STAND_INS / "start.ps1"), encoding="utf-8")
+        powershell = [pwsh_command(), "-ConfigurationFile", windows_path(configuration)]
+        self.scheduler = TaskScheduler(prefix, powershell)
+        self._hashes: dict[tuple[int, int, int], str] = {}
+
+    @classmethod
+    def create(cls, prefix: Path) -> WindowsHost:
+        """Makes a fresh Windows (about 15 s) at `prefix` and sets it up as a server. Raises LookupError, CalledProcessError."""
+        subprocess.run(
+            [pwsh_command(), "-NoLogo", "-NoProfile", "-Command", "exit"],
+            env=environment(prefix),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=300,
+            check=True,
+        )
+        # Wine's server has inherited the lock under which a Windows is made, and would keep it as long as it runs
+        end_wine(prefix)
+        # Documents and the like lead to the home folder of whoever runs the tests, and PowerShell keeps settings there
+        for folder in (prefix / "drive_c" / "users").glob("*/*"):
+            if folder.is_symlink():
+                folder.unlink()
+                folder.mkdir()
+        host = cls(prefix)
+        settings = host.folder / "server.reg"
+        settings.write_bytes(reg.write(SERVER))
+        run(prefix, "reg", "import", windows_path(settings))
+        host.path(r"C:\windows\Installer").mkdir(exist_ok=True)  # Windows has it, Wine makes it with the first MSI
+        rules = host.path(r"C:\nbserver-test\firewall")
+        rules.mkdir(parents=True)
+        (rules / f"{UNRELATED_RULE['Name']}.json").write_text(json.dumps(UNRELATED_RULE))
+        (host.path(TASKS) / "Unrelated maintenance").write_bytes(UNRELATED_TASK.replace("\n", "\r\n").encode("utf-16"))
+        return host
+
+    def path(self, windows_path: str) -> Path:
+        r"""`C:\...` as a path on this machine."""
+        return linux_path(self.prefix, windows_path)
+
+    def endpoint(self, **options: Any) -> Endpoint:
+        """A WinRM service on this host (see Endpoint for the options); the stand-ins are in its sessions."""
+        return Endpoint(self.prefix, **{"startup": STAND_INS / "start.ps1", **options})
+
+    def registry(self, key: str) -> dict[str, dict[str, str]]:
+        """A key and all below it: key -> value name -> raw value with its type."""
+        file = self.folder / f"{uuid.uuid4().hex}.reg"
+        run(self.prefix, "reg", "export", key, windows_path(file), "/y")
+        return reg.read(file.read_bytes())
+
+    def snapshot(self, except_: Iterable[str] = ()) -> dict[str, Any]:
+        """What this project may change, value by value, to be compared with another snapshot.
+
+        `except_` are glob patterns below drive_c, with `/` between names (`ProgramData/nbserver/runs/*`), of files that do not count.
+        """
+        return {
+            "registry": {**self.registry(ACTIVE_SETUP), **self.registry(ENVIRONMENT)},
+            "firewall": {name: json.loads(text) for name, text in self._texts(r"C:\nbserver-test\firewall", "*.json")},
+            "services": {name: json.loads(text) for name, text in self._texts(r"C:\nbserver-test\services", "*.json")},
+            "tasks": {file.name: file.read_bytes().decode("utf-16") for file in sorted(self.path(TASKS).iterdir())},
+            "running": sorted(name for name in self.scheduler.runs if self.scheduler.is_running(name)),
+            "acl": dict(self._descriptors()),
+            "files": dict(self._files((*VOLATILE, *except_))),
+        }
+
+    def _texts(self, folder: str, pattern: str) -> Iterator[tuple[str, str]]:
+        for file in sorted(self.path(folder).glob(pattern)):
+            yield file.stem, file.read_text("utf-8")
+
+    def _descriptors(self) -> Iterator[tuple[str, str]]:
+        for _, text in self._texts(r"C:\nbserver-test\acl", "*.json"):
+            entry = json.loads(text)
+            if self.path(entry["path"]).exists():  # what was removed took its descriptor with it
+                yield entry["path"], entry["sddl"]
+
+    def _files(self, left_out: tuple[str, ...]) -> Iterator[tuple[str, tuple[int, str]]]:
+        drive = self.path("C:\\")
+        patterns = [pattern.lower() for pattern in left_out]
+
+        def walk(folder: Path) -> Iterator[Path]:
+            for entry in sorted(folder.iterdir()):
+                name = entry.relative_to(drive).as_posix().lower()
+                if any(fnmatch(name, pattern) for pattern in patterns):
+                    continue
+                yield entry
+                if entry.is_dir() and not entry.is_symlink():
+                    yield from walk(entry)
+
+        for path in walk(drive):
+            name = path.relative_to(drive).as_posix()
+            if path.is_symlink():
+                yield name, (0, "link")
+            elif path.is_dir():
+                yield name, (0, "folder")
+            else:
+                size = path.stat().st_size
+                yield name, (size, "" if name.startswith(SIZE_ONLY) else self._sha256(path))
+
+    def _sha256(self, path: Path) -> str:
+        status = path.stat()
+        key = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if key not in self._hashes:
+            self._hashes[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return self._hashes[key]
+
+    def close(self) -> None:
+        """Ends the scheduler with its tasks, and every Wine process of this Windows. The prefix stays."""
+        self.scheduler.close()
+        end_wine(self.prefix)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> WindowsHost:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

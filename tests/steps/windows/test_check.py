@@ -1,0 +1,140 @@
+"""The step check in the real engine: the certificate that the port shows, and whether anybody gets in without the password."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.boxes.winrm.certificate import Certificate, make_certificate
+from tests.ports import free_port
+from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
+
+Answer = Callable[[str], bytes]
+REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\r\n{}"
+WITHOUT, WITH_TOKEN = "without the password", "with a random token"
+SEEN = """
+Invoke-Test $Steps[0] | Out-Null
+foreach ($one in $Run.Differences) { "$($one.what) | $($one.is) | $($one.should)" }
+"""
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("check"))
+
+
+@pytest.fixture(scope="module")
+def session(certificate: Certificate) -> Iterator[Session]:
+    require_engine()
+    main = (STEP_FILES / "main.ps1").read_text("ascii")
+    functions = main[: main.index("$ScriptText =")]
+    check = (STEP_FILES / "steps" / "check.ps1").read_text("ascii")
+    with Session() as opened:
+        opened.keep(
+            f"$Settings = ConvertFrom-Json '{{\"scope\": \"machine\", \"skip\": []}}'; $CertificateFile = '{host_path(certificate.certificate)}'\n"
+            f"{prelude('run', 'hashes', 'events', 'envelope', 'record', 'files', 'scope', 'certificates')}\n"
+            "function Get-ServerCertificate { Read-Certificates $CertificateFile }; function Test-ServerRunning { $true }\n"
+            "function Get-EnvironmentFolder { 'C:\\nbserver\\env' }\n"
+            f"{check}\n{functions}"
+        )
+        yield opened
+
+
+@contextmanager
+def server(certificate: Certificate, answer: Answer) -> Iterator[tuple[int, list[str]]]:
+    """A TLS server that answers each request as `answer` says, with the heads of the requests that it got."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    heads: list[str] = []
+
+    def serve(raw: socket.socket) -> None:
+        with contextlib.suppress(OSError), raw, context.wrap_socket(raw, server_side=True) as client:
+            head = b""
+            while b"\r\n\r\n" not in head and (data := client.recv(4096)):
+                head += data
+            if head:
+                heads.append(head.decode("ascii"))
+                client.sendall(answer(heads[-1]))
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], heads
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def asked(port: int) -> str:
+    return f"$Settings = ConvertFrom-Json '{json.dumps({'scope': 'machine', 'host': 'win1', 'notebook': {'ip': '*', 'port': port}})}'\n"
+
+
+def differences(session: Session, port: int) -> list[str]:
+    return session.run(asked(port) + SEEN)
+
+
+def test_a_server_that_refuses_both_is_as_it_should_be(session: Session, certificate: Certificate) -> None:
+    with server(certificate, lambda head: REFUSED) as (port, heads):
+        assert differences(session, port) == []
+        assert differences(session, port) == []
+    requests = [head for head in heads if head.startswith("GET /api/kernels HTTP/1.1\r\n")]
+    tokens = [line.partition(": token ")[2] for head in requests for line in head.splitlines() if line.startswith("Authorization: ")]
+    assert len(requests) == 4 and len(tokens) == len(set(tokens)) == 2 and all(len(token) >= 32 for token in tokens)
+    assert not any("Cookie" in head for head in requests)
+    with server(certificate, lambda head: REFUSED.replace(b"403 Forbidden", b"401 Unauthorized")) as (port, _):
+        assert differences(session, port) == []
+
+
+def test_a_server_that_lets_everybody_in_is_a_difference(session: Session, certificate: Certificate) -> None:
+    with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as (port, _):
+        assert differences(session, port) == [
+            f"GET /api/kernels on port {port} {way} | answered with 200 | refused with 401 or 403" for way in (WITHOUT, WITH_TOKEN)
+        ]
+
+
+def test_one_that_believes_any_token_is_a_difference(session: Session, certificate: Certificate) -> None:
+    with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\n\r\n" if "Authorization" in head else REFUSED) as (port, _):
+        assert [line.split(" | ")[:2] for line in differences(session, port)] == [[f"GET /api/kernels on port {port} {WITH_TOKEN}", "answered with 200"]]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 500 x\r\n\r\n", b"HTTP/1.1 4033 x\r\n\r\n", b"HTTP/1.1 403", b"", b"403\n", b"SSH-2.0-x\r\n", b" HTTP/1.1 403 x\n", b"x" * 100000, b"\x1b[2J\x00\xff\n"],
+    ids=range(11),
+)  # fmt: skip
+def test_everything_else_is_no_refusal(session: Session, certificate: Certificate, answer: bytes) -> None:
+    with server(certificate, lambda head: answer) as (port, _):
+        found = [line.split(" | ")[1] for line in differences(session, port)]
+    code = answer[9:12].decode() if answer[12:13] == b" " and answer.startswith(b"HTTP/1.1 ") else ""
+    assert found == [f"answered with {code}" if code else "not answered by a web server"] * 2
+
+
+def test_another_certificate_and_no_server(session: Session, certificate: Certificate, tmp_path: Path) -> None:
+    other = make_certificate(tmp_path)
+    with server(other, lambda head: REFUSED) as (port, _):
+        assert differences(session, port) == [f"port {port} | {other.fingerprint} | {certificate.fingerprint}"]
+    port = free_port()
+    assert differences(session, port) == [f"port {port} |  | {certificate.fingerprint}"]
+
+
+def test_apply_fails_while_the_server_is_open(session: Session, certificate: Certificate) -> None:
+    apply = "$Run.Mode = 'apply'; Invoke-Apply $Steps[0] | Out-Null; 'done'"
+    with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\n\r\n") as (port, _), pytest.raises(EngineError) as told:
+        session.run(asked(port) + apply)
+    words = str(told.value)
+    assert f"GET /api/kernels on port {port} without the password is answered with 200" in words
+    assert "perhaps everybody who reaches this port can run programs as the server's account" in words
+    assert "Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver" in words and r"C:\nbserver\env" in words

@@ -1,0 +1,100 @@
+"""The rule nbserver, as it is found: what narrows it beyond its port goes, and comes back with undo. Rules are stood in for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.checkout import TESTS
+from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
+
+STAND_INS = TESTS / "boxes" / "stand_ins"
+FILE = r"C:\nbserver-test\firewall\nbserver.json"
+RULE = {
+    "Name": "nbserver", "DisplayName": "old", "Description": "", "Group": "", "DisplayGroup": "", "Enabled": "True", "Direction": "Inbound",
+    "Action": "Allow", "Profile": "Any", "Protocol": "TCP", "LocalPort": ["9999"], "RemoteAddress": ["LocalSubnet"],
+}  # fmt: skip
+FILTERS = {
+    "Program": r"C:\Python27\python.exe", "Service": "notebooks", "LocalAddress": ["192.0.2.0/255.255.255.0", "192.0.2.7"], "RemotePort": ["1024-65535", "80"],
+    "InterfaceType": "Wired", "InterfaceAlias": ["Ethernet"], "LocalUser": "D:(A;;CC;;;BA)", "RemoteUser": "D:(A;;CC;;;BU)",
+    "RemoteMachine": "D:(A;;CC;;;SY)", "Authentication": "Required", "Encryption": "Required",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    require_engine()
+    record = host_path(tmp_path_factory.mktemp("firewall") / "record.jsonl")
+    with Session() as opened:
+        opened.keep("\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "net_security")))
+        opened.keep(prelude("run", "events", "envelope", "record", "firewall"))
+        opened.keep((STEP_FILES / "steps" / "firewall.ps1").read_text("ascii"))
+        opened.keep(f"$RecordFile = '{record}'; $Settings = ConvertFrom-Json '{{\"notebook\": {{\"port\": 9999}}, \"firewall\": {{\"remote_addresses\": [\"LocalSubnet\"]}}}}'")
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def no_rule(session: Session) -> Iterator[None]:
+    yield
+    session.run(f"foreach ($file in '{FILE}', $RecordFile) {{ if (Test-Path -LiteralPath $file) {{ [IO.File]::Delete($file) }} }}")
+
+
+def write(session: Session, **filters: Any) -> None:
+    session.run(f"[void](Get-StandInFolder 'firewall'); [IO.File]::WriteAllText('{FILE}', [string]@($input)[0])", [json.dumps({**RULE, **filters})])
+
+
+def read(session: Session) -> Any:
+    return json.loads("".join(session.run(f"[IO.File]::ReadAllText('{FILE}')")))
+
+
+def differences(session: Session) -> list[str]:
+    said = session.run("$Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; foreach ($one in $Run.Differences) { \"$($one.what): $($one.is)\" }")
+    return [text.removeprefix("firewall rule nbserver, ") for text in said]
+
+
+def test_a_rule_without_filters_is_as_it_should_be(session: Session) -> None:
+    write(session)
+    assert differences(session) == []
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+def test_each_filter_is_seen_and_put_back(session: Session, name: str) -> None:
+    """It would keep the port closed, and the check asks from the host itself, which no rule stops."""
+    write(session, **{name: FILTERS[name]})
+    before = read(session)
+    (told,) = differences(session)
+    assert told.startswith(f"{name}: ")
+    session.run("& $Steps[0].Apply")
+    assert differences(session) == [] and name not in read(session)
+    session.run("foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }")
+    assert read(session) == before
+
+
+def test_all_of_them(session: Session) -> None:
+    write(session, **FILTERS, Action="Block", LocalPort=["80"])
+    before = read(session)
+    assert len(differences(session)) == len(FILTERS) + 2
+    session.run("& $Steps[0].Apply")
+    assert differences(session) == [] and not set(FILTERS) & set(read(session))
+    session.run("foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }")
+    assert read(session) == before
+
+
+def test_the_record_of_an_earlier_release_is_put_back(session: Session) -> None:
+    """It knows nothing of filters: those of the rule stay as they are."""
+    write(session, Program=FILTERS["Program"], LocalPort=["8888"])
+    kept = {key: RULE[key] for key in ("Enabled", "Direction", "Action", "Profile", "Protocol", "LocalPort", "RemoteAddress")}
+    line = {"v": 1, "step": "firewall", "kind": "firewall_rule", "key": "nbserver", "before": kept}
+    session.run("Undo-Line (ConvertFrom-Json @($input)[0]) | Out-Null", [json.dumps(line)])
+    assert (read(session)["LocalPort"], read(session)["Program"]) == (["9999"], FILTERS["Program"])
+
+
+def test_a_new_rule_is_made_with_what_it_needs(session: Session) -> None:
+    assert differences(session) == ["firewall rule nbserver: "]
+    session.run("& $Steps[0].Apply")
+    assert differences(session) == [] and not set(FILTERS) & set(read(session))
+    session.run("foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }")
+    assert session.run(f"[string](Test-Path -LiteralPath '{FILE}')") == ["False"]

@@ -1,0 +1,116 @@
+"""Who holds a port, and what may be stopped for it: real processes, looked at by the prelude's own functions on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from pypsrp.powershell import PowerShell, RunspacePool
+from pypsrp.wsman import WSMan
+
+from tests.boxes.windows import WindowsHost
+from tests.hand_made import NSSM, PYTHON, HandMade
+from tests.ports import free_port
+from tests.powershell.engine import prelude
+
+Ask = Callable[[str], list[str]]
+
+
+@pytest.fixture(scope="module")
+def ask(windows_host: WindowsHost) -> Iterator[Ask]:
+    """What a script says that has the prelude."""
+    text = prelude("run", "events", "envelope", "record", "registry", "files", "tasks", "services", "port_holder").replace("Set-StrictMode -Version 2", "Set-StrictMode -Version 3")
+    with windows_host.endpoint() as service:
+        wsman = WSMan(
+            "127.0.0.1", port=service.port, ssl=False, auth="basic", encryption="never", no_proxy=True,
+            username=service.user, password=service.password, operation_timeout=60, read_timeout=90,
+        )  # fmt: skip
+        with wsman, RunspacePool(wsman) as pool:
+
+            def go(script: str) -> list[str]:
+                shell = PowerShell(pool).add_script(f"{text}\n{script}")
+                output = shell.invoke()
+                assert not shell.streams.error, [str(error) for error in shell.streams.error]
+                return [str(item) for item in output]
+
+            yield go
+
+
+@pytest.fixture
+def hand_made(windows_host: WindowsHost) -> Iterator[HandMade]:
+    made = HandMade(windows_host, free_port())
+    yield made
+    made.remove()
+
+
+def holder(ask: Ask, port: int) -> tuple[str, list[str], list[str], str]:
+    """(what would be stopped, services, tasks, what a person reads)"""
+    held, services, tasks, text = ask(f"$h = Get-PortHolder {port}; $h.Held; $h.Services -join ','; $h.Tasks -join ','; $h.Text")
+    return held, [name for name in services.split(",") if name], [name for name in tasks.split(",") if name], text
+
+
+def test_a_wrapper_that_was_told_to_run_the_program_is_its_service(ask: Ask, hand_made: HandMade) -> None:
+    hand_made.service("IPythonNotebook")
+    held, services, tasks, text = holder(ask, hand_made.port)
+    assert (held, services, tasks) == ("service", ["IPythonNotebook"], [])
+    assert text.startswith(" (python.exe, process ") and text.endswith(", service 'IPythonNotebook')")
+
+
+def test_a_service_that_listens_itself(ask: Ask, hand_made: HandMade) -> None:
+    hand_made.service("notebooks", program=PYTHON, application=None)
+    assert holder(ask, hand_made.port)[:3] == ("service", ["notebooks"], [])
+
+
+@pytest.mark.parametrize("application", [None, r"C:\Python33\python.exe"])
+def test_a_service_further_up_is_not_stopped_and_nothing_below_it_is_ended(ask: Ask, hand_made: HandMade, application: str | None) -> None:
+    """It may be an SSH server, or an agent that people need."""
+    hand_made.service("agent", program=NSSM, application=application)
+    held, services, tasks, text = holder(ask, hand_made.port)
+    assert (held, services, tasks) == ("nothing", [], []) and text.endswith(", below service 'agent')")
+    ask(f"Stop-PortHolder {hand_made.port}")
+    assert hand_made.host.scheduler.is_running("service.agent")
+
+
+def test_a_scheduled_task(ask: Ask, hand_made: HandMade) -> None:
+    hand_made.task("IPython Notebook")
+    held, services, tasks, text = holder(ask, hand_made.port)
+    assert (held, services, tasks) == ("task", [], [r"\IPython Notebook"]) and r"scheduled task '\IPython Notebook'" in text
+
+
+def test_a_process_that_nobody_runs(ask: Ask, hand_made: HandMade) -> None:
+    hand_made.process()
+    assert holder(ask, hand_made.port)[:3] == ("process", [], [])
+
+
+def test_a_part_of_windows_is_never_stopped(ask: Ask, hand_made: HandMade) -> None:
+    hand_made.process()
+    script = f"$env:SystemRoot = 'C:\\Python27'; $h = Get-PortHolder {hand_made.port}; $env:SystemRoot = 'C:\\windows'; $h.Held; $h.Text"
+    held, text = ask(script)
+    assert held == "nothing" and text.endswith(", a part of Windows)")
+
+
+def test_nobody_known_and_nobody_at_all(ask: Ask, hand_made: HandMade) -> None:
+    hand_made.process()
+    (hand_made.host.path(r"C:\nbserver-test\listeners") / str(hand_made.port)).unlink()
+    assert holder(ask, hand_made.port) == ("nothing", [], [], "")
+    assert holder(ask, free_port()) == ("nothing", [], [], "")
+    assert ask(f"[string](Test-PortListening {hand_made.port}); [string](Test-PortListening {free_port()})") == ["True", "False"]
+
+
+@pytest.mark.parametrize("kind", ["service", "task", "process"])
+def test_stopped_and_put_back(ask: Ask, hand_made: HandMade, kind: str) -> None:
+    record = r"$RecordFile = 'C:\hand made\record.jsonl'; $Run.Step = 'past'; "
+    getattr(hand_made, kind)(*([] if kind == "process" else ["IPython Notebook"]))
+    before = hand_made.host.snapshot(except_=("*",))
+    assert before["running"]
+    said = ask(f"{record}Stop-PortHolder {hand_made.port} | Out-Event; [string](Test-PortListening {hand_made.port})")
+    assert said[-1] == "False"
+    assert hand_made.host.snapshot(except_=("*",))["running"] == []
+    if kind == "process":
+        assert '"event":"warning"' in said[0] and "undo cannot start it again" in said[0]
+        return
+    assert len(said) == 1
+    assert hand_made.host.snapshot(except_=("*",)) != before
+    ask(f"{record}foreach ($line in @(Read-Record)) {{ Undo-Line $line }}; @(Read-Record).Count")
+    hand_made.files.append(hand_made.host.path(r"C:\hand made\record.jsonl"))
+    assert hand_made.host.snapshot(except_=("*",)) == before

@@ -1,0 +1,123 @@
+r"""A Python that somebody's installer has registered for the machine: where it is looked for, and whether it may be used.
+
+On the real engine and registry. Wine keeps no access lists, so Get-Acl and Set-Acl are those of the hosts in a box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.checkout import TESTS
+from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
+
+STAND_INS = TESTS / "boxes" / "stand_ins"
+KEY = r"HKLM:\SOFTWARE\Python\PythonCore"
+CLEAN = f"if (Test-Path '{KEY}') {{ Remove-Item -Path '{KEY}\\9.87*' -Recurse -Force }}"
+FOLDER = r"C:\nbserver test Python987"
+# What Windows gives C:\ itself, and C:\PythonNN below it: Authenticated Users (AU) inherit Modify.
+DRIVE = "O:S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)(A;CI;LC;;;BU)(A;CIIO;DC;;;BU)(A;OICIIO;SDGXGWGR;;;AU)(A;OICIIO;GA;;;CO)"
+OPEN = "O:BAD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1200a9;;;BU)(A;OICIID;0x1301bf;;;AU)"
+# What C:\Program Files\Python313 inherits: TrustedInstaller, CREATOR OWNER for what is made in it, programs of the Store.
+CLOSED = "O:SYD:AI(A;CIID;FA;;;S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464)(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIIOID;GA;;;CO)(A;OICIID;0x1200a9;;;BU)(A;OICIID;0x1200a9;;;AC)"
+SETTINGS = "$Settings = ConvertFrom-Json '{\"scope\": \"machine\", \"architecture\": \"ARCHITECTURE\", \"skip\": [], \"python\": {\"kind\": \"exe\", \"version\": \"9.87.1\", \"executable\": [\"python.exe\"]}}'; "
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    require_engine()
+    with Session() as opened:
+        stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl"))
+        step = (STEP_FILES / "steps" / "python.ps1").read_text("ascii")
+        files = prelude("run", "events", "envelope", "record", "registry", "files")
+        opened.keep(f"{stand_ins}\n{SETTINGS}\n{files}\n{step}\nfunction Test-CutOff {{ $false }}\nfunction Get-CachedFile {{ '' }}")
+        opened.run(f"[void](New-Item -ItemType Directory -Force -Path '{FOLDER}\\Lib\\site-packages'); [IO.File]::WriteAllText('{FOLDER}\\python.exe', '')")
+        yield opened
+        opened.run(f"Remove-Item -LiteralPath '{FOLDER}' -Recurse -Force; {CLEAN}")
+
+
+@pytest.fixture
+def access(session: Session) -> Iterator[None]:
+    """Afterwards every access list is again what it is without being set."""
+    yield
+    session.run(r"Remove-Item -Path 'C:\nbserver-test\acl\*.json'")
+
+
+def settings(architecture: str = "x64") -> str:
+    return SETTINGS.replace("ARCHITECTURE", architecture)
+
+
+def register(session: Session, tag: str, version: str = "9.87.1") -> None:
+    session.run(
+        f"{CLEAN}; [void](New-Item -Force -Path '{KEY}\\{tag}\\InstallPath' -Value '{FOLDER}\\'); "
+        f"Set-ItemProperty -LiteralPath '{KEY}\\{tag}' -Name Version -Value '{version}'"
+    )
+
+
+def set_access(session: Session, path: str, sddl: str) -> None:
+    session.run(f"$acl = Get-Acl -LiteralPath '{path}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-Acl -LiteralPath '{path}' -AclObject $acl")
+
+
+def look(session: Session) -> list[str]:
+    """What the step's Test finds: differences, or nothing. Raises EngineError where it refuses."""
+    return session.run(settings() + "$Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; foreach ($one in $Run.Differences) { $one.should }")
+
+
+@pytest.mark.parametrize(("architecture", "tag", "found"), [("x64", "9.87", True), ("arm64", "9.87-arm64", True), ("arm64", "9.87", False), ("x64", "9.87-arm64", False)])
+def test_the_registration_has_the_architecture_in_its_name(session: Session, architecture: str, tag: str, found: bool) -> None:
+    register(session, tag)
+    (folder,) = session.run(settings(architecture) + "Get-PythonFolder")
+    assert (folder == FOLDER) is found
+    assert found or folder.endswith(r"\nbserver\python-9.87.1")
+
+
+@pytest.mark.usefixtures("access")
+def test_one_that_only_administrators_write_is_used(session: Session) -> None:
+    register(session, "9.87")
+    set_access(session, "C:\\", DRIVE)
+    for path in ("", r"\python.exe", r"\Lib", r"\Lib\site-packages"):
+        set_access(session, FOLDER + path, CLOSED if path != r"\python.exe" else CLOSED.replace("CIID", "ID").replace("OIID", "ID").replace("(A;OICIIOID;GA;;;CO)", ""))
+    assert look(session) == []
+
+
+@pytest.mark.usefixtures("access")
+@pytest.mark.parametrize("where", ["", r"\python.exe", r"\Lib", r"\Lib\site-packages"])
+def test_one_that_others_could_change_is_refused(session: Session, where: str) -> None:
+    """It runs as administrator."""
+    register(session, "9.87")
+    set_access(session, FOLDER + where, OPEN if where != r"\python.exe" else OPEN.replace("OICIID", "ID"))
+    with pytest.raises(EngineError) as refused:
+        look(session)
+    said = str(refused.value)
+    assert f"S-1-5-11 has access to {FOLDER}{where}" in said and 'python.kind = "zip"' in said and "Let only SYSTEM and administrators write there" in said
+
+
+@pytest.mark.usefixtures("access")
+@pytest.mark.parametrize(
+    ("path", "sddl", "words"),
+    [
+        (FOLDER, CLOSED.replace("O:SY", "O:BU"), "belongs to S-1-5-32-545"),
+        (FOLDER, CLOSED + "(A;OICIIO;GW;;;BU)", "S-1-5-32-545 has access"),
+        (FOLDER, CLOSED + "(A;;WD;;;WD)", "S-1-1-0 has access"),
+        ("C:\\", DRIVE + "(A;;DT;;;BU)", "S-1-5-32-545 has access to C:\\"),
+        ("C:\\", DRIVE + "(A;;WO;;;BU)", "S-1-5-32-545 has access to C:\\"),
+    ],
+)
+def test_other_ways_to_change_it(session: Session, path: str, sddl: str, words: str) -> None:
+    register(session, "9.87")
+    set_access(session, path, sddl)
+    with pytest.raises(EngineError) as refused:
+        look(session)
+    assert words in str(refused.value)
+
+
+def test_one_whose_program_is_gone_is_refused(session: Session) -> None:
+    """Its installer would change what is somebody's, and undo would remove it."""
+    register(session, "9.87")
+    session.run(f"Move-Item -LiteralPath '{FOLDER}\\python.exe' '{FOLDER}\\moved.exe'")
+    try:
+        with pytest.raises(EngineError, match=r"python\.exe is not there\. Repair or remove it"):
+            look(session)
+    finally:
+        session.run(f"Move-Item -LiteralPath '{FOLDER}\\moved.exe' '{FOLDER}\\python.exe'")

@@ -1,0 +1,350 @@
+"""What scope "user" changes in a Windows script, on the real engine: places, access, the server in the background, Python, pip's settings."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbserver.render.script import header
+from tests.boxes import artifacts
+from tests.powershell.engine import STEP_FILES, EngineError, Session, encode, host_path, prelude, require_engine
+
+FILES = ("run", "events", "envelope", "paths", "record", "files", "removal", "data_folders")
+STEPS = ("python", "packages")
+PING = r"C:\windows\system32\ping.exe"
+ARGUMENTS = "@('-n', '600', '127.0.0.1')"
+
+
+def text(value: str) -> str:
+    """A text as a PowerShell expression, whatever is in it."""
+    return f"(ConvertFrom-TestText '{encode(value)}')"
+
+
+def settings(scope: str) -> str:
+    return f"$Settings = ConvertFrom-Json '{{\"scope\": \"{scope}\", \"skip\": [\"path\"]}}'; "
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    require_engine()
+    with Session() as opened:
+        steps = "\n".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in STEPS)
+        opened.keep(f"{settings('machine')}\n{prelude(*FILES, 'scope', 'programs', 'processes')}\n{steps}")
+        yield opened
+
+
+# -- places, and who may read them
+
+PLACES = "'Programs', 'StateFolder', 'ServiceFolder', 'WorkFolder', 'CacheFolder', 'RecordFile', 'LockFile', 'ServerLog', 'ProcessFile'"
+
+
+def places(session: Session, scope: str) -> dict[str, str]:
+    body = f"{settings(scope)}\n{prelude(*FILES, 'scope')}\nforeach ($name in {PLACES}) {{ \"$name=$((Get-Variable $name).Value)\" }}"
+    return dict(line.split("=", 1) for line in session.run(body))
+
+
+def test_all_places_are_below_the_users_local_folder(session: Session) -> None:
+    (local,) = session.run("$env:LOCALAPPDATA")
+    found = places(session, "user")
+    state = rf"{local}\nbserver\state"
+    assert found == {
+        "Programs": rf"{local}\nbserver\programs",
+        "StateFolder": state,
+        "ServiceFolder": rf"{state}\service",
+        "WorkFolder": rf"{state}\work",
+        "CacheFolder": rf"{state}\cache",
+        "RecordFile": rf"{state}\record.jsonl",
+        "LockFile": rf"{state}\lock",
+        "ServerLog": rf"{state}\server.log",
+        "ProcessFile": rf"{state}\process",
+    }
+
+
+def test_machine_scope_has_the_machines(session: Session) -> None:
+    found = places(session, "machine")
+    assert found["Programs"] == r"C:\Program Files\nbserver"
+    assert {name: path for name, path in found.items() if not path.startswith(r"C:\ProgramData\nbserver")} == {"Programs": found["Programs"]}
+    assert found["ServerLog"] == r"C:\ProgramData\nbserver\work\notebook.log"
+
+
+@pytest.mark.parametrize(("scope", "skipped"), [("user", "path ie_esc path past firewall"), ("machine", "path")])
+def test_the_machines_own_steps_are_skipped(session: Session, scope: str, skipped: str) -> None:
+    assert session.run(f"{settings(scope)}\n{prelude(*FILES, 'scope')}\n$SkippedSteps -join ' '") == [skipped]
+
+
+def test_only_the_user_system_and_administrators_have_access(session: Session) -> None:
+    script = f"{settings('user')}\n{prelude(*FILES, 'scope')}\n$UserSid; $ServiceReads; $ServiceWrites; $StateAccess; $StateOwner; $Trusted -join ' '"
+    me, *lists, owner, trusted = session.run(script)
+    assert re.fullmatch(r"S-1-5-21-[0-9-]+", me)
+    assert lists == [f"D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{me})"] * 3
+    assert (owner, trusted) == (me, f"S-1-5-18 S-1-5-32-544 {me}")
+
+
+@pytest.mark.parametrize("folder", ["", "nbserver", r"\\server\profiles\anna", r"C:\there is no such folder"])
+def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -> None:
+    body = f"{settings('user')}\n{prelude(*FILES, 'scope')}\nAssert-Scope"
+    with pytest.raises(EngineError, match=r"LOCALAPPDATA is '.*', which is no folder on a drive"):
+        session.run(f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}")
+    assert session.run(body) == session.run(f"{body}; $UserSid = 'S-1-5-18'; {settings('machine')} Assert-Scope") == []
+    with pytest.raises(EngineError, match="this runs as SYSTEM"):
+        session.run(body.replace("\nAssert-Scope", "\n$UserSid = 'S-1-5-18'; Assert-Scope"))
+
+
+# -- the server in the background: a program that runs, and is told from others
+
+
+@pytest.fixture
+def background(session: Session, tmp_path: Path) -> Iterator[str]:
+    """What comes before a script: its places are below `tmp_path`, and $Program is a program in $Programs."""
+    (tmp_path / "programs").mkdir()
+    folder = host_path(tmp_path)
+    before = (
+        f"$StateFolder = '{folder}'; $Programs = '{folder}\\programs'; $RecordFile = '{folder}\\record.jsonl'; $ProcessFile = '{folder}\\process'; $ServerLog = '{folder}\\server.log'; "
+        f"$Run.Step = 'service'; $Program = '{folder}\\programs\\ping.exe'; if (-not (Test-Path $Program)) {{ Copy-Item '{PING}' $Program }}; "
+    )
+    yield before
+    session.run(before + "Stop-Background | Out-Null")
+
+
+def start(text: str = "for this`n") -> str:
+    return f'Start-Background $Program {ARGUMENTS} $StateFolder "{text}" | Out-Null; '
+
+
+def test_a_program_in_the_background_is_known_again(session: Session, background: str, tmp_path: Path) -> None:
+    assert session.run(background + "@(Get-Background).Count.ToString(); [string](Test-Background 'x')") == ["0", "False"]
+    (pid,) = session.run(background + start() + "[string](Get-Background).Id")
+    first, *rest = (tmp_path / "process").read_text().split("\n")
+    assert re.fullmatch(rf"{pid} 1[0-9]{{17}}", first) and rest == ["for this", ""]
+    assert session.run(background + '(Get-Background).Path; [string](Test-Background "for this`n"); [string](Test-Background "for that`n")') == [
+        host_path(tmp_path / "programs" / "ping.exe"), "True", "False",
+    ]  # fmt: skip
+    assert session.run(background + "@(Get-ProcessesBelow $Programs).Count.ToString()") == ["1"]
+    (other,) = session.run(background + start("for that`n") + "[string](Get-Background).Id")
+    assert session.run(background + f"@(Get-ProcessesBelow $Programs | ForEach-Object {{ [string]$_.Id }}) -join ' '; @(Get-Process -Id {pid} -ErrorAction SilentlyContinue).Count.ToString()") == [other, "0"]
+
+
+@pytest.mark.parametrize("line", ["{pid} 130000000000000000", "{pid}", "{created} {pid}", "x {created}", "", "{pid} {created} ", "4294967296 {created}", "0 {created}"])
+def test_another_process_is_never_taken_for_it(session: Session, background: str, tmp_path: Path, line: str) -> None:
+    session.run(background + start())
+    file = tmp_path / "process"
+    pid, created = file.read_text().splitlines()[0].split(" ")
+    file.write_text(line.format(pid=pid, created=created) + "\nfor this\n")
+    assert session.run(background + "@(Get-Background).Count.ToString()") == ["0"]
+    file.write_text(f"{pid} {created}\r\nfor this\r\n")
+    assert session.run(background + "@(Get-Background).Count.ToString()") == ["1"]
+
+
+def test_undo_ends_it_and_all_that_runs_from_its_folder(session: Session, background: str, tmp_path: Path) -> None:
+    session.run(background + start())
+    (tmp_path / "process").rename(tmp_path / "elsewhere")  # as a run leaves it that was cut off before the file
+    session.run(background + "Stop-RecordedBackground | Out-Null")
+    assert session.run(background + "@(Get-ProcessesBelow $Programs).Count.ToString()") == ["0"]
+    session.run(background + start() + "foreach ($line in @(Read-Record)) { Undo-Line $line | Out-Null }")
+    assert session.run(background + "@(Get-ProcessesBelow $Programs).Count.ToString(); @(Read-Record).Count.ToString()") == ["0", "0"]
+    assert not (tmp_path / "process").exists()
+    session.run(background + start() + "Write-Record @(); Stop-RecordedBackground | Out-Null")  # what the record does not know, it leaves
+    assert session.run(background + "@(Get-Background).Count.ToString()") == ["1"]
+
+
+def test_a_file_that_a_program_has_open_is_told(session: Session, tmp_path: Path) -> None:
+    file = f"$file = '{host_path(tmp_path)}\\server.log'; "
+    assert session.run(file + "[string](Test-Open $file)") == ["False"]
+    held = "$open = [IO.File]::Open($file, 'OpenOrCreate', 'Write', 'ReadWrite'); try { [string](Test-Open $file) } finally { $open.Close() }; "
+    assert session.run(file + held + "[string](Test-Open $file)") == ["True", "False"]
+
+
+# -- the Python that is there
+
+PRESENT: dict[str, Any] = {"kind": "present", "version": "3.11", "executable": ["python.exe"]}
+
+
+def present(folder: Path, version: str = "3.11") -> str:
+    python = f'{{"kind": "present", "version": "{version}", "executable": ["python.exe"], "folder": ""}}'
+    packages = '{"lock_sha256": "0123456789abcdef"}'
+    return (
+        f"$Settings = ConvertFrom-Json '{{\"scope\": \"user\", \"python\": {python}, \"packages\": {packages}}}'; "
+        f"$Settings.python.folder = {text(host_path(folder))}; $Programs = $Settings.python.folder; "
+    )
+
+
+@pytest.fixture(scope="module")
+def python_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """python.exe of a real CPython 3.11 for Windows, and an empty folder where its pip would be."""
+    folder = tmp_path_factory.mktemp("python \u03b1")
+    with zipfile.ZipFile(artifacts.python_zip(artifacts.cache_folder())) as archive:
+        archive.extract("python.exe", folder)
+    (folder / "Lib" / "site-packages" / "pip").mkdir(parents=True)
+    return folder
+
+
+def test_the_python_is_of_the_branch_that_was_rendered(session: Session, python_folder: Path, tmp_path: Path) -> None:
+    assert session.run(present(python_folder) + "Assert-PresentPython; Get-Python") == [host_path(python_folder / "python.exe")]
+    for folder, version, words in (
+        (python_folder, "3.12", r"python.exe is version 3\.11, and 3\.12 is expected"),
+        (python_folder, "3.1", r"is version 3\.11, and 3\.1 is expected"),
+        (tmp_path, "3.11", "is not there any more"),
+    ):
+        with pytest.raises(EngineError, match=words):
+            session.run(present(folder, version) + "Assert-PresentPython")
+    (tmp_path / "python.exe").write_bytes((python_folder / "python.exe").read_bytes())
+    with pytest.raises(EngineError, match=r'has no pip\. Run: ".*python\.exe" -m ensurepip'):
+        session.run(present(tmp_path) + "Assert-PresentPython")
+    (tmp_path / "python.exe").write_bytes(b"MZ")
+    with pytest.raises(EngineError, match=r"is version 0\.0, and 3\.11"):
+        session.run(present(tmp_path) + "Assert-PresentPython")
+
+
+def test_a_python_of_the_store_is_refused(session: Session, python_folder: Path) -> None:
+    store = "$old = $env:ProgramFiles; try { $env:ProgramFiles = Split-Path -Parent $Settings.python.folder; "
+    with pytest.raises(EngineError, match="is from the Microsoft Store"):
+        session.run(present(python_folder) + store + "$Settings.python.folder = \"$env:ProgramFiles\\WindowsApps\\Python\"; Assert-PresentPython } finally { $env:ProgramFiles = $old }")
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(session: Session, python_folder: Path, tmp_path: Path) -> None:
+    given = present(python_folder) + f"$Programs = '{host_path(tmp_path)}'; "
+    assert session.run(given + "Get-EnvironmentFolder; [string](Test-LockMark)") == [host_path(tmp_path / "env-3.11-01234567"), "False"]
+    mark = tmp_path / "env-3.11-01234567" / "nbserver.lock"
+    mark.parent.mkdir()
+    session.run(given + "Write-TextFile (Get-LockMark) (Get-LockMarkText)")
+    assert mark.read_text("utf-8") == f"0123456789abcdef\n{host_path(python_folder / 'python.exe')}\n"
+    assert session.run(given + "[string](Test-LockMark)") == ["True"]
+    assert session.run(given + "$Settings.python.folder = 'C:\\another'; [string](Test-LockMark)") == ["True"], "its own is still there"
+    mark.write_text("0123456789abcdef\nC:\\gone\\python.exe\n")
+    assert session.run(given + "[string](Test-LockMark)") == ["False"]
+    mark.write_text("0123456789abcdef\n")  # as machine scope writes it
+    assert session.run(given + "[string](Test-LockMark)") == ["True"]
+
+
+# -- in machine scope pip reads no file
+
+PIP_ON_WINDOWS = """
+import ntpath, os, sys
+os.devnull = ntpath.devnull
+from pip._internal.configuration import Configuration
+os.environ["PIP_CONFIG_FILE"] = sys.argv[1]
+found = Configuration(isolated=False)
+found.load()
+print(dict(found.items()))
+"""
+
+
+def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> None:
+    """By the real pip, with Windows' name of the null device: with another one it reads the file in %ProgramData%."""
+    given = f"{settings('machine')}$Settings | Add-Member downloads @{{ proxy = $null }}; "
+    (file,) = session.run(given + "(Get-PackageEnvironment).PIP_CONFIG_FILE")
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "pip.conf").write_text("[global]\nlog = /somewhere/else\nuser = true\n")
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+
+    def read(value: str) -> str:
+        command = [sys.executable, "-I", "-c", PIP_ON_WINDOWS, value]
+        return subprocess.run(command, env={**own, "XDG_CONFIG_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+
+    assert "/somewhere/else" in read("NUL")
+    assert "/somewhere/else" not in read(file) and "pip.conf" not in read(file)
+
+
+# -- what pip is configured for, for uv
+
+# pip prints \x7f and the like as Python writes them; no address has such characters.
+ADDRESSES = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters="'%").filter(str.isprintable), min_size=1, max_size=20)
+KEYS = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "proxy": "HTTPS_PROXY"}
+
+
+def own_environment(session: Session, lines: list[str], index: str = "") -> dict[str, str]:
+    """The variables that uv gets where pip says these lines."""
+    answer = "function Invoke-Program { $Run.Output = @($answer) }; $answer = @($input); "
+    given = f"$Settings = ConvertFrom-Json '{{\"scope\": \"user\", \"packages\": {{\"index_url\": \"{index}\"}}, \"downloads\": {{\"proxy\": null}}}}'; "
+    tell = "$environment = @{}; function Get-Python { 'python.exe' }; Add-OwnPackageEnvironment $environment; foreach ($name in $environment.Keys) { \"$name=$($environment[$name])\" }"
+    return dict(line.split("=", 1) for line in session.run(answer + given + tell, lines))
+
+
+def pip_says(file: str | Path, **variables: str) -> list[str]:
+    """The lines of the real `pip config list`, with a configuration file beside those of this machine; os.devnull: none at all."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    command = [sys.executable, "-I", "-X", "utf8", "-m", "pip", "config", "list"]
+    done = subprocess.run(command, env={**own, "PIP_CONFIG_FILE": str(file), **variables}, capture_output=True, text=True, encoding="utf-8", check=True)
+    return done.stdout.splitlines()
+
+
+def test_uv_gets_what_pip_is_configured_for(session: Session, tmp_path: Path) -> None:
+    certificate = tmp_path / "new authorities.pem"
+    certificate.write_text("")
+    (tmp_path / "pip.ini").write_text(
+        "[global]\nindex-url = https://packages.example.com/simple\nextra-index-url =\n    https://a.example.com/simple\n    https://b.example.com/simple\n"
+        f"find-links = C:\\new\\wheels\nproxy = http://proxy.example.com:3128\ncert = {host_path(certificate)}\n[install]\nindex-url = https://other.example.com/simple\n"
+    )
+    assert own_environment(session, pip_says(tmp_path / "pip.ini")) == {
+        "UV_DEFAULT_INDEX": "https://other.example.com/simple",
+        "UV_INDEX": "https://a.example.com/simple https://b.example.com/simple",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_FIND_LINKS": r"C:\new\wheels",
+        "HTTP_PROXY": "http://proxy.example.com:3128",
+        "HTTPS_PROXY": "http://proxy.example.com:3128",
+        "SSL_CERT_FILE": host_path(certificate),
+    }
+    lines = pip_says(tmp_path / "pip.ini", PIP_INDEX_URL="https://environment.example.com/simple")
+    assert own_environment(session, lines)["UV_DEFAULT_INDEX"] == "https://environment.example.com/simple"
+    assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"} & own_environment(session, lines, "https://inventory.example.com/simple").keys()
+
+
+@pytest.mark.parametrize("env_first", [True, False])
+def test_of_a_name_that_pip_tells_more_than_once_the_last_word_counts(session: Session, env_first: bool) -> None:
+    """pip 23 sorts and merges, pip 26 lists every file in the order in which they count."""
+    environment = [":env:.proxy='http://environment.example.com'"]
+    files = ["global.proxy='http://a.example.com'", "install.cert='no such file'", "global.index-url='https://first.example.com'", "global.index-url='https://last.example.com'"]
+    files += ["install.proxy='http://b.example.com'", "global.proxy='http://c.example.com'", "download.index-url='https://not.example.com'"]
+    found = own_environment(session, environment + files if env_first else files + environment)
+    assert found == {"UV_DEFAULT_INDEX": "https://last.example.com", "HTTP_PROXY": "http://environment.example.com", "HTTPS_PROXY": "http://environment.example.com"}
+
+
+def test_a_pip_without_configuration_changes_nothing(session: Session) -> None:
+    assert own_environment(session, pip_says(os.devnull, PIP_TIMEOUT="9")) == {}
+
+
+@given(value=ADDRESSES, key=st.sampled_from(sorted(KEYS)))
+def test_a_text_is_read_as_python_writes_it(session: Session, value: str, key: str) -> None:
+    assert own_environment(session, [f"global.{key}={value!r}"])[KEYS[key]] == value
+
+
+# -- the password that was set before
+
+
+def test_a_password_stays_that_an_earlier_run_set(session: Session, tmp_path: Path) -> None:
+    file = tmp_path / "jupyter_server_config.json"
+    file.write_text('{\n  "hashed_password":  "argon2:$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA+/",\n}\n')
+    pattern = r'"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
+    assert pattern in (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
+    record = f"$RecordFile = '{host_path(tmp_path)}\\record.jsonl'; $Run.Step = 'notebook'; "
+
+    def kept(given: str = "") -> str:
+        (found,) = session.run(f"{record}$Secrets = @{{}}; {given}Read-KeptSecret 'n' '{host_path(file)}' '{pattern}'; [string]$Secrets['n']")
+        return found
+
+    assert kept() == "", "the record does not know the file"
+    session.run(f"{record}Save-Before 'file' '{host_path(file)}' $null")
+    assert kept() == "argon2:$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA+/"
+    assert kept("$Secrets['n'] = 'given'; ") == "given"
+    file.write_text('{ "hashed_password": "no hash\\"" }')
+    assert kept() == ""
+    file.unlink()
+    assert kept() == ""
+
+
+# -- what a person reads first
+
+
+@pytest.mark.parametrize(("scope", "needs"), [("user", "64 bit; no administrator's rights."), ("machine", "64 bit, and administrator rights.")])
+def test_the_header_says_which_rights_are_needed(scope: str, needs: str) -> None:
+    lines = header({"host": "local", "scope": scope}, STEPS).splitlines()
+    assert lines[-1] == f"# Needs Windows PowerShell 3.0 or newer, {needs}"

@@ -1,0 +1,159 @@
+"""The program that starts the server on Windows, taken out of the script by the real engine, among configuration of others.
+
+Python and Jupyter are those of this machine; what is different on Windows is in stories/test_windows.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from nbserver.base.allowance import Allowance
+from nbserver.base.pinned_tls import PinnedAdapter
+from nbserver.run.notebook_password import hash_password
+from nbserver.verify.notebook_client import Address, NotebookClient
+from tests.checkout import TESTS
+from tests.notebook_fixtures import needs_notebook
+from tests.notebook_server import Certificate, _answers, _stop, make_certificate
+from tests.ports import free_port
+from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
+
+pytestmark = needs_notebook
+FOREIGN = TESTS / "foreign_configuration"
+TOKEN = json.loads((FOREIGN / "jupyter_server_config.json").read_text())["IdentityProvider"]["token"]
+PASSWORD = "correct horse battery"
+PLANTED = "import pathlib; pathlib.Path(r'{}').touch()\n"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a host has in %ProgramData%\\nbserver, in folders of this machine."""
+
+    folder: Path
+    port: int
+    certificate: Certificate
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "service" / "jupyter_server_config.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "work" / "notebook.log"
+
+    def start(self, **variables: str) -> subprocess.Popen[bytes]:
+        work = self.folder / "work"
+        command = [sys.executable, "-I", self.folder / "service" / "serve.py", self.configuration, work, self.log]
+        own = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home")}
+        return subprocess.Popen(command, env={**own, **variables}, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Configuration and starter as the step writes them; the paths in the configuration are this machine's."""
+    require_engine()
+    made = Place(tmp_path_factory.mktemp("host"), free_port(), make_certificate(tmp_path_factory.mktemp("certificate")))
+    for name in ("service", "work", "notebooks", "home"):
+        (made.folder / name).mkdir()
+    settings = {"scope": "machine", "skip": [], "notebook": {"ip": "*", "port": made.port, "session": 12, "directory": str(made.folder / "notebooks") + "\\"}}
+    step = (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
+    with Session() as session:
+        script = (
+            f"$Settings = ConvertFrom-Json '{json.dumps(settings)}'; $CertificateFile = '{made.certificate.certificate}'; $KeyFile = '{made.certificate.key}'\n"
+            f"{prelude('run', 'events', 'envelope', 'record', 'files', 'scope', 'starter')}\n{step}\n"
+            f"$ServiceFolder = '{host_path(made.folder)}\\service'; Get-Configuration; $Starter"
+        )
+        configuration, starter = session.run(script)
+    password = hash_password(PASSWORD, bytes(16))
+    written = json.loads(configuration.replace("@notebook.password_hash@", password))
+    written["ServerApp"]["allow_root"] = True  # on this machine the tests may be root's
+    made.configuration.write_text(json.dumps(written), "ascii")
+    (made.folder / "service" / "serve.py").write_text(starter, "ascii")
+    (made.folder / "service" / "migrated").touch()
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(place: Place) -> Iterator[Place]:
+    """It runs, with what Python honours on this machine of configuration of the machine and of its user."""
+    user = place.folder / "home" / ".jupyter"
+    planted = PLANTED.format(place.folder / "planted")
+    for name in (".jupyter/jupyter_server_config.py", ".ipython/profile_default/ipython_kernel_config.py", "ipython/profile_default/startup/0.py", "python/sitecustomize.py"):
+        (place.folder / "home" / name).parent.mkdir(parents=True, exist_ok=True)
+        (place.folder / "home" / name).write_text(planted)
+    kernel = place.folder / "home" / "data" / "kernels" / "foreign" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps({"argv": ["false"], "display_name": "foreign", "language": "python"}))
+    openssl = place.folder / "home" / "openssl.cnf"
+    openssl.write_text("config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nforeign = c\n[c]\nmodule = foreign.dll\nactivate = 1\n")
+    process = place.start(
+        JUPYTER_CONFIG_PATH=f"{FOREIGN}{os.pathsep}{user}", JUPYTER_CONFIG_DIR=str(user), JUPYTER_PATH=str(kernel.parents[2]), JUPYTER_TOKEN=TOKEN,
+        JUPYTER_USE_PROGRAMDATA="1", IPYTHONDIR=str(place.folder / "home" / "ipython"), PYTHONPATH=str(place.folder / "home" / "python"), PIP_INDEX_URL="https://foreign.invalid/",
+        OPENSSL_CONF=str(openssl),
+    )  # fmt: skip
+    try:
+        assert _answers(process, place.port), place.log.read_text()
+        yield place
+    finally:
+        _stop(process)
+        assert process.stdout
+        assert process.stdout.read() == b"", "what it says is in its log"
+
+
+@pytest.fixture(scope="module")
+def browser(server: Place) -> Iterator[NotebookClient]:
+    with NotebookClient(Address.parse(f"https://127.0.0.1:{server.port}"), host="win1", fingerprint=server.certificate.fingerprint, allowance=Allowance(600)) as client:
+        yield client
+
+
+def test_nobody_gets_in_without_the_password(server: Place) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("https://", PinnedAdapter(server.certificate.fingerprint))
+        for path in ("/api/kernels", "/api/contents", "/api/terminals"):
+            for headers in ({}, {"Authorization": f"token {TOKEN}"}):
+                answer = session.get(f"https://127.0.0.1:{server.port}{path}", headers=headers, timeout=60)
+                assert answer.status_code == 403, (path, headers)
+
+
+def test_pages_kernels_and_the_log(server: Place, browser: NotebookClient) -> None:
+    browser.login(PASSWORD)
+    for path in ("/tree", "/lab"):
+        assert browser._send("GET", path).status == 200
+    assert json.loads(browser._send("POST", "/api/terminals").body)["name"] == "1"
+    assert set(json.loads(browser._send("GET", "/api/kernelspecs").body)["kernelspecs"]) == {"python3"}
+    kernel, _ = browser.start_kernel(seconds=60)
+    browser.stop_kernel(kernel)
+    assert not (server.folder / "planted").exists(), "configuration of others was run"
+    assert "is running at" in server.log.read_text()
+
+
+def test_a_server_that_would_do_something_else_does_not_start(place: Place) -> None:
+    text = place.configuration.read_text()
+    other = Place(place.folder, free_port(), place.certificate)
+    notebooks = str(place.folder / "notebooks")
+    other.configuration.write_text(text.replace(f'"{notebooks}"', f'"{notebooks}/"').replace(str(place.port), str(other.port)))
+    try:
+        process = other.start()
+        process.communicate(timeout=120)
+    finally:
+        other.configuration.write_text(text)
+    assert process.returncode == 78
+    last = other.log.read_text().splitlines()[-1]
+    assert last.startswith("The notebook server does not start") and "ServerApp.root_dir" in last and str(place.configuration) in last
+
+
+def test_the_program_is_the_same_as_on_linux() -> None:
+    windows = (STEP_FILES / "prelude" / "starter.ps1").read_text("ascii").partition("$Starter = @'\n")[2].partition("\n'@")[0]
+    file = STEP_FILES.parent / "linux_scripts" / "prelude" / "starter.sh"
+    if not file.exists():
+        pytest.skip(f"needs {file.name} of linux_scripts/prelude")
+    assert windows and windows == file.read_text("ascii").partition("STARTER='")[2].partition("\n'")[0]

@@ -1,0 +1,164 @@
+r"""This machine, a Windows one: `nbserver up` and what comes after, as its user types it. One story, told once a run of the tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.verify.picture import check
+from tests import canary
+from tests.boxes import windows_desktop
+from tests.boxes.mirror import Mirror
+from tests.boxes.windows_desktop import Done, WindowsDesktop
+from tests.formats import validate
+from tests.ports import free_port
+
+OURS = ("users/*/nbserver-site/*", "users/*/notebooks")
+
+
+class Story:
+    """What happened, kept for the tests."""
+
+    def __init__(self, desktop: WindowsDesktop, mirror: Mirror) -> None:
+        self.desktop, self.mirror, self.port = desktop, mirror, free_port()
+        self.home = desktop.host.path(f"C:\\users\\{desktop.user}")
+        self.site, self.local = self.home / "nbserver-site", self.home / "AppData" / "Local"
+        self.site.mkdir()
+        (self.site / "nbserver.toml").write_text(f"[hosts.local]\nnotebook.port = {self.port}\n")
+        self.done: dict[str, Done] = {}
+        self.snapshots: dict[str, dict[str, Any]] = {}
+        self.servers: dict[str, list[str]] = {}
+        self.files: dict[str, set[str]] = {}
+        self.leaks: dict[str, list[Path]] = {}
+        self.picture = ""
+
+    def run(self, name: str, *arguments: str) -> None:
+        """A command of nbserver; packages come from where this user's pip is told to look."""
+        self.done[name] = self.desktop.nbserver(*arguments, extra={"PIP_INDEX_URL": self.mirror.index_url}, timeout=1800, folder=self.site)
+
+    def see(self, name: str) -> None:
+        self.snapshots[name] = self.desktop.host.snapshot(OURS)
+        self.servers[name] = [line for line in self.desktop.command_lines() if "\\AppData\\Local\\nbserver\\" in line]
+        folder = self.local / "nbserver"
+        self.files[name] = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+    @property
+    def password(self) -> str:
+        found = re.search(r"^Password +(\S+)", self.done["up"].out, re.MULTILINE)
+        assert found, self.done["up"].out + self.done["up"].err
+        return found[1]
+
+    def steps(self, name: str) -> dict[str, str]:
+        """What a run with --json says of its steps."""
+        lines = [json.loads(line) for line in self.done[name].out.splitlines()]
+        for line in lines:
+            validate("stream", line)
+        found: dict[str, str] = lines[-1]["hosts"]["local"]["steps"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def story(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    if windows_desktop.missing():
+        pytest.skip(windows_desktop.missing())
+    mirror.behave()
+    prefix = tmp_path_factory.mktemp("desktop") / "prefix"
+    desktop = WindowsDesktop(prefix)
+    try:
+        told = Story(desktop, mirror)
+        tell(told)
+        yield told
+    finally:
+        desktop.close()
+        shutil.rmtree(prefix, ignore_errors=True)
+
+
+def tell(told: Story) -> None:
+    told.see("before")
+    told.run("plan", "plan", "local")
+    told.see("planned")
+    told.run("up", "up")
+    told.see("up")
+    picture = told.site / "nbserver-runs" / "local.png"
+    told.picture = "x".join(map(str, check(picture.read_bytes()))) if picture.exists() else ""
+    told.leaks = canary.files_with({"password": told.password}, [told.home])
+    told.run("status", "status", "--json")
+    told.run("again", "apply", "local", "--json")
+    told.run("stop", "stop", "local")
+    told.run("status after stop", "status")
+    told.see("stopped")
+    told.run("apply after stop", "apply", "local", "--json")
+    told.run("set-password", "set-password", "local")
+    told.run("status at last", "status", "--json")
+    told.run("undo", "undo", "local", "--json")
+    told.run("status after undo", "status", "--json")
+    told.see("undone")
+
+
+def test_a_plan_changes_nothing(story: Story) -> None:
+    assert story.done["plan"].code == 4 and not story.files["planned"]
+    assert story.snapshots["planned"] == story.snapshots["before"]
+
+
+def test_up_ends_with_all_that_a_person_needs(story: Story) -> None:
+    done = story.done["up"]
+    assert done.code == 0, done.out + done.err
+    assert f"Address      https://localhost:{story.port}" in done.out and re.fullmatch(r"([a-z2-9]{4}-){3}[a-z2-9]{4}", story.password)
+    assert "kernel         a kernel runs" in done.out and story.picture, done.out
+    assert not story.leaks["password"]
+
+
+def test_nothing_of_windows_is_touched(story: Story) -> None:
+    for name in ("up", "undone"):
+        for kind in ("registry", "firewall", "services", "tasks", "running", "files"):
+            assert story.snapshots[name][kind] == story.snapshots["before"][kind], (name, kind)
+
+
+def test_its_files_are_for_its_user_only(story: Story) -> None:
+    state = f"C:\\users\\{story.desktop.user}\\AppData\\Local\\nbserver\\state".lower()
+    access = {path.lower(): sddl for path, sddl in story.snapshots["up"]["acl"].items()}
+    for folder in (state, f"{state}\\service"):
+        assert re.fullmatch(r"(O:\S+?)?D:P(AI)?\(A;OICI;FA;;;SY\)\(A;OICI;FA;;;BA\)\(A;OICI;FA;;;S-1-5-21-[0-9-]+\)", access[folder].replace("LA)", "S-1-5-21-0)")), access[folder]
+
+
+def test_the_server_outlives_what_started_it(story: Story) -> None:
+    assert any("serve.py" in line for line in story.servers["up"])
+    found = json.loads(story.done["status"].out)
+    validate("stream", found)
+    assert (story.done["status"].code, found["ok"], found["by"], found["port"]) == (0, True, "background", story.port)
+    assert found["fingerprint"] in story.done["up"].out
+
+
+def test_a_second_apply_finds_nothing_to_do(story: Story) -> None:
+    assert story.done["again"].code == 0 and set(story.steps("again").values()) == {"unchanged"}
+
+
+def test_stop_ends_the_server_and_all_of_it(story: Story) -> None:
+    assert story.done["stop"].code == 0 and not story.servers["stopped"]
+    assert story.done["status after stop"].code == 4 and "does not run" in story.done["status after stop"].out
+
+
+def test_apply_starts_it_again_and_changes_nothing_else(story: Story) -> None:
+    steps = story.steps("apply after stop")
+    assert {step for step, word in steps.items() if word != "unchanged"} <= {"service", "check"} and steps["service"] == "changed"
+    assert story.done["apply after stop"].err == "", "the password stays: none is made"
+
+
+def test_another_password(story: Story) -> None:
+    done = story.done["set-password"]
+    made = re.search(r"shown this once: (\S+)", done.err)
+    assert done.code == 0 and made and made[1] != story.password
+    assert json.loads(story.done["status at last"].out)["ok"] is True
+
+
+def test_undo_takes_it_all_back(story: Story) -> None:
+    assert story.done["undo"].code == 0 and set(story.steps("undo").values()) == {"restored"}
+    left = {name for name in story.files["undone"] if not re.fullmatch(r"state(/(runs(/.*)?|record\.jsonl|lock))?", name)}
+    assert not left and not (story.home / "notebooks").exists()
+    assert story.done["status after undo"].code == 4 and json.loads(story.done["status after undo"].out)["by"] == "none"

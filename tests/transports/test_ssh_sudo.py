@@ -1,0 +1,126 @@
+"""sudo on the way to a script: with a password, without, and when it refuses; and where no secret may ever be."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from nbserver.base.errors import AuthenticationError, ScriptError
+from nbserver.run.envelope import Envelope
+from nbserver.transports import LogonSecrets
+from nbserver.transports.ssh.bootstrap import bootstrap
+from tests import canary
+from tests.boxes.ssh.fixtures import PASSWORD, connected, host_of, refused, said, sshd, state, text_of, user, wait_until, who  # noqa: F401
+from tests.boxes.ssh.small_script import EVENTS, ran_as, small_script
+from tests.boxes.ssh.sshd import Sshd, User
+
+# ruff: noqa: F811
+SECRET = "Canary-Envelope-\u00e9"
+
+
+# -- sudo
+
+
+def test_sudo_without_a_password(sshd: Sshd, user: User) -> None:
+    user.sudo("%u ALL=(root) NOPASSWD: ALL")
+    assert said(host_of(sshd, user, sudo=True)) == who("root")
+    assert said(host_of(sshd, user, sudo=True), sudo_password="Canary-Not-Wanted") == who("root"), "given, and never asked for"
+    assert said(host_of(sshd, user, sudo=False)) == who(user.name)
+
+
+def test_sudo_with_a_password(sshd: Sshd, user: User) -> None:
+    user.sudo("Defaults:%u passwd_tries=3", "%u ALL=(root) PASSWD: ALL")
+    host = host_of(sshd, user, sudo=True)
+    assert said(host, sudo_password=PASSWORD) == who("root")
+    assert f"sudo on the host wants the password of {user.name}, and there is no sudo_password" in refused(host, AuthenticationError)
+    assert "sudo on the host does not accept sudo_password" in refused(host, AuthenticationError, sudo_password="Canary-Wrong")
+
+
+def test_sudo_that_remembers(sshd: Sshd, user: User) -> None:
+    user.sudo("Defaults:%u timestamp_type=global", "%u ALL=(root) PASSWD: ALL")
+    host = host_of(sshd, user, sudo=True)
+    assert said(host, sudo_password=PASSWORD) == who("root")
+    assert said(host) == who("root"), "it is remembered"
+    assert said(host, sudo_password=PASSWORD) == who("root"), "and what was not asked for is nobody's input"
+    subprocess.run(["su", user.name, "-s", "/bin/sh", "-c", "sudo -K"], check=True)
+
+
+@pytest.mark.parametrize("rule", ["use_pty", "!use_pty", "log_output", "lecture=always"])
+def test_sudo_however_it_runs_a_command(sshd: Sshd, user: User, state: Path, rule: str) -> None:
+    user.sudo(f"Defaults:%u {rule}", "%u ALL=(root) PASSWD: ALL")
+    with connected(host_of(sshd, user, sudo=True), sudo_password=PASSWORD) as transport:
+        lines = list(transport.run(small_script("linux1", state).text, Envelope("apply", "run-1").lines()))
+    assert len(lines) == EVENTS and ran_as(lines[0])[0] == "root" and PASSWORD not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ([], "sudo does not let {user} run bash as root"),
+        (["%u ALL=(root) NOPASSWD: /bin/true"], "sudo does not let {user} run bash as root"),
+        (["Defaults:%u requiretty", "%u ALL=(root) NOPASSWD: ALL"], "sudo wants a terminal for {user} (requiretty)"),
+        (["Defaults:%u secure_path=/nowhere", "%u ALL=(root) NOPASSWD: ALL"], "there is no bash on the host"),
+    ],
+    ids=["no rule", "another command", "requiretty", "no bash"],
+)
+def test_sudo_that_refuses(sshd: Sshd, user: User, rules: list[str], words: str) -> None:
+    user.sudo(*rules)
+    assert words.format(user=user.name) in refused(host_of(sshd, user, sudo=True), AuthenticationError, sudo_password=PASSWORD)
+
+
+def test_hosts_without_bash_sudo_or_a_shell(sshd: Sshd, user: User, tmp_path: Path) -> None:
+    shell = user.home / "shell"
+    shell.write_text("#!/bin/sh\nPATH=/nowhere exec /bin/sh \"$@\"\n")
+    shell.chmod(0o755)
+    user.shell(str(shell))
+    try:
+        assert "there is no bash on the host" in refused(host_of(sshd, user), ScriptError)
+        assert "there is no sudo on the host" in refused(host_of(sshd, user, sudo=True), ScriptError)
+        user.shell("/usr/sbin/nologin")
+        assert "the host's shell did not start the script: This account is currently not available" in refused(host_of(sshd, user), ScriptError)
+    finally:
+        user.shell("/bin/bash")
+
+
+# -- secrets
+
+
+def test_no_secret_is_where_it_does_not_belong(sshd: Sshd, user: User, state: Path) -> None:
+    """Not in an argument list while it runs, and in no file of the host: of the run, of sudo's log, of sshd's."""
+    user.sudo(f"Defaults:%u log_output,iolog_dir={state}/io,logfile={state}/sudo.log", "%u ALL=(root) PASSWD: ALL")
+    (state / "hold").write_text("4")
+    lines_of_commands: set[bytes] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            lines_of_commands.update(canary.command_lines())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    secrets = {"sudo": PASSWORD, "envelope": SECRET}
+    try:
+        with connected(host_of(sshd, user, sudo=True, key_file=None), password=PASSWORD, sudo_password=PASSWORD) as transport:
+            envelope = Envelope("apply", "run-1", secrets={"notebook.password_hash": SECRET}).lines()
+            events = [next(lines) for lines in [transport.run(small_script("linux1", state).text, envelope)] for _ in range(4)]
+            folders = [path for path in Path("/dev/shm").glob("tmp.*") if str(state) in text_of(path / "nbserver.sh")]
+            assert folders, "while it runs"
+            assert canary.files_with(secrets, [*folders, state, sshd.folder]) == {"sudo": [], "envelope": []}
+            assert wait_until(lambda: any(bootstrap().encode() in line for line in lines_of_commands.copy())), "it would be found"
+            (state / "hold").unlink()
+    finally:
+        ended.set()
+        watcher.join()
+    assert wait_until(lambda: '"finished"' in (state / "run-1.jsonl").read_text())
+    assert (state / "sudo.log").exists() and not any(secret in "".join(events) for secret in secrets.values())
+    for secret in secrets.values():
+        for form in canary.forms(secret):
+            assert not [line for line in lines_of_commands if form in line]
+    assert canary.files_with(secrets, [state, sshd.folder]) == {"sudo": [], "envelope": []}
+
+
+def test_the_secrets_hide_themselves() -> None:
+    assert "Canary" not in repr(LogonSecrets("Canary-a", "Canary-b", "Canary-c"))

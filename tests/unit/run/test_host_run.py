@@ -1,0 +1,176 @@
+"""What one host's run makes of what its script says. The script's side is told line by line here; the real one is in
+stories/test_windows.py."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.base.errors import ConnectError
+from nbserver.catalog import reader as catalog
+from nbserver.inventory import reader
+from nbserver.render.render import render
+from nbserver.render.script import Script
+from nbserver.run import host_run
+from nbserver.run.journal import Journal
+from nbserver.transports import StopRequested
+from tests.checkout import CHECKOUT
+
+SAMPLE = CHECKOUT / "nbserver.sample.toml"
+HOST = reader.load(SAMPLE).hosts["win1"]
+
+
+class Told:
+    """A transport whose connections each say their lines; an exception among them is raised."""
+
+    def __init__(self, *connections: Sequence[dict[str, Any] | str | Exception]) -> None:
+        self.connections = list(connections)
+        self.envelopes: list[list[str]] = []
+        self.deadline = math.inf
+
+    def __call__(self) -> Told:
+        return self
+
+    def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
+        self.envelopes.append(list(envelope))
+        for said in self.connections.pop(0):
+            if isinstance(said, Exception):
+                raise said
+            yield said if isinstance(said, str) else json.dumps(said)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def script() -> Script:
+    return render(HOST, catalog.load())
+
+
+@pytest.fixture
+def run(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[host_run.Result, Told]]:
+    monkeypatch.setattr(host_run, "REJOIN_PAUSES", (0.0, 0.0))
+
+    folders = itertools.chain([tmp_path], (tmp_path / str(number) for number in itertools.count(2)))
+
+    def execute(*connections: Sequence[dict[str, Any] | str | Exception], mode: Any = "apply") -> tuple[host_run.Result, Told]:
+        transport = Told(*connections)
+        part = Journal(next(folders), "run-1", mode, "me").host(script)
+        try:
+            hosts_run = host_run.HostRun(HOST, script, mode, "run-1", part, lambda name, event: None)
+            return hosts_run.execute(transport, "me", {"notebook.password_hash": "argon2:x"}, threading.Event()), transport
+        finally:
+            part.close()
+
+    return execute
+
+
+def event(n: int, name: str, step: str = "", **data: Any) -> dict[str, Any]:
+    return {"v": 1, "n": n, "time": "2026-11-22T10:00:00.0000000Z", "step": step, "event": name, **data}
+
+
+def begun(script: Script, mode: str = "apply", **changes: Any) -> dict[str, Any]:
+    return event(1, "started", **{"run": "run-1", "mode": mode, "operator": "me", "release": "0.1.0", "host": "win1", "script_sha256": script.sha256, **changes})
+
+
+def ended(n: int, outcome: str, **changes: Any) -> dict[str, Any]:
+    return event(n, "finished", **{"outcome": outcome, "differs": False, "changed": 0, "reboot": False, "fingerprint": "", **changes})
+
+
+@pytest.fixture
+def started(script: Script) -> dict[str, Any]:
+    return begun(script)
+
+
+LOST = ConnectError("the connection to win1 was lost", host="win1")
+FINISHED = ended(3, "ok", differs=True, changed=1, fingerprint="SHA256:" + "0" * 64)
+
+
+def test_a_whole_run(run: Any, started: dict[str, Any]) -> None:
+    result, transport = run([started, event(2, "changed", "path"), FINISHED])
+    assert (result.outcome, result.changed, result.steps) == ("ok", 1, {"path": "changed"})
+    assert transport.envelopes[0][:2] == ["mode apply", "run run-1"]
+
+
+def test_plan_with_differences_is_no_failure(run: Any, started: dict[str, Any]) -> None:
+    difference = event(2, "difference", "path", what="PATH", **{"is": None, "should": "C:\\x"})
+    result, _ = run([{**started, "mode": "test"}, difference, FINISHED], mode="test")
+    assert (result.outcome, result.steps) == ("differs", {"path": "differs"})
+
+
+def test_another_script_than_the_one_sent_is_a_failure(run: Any, started: dict[str, Any]) -> None:
+    result, _ = run([{**started, "script_sha256": "0" * 64}, FINISHED])
+    assert result.outcome == "failed" and "the host ran a script with SHA-256 " + "0" * 64 in result.error
+
+
+def test_a_script_that_fails_before_it_can_hash_itself_tells_its_own_reason(run: Any) -> None:
+    result, _ = run([event(1, "failed", text="PowerShell runs in ConstrainedLanguage mode here"), ended(2, "failed")])
+    assert (result.outcome, result.error) == ("failed", "win1, script: PowerShell runs in ConstrainedLanguage mode here")
+
+
+@pytest.mark.parametrize("first", [event(1, "changed", "path"), event(1, "log", text="x"), ended(1, "ok")])
+def test_a_script_that_does_not_say_its_hash_first_is_a_failure(run: Any, first: dict[str, Any]) -> None:
+    result, _ = run([first, FINISHED])
+    assert result.outcome == "failed" and "ran a script with SHA-256 unknown" in result.error
+
+
+@pytest.mark.parametrize("said", ["no JSON", "[1]", json.dumps({"v": 9}), json.dumps(event(2, "unheard-of"))])
+def test_a_broken_stream_is_a_failure(run: Any, started: dict[str, Any], said: str) -> None:
+    result, _ = run([started, said])
+    assert result.outcome == "failed" and "the script's stream is broken" in result.error
+
+
+def test_lost_events_are_asked_for_when_the_script_has_ended(run: Any, started: dict[str, Any]) -> None:
+    result, transport = run([started, FINISHED], [event(2, "changed", "path"), FINISHED])
+    assert (result.outcome, result.steps) == ("ok", {"path": "changed"})
+    assert transport.envelopes[1] == ["mode events", "run run-1", "after 1"]
+
+
+def test_a_gap_in_the_record_itself_is_a_failure(run: Any, started: dict[str, Any]) -> None:
+    assert "has a gap" in run([started, FINISHED], [FINISHED])[0].error
+
+
+def test_a_gap_in_a_plan_is_a_failure(run: Any, started: dict[str, Any]) -> None:
+    assert "events 2 to 2 are missing" in run([{**started, "mode": "test"}, FINISHED], mode="test")[0].error
+
+
+def test_a_script_that_ends_without_a_word_is_a_failure(run: Any, started: dict[str, Any]) -> None:
+    result, _ = run([started], [])
+    assert result.outcome == "failed" and "without saying how" in result.error
+
+
+def test_after_a_lost_connection_the_rest_is_asked_for_and_no_event_counts_twice(run: Any, started: dict[str, Any], tmp_path: Path) -> None:
+    result, transport = run([started, LOST], [LOST], [started, event(2, "changed", "path"), FINISHED])
+    assert (result.outcome, result.changed) == ("ok", 1)
+    assert [lines[:3] for lines in transport.envelopes[1:]] == [["mode events", "run run-1", "after 1"]] * 2
+    kept = [json.loads(line)["n"] for line in (tmp_path / "run-1" / "win1" / "events.jsonl").read_text().splitlines()]
+    assert kept == [1, 2, 3]
+
+
+def test_a_host_that_stays_away_is_a_failure_that_names_the_first_reason(run: Any, started: dict[str, Any]) -> None:
+    result, _ = run([started, LOST], [ConnectError("nothing listens there", host="win1")], [LOST])
+    assert result.outcome == "failed" and "the connection to win1 was lost" in result.error
+
+
+def test_a_plan_is_not_joined_again(run: Any, started: dict[str, Any]) -> None:
+    result, transport = run([{**started, "mode": "test"}, LOST], mode="test")
+    assert result.outcome == "failed" and len(transport.envelopes) == 1
+
+
+def test_what_a_stopped_run_did_at_its_end_is_fetched(run: Any, started: dict[str, Any]) -> None:
+    stopped = ended(3, "stopped")
+    result, transport = run([started, StopRequested()], [event(2, "restored", "ie_esc", kind="registry", what="x"), stopped])
+    assert result.outcome == "stopped" and result.steps == {"ie_esc": "restored"}
+    assert transport.envelopes[1] == ["mode events", "run run-1", "after 1"]
+
+
+def test_secrets_go_into_the_first_envelope_only(run: Any, started: dict[str, Any]) -> None:
+    _, transport = run([started, LOST], [started, event(2, "changed", "path"), FINISHED])
+    assert [any(line.startswith("secret ") for line in lines) for lines in transport.envelopes] == [True, False]

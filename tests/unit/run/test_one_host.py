@@ -1,0 +1,277 @@
+"""What goes wrong with one host, whatever it is, stays in its result: the others, the summary and the journal are whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver import transports
+from nbserver.base.errors import UsageError
+from nbserver.commands import verify as verification
+from nbserver.inventory import reader
+from nbserver.run import journal, known_certificates, operation
+from nbserver.run.fleet import for_each
+from nbserver.run.operation import Options, exit_code, operate
+from nbserver.verify.checks import Verification
+from nbserver.view.view import PlainLines
+from tests.formats import validate
+from tests.unit.run.test_host_run import Told, ended, event
+
+INVENTORY = """
+[defaults]
+system = "windows"
+notebook.password = { prompt = true }
+[hosts.bad]
+address = "192.0.2.1"
+[hosts.good]
+address = "192.0.2.2"
+"""
+PRINT = "SHA256:" + "0" * 64
+
+
+class Hosts:
+    """Two hosts, of which `bad` says what it is given."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.shown, self.transports = folder, [], []
+        self.bad: Callable[[dict[str, Any]], list[Any]] = lambda started: [started, ended(2, "ok", fingerprint=PRINT)]
+        (folder / "nbserver.toml").write_text(INVENTORY)
+        monkeypatch.setattr(transports, "connect_to", self.connect)
+        monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0,))
+        monkeypatch.setattr(operation, "_password", lambda *given: None)
+
+    def connect(self, host: Any, *given: Any) -> Any:
+        said = self
+
+        class Answering(Told):
+            def run(self, script: str, envelope: Any) -> Any:
+                from hashlib import sha256
+
+                run = next(line for line in envelope if line.startswith("run "))[4:]
+                mode = envelope[0].removeprefix("mode ")
+                started = event(1, "started", run=run, mode=mode, operator="me", release="0.1.0", host=host.name, script_sha256=sha256(script.encode()).hexdigest())
+                good = [started, event(2, "changed", "path"), ended(3, "ok", changed=1, fingerprint=PRINT)]
+                self.connections = [said.bad(started) if host.name == "bad" else good]
+                return super().run(script, envelope)
+
+        self.transports.append(Answering())
+        return self.transports[-1]
+
+    def apply(self, mode: Any = "apply") -> dict[str, Any]:
+        loaded = reader.load(self.folder / "nbserver.toml")
+        return operate(mode, loaded, loaded.select(["bad", "good"]), Options(), None, PlainLines(self.shown.append))
+
+    def check_the_others(self, results: dict[str, Any], error: str, code: int) -> None:
+        assert (results["good"].outcome, results["good"].changed, results["good"].fingerprint) == ("ok", 1, PRINT)
+        assert results["bad"].outcome == "failed" and error in results["bad"].error, results["bad"].error
+        assert results["bad"].error.isprintable()
+        assert exit_code("apply", results) == code
+        (run,) = (self.folder / "nbserver-runs").iterdir()
+        summary = json.loads((run / "summary.json").read_text())
+        validate("summary", summary)
+        assert {name: entry["outcome"] for name, entry in summary["hosts"].items()} == {"bad": "failed", "good": "ok"}
+        assert len((run / "good" / "events.jsonl").read_text().splitlines()) == 3
+        assert any(line.startswith("good") and "1 changed" in line for line in self.shown)
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    return Hosts(tmp_path, monkeypatch)
+
+
+DIGITS = "9" * 5000
+ENDS: dict[str, Any] = {
+    "changed is a text": ended(2, "ok", changed="many"),
+    "a lone surrogate": event(2, "failed", "path", text="\ud800"),
+    "a lone surrogate, not escaped": '{"v":1,"n":2,"time":"2026-11-22T10:00:00.0000000Z","step":"path","event":"failed","text":"\ud800"}',
+    "a huge number": json.dumps(ended(2, "ok")).replace('"changed": 0', f'"changed": {DIGITS}'),
+    "infinity": json.dumps(ended(2, "ok")).replace('"changed": 0', '"changed": 1e999'),
+    "a huge total": event(2, "progress", "path", what="x", done=10**400, total=10**400, unit="bytes"),
+    "a malformed fingerprint": ended(2, "ok", fingerprint="SHA256:zz"),
+    "an outcome that nobody knows": ended(2, "pwned", fingerprint=PRINT),
+    "a step that is markup": event(2, "failed", "[/nothing]", text="x"),
+}
+
+
+@pytest.mark.parametrize("said", ENDS.values(), ids=ENDS)
+def test_what_a_host_says_costs_no_other_host_anything(hosts: Hosts, said: Any) -> None:
+    hosts.bad = lambda started: [started, said]
+    hosts.check_the_others(hosts.apply(), "the script's stream is broken", 3)
+    assert "bad" not in known_certificates.read(hosts.folder / "nbserver.known")
+    assert known_certificates.read(hosts.folder / "nbserver.known")["good"].fingerprint == PRINT
+
+
+def test_an_end_without_a_hash_is_not_remembered(hosts: Hosts) -> None:
+    hosts.bad = lambda started: [event(1, "failed", text="x"), ended(2, "ok", fingerprint=PRINT)]
+    hosts.check_the_others(hosts.apply(), "SHA-256 unknown", 3)
+    assert list(known_certificates.read(hosts.folder / "nbserver.known")) == ["good"]
+
+
+def test_a_defect_of_nbserver_costs_no_other_host_anything(hosts: Hosts) -> None:
+    hosts.bad = lambda started: [started, event(2, "changed", "path"), ZeroDivisionError("of \x1b[2J\nnbserver")]
+    results = hosts.apply()
+    hosts.check_the_others(results, "bad: a defect of nbserver: ZeroDivisionError: of \ufffd[2J / nbserver. Please report it", 1)
+    assert results["bad"].steps == {"path": "changed"}, "what was done is not lost: a new password is shown for it"
+    (log,) = hosts.folder.glob("nbserver-runs/*/bad/log.txt")
+    assert "Traceback" in log.read_text() and "ZeroDivisionError" in log.read_text()
+
+
+class Panic(BaseException):
+    """What a library in Rust raises where it panics is no Exception."""
+
+
+def test_a_panic_in_a_library_costs_no_other_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(host: Any, *given: Any) -> Any:
+        if host.name == "bad":
+            raise Panic("called on a None value")
+        return Hosts.connect(hosts, host)
+
+    monkeypatch.setattr(transports, "connect_to", connect)
+    hosts.check_the_others(hosts.apply(), "bad: a defect of nbserver: Panic: called on a None value", 1)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("defect", [RecursionError("deep"), Panic("correct horse")])
+def test_a_defect_in_one_verification_costs_no_other_host_anything(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool, defect: BaseException
+) -> None:
+    def verify(host: Any, **given: Any) -> Verification:
+        if host.name == "bad":
+            raise defect
+        return Verification(host.name, "https://192.0.2.2:9999", PRINT, {}, None, (800, 450), {})
+
+    monkeypatch.setattr("nbserver.verify.checks.verify", verify)
+    loaded = reader.load(hosts.folder / "nbserver.toml")
+    assert verification.verify_all(loaded, loaded.select(["bad", "good"]), None, lambda question: "correct horse", as_json) == 1
+    shown = capsys.readouterr().out
+    assert f"bad: a defect of nbserver: {type(defect).__name__}: " in shown and "correct horse" not in shown
+    if as_json:
+        assert {name: entry["outcome"] for name, entry in json.loads(shown)["hosts"].items()} == {"bad": "failed", "good": "ok"}
+    else:
+        assert "good  verified" in shown
+
+
+def test_a_connection_that_fails_in_no_known_way_costs_no_other_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(host: Any, *given: Any) -> Any:
+        if host.name == "bad":
+            raise RecursionError("deep")
+        return Hosts.connect(hosts, host)
+
+    monkeypatch.setattr(transports, "connect_to", connect)
+    hosts.check_the_others(hosts.apply(), "RecursionError: deep", 1)
+
+
+@pytest.mark.parametrize("failing", ["event", "start", "close"])
+def test_a_journal_that_cannot_be_written_costs_no_other_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    class Full:
+        """A file on a disk that is full."""
+
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def write(self, text: str) -> int:
+            if failing == "event":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return int(self._file.write(text))
+
+        def close(self) -> None:
+            self._file.close()
+            if failing == "close":
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    usual = journal.HostJournal._open
+
+    def opened(self: Any, name: str) -> Any:
+        if self.folder.name == "good":
+            return usual(self, name)
+        if failing == "start":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return Full(usual(self, name))
+
+    monkeypatch.setattr(journal.HostJournal, "_open", opened)
+    hosts.check_the_others(hosts.apply(), "cannot be kept in", 3)
+
+
+def test_a_certificate_that_cannot_be_remembered_costs_no_other_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = known_certificates.atomic_file.write_text
+
+    def write_text(path: Path, text: str, **options: Any) -> None:
+        if path.name == known_certificates.FILE_NAME and '"bad"' in text:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        usual(path, text, **options)
+
+    monkeypatch.setattr(known_certificates.atomic_file, "write_text", write_text)
+    results = hosts.apply()
+    hosts.check_the_others(results, "cannot be written (No space left on device)", 5)
+
+
+def test_a_summary_that_cannot_be_written_is_shown_all_the_same(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = journal.atomic_file.write_text
+
+    def write_text(path: Path, text: str, **options: Any) -> None:
+        if path.name == "summary.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        usual(path, text, **options)
+
+    monkeypatch.setattr(journal.atomic_file, "write_text", write_text)
+    with pytest.raises(UsageError, match=r"summary\.json cannot be written"):
+        hosts.apply()
+    assert any(line.startswith("good") and "1 changed" in line for line in hosts.shown)
+
+
+def test_a_terminal_that_cannot_show_a_line_ends_no_run(hosts: Hosts) -> None:
+    def write(line: str) -> None:
+        if line.startswith("bad"):
+            raise BrokenPipeError
+        hosts.shown.append(line)
+
+    loaded = reader.load(hosts.folder / "nbserver.toml")
+    hosts.bad = lambda started: [started, event(2, "changed", "path"), ended(3, "ok")]
+    with pytest.raises(BrokenPipeError):  # the summary's
+        operate("apply", loaded, loaded.select(["bad", "good"]), Options(), None, PlainLines(write))
+    (summary,) = hosts.folder.glob("nbserver-runs/*/summary.json")
+    assert {entry["outcome"] for entry in json.loads(summary.read_text())["hosts"].values()} == {"ok"}
+
+
+def test_a_view_with_a_defect_costs_no_host_anything(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a terminal that was closed, or cannot show a character. A host whose events nobody takes any more would go on unheard."""
+
+    def broken(*given: Any) -> None:
+        raise ValueError("I/O operation on closed file.")
+
+    def interrupted(jobs: Any, forks: int, stop: Any, interrupted: Callable[[], None]) -> dict[str, Any]:
+        interrupted()
+        return for_each(jobs, forks, stop, interrupted)
+
+    monkeypatch.setattr("nbserver.run.fleet.for_each", interrupted)
+    for name in ("event", "host_ended", "interrupted", "end"):
+        monkeypatch.setattr(PlainLines, name, broken)
+    assert {name: (result.outcome, result.error) for name, result in hosts.apply().items()} == {"bad": ("ok", ""), "good": ("ok", "")}
+    (summary,) = hosts.folder.glob("nbserver-runs/*/summary.json")
+    assert {entry["outcome"] for entry in json.loads(summary.read_text())["hosts"].values()} == {"ok"}
+
+
+def test_the_time_of_a_run_reaches_what_talks_to_the_host(hosts: Hosts) -> None:
+    hosts.apply()
+    assert len(hosts.transports) == 2 and all(0 < transport.deadline < math.inf for transport in hosts.transports)
+
+
+def test_exit_codes_have_an_order() -> None:
+    from nbserver.run.host_run import Result
+
+    def result(outcome: str, code: int = 3) -> Any:
+        return Result("x", outcome=outcome, code=code)
+
+    found = {"a": result("ok"), "b": result("differs")}
+    assert exit_code("test", found) == 4
+    for code in (3, 5, 2, 1):
+        found[str(code)] = result("failed", code)
+        assert exit_code("test", found) == code
+    for outcome in ("stopped", "reboot", "unheard"):
+        assert exit_code("apply", {"a": result(outcome)}) == 3

@@ -1,0 +1,42 @@
+"""Which access lists of Windows let everybody in. Reading one from a real file is tested in transports/test_local_windows.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbserver.settings.windows_access import Entry, everybody_with_access
+
+READ, ALL, EXECUTE, READ_ATTRIBUTES = 0x120089, 0x1F01FF, 0x20, 0x80
+OWN = "S-1-5-21-1-2-3-1001"
+PRIVATE = [Entry(0, 0, ALL, sid) for sid in ("S-1-5-18", "S-1-5-32-544", OWN)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "who"),
+    [
+        (Entry(0, 0, READ, "S-1-1-0"), "Everyone"),
+        (Entry(0, 0x10, 0x1301BF, "S-1-5-11"), "authenticated users"),  # as a folder in the root of a drive hands on
+        (Entry(0, 0x10, READ, "S-1-5-32-545"), "the group Users"),
+        (Entry(0, 0, READ, "S-1-5-32-546"), "the group Guests"),
+        (Entry(0, 0, READ, "S-1-5-7"), "anonymous users"),
+        (Entry(0, 0, READ, "S-1-5-4"), "interactive logons"),
+        (Entry(0, 0, READ, "S-1-5-2"), "network logons"),
+        (Entry(0, 0, READ, "S-1-5-21-1-2-3-513"), "a group of the whole domain (S-1-5-21-1-2-3-513)"),
+        (Entry(0, 0, 0x80000000, "S-1-1-0"), "Everyone"),
+        (Entry(0, 0, 0x10000000, "S-1-1-0"), "Everyone"),
+        (Entry(0, 0, 0x2, "S-1-1-0"), "Everyone"),
+        (Entry(0, 0, 0x40000, "S-1-1-0"), "Everyone"),
+        (Entry(9, 0, READ, "S-1-1-0"), "Everyone"),
+        (Entry(0, 0x08, READ, "S-1-1-0"), ""),  # only for what is made below
+        (Entry(1, 0, READ, ""), ""),  # denies
+        (Entry(0, 0, EXECUTE | READ_ATTRIBUTES, "S-1-1-0"), ""),
+        (Entry(0, 0, READ, "S-1-5-21-1-2-3-1002"), ""),  # somebody who was named
+        (Entry(0, 0, READ, "S-1-5-21-1-2-3-5130"), ""),
+    ],
+)
+def test_a_list_that_lets_everybody_in(entry: Entry, who: str) -> None:
+    assert everybody_with_access([*PRIVATE, entry]) == who
+
+
+def test_no_list_lets_everybody_in_and_an_empty_one_nobody() -> None:
+    assert everybody_with_access(None) == "Everyone" and everybody_with_access([]) == everybody_with_access(PRIVATE) == ""

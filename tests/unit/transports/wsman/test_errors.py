@@ -1,0 +1,52 @@
+"""Each thing that can go wrong on the way has words of its own. The common ones happen for real in stories/test_failures.py."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from pypsrp.exceptions import WinRMTransportError, WSManFaultError
+from winrm import exceptions as pywinrm
+
+from nbserver.base.errors import ConnectError, HostError
+from nbserver.inventory import reader
+from nbserver.transports.wsman.errors import explain
+from tests.checkout import CHECKOUT
+
+HOST = reader.load(CHECKOUT / "nbserver.sample.toml").hosts["win1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
+        (WinRMTransportError("http", 404, ""), "answers, but not WinRM"),
+        (WinRMTransportError("http", 503, ""), "HTTP status 503"),
+        (WSManFaultError(5, "host", "Access is denied.", "", "", ""), "denies access"),
+        (WSManFaultError(2150858843, "host", "shell not found", "", "", ""), "the shell on the host is gone"),
+        (WSManFaultError(2150859174, "host", "too many", "", "", ""), "too many shells"),
+        (WSManFaultError(1, "host", "unheard of", "", "", ""), "WSMan fault 1"),
+        (pywinrm.InvalidCredentialsError("rejected"), "refuses the user"),
+        (pywinrm.WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
+        (pywinrm.WSManFaultError(500, "", "", "Access is denied.", wsman_fault_code=5), "denies access"),
+        (pywinrm.WSManFaultError(500, "", "", "unheard of", wsman_fault_code=1), "WSMan fault 1"),
+        (pywinrm.WinRMOperationTimeoutError(), "took too long"),
+        (PermissionError("Access denied: Server did not respond with NTLM challenge token"), "offers no NTLM"),
+        (requests.exceptions.ConnectTimeout("timed out"), "does not answer"),
+        (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
+        (ConnectionResetError(104, "Connection reset by peer"), "broke"),
+        (WSManFaultError("no number", "host", "x", "", "", ""), "broke the protocol: WSManFaultError"),  # type: ignore[arg-type]
+        (pywinrm.WSManFaultError(500, "", "", "x", wsman_fault_code="no number"), "broke the protocol"),  # type: ignore[arg-type]
+        (WSManFaultError(1, "host", "unheard\x1b[2J\u202e of\nwin2: all is well", "", "", ""), "unheard\ufffd[2J\ufffd of / win2: all is well"),
+        (RecursionError("deep"), "broke the protocol: RecursionError"),
+        (ValueError("unexpected"), "broke the protocol: ValueError"),
+    ],
+)
+def test_words(error: Exception, words: str) -> None:
+    told = explain(error, HOST)
+    assert words in str(told) and str(told).startswith("win1: ") and told.exit_code == 3
+    assert told.todo, "what to do next"
+
+
+def test_what_was_told_already_stays_as_it_is() -> None:
+    told = ConnectError("nothing listens there", host="win1")
+    assert explain(told, HOST) is told and isinstance(told, HostError)

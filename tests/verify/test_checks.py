@@ -1,0 +1,409 @@
+"""The verifier against a real notebook server: what passes, and what each failure says."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import sys
+import threading
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from nbserver.base.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
+from nbserver.verify.checks import STEPS, Verification, address_of, stop_advice, verify
+from nbserver.verify.notebook_client import Address
+from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
+from tests.notebook_server import (
+    PASSWORD,
+    Certificate,
+    Forwarder,
+    NotebookServer,
+    free_port,
+    kernels,
+    make_certificate,
+    notebook_server,
+    web_server,
+)
+from tests.waiting import wait_until
+
+# ruff: noqa: F811
+
+_END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
+OTHER = "SHA256:" + "0" * 64
+
+
+def _host(port: int, address: str, public_url: str | None = None) -> Any:
+    """The part of a host's settings that the verifier reads."""
+    return SimpleNamespace(name="box", system="linux", transport="ssh", address=address, notebook=SimpleNamespace(port=port, public_url=public_url))
+
+
+@dataclass
+class Run:
+    """Calls verify() and keeps the steps that were reported."""
+
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def verify(
+        self,
+        port: int,
+        *,
+        address: str = "127.0.0.1",
+        public_url: str | None = None,
+        password: str = PASSWORD,
+        fingerprint: str | None = OTHER,
+        png_directory: Path | None = None,
+        url: str | None = None,
+        wait: float = 0,
+    ) -> Verification:
+        return verify(
+            _host(port, address, public_url),
+            password=password,
+            fingerprint=fingerprint,
+            png_directory=png_directory,
+            url=url,
+            on_step=lambda name, text: self.steps.append((name, text)),
+            wait=wait,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.steps)
+
+
+@needs_notebook
+def test_a_notebook_server_passes_and_leaves_its_picture(server: NotebookServer, tmp_path: Path) -> None:
+    run = Run()
+    seen = run.verify(server.port, fingerprint=server.certificate.fingerprint, png_directory=tmp_path / "new" / "png")
+
+    assert run.names == STEPS == tuple(seen.seconds)
+    assert all(text for _, text in run.steps)
+    assert (seen.host, seen.url, seen.fingerprint) == ("box", server.url, server.certificate.fingerprint)
+    for name in ("numpy", "matplotlib", "notebook", "jupyter_server", "tornado", "ipython"):
+        assert seen.versions[name] == version(name)
+    assert seen.versions["zmq"] == version("pyzmq")
+    assert seen.versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert seen.versions["openssl"] == ssl.OPENSSL_VERSION
+
+    assert seen.png == tmp_path / "new" / "png" / "box.png"
+    assert [entry.name for entry in seen.png.parent.iterdir()] == ["box.png"]
+    with Image.open(seen.png) as image:
+        assert image.format == "PNG"
+        assert image.size == seen.png_size
+        colours = {colour: count for count, colour in image.convert("RGB").getcolors(image.width * image.height) or []}
+    assert colours[(31, 119, 180)] > 500
+    assert colours[(214, 39, 40)] > 500
+    assert max(colours, key=lambda colour: colours[colour]) == (255, 255, 255)
+    assert kernels(server) == []
+
+
+@needs_notebook
+def test_through_a_port_translation_with_a_public_url(server: NotebookServer) -> None:
+    with Forwarder(server.port) as front:
+        url = f"https://localhost:{front.port}/"
+        seen = Run().verify(1, address="no.invalid", public_url=url, fingerprint=server.certificate.fingerprint)
+    assert seen.url == f"https://localhost:{front.port}"
+    assert seen.png is None
+
+
+class Late(Forwarder):
+    """Closes the first two connections at once, as the port of a server that is just starting does."""
+
+    def _forward(self, client: socket.socket) -> None:
+        self.tries = getattr(self, "tries", 0) + 1
+        if self.tries > 2:
+            super()._forward(client)
+        client.close()
+
+
+@needs_notebook
+def test_a_server_that_answers_late_is_waited_for(server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbserver.verify.checks.ANSWER_PAUSE", 0.05)
+    with Late(server.port) as front:
+        with pytest.raises(ConnectError):
+            Run().verify(front.port, fingerprint=server.certificate.fingerprint)
+        run = Run()
+        run.verify(front.port, fingerprint=server.certificate.fingerprint, wait=60)
+        assert front.tries > 2 and run.names == STEPS
+        with pytest.raises(CertificateError):  # no reason to wait
+            Run().verify(front.port, fingerprint=OTHER, wait=3600)
+
+
+@needs_notebook
+def test_over_ipv6(server: NotebookServer) -> None:
+    try:
+        front = Forwarder(server.port, address="::1")
+    except OSError:
+        pytest.skip("needs IPv6 on the loopback interface")
+    with front:
+        seen = Run().verify(front.port, address="::1", fingerprint=server.certificate.fingerprint)
+    assert seen.url == f"https://[::1]:{front.port}"
+
+
+@needs_notebook
+def test_through_a_proxy_that_sees_no_password(server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Forwarder(server.port, proxy=True) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        seen = Run().verify(9999, address="win1.example.com", fingerprint=server.certificate.fingerprint)
+    assert seen.url == "https://win1.example.com:9999"
+    sent = b"".join(proxy.sent)
+    connects = re.findall(rb"CONNECT (\S+) HTTP/1.[01]\r\n", sent)
+    assert set(connects) == {b"win1.example.com:9999"}
+    assert len(connects) >= 3  # the certificate, the requests, the WebSocket
+    assert b"password" not in sent
+
+
+@needs_notebook
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a system whose trust SSL_CERT_FILE can replace (Linux)")
+def test_without_a_fingerprint_the_systems_trust_decides(server: NotebookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CertificateError) as refused:
+        Run().verify(server.port, fingerprint=None)
+    assert server.certificate.fingerprint in str(refused.value)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate.certificate))
+    assert Run().verify(server.port, fingerprint=None).fingerprint == server.certificate.fingerprint
+
+
+@needs_notebook
+def test_a_wrong_password_says_so_and_is_not_told(server: NotebookServer) -> None:
+    run = Run()
+    with pytest.raises(VerifyError) as refused:
+        run.verify(server.port, password="hunter2-wrong", fingerprint=server.certificate.fingerprint)
+    assert str(refused.value).startswith("box: verify: login: the server refuses the password. ")
+    assert refused.value.host == "box"
+    assert run.names == ("certificate", "anonymous", "token", "wrong_password")
+    assert "hunter2" not in f"{refused.value!r} {refused.value.__dict__} {run.steps}"
+
+
+@needs_notebook
+@pytest.mark.skipif(sys.platform == "win32", reason="the kernel's program is a shell script")
+def test_a_kernel_that_does_not_start_at_once_is_asked_for_again_and_told(tmp_path: Path) -> None:
+    """The program of its kernelspec is there at the second try only; where it never is, the answer is told."""
+    program = tmp_path / "kernel"
+    spec = tmp_path / "jupyter_data_dir" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps({"argv": [str(program), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "x", "language": "python"}))
+    (tmp_path / "new").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (tmp_path / "new").chmod(0o755)
+    with notebook_server(tmp_path, environment={"JUPYTER_PREFER_ENV_PATH": "0"}) as server:
+
+        def refusals() -> int:
+            return server.log.read_text(errors="replace").count("Uncaught exception POST /api/kernels")  # the server logs it before it answers
+
+        with pytest.raises(VerifyError, match="kernel: POST /api/kernels answered 500, expected 201"):
+            Run().verify(server.port, fingerprint=server.certificate.fingerprint)
+        assert refusals() == 2
+        thread = threading.Thread(target=lambda: wait_until(lambda: refusals() > 2) and (tmp_path / "new").rename(program))
+        thread.start()
+        run = Run()
+        run.verify(server.port, fingerprint=server.certificate.fingerprint)
+        thread.join()
+    assert dict(run.steps)["kernel"].startswith("a kernel runs, at try 2: ") and run.names == STEPS
+
+
+@needs_notebook
+def test_another_certificate_ends_it_before_anything_is_sent(server: NotebookServer) -> None:
+    run = Run()
+    with pytest.raises(CertificateError) as refused:
+        run.verify(server.port, fingerprint=OTHER)
+    assert OTHER in str(refused.value)
+    assert server.certificate.fingerprint in str(refused.value)
+    assert str(refused.value).startswith("box: verify: certificate: ")
+    assert run.steps == []
+
+
+@needs_notebook
+def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
+    with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
+        Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
+    assert str(refused.value).startswith("box: verify: anonymous: the server accepts requests without a password (")
+    assert "Stop it at once (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
+
+
+@needs_notebook
+def test_a_server_with_a_token_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    with notebook_server(tmp_path, token="left-by-an-image") as server, pytest.raises(VerifyError) as refused:
+        Run().verify(server.port, fingerprint=server.certificate.fingerprint)
+    assert str(refused.value).startswith("box: verify: compute: the server accepts a token that nbserver did not set, beside the password. Stop it at once")
+    assert "left-by-an-image" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "command"),
+    [
+        ({"system": "windows", "transport": "psrp"}, _END_TASK),
+        ({"system": "windows", "transport": "local", "scope": "machine"}, _END_TASK),
+        ({"system": "windows", "transport": "local", "scope": "user"}, "nbserver stop local"),
+        ({"system": "linux", "transport": "ssh"}, "on the host, as root: systemctl disable --now nbserver"),
+        ({"system": "linux", "transport": "local", "scope": "user"}, "nbserver stop local"),
+        ({"system": "linux", "transport": "local", "scope": "machine"}, "nbserver stop local"),
+    ],
+)
+def test_the_advice_ends_the_server_that_lets_everybody_in(host: dict[str, str], command: str) -> None:
+    advice = stop_advice(SimpleNamespace(name="local", **host))  # type: ignore[arg-type]
+    assert advice.startswith(f"Stop it at once ({command}). ")
+    assert "nbserver apply local" in advice
+
+
+@needs_notebook
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        ("module://no_such_backend", "the cell failed with ModuleNotFoundError: No module named 'no_such_backend'\n"),
+        ("agg", "the cell drew 0 pictures, expected 1 (Matplotlib's backend is agg)"),
+    ],
+)
+def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: str) -> None:
+    run = Run()
+    with notebook_server(tmp_path, environment={"MPLBACKEND": backend}) as server:
+        with pytest.raises(VerifyError) as refused:
+            run.verify(server.port, fingerprint=server.certificate.fingerprint, png_directory=tmp_path / "png")
+        assert kernels(server) == []
+    assert f"box: verify: draw: {reason}" in str(refused.value)
+    assert "\x1b" not in str(refused.value)
+    assert run.names[-1] == "compute"
+    assert not (tmp_path / "png").exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ({}, "anonymous: GET /api/kernels without a login answered 404, expected 403"),
+        (
+            {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
+            "anonymous: GET /api/kernels without a login answered 302, expected 403",
+        ),
+        ({"/api/kernels": (403, {}), "/api/contents": (401, {})}, "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf"),
+        (
+            {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
+            "wrong_password: a login with a wrong password answered 200, expected 401",
+        ),
+    ],
+)
+def test_a_web_server_that_is_no_notebook(certificate: Certificate, answers: dict[str, tuple[int, dict[str, str]]], reason: str) -> None:
+    with web_server(certificate, answers) as port, pytest.raises(VerifyError) as refused:
+        Run().verify(port, fingerprint=certificate.fingerprint)
+    assert str(refused.value).startswith(f"box: verify: {reason}. ")
+
+
+def test_a_server_that_takes_any_password_is_refused(certificate: Certificate) -> None:
+    class AnyPassword(dict[str, tuple[int, dict[str, str]]]):
+        asked = 0
+
+        def get(self, path: str, default: Any = None) -> Any:
+            if path != "/login":
+                return (403, {})
+            self.asked += 1
+            return (200, {"Set-Cookie": "_xsrf=1; Path=/"}) if self.asked == 1 else (302, {"Location": "/tree"})
+
+    with web_server(certificate, AnyPassword()) as port, pytest.raises(VerifyError, match="accepts any password"):
+        Run().verify(port, fingerprint=certificate.fingerprint)
+
+
+def test_a_server_without_tls(certificate: Certificate) -> None:
+    with web_server(None, {}) as port, pytest.raises(ConnectError, match=r"certificate: .* does not speak TLS"):
+        Run().verify(port, fingerprint=certificate.fingerprint)
+
+
+def test_an_expired_certificate_is_refused_though_it_is_the_expected_one(tmp_path: Path) -> None:
+    expired = make_certificate(tmp_path, ends_in_days=-1)
+    with web_server(expired, {}) as port, pytest.raises(CertificateError, match=r"is valid from .* a browser refuses"):
+        Run().verify(port, fingerprint=expired.fingerprint)
+
+
+def test_a_closed_port_and_an_unknown_name() -> None:
+    port = free_port()
+    with pytest.raises(ConnectError) as closed:
+        Run().verify(port)
+    assert str(closed.value).startswith(f"box: verify: certificate: nothing listens at 127.0.0.1:{port}. ")
+    for name in ("no-such-host.invalid", "a" * 64 + ".example.com"):
+        with pytest.raises(ConnectError) as unknown:
+            Run().verify(port, address=name)
+        assert str(unknown.value).startswith(f"box: verify: certificate: the name {name} is not known. ")
+
+
+def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        with pytest.raises(ConnectError) as dropped:
+            Run().verify(int(listener.getsockname()[1]))
+        thread.join()
+    assert isinstance(dropped.value, HostError)
+    with web_server(None, {}) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@127.0.0.1:{port}")
+        with pytest.raises(ConnectError, match=r"the proxy 127.0.0.1 refused") as refused:
+            Run().verify(9999, address="win1.example.com")
+    assert "s3cret" not in str(refused.value)
+
+
+def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certificate, tmp_path: Path) -> None:
+    from nbserver.verify.checks import _keep_picture
+    from tests.unit.verify.test_picture import DRAWING
+
+    (tmp_path / "png").write_text("a file")
+    with pytest.raises(VerifyError, match="cannot be written"):
+        _keep_picture("box", DRAWING, tmp_path / "png")
+
+
+@given(st.dictionaries(st.text(max_size=300), st.one_of(st.text(max_size=300), st.integers(), st.none(), st.lists(st.text())), max_size=80))
+def test_versions_that_a_kernel_says_fit_on_a_line(answer: dict[str, Any]) -> None:
+    from nbserver.verify.checks import _versions
+
+    versions = _versions(answer)
+    assert len(versions) <= 50
+    assert all(text and text.isprintable() and len(text) <= 100 for text in [*versions, *versions.values()])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
+def test_the_picture_takes_the_place_of_a_link_and_does_not_follow_it(tmp_path: Path) -> None:
+    from nbserver.verify.checks import _keep_picture
+    from tests.unit.verify.test_picture import DRAWING
+
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    (tmp_path / "box.png").symlink_to(target)
+    _, path = _keep_picture("box", DRAWING, tmp_path)
+    assert path is not None and not path.is_symlink() and path.read_bytes() == DRAWING
+    assert target.read_text() == "precious"
+
+
+def test_the_address_comes_from_the_settings() -> None:
+    def url(address: str, public_url: str | None = None) -> str:
+        return address_of(_host(9999, address, public_url)).url
+
+    assert url("win1.example.com") == "https://win1.example.com:9999"
+    assert url("2001:db8::7") == "https://[2001:db8::7]:9999"
+    assert url("win1", "https://notebooks.example.com") == "https://notebooks.example.com"
+    assert url("win1", "https://notebooks.example.com:443/") == "https://notebooks.example.com"
+    assert url("win1", "https://notebooks.example.com:8443/base/") == "https://notebooks.example.com:8443/base"
+
+
+@given(
+    st.ip_addresses().map(str) | st.from_regex(r"[a-z][a-z0-9]{0,20}(\.[a-z][a-z0-9]{0,10}){0,3}", fullmatch=True),
+    st.integers(min_value=1, max_value=65535),
+    st.sampled_from(["", "/base", "/a/b"]),
+)
+def test_an_address_is_read_back_from_its_url(host: str, port: int, path: str) -> None:
+    address = Address(host, port, path)
+    assert Address.parse(address.url) == address
+    assert address.url == address.origin + path
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://win1", "win1:9999", "https://", "https://u:hunter2@win1", "https://win1:0", "https://win1:70000",
+     "https://win1:x", "https://[::1", "https://win1/?hunter2", "https://win1/#x"],
+)  # fmt: skip
+def test_another_url_is_refused(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Address.parse(url)
+    assert "hunter2" not in str(refused.value)
