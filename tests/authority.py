@@ -53,7 +53,9 @@ class Signer:
         purposes: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
     ) -> x509.Certificate:
         """A certificate for `public_key`, by this signer."""
-        return _build(subject, self.certificate.subject, public_key, names, begins, ends, ca, purposes).sign(self.key, algorithm or hashes.SHA256())
+        return _build(subject, self.certificate.subject, public_key, names, begins, ends, ca, purposes).sign(
+            self.key, algorithm or hashes.SHA256()
+        )
 
     def answer(self, csr: x509.CertificateSigningRequest, **options: Any) -> x509.Certificate:
         """What an authority makes of a request: its key and its names."""
@@ -63,7 +65,14 @@ class Signer:
 
 
 def _build(
-    subject: str, issuer: x509.Name, public_key: Any, names: Sequence[str], begins: datetime.datetime, ends: datetime.datetime, ca: bool, purposes: Any
+    subject: str,
+    issuer: x509.Name,
+    public_key: Any,
+    names: Sequence[str],
+    begins: datetime.datetime,
+    ends: datetime.datetime,
+    ca: bool,
+    purposes: Any,
 ) -> x509.CertificateBuilder:
     builder = (
         x509.CertificateBuilder()

@@ -153,8 +153,13 @@ def see_figure_apart(url: str, password: str, certificate: Path, folder: Path, p
     """The same in a process of its own: what it prints is what was seen, as JSON."""
     return subprocess.run(
         [sys.executable, "-m", "tests.browser", url, str(certificate), str(folder), str(pictures)],
-        cwd=CHECKOUT, env={**os.environ, "NOTEBOOK_PASSWORD": password}, capture_output=True, text=True, timeout=1800, check=False,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        env={**os.environ, "NOTEBOOK_PASSWORD": password},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
 
 
 def _see(watched: Watched, url: str, password: str, pictures: Path) -> Seen:

@@ -19,11 +19,11 @@ from nbserver import __version__, cli
 from nbserver.base.errors import NbserverError
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory import reader
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.script import Script
 from nbserver.transports.psrp.transport import PsrpTransport
 from tests.boxes import artifacts
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, windows_path
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.some_steps import script_of
@@ -42,7 +42,7 @@ foreach ($name in 'My', 'CA') {
 """
 
 
-def certificate_script(host: Host) -> Script:
+def certificate_script(host: WindowsHost) -> Script:
     """The script of `host`: the shipped files, without the other steps."""
     settings: dict[str, Any] = {
         "host": host.name,
@@ -58,8 +58,12 @@ def certificate_script(host: Host) -> Script:
         },
         # It is there already: nothing is downloaded from that address.
         "openssl": {
-            "kind": "zip", "version": "3.5.7", "executable": [r"OpenSSL-Win64\bin\openssl.exe"],
-            "url": "https://mirror.example.com/openssl-3.5.7.zip", "sha256": "0" * 64, "size": None,
+            "kind": "zip",
+            "version": "3.5.7",
+            "executable": [r"OpenSSL-Win64\bin\openssl.exe"],
+            "url": "https://mirror.example.com/openssl-3.5.7.zip",
+            "sha256": "0" * 64,
+            "size": None,
         },
     }
     return script_of(settings, (), STEPS)
@@ -89,7 +93,7 @@ class Ran:
 class CertificateSite:
     """`folder` holds the inventory, what it names, and the runs."""
 
-    def __init__(self, folder: Path, windows: WindowsHost, endpoint: Endpoint, capture: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path, windows: WindowsBox, endpoint: Endpoint, capture: pytest.CaptureFixture[str]) -> None:
         self.folder, self.windows, self.endpoint, self._capture = folder, windows, endpoint, capture
         self.service, self.state = windows.path(SERVICE), windows.path(STATE)
         self.write()
@@ -98,15 +102,22 @@ class CertificateSite:
         """Writes the inventory; `certificate` is its table, dotted keys with `__`."""
         assert self.endpoint.certificate
         settings = {
-            "system": "windows", "address": "127.0.0.1", "port": self.endpoint.port, "auth": "basic", "user": self.endpoint.user,
-            "password.env": "SITE_PASSWORD", "fingerprint": self.endpoint.certificate.fingerprint, "notebook.password.env": "SITE_PASSWORD",
-            "certificate.names": list(names), **{f"certificate.{key.replace('__', '.')}": value for key, value in certificate.items()},
-        }  # fmt: skip
+            "system": "windows",
+            "address": "127.0.0.1",
+            "port": self.endpoint.port,
+            "auth": "basic",
+            "user": self.endpoint.user,
+            "password.env": "SITE_PASSWORD",
+            "fingerprint": self.endpoint.certificate.fingerprint,
+            "notebook.password.env": "SITE_PASSWORD",
+            "certificate.names": list(names),
+            **{f"certificate.{key.replace('__', '.')}": value for key, value in certificate.items()},
+        }
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         (self.folder / "nbserver.toml").write_text("\n".join(["[hosts.win1]", *lines, ""]))
 
     @property
-    def host(self) -> Host:
+    def host(self) -> WindowsHost:
         return reader.load(self.folder / "nbserver.toml").hosts["win1"]
 
     def secret_file(self, name: str, text: str) -> Path:
@@ -165,7 +176,9 @@ class CertificateSite:
         script.write_text(certificate_script(self.host).text)
         command = [*self.windows.scheduler.powershell, "-NoProfile", "-File", windows_path(script), *arguments]
         try:
-            return subprocess.run(command, env=environment(self.windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=False)
+            return subprocess.run(
+                command, env=environment(self.windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=False
+            )
         finally:
             script.unlink()
 

@@ -14,10 +14,10 @@ from tests.checkout import CHECKOUT
 
 if TYPE_CHECKING:
     from tests.boxes.linux.base import LinuxBase
-    from tests.boxes.linux.host import LinuxHost
+    from tests.boxes.linux.host import LinuxBox
     from tests.boxes.linux.lab import LinuxLab
     from tests.boxes.mirror import Mirror
-    from tests.boxes.windows import WindowsHost
+    from tests.boxes.windows import WindowsBox
 
 # No example has to be done in a time of its own: a machine may be slow, and busy with another test. Where a run decides about
 # a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere they are new ones.
@@ -30,9 +30,9 @@ LOCK = CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "locks" / "win
 
 
 @pytest.fixture(scope="session")
-def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsHost]:
+def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsBox]:
     """A Windows Server in a box; tests leave it as they found it, or use names of their own."""
-    from tests.boxes.windows import WindowsHost
+    from tests.boxes.windows import WindowsBox
     from tests.boxes.wine import PWSH_VARIABLE, WINE
 
     if not os.access(WINE, os.X_OK):
@@ -41,7 +41,7 @@ def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsHo
         pytest.skip(f"a Windows host needs {PWSH_VARIABLE}: the program that runs PowerShell for Windows under Wine")
     prefix = tmp_path_factory.mktemp("windows") / "prefix"
     try:
-        with WindowsHost.create(prefix) as host:
+        with WindowsBox.create(prefix) as host:
             yield host
     finally:
         shutil.rmtree(prefix, ignore_errors=True)  # 700 MB
@@ -78,7 +78,7 @@ def linux_lab() -> Iterator[LinuxLab]:
 
 
 @pytest.fixture(scope="session")
-def debian_host(linux_lab: LinuxLab) -> Callable[[], LinuxHost]:
+def debian_host(linux_lab: LinuxLab) -> Callable[[], LinuxBox]:
     """Each call boots a fresh Debian 12 (a second): `with debian_host() as host:`."""
     from tests.boxes.artifacts import cache_folder
     from tests.boxes.linux.base import DEBIAN, build
@@ -102,7 +102,7 @@ def suse_base() -> LinuxBase:
 
 
 @pytest.fixture(scope="session")
-def suse_host(linux_lab: LinuxLab, suse_base: LinuxBase) -> Callable[[], LinuxHost]:
+def suse_host(linux_lab: LinuxLab, suse_base: LinuxBase) -> Callable[[], LinuxBox]:
     """Each call boots a fresh openSUSE-like host: `with suse_host() as host:`."""
     return lambda: linux_lab.clone(suse_base).booted()
 

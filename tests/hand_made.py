@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.boxes import artifacts
 from tests.boxes.task_scheduler import SERVICES, TASKS
-from tests.boxes.windows import ENVIRONMENT, MACHINE_PATH, UNRELATED_RULE, WindowsHost
+from tests.boxes.windows import ENVIRONMENT, MACHINE_PATH, UNRELATED_RULE, WindowsBox
 from tests.boxes.wine import run
 
 PYTHON = r"C:\Python27\python.exe"
@@ -63,7 +63,7 @@ LEFT = MACHINE_PATH + r";C:\Python311;C:\tools"  # without what the tutorial put
 class HandMade:
     """On `host`, around one port. `remove` takes everything away again."""
 
-    def __init__(self, host: WindowsHost, port: int) -> None:
+    def __init__(self, host: WindowsBox, port: int) -> None:
         self.host, self.port = host, port
         self.names: list[str] = []
         self.files: list[Path] = []
@@ -97,7 +97,11 @@ class HandMade:
         program = rf"C:\Python27\{name}.exe"
         shutil.copy(self.host.path(PYTHON), self.host.path(r"C:\Python27") / f"{name}.exe")
         self._write(rf"{SERVICES}\{name}.json", json.dumps({"Name": name, "PathName": program, "StartMode": "Auto", "Needs": needs}))
-        self._write(rf"{SERVICES}\{name}.xml", TASK.replace("COMMAND", program).replace("ARGUMENTS", '-I -c "import time; time.sleep(600)"'), "utf-16")
+        self._write(
+            rf"{SERVICES}\{name}.xml",
+            TASK.replace("COMMAND", program).replace("ARGUMENTS", '-I -c "import time; time.sleep(600)"'),
+            "utf-16",
+        )
         self.host.scheduler.start(f"service.{name}")
         self.names.append(f"service.{name}")
 

@@ -63,7 +63,9 @@ class Connection:
         first, second = self._exactly(2)
         assert first & 15 == 1
         size = second & 127
-        size = struct.unpack("!H", self._exactly(2))[0] if size == 126 else struct.unpack("!Q", self._exactly(8))[0] if size == 127 else size
+        size = (
+            struct.unpack("!H", self._exactly(2))[0] if size == 126 else struct.unpack("!Q", self._exactly(8))[0] if size == 127 else size
+        )
         mask = self._exactly(4)
         text = bytes(byte ^ mask[place % 4] for place, byte in enumerate(self._exactly(size)))
         return str(json.loads(text)["header"]["msg_id"])

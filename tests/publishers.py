@@ -71,7 +71,9 @@ def python_index(*entries: dict[str, Any], **more: Any) -> bytes:
     return json.dumps({"versions": list(entries), **more}, indent=1).encode()
 
 
-def openssl_entry(version: str, *, arch: str = "INTEL", installer: str = "msi", light: bool = True, **changes: Any) -> dict[str, dict[str, Any]]:
+def openssl_entry(
+    version: str, *, arch: str = "INTEL", installer: str = "msi", light: bool = True, **changes: Any
+) -> dict[str, dict[str, Any]]:
     """One member of `files`; `changes` replace its fields, None takes one out."""
     system = {"INTEL": "Win64", "ARM": "Win64ARM"}[arch]
     name = f"{system}OpenSSL{'_Light' if light else ''}-{version.replace('.', '_')}.{installer}"
@@ -85,7 +87,9 @@ def openssl_entry(version: str, *, arch: str = "INTEL", installer: str = "msi", 
         "url": SLPROWEB + name,
         "size": 6045696 if light else 295362560,
         "md5": "3c3303c95e9cc29474743dfd49d42df3",
-        "sha256": digest(version if (light, installer, arch) == (True, "msi", "INTEL") else f"{version}-{arch}-{installer}" if light else name[-20:]),
+        "sha256": digest(
+            version if (light, installer, arch) == (True, "msi", "INTEL") else f"{version}-{arch}-{installer}" if light else name[-20:]
+        ),
         **changes,
     }
     return {name: {key: value for key, value in entry.items() if value is not None}}
@@ -209,9 +213,16 @@ def _authority(name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
-        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+        digital_signature=True,
+        key_cert_sign=True,
+        crl_sign=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
     builder = _certificate(subject, subject, key.public_key(), key.public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).add_extension(usage, critical=True)
     return builder.sign(key, hashes.SHA256()), key

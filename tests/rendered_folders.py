@@ -15,7 +15,7 @@ import pytest
 
 from nbserver.commands import render
 from nbserver.inventory import reader
-from nbserver.inventory.linux_host import LocalHost
+from nbserver.inventory.linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from tests.checkout import CHECKOUT
 
@@ -41,7 +41,7 @@ def machines(folder: Path) -> dict[str, bytes]:
 
 def linux_user() -> dict[str, bytes]:
     """The files of this machine, a Linux one, in user scope."""
-    return render.files([LocalHost.model_validate({"scope": "user"})])
+    return render.files([LocalLinuxHost.model_validate({"scope": "user"})])
 
 
 def windows_user() -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import PROXY
 from tests.boxes.mirror import Mirror
 from tests.boxes.winrm.endpoint import Endpoint
@@ -25,7 +25,9 @@ class Site:
     name = "win1"
     python_path: tuple[Path, ...] = ()  # what else nbserver's own PYTHONPATH has
 
-    def __init__(self, folder: Path, endpoint: Endpoint, mirror: Mirror, *, port: int, windows_password: str, notebook_password: str) -> None:
+    def __init__(
+        self, folder: Path, endpoint: Endpoint, mirror: Mirror, *, port: int, windows_password: str, notebook_password: str
+    ) -> None:
         self.folder, self.endpoint, self.mirror, self.port = folder, endpoint, mirror, port
         self.secrets = {"WINDOWS_PASSWORD": windows_password, "NOTEBOOK_PASSWORD": notebook_password}
         self.settings: dict[str, Any] = {
@@ -98,7 +100,12 @@ class Site:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """The same, without waiting for its end."""
         return subprocess.Popen(
-            self._command(arguments), cwd=self.folder, env=self._environment(None), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self._command(arguments),
+            cwd=self.folder,
+            env=self._environment(None),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
@@ -113,7 +120,7 @@ class LinuxSite(Site):
 
     name = "lin1"
 
-    def __init__(self, folder: Path, host: LinuxHost, mirror: Mirror, *, user: str = "root", notebook_password: str) -> None:
+    def __init__(self, folder: Path, host: LinuxBox, mirror: Mirror, *, user: str = "root", notebook_password: str) -> None:
         self.folder, self.host, self.mirror, self.port = folder, host, mirror, 9999
         self.secrets = {"NOTEBOOK_PASSWORD": notebook_password}
         self.settings = {

@@ -12,12 +12,12 @@ from typing import Any
 
 from nbserver import __version__
 from nbserver.inventory import reader
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun, Result
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports.psrp.transport import PsrpTransport
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.some_steps import script_of
 
@@ -42,20 +42,35 @@ class Ran:
 class StepHost:
     """`steps` and `settings` (laid over those that every script has) are those of the next run."""
 
-    def __init__(self, windows: WindowsHost, endpoint: Endpoint, folder: Path, steps: Sequence[str], **settings: Any) -> None:
+    def __init__(self, windows: WindowsBox, endpoint: Endpoint, folder: Path, steps: Sequence[str], **settings: Any) -> None:
         assert endpoint.certificate
         self.windows, self.folder, self.steps = windows, folder, steps
         self.settings: dict[str, Any] = {
-            "host": "win1", "release": __version__, "reboot": "never", "scope": "machine", "skip": [], "adopt": False,
-            "architecture": "x64", "downloads": {"proxy": None}, **settings,
-        }  # fmt: skip
+            "host": "win1",
+            "release": __version__,
+            "reboot": "never",
+            "scope": "machine",
+            "skip": [],
+            "adopt": False,
+            "architecture": "x64",
+            "downloads": {"proxy": None},
+            **settings,
+        }
         written = {
-            "system": "windows", "address": "127.0.0.1", "port": endpoint.port, "auth": "basic", "user": endpoint.user,
-            "password.env": "STEPS_PASSWORD", "fingerprint": endpoint.certificate.fingerprint, "notebook.password.env": "STEPS_PASSWORD",
-        }  # fmt: skip
-        (folder / "nbserver.toml").write_text("\n".join(["[hosts.win1]", *(f"{key} = {json.dumps(value)}" for key, value in written.items()), ""]))
+            "system": "windows",
+            "address": "127.0.0.1",
+            "port": endpoint.port,
+            "auth": "basic",
+            "user": endpoint.user,
+            "password.env": "STEPS_PASSWORD",
+            "fingerprint": endpoint.certificate.fingerprint,
+            "notebook.password.env": "STEPS_PASSWORD",
+        }
+        (folder / "nbserver.toml").write_text(
+            "\n".join(["[hosts.win1]", *(f"{key} = {json.dumps(value)}" for key, value in written.items()), ""])
+        )
         host = reader.load(folder / "nbserver.toml").hosts["win1"]
-        assert isinstance(host, Host)
+        assert isinstance(host, WindowsHost)
         self.host = host
 
     def run(self, mode: Mode) -> Ran:

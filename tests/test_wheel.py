@@ -73,11 +73,24 @@ def _has_setuptools() -> bool:
         return False
 
 
-def _run(command: list[str], folder: Path, *, check: bool = False, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if os.name == "nt" or name in ("PATH", "HOME", "LANG") or name.startswith(CONFIGURATION)}
+def _run(
+    command: list[str], folder: Path, *, check: bool = False, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if os.name == "nt" or name in ("PATH", "HOME", "LANG") or name.startswith(CONFIGURATION)
+    }
     kept.pop("PYTHONPATH", None)
     done = subprocess.run(
-        command, cwd=folder, env={**kept, **(variables or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False
+        command,
+        cwd=folder,
+        env={**kept, **(variables or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
     assert not check or done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
     return done
@@ -87,8 +100,14 @@ def test_it_has_every_script_and_all_data(installed: Installed) -> None:
     with zipfile.ZipFile(installed.wheel) as wheel:
         inside = {name: wheel.read(name) for name in wheel.namelist() if ".dist-info/" not in name}
     package = {path.relative_to(SOURCE): path for path in SOURCE.joinpath("nbserver").rglob("*")}
-    scripts = {Path("nbserver") / path.relative_to(ROOT): path for path in [*ROOT.glob("ps_scripts/**/*"), *ROOT.glob("linux_scripts/**/*.sh")]}
-    expected = {name.as_posix(): path.read_bytes() for name, path in (package | scripts).items() if path.is_file() and "__pycache__" not in path.parts}
+    scripts = {
+        Path("nbserver") / path.relative_to(ROOT): path for path in [*ROOT.glob("ps_scripts/**/*"), *ROOT.glob("linux_scripts/**/*.sh")]
+    }
+    expected = {
+        name.as_posix(): path.read_bytes()
+        for name, path in (package | scripts).items()
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert inside.keys() == expected.keys()
     assert inside == expected
 

@@ -19,18 +19,24 @@ from nbserver.verify.notebook_client import Address, NotebookClient
 from tests import authority, browser, canary
 from tests.boxes.foreign_configuration import READ, TOKEN
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ACTIVE_SETUP, ENVIRONMENT, WindowsHost
+from tests.boxes.windows import ACTIVE_SETUP, ENVIRONMENT, WindowsBox
 from tests.notebook_server import Forwarder
 from tests.site import Site
 
 # What a run leaves on purpose: evidence, and the lock file, empty.
-EVIDENCE = ("ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
+EVIDENCE = (
+    "ProgramData/nbserver",
+    "ProgramData/nbserver/runs",
+    "ProgramData/nbserver/runs/*",
+    "ProgramData/nbserver/lock",
+    "ProgramData/nbserver/record.jsonl",
+)
 
 
 class Story:
     """What happened, kept for the tests."""
 
-    def __init__(self, site: Site, host: WindowsHost) -> None:
+    def __init__(self, site: Site, host: WindowsBox) -> None:
         self.site, self.host = site, host
         self.done: dict[str, subprocess.CompletedProcess[str]] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
@@ -71,7 +77,7 @@ def record_requests(endpoint: Any, told: Story) -> None:
     endpoint.wsman.handle = recording
 
 
-def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
+def tell(told: Story, host: WindowsBox, mirror: Mirror) -> None:
     site = told.site
     told.snapshots["before"] = host.snapshot(except_=EVIDENCE)
     told.keep("render", site.run("render", "win1", "-o", "rendered"))
@@ -79,7 +85,10 @@ def tell(told: Story, host: WindowsHost, mirror: Mirror) -> None:
     told.keep("plan", site.run("plan", "win1"))
     told.snapshots["after plan"] = host.snapshot(except_=EVIDENCE)
 
-    told.keep("interrupted", site.interrupt("apply", "win1", when=lambda events: any(e["step"] == "packages" and e["event"] == "progress" for e in events)))
+    told.keep(
+        "interrupted",
+        site.interrupt("apply", "win1", when=lambda events: any(e["step"] == "packages" and e["event"] == "progress" for e in events)),
+    )
     told.registry_while_stopped = host.registry(ACTIVE_SETUP)
     told.tasks_while_stopped = sorted(told.host.snapshot(except_=("*",))["tasks"])
 
@@ -185,8 +194,13 @@ def run_by_hand(told: Story) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
             [*told.host.scheduler.powershell, "-NoProfile", "-File", windows_path(script)],
-            env=environment(told.host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
-        )  # fmt: skip
+            env=environment(told.host.prefix),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+            check=False,
+        )
     finally:
         script.unlink()
 

@@ -31,7 +31,9 @@ LOCK = Path(__file__).resolve().parent.parent / "installer" / "nbserver" / "cata
 WHERE = f"sys_platform == 'linux' and python_full_version < '{BEYOND}'"
 # True wherever the lock is used; uv says it of every package.
 ALWAYS = {"sys_platform == 'linux'", f"python_full_version >= '{OLDEST}'", f"python_full_version < '{BEYOND}'"}
-WHEEL = re.compile(r"-(py3|py2\.py3|cp3\d+)(\.[a-z0-9.]+)?-(none|abi3|cp31[0-4]|cp3\d\.[a-z0-9.]*abi3)-(any|\S*manylinux\S*_(x86_64|aarch64))\.whl$")
+WHEEL = re.compile(
+    r"-(py3|py2\.py3|cp3\d+)(\.[a-z0-9.]+)?-(none|abi3|cp31[0-4]|cp3\d\.[a-z0-9.]*abi3)-(any|\S*manylinux\S*_(x86_64|aarch64))\.whl$"
+)
 
 
 def main() -> None:

@@ -26,7 +26,9 @@ LINUX_LOCK = LOCK.with_name("linux.txt")
 def main() -> int:
     """0, or 2 when nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.install", description="From a bare Debian host to the first drawn plot.")
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="installations with each of uv and pip, after one that does not count (3)")
+    parser.add_argument(
+        "--runs", type=int, default=3, metavar="N", help="installations with each of uv and pip, after one that does not count (3)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON as well")
     options = parser.parse_args()
     if options.runs < 1:
@@ -54,10 +56,18 @@ def _benchmark(runs: int) -> Results:
         # The first one fills what all of them find: apt's packages in the lab's cache, the wheels in this machine's memory.
         for turn, installer in enumerate(["uv", *order(runs)]):
             one = install(lab, base, mirror, installer)
-            print(f"{turn or 'warm-up'}: {installer} {one.total:.1f} s, its packages {one.steps['packages']:.1f} s", file=sys.stderr, flush=True)
+            print(
+                f"{turn or 'warm-up'}: {installer} {one.total:.1f} s, its packages {one.steps['packages']:.1f} s",
+                file=sys.stderr,
+                flush=True,
+            )
             if turn:
                 done.append(one)
-        versions = sorted(match[0].replace("-", " ") for wheel in mirror.wheels.iterdir() if (match := re.match(r"(uv|notebook|numpy|matplotlib)-[0-9.]*[0-9]", wheel.name)))
+        versions = sorted(
+            match[0].replace("-", " ")
+            for wheel in mirror.wheels.iterdir()
+            if (match := re.match(r"(uv|notebook|numpy|matplotlib)-[0-9.]*[0-9]", wheel.name))
+        )
     return Results(
         done,
         {

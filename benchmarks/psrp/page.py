@@ -48,9 +48,12 @@ def page(results: Results) -> str:
 def _chart(results: Results, measure: Measure) -> str:
     bars = [
         Bar(
-            row.name, row.median(measure), measure.text(row.median(measure)),
-            "" if number == 0 else f"{results.ratio(row, measure):.1f} \u00d7", first=number == 0,
+            row.name,
+            row.median(measure),
+            measure.text(row.median(measure)),
+            "" if number == 0 else f"{results.ratio(row, measure):.1f} \u00d7",
+            first=number == 0,
         )
         for number, row in enumerate(results.measured)
-    ]  # fmt: skip
+    ]
     return chart(measure.title, NOTES[measure.title], bars)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.conftest import LOCK
 from tests.ports import free_port
@@ -25,7 +25,7 @@ PREPARED = "prepared.json"
 class PreparedHost:
     """The host, its WinRM endpoint (HTTPS, Negotiate with NTLM) and the site whose inventory names it."""
 
-    host: WindowsHost
+    host: WindowsBox
     endpoint: Endpoint
     site: Site
     folder: Path
@@ -43,7 +43,7 @@ def prepared_host(folder: Path) -> Iterator[PreparedHost]:
     if known is None and prefix.exists():
         raise LookupError(f"{folder} holds a host that was not finished; remove the folder, or name another one")
     with contextlib.ExitStack() as stack:
-        host = stack.enter_context(WindowsHost(prefix) if known else WindowsHost.create(prefix))
+        host = stack.enter_context(WindowsBox(prefix) if known else WindowsBox.create(prefix))
         known = known or {"notebook_port": free_port(), "notebook_password": secrets.token_hex(12)}
         password = secrets.token_hex(12)
         endpoint = stack.enter_context(host.endpoint(auth=["negotiate"], https=True, password=password))

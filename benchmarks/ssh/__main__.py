@@ -25,7 +25,7 @@ from benchmarks.ssh.peers import Peers
 from benchmarks.ssh.results import Block, Results, Row
 from benchmarks.ssh.table import table
 from nbserver.run.notebook_password import hash_password
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 
 # A contender that has taken so long with a number of hosts (seconds, its warm-up too) has no further run there.
 LONG_ENOUGH = 400.0
@@ -134,7 +134,7 @@ def refuse_wrong_values(prepared: Hosts, tables: Mapping[str, Table], folder: Pa
     return sum(len(each) for each in tables.values())
 
 
-def take_turns(taking_part: Sequence[Contender], hosts: Sequence[LinuxHost], runs: int) -> list[Row]:
+def take_turns(taking_part: Sequence[Contender], hosts: Sequence[LinuxBox], runs: int) -> list[Row]:
     """All take turns, so that a busy minute of the machine meets each of them. In the warm-up their memory is looked at.
 
     Raises ContenderError when the floor or nbserver fails.

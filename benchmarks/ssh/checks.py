@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 
 from benchmarks.ssh.hosts import PORT
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 
 ACCESS = (
     "/etc/nbserver",
@@ -45,7 +45,7 @@ LASTS = f"openssl x509 -in {CERTIFICATE} -noout -fingerprint -sha256 -checkend 2
 SHOWN = f"timeout 10 openssl s_client -connect 127.0.0.1:{PORT} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256"
 
 
-def read_table(host: LinuxHost) -> Table:
+def read_table(host: LinuxBox) -> Table:
     """The values of one host that is set up, read once, in one connection."""
     environment = "/opt/nbserver/env-*"
     parts = (

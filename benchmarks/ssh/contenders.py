@@ -65,7 +65,9 @@ def contenders(prepared: Hosts, tables: Mapping[str, Table], folder: Path, peers
     ansible = peers.ansible_variables(folder / "ansible")
     return [
         *found,
-        Contender("pyinfra", "its facts, one command on the host each, compared in the deploy", inside(*peers.pyinfra()), folder / "pyinfra"),
+        Contender(
+            "pyinfra", "its facts, one command on the host each, compared in the deploy", inside(*peers.pyinfra()), folder / "pyinfra"
+        ),
         Contender(
             "Ansible, one task",
             "a playbook whose one task runs the floor's script",

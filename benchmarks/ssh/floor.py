@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.ssh.checks import Table
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 
 BODY = Path(__file__).with_name("floor.sh")
 AT_ONCE = """
@@ -35,7 +35,7 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def write(folder: Path, hosts: Mapping[str, LinuxHost], tables: Mapping[str, Table]) -> None:
+def write(folder: Path, hosts: Mapping[str, LinuxBox], tables: Mapping[str, Table]) -> None:
     """The scripts, and what ssh has to know of the hosts."""
     folder.mkdir(parents=True, exist_ok=True)
     key = next(iter(hosts.values())).key

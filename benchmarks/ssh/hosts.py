@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.boxes.artifacts import cache_folder, linux_wheels
 from tests.boxes.linux.base import DEBIAN, LinuxBase, build
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import PROXY, LinuxLab, lacks
 from tests.boxes.mirror import Mirror
 from tests.conftest import LOCK
@@ -36,7 +36,7 @@ class Hosts:
     """The hosts by name, their lab, and the folder with the inventory that names them."""
 
     lab: LinuxLab
-    hosts: Mapping[str, LinuxHost]
+    hosts: Mapping[str, LinuxBox]
     folder: Path
     secrets: Mapping[str, str] = field(repr=False)
 
@@ -81,7 +81,7 @@ def prepared_hosts(folder: Path, count: int) -> Iterator[Hosts]:
         _say(f"booting {count} hosts ...")
         hosts = {f"h{number:02}": lab.clone(image, f"h{number:02}") for number in range(1, count + 1)}
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(LinuxHost.boot, hosts.values()))
+            list(pool.map(LinuxBox.boot, hosts.values()))
         prepared = _site(lab, hosts, mirror, folder / "site")
         _say(f"setting up {count} hosts with nbserver ...")
         began = time.monotonic()
@@ -107,7 +107,7 @@ def _make_image(lab: LinuxLab, base: LinuxBase, mirror: Mirror, folder: Path, im
     work.rename(image.folder)
 
 
-def _site(lab: LinuxLab, hosts: Mapping[str, LinuxHost], mirror: Mirror, folder: Path) -> Hosts:
+def _site(lab: LinuxLab, hosts: Mapping[str, LinuxBox], mirror: Mirror, folder: Path) -> Hosts:
     """An inventory of these hosts."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.ssh.contenders import Contender
 from tests.boxes.linux import control_groups
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 
 LONGEST = 1500.0  # seconds
 EVERY = 0.05  # seconds between two looks at the memory
@@ -43,7 +43,7 @@ class Ended:
     output: str
 
 
-def measure(contender: Contender, hosts: Iterable[LinuxHost], *, with_memory: bool = False) -> Run:
+def measure(contender: Contender, hosts: Iterable[LinuxBox], *, with_memory: bool = False) -> Run:
     """Runs a contender's command once, on hosts that it must find as they should be. Raises ContenderError.
 
     To look at the memory takes time from the contender: such a run counts for nothing else.
@@ -54,7 +54,7 @@ def measure(contender: Contender, hosts: Iterable[LinuxHost], *, with_memory: bo
     return ended.run
 
 
-def watch(contender: Contender, hosts: list[LinuxHost], *, with_memory: bool = False) -> Ended:
+def watch(contender: Contender, hosts: list[LinuxBox], *, with_memory: bool = False) -> Ended:
     """The same, however it ends. All of the command's processes are in a control group of their own; none is left."""
     group = f"nbb-{os.getpid()}"
     memory = 0

@@ -39,7 +39,11 @@ def page(results: Results) -> str:
 def _block(block: Block) -> list[str]:
     hosts = f"{block.hosts} {'host' if block.hosts == 1 else 'hosts'}"
     return [
-        *(f"<p class=quiet>{escape(row.name)} could not be measured on {hosts}: {escape(row.failure)}</p>" for row in block.rows if row.failure),
+        *(
+            f"<p class=quiet>{escape(row.name)} could not be measured on {hosts}: {escape(row.failure)}</p>"
+            for row in block.rows
+            if row.failure
+        ),
         *(chart(f"{hosts}: {title}", NOTES[title], _bars(block, title)) for title in TITLES),
         table(["", "runs", "least and most wall time"], [[row.name, str(len(row.runs)), spread(row)] for row in block.measured]),
     ]
@@ -47,6 +51,12 @@ def _block(block: Block) -> list[str]:
 
 def _bars(block: Block, title: str) -> list[Bar]:
     return [
-        Bar(row.name, row.median(title), amount(title, row.median(title)), "" if row is block.rows[0] else f"{block.ratio(row, title):.1f} \u00d7", first=row.name == "nbserver")
+        Bar(
+            row.name,
+            row.median(title),
+            amount(title, row.median(title)),
+            "" if row is block.rows[0] else f"{block.ratio(row, title):.1f} \u00d7",
+            first=row.name == "nbserver",
+        )
         for row in block.measured
     ]

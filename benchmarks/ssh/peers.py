@@ -13,13 +13,18 @@ from typing import Any
 from benchmarks.ssh.checks import CERTIFICATE, LASTS, PACKAGES, SHOWN, UNIT, USER, Table, of_kind
 from benchmarks.ssh.floor import script
 from benchmarks.ssh.hosts import PORT
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 
-ONE_TASK = [{
-    "name": "one script",
-    "ansible.builtin.command": {"cmd": "bash -s", "stdin": "{{ lookup('ansible.builtin.file', scripts ~ '/' ~ inventory_hostname ~ '.sh') }}"},
-    "changed_when": False,
-}]  # fmt: skip
+ONE_TASK = [
+    {
+        "name": "one script",
+        "ansible.builtin.command": {
+            "cmd": "bash -s",
+            "stdin": "{{ lookup('ansible.builtin.file', scripts ~ '/' ~ inventory_hostname ~ '.sh') }}",
+        },
+        "changed_when": False,
+    }
+]
 ANSIBLE_SETTINGS = """[defaults]
 host_key_checking = True
 [ssh_connection]
@@ -76,7 +81,7 @@ def commands(table: Table) -> dict[str, str]:
     }
 
 
-def write_pyinfra(folder: Path, hosts: Mapping[str, LinuxHost], tables: Mapping[str, Table], known_hosts: Path) -> None:
+def write_pyinfra(folder: Path, hosts: Mapping[str, LinuxBox], tables: Mapping[str, Table], known_hosts: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for name, table in tables.items():
@@ -96,7 +101,7 @@ def write_pyinfra(folder: Path, hosts: Mapping[str, LinuxHost], tables: Mapping[
     shutil.copy(Path(__file__).with_name("pyinfra_deploy.py"), folder / "deploy.py")
 
 
-def write_ansible(folder: Path, hosts: Mapping[str, LinuxHost], tables: Mapping[str, Table], known_hosts: Path) -> None:
+def write_ansible(folder: Path, hosts: Mapping[str, LinuxBox], tables: Mapping[str, Table], known_hosts: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     entries = {
         name: {

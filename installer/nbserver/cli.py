@@ -37,9 +37,14 @@ def cli() -> None:
 def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
     """HOST... and -i, which nearly every command has."""
     command = click.option(
-        "-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"),
-        show_default=True, help="The inventory.",
-    )(command)  # fmt: skip
+        "-i",
+        "--inventory",
+        "inventory_path",
+        type=click.Path(path_type=Path),
+        default=Path("nbserver.toml"),
+        show_default=True,
+        help="The inventory.",
+    )(command)
     return click.argument("hosts", metavar="HOST...", nargs=-1, required=True)(command)
 
 
@@ -56,7 +61,9 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @cli.command()
 @hosts_and_inventory
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the scripts and manifest.json.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the scripts and manifest.json."
+)
 @click.option("--check", is_flag=True, help="Write nothing: compare what is there with what would be rendered.")
 def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bool) -> int:
     """Write each host's script and manifest.json. Contacts nothing."""
@@ -78,7 +85,14 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--catalog", "catalogs", type=click.Path(path_type=Path), multiple=True, metavar="FILE", help="A site catalog that the inventory names; may be repeated.")
+@click.option(
+    "--catalog",
+    "catalogs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="A site catalog that the inventory names; may be repeated.",
+)
 def audit(folder: Path, catalogs: tuple[Path, ...]) -> int:
     """Say what the scripts of a rendered FOLDER would do, and check every byte of them and of its manifest."""
     from nbserver.approval import audit as auditing
@@ -92,7 +106,10 @@ def audit(folder: Path, catalogs: tuple[Path, ...]) -> int:
 def salt_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--salt, where a password is hashed."""
     return click.option(
-        "--salt", "salt", type=click.Path(path_type=Path, dir_okay=False), help="The file with the site's salt (default: nbserver.salt next to the inventory)."
+        "--salt",
+        "salt",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The file with the site's salt (default: nbserver.salt next to the inventory).",
     )(command)
 
 
@@ -123,9 +140,16 @@ def undo(**given: Any) -> int:
 
 
 def _operate(
-    mode: Mode, hosts: tuple[str, ...], inventory_path: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None = None,
-    salt: Path | None = None, new_salt: bool = False,
-) -> int:  # fmt: skip
+    mode: Mode,
+    hosts: tuple[str, ...],
+    inventory_path: Path,
+    forks: int,
+    runs: Path | None,
+    as_json: bool,
+    approved: Path | None = None,
+    salt: Path | None = None,
+    new_salt: bool = False,
+) -> int:
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
     from nbserver.run import operation
@@ -141,7 +165,15 @@ def _operate(
 
 
 @cli.command()
-@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory; none is needed.")
+@click.option(
+    "-i",
+    "--inventory",
+    "inventory_path",
+    type=click.Path(path_type=Path),
+    default=Path("nbserver.toml"),
+    show_default=True,
+    help="The inventory; none is needed.",
+)
 @click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept.")
 def up(inventory_path: Path, runs: Path | None) -> int:
     """Set up a notebook server on this machine, check it as a browser does, and say where it is.
@@ -159,7 +191,15 @@ def up(inventory_path: Path, runs: Path | None) -> int:
 
 @cli.command("set-password")
 @click.argument("host", type=click.Choice(["local"]))
-@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory; none is needed.")
+@click.option(
+    "-i",
+    "--inventory",
+    "inventory_path",
+    type=click.Path(path_type=Path),
+    default=Path("nbserver.toml"),
+    show_default=True,
+    help="The inventory; none is needed.",
+)
 @click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept.")
 def set_password(host: str, inventory_path: Path, runs: Path | None) -> int:
     """Give the notebook server of this machine another password: the one that is typed, or else one that is made."""
@@ -172,7 +212,15 @@ def set_password(host: str, inventory_path: Path, runs: Path | None) -> int:
 
 @cli.command()
 @click.argument("host", type=click.Choice(["local"]), default="local")
-@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory; none is needed.")
+@click.option(
+    "-i",
+    "--inventory",
+    "inventory_path",
+    type=click.Path(path_type=Path),
+    default=Path("nbserver.toml"),
+    show_default=True,
+    help="The inventory; none is needed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def status(host: str, inventory_path: Path, as_json: bool) -> int:
     """Tell whether the notebook server of this machine runs. Ends with 4 when it is not as it should be."""
@@ -184,7 +232,15 @@ def status(host: str, inventory_path: Path, as_json: bool) -> int:
 
 @cli.command()
 @click.argument("host", type=click.Choice(["local"]))
-@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory; none is needed.")
+@click.option(
+    "-i",
+    "--inventory",
+    "inventory_path",
+    type=click.Path(path_type=Path),
+    default=Path("nbserver.toml"),
+    show_default=True,
+    help="The inventory; none is needed.",
+)
 def stop(host: str, inventory_path: Path) -> int:
     """End the notebook server of this machine; apply local, or up, starts it again."""
     from nbserver.inventory import reader
@@ -195,8 +251,16 @@ def stop(host: str, inventory_path: Path) -> int:
 
 @cli.command()
 @hosts_and_inventory
-@click.option("--png", "png_directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the picture that each host drew.")
-@click.option("--wait", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="How long to ask a server that does not answer yet, as after a restart.")
+@click.option(
+    "--png", "png_directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the picture that each host drew."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=0,
+    metavar="SECONDS",
+    help="How long to ask a server that does not answer yet, as after a restart.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
 def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, as_json: bool) -> int:
     """Do what a browser does: HTTPS, log in, compute, draw, and keep the picture."""
@@ -209,7 +273,15 @@ def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | N
 
 @cli.command("hash-password")
 @click.argument("host")
-@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory.")
+@click.option(
+    "-i",
+    "--inventory",
+    "inventory_path",
+    type=click.Path(path_type=Path),
+    default=Path("nbserver.toml"),
+    show_default=True,
+    help="The inventory.",
+)
 @salt_option
 def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
     """Print the hash of the notebook password of HOST, for a script that is run by hand.
@@ -239,7 +311,9 @@ def certificate_group() -> None:
 
 @certificate_group.command("request")
 @run_options
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for each host's request, HOST.csr.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for each host's request, HOST.csr."
+)
 @click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
 def request_certificate(
     hosts: tuple[str, ...], inventory_path: Path, output: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None
@@ -259,14 +333,34 @@ def request_certificate(
 @certificate_group.command("install")
 @click.argument("host")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("-i", "--inventory", "inventory_path", type=click.Path(path_type=Path), default=Path("nbserver.toml"), show_default=True, help="The inventory.")
-@click.option("--csr", "csr_file", type=click.Path(path_type=Path, dir_okay=False), help="The request that was signed (default: the newest in the runs).")
+@click.option(
+    "-i",
+    "--inventory",
+    "inventory_path",
+    type=click.Path(path_type=Path),
+    default=Path("nbserver.toml"),
+    show_default=True,
+    help="The inventory.",
+)
+@click.option(
+    "--csr",
+    "csr_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The request that was signed (default: the newest in the runs).",
+)
 @click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept (default: nbserver-runs beside the inventory).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
 @click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
 @salt_option
 def install_certificate(
-    host: str, file: Path, inventory_path: Path, csr_file: Path | None, runs: Path | None, as_json: bool, approved: Path | None, salt: Path | None
+    host: str,
+    file: Path,
+    inventory_path: Path,
+    csr_file: Path | None,
+    runs: Path | None,
+    as_json: bool,
+    approved: Path | None,
+    salt: Path | None,
 ) -> int:
     """Check the signed certificate in FILE (PEM, with its chain) against HOST's request, and apply it."""
     from nbserver.commands import certificate_request
@@ -289,12 +383,27 @@ def catalog_group() -> None:
 
 @catalog_group.command("update")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The site catalog to write.")
-@click.option("--python", multiple=True, metavar="VERSION", help="Such as 3.13 (its newest) or 3.13.16; may be repeated. Default: the shipped catalog's.")
+@click.option(
+    "--python",
+    multiple=True,
+    metavar="VERSION",
+    help="Such as 3.13 (its newest) or 3.13.16; may be repeated. Default: the shipped catalog's.",
+)
 @click.option("--openssl", multiple=True, metavar="VERSION", help="Such as 3.5; may be repeated. Default: the shipped catalog's.")
-@click.option("--architecture", "architectures", type=click.Choice(["x64", "arm64"]), multiple=True, default=["x64"], show_default=True, help="May be repeated.")
+@click.option(
+    "--architecture",
+    "architectures",
+    type=click.Choice(["x64", "arm64"]),
+    multiple=True,
+    default=["x64"],
+    show_default=True,
+    help="May be repeated.",
+)
 @click.option("--base-url-python", "python_base", metavar="URL", help="A copy of https://www.python.org/ftp/python/.")
 @click.option("--openssl-index", metavar="URL", help="A copy of slproweb's win32_openssl_hashes.json.")
-@click.option("--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Authorities to trust beside the system's, in PEM.")
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Authorities to trust beside the system's, in PEM."
+)
 @click.option("--dry-run", is_flag=True, help="Write nothing; end with 4 if something would change.")
 @click.option("--allow-downgrade", is_flag=True, help="Accept an index that is older than the file.")
 def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_downgrade: bool, **wanted: Any) -> int:
@@ -331,7 +440,10 @@ def main() -> None:
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) and not isinstance(error, click.MissingParameter) else None
         if context is not None and context.info_name in ("set-password", "hash-password"):
-            error = click.UsageError("an argument does not belong here. It is not repeated, because it may be a password; nbserver asks for the password itself", context)
+            error = click.UsageError(
+                "an argument does not belong here. It is not repeated, because it may be a password; nbserver asks for the password itself",
+                context,
+            )
         error.show()
         code = error.exit_code
     except NbserverError as error:
@@ -343,5 +455,3 @@ def main() -> None:
         click.echo("nbserver: left at once; what runs on a host ends there by itself", err=True)
         os._exit(3)  # the threads that still wait for a host would keep the process alive
     sys.exit(code if isinstance(code, int) else 0)
-
-

@@ -107,9 +107,18 @@ def _run(*arguments: str, cwd: Path) -> None:
 def _pip_download(work: Path, requirements: str, *options: str) -> None:
     (work / "requirements.txt").write_text(requirements)
     _run(
-        sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--disable-pip-version-check",
-        "-r", "requirements.txt", *options, cwd=work,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "--disable-pip-version-check",
+        "-r",
+        "requirements.txt",
+        *options,
+        cwd=work,
+    )
 
 
 def _in_publishers_zip(path: PurePosixPath) -> bool:
@@ -181,7 +190,9 @@ def openssl_msi(cache: Path, version: str = OPENSSL_VERSION, *, upgrades: bool =
         folder = work / "OpenSSL-Win64"
         program = folder / "bin" / "openssl.exe"
         program.write_bytes(with_version(program.read_bytes(), version))
-        (folder / "openssl.wxs").write_text(WXS.replace("@VERSION@", version).replace("@PRODUCT@", product).replace("@UPGRADE@", MAJOR_UPGRADE if upgrades else ""))
+        (folder / "openssl.wxs").write_text(
+            WXS.replace("@VERSION@", version).replace("@PRODUCT@", product).replace("@UPGRADE@", MAJOR_UPGRADE if upgrades else "")
+        )
         _run(wixl, "-a", "x64", "-o", str(target), "openssl.wxs", cwd=folder)
 
     return _once(cache, _openssl_msi_name(version, upgrades), make)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.boxes.windows import ENVIRONMENT, WindowsHost
+from tests.boxes.windows import ENVIRONMENT, WindowsBox
 from tests.boxes.wine import run
 from tests.checkout import TESTS
 
@@ -18,7 +18,9 @@ _MARK = f"open(r'{READ}', 'w').close()\n"
 FILES = {
     r"C:\ProgramData\jupyter\jupyter_server_config.py": (FOLDER / "jupyter_server_config.py").read_text(),
     r"C:\ProgramData\jupyter\jupyter_server_config.json": (FOLDER / "jupyter_server_config.json").read_text(),
-    r"C:\ProgramData\jupyter\kernels\foreign\kernel.json": json.dumps({"argv": ["nothing.exe"], "display_name": "foreign", "language": "python"}),
+    r"C:\ProgramData\jupyter\kernels\foreign\kernel.json": json.dumps(
+        {"argv": ["nothing.exe"], "display_name": "foreign", "language": "python"}
+    ),
     r"C:\ProgramData\ipython\ipython_config.py": _MARK,
     r"C:\ProgramData\ipython\ipython_kernel_config.py": _MARK,
     r"C:\ProgramData\pip\pip.ini": "[global]\nno-index = true\n",
@@ -28,7 +30,7 @@ VARIABLES = {"JUPYTER_USE_PROGRAMDATA": "1", "JUPYTER_CONFIG_PATH": r"C:\Program
 
 
 @contextmanager
-def foreign_configuration(host: WindowsHost) -> Iterator[None]:
+def foreign_configuration(host: WindowsBox) -> Iterator[None]:
     """Files and variables of the machine, which a program that is started then has."""
     key = ENVIRONMENT.replace("HKEY_LOCAL_MACHINE", "HKLM")
     try:

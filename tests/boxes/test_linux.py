@@ -16,19 +16,19 @@ from tests.boxes.artifacts import cache_folder
 from tests.boxes.linux import base, control_groups, folders
 from tests.boxes.linux.base import PASSWORD, Recipe
 from tests.boxes.linux.carry import NAMESPACES
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import LinuxLab, lacks
 from tests.boxes.linux.snapshot import differences
 from tests.checkout import CHECKOUT
 
-Fresh = Callable[[], LinuxHost]
+Fresh = Callable[[], LinuxBox]
 QUIET = "DEBIAN_FRONTEND=noninteractive apt-get -qq"
 ZYPPER = "zypper --non-interactive"
 ROOT = CHECKOUT
 
 
 @pytest.fixture(scope="module")
-def debian(debian_host: Fresh) -> Iterator[LinuxHost]:
+def debian(debian_host: Fresh) -> Iterator[LinuxBox]:
     """One host for the tests that leave it as it was."""
     with debian_host() as host:
         yield host
@@ -39,7 +39,7 @@ def banner(port: int) -> bytes:
         return line.recv(4)
 
 
-def test_root_and_every_user_get_in(debian: LinuxHost) -> None:
+def test_root_and_every_user_get_in(debian: LinuxBox) -> None:
     assert debian.ssh("id -un").stdout == "root\n"
     assert debian.ssh("sudo -n id -un", user="admin").stdout == "root\n"
     assert debian.ssh("sudo -n id -un", user="sudoer", check=False).returncode == 1
@@ -47,7 +47,7 @@ def test_root_and_every_user_get_in(debian: LinuxHost) -> None:
     assert debian.ssh("sudo -S -p '' id -un", user="visitor", text=f"{PASSWORD}\n", check=False).returncode == 1
 
 
-def test_a_user_gets_in_with_the_password(debian: LinuxHost, tmp_path: Path) -> None:
+def test_a_user_gets_in_with_the_password(debian: LinuxBox, tmp_path: Path) -> None:
     answer = tmp_path / "answer"
     answer.write_text('#!/bin/sh\nprintf "%s\\n" "$ANSWER"\n')
     answer.chmod(0o700)
@@ -58,7 +58,7 @@ def test_a_user_gets_in_with_the_password(debian: LinuxHost, tmp_path: Path) -> 
     assert done.stdout == "visitor\n", done.stderr
 
 
-def test_its_port_outside_leads_to_its_own_host_key(debian: LinuxHost, tmp_path: Path) -> None:
+def test_its_port_outside_leads_to_its_own_host_key(debian: LinuxBox, tmp_path: Path) -> None:
     scan = ["ssh-keyscan", "-t", "ed25519", "-p", str(debian.ssh_port), "127.0.0.1"]
     line = subprocess.run(scan, capture_output=True, text=True, check=True).stdout
     assert line.split()[1:3] == debian.host_key.split()
@@ -67,7 +67,7 @@ def test_its_port_outside_leads_to_its_own_host_key(debian: LinuxHost, tmp_path:
     assert printed.split()[1] == debian.fingerprint
 
 
-def test_a_line_can_be_cut_and_the_next_one_is_carried(debian: LinuxHost) -> None:
+def test_a_line_can_be_cut_and_the_next_one_is_carried(debian: LinuxBox) -> None:
     forward = debian.forward(22)
     with socket.create_connection(("127.0.0.1", forward.port), 10) as line:
         assert line.recv(4) == b"SSH-"
@@ -80,7 +80,7 @@ def test_a_line_can_be_cut_and_the_next_one_is_carried(debian: LinuxHost) -> Non
     assert forward.carried == carried + 1
 
 
-def test_only_the_proxy_leads_out(debian: LinuxHost) -> None:
+def test_only_the_proxy_leads_out(debian: LinuxBox) -> None:
     reach = "timeout 5 bash -c 'exec 3<>/dev/tcp/{}'"
     assert debian.ssh(reach.format("198.51.100.1/8888"), check=False).returncode == 0
     refused = debian.ssh(reach.format("192.0.2.1/80"), check=False)
@@ -100,10 +100,20 @@ def test_a_snapshot_sees_what_changed_and_nothing_else(debian_host: Fresh) -> No
         found = {line.rpartition(": ")[0] for line in differences(before, host.snapshot())}
     assert found == {
         "active_units: strange.service",
-        "files: etc/group", "files: etc/gshadow", "files: etc/passwd", "files: etc/shadow", "files: etc/hosts", "files: opt/x",
-        "files: etc/systemd/system/multi-user.target.wants/strange.service", "files: etc/systemd/system/strange.service",
-        "groups: stranger", "nft: 1", "nft: 2", "unit_files: strange.service", "users: stranger",
-    }  # fmt: skip
+        "files: etc/group",
+        "files: etc/gshadow",
+        "files: etc/passwd",
+        "files: etc/shadow",
+        "files: etc/hosts",
+        "files: opt/x",
+        "files: etc/systemd/system/multi-user.target.wants/strange.service",
+        "files: etc/systemd/system/strange.service",
+        "groups: stranger",
+        "nft: 1",
+        "nft: 2",
+        "unit_files: strange.service",
+        "users: stranger",
+    }
 
 
 def test_apt_installs_through_the_proxy_and_the_next_host_has_the_file(debian_host: Fresh) -> None:
@@ -111,7 +121,10 @@ def test_apt_installs_through_the_proxy_and_the_next_host_has_the_file(debian_ho
         host.ssh(f"{QUIET} update")
         before = host.snapshot()
         host.ssh(f"{QUIET} install --no-install-recommends tree")
-        assert [line.partition(" ->")[0] for line in differences(before, host.snapshot())] == ["apt_manual: tree: absent", "dpkg: tree: absent"]
+        assert [line.partition(" ->")[0] for line in differences(before, host.snapshot())] == [
+            "apt_manual: tree: absent",
+            "dpkg: tree: absent",
+        ]
         host.ssh(f"{QUIET} purge tree")
         assert differences(before, host.snapshot()) == []
     with debian_host() as host:
@@ -158,7 +171,7 @@ sys.stdin.read()
 """
 
 
-def test_what_a_killed_run_left_is_removed_and_a_living_one_is_not(debian: LinuxHost) -> None:
+def test_what_a_killed_run_left_is_removed_and_a_living_one_is_not(debian: LinuxBox) -> None:
     crashed = subprocess.Popen(
         [sys.executable, "-c", CRASH, str(cache_folder())], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -229,23 +242,28 @@ EXIT_CODES = {
     "%post fails": ((add("post-fails"), 0), (f"{INSTALL} --name python311", 107), ("rpm -q python311", 0), ("python3.11 -V", 0)),
     "a patch asks for a reboot": ((f"{INSTALL} --name tree", 0), (add("patches"), 0), (f"{INSTALL} -t patch stand-in-reboot", 102)),
     "a patch asks for zypper to be run again": (
-        (f"{INSTALL} --name python311-pip", 0), (add("patches"), 0), (f"{INSTALL} -t patch stand-in-restart", 103),
+        (f"{INSTALL} --name python311-pip", 0),
+        (add("patches"), 0),
+        (f"{INSTALL} -t patch stand-in-restart", 103),
     ),
     "a package asks for a reboot": (
-        (add("reboot-needed"), 0), (f"{ZYPPER} needs-rebooting", 0), (f"{INSTALL} --name python311", 0),
+        (add("reboot-needed"), 0),
+        (f"{ZYPPER} needs-rebooting", 0),
+        (f"{INSTALL} --name python311", 0),
         (f"{ZYPPER} needs-rebooting", 102),
     ),
     "a repository is skipped": ((add("not-there"), 0), (f"{INSTALL} --name tree", 106), ("rpm -q tree", 0)),
     "another holds the lock": (
         (
             "(zypper --non-interactive shell < <(until [[ -e /run/go ]]; do sleep 0.1; done)) >/dev/null 2>&1 &"
-            "until [[ -s /run/zypp.pid ]]; do sleep 0.1; done", 0,
+            "until [[ -s /run/zypp.pid ]]; do sleep 0.1; done",
+            0,
         ),
         (f"{INSTALL} --name tree", 7),
         (f"(sleep 2; touch /run/go) >/dev/null 2>&1 & ZYPP_LOCK_TIMEOUT=300 {INSTALL} --name tree", 0),
     ),
     "a key nobody has imported": (("rpm -e --allmatches gpg-pubkey", 0), (f"{add('slow')}; {ZYPPER} refresh slow", 4)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", EXIT_CODES)

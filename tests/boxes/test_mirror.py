@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.boxes import artifacts, wine
 from tests.boxes.mirror import Mirror, byte_range
 from tests.boxes.misbehaviour import other_bytes
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 
 FILE = f"/files/{artifacts.OPENSSL_ZIP}"
 
@@ -131,18 +131,32 @@ def test_pip_installs_from_the_index_with_hashes(mirror: Mirror, tmp_path: Path)
     with Mirror(lock, cache=tmp_path / "cache") as small:
         done = subprocess.run(
             [
-                sys.executable, "-m", "pip", "--isolated", "download", "--no-deps", "--require-hashes", "-r", str(lock),
-                "--index-url", small.index_url, "-d", str(tmp_path / "got"), "--no-cache-dir",
+                sys.executable,
+                "-m",
+                "pip",
+                "--isolated",
+                "download",
+                "--no-deps",
+                "--require-hashes",
+                "-r",
+                str(lock),
+                "--index-url",
+                small.index_url,
+                "-d",
+                str(tmp_path / "got"),
+                "--no-cache-dir",
             ],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert [file.name for file in (tmp_path / "got").iterdir()] == [file.name for file in small.wheels.iterdir()]
         assert small.asked("^/simple/colorama/$") and small.asked(r"^/wheels/colorama-.*\.whl$")
         assert get(small, "/simple/")[1].count(b"<a ") == 1
 
 
-def test_the_msi_installs_and_leaves(mirror: Mirror, windows_host: WindowsHost) -> None:
+def test_the_msi_installs_and_leaves(mirror: Mirror, windows_host: WindowsBox) -> None:
     msi = wine.windows_path(mirror.file(artifacts.OPENSSL_MSI))
     before = windows_host.snapshot()
     wine.run(windows_host.prefix, "msiexec", "/qn", "/i", msi)

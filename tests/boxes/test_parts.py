@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.boxes import registry_file as reg
+from tests.boxes import registry_file
 from tests.boxes.task_scheduler import TASKS, Action, Task, TaskScheduler, read_task
 from tests.boxes.windows_command_line import split_arguments
 from tests.boxes.wine import environment, linux_path, pwsh_command
@@ -25,13 +25,15 @@ def test_a_command_line_is_cut_where_it_was_joined(arguments: list[str]) -> None
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_registry_values_come_back(text: str) -> None:
     key = r"HKEY_LOCAL_MACHINE\SOFTWARE\Test"
-    written = reg.write({key: {"expand": reg.expandable(text), "number": reg.dword(258), 'a"b\\c': reg.string("x")}})
-    assert reg.read(written) == {key: {"expand": f"REG_EXPAND_SZ:{text}", "number": "dword:00000102", 'a"b\\c': '"x"'}}
+    written = registry_file.write(
+        {key: {"expand": registry_file.expandable(text), "number": registry_file.dword(258), 'a"b\\c': registry_file.string("x")}}
+    )
+    assert registry_file.read(written) == {key: {"expand": f"REG_EXPAND_SZ:{text}", "number": "dword:00000102", 'a"b\\c': '"x"'}}
 
 
 def test_long_registry_values_go_on_in_the_next_line() -> None:
     text = 'Windows Registry Editor Version 5.00\r\n\r\n[K]\r\n@="x"\r\n"v"=hex(2):41,00,\\\r\n  42,00,00,00\r\n\r\n[K\\L]\r\n'
-    assert reg.read(text.encode("utf-16")) == {"K": {"": '"x"', "v": "REG_EXPAND_SZ:AB"}, "K\\L": {}}
+    assert registry_file.read(text.encode("utf-16")) == {"K": {"": '"x"', "v": "REG_EXPAND_SZ:AB"}, "K\\L": {}}
 
 
 def test_a_windows_path_finds_what_exists_in_any_case(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
-from tests.boxes.windows import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, MACHINE_PATH, WindowsHost
+from tests.boxes.windows import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, MACHINE_PATH, WindowsBox
 from tests.waiting import wait_until
 
 Run = Callable[[str], list[str]]
@@ -26,13 +26,21 @@ Register-ScheduledTask -TaskName 'NAME' -Xml $xml -Force | ForEach-Object { "$($
 
 
 @pytest.fixture(scope="module")
-def run(windows_host: WindowsHost) -> Iterator[Run]:
+def run(windows_host: WindowsBox) -> Iterator[Run]:
     """Runs a script as real ones run: strict, errors are fatal. Returns its output as text."""
     with windows_host.endpoint() as service:
         wsman = WSMan(
-            "127.0.0.1", port=service.port, ssl=False, auth="basic", encryption="never", no_proxy=True,
-            username=service.user, password=service.password, operation_timeout=60, read_timeout=90,
-        )  # fmt: skip
+            "127.0.0.1",
+            port=service.port,
+            ssl=False,
+            auth="basic",
+            encryption="never",
+            no_proxy=True,
+            username=service.user,
+            password=service.password,
+            operation_timeout=60,
+            read_timeout=90,
+        )
         with wsman, RunspacePool(wsman) as pool:
 
             def go(script: str) -> list[str]:
@@ -49,7 +57,7 @@ def register(name: str, *actions: tuple[str, str]) -> str:
     return EMPTY_TASK.replace("NAME", name).replace("ACTIONS", steps)
 
 
-def test_a_firewall_rule_from_new_to_removed(run: Run, windows_host: WindowsHost) -> None:
+def test_a_firewall_rule_from_new_to_removed(run: Run, windows_host: WindowsBox) -> None:
     before = windows_host.snapshot()["firewall"]
     assert run(r"""
         $null = New-NetFirewallRule -Name t -DisplayName 'T' -Group g -Description d -Direction Inbound -Action Allow `
@@ -60,9 +68,21 @@ def test_a_firewall_rule_from_new_to_removed(run: Run, windows_host: WindowsHost
         $port.Protocol; $port.LocalPort; $port.LocalPort -is [string]
         (Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule).RemoteAddress
     """) == [
-        "t", "T", "g", "d", "Inbound", "Allow", "True", "Any", "TCP", "9999", "True",
-        "192.0.2.0/255.255.255.0", "LocalSubnet", "198.51.100.7",
-    ]  # fmt: skip
+        "t",
+        "T",
+        "g",
+        "d",
+        "Inbound",
+        "Allow",
+        "True",
+        "Any",
+        "TCP",
+        "9999",
+        "True",
+        "192.0.2.0/255.255.255.0",
+        "LocalSubnet",
+        "198.51.100.7",
+    ]
     assert windows_host.snapshot()["firewall"].keys() - before.keys() == {"t"}
     assert run(r"""
         Set-NetFirewallRule -Name t -LocalPort 9998 -RemoteAddress Any -Enabled False
@@ -87,12 +107,12 @@ def test_a_firewall_rule_from_new_to_removed(run: Run, windows_host: WindowsHost
         ("Get-Acl -LiteralPath C:\\none", "GetAcl_PathNotFound_Exception,Get-Acl"),
         ("Get-WSManInstance -ResourceURI winrm/config", "WsManError,Get-WSManInstance"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(run: Run, script: str, error: str) -> None:
     assert run(f"try {{ $null = {script}; 'accepted' }} catch {{ $_.FullyQualifiedErrorId }}") == [error]
 
 
-def test_a_folders_descriptor_lasts_as_long_as_the_folder(run: Run, windows_host: WindowsHost) -> None:
+def test_a_folders_descriptor_lasts_as_long_as_the_folder(run: Run, windows_host: WindowsBox) -> None:
     sddl = "O:BAG:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
     assert run(rf"""
         $null = New-Item -ItemType Directory -Path C:\guarded
@@ -114,7 +134,7 @@ def test_a_folders_descriptor_lasts_as_long_as_the_folder(run: Run, windows_host
     """) == ["False"]
 
 
-def test_the_memory_of_a_shell(run: Run, windows_host: WindowsHost) -> None:
+def test_the_memory_of_a_shell(run: Run, windows_host: WindowsBox) -> None:
     ask = "(Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB"
     assert run(ask) == ["2048"]
     limit = windows_host.path(r"C:\nbserver-test") / "MaxMemoryPerShellMB.txt"
@@ -125,7 +145,7 @@ def test_the_memory_of_a_shell(run: Run, windows_host: WindowsHost) -> None:
         limit.unlink()
 
 
-def test_a_task_runs_outside_the_session_until_it_is_stopped(run: Run, windows_host: WindowsHost) -> None:
+def test_a_task_runs_outside_the_session_until_it_is_stopped(run: Run, windows_host: WindowsBox) -> None:
     scheduler = windows_host.scheduler
     endless = ("%SystemRoot%\\system32\\cmd.exe", "/c &quot;echo begun &amp; ping -n 600 127.0.0.1 &gt;nul&quot;")
     assert run(register("endless", endless)) == ["Ready"]
@@ -144,7 +164,7 @@ def test_a_task_runs_outside_the_session_until_it_is_stopped(run: Run, windows_h
     assert run("@(Get-ScheduledTask -TaskName endless -ErrorAction SilentlyContinue).Count") == ["0"]
 
 
-def test_a_tasks_actions_run_in_order_and_end_by_themselves(run: Run, windows_host: WindowsHost) -> None:
+def test_a_tasks_actions_run_in_order_and_end_by_themselves(run: Run, windows_host: WindowsBox) -> None:
     ask = "Write-Output (&apos;state &apos; + (Get-ScheduledTask -TaskName two).State)"
     powershell = ("powershell.exe", f"-NoProfile -NonInteractive -Command &quot;{ask}&quot;")
     assert run(register("two", ("cmd.exe", "/c exit 3"), powershell)) == ["Ready"]
@@ -158,7 +178,7 @@ def test_a_tasks_actions_run_in_order_and_end_by_themselves(run: Run, windows_ho
     assert run("Unregister-ScheduledTask -TaskName two -Confirm:$false; @(Get-ScheduledTask).TaskName") == ["Unrelated maintenance"]
 
 
-def test_a_disabled_task_does_not_start(run: Run, windows_host: WindowsHost) -> None:
+def test_a_disabled_task_does_not_start(run: Run, windows_host: WindowsBox) -> None:
     script = register("off", ("cmd.exe", "/c exit 0")).replace("<Settings><Enabled>true", "<Settings><Enabled>false")
     assert run(script) == ["Disabled"]
     windows_host.scheduler.boot()
@@ -178,7 +198,7 @@ def test_port_filters_are_found_by_protocol(run: Run) -> None:
     """) == ["tcp 9999,9000-9005 True", "Unrelated-In-TCP 8443 True"]
 
 
-def test_a_task_is_disabled_and_enabled_and_is_as_before(run: Run, windows_host: WindowsHost) -> None:
+def test_a_task_is_disabled_and_enabled_and_is_as_before(run: Run, windows_host: WindowsBox) -> None:
     before = windows_host.snapshot(except_=("*",))["tasks"]
     assert run(r"""
         $task = Get-ScheduledTask -TaskName 'Unrelated maintenance'
@@ -201,7 +221,7 @@ def test_processes_have_their_real_parents_and_command_lines(run: Run) -> None:
     assert name == "pwsh.exe" and parent in ("True", "False") and "pwsh" in line.lower()
 
 
-def test_it_is_a_server_with_settings_of_others(run: Run, windows_host: WindowsHost) -> None:
+def test_it_is_a_server_with_settings_of_others(run: Run, windows_host: WindowsBox) -> None:
     registry = windows_host.snapshot()["registry"]
     assert [registry[key]["IsInstalled"] for key in IE_ESC.values()] == ["dword:00000001"] * 2
     assert registry[ENVIRONMENT]["PATH"] == f"REG_EXPAND_SZ:{MACHINE_PATH}"
@@ -211,7 +231,7 @@ def test_it_is_a_server_with_settings_of_others(run: Run, windows_host: WindowsH
     """) == ["ServerNT", "True"]
 
 
-def test_a_snapshot_sees_each_kind_of_change(run: Run, windows_host: WindowsHost) -> None:
+def test_a_snapshot_sees_each_kind_of_change(run: Run, windows_host: WindowsBox) -> None:
     before = windows_host.snapshot()
     assert windows_host.snapshot() == before
     key = r"HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"

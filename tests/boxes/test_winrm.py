@@ -17,7 +17,7 @@ from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
 from tests.boxes.marked_process import alive
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm import Certificate, Endpoint, make_certificate
 from tests.waiting import wait_until
 
@@ -25,7 +25,7 @@ USER, PASSWORD = "admin", "correct horse"
 
 
 @pytest.fixture(scope="module")
-def endpoint(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
     with windows_host.endpoint(user=USER, password=PASSWORD, prewarm=1) as service:
         yield service
 
@@ -59,7 +59,7 @@ def test_basic(endpoint: Endpoint) -> None:
     assert run(connect(endpoint), "1 + 1; $PSVersionTable.Platform") == [2, "Win32NT"]
 
 
-def test_ntlm_with_message_encryption(windows_host: WindowsHost) -> None:
+def test_ntlm_with_message_encryption(windows_host: WindowsBox) -> None:
     with windows_host.endpoint(user=USER, password=PASSWORD, require_encryption=True) as service:
         with pytest.raises(AuthenticationError):
             run(connect(service), "1")
@@ -88,7 +88,7 @@ def test_wrong_password_is_401(endpoint: Endpoint, auth: str) -> None:
     assert endpoint.stats["Create"] == 0
 
 
-def test_https_with_a_pinned_certificate(windows_host: WindowsHost, tmp_path: Path) -> None:
+def test_https_with_a_pinned_certificate(windows_host: WindowsBox, tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path, ["127.0.0.1"])
     another = make_certificate(tmp_path, ["127.0.0.1"], name="another")
     with windows_host.endpoint(certificate=certificate, user=USER, password=PASSWORD) as service:
@@ -108,7 +108,7 @@ def test_a_certificates_fingerprint_is_that_of_its_der(tmp_path: Path) -> None:
     assert Certificate(made.certificate, made.key).fingerprint == "SHA256:" + hashlib.sha256(der).hexdigest()
 
 
-def test_output_arrives_while_the_script_runs(endpoint: Endpoint, windows_host: WindowsHost) -> None:
+def test_output_arrives_while_the_script_runs(endpoint: Endpoint, windows_host: WindowsBox) -> None:
     go = windows_host.path("C:\\") / "go.txt"
     with connect(endpoint) as wsman, RunspacePool(wsman) as pool:
         shell = PowerShell(pool).add_script("'first'; while (-not (Test-Path C:\\go.txt)) { Start-Sleep -Milliseconds 20 }; 'second'")
@@ -120,7 +120,7 @@ def test_output_arrives_while_the_script_runs(endpoint: Endpoint, windows_host: 
     go.unlink()
 
 
-def test_stop_runs_finally(endpoint: Endpoint, windows_host: WindowsHost) -> None:
+def test_stop_runs_finally(endpoint: Endpoint, windows_host: WindowsBox) -> None:
     with connect(endpoint) as wsman, RunspacePool(wsman) as pool:
         shell = PowerShell(pool).add_script(
             "try { 'started'; Start-Sleep 600 } finally { [IO.File]::WriteAllText('C:\\finally.txt', 'done') }"
@@ -134,10 +134,12 @@ def test_stop_runs_finally(endpoint: Endpoint, windows_host: WindowsHost) -> Non
     file.unlink()
 
 
-def test_a_lost_connection_loses_no_output(endpoint: Endpoint, windows_host: WindowsHost) -> None:
+def test_a_lost_connection_loses_no_output(endpoint: Endpoint, windows_host: WindowsBox) -> None:
     go = windows_host.path("C:\\") / "go.txt"
     with connect(endpoint) as wsman, RunspacePool(wsman) as pool:
-        shell = PowerShell(pool).add_script("1..19 | ForEach-Object { $_; Start-Sleep -Milliseconds 20 }; while (-not (Test-Path C:\\go.txt)) { Start-Sleep -Milliseconds 20 }; 20")
+        shell = PowerShell(pool).add_script(
+            "1..19 | ForEach-Object { $_; Start-Sleep -Milliseconds 20 }; while (-not (Test-Path C:\\go.txt)) { Start-Sleep -Milliseconds 20 }; 20"
+        )
         shell.begin_invoke()
         endpoint.faults.drop_after_receives = endpoint.faults.receives + 1
         with pytest.raises(requests.exceptions.ConnectionError):

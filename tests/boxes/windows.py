@@ -1,6 +1,6 @@
 r"""A Windows Server in a box: a Wine prefix of its own, set up as a server, with its task scheduler running.
 
-with WindowsHost.create(folder) as host:
+with WindowsBox.create(folder) as host:
     with host.endpoint(auth=["basic"]) as endpoint:
         ...
     before = host.snapshot()
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.boxes import registry_file as reg
+from tests.boxes import registry_file
 from tests.boxes.task_scheduler import TASKS, TaskScheduler
 from tests.boxes.wine import end_wine, environment, linux_path, pwsh_command, run, windows_path
 from tests.boxes.winrm.endpoint import Endpoint, session_configuration
@@ -37,26 +37,26 @@ MACHINE_PATH = (
     r"%SYSTEMROOT%\System32\WindowsPowerShell\v1.0\;%ProgramFiles%\Unrelated Tools\bin"
 )
 SERVER: dict[str, dict[str, str]] = {
-    r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\ProductOptions": {"ProductType": reg.string("ServerNT")},
+    r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\ProductOptions": {"ProductType": registry_file.string("ServerNT")},
     r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion": {
-        "ProductName": reg.string("Windows Server 2019 Standard"),
-        "InstallationType": reg.string("Server"),
-        "CurrentBuildNumber": reg.string("17763"),
-        "CurrentBuild": reg.string("17763"),
+        "ProductName": registry_file.string("Windows Server 2019 Standard"),
+        "InstallationType": registry_file.string("Server"),
+        "CurrentBuildNumber": registry_file.string("17763"),
+        "CurrentBuild": registry_file.string("17763"),
     },
     IE_ESC["administrators"]: {
-        "": reg.string("Applied Administrators"),
-        "ComponentID": reg.string("IEHardenAdmin"),
-        "IsInstalled": reg.dword(1),
-        "StubPath": reg.expandable(r'"%SystemRoot%\System32\rundll32.exe" "%SystemRoot%\System32\iesetup.dll",IEHardenAdmin'),
+        "": registry_file.string("Applied Administrators"),
+        "ComponentID": registry_file.string("IEHardenAdmin"),
+        "IsInstalled": registry_file.dword(1),
+        "StubPath": registry_file.expandable(r'"%SystemRoot%\System32\rundll32.exe" "%SystemRoot%\System32\iesetup.dll",IEHardenAdmin'),
     },
     IE_ESC["users"]: {
-        "": reg.string("Applied Users"),
-        "ComponentID": reg.string("IEHardenUser"),
-        "IsInstalled": reg.dword(1),
-        "StubPath": reg.expandable(r'"%SystemRoot%\System32\rundll32.exe" "%SystemRoot%\System32\iesetup.dll",IEHardenUser'),
+        "": registry_file.string("Applied Users"),
+        "ComponentID": registry_file.string("IEHardenUser"),
+        "IsInstalled": registry_file.dword(1),
+        "StubPath": registry_file.expandable(r'"%SystemRoot%\System32\rundll32.exe" "%SystemRoot%\System32\iesetup.dll",IEHardenUser'),
     },
-    ENVIRONMENT: {"PATH": reg.expandable(MACHINE_PATH), "Unrelated": reg.expandable(r"%SystemDrive%\unrelated")},
+    ENVIRONMENT: {"PATH": registry_file.expandable(MACHINE_PATH), "Unrelated": registry_file.expandable(r"%SystemDrive%\unrelated")},
 }
 UNRELATED_RULE = {
     "Name": "Unrelated-In-TCP",
@@ -101,7 +101,7 @@ VOLATILE = ("windows/temp/*", "users/*/AppData/*", "users/*/Temp/*", "nbserver-t
 SIZE_ONLY = "windows/"  # Wine's own 700 MB: a listing of names and sizes is enough
 
 
-class WindowsHost:
+class WindowsBox:
     """The Windows at `prefix` (a WINEPREFIX that exists); `create` makes one."""
 
     def __init__(self, prefix: Path) -> None:
@@ -114,7 +114,7 @@ class WindowsHost:
         self._hashes: dict[tuple[int, int, int], str] = {}
 
     @classmethod
-    def create(cls, prefix: Path) -> WindowsHost:
+    def create(cls, prefix: Path) -> WindowsBox:
         """Makes a fresh Windows (about 15 s) at `prefix` and sets it up as a server. Raises LookupError, CalledProcessError."""
         subprocess.run(
             [pwsh_command(), "-NoLogo", "-NoProfile", "-Command", "exit"],
@@ -134,7 +134,7 @@ class WindowsHost:
                 folder.mkdir()
         host = cls(prefix)
         settings = host.folder / "server.reg"
-        settings.write_bytes(reg.write(SERVER))
+        settings.write_bytes(registry_file.write(SERVER))
         run(prefix, "reg", "import", windows_path(settings))
         host.path(r"C:\windows\Installer").mkdir(exist_ok=True)  # Windows has it, Wine makes it with the first MSI
         rules = host.path(r"C:\nbserver-test\firewall")
@@ -155,7 +155,7 @@ class WindowsHost:
         """A key and all below it: key -> value name -> raw value with its type."""
         file = self.folder / f"{uuid.uuid4().hex}.reg"
         run(self.prefix, "reg", "export", key, windows_path(file), "/y")
-        return reg.read(file.read_bytes())
+        return registry_file.read(file.read_bytes())
 
     def snapshot(self, except_: Iterable[str] = ()) -> dict[str, Any]:
         """What this project may change, value by value, to be compared with another snapshot.
@@ -218,7 +218,7 @@ class WindowsHost:
         end_wine(self.prefix)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def __enter__(self) -> WindowsHost:
+    def __enter__(self) -> WindowsBox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -22,7 +22,7 @@ from typing import IO
 
 from tests.boxes import artifacts
 from tests.boxes.marked_process import WINE_OWN
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import LAST_WORDS, PWSH_VARIABLE, WINE, environment, windows_path
 from tests.checkout import CHECKOUT, SOURCE
 
@@ -53,7 +53,18 @@ def _packages(cache: Path) -> Path:
 
     def make(work: Path, target: Path) -> None:
         platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp")
-        artifacts._run(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *platform, "--target", str(target), *requirements, cwd=work)
+        artifacts._run(
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            *platform,
+            "--target",
+            str(target),
+            *requirements,
+            cwd=work,
+        )
 
     return artifacts._once(cache, f"desktop-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:12]}", make)
 
@@ -72,7 +83,7 @@ class WindowsDesktop:
 
     def __init__(self, prefix: Path) -> None:
         cache = artifacts.cache_folder()
-        self.host = WindowsHost.create(prefix)
+        self.host = WindowsBox.create(prefix)
         self.user = next(path.name for path in (prefix / "drive_c" / "users").iterdir() if path.name != "Public")
         self.folder = PYTHON.format(user=self.user)
         with zipfile.ZipFile(artifacts.python_zip(cache)) as archive:
@@ -86,15 +97,24 @@ class WindowsDesktop:
         self.host.path(r"C:\nbserver-test\powershell.txt").write_text(f'"{PWSH}" -ConfigurationFile "{configuration}"\n')
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        own = {"PYTHONPATH": f"{windows_path(SOURCE)};{windows_path(CHECKOUT)};{windows_path(self._packages)}", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+        own = {
+            "PYTHONPATH": f"{windows_path(SOURCE)};{windows_path(CHECKOUT)};{windows_path(self._packages)}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUTF8": "1",
+        }
         return environment(self.host.prefix, {**own, **(extra or {})})
 
-    def python(self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, timeout: float = 300, folder: Path | None = None) -> Done:
+    def python(
+        self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, timeout: float = 300, folder: Path | None = None
+    ) -> Done:
         """Runs Python there and waits for it. What it printed counts to its end: programs that it left behind keep the pipes open."""
         process = self.start(arguments, extra=extra, folder=folder)
         assert process.stdin and process.stdout and process.stderr
         said: list[list[bytes]] = [[], []]
-        readers = [threading.Thread(target=_read, args=(stream, into), daemon=True) for stream, into in zip((process.stdout, process.stderr), said, strict=True)]
+        readers = [
+            threading.Thread(target=_read, args=(stream, into), daemon=True)
+            for stream, into in zip((process.stdout, process.stderr), said, strict=True)
+        ]
         for reader in readers:
             reader.start()
         try:
@@ -107,11 +127,21 @@ class WindowsDesktop:
         out, err = (b"".join(parts).decode("utf-8", "replace").replace("\r\n", "\n") for parts in said)
         return Done(process.returncode, out, err)
 
-    def start(self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, folder: Path | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, arguments: Sequence[str], *, extra: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         """Starts Python there, with pipes for its standard streams: without a console it needs them."""
         pipe = subprocess.PIPE
         command = [WINE, f"{self.folder}\\python.exe", *arguments]
-        return subprocess.Popen(command, env=self.environment(extra), stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder or self.host.folder, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            env=self.environment(extra),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            cwd=folder or self.host.folder,
+            start_new_session=True,
+        )
 
     def nbserver(self, *arguments: str, extra: Mapping[str, str] | None = None, timeout: float = 300, folder: Path | None = None) -> Done:
         """Runs a command of nbserver there."""

@@ -65,7 +65,12 @@ def take(host: SmallHost, mode: Mode, gate: int, step: str) -> CrashImage:
 
 
 def places(host: SmallHost) -> dict[str, Path]:
-    return {"site": host.ground / "site", "state": host.state_folder, "place": host.windows.path(PLACE), "access": host.windows.path(ACCESS)}
+    return {
+        "site": host.ground / "site",
+        "state": host.state_folder,
+        "place": host.windows.path(PLACE),
+        "access": host.windows.path(ACCESS),
+    }
 
 
 def take_all(host: SmallHost, mode: Mode, gates: int) -> list[CrashImage]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.faults.small_host import PASSWORD, SmallHost
 from tests.faults.wire import Wire
 
@@ -21,7 +21,7 @@ def at_once() -> Iterator[pytest.MonkeyPatch]:
 
 
 @pytest.fixture(scope="module")
-def small_host(windows_host: WindowsHost, tmp_path_factory: pytest.TempPathFactory, at_once: pytest.MonkeyPatch) -> Iterator[SmallHost]:
+def small_host(windows_host: WindowsBox, tmp_path_factory: pytest.TempPathFactory, at_once: pytest.MonkeyPatch) -> Iterator[SmallHost]:
     options = {"auth": ["basic"], "https": True, "password": PASSWORD, "prewarm": 1}
     at_once.setenv("FAULTS_PASSWORD", PASSWORD)
     with windows_host.endpoint(**options) as struck, windows_host.endpoint(**options) as steady:

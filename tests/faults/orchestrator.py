@@ -16,14 +16,14 @@ from typing import Any
 
 from nbserver.events.reader import Event
 from nbserver.inventory import reader
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal
 from nbserver.transports.psrp.transport import PsrpTransport
 from tests.faults.small_script import small_script
 
 
-def run(host: Host, job: dict[str, Any]) -> None:
+def run(host: WindowsHost, job: dict[str, Any]) -> None:
     """Applies the small script until the event at which this process ends."""
     script, stop = small_script(host.name), threading.Event()
 

@@ -54,7 +54,10 @@ class SmallDisk:
 def small_disk(size: int) -> Iterator[SmallDisk | None]:
     """A tmpfs of `size` bytes where this process may mount one, else the machine's shared memory if that is small; else None."""
     folder = Path(tempfile.mkdtemp(prefix="small-disk-"))
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False).returncode == 0
+    mounted = (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False).returncode
+        == 0
+    )
     try:
         if mounted:
             yield SmallDisk(folder)

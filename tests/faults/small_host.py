@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from nbserver.inventory import reader
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.envelope import Envelope, Mode
 from nbserver.run.host_run import HostRun, Result
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports import Transport
 from nbserver.transports.psrp.transport import PsrpTransport
 from tests.boxes.task_scheduler import TASKS
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.faults.small_script import small_script
 
@@ -73,7 +73,7 @@ class Ran:
 class Kept:
     """A transport that outlives its runs: the shell of a lost connection goes on, so the next run can use it again."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: WindowsHost) -> None:
         self.host = host
         self.stop = threading.Event()
         self.transport: PsrpTransport | None = None
@@ -97,7 +97,7 @@ class Kept:
 class SmallHost:
     """`struck` is the endpoint that suffers, `steady` the one to look through and to run what is not to be disturbed."""
 
-    def __init__(self, windows: WindowsHost, struck: Endpoint, steady: Endpoint, folder: Path) -> None:
+    def __init__(self, windows: WindowsBox, struck: Endpoint, steady: Endpoint, folder: Path) -> None:
         self.windows, self.struck_endpoint, self.steady_endpoint, self.folder = windows, struck, steady, folder
         self.inventories = {"struck": self._inventory(struck, "struck"), "steady": self._inventory(steady, "steady")}
         self.struck = Kept(reader.load(self.inventories["struck"]).hosts["win1"])
@@ -108,9 +108,15 @@ class SmallHost:
     def _inventory(self, endpoint: Endpoint, name: str) -> Path:
         assert endpoint.certificate
         settings = {
-            "system": "windows", "address": "127.0.0.1", "port": endpoint.port, "auth": "basic", "user": endpoint.user,
-            "password.env": "FAULTS_PASSWORD", "fingerprint": endpoint.certificate.fingerprint, "notebook.password.env": "FAULTS_PASSWORD",
-        }  # fmt: skip
+            "system": "windows",
+            "address": "127.0.0.1",
+            "port": endpoint.port,
+            "auth": "basic",
+            "user": endpoint.user,
+            "password.env": "FAULTS_PASSWORD",
+            "fingerprint": endpoint.certificate.fingerprint,
+            "notebook.password.env": "FAULTS_PASSWORD",
+        }
         file = self.folder / f"{name}.toml"
         file.write_text("\n".join(["[hosts.win1]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items()), ""]))
         return file
@@ -212,7 +218,11 @@ class SmallHost:
         return {
             "registry": json.loads("".join(self.ask(LOOK))),
             "tasks": {file.name: file.read_bytes() for file in sorted(self.windows.path(TASKS).iterdir())},
-            "files": {**self._files(self.ground / "site"), **self._files(self.windows.path(PLACE)), **self._files(self.state_folder, EVIDENCE)},
+            "files": {
+                **self._files(self.ground / "site"),
+                **self._files(self.windows.path(PLACE)),
+                **self._files(self.state_folder, EVIDENCE),
+            },
             "record": self.record(),
         }
 
@@ -220,7 +230,9 @@ class SmallHost:
         return {
             str(path.relative_to(folder.parent)): None if path.is_dir() else path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.relative_to(folder).parts[0] not in except_ and path != self.state_folder / "before" and not WINE_LEAVES.fullmatch(path.name)
+            if path.relative_to(folder).parts[0] not in except_
+            and path != self.state_folder / "before"
+            and not WINE_LEAVES.fullmatch(path.name)
         }
 
     def record(self) -> list[Any]:
@@ -253,4 +265,3 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.02)
-

@@ -22,12 +22,12 @@ LAST_EVENT = 20
 
 
 @pytest.fixture
-def before(small_host: SmallHost) -> dict[str, Any]:  # noqa: F811
+def before(small_host: SmallHost) -> dict[str, Any]:
     return small_host.prepare()
 
 
 @pytest.fixture(scope="module")
-def undisturbed(small_host: SmallHost, wire: Wire) -> Iterator[list[tuple[int, str, str]]]:  # noqa: F811
+def undisturbed(small_host: SmallHost, wire: Wire) -> Iterator[list[tuple[int, str, str]]]:
     """The events of an undisturbed apply."""
     small_host.prepare()
     wire.arm()
@@ -51,25 +51,27 @@ def undone(host: SmallHost, before: dict[str, Any], connect: Any = None) -> None
     assert host.state() == before
 
 
-def cut(host: SmallHost, wire: Wire, cuts: dict[int, Cut], mode: Mode = "apply") -> Ran:  # noqa: F811
+def cut(host: SmallHost, wire: Wire, cuts: dict[int, Cut], mode: Mode = "apply") -> Ran:
     wire.arm(**{f"p{point}": kind for point, kind in cuts.items()})
     ways = iter([host.struck])
     return host.run(mode, lambda: next(ways, host.steady))
 
 
 @pytest.mark.parametrize("kind", ["before", "after"])
-def test_cut_at_every_packet(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, kind: Cut) -> None:  # noqa: F811
+def test_cut_at_every_packet(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, kind: Cut) -> None:
     """The same shell is joined again, each time; nothing is lost. And so it is with undo."""
     ran = cut(small_host, wire, dict.fromkeys(POINTS, kind))
     whole(small_host, ran, undisturbed)
     assert wire.log[0].given == PACKETS and not wire.log[0].cuts, "every cut was made, and the run was heard in one pipeline"
     ran = cut(small_host, wire, dict.fromkeys(range(1, 10), kind), "undo")
-    assert ran.result.outcome == "ok" and not wire.log[0].cuts and ran.lines == small_host.host_events(ran.id).read_text("utf-8").splitlines()
+    assert (
+        ran.result.outcome == "ok" and not wire.log[0].cuts and ran.lines == small_host.host_events(ran.id).read_text("utf-8").splitlines()
+    )
     assert small_host.state() == before
 
 
 @pytest.mark.parametrize("point", POINTS, ids=[f"{point}-{name.replace(' ', '-')}" for point, name in zip(POINTS, PACKETS, strict=True)])
-def test_answer_cut_in_the_middle(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:  # noqa: F811
+def test_answer_cut_in_the_middle(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:
     """What the answer carried is lost on the way; the host still has it."""
     ran = cut(small_host, wire, {point: "in"})
     small_host.struck.forget()  # its pipeline was left as it was
@@ -82,7 +84,7 @@ def test_answer_cut_in_the_middle(small_host: SmallHost, wire: Wire, undisturbed
 
 
 @pytest.mark.parametrize("point", [1, 8, 15, 22, 23])
-def test_answer_that_never_comes(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:  # noqa: F811
+def test_answer_that_never_comes(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:
     """The connection is reset instead of an answer: the same shell is joined again, and what was lost is asked for."""
     ran = cut(small_host, wire, {point: "lost"})
     assert not wire.log[0].cuts
@@ -90,20 +92,20 @@ def test_answer_that_never_comes(small_host: SmallHost, wire: Wire, undisturbed:
 
 
 @pytest.mark.parametrize("point", range(1, len(PACKETS), 5))
-def test_connection_gone_while_the_run_goes_on(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:  # noqa: F811
+def test_connection_gone_while_the_run_goes_on(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:
     """The first shell is never reached again: the rest is heard through another one, while the run goes on in the first."""
     ran = lost_for_good(small_host, wire, {point: "gone"}, PACKETS[point - 1])
     whole(small_host, ran, undisturbed)
 
 
 @pytest.mark.parametrize("point", [1, 4, 12, 19])
-def test_an_answer_is_lost_and_then_the_connection(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:  # noqa: F811
+def test_an_answer_is_lost_and_then_the_connection(small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, point: int) -> None:
     """One answer never comes; two answers later the connection is gone for good."""
     ran = lost_for_good(small_host, wire, {point: "lost", point + 2: "gone"}, PACKETS[point + 1])
     whole(small_host, ran, undisturbed)
 
 
-def lost_for_good(host: SmallHost, wire: Wire, cuts: dict[int, Cut], name: str) -> Ran:  # noqa: F811
+def lost_for_good(host: SmallHost, wire: Wire, cuts: dict[int, Cut], name: str) -> Ran:
     """The run is held behind the event of the last cut until the second connection listens."""
     host.order("hold", f"event {name.split(' ')[1].rstrip(',')}")
     connections = 0
@@ -127,7 +129,14 @@ def lost_for_good(host: SmallHost, wire: Wire, cuts: dict[int, Cut], name: str) 
 @pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("action", "number"), [("Command", 1), ("Send", 1)])
 def test_cut_while_the_script_is_sent(
-    small_host: SmallHost, wire: Wire, undisturbed: Any, before: Any, monkeypatch: pytest.MonkeyPatch, action: str, number: int, answered: bool  # noqa: F811
+    small_host: SmallHost,
+    wire: Wire,
+    undisturbed: Any,
+    before: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+    number: int,
+    answered: bool,
 ) -> None:
     """Either the run goes on and is heard whole, or nothing ran and the message says so; the next run does it all."""
     monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.2, 1.0, 10.0))  # a script that was sent needs time to start

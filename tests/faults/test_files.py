@@ -22,7 +22,7 @@ $stream.Close()
 
 
 @pytest.fixture
-def before(small_host: SmallHost) -> dict[str, Any]:  # noqa: F811
+def before(small_host: SmallHost) -> dict[str, Any]:
     return small_host.prepare()
 
 
@@ -51,7 +51,7 @@ def held(host: SmallHost, path: str, access: str, share: str) -> Iterator[Callab
         thread.join(30)
 
 
-def test_event_file_torn_in_its_last_line(small_host: SmallHost, before: dict[str, Any]) -> None:  # noqa: F811
+def test_event_file_torn_in_its_last_line(small_host: SmallHost, before: dict[str, Any]) -> None:
     """Mode events tells the whole lines and no more, wherever the last one was cut; later runs are not disturbed."""
     run = small_host.run("apply").id
     file = small_host.host_events(run)
@@ -70,14 +70,14 @@ def test_event_file_torn_in_its_last_line(small_host: SmallHost, before: dict[st
 
 
 @pytest.mark.parametrize("size", [0, 1, 40])
-def test_event_file_torn_in_its_first_line(small_host: SmallHost, before: dict[str, Any], size: int) -> None:  # noqa: F811
+def test_event_file_torn_in_its_first_line(small_host: SmallHost, before: dict[str, Any], size: int) -> None:
     run = small_host.run("apply").id
     file = small_host.host_events(run)
     file.write_bytes(file.read_bytes()[:size])
     assert small_host.events_of(run) == []
 
 
-def test_lock_that_is_looked_at(small_host: SmallHost, before: dict[str, Any]) -> None:  # noqa: F811
+def test_lock_that_is_looked_at(small_host: SmallHost, before: dict[str, Any]) -> None:
     """Whoever asks for the lock's owner opens the file for a moment (Get-LockOwner): a run that starts then must not fail."""
     assert small_host.run("apply").result.outcome == "ok"
     with held(small_host, rf"{STATE}\lock", "ReadWrite", "Read") as let_go:
@@ -86,7 +86,7 @@ def test_lock_that_is_looked_at(small_host: SmallHost, before: dict[str, Any]) -
     assert ran.result.outcome == "ok", ran.result.error
 
 
-def test_file_held_by_another_program(small_host: SmallHost, before: dict[str, Any]) -> None:  # noqa: F811
+def test_file_held_by_another_program(small_host: SmallHost, before: dict[str, Any]) -> None:
     """It cannot be replaced: the run fails and says so, and undo leaves nothing of the attempt."""
     with held(small_host, rf"{GROUND}\site\old.txt", "Read", "Read"):
         ran = small_host.run("apply")
@@ -96,7 +96,7 @@ def test_file_held_by_another_program(small_host: SmallHost, before: dict[str, A
     assert small_host.state() == before
 
 
-def test_record_held_while_a_file_is_put_back(small_host: SmallHost, before: dict[str, Any]) -> None:  # noqa: F811
+def test_record_held_while_a_file_is_put_back(small_host: SmallHost, before: dict[str, Any]) -> None:
     """Everything is put back but cannot be taken off the record: the next undo finds it so and ends well."""
     assert small_host.run("apply").result.outcome == "ok"
     with held(small_host, rf"{STATE}\record.jsonl", "Read", "Read"):

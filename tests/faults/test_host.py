@@ -35,7 +35,7 @@ class Images:
 
 
 @pytest.fixture(scope="module")
-def images(small_host: SmallHost) -> Iterator[Images]:  # noqa: F811
+def images(small_host: SmallHost) -> Iterator[Images]:
     yield Images(small_host)
     small_host.prepare()
 
@@ -78,7 +78,7 @@ def cut_off(host: SmallHost, gate: int, reboot: bool) -> str:
 
 
 @pytest.mark.parametrize("gate", BETWEEN_STEPS)
-def test_reboot_between_two_steps(small_host: SmallHost, images: Images, gate: int) -> None:  # noqa: F811
+def test_reboot_between_two_steps(small_host: SmallHost, images: Images, gate: int) -> None:
     cut_off(small_host, gate, reboot=True)
     task = small_host.guard_task()
     assert (small_host.guard(), task) == (("DWord:0", True) if gate > 10 else ("DWord:1", False))
@@ -90,7 +90,7 @@ def test_reboot_between_two_steps(small_host: SmallHost, images: Images, gate: i
 
 
 @pytest.mark.parametrize("gate", IN_THE_MIDDLE)
-def test_engine_killed_in_the_middle(small_host: SmallHost, images: Images, gate: int) -> None:  # noqa: F811
+def test_engine_killed_in_the_middle(small_host: SmallHost, images: Images, gate: int) -> None:
     """Without a reboot: the lock that the dead run left does not stop the next one, which closes the bracket."""
     run = cut_off(small_host, gate, reboot=False)
     assert small_host.lock().startswith(f"run {run}, mode apply"), "the dead run's name still stands in the lock"
@@ -98,19 +98,19 @@ def test_engine_killed_in_the_middle(small_host: SmallHost, images: Images, gate
 
 
 @pytest.mark.parametrize("gate", range(2, APPLY_GATES + 1, 2))
-def test_apply_after_a_crash(small_host: SmallHost, images: Images, gate: int) -> None:  # noqa: F811
+def test_apply_after_a_crash(small_host: SmallHost, images: Images, gate: int) -> None:
     put_back(small_host, images.apply[gate - 1])
     converges(small_host, images)
 
 
 @pytest.mark.parametrize("gate", range(1, APPLY_GATES + 1))
-def test_undo_after_a_crash(small_host: SmallHost, images: Images, gate: int) -> None:  # noqa: F811
+def test_undo_after_a_crash(small_host: SmallHost, images: Images, gate: int) -> None:
     put_back(small_host, images.apply[gate - 1])
     restores(small_host, images)
 
 
 @pytest.mark.parametrize("gate", range(1, UNDO_GATES + 1))
-def test_undo_after_an_undo_that_crashed(small_host: SmallHost, images: Images, gate: int) -> None:  # noqa: F811
+def test_undo_after_an_undo_that_crashed(small_host: SmallHost, images: Images, gate: int) -> None:
     put_back(small_host, images.undo[gate - 1])
     restores(small_host, images)
 
@@ -121,7 +121,7 @@ def put_back(host: SmallHost, image: CrashImage) -> None:
 
 
 @pytest.mark.parametrize("gate", range(4, APPLY_GATES + 1, 3))
-def test_a_step_that_throws(small_host: SmallHost, images: Images, gate: int) -> None:  # noqa: F811
+def test_a_step_that_throws(small_host: SmallHost, images: Images, gate: int) -> None:
     """Also between what is saved and what is changed. The bracket is closed by the run itself, or told not to be."""
     small_host.prepare()
     small_host.order("fail", str(gate))
@@ -134,7 +134,7 @@ def test_a_step_that_throws(small_host: SmallHost, images: Images, gate: int) ->
 
 
 @pytest.mark.parametrize("gate", range(2, UNDO_GATES + 1, 2))
-def test_a_restore_that_throws(small_host: SmallHost, images: Images, gate: int) -> None:  # noqa: F811
+def test_a_restore_that_throws(small_host: SmallHost, images: Images, gate: int) -> None:
     """What could not be put back is told, the rest is put back, and the next undo puts back what is left."""
     put_back(small_host, images.undo[0])
     small_host.order("fail", str(gate))

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import pytest
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsHost
+from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsBox
 from tests.checkout import TESTS
 from tests.faults.processes import KINDS, Installers
 from tests.faults.small_packages import write_index
@@ -30,7 +30,14 @@ from tests.site import Site, steps
 Point = Literal["wheels", "msi", "service"]
 STARTUP = TESTS / "faults" / "held_task_scheduler.ps1"
 # What a run leaves on purpose: evidence, and the lock file, empty. And Windows Installer's own copy of a package it was killed over.
-LEFT = ("windows/Installer/*", "ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
+LEFT = (
+    "windows/Installer/*",
+    "ProgramData/nbserver",
+    "ProgramData/nbserver/runs",
+    "ProgramData/nbserver/runs/*",
+    "ProgramData/nbserver/lock",
+    "ProgramData/nbserver/record.jsonl",
+)
 OPENSSL = r"C:\Program Files\OpenSSL\bin\openssl.exe"  # there in the middle of its msi, when Windows does not know the product yet
 CLOSING_TASK = "nbserver-close-ie_esc"
 # At each point: the step that is under way (or has just ended), and the one that has not begun.
@@ -42,7 +49,7 @@ TOO_LONG = 600.0  # seconds, on a machine that has much else to do
 class Installation:
     """One host to install on, undone after each case; `before` is how it looked at first."""
 
-    def __init__(self, site: Site, host: WindowsHost, small: tuple[str, list[str]]) -> None:
+    def __init__(self, site: Site, host: WindowsBox, small: tuple[str, list[str]]) -> None:
         self.site, self.host, self.small = site, host, small
         self.installers = Installers(host.prefix)
         self.before = self.look()
@@ -178,7 +185,7 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installation(windows_host: WindowsHost, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
     (folder / "index").mkdir()
     lines = write_index(folder / "index", mirror)

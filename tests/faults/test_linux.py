@@ -23,7 +23,6 @@ from tests.checkout import PYTHON_PATH
 from tests.linux.small_host import Ran, SmallHost
 from tests.linux.small_script import STEPS
 
-# ruff: noqa: F811
 APPLY = ["started", "started", "difference", "changed", "started", "difference", "difference", "log", "log", "changed", "finished"]
 UNDO = ["started", "restored", "restored", "restored", "restored", "finished"]
 LONG = 9  # this event is longer than a packet
@@ -118,11 +117,20 @@ def converged(host: SmallHost, before: dict[str, Any], steps: list[str]) -> None
 
 
 @pytest.mark.parametrize("event", range(1, len(APPLY) + 1))
-def test_orchestrator_killed_at_every_event(host: SmallHost, orchestrator: subprocess.Popen[str], before: dict[str, Any], event: int) -> None:
+def test_orchestrator_killed_at_every_event(
+    host: SmallHost, orchestrator: subprocess.Popen[str], before: dict[str, Any], event: int
+) -> None:
     host.hold(event)
     settings = {"port": host.steady.port, "key_file": str(host.steady.key_file), "host_key": host.steady.host_key}
     run = new_run_id()
-    job = {"settings": settings, "place": str(host.place), "runs": str(host.runs), "run": run, "operator": "first@workstation", "kill_at": event}
+    job = {
+        "settings": settings,
+        "place": str(host.place),
+        "runs": str(host.runs),
+        "run": run,
+        "operator": "first@workstation",
+        "kill_at": event,
+    }
     assert orchestrator.stdin and orchestrator.stdout
     print(json.dumps(job), file=orchestrator.stdin, flush=True)
     assert int(orchestrator.stdout.readline()) == signal.SIGKILL, "it killed itself"

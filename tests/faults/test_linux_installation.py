@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.snapshot import differences
 from tests.boxes.mirror import Mirror
 from tests.faults.small_packages import write_index
@@ -23,7 +23,7 @@ from tests.linux.story import EVIDENCE
 from tests.served import served
 from tests.site import LinuxSite, steps
 
-Fresh = Callable[[], LinuxHost]
+Fresh = Callable[[], LinuxBox]
 TOO_LONG = 300.0  # seconds, on a machine that has much else to do
 QUIET = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y"
 HOLD = "root/hold-dpkg"
@@ -36,7 +36,7 @@ VENV = "python3-venv"  # what apt has to install
 class Installation:
     """One host that is installed on and undone; `before` is how it looked at first."""
 
-    def __init__(self, host: LinuxHost, mirror: Mirror, index: tuple[str, list[str]], folder: Path) -> None:
+    def __init__(self, host: LinuxBox, mirror: Mirror, index: tuple[str, list[str]], folder: Path) -> None:
         self.host, self.line = host, host.forward(22)
         self.full = LinuxSite(folder, host, mirror, notebook_password="correct horse")
         self.small = SmallSite(folder, host, mirror, notebook_password="correct horse")

@@ -22,7 +22,7 @@ LAST_GATE_AT = 18  # no gate comes after event 18: from then on the run cannot b
 
 
 @pytest.fixture(scope="module")
-def orchestrator(small_host: SmallHost) -> Iterator[subprocess.Popen[str]]:  # noqa: F811
+def orchestrator(small_host: SmallHost) -> Iterator[subprocess.Popen[str]]:
     """See tests/faults/orchestrator.py."""
     command = [sys.executable, "-m", "tests.faults.orchestrator", str(small_host.inventories["struck"])]
     environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
@@ -43,7 +43,7 @@ def kill_at(host: SmallHost, orchestrator: subprocess.Popen[str], event: int, op
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_orchestrator_killed(small_host: SmallHost, orchestrator: subprocess.Popen[str], event: int) -> None:  # noqa: F811
+def test_orchestrator_killed(small_host: SmallHost, orchestrator: subprocess.Popen[str], event: int) -> None:
     before = small_host.prepare()
     small_host.order("hold", f"event {event}")
     run = kill_at(small_host, orchestrator, event, "first@workstation")

@@ -26,7 +26,7 @@ STEPS = ("guard", "tool", "text")
 
 
 @pytest.fixture(scope="module")
-def rebooting(small_host: SmallHost, at_once: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RebootingHost]:  # noqa: F811
+def rebooting(small_host: SmallHost, at_once: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RebootingHost]:
     if not shutil.which(COMPILER):
         pytest.skip(f"an installer to be run needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)")
     setup = tmp_path_factory.mktemp("installer") / "setup.exe"
@@ -59,7 +59,7 @@ def test_never_stops_before_the_next_change_and_says_what_to_do(host: RebootingH
     assert (ran.result.outcome, ran.result.changed, ran.result.reboot) == ("reboot", 1, True)
     assert exit_code("apply", {"win1": ran.result}) == 3
     assert ran.result.error == (
-        'win1: Windows has to restart before this can go on. Restart it, then run this again, or let it be restarted: '
+        "win1: Windows has to restart before this can go on. Restart it, then run this again, or let it be restarted: "
         'reboot = "if-needed" in the inventory.'
     )
     assert ran.result.steps == {"guard": "restored", "tool": "changed"}
@@ -86,7 +86,10 @@ def test_if_needed_restarts_and_goes_on(host: RebootingHost) -> None:
     assert ran.result.steps == {"guard": "restored", "tool": "changed", "text": "changed"}
     assert host.seen == [True], "the bracket was closed before Windows went down"
     (call,) = host.calls("shutdown.exe")
-    assert call.split('shutdown.exe"', 1)[-1].split("shutdown.exe ", 1)[-1].strip() == '/r /t 10 /d p:4:2 /c "nbserver: an installer asked for it"'
+    assert (
+        call.split('shutdown.exe"', 1)[-1].split("shutdown.exe ", 1)[-1].strip()
+        == '/r /t 10 /d p:4:2 /c "nbserver: an installer asked for it"'
+    )
     started = [event for event in ran.events if event["event"] == "started" and not event["step"]]
     assert [event["run"] for event in started] == [ran.id, f"{ran.id}-2"]
     assert started[0]["boot"] == "2026-01-05T06:07:08Z" and started[1]["boot"] == "2026-11-22T20:01:00Z"
@@ -143,7 +146,10 @@ def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monke
     host.prepare(3010, 0, 3010)  # tool, shutdown.exe, tool2
     ran = host.run("apply", "if-needed", ("tool", "tool2", "text"))
     assert (ran.result.outcome, ran.result.changed, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 2, 1, 1)
-    assert ran.result.error == "win1: Windows has to restart once more, and is not restarted again in this run. Restart it, then run the same again."
+    assert (
+        ran.result.error
+        == "win1: Windows has to restart once more, and is not restarted again in this run. Restart it, then run the same again."
+    )
 
 
 def test_a_request_for_a_certificate_goes_on_after_a_restart(host: RebootingHost) -> None:
@@ -175,7 +181,10 @@ def test_a_restart_that_is_scheduled_already(host: RebootingHost) -> None:
     host.prepare(3010, 1190)
     host.goes_down = False
     ran = host.run("apply", "if-needed", STEPS)
-    assert ran.result.outcome == "failed" and "is scheduled already. Wait for it or cancel it (shutdown /a), then run this again" in ran.result.error
+    assert (
+        ran.result.outcome == "failed"
+        and "is scheduled already. Wait for it or cancel it (shutdown /a), then run this again" in ran.result.error
+    )
     host.prepare(3010, 1115)
     host.goes_down = True
     ran = host.run("apply", "if-needed", STEPS)
@@ -210,8 +219,13 @@ def test_by_hand_the_exit_code_says_so(host: RebootingHost, reboot: str) -> None
     (folder / "wrapper.ps1").write_text("\n".join(lines), encoding="ascii")
     done = subprocess.run(
         [pwsh_command(), "-NoProfile", "-ExecutionPolicy", "Bypass", "-File", windows_path(folder / "wrapper.ps1")],
-        env=environment(windows.prefix), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+        env=environment(windows.prefix),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.stdout.splitlines()[-1] == "exit code 3010", done.stdout + done.stderr
     assert not host.calls("shutdown.exe")
     assert ("nobody comes back to a run by hand, so it is not restarted" in done.stdout) is (reboot == "if-needed")

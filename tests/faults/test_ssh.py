@@ -20,8 +20,6 @@ from tests.boxes.ssh.small_script import EVENTS, small_script
 from tests.boxes.ssh.sshd import Sshd, User
 from tests.boxes.ssh.wire import Direction, Wire
 
-# ruff: noqa: F811
-
 
 class Runs:
     """Runs of the small script by the real HostRun with a real journal."""

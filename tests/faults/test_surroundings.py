@@ -21,7 +21,7 @@ from nbserver.run.journal import new_run_id
 from nbserver.transports.psrp.transport import PsrpTransport
 from tests.boxes.mirror import Mirror
 from tests.boxes.misbehaviour import Kind
-from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsHost
+from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_disk import MOUNTED, SmallDisk, small_disk
@@ -44,7 +44,7 @@ def disk() -> Iterator[SmallDisk]:
 
 
 @pytest.fixture(scope="module")
-def endpoint(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
     with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password=PASSWORD, prewarm=1) as endpoint:
         yield endpoint
 
@@ -56,7 +56,7 @@ def site(endpoint: Endpoint, mirror: Mirror, tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def undone(windows_host: WindowsHost, site: Site) -> Iterator[None]:
+def undone(windows_host: WindowsBox, site: Site) -> Iterator[None]:
     """Afterwards no bracket is open, and undo leaves the host as it was."""
     before = windows_host.snapshot(except_=("ProgramData/nbserver*",))
     yield
@@ -86,7 +86,7 @@ def fails(site: Site, *words: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("undone")
-def test_disk_full_while_downloading(site: Site, windows_host: WindowsHost, disk: SmallDisk) -> None:
+def test_disk_full_while_downloading(site: Site, windows_host: WindowsBox, disk: SmallDisk) -> None:
     """It is told as what it is, not as a bad connection, and what was downloaded leaves the disk."""
     assert site.run("undo", "win1").returncode == 0  # the state folder is there, and no cache
     site.python_path = (MOUNTED,)
@@ -101,7 +101,7 @@ def test_disk_full_while_downloading(site: Site, windows_host: WindowsHost, disk
 
 
 @pytest.mark.usefixtures("undone")
-def test_disk_full_while_unpacking(site: Site, windows_host: WindowsHost, disk: SmallDisk) -> None:
+def test_disk_full_while_unpacking(site: Site, windows_host: WindowsBox, disk: SmallDisk) -> None:
     site.write(adopt=True)  # the folder is there before, and the record does not know it
     site.python_path = (MOUNTED,)
     with disk.in_place_of(windows_host.path(r"C:\Program Files\nbserver")) as programs:
@@ -135,7 +135,7 @@ def goes_on(host: SmallHost, before: dict[str, Any]) -> None:
     assert host.state() == before
 
 
-def test_disk_full_while_a_configuration_file_is_written(small_host: SmallHost, disk: SmallDisk) -> None:  # noqa: F811
+def test_disk_full_while_a_configuration_file_is_written(small_host: SmallHost, disk: SmallDisk) -> None:
     before = small_host.prepare()
     with disk.in_place_of(small_host.ground / "site") as there:
         ran = full_at(small_host, disk, gate=15)
@@ -147,7 +147,7 @@ def test_disk_full_while_a_configuration_file_is_written(small_host: SmallHost, 
 
 
 @pytest.mark.parametrize("gate", [5, 8, 12])
-def test_disk_full_while_events_are_written(small_host: SmallHost, disk: SmallDisk, gate: int) -> None:  # noqa: F811
+def test_disk_full_while_events_are_written(small_host: SmallHost, disk: SmallDisk, gate: int) -> None:
     """They reach the orchestrator all the same; what is kept on the host ends with a whole event; the run goes no further."""
     small_host.prepare()
     assert small_host.run("undo").result.outcome == "ok"  # the state folder is there
@@ -163,7 +163,7 @@ def test_disk_full_while_events_are_written(small_host: SmallHost, disk: SmallDi
 
 
 @pytest.mark.parametrize("gate", [1, 8, 16, 25])
-def test_disk_full_where_the_record_is(small_host: SmallHost, disk: SmallDisk, gate: int) -> None:  # noqa: F811
+def test_disk_full_where_the_record_is(small_host: SmallHost, disk: SmallDisk, gate: int) -> None:
     """Record, lock, events and copies: nothing is changed that could not be recorded."""
     small_host.prepare()
     assert small_host.run("undo").result.outcome == "ok"
@@ -180,7 +180,7 @@ def test_disk_full_where_the_record_is(small_host: SmallHost, disk: SmallDisk, g
 # -- a folder that cannot be written
 
 
-def test_program_data_that_cannot_be_written(site: Site, windows_host: WindowsHost) -> None:
+def test_program_data_that_cannot_be_written(site: Site, windows_host: WindowsBox) -> None:
     """No folder can be made there by anybody: it stands for one that is read-only."""
     place = windows_host.path(r"C:\ProgramData")
     site.python_path = (MOUNTED,)

@@ -22,7 +22,7 @@ def heard(host: SmallHost) -> int:
 
 
 @pytest.mark.parametrize("point", [1, 4, 9, 15])
-def test_a_command_shell_that_is_lost(small_host: SmallHost, monkeypatch: pytest.MonkeyPatch, point: int) -> None:  # noqa: F811
+def test_a_command_shell_that_is_lost(small_host: SmallHost, monkeypatch: pytest.MonkeyPatch, point: int) -> None:
     """After event `point` no answer comes any more; the script goes on in its shell, and is heard through another one."""
     monkeypatch.setattr("nbserver.transports.winrm.transport.RECONNECT_PAUSES", (0.0, 0.0, 0.1))
     before = small_host.prepare()

@@ -33,7 +33,9 @@ def run(job: dict[str, Any]) -> None:
 
     journal = Journal(Path(job["runs"]), job["run"], "apply", job["operator"])
     part = journal.host(script)
-    HostRun(host, script, "apply", journal.run, part, heard).execute(lambda: connect_to(host, LogonSecrets(), stop), job["operator"], {}, stop)
+    HostRun(host, script, "apply", journal.run, part, heard).execute(
+        lambda: connect_to(host, LogonSecrets(), stop), job["operator"], {}, stop
+    )
 
 
 def main() -> None:

@@ -13,14 +13,22 @@ from dataclasses import dataclass
 Files = Mapping[str, str]
 Rule = Callable[[Files], Iterator[str]]
 
-BUILTINS = set(": [[ (( break case cd continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split())
+BUILTINS = set(
+    ": [[ (( break case cd continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split()
+)
 # Programs that only answer, and programs that change something. Another one is a decision: it is named here.
-ASKING = set("apt-get date dpkg-query find firewall-cmd flock getent journalctl ls openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split())
+ASKING = set(
+    "apt-get date dpkg-query find firewall-cmd flock getent journalctl ls openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split()
+)
 CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
 # These run through run_program, so that their words become events and they have no input.
-WRAPPED = set("apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl restorecon systemctl ufw useradd userdel zypper python3 pip uv".split())
+WRAPPED = set(
+    "apt-get apt-mark bash dpkg env firewall-cmd firewall-offline-cmd groupdel openssl restorecon systemctl ufw useradd userdel zypper python3 pip uv".split()
+)
 # Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
-IN_CONDITIONS = re.compile(r"(has|is|can|hold|check)_\w+$|take_hold$|restore_file$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$")
+IN_CONDITIONS = re.compile(
+    r"(has|is|can|hold|check)_\w+$|take_hold$|restore_file$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|fail$|write_event$|difference$"
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,9 @@ def ascii_with_line_feeds(files: Files) -> Iterator[str]:
 def nothing_is_run_that_was_not_read(files: Files) -> Iterator[str]:
     """No code that is not in the script: no eval, no sourcing, no second shell, no download into a shell."""
     for line in lines(files):
-        if {"eval", "source"} & set(commands(line)) or re.search(r"(?<![\w-])(sh -c|bash -c|xargs|curl|wget|python3? -c|perl|awk)(?![\w-])|(^|[;&|]\s*)\.\s|`|\|\s*(ba)?sh\b", line.code):
+        if {"eval", "source"} & set(commands(line)) or re.search(
+            r"(?<![\w-])(sh -c|bash -c|xargs|curl|wget|python3? -c|perl|awk)(?![\w-])|(^|[;&|]\s*)\.\s|`|\|\s*(ba)?sh\b", line.code
+        ):
             yield f"{line}: {line.code.strip()}"
 
 
@@ -120,7 +130,10 @@ def every_command_is_known(files: Files) -> Iterator[str]:
 
 def only_bash_4_4(files: Files) -> Iterator[str]:
     for line in lines(files):
-        if re.search(r"\$\{[\w\[\]]+@[A-Za-z]\}|wait -[pf]|EPOCH(?!REALTIME)|SRANDOM|BASH_ARGV0|assoc_expand_once|patsub_replacement|declare -I|\$\{ ", line.code):
+        if re.search(
+            r"\$\{[\w\[\]]+@[A-Za-z]\}|wait -[pf]|EPOCH(?!REALTIME)|SRANDOM|BASH_ARGV0|assoc_expand_once|patsub_replacement|declare -I|\$\{ ",
+            line.code,
+        ):
             yield f"{line}: {line.code.strip()}"
         if "$EPOCHREALTIME" in line.code and "${EPOCHREALTIME:-}" not in "".join(files.values()):
             yield f"{line}: bash 4.4 has no EPOCHREALTIME"
@@ -158,7 +171,9 @@ def conditions_only_ask(files: Files) -> Iterator[str]:
     own = set(functions(files))
     for line in lines(files):
         code = re.sub(r"\[\[.*?\]\]|\(\(.*?\)\)", "_", line.code)
-        for word in re.findall(r"(?:\bif|\bwhile|\buntil|\belif|!|&&|\|\|)\s+(?:! )?\"?(\w+)", code) + re.findall(r"(\w+)[^;|&]*(?:&&|\|\|)", code):
+        for word in re.findall(r"(?:\bif|\bwhile|\buntil|\belif|!|&&|\|\|)\s+(?:! )?\"?(\w+)", code) + re.findall(
+            r"(\w+)[^;|&]*(?:&&|\|\|)", code
+        ):
             if word in own and not IN_CONDITIONS.match(word):
                 yield f"{line}: {word} in a condition, where a failure inside would not be seen"
 

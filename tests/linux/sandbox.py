@@ -40,7 +40,9 @@ class Sandbox:
         folder.mkdir(parents=True, exist_ok=True)
         self.root = folder / "root"
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "bash", "-c", MAKE, "sandbox", str(folder), str(base)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ["unshare", "--mount", "--propagation", "private", "bash", "-c", MAKE, "sandbox", str(folder), str(base)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self._holder.stdout
         if self._holder.stdout.readline() != b"made\n":

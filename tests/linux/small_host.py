@@ -86,7 +86,9 @@ class SmallHost:
         """A whole run without an orchestrator: a second less."""
         run, file = new_run_id(), self.place / "by-hand.sh"
         file.write_text(self.script.text)
-        subprocess.run(["bash", file, "envelope"], input="\n".join([*Envelope(mode, run).lines(), ""]), text=True, capture_output=True, check=True)
+        subprocess.run(
+            ["bash", file, "envelope"], input="\n".join([*Envelope(mode, run).lines(), ""]), text=True, capture_output=True, check=True
+        )
         lines = self.kept(run)
         return Ran(run, Result(self.steady.name, **{key: json.loads(lines[-1])[key] for key in ("outcome", "changed")}), lines)
 

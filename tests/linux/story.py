@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from tests import browser, canary
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import NETWORK
 from tests.boxes.linux.snapshot import Snapshot, differences
 from tests.boxes.mirror import Mirror
@@ -72,7 +72,9 @@ class Story:
         """Keeps how the server answers without a password: to nobody, and to who has the token that others configured."""
         statuses = []
         for headers in ({}, {"Authorization": f"token {FOREIGN_TOKEN}"}):
-            connection = http.client.HTTPSConnection("127.0.0.1", self.host.forward(self.site.port).port, timeout=60, context=ssl._create_unverified_context())
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.host.forward(self.site.port).port, timeout=60, context=ssl._create_unverified_context()
+            )
             connection.request("GET", "/api/kernels", headers=headers)
             statuses.append(str(connection.getresponse().status))
             connection.close()
@@ -82,14 +84,16 @@ class Story:
         """The host's notebook in Chromium, which trusts the certificate that the host has; pictures go to "browser"."""
         root, site = self.host.root, self.site
         certificate, notebooks = root / "etc/nbserver/certificate.pem", root / "var/lib/nbserver/notebooks"
-        self.done["browser"] = browser.see_figure_apart(self.url, site.secrets["NOTEBOOK_PASSWORD"], certificate, notebooks, site.folder / "browser")
+        self.done["browser"] = browser.see_figure_apart(
+            self.url, site.secrets["NOTEBOOK_PASSWORD"], certificate, notebooks, site.folder / "browser"
+        )
 
     def lost(self) -> list[str]:
         """What is not as it was before, but for the evidence."""
         return [line for line in differences(self.snapshots["before"], self.snapshots["undone"]) if not EVIDENCE.match(line)]
 
 
-def leave_foreign_configuration(host: LinuxHost) -> None:
+def leave_foreign_configuration(host: LinuxBox) -> None:
     """What an earlier installation may have left in the folders of the machine, for notebook 7 and 6."""
     opened = {"NotebookApp": {"token": FOREIGN_TOKEN, "password": "", "password_required": False}}
     for folder in ("etc/jupyter", "usr/local/etc/jupyter"):
@@ -113,12 +117,14 @@ def move(story: Story) -> None:
     """Another port, folder, password, and other addresses in the firewall."""
     site = story.site
     site.secrets["NOTEBOOK_PASSWORD"] = password()
-    site.settings.update({
-        "notebook.port": 443,
-        "notebook.directory": ODD_FOLDER,
-        "notebook.public_url": f"https://127.0.0.1:{story.host.forward(443).port}",
-        "firewall.remote_addresses": [f"{NETWORK}.0/24", "2001:db8::/32"],
-    })  # fmt: skip
+    site.settings.update(
+        {
+            "notebook.port": 443,
+            "notebook.directory": ODD_FOLDER,
+            "notebook.public_url": f"https://127.0.0.1:{story.host.forward(443).port}",
+            "firewall.remote_addresses": [f"{NETWORK}.0/24", "2001:db8::/32"],
+        }
+    )
     site.write()
     story.nbserver("moved", "apply", "--json")
     story.see("ufw moved", "ufw show added")

@@ -41,5 +41,7 @@ def make_locales(folder: Path, languages: Iterable[Language]) -> None:
         pytest.skip("a localized Windows needs localedef and its sources (Debian package locales)")
     for language in languages:
         subprocess.run(
-            ["localedef", "--no-archive", "-i", language.locale, "-f", "UTF-8", str(folder / f"{language.locale}.UTF-8")], check=True, timeout=60
+            ["localedef", "--no-archive", "-i", language.locale, "-f", "UTF-8", str(folder / f"{language.locale}.UTF-8")],
+            check=True,
+            timeout=60,
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.boxes import registry_file as reg
-from tests.boxes.windows import WindowsHost
+from tests.boxes import registry_file
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import VARIABLES, end_wine, run, windows_path
 from tests.localized.locales import Language
 
@@ -19,8 +19,8 @@ NOTEBOOKS = rf"C:\carnets de notes {LETTERS}"
 PATH_ENTRY = rf"%SystemDrive%\outils {LETTERS}\bin"
 CURRENT_VERSION = r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows{}\CurrentVersion"
 PLACES = {
-    CURRENT_VERSION.format(""): {"ProgramFilesDir": reg.string(PROGRAMS)},
-    CURRENT_VERSION.format(" NT") + r"\ProfileList": {"ProgramData": reg.expandable(DATA)},
+    CURRENT_VERSION.format(""): {"ProgramFilesDir": registry_file.string(PROGRAMS)},
+    CURRENT_VERSION.format(" NT") + r"\ProfileList": {"ProgramData": registry_file.expandable(DATA)},
 }
 # What a session says of its Windows.
 FACTS = r"""
@@ -42,18 +42,18 @@ class LocalizedWindows:
         self.prefix, self.locales = prefix, locales
         prefix.mkdir()
         self._set(first)
-        with WindowsHost.create(prefix) as host:
+        with WindowsBox.create(prefix) as host:
             file = host.folder / "places.reg"
-            file.write_bytes(reg.write(PLACES))
+            file.write_bytes(registry_file.write(PLACES))
             run(prefix, "reg", "import", windows_path(file))
             for place in (PROGRAMS, DATA):
                 host.path(place).mkdir()
 
-    def speak(self, language: Language) -> WindowsHost:
+    def speak(self, language: Language) -> WindowsBox:
         """The host in this language. Close it before another one is spoken."""
         end_wine(self.prefix)
         self._set(language)
-        return WindowsHost(self.prefix)
+        return WindowsBox(self.prefix)
 
     def _set(self, language: Language) -> None:
         variables = {"LC_ALL": f"{language.locale}.UTF-8", "LOCPATH": str(self.locales), "USER": USER, "LOGNAME": USER}

@@ -79,7 +79,10 @@ def every_function_gets_what_it_takes(scripts: Scripts) -> Iterator[str]:
 
 def _parameters(function: Node) -> Iterator[Node]:
     for node in function.descendants():
-        if node.kind == "Parameter" and next(a for a in node.ancestors() if a.kind in ("FunctionDefinition", "ScriptBlockExpression")) is function:
+        if (
+            node.kind == "Parameter"
+            and next(a for a in node.ancestors() if a.kind in ("FunctionDefinition", "ScriptBlockExpression")) is function
+        ):
             yield node
 
 

@@ -9,7 +9,14 @@ from tests.powershell.findings import Scripts, command_name, member_name, named_
 from tests.powershell.syntax import Node
 
 # These compare without regard to case, by the culture of the host; -eq and -contains by none.
-IGNORE_CASE = {"Imatch": "-match", "Inotmatch": "-notmatch", "Ireplace": "-replace", "Ilike": "-like", "Inotlike": "-notlike", "Isplit": "-split"}
+IGNORE_CASE = {
+    "Imatch": "-match",
+    "Inotmatch": "-notmatch",
+    "Ireplace": "-replace",
+    "Ilike": "-like",
+    "Inotlike": "-notlike",
+    "Isplit": "-split",
+}
 CASE_OPTIONS = re.compile(r"IgnoreCase|\(\?[a-z]*i", re.IGNORECASE)
 # A class such as \d or \s is no letter, nor is an escape such as \. or `n.
 ESCAPES = re.compile(r"[\\`].", re.DOTALL)

@@ -8,7 +8,9 @@ from tests.powershell.findings import Scripts, command_name, member_name, named_
 from tests.powershell.syntax import Node
 
 CALLED = ("$Step.Test", "$Step.Apply", "$Restore[$Line.kind]")
-RUNS_TEXT = frozenset("invoke-expression iex invoke-command new-module import-module start-job register-objectevent set-alias new-alias".split())
+RUNS_TEXT = frozenset(
+    "invoke-expression iex invoke-command new-module import-module start-job register-objectevent set-alias new-alias".split()
+)
 RUNS_TEXT_METHODS = frozenset("invokescript newscriptblock expandstring invokereturnasis addscript addcommand getnewclosure".split())
 STARTS_PROGRAMS = frozenset("start-process invoke-item saps ii invoke-wmimethod start-service".split())
 WRITERS = frozenset(
@@ -66,7 +68,11 @@ def text_files_are_utf_8_without_bom(scripts: Scripts) -> Iterator[str]:
         name = command_name(command).lower()
         if name in WRITERS | READERS:
             yield f"{command.place}: {command_name(command)}"
-        if name == "new-object" and any(kind in command.text.lower() for kind in ("streamreader", "streamwriter")) and "$utf8" not in command.text.lower():
+        if (
+            name == "new-object"
+            and any(kind in command.text.lower() for kind in ("streamreader", "streamwriter"))
+            and "$utf8" not in command.text.lower()
+        ):
             yield f"{command.place}: {command.text} without $Utf8"
         for parameter in named_parameters(command):
             if parameter.values["ParameterName"].lower() == "encoding":

@@ -78,9 +78,17 @@ def _newer_syntax(node: Node) -> Iterator[str]:
             yield "::new() (5.0)"
         if "Static" not in node.values and member_name(node) in ("where", "foreach"):
             yield f".{member_name(node)}() (4.0)"
-    if node.kind in ("ExpandableStringExpression", "StringConstantExpression") and not node.text.startswith(("'", "@'")) and NEWER_ESCAPES.search(node.text):
+    if (
+        node.kind in ("ExpandableStringExpression", "StringConstantExpression")
+        and not node.text.startswith(("'", "@'"))
+        and NEWER_ESCAPES.search(node.text)
+    ):
         yield "`u{} and `e (6.0)"
-    if node.kind == "BinaryExpression" and node.values["Operator"] == "DotDot" and {"StringConstantExpression"} & {c.kind for c in node.children}:
+    if (
+        node.kind == "BinaryExpression"
+        and node.values["Operator"] == "DotDot"
+        and {"StringConstantExpression"} & {c.kind for c in node.children}
+    ):
         yield "a range of characters (6.0)"
 
 

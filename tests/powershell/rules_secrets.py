@@ -26,7 +26,12 @@ def secrets_are_touched_by_the_envelope_only(scripts: Scripts) -> Iterator[str]:
         index = parent.kind == "IndexExpression" and parent.children[0] is variable
         above = parent.parent
         asked = parent.kind == "InvokeMemberExpression" and parent.children[0] is variable and member_name(parent) == "containskey"
-        made = parent.kind == "AssignmentStatement" and parent.children[0] is variable and not variable.function and parent.children[1].text == "@{}"
+        made = (
+            parent.kind == "AssignmentStatement"
+            and parent.children[0] is variable
+            and not variable.function
+            and parent.children[1].text == "@{}"
+        )
         stored = index and above is not None and above.kind == "AssignmentStatement" and above.children[0] is parent
         used = index and above is not None and above.kind == "InvokeMemberExpression" and parent in above.children[2:]
         if not (asked or made or ((stored or used) and variable.function.lower() in ENVELOPE)):

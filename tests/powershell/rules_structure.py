@@ -56,7 +56,11 @@ def restorable(scripts: Scripts) -> dict[str, Node]:
     found = {}
     for assignment in scripts.all("AssignmentStatement"):
         target = assignment.children[0]
-        if target.kind == "MemberExpression" and target.children[0].kind == "VariableExpression" and variable_name(target.children[0]) == "restore":
+        if (
+            target.kind == "MemberExpression"
+            and target.children[0].kind == "VariableExpression"
+            and variable_name(target.children[0]) == "restore"
+        ):
             found[member_name(target)] = assignment
     return found
 

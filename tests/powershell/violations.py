@@ -66,7 +66,12 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "every_function_gets_what_it_takes": (
         "function F([string]$A, $B, [switch]$C) { } F 1 2 -C; F -A 1 2; F -B:1 1; F; F @x 1; function G { param($A) { param($B) } } G 1",
-        ("function F($A) { } F 1 2", "function F($Path) { } F -Pat 1", "function F([switch]$A) { } F 1", "function F($A, $B) { } F -A 1 2 3"),
+        (
+            "function F($A) { } F 1 2",
+            "function F($Path) { } F -Pat 1",
+            "function F([switch]$A) { } F 1",
+            "function F($A, $B) { } F -A 1 2 3",
+        ),
     ),
     "web_requests_use_basic_parsing": ("Invoke-WebRequest x -UseBasicParsing", ("Invoke-WebRequest x", "Invoke-RestMethod x -Method Post")),
     "no_text_becomes_code": (
@@ -186,7 +191,13 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "every_function_is_defined_once": ("function F { } function G { }", ("function F { } function f { }", "filter F { } function F { }")),
     "a_step_file_has_one_step_of_its_name": (
         "function F { } Step sample 'x' -Test { } -Apply { }",
-        ("function F { }", "Step other 'x' -Test { }", "Step sample 'x'; Step sample 'y'", "if ($x) { Step sample 'x' }", "function F { Step sample 'x' }"),
+        (
+            "function F { }",
+            "Step other 'x' -Test { }",
+            "Step sample 'x'; Step sample 'y'",
+            "if ($x) { Step sample 'x' }",
+            "function F { Step sample 'x' }",
+        ),
     ),
     "text_is_compared_by_no_culture": (
         "'a' -cmatch 'I'; 'a' -split ';'; 'a' -replace '[-_.]+', '-'; 'a' -match '^\\d+\\.\\s$'; 'a'.ToLowerInvariant(); 'a'.LastIndexOf([char]10); "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
@@ -19,7 +19,7 @@ from tests.faults.small_host import PASSWORD, Ran, SmallHost
 from tests.faults.small_script import FOLDER, small_script
 from tests.waiting import wait_until
 
-Way = Callable[[Host, str, threading.Event], Transport]
+Way = Callable[[WindowsHost, str, threading.Event], Transport]
 OWN = Path(__file__).parent
 STEP_FILES = {"guard": FOLDER, "text": FOLDER, **dict.fromkeys(("tool", "tool2", "pending", "vc_redist", "openssl"), OWN)}
 CALLS, CODES = r"C:\nbserver-test\installer-calls.txt", r"C:\nbserver-test\installer-codes.txt"
@@ -105,4 +105,3 @@ class RebootingHost:
 def guard_is_up(host: SmallHost) -> bool:
     """The bracket is closed: the value is as it was, and no startup task is left."""
     return host.guard() == "DWord:1" and not host.guard_task()
-

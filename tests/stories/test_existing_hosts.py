@@ -16,14 +16,20 @@ from typing import Any
 import pytest
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ENVIRONMENT, WindowsHost
+from tests.boxes.windows import ENVIRONMENT, WindowsBox
 from tests.faults.small_packages import FILES
 from tests.hand_made import LEFT, PATH, PROFILE, PYTHON, HandMade
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
 
-EVIDENCE = ("ProgramData/nbserver", "ProgramData/nbserver/runs", "ProgramData/nbserver/runs/*", "ProgramData/nbserver/lock", "ProgramData/nbserver/record.jsonl")
+EVIDENCE = (
+    "ProgramData/nbserver",
+    "ProgramData/nbserver/runs",
+    "ProgramData/nbserver/runs/*",
+    "ProgramData/nbserver/lock",
+    "ProgramData/nbserver/record.jsonl",
+)
 OWN = ("ProgramData/nbserver/work/*", "ProgramData/nbserver/cache/*")  # what a server itself writes, and downloads
 
 
@@ -35,16 +41,20 @@ def make_wheel(index: Path, version: str) -> str:
         for name, text in FILES.items():
             archive.writestr(name, text)
         archive.writestr(f"notebook-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: notebook\nVersion: {version}\n")
-        archive.writestr(f"notebook-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"notebook-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"notebook-{version}.dist-info/RECORD", "")
-    (wheel.parent / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(wheel.parent.glob("*.whl"))))
+    (wheel.parent / "index.html").write_text(
+        "".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(wheel.parent.glob("*.whl")))
+    )
     return f"notebook=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
 
 
 class Existing:
     """A site whose host has a past; `want` chooses what an upgrade is about."""
 
-    def __init__(self, site: Site, host: WindowsHost, index: Path, url: str) -> None:
+    def __init__(self, site: Site, host: WindowsBox, index: Path, url: str) -> None:
         self.site, self.host, self.url = site, host, url
         self.lines = {version: make_wheel(index, version) for version in ("1.0", "2.0")}
 
@@ -53,7 +63,9 @@ class Existing:
         lock.write_text(self.lines[notebook] + "\n", encoding="utf-8")
         self.site.mirror.write_catalog(catalog, changes={"python": {"version": python}})
         text = catalog.read_text(encoding="utf-8")
-        catalog.write_text(text[: text.index("[[lock]]")] + '[[lock]]\npython = "3.11"\narchitecture = "x64"\nfile = "site.lock.txt"\n', encoding="utf-8")
+        catalog.write_text(
+            text[: text.index("[[lock]]")] + '[[lock]]\npython = "3.11"\narchitecture = "x64"\nfile = "site.lock.txt"\n', encoding="utf-8"
+        )
         self.site.write(packages__index_url=self.url, packages__installer="pip", python__version=python, **settings)
 
     def run(self, command: str, code: int) -> tuple[str, list[dict[str, Any]]]:
@@ -75,7 +87,7 @@ class Existing:
 
 
 @pytest.fixture(scope="module")
-def existing(windows_host: WindowsHost, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Existing]:
+def existing(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Existing]:
     mirror.behave()
     folder = tmp_path_factory.mktemp("existing")
     with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password="Tr0ub4dor") as endpoint, served(folder / "index") as url:
@@ -143,8 +155,12 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     existing.want(python="3.11.8", adopt=True)
     _, events = existing.run("plan", 4)
     assert [item["what"].split(" (")[0] for item in said_by(events, "past", "difference")] == [
-        f"port {port}", "firewall rule 'IPython Notebook'", "PATH", "PATH", "PATH",
-    ]  # fmt: skip
+        f"port {port}",
+        "firewall rule 'IPython Notebook'",
+        "PATH",
+        "PATH",
+        "PATH",
+    ]
     assert not [text for text in warnings(events) if "refuse" in text]
     assert existing.snapshot() == before
     _, events = existing.run("apply", 0)
@@ -152,7 +168,9 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     order = [step for step in steps(events, "changed") if step in ("notebook", "past", "service")]
     assert order == ["notebook", "past", "service"], "the old server goes when the new one is ready"
     assert applied["running"] == ["nbserver"] and applied["services"]["IPythonNotebook"]["StartMode"] == "Disabled"
-    assert {name for name in before["firewall"] if before["firewall"][name] != applied["firewall"][name]} == {"{6D2F0F38-6BB1-4C5A-9A3B-2E4BB4A6C1D7}"}
+    assert {name for name in before["firewall"] if before["firewall"][name] != applied["firewall"][name]} == {
+        "{6D2F0F38-6BB1-4C5A-9A3B-2E4BB4A6C1D7}"
+    }
     assert applied["firewall"]["{6D2F0F38-6BB1-4C5A-9A3B-2E4BB4A6C1D7}"]["Enabled"] == "False"
     assert existing.path().startswith(LEFT + ";") and "nbserver" in existing.path()
     assert existing.host.path(PROFILE).is_dir() and existing.host.path(PYTHON).exists()
@@ -197,10 +215,19 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
         existing.want(notebook="2.0")
         _, events = existing.run("plan", 4)
         assert [item["what"] for item in said_by(events, "past", "difference")] == [
-            "scheduled task nbserver", "firewall rule nbserver", r"C:\Program Files\nbserver", f"port {hand_made.port}",
-        ]  # fmt: skip
+            "scheduled task nbserver",
+            "firewall rule nbserver",
+            r"C:\Program Files\nbserver",
+            f"port {hand_made.port}",
+        ]
         said, events = existing.run("apply", 3)
-        for words in ("there is a scheduled task nbserver", "there is a firewall rule nbserver", "there is a folder", r"scheduled task '\IPython Notebook'", "adopt = true"):
+        for words in (
+            "there is a scheduled task nbserver",
+            "there is a firewall rule nbserver",
+            "there is a folder",
+            r"scheduled task '\IPython Notebook'",
+            "adopt = true",
+        ):
             assert words in said
         assert steps(events, "failed") == ["past"]
         assert existing.snapshot(*OWN) == lost
@@ -264,7 +291,9 @@ def test_a_service_that_others_need_is_not_taken(existing: Existing, hand_made: 
     before = existing.snapshot()
     existing.want(adopt=True)
     _, events = existing.run("plan", 4)
-    assert [text for text in warnings(events) if "apply will refuse to go on" in text and "services that run need it: Reports, Mails" in text]
+    assert [
+        text for text in warnings(events) if "apply will refuse to go on" in text and "services that run need it: Reports, Mails" in text
+    ]
     said, events = existing.run("apply", 3)
     assert "services that run need it: Reports, Mails. Stop these first" in said
     assert not steps(events, "changed") and existing.snapshot() == before

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsHost
+from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsBox
 from tests.boxes.wine import windows_path
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.ports import free_port
@@ -26,7 +26,7 @@ from tests.site import Site, steps
 
 
 @pytest.fixture(scope="module")
-def https(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def https(windows_host: WindowsBox) -> Iterator[Endpoint]:
     with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password="Tr0ub4dor") as endpoint:
         yield endpoint
 
@@ -52,7 +52,7 @@ def refused(site: Site, *arguments: str, code: int) -> str:
     return said
 
 
-def ie_esc_is_on(host: WindowsHost) -> bool:
+def ie_esc_is_on(host: WindowsBox) -> bool:
     return host.registry(ACTIVE_SETUP)[IE_ESC["administrators"]]["IsInstalled"] == "dword:00000001"
 
 
@@ -106,7 +106,7 @@ def test_proxy_that_is_not_there(site: Site) -> None:
     assert f"the proxy {proxy} does not lead to" in refused(site, "plan", "win1", code=3)
 
 
-def test_http_with_ntlm_is_encrypted_and_works(windows_host: WindowsHost, mirror: Mirror, tmp_path: Path) -> None:
+def test_http_with_ntlm_is_encrypted_and_works(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path) -> None:
     with windows_host.endpoint(auth=["negotiate"], require_encryption=True, password="Tr0ub4dor") as endpoint:
         site = make_site(endpoint, mirror, tmp_path)
         done = site.run("plan", "win1", "--json")
@@ -188,12 +188,14 @@ def test_port_taken_by_another_program(site: Site) -> None:
     assert steps(site.last_events(), "failed") == ["past"]
 
 
-def test_too_little_memory_for_remote_shells(site: Site, windows_host: WindowsHost) -> None:
+def test_too_little_memory_for_remote_shells(site: Site, windows_host: WindowsBox) -> None:
     quota = windows_host.path(r"C:\nbserver-test\MaxMemoryPerShellMB.txt")
     quota.parent.mkdir(exist_ok=True)
     quota.write_text("512")
     try:
-        assert "the memory quota of remote shells is 512 MB, and 1024 are needed. Run: Set-Item WSMan:" in refused(site, "plan", "win1", code=3)
+        assert "the memory quota of remote shells is 512 MB, and 1024 are needed. Run: Set-Item WSMan:" in refused(
+            site, "plan", "win1", code=3
+        )
     finally:
         quota.unlink()
 
@@ -205,7 +207,7 @@ def test_processor_that_the_inventory_does_not_mean(site: Site) -> None:
     assert 'the processor is AMD64, and the inventory says architecture = "arm64"' in refused(site, "plan", "win1", code=3)
 
 
-def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsHost) -> None:
+def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsBox) -> None:
     """As any user can make one before the first apply: its access list is the inherited one."""
     folder = windows_host.path(r"C:\ProgramData\nbserver")
     lists = [path for path in windows_host.path(r"C:\nbserver-test\acl").glob("*.json") if r'ProgramData\\nbserver"' in path.read_text()]
@@ -224,7 +226,7 @@ def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsHost
     assert "cannot be trusted with what undo would put back" in said and "has access to C:" in said
 
 
-def test_pending_reboot_is_told(site: Site, windows_host: WindowsHost) -> None:
+def test_pending_reboot_is_told(site: Site, windows_host: WindowsBox) -> None:
     from tests.boxes.wine import run
 
     key = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending"
@@ -241,7 +243,7 @@ def test_pending_reboot_is_told(site: Site, windows_host: WindowsHost) -> None:
 
 
 @pytest.fixture
-def undone(windows_host: WindowsHost, site: Site) -> Iterator[None]:
+def undone(windows_host: WindowsBox, site: Site) -> Iterator[None]:
     """Compares the host before the test with the host after undo."""
     before = windows_host.snapshot(except_=("ProgramData/nbserver*",))
     yield
@@ -257,8 +259,10 @@ def undone(windows_host: WindowsHost, site: Site) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("undone")
-def test_download_through_the_hosts_proxy_is_resumed_and_a_wrong_hash_is_refused(site: Site, windows_host: WindowsHost) -> None:
-    site.mirror.write_catalog(site.folder / "site-catalog.toml", base="http://downloads.example.com", changes={"openssl": {"sha256": "00" * 32}})
+def test_download_through_the_hosts_proxy_is_resumed_and_a_wrong_hash_is_refused(site: Site, windows_host: WindowsBox) -> None:
+    site.mirror.write_catalog(
+        site.folder / "site-catalog.toml", base="http://downloads.example.com", changes={"openssl": {"sha256": "00" * 32}}
+    )
     site.mirror.misbehave("cut", "*/python-*.zip", after=5_000_000)
     site.write(downloads__proxy=site.mirror.url)
     said = refused(site, "apply", "win1", code=3)
@@ -272,7 +276,9 @@ def test_download_through_the_hosts_proxy_is_resumed_and_a_wrong_hash_is_refused
     assert not [path.name for path in cache.iterdir() if "openssl" in path.name.lower()]
 
 
-@pytest.mark.parametrize(("kind", "words"), [("missing", "404"), ("html", "is not the file of the catalog"), ("proxy_authentication", "407")])
+@pytest.mark.parametrize(
+    ("kind", "words"), [("missing", "404"), ("html", "is not the file of the catalog"), ("proxy_authentication", "407")]
+)
 def test_download_that_cannot_work(site: Site, kind: Any, words: str) -> None:
     site.mirror.misbehave(kind, "*/python-*.zip", times=None)
     said = refused(site, "apply", "win1", code=3)
@@ -302,7 +308,7 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_host_without_ie_esc_gets_none(site: Site, windows_host: WindowsHost) -> None:
+def test_host_without_ie_esc_gets_none(site: Site, windows_host: WindowsBox) -> None:
     from tests.boxes.wine import run
 
     kept = windows_host.folder / "ie_esc.reg"
@@ -320,7 +326,7 @@ def test_host_without_ie_esc_gets_none(site: Site, windows_host: WindowsHost) ->
 
 
 @pytest.mark.usefixtures("undone")
-def test_bracket_left_open_by_a_killed_run_is_closed_at_startup(site: Site, windows_host: WindowsHost) -> None:
+def test_bracket_left_open_by_a_killed_run_is_closed_at_startup(site: Site, windows_host: WindowsBox) -> None:
     killed = []
 
     def kill_once() -> None:
@@ -346,7 +352,9 @@ def test_locked_wheel_without_a_build_for_this_python(site: Site) -> None:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("only_new.py", "")
         archive.writestr("only_new-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: only-new\nVersion: 1.0\n")
-        archive.writestr("only_new-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: cp312-cp312-win_amd64\n")
+        archive.writestr(
+            "only_new-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: cp312-cp312-win_amd64\n"
+        )
         archive.writestr("only_new-1.0.dist-info/RECORD", "")
     uv = next(site.mirror.wheels.glob("uv-*.whl"))
     (index / "uv").mkdir()
@@ -381,4 +389,6 @@ def use_lock(site: Site, lines: list[str]) -> None:
     lock.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     catalog = site.folder / "site-catalog.toml"
     text = catalog.read_text(encoding="utf-8")
-    catalog.write_text(text[: text.index("[[lock]]")] + '[[lock]]\npython = "3.11"\narchitecture = "x64"\nfile = "site.lock.txt"\n', encoding="utf-8")
+    catalog.write_text(
+        text[: text.index("[[lock]]")] + '[[lock]]\npython = "3.11"\narchitecture = "x64"\nfile = "site.lock.txt"\n', encoding="utf-8"
+    )

@@ -16,14 +16,14 @@ import pytest
 
 from tests import browser
 from tests.boxes.linux.base import PASSWORD
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import NETWORK
 from tests.boxes.linux.snapshot import differences
 from tests.boxes.mirror import Mirror
 from tests.linux.story import Story, another_wheel, find_secrets, good, leave_foreign_configuration, move, outcome, password, run_by_hand
 from tests.site import LinuxSite, steps
 
-Fresh = Callable[[], LinuxHost]
+Fresh = Callable[[], LinuxBox]
 STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "former"]
 UNCHANGED = {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
 INSTALL = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y"
@@ -49,7 +49,9 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         inside = "nsenter --mount --target=$(systemctl show --property=MainPID --value nbserver)"
         story.see("kernel's files", f"{inside} cat /proc/meminfo /proc/stat /proc/cpuinfo")
         story.see("others' processes", f"{inside} setpriv --reuid=nbserver --regid=nbserver --clear-groups cat /proc/1/cmdline 2>/dev/null")
-        story.see("access", "cd /var/lib/nbserver && stat -c '%U:%G %a %n' /opt/nbserver . state work notebooks /etc/nbserver /etc/nbserver/*")
+        story.see(
+            "access", "cd /var/lib/nbserver && stat -c '%U:%G %a %n' /opt/nbserver . state work notebooks /etc/nbserver /etc/nbserver/*"
+        )
         story.see("ufw", "ufw show added")
         story.nbserver("verify", "verify", "--png", "pictures", "--json")
         story.ask("without a password")
@@ -104,7 +106,13 @@ def distribution(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pyt
     with debian_host() as host:
         host.ssh(f"{INSTALL} firewalld && firewall-cmd --state", timeout=1200)
         story = Story(LinuxSite(tmp_path_factory.mktemp("distribution"), host, linux_mirror, notebook_password=password()))
-        story.site.settings.update({"packages.source": "distribution", "packages.index_url": None, "firewall.remote_addresses": [f"{NETWORK}.0/24", "2001:db8::/32"]})
+        story.site.settings.update(
+            {
+                "packages.source": "distribution",
+                "packages.index_url": None,
+                "firewall.remote_addresses": [f"{NETWORK}.0/24", "2001:db8::/32"],
+            }
+        )
         story.site.write()
         leave_foreign_configuration(host)
         story.snapshot("before")

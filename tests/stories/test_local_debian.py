@@ -20,7 +20,7 @@ import pytest
 
 from nbserver.verify.picture import check
 from tests import canary
-from tests.boxes.linux.host import LinuxHost
+from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import PROXY
 from tests.boxes.linux.snapshot import Snapshot, differences
 from tests.boxes.mirror import Mirror
@@ -31,7 +31,9 @@ PASSWORD = f"Canary {secrets.token_hex(8)} 'local'"  # in no file of the checkou
 NBSERVER = f"{HOME}/nbserver/.venv/bin/nbserver"
 STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "former"]
 # What an undo leaves on purpose: evidence, on the host's side and on the workstation's.
-EVIDENCE = re.compile(r"(files|names): ((home/visitor|root)/\.local(/state(/nbserver(-runs|/state)?(/.*)?|/nbserver\.(known|salt))?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> ")
+EVIDENCE = re.compile(
+    r"(files|names): ((home/visitor|root)/\.local(/state(/nbserver(-runs|/state)?(/.*)?|/nbserver\.(known|salt))?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> "
+)
 
 
 def first_line() -> str:
@@ -44,7 +46,18 @@ def checkout_files() -> list[str]:
     """The files of this checkout as they are now, without those that git ignores."""
     if not shutil.which("git"):
         pytest.skip("the newcomer's repository needs git")
-    command = ["git", "-c", f"safe.directory={CHECKOUT}", "-C", str(CHECKOUT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = [
+        "git",
+        "-c",
+        f"safe.directory={CHECKOUT}",
+        "-C",
+        str(CHECKOUT),
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [name for name in listed.split("\0") if (CHECKOUT / name).is_file()]
 
@@ -52,7 +65,7 @@ def checkout_files() -> list[str]:
 class Story:
     """What happened, kept for the tests."""
 
-    def __init__(self, host: LinuxHost, mirror: Mirror) -> None:
+    def __init__(self, host: LinuxBox, mirror: Mirror) -> None:
         self.host, self.mirror = host, mirror
         self.done: dict[str, subprocess.CompletedProcess[str]] = {}
         self.seen: dict[str, str] = {}
@@ -93,13 +106,22 @@ class Story:
     def inventory(self, user: str, scope: str | None) -> None:
         """An inventory of its own, with the packages from the mirror; with no word about the scope where that is None."""
         home = "/root" if user == "root" else HOME
-        settings = {**({"scope": scope} if scope else {}), "packages.index_url": self.mirror.index_url, "downloads.proxy": PROXY, "notebook.ip": "*"}
-        lines = ["[hosts.local]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items()), 'notebook.password = { env = "NOTEBOOK_PASSWORD" }']
+        settings = {
+            **({"scope": scope} if scope else {}),
+            "packages.index_url": self.mirror.index_url,
+            "downloads.proxy": PROXY,
+            "notebook.ip": "*",
+        }
+        lines = [
+            "[hosts.local]",
+            *(f"{key} = {json.dumps(value)}" for key, value in settings.items()),
+            'notebook.password = { env = "NOTEBOOK_PASSWORD" }',
+        ]
         self.host.ssh(f"mkdir -p {home}/site && cat >{home}/site/nbserver.toml", user=user, text="\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="module")
-def story(debian_host: Callable[[], LinuxHost], linux_mirror: Mirror) -> Iterator[Story]:
+def story(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror) -> Iterator[Story]:
     with debian_host() as host:
         told = Story(host, linux_mirror)
         newcomer(told)
@@ -117,7 +139,10 @@ def newcomer(told: Story) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CHECKOUT / name, target)
     host.ssh("chown -R visitor:visitor /srv/nbserver")
-    host.ssh("cd /srv/nbserver && git init -q && git add -A && git -c user.name=test -c user.email=test@example.com commit -q -m test", user="visitor")
+    host.ssh(
+        "cd /srv/nbserver && git init -q && git add -A && git -c user.name=test -c user.email=test@example.com commit -q -m test",
+        user="visitor",
+    )
     told.run("clone", "git clone -q /srv/nbserver")
     parts = first_line().split(" && ")
     began = time.monotonic()
@@ -129,7 +154,10 @@ def newcomer(told: Story) -> None:
     told.seconds += time.monotonic() - began
     told.see("listening", "ss -Hltn")
     told.see("processes", "ps -eo user,args")
-    told.see("access", f"cd {HOME} && stat -c '%U %a %n' .config/nbserver .config/nbserver/* .local/state/nbserver .local/state/nbserver/state notebooks")
+    told.see(
+        "access",
+        f"cd {HOME} && stat -c '%U %a %n' .config/nbserver .config/nbserver/* .local/state/nbserver .local/state/nbserver/state notebooks",
+    )
     picture = host.root / HOME[1:] / ".local/state/nbserver-runs/local.png"
     told.seen["picture"] = "x".join(map(str, check(picture.read_bytes()))) if picture.exists() else ""
     told.run("status", f"{NBSERVER} status --json")
@@ -189,7 +217,9 @@ def machine(told: Story) -> None:
 def container(told: Story) -> None:
     """As root in a container: no systemd runs it."""
     host = told.host
-    host.ssh(f"cp -r {HOME}/nbserver /root/nbserver && cd /root/nbserver && rm -rf .venv && {first_line().rpartition(' && ')[0]}", timeout=300)
+    host.ssh(
+        f"cp -r {HOME}/nbserver /root/nbserver && cd /root/nbserver && rm -rf .venv && {first_line().rpartition(' && ')[0]}", timeout=300
+    )
     contained = "cd /root/nbserver && unshare --mount bash -c 'mount -t tmpfs tmpfs /run/systemd && exec \"$@\"' contained"
     told.snapshots["before container"] = host.snapshot()
     told.run("contained", f"{contained} {first_line().rpartition(' && ')[2]}", user="root")
@@ -212,7 +242,9 @@ def test_the_readmes_first_command(story: Story) -> None:
     assert up.returncode == 0, up.stdout + up.stderr
     print(f"the first command took {story.seconds:.0f} s")
     assert "\nAddress      https://localhost:9999\n" in up.stdout
-    assert f"\nPicture      {HOME}/.local/state/nbserver-runs/local.png\n" in up.stdout and re.fullmatch(r"[0-9]{3,}x[0-9]{3,}", story.seen["picture"])
+    assert f"\nPicture      {HOME}/.local/state/nbserver-runs/local.png\n" in up.stdout and re.fullmatch(
+        r"[0-9]{3,}x[0-9]{3,}", story.seen["picture"]
+    )
     assert re.search(r"^Certificate  SHA256:[0-9a-f]{64} ", up.stdout, re.MULTILINE)
     assert up.stdout.count(story.password) == 1
 
@@ -223,7 +255,9 @@ def test_only_this_machine_gets_in_and_only_its_user_reads(story: Story) -> None
     assert re.search(r"^visitor .*-I /\S+/serve\.py /\S+/jupyter_config\.json /\S+/work$", story.seen["processes"], re.MULTILINE)
     for line in story.seen["access"].splitlines():
         user, mode, name = line.split()
-        assert user == "visitor" and mode == ("600" if "nbserver/" in name and "state" not in name else "750" if name == "notebooks" else "700"), line
+        assert user == "visitor" and mode == (
+            "600" if "nbserver/" in name and "state" not in name else "750" if name == "notebooks" else "700"
+        ), line
 
 
 @pytest.mark.parametrize("name", ["up", "unit", "machine"])
@@ -291,7 +325,9 @@ def test_the_whole_machine_as_root(story: Story) -> None:
     refused = story.done["machine without rights"]
     assert refused.returncode == 3 and "root rights are missing" in refused.stdout and "Traceback" not in refused.stderr
     assert story.done["machine"].returncode == 0, story.done["machine"].stdout
-    assert re.search(r"^nbserver .*-I /etc/nbserver/serve\.py ", story.seen["machine processes"], re.MULTILINE), "without a word, root's scope is the machine"
+    assert re.search(r"^nbserver .*-I /etc/nbserver/serve\.py ", story.seen["machine processes"], re.MULTILINE), (
+        "without a word, root's scope is the machine"
+    )
     for name in ("machine status", "machine status of a visitor"):
         assert story.done[name].returncode == 0 and json.loads(story.done[name].stdout)["by"] == "systemd"
     assert story.done["machine stop"].stdout.splitlines()[-1] == "inactive"
@@ -301,7 +337,9 @@ def test_the_whole_machine_as_root(story: Story) -> None:
 def test_as_root_in_a_container_the_first_command_works_and_warns(story: Story) -> None:
     done = story.done["contained"]
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "\nPicture      /root/" in done.stdout and "have root's rights. Better: run nbserver as another user" in done.stdout + done.stderr
+    assert (
+        "\nPicture      /root/" in done.stdout and "have root's rights. Better: run nbserver as another user" in done.stdout + done.stderr
+    )
     assert re.search(r"^root .*-I /\S+/serve\.py ", story.seen["root's processes"], re.MULTILINE)
     ignored = int(story.seen["signals"].split()[1], 16)
     assert not ignored & (1 << signal.SIGINT - 1 | 1 << signal.SIGQUIT - 1), "Ctrl-C works in its terminals"

@@ -124,7 +124,10 @@ def test_its_files_are_for_its_user_only(story: Story) -> None:
     state = f"C:\\users\\{story.desktop.user}\\AppData\\Local\\nbserver\\state".lower()
     access = {path.lower(): sddl for path, sddl in story.snapshots["up"]["acl"].items()}
     for folder in (state, f"{state}\\service"):
-        assert re.fullmatch(r"(O:\S+?)?D:P(AI)?\(A;OICI;FA;;;SY\)\(A;OICI;FA;;;BA\)\(A;OICI;FA;;;S-1-5-21-[0-9-]+\)", access[folder].replace("LA)", "S-1-5-21-0)")), access[folder]
+        assert re.fullmatch(
+            r"(O:\S+?)?D:P(AI)?\(A;OICI;FA;;;SY\)\(A;OICI;FA;;;BA\)\(A;OICI;FA;;;S-1-5-21-[0-9-]+\)",
+            access[folder].replace("LA)", "S-1-5-21-0)"),
+        ), access[folder]
 
 
 def test_the_server_outlives_what_started_it(story: Story) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from nbserver.inventory import reader
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.script import Script
 from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun, Result
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports import LogonSecrets, connect_to
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ENVIRONMENT, WindowsHost
+from tests.boxes.windows import ENVIRONMENT, WindowsBox
 from tests.localized.locales import LANGUAGES, Language, make_locales
 from tests.localized.windows import DATA, FACTS, NOTEBOOKS, PATH_ENTRY, PROGRAMS, USER, LocalizedWindows
 from tests.ports import free_port
@@ -54,7 +54,7 @@ def language(request: pytest.FixtureRequest) -> Language:
 
 
 @pytest.fixture
-def windows(localized: LocalizedWindows, language: Language) -> Iterator[WindowsHost]:
+def windows(localized: LocalizedWindows, language: Language) -> Iterator[WindowsBox]:
     with localized.speak(language) as host:
         yield host
 
@@ -62,7 +62,7 @@ def windows(localized: LocalizedWindows, language: Language) -> Iterator[Windows
 class Runs:
     """Runs of one script on one host, by the orchestrator's own HostRun, each with its journal."""
 
-    def __init__(self, folder: Path, host: Host, script: Script) -> None:
+    def __init__(self, folder: Path, host: WindowsHost, script: Script) -> None:
         self.folder, self.host, self.script = folder, host, script
         self.events: list[dict[str, Any]] = []
         self.log = ""
@@ -95,7 +95,7 @@ def rendered_settings(site: Site) -> dict[str, Any]:
     return dict(json.loads((site.folder / "rendered" / "manifest.json").read_text("utf-8"))["hosts"]["win1"]["settings"])
 
 
-def test_every_kind_converges_and_is_undone(windows: WindowsHost, language: Language, mirror: Mirror, tmp_path: Path) -> None:
+def test_every_kind_converges_and_is_undone(windows: WindowsBox, language: Language, mirror: Mirror, tmp_path: Path) -> None:
     with windows.endpoint(auth=["basic"], https=True, password=PASSWORD) as endpoint:
         site = make_site(endpoint, mirror, tmp_path)
         host = reader.load(tmp_path / "nbserver.toml").hosts["win1"]
@@ -116,14 +116,14 @@ def test_every_kind_converges_and_is_undone(windows: WindowsHost, language: Lang
         assert state(windows) == before
 
 
-def state(windows: WindowsHost) -> dict[str, Any]:
+def state(windows: WindowsBox) -> dict[str, Any]:
     """A snapshot without the evidence that undo leaves."""
     found = windows.snapshot(except_=EVIDENCE)
     found["acl"].pop(STATE, None)
     return found
 
 
-def facts(windows: WindowsHost, host: Host) -> list[str]:
+def facts(windows: WindowsBox, host: WindowsHost) -> list[str]:
     transport = connect_to(host, LogonSecrets(PASSWORD), threading.Event())
     try:
         return list(transport.run(FACTS, ["-"]))
@@ -139,7 +139,7 @@ def expected_facts(language: Language) -> list[str]:
     return [language.culture, str(language.oem), str(language.oem), f"{year}|{number}", pairs, PROGRAMS, DATA, temp]
 
 
-def look(windows: WindowsHost, settings: dict[str, Any]) -> None:
+def look(windows: WindowsBox, settings: dict[str, Any]) -> None:
     """What apply made is what Windows has, letter by letter."""
     configuration = json.loads(windows.path(rf"{STATE}\service\jupyter_server_config.json").read_bytes().decode("ascii"))
     assert configuration["ServerApp"]["root_dir"] == NOTEBOOKS
@@ -154,7 +154,7 @@ def look(windows: WindowsHost, settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("language", [LANGUAGES["fr-FR"]], ids=["fr-FR"])
-def test_pip_and_the_bootstrap_work_in_such_places(windows: WindowsHost, language: Language, mirror: Mirror, tmp_path: Path) -> None:
+def test_pip_and_the_bootstrap_work_in_such_places(windows: WindowsBox, language: Language, mirror: Mirror, tmp_path: Path) -> None:
     """Over winrm the script itself lies in the user's temporary folder. A wheel by pip, in a real virtual environment."""
     with windows.endpoint(auth=["basic"], https=True, password=PASSWORD) as endpoint:
         site = make_site(endpoint, mirror, tmp_path)
@@ -177,7 +177,7 @@ def test_pip_and_the_bootstrap_work_in_such_places(windows: WindowsHost, languag
 
 
 @pytest.mark.parametrize("language", [LANGUAGES["ja-JP"]], ids=["ja-JP"])
-def test_the_whole_script_on_a_japanese_host(windows: WindowsHost, language: Language, mirror: Mirror, tmp_path: Path) -> None:
+def test_the_whole_script_on_a_japanese_host(windows: WindowsBox, language: Language, mirror: Mirror, tmp_path: Path) -> None:
     """All steps with all packages, the server and what a browser does, then a run by another change, then undo."""
     with windows.endpoint(auth=["basic"], https=True, password=PASSWORD) as endpoint:
         site = make_site(endpoint, mirror, tmp_path)

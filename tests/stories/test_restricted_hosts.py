@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command, windows_path
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.ports import free_port
@@ -25,7 +25,7 @@ POLICIES = r"HKLM:\SOFTWARE\Policies\Microsoft\PowerShellCore"
 
 
 @pytest.fixture(scope="module")
-def constrained(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def constrained(windows_host: WindowsBox) -> Iterator[Endpoint]:
     """Without the stand-ins: they could not be loaded there, and nothing asks for them."""
     with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, startup=None, language="ConstrainedLanguage") as endpoint:
         yield endpoint
@@ -45,7 +45,9 @@ def told(events: list[dict[str, Any]]) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("command", ["plan", "apply", "undo"])
 @pytest.mark.parametrize("transport", ["psrp", "winrm"])
-def test_constrained_language_is_one_message(constrained: Endpoint, mirror: Mirror, tmp_path: Path, windows_host: WindowsHost, transport: str, command: str) -> None:
+def test_constrained_language_is_one_message(
+    constrained: Endpoint, mirror: Mirror, tmp_path: Path, windows_host: WindowsBox, transport: str, command: str
+) -> None:
     site = make_site(constrained, mirror, tmp_path, transport)
     done = site.run(command, "win1")
     said = done.stdout + done.stderr
@@ -59,20 +61,36 @@ def test_constrained_language_is_one_message(constrained: Endpoint, mirror: Mirr
 
 
 @pytest.mark.parametrize("mode", ["test", "apply", "undo"])
-def test_constrained_language_by_hand_ends_with_3(windows_host: WindowsHost, constrained: Endpoint, mirror: Mirror, tmp_path: Path, mode: str) -> None:
+def test_constrained_language_by_hand_ends_with_3(
+    windows_host: WindowsBox, constrained: Endpoint, mirror: Mirror, tmp_path: Path, mode: str
+) -> None:
     site = make_site(constrained, mirror, tmp_path, "psrp")
     assert site.run("render", "win1", "-o", "rendered").returncode == 0
     done = subprocess.run(
-        [pwsh_command(), *constrained.configuration, "-NoLogo", "-NoProfile", "-File", windows_path(site.folder / "rendered" / "win1.ps1"), "-Mode", mode],
-        env=environment(windows_host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
-    )  # fmt: skip
+        [
+            pwsh_command(),
+            *constrained.configuration,
+            "-NoLogo",
+            "-NoProfile",
+            "-File",
+            windows_path(site.folder / "rendered" / "win1.ps1"),
+            "-Mode",
+            mode,
+        ],
+        env=environment(windows_host.prefix),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 3, done.stdout
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert told(events) == [(1, "failed"), (2, "finished")]
     assert CONSTRAINED in events[0]["text"] and TODO in events[0]["text"] and events[1]["outcome"] == "failed"
 
 
-def test_no_language_at_all_is_powershells_own_message(windows_host: WindowsHost, mirror: Mirror, tmp_path: Path) -> None:
+def test_no_language_at_all_is_powershells_own_message(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path) -> None:
     """As with JEA: not even the script's first line runs."""
     with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, startup=None, language="NoLanguage") as endpoint:
         site = make_site(endpoint, mirror, tmp_path, "psrp")
@@ -88,7 +106,9 @@ POLICY = (
     f"New-Item -Path '{POLICIES}' -Force; Set-ItemProperty -LiteralPath '{POLICIES}' -Name EnableScripts -Value 1 -Type DWord;"
     f"Set-ItemProperty -LiteralPath '{POLICIES}' -Name ExecutionPolicy -Value AllSigned"
 )
-PROGRAM_DATA = r"Set-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList' -Name ProgramData -Type ExpandString"
+PROGRAM_DATA = (
+    r"Set-ItemProperty -LiteralPath 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList' -Name ProgramData -Type ExpandString"
+)
 # The scope that holds the site's wish, how it comes there, and what to do.
 WISHES = {
     "MachinePolicy": (POLICY, "A group policy says so: ask for an exemption of this host from it"),
@@ -100,26 +120,33 @@ WISHES = {
 
 
 @contextmanager
-def all_signed(host: WindowsHost, scope: str) -> Iterator[Endpoint]:
+def all_signed(host: WindowsBox, scope: str) -> Iterator[Endpoint]:
     """The stand-ins are not signed, so sessions go without; a plan needs none where there is no state folder yet."""
     powershell(host, f"{WISHES[scope][0]}; {PROGRAM_DATA} -Value 'C:\\no state'")
     try:
         with host.endpoint(auth=["basic"], https=True, password=PASSWORD, startup=None) as endpoint:
             yield endpoint
     finally:
-        powershell(host, f"{PROGRAM_DATA} -Value 'C:\\ProgramData'; Remove-Item '{POLICIES}' -Recurse -ErrorAction Ignore; Set-ExecutionPolicy Undefined -Scope CurrentUser -Force")
+        powershell(
+            host,
+            f"{PROGRAM_DATA} -Value 'C:\\ProgramData'; Remove-Item '{POLICIES}' -Recurse -ErrorAction Ignore; Set-ExecutionPolicy Undefined -Scope CurrentUser -Force",
+        )
 
 
-def powershell(host: WindowsHost, command: str) -> None:
+def powershell(host: WindowsBox, command: str) -> None:
     subprocess.run(
         [pwsh_command(), "-NoProfile", "-Command", command],
-        env=environment(host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=600, check=True,
-    )  # fmt: skip
+        env=environment(host.prefix),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        timeout=600,
+        check=True,
+    )
 
 
 @pytest.mark.parametrize("scope", WISHES)
 @pytest.mark.parametrize("transport", ["psrp", "winrm"])
-def test_all_signed(windows_host: WindowsHost, mirror: Mirror, tmp_path: Path, transport: str, scope: str) -> None:
+def test_all_signed(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path, transport: str, scope: str) -> None:
     """The bootstrap's -ExecutionPolicy Bypass loses against a group policy, so it refuses that itself; the script does the rest."""
     with all_signed(windows_host, scope) as endpoint:
         site = make_site(endpoint, mirror, tmp_path, transport)
@@ -129,5 +156,8 @@ def test_all_signed(windows_host: WindowsHost, mirror: Mirror, tmp_path: Path, t
     if (transport, scope) == ("winrm", "MachinePolicy"):
         assert "a group policy allows signed scripts only (AllSigned): ask for an exemption of this host" in said
         return
-    assert f"only signed scripts may run on this host (execution policy AllSigned, scope {scope}), and this one is not signed. {WISHES[scope][1]}" in said
+    assert (
+        f"only signed scripts may run on this host (execution policy AllSigned, scope {scope}), and this one is not signed. {WISHES[scope][1]}"
+        in said
+    )
     assert [(event["step"], event["event"]) for event in site.last_events()] == [("", "started"), ("preflight", "failed"), ("", "finished")]

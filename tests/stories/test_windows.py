@@ -15,23 +15,45 @@ import pytest
 from tests import browser, canary
 from tests.boxes.foreign_configuration import FILES, VARIABLES, foreign_configuration
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ENVIRONMENT, IE_ESC, WindowsHost
+from tests.boxes.windows import ENVIRONMENT, IE_ESC, WindowsBox
 from tests.ports import free_port
 from tests.site import Site, steps
 from tests.windows_story import Story, outcome, record_requests, tell
 
-STEPS = ["preflight", "tls", "python", "vc_redist", "openssl", "packages", "path", "certificate", "notebook", "past", "service", "firewall", "check", "former"]
-CHANGING = [step for step in STEPS if step not in ("preflight", "tls", "vc_redist", "past", "former")]  # the mirror's OpenSSL needs no runtime
+STEPS = [
+    "preflight",
+    "tls",
+    "python",
+    "vc_redist",
+    "openssl",
+    "packages",
+    "path",
+    "certificate",
+    "notebook",
+    "past",
+    "service",
+    "firewall",
+    "check",
+    "former",
+]
+CHANGING = [
+    step for step in STEPS if step not in ("preflight", "tls", "vc_redist", "past", "former")
+]  # the mirror's OpenSSL needs no runtime
 
 
 @pytest.fixture(scope="module")
-def story(windows_host: WindowsHost, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(windows_host: WindowsBox, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("site")
     password = f"Canary-Windows-{random.token_hex(8)}"
     with foreign_configuration(windows_host), windows_host.endpoint(auth=["negotiate"], https=True, password=password) as endpoint:
         mirror.behave()
         site = Site(
-            folder, endpoint, mirror, port=free_port(), windows_password=password, notebook_password=f"Canary-Notebook-{random.token_hex(8)} é'\"$"
+            folder,
+            endpoint,
+            mirror,
+            port=free_port(),
+            windows_password=password,
+            notebook_password=f"Canary-Notebook-{random.token_hex(8)} é'\"$",
         )
         mirror.write_catalog(folder / "site-catalog.toml", openssl="msi")
         told = Story(site, windows_host)
@@ -68,7 +90,10 @@ def test_ctrl_c_stops_the_pipeline_and_the_bracket_is_closed(story: Story) -> No
     assert events[-1]["event"] == "finished" and events[-1]["outcome"] == "stopped"
     assert "ie_esc" in steps(events, "changed"), "it was open when Ctrl-C came"
     assert "ie_esc" in steps(events, "restored")
-    assert story.registry_while_stopped[IE_ESC["administrators"]]["IsInstalled"] == story.snapshots["before"]["registry"][IE_ESC["administrators"]]["IsInstalled"]
+    assert (
+        story.registry_while_stopped[IE_ESC["administrators"]]["IsInstalled"]
+        == story.snapshots["before"]["registry"][IE_ESC["administrators"]]["IsInstalled"]
+    )
     assert not [task for task in story.tasks_while_stopped if "close" in task]
 
 
@@ -110,12 +135,22 @@ def test_path_keeps_its_type_and_text_and_gets_our_entries(story: Story) -> None
     ours = applied.removeprefix(before)
     assert applied.startswith("REG_EXPAND_SZ:%SystemRoot%") and ours != applied
     programs = re.escape(r"C:\Program Files")
-    assert re.fullmatch(rf";{programs}\\nbserver\\env-3\.11\.9-[0-9a-f]{{8}}\\Scripts;{programs}\\nbserver\\python-3\.11\.9;{programs}\\nbserver\\python-3\.11\.9\\Scripts;{programs}\\OpenSSL\\bin", ours)
+    assert re.fullmatch(
+        rf";{programs}\\nbserver\\env-3\.11\.9-[0-9a-f]{{8}}\\Scripts;{programs}\\nbserver\\python-3\.11\.9;{programs}\\nbserver\\python-3\.11\.9\\Scripts;{programs}\\OpenSSL\\bin",
+        ours,
+    )
 
 
 def test_the_service_runs_without_administrator_rights_and_without_limit(story: Story) -> None:
     task = story.snapshots["applied"]["tasks"]["nbserver"]
-    for part in ("S-1-5-19", "LeastPrivilege", "Unrestricted", "<ExecutionTimeLimit>PT0S<", "<DisallowStartIfOnBatteries>false<", "BootTrigger"):
+    for part in (
+        "S-1-5-19",
+        "LeastPrivilege",
+        "Unrestricted",
+        "<ExecutionTimeLimit>PT0S<",
+        "<DisallowStartIfOnBatteries>false<",
+        "BootTrigger",
+    ):
         assert part in task
     assert story.snapshots["applied"]["running"] == ["nbserver"]
 
@@ -154,8 +189,12 @@ def test_it_opens_the_server_to_nobody(story: Story) -> None:
 
 def test_it_is_named_once_in_a_run(story: Story) -> None:
     for name in ("plan", "apply", "again"):
-        (text,) = (event["text"] for event in story.events[name] if event["event"] == "warning" and "configuration from other" in event["text"])
-        assert all(rf"C:\ProgramData\{folder}" in text for folder in ("ipython", "jupyter", "pip", "uv")) and set(VARIABLES) <= set(re.findall(r"\w+", text))
+        (text,) = (
+            event["text"] for event in story.events[name] if event["event"] == "warning" and "configuration from other" in event["text"]
+        )
+        assert all(rf"C:\ProgramData\{folder}" in text for folder in ("ipython", "jupyter", "pip", "uv")) and set(VARIABLES) <= set(
+            re.findall(r"\w+", text)
+        )
         assert text.count(", ") == len(FILES) + len(VARIABLES) - 1, "each of them"
 
 

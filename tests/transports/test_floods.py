@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from nbserver.base.errors import ConnectError, StreamError
-from nbserver.inventory.linux_host import LocalHost
+from nbserver.inventory.linux_host import LocalLinuxHost
 from nbserver.transports import answer_limits
 from nbserver.transports.lines import Lines
 from nbserver.transports.local.linux import LocalTransport
@@ -126,7 +126,9 @@ def winrm(answer: bytes, error: bytes = b"") -> WinrmTransport:
         get_command_output_raw=lambda *given: (answer, error, -1, False),
     )
     transport = object.__new__(WinrmTransport)
-    vars(transport).update(_host=HOST, _stop=threading.Event(), _stopped=False, _lost=False, _protocol=protocol, _shell="shell", deadline=float("inf"))
+    vars(transport).update(
+        _host=HOST, _stop=threading.Event(), _stopped=False, _lost=False, _protocol=protocol, _shell="shell", deadline=float("inf")
+    )
     return transport
 
 
@@ -300,7 +302,7 @@ def test_psrp_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_this_machine() -> None:
     def said(script: str, deadline: float = float("inf")) -> list[str]:
-        transport = LocalTransport(LocalHost(), threading.Event())
+        transport = LocalTransport(LocalLinuxHost(), threading.Event())
         transport.deadline = deadline
         try:
             return list(transport.run(script, []))

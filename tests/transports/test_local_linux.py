@@ -16,7 +16,7 @@ from nbserver.base.errors import InventoryError, ScriptError, UsageError, Verify
 from nbserver.catalog.linux_lock import load as load_lock
 from nbserver.commands import up
 from nbserver.inventory import linux_host, reader
-from nbserver.inventory.linux_host import LocalHost
+from nbserver.inventory.linux_host import LocalLinuxHost
 from nbserver.local import server
 from nbserver.render.bash import settings_block
 from nbserver.render.linux_host import render
@@ -50,7 +50,7 @@ def test_local_needs_no_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     found = reader.load_for(Path("nbserver.toml"), ["local"])
-    assert found.select(["local"]) == [LocalHost()] and found.path.parent == tmp_path / "home" / ".local" / "state"
+    assert found.select(["local"]) == [LocalLinuxHost()] and found.path.parent == tmp_path / "home" / ".local" / "state"
     with pytest.raises(InventoryError):
         reader.load_for(Path("nbserver.toml"), ["local", "lin1"])
     with pytest.raises(InventoryError):
@@ -76,7 +76,7 @@ def test_no_glob_means_this_machine(tmp_path: Path) -> None:
 
 def test_an_inventory_may_hold_local_alone(tmp_path: Path) -> None:
     assert load(tmp_path, "[hosts.local]\nnotebook.port = 8888\n").local.notebook.port == 8888
-    assert load(tmp_path, '[hosts.local]\nscope = "user"\n').local == LocalHost(), "also where it says what counts anyway"
+    assert load(tmp_path, '[hosts.local]\nscope = "user"\n').local == LocalLinuxHost(), "also where it says what counts anyway"
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,16 @@ def test_machine_scope_has_the_machines_folder(tmp_path: Path) -> None:
     assert load(tmp_path, '[hosts.local]\nscope = "machine"\n').local.notebook.directory == "/var/lib/nbserver/notebooks"
 
 
-@pytest.mark.parametrize(("user", "systemd", "scope"), [(0, True, "machine"), (0, False, "user"), (1000, True, "user"), (1000, False, "user")])
-def test_roots_default_is_the_machine_where_systemd_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, systemd: bool, scope: str) -> None:
+@pytest.mark.parametrize(
+    ("user", "systemd", "scope"), [(0, True, "machine"), (0, False, "user"), (1000, True, "user"), (1000, False, "user")]
+)
+def test_roots_default_is_the_machine_where_systemd_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, systemd: bool, scope: str
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(linux_host, "SYSTEMD", tmp_path if systemd else tmp_path / "none")
     folder = "/var/lib/nbserver/notebooks" if scope == "machine" else "~/notebooks"
-    for found in (LocalHost(), load(tmp_path, "[hosts.local]\nnotebook.port = 8888\n").local, load(tmp_path, OTHER, "local").local):
+    for found in (LocalLinuxHost(), load(tmp_path, "[hosts.local]\nnotebook.port = 8888\n").local, load(tmp_path, OTHER, "local").local):
         assert (found.scope, found.notebook.directory) == (scope, folder)
         assert f"NB_SCOPE='{scope}'" in render(found, load_lock()).text
     named = load(tmp_path, '[hosts.local]\nscope = "user"\n').local
@@ -131,7 +135,7 @@ def test_the_script_names_no_user_and_no_folder_of_one(monkeypatch: pytest.Monke
     scripts = []
     for home in ("/home/anna", "/home/bert"):
         monkeypatch.setenv("HOME", home)
-        scripts.append(render(LocalHost(), load_lock()).text)
+        scripts.append(render(LocalLinuxHost(), load_lock()).text)
     assert scripts[0] == scripts[1] and "NB_SCOPE='user'" in scripts[0] and "NB_NOTEBOOK_DIRECTORY='~/notebooks'" in scripts[0]
     assert "sudo bash" not in scripts[0].partition("shellcheck")[0]
 
@@ -141,13 +145,13 @@ def test_the_script_names_no_user_and_no_folder_of_one(monkeypatch: pytest.Monke
 
 def test_a_password_is_made_only_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    made = up.first_password([LocalHost()])["local"]
-    assert len(made) == 19 and made != up.first_password([LocalHost()])["local"]
-    given = LocalHost.model_validate({"notebook": {"password": {"env": "X"}}})
+    made = up.first_password([LocalLinuxHost()])["local"]
+    assert len(made) == 19 and made != up.first_password([LocalLinuxHost()])["local"]
+    given = LocalLinuxHost.model_validate({"notebook": {"password": {"env": "X"}}})
     assert up.first_password([given]) == {}
     (tmp_path / ".config" / "nbserver").mkdir(parents=True)
     (tmp_path / ".config" / "nbserver" / "jupyter_config.json").write_text("{}")
-    assert up.first_password([LocalHost()]) == {}
+    assert up.first_password([LocalLinuxHost()]) == {}
 
 
 def test_the_hash_that_is_there_stays(tmp_path: Path) -> None:
@@ -175,13 +179,13 @@ def test_the_hash_that_is_there_stays(tmp_path: Path) -> None:
 @pytest.fixture
 def transport() -> Iterator[LocalTransport]:
     parts.require_bash()
-    opened = LocalTransport(LocalHost(), threading.Event())
+    opened = LocalTransport(LocalLinuxHost(), threading.Event())
     yield opened
     opened.close()
 
 
 def test_the_envelope_arrives_and_every_line_comes_back(transport: LocalTransport) -> None:
-    script = "while IFS= read -r line; do echo \"got $line\"; done; echo 'error' >&2; for ((i = 0; i < 5000; i++)); do echo \"line $i\"; done; exit 2\n"
+    script = 'while IFS= read -r line; do echo "got $line"; done; echo \'error\' >&2; for ((i = 0; i < 5000; i++)); do echo "line $i"; done; exit 2\n'
     lines = list(transport.run(script, ["mode test", "secret x AAAA"]))
     assert lines[:2] == ["got mode test", "got secret x AAAA"] and lines[2:] == [f"line {i}" for i in range(5000)]
 
@@ -194,10 +198,12 @@ def test_a_script_that_bash_cannot_run_says_why(transport: LocalTransport) -> No
 def test_it_is_told_to_stop(tmp_path: Path) -> None:
     parts.require_bash()
     stop = threading.Event()
-    opened = LocalTransport(LocalHost(), stop)
+    opened = LocalTransport(LocalLinuxHost(), stop)
     heard = []
     with pytest.raises(StopRequested):
-        for line in opened.run(f"trap 'echo stopping; touch {tmp_path}/stopped; exit 3' TERM\necho begun\nwhile true; do sleep 0.1; done\n", []):
+        for line in opened.run(
+            f"trap 'echo stopping; touch {tmp_path}/stopped; exit 3' TERM\necho begun\nwhile true; do sleep 0.1; done\n", []
+        ):
             heard.append(line)
             stop.set()
     assert heard == ["begun", "stopping"] and (tmp_path / "stopped").exists()
@@ -209,7 +215,7 @@ def test_a_stop_before_it_begins_starts_nothing(tmp_path: Path) -> None:
     parts.require_bash()
     stop = threading.Event()
     stop.set()
-    opened = LocalTransport(LocalHost(), stop)
+    opened = LocalTransport(LocalLinuxHost(), stop)
     with pytest.raises(StopRequested):
         list(opened.run(f"touch {tmp_path}/started\n", ["mode apply"]))
     assert not (tmp_path / "started").exists()
@@ -221,10 +227,10 @@ def test_it_goes_on_when_the_orchestrator_dies(tmp_path: Path) -> None:
     parts.require_bash()
     program = f"""
 import threading
-from nbserver.inventory.linux_host import LocalHost
+from nbserver.inventory.linux_host import LocalLinuxHost
 from nbserver.transports.local.linux import LocalTransport
 script = "echo begun; until [[ -e {tmp_path}/go ]]; do sleep 0.1; done; echo written >{tmp_path}/end; echo end\\n"
-for line in LocalTransport(LocalHost(), threading.Event()).run(script, []):
+for line in LocalTransport(LocalLinuxHost(), threading.Event()).run(script, []):
     print(line, flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=SOURCE)
@@ -249,11 +255,11 @@ def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monke
 
 def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert server.status(LocalHost(), as_json=True) == 4
+    assert server.status(LocalLinuxHost(), as_json=True) == 4
     found = json.loads(capsys.readouterr().out)
     validate("stream", found)
     assert (found["ok"], found["by"], found["port"], found["url"]) == (False, "none", 9999, "https://localhost:9999")
-    assert server.stop(LocalHost()) == 0
+    assert server.stop(LocalLinuxHost()) == 0
 
 
 def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,10 +268,20 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
     names = "CONFIGURATION_FOLDER DATA_FOLDER UNIT_FOLDER PROCESS_FILE".split()
     for scope in ("user", "machine"):
         monkeypatch.setenv("HOME", str(tmp_path))
-        text = settings_block({**parts.SETTINGS, "scope": scope}) + parts.prelude() + f"printf '%s\\n' {' '.join(f'${name}' for name in names)} \"${{SYSTEMCTL[*]}}\"\n"
+        text = (
+            settings_block({**parts.SETTINGS, "scope": scope})
+            + parts.prelude()
+            + f"printf '%s\\n' {' '.join(f'${name}' for name in names)} \"${{SYSTEMCTL[*]}}\"\n"
+        )
         done = subprocess.run([parts.require_bash(), "-c", text], capture_output=True, text=True, check=True)
-        found = places(LocalHost.model_validate({"scope": scope}))
-        assert done.stdout.split("\n")[:5] == [str(found.configuration), str(found.data), str(found.unit.parent), str(found.process), " ".join(found.systemctl)]
+        found = places(LocalLinuxHost.model_validate({"scope": scope}))
+        assert done.stdout.split("\n")[:5] == [
+            str(found.configuration),
+            str(found.data),
+            str(found.unit.parent),
+            str(found.process),
+            " ".join(found.systemctl),
+        ]
 
 
 def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,10 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsDesktop
 
 def run(desktop: WindowsDesktop, code: str) -> list[str]:
     """The lines that a program in Python prints there."""
-    done = desktop.python(["-c", HEAD + code], extra={"NOTEBOOK_PASSWORD": "geheim", "PIP_INDEX_URL": "https://pypi.example.com/simple/", "PSModulePath": "C:\\nowhere"})
+    done = desktop.python(
+        ["-c", HEAD + code],
+        extra={"NOTEBOOK_PASSWORD": "geheim", "PIP_INDEX_URL": "https://pypi.example.com/simple/", "PSModulePath": "C:\\nowhere"},
+    )
     assert done.code == 0, done.err
     return done.out.splitlines()
 
@@ -58,7 +61,9 @@ def wait_for(path: Path) -> None:
 
 
 def test_the_envelope_arrives_and_every_line_comes_back(desktop: WindowsDesktop) -> None:
-    script = "$input | ForEach-Object { \"got $_\" }; 1..3000 | ForEach-Object { \"line $_\" }; [Console]::Error.WriteLine('an error'); exit 2"
+    script = (
+        '$input | ForEach-Object { "got $_" }; 1..3000 | ForEach-Object { "line $_" }; [Console]::Error.WriteLine(\'an error\'); exit 2'
+    )
     lines = run(desktop, f"for line in transport.run({script!r}, ['mode test', 'secret x AAAA']): print(line)")
     assert lines == ["got mode test", "got secret x AAAA", *(f"line {i}" for i in range(1, 3001))]
 
@@ -118,15 +123,21 @@ except ScriptError as error:
     print(error)
 """
     (words,) = run(desktop, code)
-    assert "local: Windows PowerShell cannot be started (" in words and r"C:\elsewhere\System32\WindowsPowerShell\v1.0\powershell.exe" in words
+    assert (
+        "local: Windows PowerShell cannot be started (" in words and r"C:\elsewhere\System32\WindowsPowerShell\v1.0\powershell.exe" in words
+    )
 
 
 def test_machine_scope_is_planned_with_the_steps_of_a_windows_host(desktop: WindowsDesktop) -> None:
-    (desktop.host.folder / "nbserver.toml").write_text('[hosts.local]\nscope = "machine"\nnotebook.password = { env = "NOTEBOOK_PASSWORD" }\n')
+    (desktop.host.folder / "nbserver.toml").write_text(
+        '[hosts.local]\nscope = "machine"\nnotebook.password = { env = "NOTEBOOK_PASSWORD" }\n'
+    )
     done = desktop.nbserver("plan", "local", "--json", extra={"NOTEBOOK_PASSWORD": "geheimes Passwort"})
     events = [json.loads(line) for line in done.out.splitlines()]
     differ = {event["step"] for event in events if event["event"] == "difference"}
-    assert done.code == 4 and {"python", "openssl", "packages", "path", "certificate", "notebook", "service", "firewall", "check"} <= differ, done.out + done.err
+    assert (
+        done.code == 4 and {"python", "openssl", "packages", "path", "certificate", "notebook", "service", "firewall", "check"} <= differ
+    ), done.out + done.err
     assert "geheimes" not in done.out + done.err and not desktop.host.path("C:\\ProgramData\\nbserver").exists()
 
 

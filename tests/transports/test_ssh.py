@@ -25,7 +25,6 @@ from tests.boxes.ssh.sshd import Sshd, User, make_key
 from tests.boxes.ssh.wire import Wire
 from tests.ports import free_port
 
-# ruff: noqa: F811
 ENVELOPE = ["mode test"]
 
 
@@ -219,7 +218,7 @@ def test_nobody_there(sshd: Sshd, user: User) -> None:
     ("greeting", "patience", "words"),
     [(b"", 0.5, "does not answer within 0.5 s"), (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 2000, 60, "answers, but not as an SSH server")],
     ids=["silent", "web"],
-)  # fmt: skip
+)
 def test_something_else_listens(sshd: Sshd, user: User, greeting: bytes, patience: float, words: str) -> None:
     given_up = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -313,8 +312,14 @@ def test_pinned_keys(user: User) -> None:
 def test_revoked_keys_and_authorities(user: User, tmp_path: Path) -> None:
     authority, file = make_key(tmp_path / "authority"), tmp_path / "known_hosts"
     host_key = make_key(tmp_path / "host")
-    subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "x", "-h", "-n", "127.0.0.1", host_key.with_suffix(".pub")], check=True, capture_output=True)
-    server = Sshd(user.home / "certified", user.name, user.authorized, [f"HostKey {host_key}", f"HostCertificate {host_key}-cert.pub"], keys=[])
+    subprocess.run(
+        ["ssh-keygen", "-q", "-s", authority, "-I", "x", "-h", "-n", "127.0.0.1", host_key.with_suffix(".pub")],
+        check=True,
+        capture_output=True,
+    )
+    server = Sshd(
+        user.home / "certified", user.name, user.authorized, [f"HostKey {host_key}", f"HostCertificate {host_key}-cert.pub"], keys=[]
+    )
     try:
         host = linux_host(port=server.port, user=user.name, key_file=user.key, known_hosts=file)
         line = authority.with_suffix(".pub").read_text()

@@ -62,7 +62,14 @@ def test_any_shell_hands_it_on_as_it_is(tmp_path: Path) -> None:
     """It stands between single quotes in the command line; fish would also take a backslash before one or before another one."""
     assert "'" not in bootstrap() and "\\\\" not in bootstrap() and bootstrap().isascii()
     for shell in filter(shutil.which, ("sh", "bash", "dash", "zsh", "fish")):
-        done = subprocess.run([shell, "-c", command(SCRIPT, sudo=False)], input=GOOD, capture_output=True, env={**os.environ, "TMPDIR": str(tmp_path)}, timeout=60, check=False)
+        done = subprocess.run(
+            [shell, "-c", command(SCRIPT, sudo=False)],
+            input=GOOD,
+            capture_output=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            timeout=60,
+            check=False,
+        )
         assert (done.returncode, done.stdout.decode()) == (2, f"nbserver ready\n{SAID}\n"), shell
 
 

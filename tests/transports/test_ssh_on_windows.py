@@ -18,8 +18,6 @@ from tests.boxes.ssh.sshd import Sshd, User
 from tests.boxes.ssh.windows_workstation import Workstation
 from tests.boxes.wine import windows_path
 
-# ruff: noqa: F811
-
 
 @pytest.fixture(scope="module")
 def workstation(user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
@@ -35,9 +33,24 @@ def workstation(user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def job(sshd: Sshd, user: User, state: Path, run: str, **settings: Any) -> dict[str, Any]:
-    least = {"name": "linux1", "system": "linux", "address": "127.0.0.1", "port": sshd.port, "user": user.name, "host_key": sshd.fingerprint(), "agent": True, "key_file": windows_path(user.key), "notebook": {"password": {"env": "UNUSED"}}}
+    least = {
+        "name": "linux1",
+        "system": "linux",
+        "address": "127.0.0.1",
+        "port": sshd.port,
+        "user": user.name,
+        "host_key": sshd.fingerprint(),
+        "agent": True,
+        "key_file": windows_path(user.key),
+        "notebook": {"password": {"env": "UNUSED"}},
+    }
     script = small_script("linux1", state).text
-    return {"settings": {**least, **settings}, "logon": {"sudo_password": PASSWORD}, "script": script, "envelope": Envelope("apply", run).lines()}
+    return {
+        "settings": {**least, **settings},
+        "logon": {"sudo_password": PASSWORD},
+        "script": script,
+        "envelope": Envelope("apply", run).lines(),
+    }
 
 
 def test_a_run_from_windows(workstation: Workstation, sshd: Sshd, user: User, state: Path) -> None:

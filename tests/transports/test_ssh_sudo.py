@@ -17,7 +17,6 @@ from tests.boxes.ssh.fixtures import PASSWORD, connected, host_of, refused, said
 from tests.boxes.ssh.small_script import EVENTS, ran_as, small_script
 from tests.boxes.ssh.sshd import Sshd, User
 
-# ruff: noqa: F811
 SECRET = "Canary-Envelope-\u00e9"
 
 
@@ -73,14 +72,16 @@ def test_sudo_that_refuses(sshd: Sshd, user: User, rules: list[str], words: str)
 
 def test_hosts_without_bash_sudo_or_a_shell(sshd: Sshd, user: User, tmp_path: Path) -> None:
     shell = user.home / "shell"
-    shell.write_text("#!/bin/sh\nPATH=/nowhere exec /bin/sh \"$@\"\n")
+    shell.write_text('#!/bin/sh\nPATH=/nowhere exec /bin/sh "$@"\n')
     shell.chmod(0o755)
     user.shell(str(shell))
     try:
         assert "there is no bash on the host" in refused(host_of(sshd, user), ScriptError)
         assert "there is no sudo on the host" in refused(host_of(sshd, user, sudo=True), ScriptError)
         user.shell("/usr/sbin/nologin")
-        assert "the host's shell did not start the script: This account is currently not available" in refused(host_of(sshd, user), ScriptError)
+        assert "the host's shell did not start the script: This account is currently not available" in refused(
+            host_of(sshd, user), ScriptError
+        )
     finally:
         user.shell("/bin/bash")
 

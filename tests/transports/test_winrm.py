@@ -16,7 +16,7 @@ import pytest
 
 from nbserver.base.errors import AuthenticationError, ConnectError, HostError, ScriptError
 from nbserver.inventory import reader
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run import site_salt
 from nbserver.run.notebook_password import hash_password
 from nbserver.transports import LogonSecrets, StopRequested, connect_to
@@ -24,7 +24,7 @@ from nbserver.transports.winrm.connection import open_protocol
 from nbserver.transports.winrm.transport import WinrmTransport
 from tests import canary
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.ports import free_port
 from tests.site import Site, steps
@@ -37,7 +37,7 @@ OUTPUT = '{"line": 1}'
 
 
 @pytest.fixture(scope="module")
-def endpoint(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
     with windows_host.endpoint(auth=["basic", "negotiate"], https=True, password=PASSWORD) as service:
         yield service
 
@@ -56,13 +56,13 @@ def make_site(endpoint: Endpoint, mirror: Mirror, folder: Path) -> Site:
     return made
 
 
-def host_of(site: Site, **settings: Any) -> Host:
+def host_of(site: Site, **settings: Any) -> WindowsHost:
     site.write(**settings)
     return reader.load(site.folder / "nbserver.toml").hosts["win1"]
 
 
 @contextlib.contextmanager
-def connected(host: Host, stop: threading.Event | None = None) -> Iterator[WinrmTransport]:
+def connected(host: WindowsHost, stop: threading.Event | None = None) -> Iterator[WinrmTransport]:
     transport = connect_to(host, LogonSecrets(PASSWORD), stop or threading.Event())
     assert isinstance(transport, WinrmTransport)
     try:
@@ -71,7 +71,7 @@ def connected(host: Host, stop: threading.Event | None = None) -> Iterator[Winrm
         transport.close()
 
 
-def script_files(host: WindowsHost) -> list[Path]:
+def script_files(host: WindowsBox) -> list[Path]:
     """The bootstrap's files that are there now."""
     return list(host.path(r"C:\users").rglob("nbserver-*/nbserver.ps1"))
 
@@ -121,7 +121,7 @@ def _assert_no_secret(site: Site, requests: list[bytes], command_lines: set[byte
             assert not [line for line in command_lines if form in line]
 
 
-def test_an_interrupted_apply_closes_its_bracket_and_says_so(site: Site, windows_host: WindowsHost) -> None:
+def test_an_interrupted_apply_closes_its_bracket_and_says_so(site: Site, windows_host: WindowsBox) -> None:
     done = site.interrupt("apply", "win1", when=lambda events: "python" in steps(events, "started"))
     events = site.last_events()
     assert done.returncode == 3 and "stopped" in done.stdout, done.stdout + done.stderr
@@ -151,7 +151,7 @@ try { while (-not (Test-Path C:\\go.txt)) { [Threading.Thread]::Sleep(20) } } fi
 
 
 @pytest.fixture
-def flags(windows_host: WindowsHost) -> Iterator[tuple[Path, Path]]:
+def flags(windows_host: WindowsBox) -> Iterator[tuple[Path, Path]]:
     """go.txt, which lets the script WAITS go on, and finally.txt, which it writes at its end."""
     files = windows_host.path("C:\\") / "go.txt", windows_host.path("C:\\") / "finally.txt"
     yield files
@@ -159,7 +159,7 @@ def flags(windows_host: WindowsHost) -> Iterator[tuple[Path, Path]]:
         file.unlink(missing_ok=True)
 
 
-def test_only_its_user_can_read_the_file_which_is_gone_afterwards(site: Site, windows_host: WindowsHost, flags: tuple[Path, Path]) -> None:
+def test_only_its_user_can_read_the_file_which_is_gone_afterwards(site: Site, windows_host: WindowsBox, flags: tuple[Path, Path]) -> None:
     with connected(host_of(site)) as transport:
         lines = transport.run(WAITS, ENVELOPE)
         first = json.loads(next(lines))  # while the script still runs: output comes as it is written
@@ -174,7 +174,7 @@ def test_only_its_user_can_read_the_file_which_is_gone_afterwards(site: Site, wi
     assert script_files(windows_host) == []
 
 
-def test_stop_runs_finally_and_what_is_run_then_runs(site: Site, windows_host: WindowsHost, flags: tuple[Path, Path]) -> None:
+def test_stop_runs_finally_and_what_is_run_then_runs(site: Site, windows_host: WindowsBox, flags: tuple[Path, Path]) -> None:
     stop = threading.Event()
     with connected(host_of(site), stop) as transport:
         lines = transport.run(WAITS, ENVELOPE)
@@ -229,7 +229,7 @@ def test_an_answer_that_breaks_off_goes_on_with_the_same_shell(site: Site, endpo
 
 
 def test_a_shell_behind_a_connection_that_stays_lost_is_left_alone(
-    site: Site, endpoint: Endpoint, windows_host: WindowsHost, flags: tuple[Path, Path], monkeypatch: Any
+    site: Site, endpoint: Endpoint, windows_host: WindowsBox, flags: tuple[Path, Path], monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("nbserver.transports.winrm.transport.RECONNECT_PAUSES", (0.01,))
     try:
@@ -260,7 +260,7 @@ def test_a_shell_in_which_nothing_began_is_closed(site: Site, endpoint: Endpoint
 # -- the way to the host: the same words as over PSRP
 
 
-def refusal(host: Host, password: str = PASSWORD) -> HostError:
+def refusal(host: WindowsHost, password: str = PASSWORD) -> HostError:
     with pytest.raises(HostError) as error:
         connect_to(host, LogonSecrets(password), threading.Event())
     return error.value
@@ -312,7 +312,7 @@ def test_kerberos_without_its_package(site: Site, monkeypatch: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def plain(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def plain(windows_host: WindowsBox) -> Iterator[Endpoint]:
     with windows_host.endpoint(auth=["basic", "negotiate"], require_encryption=True, password=PASSWORD) as service:
         yield service
 

@@ -90,9 +90,16 @@ def test_uv_and_pip_take_turns_at_being_first() -> None:
 
 def test_ratios_are_between_medians_and_to_the_first_row() -> None:
     slow = [Run(wall, 1.0, 0.5, 0) for wall in (1.0, 2.0, 90.0)]
-    block = Block(10, [Row("ssh", "", slow, 4_000_000), Row("x", "", [Run(6.0, 0.5, 1.0, 0)], 10_000_000), Row("y", "", [], failure="no y")])
+    block = Block(
+        10, [Row("ssh", "", slow, 4_000_000), Row("x", "", [Run(6.0, 0.5, 1.0, 0)], 10_000_000), Row("y", "", [], failure="no y")]
+    )
     first, second = block.measured
-    assert [block.ratio(second, title) for title in ("wall time", "controller CPU", "controller memory", "CPU of a host")] == [3.0, 0.5, 2.5, 2.0]
+    assert [block.ratio(second, title) for title in ("wall time", "controller CPU", "controller memory", "CPU of a host")] == [
+        3.0,
+        0.5,
+        2.5,
+        2.0,
+    ]
     assert block.ratio(first, "wall time") == 1.0
     results = Results([block], {"machine": "one"})
     assert "y could not be measured: no y" in table(results)
@@ -129,7 +136,11 @@ def test_the_floor_names_every_value_that_differs(tmp_path: Path) -> None:
     assert set(all_wrong(TABLE)) == set(TABLE) and not set(all_wrong(TABLE).values()) & set(TABLE.values())
     # and does not name what is as it should be
     (tmp_path / "a-1.dist-info").mkdir()
-    right = {**TABLE, f"wheels {tmp_path}": "a-1.dist-info", f"access {tmp_path}": f"{tmp_path.owner()}:{tmp_path.group()} {tmp_path.stat().st_mode & 0o777:o}"}
+    right = {
+        **TABLE,
+        f"wheels {tmp_path}": "a-1.dist-info",
+        f"access {tmp_path}": f"{tmp_path.owner()}:{tmp_path.group()} {tmp_path.stat().st_mode & 0o777:o}",
+    }
     del right["wheels /nbserver-no-such-folder"]
     assert missed(right, run_floor(right).stdout) == sorted([f"access {tmp_path}", f"wheels {tmp_path}"])
 
@@ -165,7 +176,14 @@ def psrp_run(wall: float, receives: int, **operations: int) -> PsrpRun:
 def psrp_results(*besides: int) -> PsrpResults:
     """nbserver with so many exchanges besides output, one run each, and a peer with ten times its time."""
     own = [psrp_run(1.0 + number, 3, Send=count - 6) for number, count in enumerate(besides)]
-    return PsrpResults([PsrpRow("nbserver", "ours", own), PsrpRow("peer", "theirs", [psrp_run(20.0, 30)]), PsrpRow("absent", "none", [], "it is not installed")], {"engine": "7.4"})
+    return PsrpResults(
+        [
+            PsrpRow("nbserver", "ours", own),
+            PsrpRow("peer", "theirs", [psrp_run(20.0, 30)]),
+            PsrpRow("absent", "none", [], "it is not installed"),
+        ],
+        {"engine": "7.4"},
+    )
 
 
 def test_waiting_for_output_is_counted_apart_over_psrp() -> None:

@@ -185,14 +185,26 @@ names = st.from_regex(r"\A[a-z][a-z0-9_.]{0,20}\Z")
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@given(st.sampled_from(["test", "apply", "undo", "events"]), texts, st.integers(0), st.dictionaries(names, texts, max_size=3), st.datetimes(), st.integers(0, 9))
-def test_an_envelope_whatever_it_carries(mode: Any, operator: str, after: int, secrets: dict[str, str], boot: datetime, restarts: int) -> None:
+@given(
+    st.sampled_from(["test", "apply", "undo", "events"]),
+    texts,
+    st.integers(0),
+    st.dictionaries(names, texts, max_size=3),
+    st.datetimes(),
+    st.integers(0, 9),
+)
+def test_an_envelope_whatever_it_carries(
+    mode: Any, operator: str, after: int, secrets: dict[str, str], boot: datetime, restarts: int
+) -> None:
     boot_before = f"{boot.isoformat(timespec='seconds')}Z"
     validate("envelope", Envelope(mode, "20261122T171033Z-7ab115", operator, after, secrets, boot_before, restarts=restarts).lines())
 
 
 def test_the_shipped_catalog_and_the_sample_inventory() -> None:
-    validate("catalog", tomlkit.parse((CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "windows.toml").read_text(encoding="utf-8")).unwrap())
+    validate(
+        "catalog",
+        tomlkit.parse((CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "windows.toml").read_text(encoding="utf-8")).unwrap(),
+    )
     validate("inventory", tomlkit.parse(SAMPLE.read_text(encoding="utf-8")).unwrap())
 
 

@@ -36,15 +36,15 @@ from tests.notebook_server import (
 )
 from tests.waiting import wait_until
 
-# ruff: noqa: F811
-
 _END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
 OTHER = "SHA256:" + "0" * 64
 
 
 def _host(port: int, address: str, public_url: str | None = None) -> Any:
     """The part of a host's settings that the verifier reads."""
-    return SimpleNamespace(name="box", system="linux", transport="ssh", address=address, notebook=SimpleNamespace(port=port, public_url=public_url))
+    return SimpleNamespace(
+        name="box", system="linux", transport="ssh", address=address, notebook=SimpleNamespace(port=port, public_url=public_url)
+    )
 
 
 @dataclass
@@ -190,13 +190,19 @@ def test_a_kernel_that_does_not_start_at_once_is_asked_for_again_and_told(tmp_pa
     program = tmp_path / "kernel"
     spec = tmp_path / "jupyter_data_dir" / "kernels" / "python3"
     spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text(json.dumps({"argv": [str(program), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "x", "language": "python"}))
+    (spec / "kernel.json").write_text(
+        json.dumps(
+            {"argv": [str(program), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "display_name": "x", "language": "python"}
+        )
+    )
     (tmp_path / "new").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (tmp_path / "new").chmod(0o755)
     with notebook_server(tmp_path, environment={"JUPYTER_PREFER_ENV_PATH": "0"}) as server:
 
         def refusals() -> int:
-            return server.log.read_text(errors="replace").count("Uncaught exception POST /api/kernels")  # the server logs it before it answers
+            return server.log.read_text(errors="replace").count(
+                "Uncaught exception POST /api/kernels"
+            )  # the server logs it before it answers
 
         with pytest.raises(VerifyError, match="kernel: POST /api/kernels answered 500, expected 201"):
             Run().verify(server.port, fingerprint=server.certificate.fingerprint)
@@ -232,7 +238,9 @@ def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
 def test_a_server_with_a_token_of_another_configuration_is_refused(tmp_path: Path) -> None:
     with notebook_server(tmp_path, token="left-by-an-image") as server, pytest.raises(VerifyError) as refused:
         Run().verify(server.port, fingerprint=server.certificate.fingerprint)
-    assert str(refused.value).startswith("box: verify: compute: the server accepts a token that nbserver did not set, beside the password. Stop it at once")
+    assert str(refused.value).startswith(
+        "box: verify: compute: the server accepts a token that nbserver did not set, beside the password. Stop it at once"
+    )
     assert "left-by-an-image" not in str(refused.value)
 
 
@@ -281,7 +289,10 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
             {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
             "anonymous: GET /api/kernels without a login answered 302, expected 403",
         ),
-        ({"/api/kernels": (403, {}), "/api/contents": (401, {})}, "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf"),
+        (
+            {"/api/kernels": (403, {}), "/api/contents": (401, {})},
+            "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf",
+        ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
             "wrong_password: a login with a wrong password answered 200, expected 401",
@@ -400,9 +411,19 @@ def test_an_address_is_read_back_from_its_url(host: str, port: int, path: str) -
 
 @pytest.mark.parametrize(
     "url",
-    ["http://win1", "win1:9999", "https://", "https://u:hunter2@win1", "https://win1:0", "https://win1:70000",
-     "https://win1:x", "https://[::1", "https://win1/?hunter2", "https://win1/#x"],
-)  # fmt: skip
+    [
+        "http://win1",
+        "win1:9999",
+        "https://",
+        "https://u:hunter2@win1",
+        "https://win1:0",
+        "https://win1:70000",
+        "https://win1:x",
+        "https://[::1",
+        "https://win1/?hunter2",
+        "https://win1/#x",
+    ],
+)
 def test_another_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError) as refused:
         Address.parse(url)

@@ -15,8 +15,6 @@ from nbserver.verify.notebook_client import NotebookClient
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
 from tests.notebook_server import Certificate, NotebookServer, kernels, logged_in, web_server
 
-# ruff: noqa: F811
-
 
 @needs_notebook
 @pytest.mark.parametrize(
@@ -79,7 +77,13 @@ def test_a_kernel_may_take_longer_than_a_page(certificate: Certificate) -> None:
         tls = pinned_tls.connect("localhost", port, fingerprint=certificate.fingerprint, timeout=30, allowance=allowance)
         with pytest.raises(VerifyError, match="refused the WebSocket to the kernel with status 403"):
             KernelChannel(
-                tls, url=f"wss://localhost:{port}/api/kernels/1/channels", origin=f"https://localhost:{port}", cookie="", host="box", seconds=60, allowance=allowance
+                tls,
+                url=f"wss://localhost:{port}/api/kernels/1/channels",
+                origin=f"https://localhost:{port}",
+                cookie="",
+                host="box",
+                seconds=60,
+                allowance=allowance,
             )
 
 

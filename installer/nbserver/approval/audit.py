@@ -31,7 +31,11 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
     _require_this_release(content, path)
     strange = names - {manifest.FILE_NAME, *(entry["script"] for entry in content["hosts"].values())}
     if strange:
-        raise ApprovalError(f"{clean(min(strange), 100)} is not one of its files", where=plain_file.shown(folder), todo="Remove it, or render into an empty folder")
+        raise ApprovalError(
+            f"{clean(min(strange), 100)} is not one of its files",
+            where=plain_file.shown(folder),
+            todo="Remove it, or render into an empty folder",
+        )
     known = reference or Reference.load()
     reports: dict[str, list[str]] = {}
     for host, entry in sorted(content["hosts"].items()):
@@ -54,7 +58,11 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
             todo="Audit it with the release that rendered it",
         )
     if content["v"] != manifest.VERSION:
-        raise ApprovalError(f"is a manifest of version {content['v']}, which lacks the hashes of the heads", where=plain_file.shown(path), todo="Render it again")
+        raise ApprovalError(
+            f"is a manifest of version {content['v']}, which lacks the hashes of the heads",
+            where=plain_file.shown(path),
+            todo="Render it again",
+        )
 
 
 def _check(path: Path, manifest_path: Path, entry: dict[str, Any], known: Reference) -> Source:
@@ -97,11 +105,18 @@ def _report_body(body: Body) -> list[str]:
 
 
 def _report(host: str, entry: Mapping[str, Any], source: Source) -> list[str]:
-    by_itself = "nothing by itself" if entry["settings"]["scope"] == "user" else "nothing by itself; the system's package manager brings its packages"
+    by_itself = (
+        "nothing by itself"
+        if entry["settings"]["scope"] == "user"
+        else "nothing by itself; the system's package manager brings its packages"
+    )
     downloads = [
         line
         for download in entry["downloads"]
-        for line in (f"    {download['name']} {download['version']}  {download['url']}", f"        sha256 {download['sha256']}, {_size(download['size'])}")
+        for line in (
+            f"    {download['name']} {download['version']}  {download['url']}",
+            f"        sha256 {download['sha256']}, {_size(download['size'])}",
+        )
     ]
     return [
         f"{host}: {entry['script']}  sha256 {entry['sha256']}",

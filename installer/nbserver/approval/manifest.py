@@ -73,8 +73,12 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
         raise ApprovalError(f"{script.host} is not in the approved manifest", where=where, todo="Have it approved first")
     for key, what in HASHES.items():
         if key in approved and approved[key] != getattr(script, key):
-            raise ApprovalError(f"the {what} of {script.host} is {getattr(script, key)}, approved is {approved[key]}", where=where, todo=again)
-    described = {key: value for key, value in entry(script, approved["catalog_sha256"]).items() if key in approved or manifest["v"] == VERSION}
+            raise ApprovalError(
+                f"the {what} of {script.host} is {getattr(script, key)}, approved is {approved[key]}", where=where, todo=again
+            )
+    described = {
+        key: value for key, value in entry(script, approved["catalog_sha256"]).items() if key in approved or manifest["v"] == VERSION
+    }
     different = difference(approved, described)
     if different:
         raise ApprovalError(f"what it says of {script.host} is not what the approved script has: {different}", where=where, todo=again)

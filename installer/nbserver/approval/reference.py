@@ -93,7 +93,9 @@ class Reference:
         if digest == self.shipped.digest:
             return SHIPPED, self.shipped
         if digest not in self.site:
-            raise ValueError(f"catalog_sha256 is neither the catalog {SHIPPED} nor a site catalog that was named. If there is one: --catalog FILE")
+            raise ValueError(
+                f"catalog_sha256 is neither the catalog {SHIPPED} nor a site catalog that was named. If there is one: --catalog FILE"
+            )
         title, catalog = self.site[digest]
         return f"of {title}", catalog
 

@@ -140,8 +140,12 @@ class WindowsSettings(ScriptSettings):
     packages: Packages
     path: PathEntries
     reboot: Literal["never", "if-needed"] = Field(description="never or if-needed")
-    skip: Annotated[tuple[Literal["firewall", "ie_esc", "path"], ...], AfterValidator(unlike), Array] = Field(description="an array with any of firewall, ie_esc, path")
-    windows: Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"] | None = Field(description="a release of Windows, or null")
+    skip: Annotated[tuple[Literal["firewall", "ie_esc", "path"], ...], AfterValidator(unlike), Array] = Field(
+        description="an array with any of firewall, ie_esc, path"
+    )
+    windows: Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"] | None = Field(
+        description="a release of Windows, or null"
+    )
 
 
 class WindowsMachine(WindowsSettings):
@@ -221,7 +225,11 @@ def _contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         certificate, path = settings["certificate"], settings["path"]
         store = certificate["source"] == "store"
         rules += [
-            ("certificate.thumbprint", store != (certificate["thumbprint"] is not None), 'it belongs to the source "store", and to no other'),
+            (
+                "certificate.thumbprint",
+                store != (certificate["thumbprint"] is not None),
+                'it belongs to the source "store", and to no other',
+            ),
             ("certificate.source", user and certificate["source"] != "host", 'in user scope it is "host"'),
             ("adopt", user and settings["adopt"], "it is false in user scope"),
             ("path", user and (path["programs"] or path["entries"]), "there is none in user scope"),

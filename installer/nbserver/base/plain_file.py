@@ -11,7 +11,9 @@ from nbserver.base.plain_text import clean
 
 _NAME_SURROGATE = 0x20000000  # the bit of a reparse tag that says: this name means another place (Windows)
 # Flags that a system lacks are 0 there. A FIFO would keep O_RDONLY waiting for somebody who writes.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = (
+    os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+)
 
 
 def read(path: Path, limit: int, *, todo: str) -> bytes:

@@ -64,9 +64,7 @@ def differences(old: Sequence[Download], new: Sequence[Download]) -> list[Differ
 def downgrades(old: Iterable[Download], new: Iterable[Download]) -> list[tuple[Download, Download]]:
     """(before, after) where the newest entry of a branch was newer before than the newest now."""
     before, after = _newest(old), _newest(new)
-    return [
-        (before[key], after[key]) for key in before if key in after and numbers(before[key].version) > numbers(after[key].version)
-    ]
+    return [(before[key], after[key]) for key in before if key in after and numbers(before[key].version) > numbers(after[key].version)]
 
 
 def other_hashes(known: Iterable[Download], new: Iterable[Download]) -> list[Download]:

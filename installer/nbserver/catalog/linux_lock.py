@@ -36,7 +36,9 @@ def parse(content: bytes) -> LinuxLock:
         if not line or line.startswith("#"):
             continue
         if not LOCK_LINE.fullmatch(line):
-            raise CatalogError('this is not a line such as name==1.2.3 ; python_version < "3.11" --hash=sha256:...', where=f"{FILE}:{number}")
+            raise CatalogError(
+                'this is not a line such as name==1.2.3 ; python_version < "3.11" --hash=sha256:...', where=f"{FILE}:{number}"
+            )
         lines.append(line)
     if not lines:
         raise CatalogError("there is no package in it", where=FILE)

@@ -76,7 +76,13 @@ class Catalog:
     of_site: int = 0
 
     def python(
-        self, version_prefix: str | None, architecture: str, kind: str | None = None, *, windows: str | None = None, end_of_life: bool = False
+        self,
+        version_prefix: str | None,
+        architecture: str,
+        kind: str | None = None,
+        *,
+        windows: str | None = None,
+        end_of_life: bool = False,
     ) -> Download:
         """Return the highest verified Python of that beginning ("3.13" fits 3.13.9, not 3.1) that runs on the host.
 
@@ -89,7 +95,13 @@ class Catalog:
         return choose_default(self.downloads, wanted, lambda entry: self._lock(entry.version, architecture) is not None)
 
     def openssl(
-        self, version_prefix: str | None, architecture: str, kind: str | None = None, *, windows: str | None = None, end_of_life: bool = False
+        self,
+        version_prefix: str | None,
+        architecture: str,
+        kind: str | None = None,
+        *,
+        windows: str | None = None,
+        end_of_life: bool = False,
     ) -> Download:
         """Return the highest verified OpenSSL of that beginning that runs on the host. Raises CatalogError."""
         return choose(self.downloads, Wanted("openssl", version_prefix or self.default_openssl, architecture, kind, windows, end_of_life))
@@ -197,7 +209,9 @@ class Entry(Settings):
     def _fitting_executable(self) -> Entry:
         absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in self.executable]
         if self.kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in self.executable)):
-            raise refuse(f"executable of a{'n exe' if self.kind == 'exe' else ' zip'} is one path inside {'its folder' if self.kind == 'exe' else 'it'}")
+            raise refuse(
+                f"executable of a{'n exe' if self.kind == 'exe' else ' zip'} is one path inside {'its folder' if self.kind == 'exe' else 'it'}"
+            )
         if self.kind == "msi" and not all(absolute):
             raise refuse('executable of an msi is an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"')
         return self

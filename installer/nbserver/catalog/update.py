@@ -164,7 +164,9 @@ def _once(found: Sequence[Download]) -> list[Download]:
 def _versions(option: str, versions: Sequence[str]) -> list[str]:
     for version in versions:
         if not re.fullmatch(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){1,2}", version):
-            raise UsageError("a version is written like 3.13 or 3.13.16", where=option, todo="Leave it out for the shipped catalog's default")
+            raise UsageError(
+                "a version is written like 3.13 or 3.13.16", where=option, todo="Leave it out for the shipped catalog's default"
+            )
     return list(dict.fromkeys(versions))
 
 
@@ -182,5 +184,7 @@ def _warnings(old: Sequence[Download], new: Sequence[Download], shipped: Catalog
         try:
             shipped.lock(download.version, download.architecture)
         except CatalogError:
-            warnings.append(f"there are no locked packages for {title(download)}: hosts can use it once their catalog has a [[lock]] for it")
+            warnings.append(
+                f"there are no locked packages for {title(download)}: hosts can use it once their catalog has a [[lock]] for it"
+            )
     return warnings

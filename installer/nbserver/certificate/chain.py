@@ -42,7 +42,9 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
     try:
         found = x509.load_pem_x509_certificates(data)
     except (ValueError, x509.InvalidVersion):
-        raise ChainFault("it holds no certificate in PEM, or one that cannot be read", "Convert it to PEM: openssl x509 -in FILE -inform DER") from None
+        raise ChainFault(
+            "it holds no certificate in PEM, or one that cannot be read", "Convert it to PEM: openssl x509 -in FILE -inform DER"
+        ) from None
     return readable(found)
 
 
@@ -53,7 +55,15 @@ def readable(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
 
     for one in found:
         try:
-            one.public_key(), one.subject, one.issuer, one.extensions, one.not_valid_before_utc, one.not_valid_after_utc, one.signature_hash_algorithm
+            (
+                one.public_key(),
+                one.subject,
+                one.issuer,
+                one.extensions,
+                one.not_valid_before_utc,
+                one.not_valid_after_utc,
+                one.signature_hash_algorithm,
+            )
         except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
             raise ChainFault("it holds a certificate that cannot be read", "Ask the issuer for another one") from None
     return list(dict.fromkeys(found))
@@ -171,14 +181,18 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
     if ends <= now:
         raise ChainFault(f"{_subject(certificate)} ended on {ends:%Y-%m-%d %H:%M} UTC", "Have it renewed")
     if begins > now:
-        raise ChainFault(f"{_subject(certificate)} is not valid before {begins:%Y-%m-%d %H:%M} UTC", "Wait until then, or look at this machine's clock")
+        raise ChainFault(
+            f"{_subject(certificate)} is not valid before {begins:%Y-%m-%d %H:%M} UTC", "Wait until then, or look at this machine's clock"
+        )
 
 
 def _check_signature(certificate: x509.Certificate) -> None:
     algorithm = certificate.signature_hash_algorithm
     name = algorithm.name if algorithm else "an algorithm that Windows or browsers do not take"
     if name not in HASHES:
-        raise ChainFault(f"{_subject(certificate)} is signed with {name}", "Have it signed with SHA-256, SHA-384 or SHA-512 and an RSA or EC key")
+        raise ChainFault(
+            f"{_subject(certificate)} is signed with {name}", "Have it signed with SHA-256, SHA-384 or SHA-512 and an RSA or EC key"
+        )
 
 
 def _check_purpose(leaf: x509.Certificate) -> None:

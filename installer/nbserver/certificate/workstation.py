@@ -21,7 +21,7 @@ from nbserver.settings.secret import resolve
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from nbserver.inventory.windows_host import Host
+    from nbserver.inventory.windows_host import WindowsHost
 
 Ask = Callable[[str], str]
 
@@ -34,7 +34,7 @@ class ServerCertificate:
     key: str = field(repr=False)
 
 
-def read(host: Host, ask: Ask | None, now: datetime | None = None) -> ServerCertificate:
+def read(host: WindowsHost, ask: Ask | None, now: datetime | None = None) -> ServerCertificate:
     """The certificate and key of a host whose certificate.source is "workstation".
 
     Raises InventoryError for a file that cannot be used, SecretError for a key or password that cannot be had or does not fit.
@@ -57,7 +57,7 @@ def read(host: Host, ask: Ask | None, now: datetime | None = None) -> ServerCert
     return ServerCertificate(certificate_chain.to_pem(chain), _pkcs8(key))
 
 
-def _read_key(host: Host, pem: str, password: str | None) -> object:
+def _read_key(host: WindowsHost, pem: str, password: str | None) -> object:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -70,14 +70,18 @@ def _read_key(host: Host, pem: str, password: str | None) -> object:
         return load_pem_private_key(pem.encode("utf-8"), password.encode("utf-8") if password is not None else None)
     except UnsupportedAlgorithm:
         raise SecretError(
-            "certificate.key: its kind of key or encryption is not known here", where=host.name, todo="Convert it: openssl pkcs8 -topk8 -v2 aes256"
+            "certificate.key: its kind of key or encryption is not known here",
+            where=host.name,
+            todo="Convert it: openssl pkcs8 -topk8 -v2 aes256",
         ) from None
     except (ValueError, TypeError):
         wrong = "the password is wrong, or it is no private key in PEM" if encrypted else "it is no private key in PEM"
-        raise SecretError(f"certificate.key: {wrong}", where=host.name, todo="It is PKCS#8, PKCS#1 or SEC1 between BEGIN and END lines") from None
+        raise SecretError(
+            f"certificate.key: {wrong}", where=host.name, todo="It is PKCS#8, PKCS#1 or SEC1 between BEGIN and END lines"
+        ) from None
 
 
-def _read_pfx(host: Host, path: Path, password: str | None) -> tuple[object, list[x509.Certificate]]:
+def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[object, list[x509.Certificate]]:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
@@ -88,7 +92,9 @@ def _read_pfx(host: Host, path: Path, password: str | None) -> tuple[object, lis
     except UnsupportedAlgorithm:
         raise InventoryError("its encryption is not known here", where=where, todo="Export it again, with AES-256 and SHA-256") from None
     except ValueError:
-        raise SecretError("the password is wrong, or the file is no PFX (PKCS#12)", where=where, todo="Correct certificate.password or the file") from None
+        raise SecretError(
+            "the password is wrong, or the file is no PFX (PKCS#12)", where=where, todo="Correct certificate.password or the file"
+        ) from None
     if pfx.key is None:
         raise InventoryError("it holds no private key", where=where, todo="Export it again, with the private key")
     return pfx.key, [one.certificate for one in ([pfx.cert] if pfx.cert else []) + list(pfx.additional_certs)]
@@ -101,7 +107,7 @@ def _pkcs8(key: object) -> str:
     return private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
 
 
-def _bytes(host: Host, setting: str, path: Path) -> bytes:
+def _bytes(host: WindowsHost, setting: str, path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(LONGEST + 1)
@@ -115,7 +121,7 @@ def _bytes(host: Host, setting: str, path: Path) -> bytes:
 
 
 @contextmanager
-def _naming(host: Host, setting: str, path: Path) -> Iterator[None]:
+def _naming(host: WindowsHost, setting: str, path: Path) -> Iterator[None]:
     """A ChainFault inside becomes an InventoryError that names the host, the setting and the file."""
     try:
         yield

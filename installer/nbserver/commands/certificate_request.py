@@ -14,7 +14,7 @@ from nbserver.certificate import chain as certificate_chain
 from nbserver.certificate.chain import LONGEST, ChainFault
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.events.reader import EventError, parse
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.journal import FOLDER
 from nbserver.run.operation import Ask, Options, exit_code, operate
 
@@ -55,14 +55,23 @@ def request(
 
 
 def install(
-    inventory: Inventory, host: AnyHost, file: Path, csr_file: Path | None, options: Options, ask: Ask | None, view: View, now: datetime | None = None
+    inventory: Inventory,
+    host: AnyHost,
+    file: Path,
+    csr_file: Path | None,
+    options: Options,
+    ask: Ask | None,
+    view: View,
+    now: datetime | None = None,
 ) -> int:
     """Checks the signed certificate in `file` against the host's request and names, and applies it. Returns the exit code.
 
     The request is `csr_file`, or the newest one in the runs. Raises UsageError for a file that does not fit.
     """
     _require_source(host)
-    csr = _load_request(_read(csr_file), str(csr_file)) if csr_file else _newest_request(options.runs or inventory.path.parent / FOLDER, host)
+    csr = (
+        _load_request(_read(csr_file), str(csr_file)) if csr_file else _newest_request(options.runs or inventory.path.parent / FOLDER, host)
+    )
     try:
         chain = certificate_chain.order(certificate_chain.read_pem(_read(file)), certificate_chain.spki(csr.public_key()))
         certificate_chain.check(chain, subject_alternative_names(host), now or datetime.now(UTC))
@@ -73,11 +82,13 @@ def install(
 
 
 def _require_source(host: AnyHost) -> None:
-    if not isinstance(host, Host):
+    if not isinstance(host, WindowsHost):
         raise InventoryError(f"{host.name} is a Linux host, and certificates are requested by Windows hosts", todo="Leave it out")
     if host.certificate.source != "request":
         raise InventoryError(
-            "its certificate is not one that is requested", where=host.name, todo="Write certificate.request = true into the inventory first"
+            "its certificate is not one that is requested",
+            where=host.name,
+            todo="Write certificate.request = true into the inventory first",
         )
 
 
@@ -114,7 +125,9 @@ def _newest_request(runs: Path, host: AnyHost) -> x509.CertificateSigningRequest
             if event.event == "request":
                 return _load_request(event.data["csr"].encode("ascii"), str(run / host.name))
     raise UsageError(
-        f"no run in {runs} has a request of this host", where=host.name, todo="Name it with --csr, or run nbserver certificate request again: it is the same one"
+        f"no run in {runs} has a request of this host",
+        where=host.name,
+        todo="Name it with --csr, or run nbserver certificate request again: it is the same one",
     )
 
 
@@ -128,7 +141,9 @@ def _load_request(pem: bytes, where: str) -> x509.CertificateSigningRequest:
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         valid = False
     if not valid:
-        raise UsageError("is no certificate signing request in PEM", where=where, todo="Name the file that nbserver certificate request wrote")
+        raise UsageError(
+            "is no certificate signing request in PEM", where=where, todo="Name the file that nbserver certificate request wrote"
+        )
     return csr
 
 

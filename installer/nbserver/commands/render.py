@@ -34,7 +34,9 @@ def write(found: Mapping[str, bytes], folder: Path) -> None:
         for name in sorted(found, key=lambda name: name == manifest.FILE_NAME):
             atomic_file.write_bytes(folder / name, found[name])
     except OSError as error:
-        raise UsageError(f"the folder cannot be written ({error.strerror})", where=plain_file.shown(folder), todo="Name another one with -o") from None
+        raise UsageError(
+            f"the folder cannot be written ({error.strerror})", where=plain_file.shown(folder), todo="Name another one with -o"
+        ) from None
 
 
 def compare(found: Mapping[str, bytes], folder: Path) -> None:
@@ -55,4 +57,8 @@ def overview(hosts: Sequence[AnyHost], folder: Path) -> list[str]:
     content = manifest.read(folder / manifest.FILE_NAME)
     lines = [f"{plain_file.shown(folder / entry['script'])}  sha256 {entry['sha256']}" for entry in content["hosts"].values()]
     bodies = sorted({entry["body_sha256"] for entry in content["hosts"].values()})
-    return [*lines, *(f"body of release {content['release']}: sha256 {body}" for body in bodies), plain_file.shown(folder / manifest.FILE_NAME)]
+    return [
+        *lines,
+        *(f"body of release {content['release']}: sha256 {body}" for body in bodies),
+        plain_file.shown(folder / manifest.FILE_NAME),
+    ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.inventory.linux_host import LOCAL, AnyHost, LocalHost
+from nbserver.inventory.linux_host import LOCAL, AnyHost, LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.local.places import is_there, places, url
 from nbserver.run import operation
@@ -32,7 +32,11 @@ def make_password(minimum: int = 0) -> str:
 
 def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
     """A new password for this machine, by its name, where the inventory names none and none is set; else nothing."""
-    return {host.name: make_password(host.notebook.password_minimum) for host in hosts if isinstance(host, LocalHost | LocalWindowsHost) and host.notebook.password is None and not is_there(places(host).notebook)}
+    return {
+        host.name: make_password(host.notebook.password_minimum)
+        for host in hosts
+        if isinstance(host, LocalLinuxHost | LocalWindowsHost) and host.notebook.password is None and not is_there(places(host).notebook)
+    }
 
 
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from nbserver.verify.checks import Verification
 
 
-def verify_all(inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Path | None, ask: Ask | None, as_json: bool, wait: float = 0) -> int:
+def verify_all(
+    inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Path | None, ask: Ask | None, as_json: bool, wait: float = 0
+) -> int:
     """Verifies the hosts, says so, and returns the exit code. Each may take `wait` seconds until it answers. Raises SecretError and ApprovalError before any is contacted."""
     known_file = inventory.path.parent / known_certificates.FILE_NAME
     work = [(host, notebook_password(host, ask), known_certificates.expected(known_file, host.name)) for host in hosts]

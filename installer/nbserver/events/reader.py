@@ -88,7 +88,7 @@ def _refuse(text: str) -> NoReturn:
     raise ValueError("a number is not an integer")
 
 
-class Sequence:
+class EventOrder:
     """Checks that events come one after the other: a gap is a loss, a repetition is left out."""
 
     def __init__(self, last: int = 0) -> None:

@@ -20,7 +20,7 @@ from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from nbserver.inventory.local_windows_host import LocalWindowsHost
-from nbserver.inventory.windows_host import CertificateSettings, DownloadsSettings, Host, NotebookSettings
+from nbserver.inventory.windows_host import CertificateSettings, DownloadsSettings, NotebookSettings, WindowsHost
 from nbserver.run.notebook_password import MINIMUM
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
@@ -102,7 +102,8 @@ def _no_word_of_windows(text: str) -> str:
 
 class LinuxPythonSettings(Settings):
     version: VersionPrefix | None = Field(
-        default=None, description='a version or its beginning, such as "3.13" (default: the distribution\'s python3, or its newest where that is older than 3.10)'
+        default=None,
+        description='a version or its beginning, such as "3.13" (default: the distribution\'s python3, or its newest where that is older than 3.10)',
     )
 
 
@@ -119,7 +120,9 @@ class LinuxNotebookSettings(NotebookSettings):
 
 
 class LinuxFirewallSettings(Settings):
-    remote_addresses: Annotated[tuple[Annotated[RemoteAddress, AfterValidator(_no_word_of_windows)], ...], AfterValidator(one_firewall_rule), Array] = Field(
+    remote_addresses: Annotated[
+        tuple[Annotated[RemoteAddress, AfterValidator(_no_word_of_windows)], ...], AfterValidator(one_firewall_rule), Array
+    ] = Field(
         default=("Any",),
         description="an array of addresses, networks such as 192.0.2.0/24, or the word Any",
     )
@@ -137,9 +140,12 @@ class LinuxHostSettings(Settings):
     key_password: SecretReference | None = Field(default=None, description=_REFERENCE)
     agent: bool = Field(default=True, description="true or false: whether the SSH agent's keys are tried")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    host_key: Annotated[str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "^(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})] | None = Field(
-        default=None, description='SHA256: and 43 characters as ssh-keygen -l prints them, or a key such as "ssh-ed25519 AAAA..."'
-    )
+    host_key: (
+        Annotated[
+            str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "^(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})
+        ]
+        | None
+    ) = Field(default=None, description='SHA256: and 43 characters as ssh-keygen -l prints them, or a key such as "ssh-ed25519 AAAA..."')
     known_hosts: FilePath | None = Field(default=None, description="the path of a known_hosts file (default: ~/.ssh/known_hosts)")
     connect_timeout: int = Field(default=20, ge=1, le=600, description=f"{_SECONDS} (default: 20)")
     keepalive: int = Field(default=15, ge=1, le=600, description=f"{_SECONDS} (default: 15)")
@@ -147,7 +153,9 @@ class LinuxHostSettings(Settings):
     sudo_password: SecretReference | None = Field(default=None, description=_REFERENCE)
     architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
     scope: Literal["machine"] = Field(default="machine", description='"machine"')
-    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(default=(), description="an array with firewall, or empty")
+    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(
+        default=(), description="an array with firewall, or empty"
+    )
     python: LinuxPythonSettings = LinuxPythonSettings()
     packages: LinuxPackagesSettings = LinuxPackagesSettings()
     downloads: DownloadsSettings = DownloadsSettings()
@@ -178,17 +186,25 @@ def own_folder(text: str) -> str:
 
 
 class LocalCertificateSettings(Settings):
-    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses")
+    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
+        default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses"
+    )
     days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
 
 
 class LocalNotebookSettings(Settings):
     port: int = Field(default=9999, ge=1, le=65535, description="a whole number from 1 to 65535")
-    ip: ListenAddress = Field(default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for every address of it, or another IP address')
-    directory: Annotated[str, AfterValidator(own_folder)] = Field(default="~/notebooks", description="a path of a folder that begins with / or ~/")
+    ip: ListenAddress = Field(
+        default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for every address of it, or another IP address'
+    )
+    directory: Annotated[str, AfterValidator(own_folder)] = Field(
+        default="~/notebooks", description="a path of a folder that begins with / or ~/"
+    )
     public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    password_minimum: int = Field(default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description))
+    password_minimum: int = Field(
+        default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description)
+    )
     session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
 
 
@@ -204,7 +220,7 @@ def own_scope() -> Literal["user", "machine"]:
     return "machine" if root and SYSTEMD.is_dir() else "user"
 
 
-class LocalHost(Settings):
+class LocalLinuxHost(Settings):
     """The host `local`: this machine, a Linux one. The inventory's [hosts.local] may have these keys; all have defaults."""
 
     name: Literal["local"] = "local"
@@ -215,7 +231,9 @@ class LocalHost(Settings):
         default_factory=lambda: "arm64" if platform.machine().lower() in ("aarch64", "arm64") else "x64", description="x64 or arm64"
     )
     scope: Literal["user", "machine"] = Field(default_factory=own_scope, description='"user" or "machine"')
-    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(default=(), description="an array with firewall, or empty")
+    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(
+        default=(), description="an array with firewall, or empty"
+    )
     python: LinuxPythonSettings = LinuxPythonSettings()
     packages: LinuxPackagesSettings = LinuxPackagesSettings()
     downloads: DownloadsSettings = DownloadsSettings()
@@ -230,16 +248,27 @@ class LocalHost(Settings):
             return values
         values = {"scope": own_scope(), **values}
         if values["scope"] == "machine" and isinstance(values.get("notebook", {}), Mapping):
-            return {**values, "notebook": {"directory": LinuxNotebookSettings.model_fields["directory"].default, **values.get("notebook", {})}}
+            return {
+                **values,
+                "notebook": {"directory": LinuxNotebookSettings.model_fields["directory"].default, **values.get("notebook", {})},
+            }
         return values
 
     @model_validator(mode="after")
-    def _fit_together(self) -> LocalHost:
+    def _fit_together(self) -> LocalLinuxHost:
         machine = self.scope == "machine"
         rules = [
-            ("packages.source", not machine and self.packages.source == "distribution", 'the distribution\'s packages need scope = "machine"'),
+            (
+                "packages.source",
+                not machine and self.packages.source == "distribution",
+                'the distribution\'s packages need scope = "machine"',
+            ),
             ("notebook.port", not machine and self.notebook.port < 1024, 'ports below 1024 need scope = "machine"'),
-            ("notebook.directory", machine and self.notebook.directory.startswith("~/"), 'with scope = "machine", which is root\'s where nothing else is said, it is an absolute path, such as /var/lib/nbserver/notebooks'),
+            (
+                "notebook.directory",
+                machine and self.notebook.directory.startswith("~/"),
+                'with scope = "machine", which is root\'s where nothing else is said, it is an absolute path, such as /var/lib/nbserver/notebooks',
+            ),
         ]
         broken = [f"{key}: {reason}" for key, is_broken, reason in rules if is_broken]
         if broken:
@@ -247,25 +276,31 @@ class LocalHost(Settings):
         return self
 
 
-AnyLocal = LocalHost | LocalWindowsHost
-AnyHost = Host | LinuxHost | AnyLocal
+AnyLocal = LocalLinuxHost | LocalWindowsHost
+AnyHost = WindowsHost | LinuxHost | AnyLocal
 
 
-def local_model(platform: str) -> type[LocalHost] | type[LocalWindowsHost]:
+def local_model(platform: str) -> type[LocalLinuxHost] | type[LocalWindowsHost]:
     """What this machine's settings are checked by; `platform` is that of sys."""
-    return LocalWindowsHost if platform == "win32" else LocalHost
+    return LocalWindowsHost if platform == "win32" else LocalLinuxHost
 
 
 def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (key, reason) for every rule between settings that a Linux host breaks. Absent keys have their defaults."""
-    has = {key for key in ("key_file", "key_password", "password", "host_key", "known_hosts", "sudo_password") if settings.get(key) is not None}
+    has = {
+        key for key in ("key_file", "key_password", "password", "host_key", "known_hosts", "sudo_password") if settings.get(key) is not None
+    }
     root = settings.get("user") == "root"
     no_sudo = settings.get("sudo", True) is False
     rules = [
         ("key_password", "key_password" in has and "key_file" not in has, "it opens a key_file, and there is none beside it"),
         ("known_hosts", has >= {"known_hosts", "host_key"}, "it cannot stand beside host_key: choose one of them"),
         ("sudo", no_sudo and not root, "without sudo only root can set up a host: leave it out, or log in as root"),
-        ("sudo_password", "sudo_password" in has and (no_sudo or root), "nobody would be asked for it: root needs no sudo" if root else "it has a meaning only with sudo = true"),
+        (
+            "sudo_password",
+            "sudo_password" in has and (no_sudo or root),
+            "nobody would be asked for it: root needs no sudo" if root else "it has a meaning only with sudo = true",
+        ),
         (
             "agent",
             settings.get("agent", True) is False and not has & {"key_file", "password"},

@@ -12,12 +12,12 @@ from pydantic_core import PydanticCustomError
 from nbserver.inventory.windows_host import (
     DownloadsSettings,
     FirewallSettings,
-    HostSettings,
     NotebookSettings,
     OpensslSettings,
     PackagesSettings,
     PathSettings,
     PythonSettings,
+    WindowsHostSettings,
 )
 from nbserver.run.notebook_password import MINIMUM
 from nbserver.settings.secret import SecretReference
@@ -35,11 +35,13 @@ def own_architecture() -> Literal["x64", "arm64"]:
 
 
 def _words(key: str) -> str:
-    return str(HostSettings.model_fields[key].description)
+    return str(WindowsHostSettings.model_fields[key].description)
 
 
 class LocalWindowsCertificateSettings(Settings):
-    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses")
+    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
+        default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses"
+    )
     days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
 
     @property
@@ -55,11 +57,15 @@ class LocalWindowsCertificateSettings(Settings):
 
 class LocalWindowsNotebookSettings(Settings):
     port: int = Field(default=9999, ge=1, le=65535, description="a whole number from 1 to 65535")
-    ip: ListenAddress = Field(default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for every address of it, or another IP address')
+    ip: ListenAddress = Field(
+        default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for every address of it, or another IP address'
+    )
     directory: WindowsFolder = Field(default=FOLDERS["user"], description=str(NotebookSettings.model_fields["directory"].description))
     public_url: PublicUrl | None = Field(default=None, description=str(NotebookSettings.model_fields["public_url"].description))
     password: SecretReference | None = Field(default=None, description=str(NotebookSettings.model_fields["password"].description))
-    password_minimum: int = Field(default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description))
+    password_minimum: int = Field(
+        default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description)
+    )
     session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
 
 
@@ -72,10 +78,14 @@ class LocalWindowsHost(Settings):
     address: HostName = Field(default="localhost", description="the DNS name or IP address by which browsers reach this machine")
     architecture: Literal["x64", "arm64"] = Field(default_factory=own_architecture, description=_words("architecture"))
     scope: Literal["user", "machine"] = Field(default="user", description='"user" or "machine"')
-    windows: Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"] | None = Field(default=None, description=_words("windows"))
+    windows: Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"] | None = Field(
+        default=None, description=_words("windows")
+    )
     accept_end_of_life: bool = Field(default=False, description=_words("accept_end_of_life"))
     catalog: ExistingFile | None = Field(default=None, description=_words("catalog"))
-    skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(default=(), description=_words("skip"))
+    skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
+        default=(), description=_words("skip")
+    )
     adopt: bool = Field(default=False, description=_words("adopt"))
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
@@ -103,7 +113,11 @@ class LocalWindowsHost(Settings):
         given = self.model_fields_set
         if self.scope == "user":
             broken = [f'{key}: it needs scope = "machine"' for key in MACHINE_ONLY if key in given]
-            broken += [f'{key}: with scope = "user" it is that of the Python that runs nbserver; leave it out, or choose scope = "machine"' for key in OF_PYTHON if key in given]
+            broken += [
+                f'{key}: with scope = "user" it is that of the Python that runs nbserver; leave it out, or choose scope = "machine"'
+                for key in OF_PYTHON
+                if key in given
+            ]
         else:
             broken = [] if self.notebook.password else ['notebook.password: with scope = "machine" it has to be said where it is kept']
         if broken:

@@ -21,7 +21,7 @@ from nbserver.base.errors import InventoryError, UsageError
 from nbserver.inventory import linux_host, windows_host
 from nbserver.inventory.linux_host import LOCAL, AnyHost, AnyLocal, LinuxHost, LinuxHostSettings, local_model
 from nbserver.inventory.names import name_fault
-from nbserver.inventory.windows_host import Host, HostSettings
+from nbserver.inventory.windows_host import WindowsHost, WindowsHostSettings
 from nbserver.local import places as local_places
 from nbserver.settings.faults import dotted, faults, kind, nearest
 from nbserver.settings.toml_lines import Key, TomlFile, read
@@ -29,7 +29,7 @@ from nbserver.settings.types import Settings
 
 DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
-MODELS: dict[str, type[HostSettings] | type[LinuxHostSettings]] = {"windows": HostSettings, "linux": LinuxHostSettings}
+MODELS: dict[str, type[WindowsHostSettings] | type[LinuxHostSettings]] = {"windows": WindowsHostSettings, "linux": LinuxHostSettings}
 NAMES = {"windows": "Windows", "linux": "Linux"}
 
 
@@ -148,7 +148,7 @@ class _Reader:
             return model()
 
     def _host(self, name: str, settings: Mapping[str, Any]) -> AnyHost:
-        model: type[Host] | type[LinuxHost] = LinuxHost if settings["system"] == "linux" else Host
+        model: type[WindowsHost] | type[LinuxHost] = LinuxHost if settings["system"] == "linux" else WindowsHost
         return model.model_validate({**settings, "name": name}, context=self.context)
 
     def _fault(self, key: Key, message: str) -> None:
@@ -227,7 +227,11 @@ class _Reader:
             if other is not None:
                 # The longer place is the better known one; of two equal ones, the one that knows the key.
                 unknown = "unknown key" in message and "unknown key" not in other[1]
-                self._tell(key, *(other if len(other[0]) > len(location) or (unknown and len(other[0]) == len(location)) else (location, message)), table)
+                self._tell(
+                    key,
+                    *(other if len(other[0]) > len(location) or (unknown and len(other[0]) == len(location)) else (location, message)),
+                    table,
+                )
 
     def _check_own(self, key: Key, table: Mapping[str, Any], system: str) -> None:
         """Check a host's own table, in which each key must be one of its system."""
@@ -240,7 +244,11 @@ class _Reader:
 
     def _tell(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
         hint = ""
-        if len(key) == 2 and not any(location[0] in model.model_fields for model in MODELS.values()) and isinstance(table[str(location[0])], dict):
+        if (
+            len(key) == 2
+            and not any(location[0] in model.model_fields for model in MODELS.values())
+            and isinstance(table[str(location[0])], dict)
+        ):
             hint = f'; a name with dots is in quotes: [{key[0]}."{key[1]}.example"]'
         self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
         self.told.add((*key, *location))
@@ -300,7 +308,7 @@ def _overlap(one: Key, two: Key) -> bool:
     return one[:shorter] == two[:shorter]
 
 
-def _of_model(settings: Mapping[str, Any], model: type[HostSettings] | type[LinuxHostSettings]) -> dict[str, Any]:
+def _of_model(settings: Mapping[str, Any], model: type[WindowsHostSettings] | type[LinuxHostSettings]) -> dict[str, Any]:
     """The settings without what the system of `model` does not have, also within its tables."""
     found = {key: value for key, value in settings.items() if key in model.model_fields}
     for key, value in found.items():

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from nbserver.inventory.linux_host import LinuxHostSettings, LocalHost
+from nbserver.inventory.linux_host import LinuxHostSettings, LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.names import NAME
-from nbserver.inventory.windows_host import HostSettings
+from nbserver.inventory.windows_host import WindowsHostSettings
 
 
 def json_schema() -> dict[str, Any]:
     """Return the schema. A table may have the keys of either system."""
-    schema, definitions = _either(_tables(HostSettings.model_json_schema()), _tables(LinuxHostSettings.model_json_schema()))
+    schema, definitions = _either(_tables(WindowsHostSettings.model_json_schema()), _tables(LinuxHostSettings.model_json_schema()))
     group = copy.deepcopy(schema)
     group["properties"]["hosts"] = {
         "type": "array",
@@ -22,7 +22,7 @@ def json_schema() -> dict[str, Any]:
         "description": "the names of the group's hosts",
     }
     group["required"] = ["hosts"]
-    local, local_definitions = _either(_tables(LocalWindowsHost.model_json_schema()), _tables(LocalHost.model_json_schema()))
+    local, local_definitions = _either(_tables(LocalWindowsHost.model_json_schema()), _tables(LocalLinuxHost.model_json_schema()))
     definitions = {**local_definitions, **definitions}
     definitions.update(host=schema, group=group, local=local)
     names = {"type": "object", "propertyNames": {"pattern": NAME.pattern}}
@@ -35,7 +35,12 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "defaults": {"$ref": "#/$defs/host"},
             "groups": {**names, "additionalProperties": {"$ref": "#/$defs/group"}},
-            "hosts": {**names, "minProperties": 1, "properties": {"local": {"$ref": "#/$defs/local"}}, "additionalProperties": {"$ref": "#/$defs/host"}},
+            "hosts": {
+                **names,
+                "minProperties": 1,
+                "properties": {"local": {"$ref": "#/$defs/local"}},
+                "additionalProperties": {"$ref": "#/$defs/host"},
+            },
         },
         "$defs": definitions,
     }

@@ -43,7 +43,9 @@ _PROXY = "a URL such as http://proxy.example.com:3128"
 
 def _known_architecture(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
-        raise refuse("a 32-bit Windows cannot be set up: there are no Python and packages for it in the catalog. A 64-bit Windows on Intel or AMD is x64")
+        raise refuse(
+            "a 32-bit Windows cannot be set up: there are no Python and packages for it in the catalog. A 64-bit Windows on Intel or AMD is x64"
+        )
     return value
 
 
@@ -55,12 +57,16 @@ def _known_windows(value: Any) -> Any:
 
 class PythonSettings(Settings):
     version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.13"')
-    kind: Literal["zip", "exe"] | None = Field(default=None, description="zip or exe (default: exe only where the catalog has nothing else)")
+    kind: Literal["zip", "exe"] | None = Field(
+        default=None, description="zip or exe (default: exe only where the catalog has nothing else)"
+    )
 
 
 class OpensslSettings(Settings):
     version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.5"')
-    kind: Literal["zip", "msi", "exe"] | None = Field(default=None, description="zip, msi or exe (default: exe only where the catalog has nothing else)")
+    kind: Literal["zip", "msi", "exe"] | None = Field(
+        default=None, description="zip, msi or exe (default: exe only where the catalog has nothing else)"
+    )
 
 
 class PackagesSettings(Settings):
@@ -83,7 +89,9 @@ class CertificateSettings(Settings):
         default=(), description="an array of DNS names and IP addresses"
     )
     days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
-    file: ExistingFile | None = Field(default=None, description="the path of a PEM file with the certificate and its chain, relative to the inventory")
+    file: ExistingFile | None = Field(
+        default=None, description="the path of a PEM file with the certificate and its chain, relative to the inventory"
+    )
     key: SecretReference | None = Field(default=None, description=_REFERENCE)
     pfx: ExistingFile | None = Field(default=None, description="the path of a PFX file with certificate and key, relative to the inventory")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
@@ -109,8 +117,12 @@ class NotebookSettings(Settings):
     )
     public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
     password: SecretReference = Field(description=_REFERENCE)
-    password_minimum: int = Field(default=MINIMUM, ge=8, le=128, description="a whole number from 8 to 128: the fewest characters of the password (default: 12)")
-    session: int = Field(default=12, ge=1, le=744, description="a whole number of hours from 1 to 744: how long a log-in lasts (default: 12)")
+    password_minimum: int = Field(
+        default=MINIMUM, ge=8, le=128, description="a whole number from 8 to 128: the fewest characters of the password (default: 12)"
+    )
+    session: int = Field(
+        default=12, ge=1, le=744, description="a whole number of hours from 1 to 744: how long a log-in lasts (default: 12)"
+    )
 
 
 class FirewallSettings(Settings):
@@ -120,7 +132,7 @@ class FirewallSettings(Settings):
     )
 
 
-class HostSettings(Settings):
+class WindowsHostSettings(Settings):
     """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have."""
 
     system: Literal["windows"] = Field(description='"windows" or "linux"')
@@ -138,17 +150,18 @@ class HostSettings(Settings):
     fingerprint: Annotated[Fingerprint, WithJsonSchema({"type": "string", "pattern": "^[Ss][Hh][Aa]256:([0-9A-Fa-f]:?){64}$"})] | None = (
         Field(default=None, description="SHA256: and 64 hex digits: the SHA-256 of the WinRM listener's certificate")
     )
-    configuration_name: ConfigurationName = Field(
-        default=_CONFIGURATION_NAME, description="the name of a PowerShell session configuration"
-    )
+    configuration_name: ConfigurationName = Field(default=_CONFIGURATION_NAME, description="the name of a PowerShell session configuration")
     proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
     user: str | None = Field(default=None, description="a user name (without user and password: the current Windows logon)")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
     architecture: Annotated[Literal["x64", "arm64"], BeforeValidator(_known_architecture)] = Field(
         default="x64", description="x64 or arm64"
     )
-    windows: Annotated[Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"], BeforeValidator(_known_windows)] | None = Field(
-        default=None, description='"2012", "2012r2", "2016", "2019", "2022", "2025", "10" or "11" (absent: Windows 10, Server 2016 or newer)'
+    windows: Annotated[Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"], BeforeValidator(_known_windows)] | None = (
+        Field(
+            default=None,
+            description='"2012", "2012r2", "2016", "2019", "2022", "2025", "10" or "11" (absent: Windows 10, Server 2016 or newer)',
+        )
     )
     accept_end_of_life: bool = Field(default=False, description="true or false")
     catalog: ExistingFile | None = Field(default=None, description="the path of a site catalog, relative to the inventory")
@@ -156,7 +169,9 @@ class HostSettings(Settings):
         default=(), description="an array with any of ie_esc, path, firewall"
     )
     adopt: bool = Field(default=False, description="true or false")
-    reboot: Literal["never", "if-needed"] = Field(default="never", description='"never" or "if-needed": whether Windows may be restarted where an installer asks for it')
+    reboot: Literal["never", "if-needed"] = Field(
+        default="never", description='"never" or "if-needed": whether Windows may be restarted where an installer asks for it'
+    )
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
     packages: PackagesSettings = PackagesSettings()
@@ -167,13 +182,13 @@ class HostSettings(Settings):
     firewall: FirewallSettings = FirewallSettings()
 
 
-class Host(HostSettings):
+class WindowsHost(WindowsHostSettings):
     """One host, checked and complete. Paths are absolute; the port is set."""
 
     name: str = Field(description="the host's name in the inventory")
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Host:
+    def _fit_together(self) -> WindowsHost:
         broken = contradictions(dict(self))
         if broken:
             raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)})
@@ -199,9 +214,21 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("fingerprint", has >= {"fingerprint", "ca_file"}, "it cannot stand beside ca_file: choose one of them"),
         ("fingerprint", "fingerprint" in has and not tls, "it has a meaning only with tls = true"),
         ("ca_file", "ca_file" in has and not tls, "it has a meaning only with tls = true"),
-        ("transport", winrm and not kerberos and "user" not in has, '"winrm" needs user and password; without them only auth = "kerberos" or "psrp" can log on'),
-        ("user", winrm and kerberos and "user" in has, 'with "winrm", kerberos uses the ticket of the current logon: leave out user and password'),
-        ("configuration_name", winrm and configuration_name != _CONFIGURATION_NAME, 'a command shell has none; it has a meaning only with transport = "psrp"'),
+        (
+            "transport",
+            winrm and not kerberos and "user" not in has,
+            '"winrm" needs user and password; without them only auth = "kerberos" or "psrp" can log on',
+        ),
+        (
+            "user",
+            winrm and kerberos and "user" in has,
+            'with "winrm", kerberos uses the ticket of the current logon: leave out user and password',
+        ),
+        (
+            "configuration_name",
+            winrm and configuration_name != _CONFIGURATION_NAME,
+            'a command shell has none; it has a meaning only with transport = "psrp"',
+        ),
     ]
     rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]

@@ -15,7 +15,7 @@ from nbserver.base.errors import HostError
 from nbserver.local.places import UNIT, LocalPlaces, is_there, places
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import LocalHost
+    from nbserver.inventory.linux_host import LocalLinuxHost
 
 STOP_SECONDS = 30.0
 
@@ -23,7 +23,7 @@ STOP_SECONDS = 30.0
 class LinuxService:
     """See LocalService."""
 
-    def __init__(self, host: LocalHost) -> None:
+    def __init__(self, host: LocalLinuxHost) -> None:
         self._host, self._where = host, places(host)
         self.certificate = self._where.certificate
 
@@ -38,7 +38,11 @@ class LinuxService:
         if is_there(self._where.unit):
             done = _systemctl(self._where, "stop", UNIT)
             if done.returncode not in (0, 5):  # 5: it is not loaded
-                raise HostError(f"systemd could not stop it: {' '.join(done.stderr.split())}", host=self._host.name, todo="Run this as the user who set it up")
+                raise HostError(
+                    f"systemd could not stop it: {' '.join(done.stderr.split())}",
+                    host=self._host.name,
+                    todo="Run this as the user who set it up",
+                )
             return True
         pid = _running(self._where.process)
         if pid:
@@ -63,7 +67,9 @@ def _end(pid: int, file: Path, name: str) -> None:
 
 def _systemctl(where: LocalPlaces, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C", "XDG_RUNTIME_DIR": f"/run/user/{os.geteuid()}"}
-    return subprocess.run([*where.systemctl, *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*where.systemctl, *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def _unit_since(where: LocalPlaces) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 from nbserver.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import AnyLocal, LocalHost
+    from nbserver.inventory.linux_host import AnyLocal, LocalLinuxHost
     from nbserver.inventory.local_windows_host import LocalWindowsHost
 
 UNIT = "nbserver.service"
@@ -73,18 +73,23 @@ def url(host: AnyLocal) -> str:
 
 
 @overload
-def places(host: LocalHost) -> LocalPlaces: ...
+def places(host: LocalLinuxHost) -> LocalPlaces: ...
 @overload
 def places(host: LocalWindowsHost) -> WindowsPlaces: ...
 def places(host: AnyLocal) -> LocalPlaces | WindowsPlaces:
     """The places of the host's scope. Raises UsageError without a home folder."""
     if host.system == "windows":
-        return WindowsPlaces(_folder("ProgramData") / "nbserver" if host.scope == "machine" else _folder("LOCALAPPDATA") / "nbserver" / "state")
+        return WindowsPlaces(
+            _folder("ProgramData") / "nbserver" if host.scope == "machine" else _folder("LOCALAPPDATA") / "nbserver" / "state"
+        )
     if host.scope == "machine":
         return LocalPlaces(Path("/etc/nbserver"), Path("/var/lib/nbserver"), Path("/etc/systemd/system") / UNIT, ("systemctl",))
     home = _home()
     return LocalPlaces(
-        home / ".config" / "nbserver", home / ".local" / "state" / "nbserver", home / ".config" / "systemd" / "user" / UNIT, ("systemctl", "--user")
+        home / ".config" / "nbserver",
+        home / ".local" / "state" / "nbserver",
+        home / ".config" / "systemd" / "user" / UNIT,
+        ("systemctl", "--user"),
     )
 
 

@@ -91,7 +91,9 @@ def look(host: AnyLocal) -> Status:
     if not shown:
         return Status(host.name, False, f"the notebook server runs, and port {port} does not answer", by, address, port, "", began)
     if expected and shown != expected:
-        return Status(host.name, False, f"port {port} shows another certificate than {service.certificate}", by, address, port, shown, began)
+        return Status(
+            host.name, False, f"port {port} shows another certificate than {service.certificate}", by, address, port, shown, began
+        )
     return Status(host.name, True, "the notebook server runs", by, address, port, shown, began)
 
 

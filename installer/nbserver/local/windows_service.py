@@ -23,9 +23,10 @@ class WindowsService:
     def __init__(self, host: LocalWindowsHost) -> None:
         if host.scope == "machine":
             raise UsageError(
-                'with scope = "machine" the server is the scheduled task "nbserver" of this machine', where=host.name,
+                'with scope = "machine" the server is the scheduled task "nbserver" of this machine',
+                where=host.name,
                 todo="In an elevated PowerShell: Get-ScheduledTask nbserver shows it, Disable-ScheduledTask nbserver and Stop-ScheduledTask nbserver end it",
-            )  # fmt: skip
+            )
         self._host, self._file = host, places(host).process
         self.certificate = places(host).certificate
 

@@ -7,13 +7,13 @@ from typing import Any
 from nbserver import __version__
 from nbserver.catalog.linux_lock import LinuxLock
 from nbserver.certificate.names import subject_alternative_names
-from nbserver.inventory.linux_host import LinuxHost, LocalHost
+from nbserver.inventory.linux_host import LinuxHost, LocalLinuxHost
 from nbserver.render.bash import render_linux
 from nbserver.render.own_python import own_program
 from nbserver.render.script import Script
 
 
-def render(host: LinuxHost | LocalHost, lock: LinuxLock) -> Script:
+def render(host: LinuxHost | LocalLinuxHost, lock: LinuxLock) -> Script:
     """The script of a Linux host; the same bytes wherever it is rendered. That of this machine in user scope names the Python that runs this."""
     settings: dict[str, Any] = {
         "architecture": host.architecture,
@@ -21,7 +21,12 @@ def render(host: LinuxHost | LocalHost, lock: LinuxLock) -> Script:
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,
-        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port, "session": host.notebook.session},
+        "notebook": {
+            "directory": host.notebook.directory,
+            "ip": host.notebook.ip,
+            "port": host.notebook.port,
+            "session": host.notebook.session,
+        },
         "packages": {
             "index_url": host.packages.index_url,
             "installer": host.packages.installer,

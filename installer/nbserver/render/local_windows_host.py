@@ -22,7 +22,12 @@ def render(host: LocalWindowsHost, catalog: Catalog) -> Script:
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,
-        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port, "session": host.notebook.session},
+        "notebook": {
+            "directory": host.notebook.directory,
+            "ip": host.notebook.ip,
+            "port": host.notebook.port,
+            "session": host.notebook.session,
+        },
         "openssl": None,
         "packages": {"index_url": host.packages.index_url, "installer": host.packages.installer, "lock_sha256": python.lock.sha256},
         "path": {"entries": [], "programs": False},

@@ -44,7 +44,11 @@ def this_python(catalog: Catalog) -> LocalPython:
     if what:
         raise UsageError(what, where=folder, todo=todo)
     architecture = own_architecture()
-    locks = {lock.python: lock for lock in catalog.locks if lock.architecture == architecture and any(line.startswith(NEEDED) for line in lock.lines)}
+    locks = {
+        lock.python: lock
+        for lock in catalog.locks
+        if lock.architecture == architecture and any(line.startswith(NEEDED) for line in lock.lines)
+    }
     if branch not in locks:
         todo = f"Make another environment for nbserver, with a Python {', '.join(locks)}"
         raise UsageError(f"there are no packages for Python {branch}, which runs nbserver", where=folder, todo=todo)

@@ -9,9 +9,9 @@ from nbserver import __version__
 from nbserver.catalog import linux_lock, reader
 from nbserver.catalog.reader import Catalog, Download
 from nbserver.certificate.names import subject_alternative_names
-from nbserver.inventory.linux_host import AnyHost, LinuxHost, LocalHost
+from nbserver.inventory.linux_host import AnyHost, LinuxHost, LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render import linux_host, local_windows_host
 from nbserver.render.script import Script, render_windows
 
@@ -20,20 +20,24 @@ PROGRAMS = "%ProgramFiles%\\nbserver"
 
 def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
     """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError, UsageError."""
-    loaded = {path: reader.load(path) for path in {host.catalog for host in hosts if isinstance(host, Host | LocalWindowsHost)}}
-    lock = linux_lock.load() if any(isinstance(host, LinuxHost | LocalHost) for host in hosts) else None
+    loaded = {path: reader.load(path) for path in {host.catalog for host in hosts if isinstance(host, WindowsHost | LocalWindowsHost)}}
+    lock = linux_lock.load() if any(isinstance(host, LinuxHost | LocalLinuxHost) for host in hosts) else None
     found = []
     for host in hosts:
-        if isinstance(host, Host | LocalWindowsHost):
+        if isinstance(host, WindowsHost | LocalWindowsHost):
             catalog = loaded[host.catalog]
-            script = local_windows_host.render(host, catalog) if isinstance(host, LocalWindowsHost) and host.scope == "user" else render(host, catalog)
+            script = (
+                local_windows_host.render(host, catalog)
+                if isinstance(host, LocalWindowsHost) and host.scope == "user"
+                else render(host, catalog)
+            )
             found.append((script, catalog.digest))
         elif lock:
             found.append((linux_host.render(host, lock), lock.file_sha256))
     return found
 
 
-def render(host: Host | LocalWindowsHost, catalog: Catalog) -> Script:
+def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
     """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
     accepted: dict[str, Any] = {"windows": host.windows, "end_of_life": host.accept_end_of_life}
     python = catalog.python(host.python.version, host.architecture, host.python.kind, **accepted)
@@ -52,7 +56,12 @@ def render(host: Host | LocalWindowsHost, catalog: Catalog) -> Script:
         "downloads": {"proxy": host.downloads.proxy},
         "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
         "host": host.name,
-        "notebook": {"directory": host.notebook.directory, "ip": host.notebook.ip, "port": host.notebook.port, "session": host.notebook.session},
+        "notebook": {
+            "directory": host.notebook.directory,
+            "ip": host.notebook.ip,
+            "port": host.notebook.port,
+            "session": host.notebook.session,
+        },
         "openssl": download_settings(openssl),
         "packages": {
             "index_url": host.packages.index_url,
@@ -71,7 +80,7 @@ def render(host: Host | LocalWindowsHost, catalog: Catalog) -> Script:
     return render_windows(settings, lock.lines)
 
 
-def path(host: Host | LocalWindowsHost, python_version: str, lock_sha256: str) -> dict[str, Any]:
+def path(host: WindowsHost | LocalWindowsHost, python_version: str, lock_sha256: str) -> dict[str, Any]:
     """The entries of the machine's PATH: the inventory's, or those of what is installed.
 
     Where an installer puts Python and OpenSSL is known on the host only, hence `programs` beside the entries.

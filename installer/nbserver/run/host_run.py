@@ -21,9 +21,9 @@ from nbserver.base.errors import (
     StreamError,
 )
 from nbserver.base.plain_text import clean
-from nbserver.events.reader import Event, EventError, Sequence, parse
+from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.inventory.linux_host import AnyHost
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.script import Script
 from nbserver.run.envelope import Envelope, Mode, PasswordHash
 from nbserver.run.journal import HostJournal
@@ -96,7 +96,9 @@ class HostRun:
         self._changed = 0
         self.result = Result(host.name)
 
-    def execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event, password: PasswordHash | None = None) -> Result:
+    def execute(
+        self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event, password: PasswordHash | None = None
+    ) -> Result:
         """The whole run, over the restarts that the inventory allows. Raises nothing."""
         self._password = password
         try:
@@ -135,13 +137,13 @@ class HostRun:
         self.result.outcome = "stopped"
 
     def _may_restart(self) -> bool:
-        return isinstance(self.host, Host) and self.host.reboot == "if-needed"
+        return isinstance(self.host, WindowsHost) and self.host.reboot == "if-needed"
 
     def _restart_first(self) -> str:
         if self._may_restart() and self._words:
             return f"{self.host.name}: {clean(self._words)}."
         todo = "Restart it, then run this again"
-        if isinstance(self.host, Host) and not self._may_restart():
+        if isinstance(self.host, WindowsHost) and not self._may_restart():
             todo += ', or let it be restarted: reboot = "if-needed" in the inventory'
         return f"{self.host.name}: Windows has to restart before this can go on. {todo}."
 
@@ -150,7 +152,7 @@ class HostRun:
         else is a defect.
         """
         self._envelope, self._until = envelope, time.monotonic() + RUN_TIMEOUT
-        self._sequence = Sequence()
+        self._sequence = EventOrder()
         self._hashed = self._failed = self._gap = self._ended = self._restarting = False
         answer: HostError | None = None
         try:
@@ -356,5 +358,3 @@ class HostRun:
     def _fail(self, error: HostError) -> None:
         self.result.fail(error)
         self._journal.note(str(error))
-
-

@@ -52,7 +52,9 @@ class Journal:
         try:
             atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
         except OSError as error:
-            raise UsageError(f"{self.folder / 'summary.json'} cannot be written ({error.strerror})", todo="Make room there; the run itself is over") from None
+            raise UsageError(
+                f"{self.folder / 'summary.json'} cannot be written ({error.strerror})", todo="Make room there; the run itself is over"
+            ) from None
 
 
 class HostJournal:

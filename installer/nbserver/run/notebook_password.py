@@ -36,7 +36,9 @@ def hash_password(password: str, salt: bytes) -> str:
         return f"argon2:{_argon2id(salt).derive_phc_encoded(password.encode())}"
     except MemoryError:
         raise SecretError(
-            f"there is not enough memory to hash the password: {MEMORY_KIB // 1024} MiB are needed", where="notebook.password", todo="Free some and run this again"
+            f"there is not enough memory to hash the password: {MEMORY_KIB // 1024} MiB are needed",
+            where="notebook.password",
+            todo="Free some and run this again",
         ) from None
 
 

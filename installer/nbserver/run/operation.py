@@ -50,7 +50,9 @@ class Options:
     new_salt: bool = False
 
 
-def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, host_run.Result]:
+def operate(
+    mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View
+) -> dict[str, host_run.Result]:
     """Runs the hosts' scripts in `mode`. Everything that can be refused without a host is refused first.
 
     Raises NbserverError for that; what happens on a host is in its Result.
@@ -65,7 +67,10 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         approved = manifest.read(options.approved)
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
-    secrets = {host.name: (_logon(host, ask), _certificate(host, mode, ask), _password(host, mode, ask, options.passwords.get(host.name))) for host in hosts}
+    secrets = {
+        host.name: (_logon(host, ask), _certificate(host, mode, ask), _password(host, mode, ask, options.passwords.get(host.name)))
+        for host in hosts
+    }
     for name, chain in options.chains.items():
         secrets[name][1]["certificate.chain"] = chain
     known_file = inventory.path.parent / known_certificates.FILE_NAME
@@ -134,7 +139,11 @@ def notebook_password(host: AnyHost, ask: Ask | None) -> str:
 
     if host.notebook.password is None:
         if ask is None:
-            raise SecretError("its notebook password is not known here, and there is no terminal to ask on", where=host.name, todo="Say in the inventory where it is kept: notebook.password")
+            raise SecretError(
+                "its notebook password is not known here, and there is no terminal to ask on",
+                where=host.name,
+                todo="Say in the inventory where it is kept: notebook.password",
+            )
         return ask(f"Notebook password of {host.name}: ")
     return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
 
@@ -167,14 +176,27 @@ def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> 
     return plain
 
 
-def _mask(inventory: Inventory, hosts: Sequence[AnyHost], scripts: Collection[Script], secrets: Collection[tuple[LogonSecrets, Mapping[str, str], str | None]]) -> SecretMask:
+def _mask(
+    inventory: Inventory,
+    hosts: Sequence[AnyHost],
+    scripts: Collection[Script],
+    secrets: Collection[tuple[LogonSecrets, Mapping[str, str], str | None]],
+) -> SecretMask:
     """Knows every secret of the run. Names that are in the inventory, and the scripts, are no secret whatever else they are."""
     from nbserver.run.secret_mask import SecretMask
 
     names = [name for host in hosts for name in (host.name, host.address, getattr(host, "user", None) or "")]
     bodies = {script.body_sha256: script.text for script in scripts}  # of each kind one: all else of a script is its settings
-    mask = SecretMask([*bodies.values(), "\n".join([*names, *(json.dumps(script.settings) for script in scripts), operator(), str(inventory.path)])])
-    mask.add(*(secret for logon, own, plain in secrets for secret in (logon.password, logon.key_password, logon.sudo_password, own.get("certificate.key"), plain)))
+    mask = SecretMask(
+        [*bodies.values(), "\n".join([*names, *(json.dumps(script.settings) for script in scripts), operator(), str(inventory.path)])]
+    )
+    mask.add(
+        *(
+            secret
+            for logon, own, plain in secrets
+            for secret in (logon.password, logon.key_password, logon.sudo_password, own.get("certificate.key"), plain)
+        )
+    )
     return mask
 
 
@@ -200,16 +222,25 @@ def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
     from nbserver.certificate import workstation
     from nbserver.inventory import windows_host
 
-    if mode not in ("test", "apply") or not isinstance(host, windows_host.Host) or host.certificate.source != "workstation":
+    if mode not in ("test", "apply") or not isinstance(host, windows_host.WindowsHost) or host.certificate.source != "workstation":
         return {}
     certificate = workstation.read(host, ask)
     return {"certificate.chain": certificate.chain, "certificate.key": certificate.key}
 
 
 def _run_host(
-    host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, logon: LogonSecrets, secrets: dict[str, str],
-    password: PasswordHash | None, mask: SecretMask, stop: threading.Event, view: View,
-) -> host_run.Result:  # fmt: skip
+    host: AnyHost,
+    script: Script,
+    mode: Mode,
+    run: str,
+    journal: HostJournal,
+    logon: LogonSecrets,
+    secrets: dict[str, str],
+    password: PasswordHash | None,
+    mask: SecretMask,
+    stop: threading.Event,
+    view: View,
+) -> host_run.Result:
     from nbserver.run.host_run import HostRun
     from nbserver.transports import Transport, connect_to
 

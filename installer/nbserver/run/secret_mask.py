@@ -113,11 +113,29 @@ def _forms(secret: str) -> Iterator[str]:
     """A secret and how it is written in an envelope, in JSON, in a URL, in XML and by Python, bash and PowerShell."""
     encoded = secret.encode("utf-8", "surrogatepass")
     lines = [line.strip() for line in secret.splitlines()] if "\n" in secret else []
-    whole = [secret, base64.b64encode(encoded).decode("ascii").rstrip("="), json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(encoded, safe="")]
+    whole = [
+        secret,
+        base64.b64encode(encoded).decode("ascii").rstrip("="),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(encoded, safe=""),
+    ]
     xml = escape(secret)
     json_of_powershell = "".join(f"\\u{ord(character):04x}" if character in "'<>&" else character for character in whole[3])
-    quoted = [quote_plus(encoded), xml, html.escape(secret).replace("&#x27;", "'"), xml.replace('"', "&quot;").replace("'", "&apos;"), html.escape(secret)]
-    programs = [repr(secret)[1:-1], repr(encoded)[2:-1], secret.replace("'", "'\\''"), secret.replace("'", "'\"'\"'"), secret.replace("'", "''")]
+    quoted = [
+        quote_plus(encoded),
+        xml,
+        html.escape(secret).replace("&#x27;", "'"),
+        xml.replace('"', "&quot;").replace("'", "&apos;"),
+        html.escape(secret),
+    ]
+    programs = [
+        repr(secret)[1:-1],
+        repr(encoded)[2:-1],
+        secret.replace("'", "'\\''"),
+        secret.replace("'", "'\"'\"'"),
+        secret.replace("'", "''"),
+    ]
     for form in [*whole, json_of_powershell, *quoted, *programs, *lines]:
         if len(form) >= SHORTEST and not _PEM_HEAD.fullmatch(form):
             yield form

@@ -73,7 +73,9 @@ def read(path: Path) -> bytes:
     except ValueError:
         salt = b""
     if len(salt) != SALT_BYTES or not match or base64.b64encode(salt).decode("ascii") != match.group(1):
-        raise UsageError('the salt file is not valid: it has one line "nbserver-salt-1" with 16 bytes in Base64', where=str(path), todo=_RESTORE)
+        raise UsageError(
+            'the salt file is not valid: it has one line "nbserver-salt-1" with 16 bytes in Base64', where=str(path), todo=_RESTORE
+        )
     return salt
 
 
@@ -86,8 +88,14 @@ def ensure(path: Path) -> bytes:
                 text = f"{_HEAD}nbserver-salt-1 {base64.b64encode(secrets.token_bytes(SALT_BYTES)).decode('ascii')}\n"
                 atomic_file.write_text(path, text)
     except TimeoutError:
-        raise UsageError("the salt file is held by another process", where=str(path), todo="Wait for the other nbserver, then run this again") from None
+        raise UsageError(
+            "the salt file is held by another process", where=str(path), todo="Wait for the other nbserver, then run this again"
+        ) from None
     except OSError as error:
         if not path.exists():  # one that is there can be read in a folder where nobody may write
-            raise UsageError(f"the salt file cannot be created: {error.strerror}", where=str(path), todo="Make the folder writable, or name another file with --salt") from None
+            raise UsageError(
+                f"the salt file cannot be created: {error.strerror}",
+                where=str(path),
+                todo="Make the folder writable, or name another file with --salt",
+            ) from None
     return read(path)

@@ -73,7 +73,9 @@ def confirmed(ask: Callable[[str], str] | None) -> Callable[[str], str] | None:
     def ask_twice(question: str) -> str:
         answer = ask(question)
         if answer and ask(f"{question.rstrip(': ')}, again: ") != answer:
-            raise SecretError("the two entries are not the same", where=question.rstrip(": "), todo="Run this again and type the same password twice")
+            raise SecretError(
+                "the two entries are not the same", where=question.rstrip(": "), todo="Run this again and type the same password twice"
+            )
         return answer
 
     return ask_twice
@@ -161,7 +163,11 @@ def _refuse_open_to_everybody(handle: int, path: Path, what: str, host: str) -> 
     try:
         who = windows_access.everybody_with_access(windows_access.entries(handle))
     except OSError as reason:
-        raise SecretError(f"{what}: the secret file {path} cannot be used: {reason.strerror or reason}", where=host, todo="Keep it on a drive with access lists (NTFS)") from None
+        raise SecretError(
+            f"{what}: the secret file {path} cannot be used: {reason.strerror or reason}",
+            where=host,
+            todo="Keep it on a drive with access lists (NTFS)",
+        ) from None
     if who:
         raise SecretError(f"{what}: others can use the secret file {path}: it is open to {who}", where=host, todo=todo)
 

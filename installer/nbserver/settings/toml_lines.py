@@ -80,11 +80,20 @@ def parse(content: bytes, error: type[NbserverError], *, name: str) -> TomlFile:
 # What tomlkit says without quoting the file.
 _PLAIN = frozenset(
     {
-        "Empty key", "Empty table name", "Mixed types found in array", "Invalid number", "Invalid datetime", "Invalid date", "Invalid time",
-        "Invalid number or date format", "Invalid unicode value", "Unexpected end of file", "Redefinition of an existing table",
+        "Empty key",
+        "Empty table name",
+        "Mixed types found in array",
+        "Invalid number",
+        "Invalid datetime",
+        "Invalid date",
+        "Invalid time",
+        "Invalid number or date format",
+        "Invalid unicode value",
+        "Unexpected end of file",
+        "Redefinition of an existing table",
         "Can't add a table to a dotted key",
     }
-)  # fmt: skip
+)
 
 
 def _explain(reason: Exception) -> str:

@@ -58,4 +58,8 @@ def start_is_too_long(host: str, length: int) -> None:
 def in_time(host: str, deadline: float) -> None:
     """Raises StreamError after the deadline."""
     if time.monotonic() > deadline:
-        raise StreamError("the run has not ended in time; the connection was closed", host=host, todo="Find out what the host is doing, then run this again")
+        raise StreamError(
+            "the run has not ended in time; the connection was closed",
+            host=host,
+            todo="Find out what the host is doing, then run this again",
+        )

@@ -38,8 +38,17 @@ KERNEL_SECONDS = 180.0
 TOTAL_SECONDS = 900.0
 ANSWER_PAUSE = 1.0
 STEPS = (
-    "certificate", "anonymous", "token", "wrong_password", "login", "kernel", "compute", "draw", "picture", "shutdown",
-)  # fmt: skip
+    "certificate",
+    "anonymous",
+    "token",
+    "wrong_password",
+    "login",
+    "kernel",
+    "compute",
+    "draw",
+    "picture",
+    "shutdown",
+)
 
 _CLEAN_UP_SECONDS = 30.0
 _MOST_VERSIONS = 50
@@ -183,7 +192,9 @@ def address_of(host: AnyHost) -> Address:
 
 def stop_advice(host: AnyHost) -> str:
     """What to do with a server that lets everybody in: end it, and start it with nothing but nbserver's configuration."""
-    if host.system == "windows" and (host.transport != "local" or host.scope == "machine"):  # its task would start it again within five minutes
+    if host.system == "windows" and (
+        host.transport != "local" or host.scope == "machine"
+    ):  # its task would start it again within five minutes
         command = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
     elif host.transport == "local":
         command = f"nbserver stop {host.name}"

@@ -88,7 +88,9 @@ class KernelChannel:
         self._frames = 0
         self._session = uuid.uuid4().hex
         self._socket = _web_socket(skip_utf8_validation=True)  # its check is slow; the JSON is decoded strictly
-        allowance.exchange(seconds, _LARGEST_HANDSHAKE)  # the server answers when the kernel does, which may take a slow host longer than a page
+        allowance.exchange(
+            seconds, _LARGEST_HANDSHAKE
+        )  # the server answers when the kernel does, which may take a slow host longer than a page
         parts = urlsplit(url)
         # websocket keeps cookies for all connections of this process, by the URL's name, and would send one server's
         # to another one. It connects to nothing by that name, so it gets one that no cookie can be made for.

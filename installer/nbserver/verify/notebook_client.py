@@ -120,16 +120,23 @@ class NotebookClient:
     def expect_anonymous_refused(self) -> None:
         """Without a login nobody sees kernels or files."""
         for path in _PROTECTED:
-            self._expect_refused(self._send("GET", path).status, f"GET {path} without a login", "the server accepts requests without a password")
+            self._expect_refused(
+                self._send("GET", path).status, f"GET {path} without a login", "the server accepts requests without a password"
+            )
 
     def expect_any_token_refused(self) -> None:
         """A random token, in the header or in the address, is no login."""
         token = secrets.token_urlsafe(24)
-        ways: dict[str, dict[str, Any]] = {"in the header": {"headers": {"Authorization": f"token {token}"}}, "in the address": {"params": {"token": token}}}
+        ways: dict[str, dict[str, Any]] = {
+            "in the header": {"headers": {"Authorization": f"token {token}"}},
+            "in the address": {"params": {"token": token}},
+        }
         for path in _PROTECTED:
             for way, options in ways.items():
                 status = self._send("GET", path, **options).status
-                self._expect_refused(status, f"GET {path} with a wrong token {way}", "the server accepts any token in place of the password")
+                self._expect_refused(
+                    status, f"GET {path} with a wrong token {way}", "the server accepts any token in place of the password"
+                )
 
     def expect_wrong_password_refused(self) -> None:
         """A random password answers 401."""
@@ -154,7 +161,9 @@ class NotebookClient:
     def start_kernel(self, *, seconds: float) -> tuple[str, int]:
         """Starts a Python kernel; its id, and at which try. A busy host may fail at the first one (500), as a person sees it too."""
         tries = 1
-        while (answer := self._send("POST", "/api/kernels", json={"name": "python3"}, seconds=seconds)).status >= 500 and tries < _START_ATTEMPTS:
+        while (
+            answer := self._send("POST", "/api/kernels", json={"name": "python3"}, seconds=seconds)
+        ).status >= 500 and tries < _START_ATTEMPTS:
             tries += 1
             time.sleep(1)
         if answer.status != 201:
@@ -190,7 +199,9 @@ class NotebookClient:
     def _xsrf(self) -> str:
         return next((cookie.value or "" for cookie in self._session.cookies if cookie.name == "_xsrf"), "")
 
-    def _send(self, method: str, path: str, *, seconds: float | None = None, headers: Mapping[str, str] | None = None, **options: Any) -> Answer:
+    def _send(
+        self, method: str, path: str, *, seconds: float | None = None, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> Answer:
         """The whole answer, as it was sent. It has `seconds`, or REQUEST_SECONDS, from connecting to its last byte."""
         headers = {"Origin": self.address.origin, **(headers or {})}
         if xsrf := self._xsrf():

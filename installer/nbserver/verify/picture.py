@@ -20,9 +20,17 @@ _END = b"\0\0\0\0IEND\xae\x42\x60\x82"  # the last chunk: empty, with its CRC (P
 
 # What Pillow's decoder raises for damaged files, by its kind of damage.
 _DAMAGED = (
-    ArithmeticError, AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
     zlib.error,
-)  # fmt: skip
+)
 
 Colour = tuple[int, int, int]
 

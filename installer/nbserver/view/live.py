@@ -61,7 +61,9 @@ class LiveView:
         words = describe(event) if event.event in ("progress", "log", "started", "restored") else event.event
         if event.event == "finished" and event.data.get("restarting"):
             words = "waiting for Windows to restart"
-        self._progress.update(bar, completed=len(self._done[host]), description=escape(f"{event.step}: {words}"[:90] if event.step else words[:90]))
+        self._progress.update(
+            bar, completed=len(self._done[host]), description=escape(f"{event.step}: {words}"[:90] if event.step else words[:90])
+        )
 
     def host_ended(self, result: Result) -> None:
         bar = self._bars[result.host]

@@ -17,7 +17,17 @@ from nbserver.run.journal import describe
 if TYPE_CHECKING:
     from nbserver.run.host_run import Result
 
-COLORS = {"changed": "yellow", "differs": "yellow", "difference": "yellow", "restored": "yellow", "failed": "red", "stopped": "red", "reboot": "red", "warning": "magenta", "ok": "green"}
+COLORS = {
+    "changed": "yellow",
+    "differs": "yellow",
+    "difference": "yellow",
+    "restored": "yellow",
+    "failed": "red",
+    "stopped": "red",
+    "reboot": "red",
+    "warning": "magenta",
+    "ok": "green",
+}
 QUIET = frozenset({"log", "progress", "finished"})
 
 

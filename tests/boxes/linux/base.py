@@ -99,7 +99,9 @@ def build(cache: Path, recipe: Recipe) -> LinuxBase:
 def _make(folder: Path, recipe: Recipe) -> None:
     root = folder / "root"
     packages = ",".join((*PACKAGES, *recipe.packages))
-    _run("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={packages}", recipe.suite, str(root), *mirror(recipe.suite))
+    _run(
+        "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={packages}", recipe.suite, str(root), *mirror(recipe.suite)
+    )
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(folder / "key")], check=True)
     _configure_network(root)
     for name, sudo in USERS.items():

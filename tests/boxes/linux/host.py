@@ -33,7 +33,7 @@ NSPAWN = (
 ).split()
 
 
-class LinuxHost:
+class LinuxBox:
     """A clone of `base` at `address` in the lab's network; `LinuxLab.clone` makes one, `drop` or a with statement ends it.
 
     `root` is the host's own folder `/` seen from outside. `key` is accepted for root and every user of base.USERS.
@@ -114,7 +114,7 @@ class LinuxHost:
             self._forwards[port] = self.lab.forward(self.address, port)
         return self._forwards[port]
 
-    def booted(self) -> LinuxHost:
+    def booted(self) -> LinuxBox:
         """Boots the machine, or drops it when it does not come up."""
         try:
             self.boot()
@@ -135,9 +135,15 @@ class LinuxHost:
     def _run_machine(self) -> None:
         """Starts the machine again as often as it wants to reboot. It ends when this process does."""
         command = control_groups.command_in(
-            self.machine, *NSPAWN, "-D", str(self.root), "-M", self.machine, f"--hostname={self.name}",
+            self.machine,
+            *NSPAWN,
+            "-D",
+            str(self.root),
+            "-M",
+            self.machine,
+            f"--hostname={self.name}",
             f"--network-namespace-path=/run/netns/{self.machine}",
-        )  # fmt: skip
+        )
         while not self._stopping:
             self.boots += 1
             with (self.folder / "console.log").open("ab") as console:
@@ -218,7 +224,7 @@ class LinuxHost:
         remove_host(self.folder, self.machine)
         self.lab.hosts.remove(self)
 
-    def __enter__(self) -> LinuxHost:
+    def __enter__(self) -> LinuxBox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

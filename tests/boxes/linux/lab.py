@@ -21,7 +21,7 @@ from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.boxes.linux.base import LinuxBase
-    from tests.boxes.linux.host import LinuxHost
+    from tests.boxes.linux.host import LinuxBox
 
 NETWORK = "198.51.100"  # TEST-NET-2 (RFC 5737), and only inside the namespace
 GATEWAY = f"{NETWORK}.1"
@@ -65,7 +65,7 @@ class LinuxLab:
             self.folder = labs / self.name
             self.folder.mkdir()
             self._lock = folders.take(self.folder / "lock")
-        self.hosts: list[LinuxHost] = []
+        self.hosts: list[LinuxBox] = []
         self._threads: list[LoopThread] = []
         self._numbers = iter(range(10, 255))
         try:
@@ -113,12 +113,12 @@ class LinuxLab:
         """A port of 127.0.0.1 outside that leads to `address` inside."""
         return Forward(self.inside, listen("127.0.0.1"), (address, port))
 
-    def clone(self, base: LinuxBase, name: str = "") -> LinuxHost:
+    def clone(self, base: LinuxBase, name: str = "") -> LinuxBox:
         """A fresh host on that base, not booted; milliseconds."""
-        from tests.boxes.linux.host import LinuxHost
+        from tests.boxes.linux.host import LinuxBox
 
         number = next(self._numbers)
-        host = LinuxHost(self, base, name or f"{base.name}-{number}", f"{NETWORK}.{number}")
+        host = LinuxBox(self, base, name or f"{base.name}-{number}", f"{NETWORK}.{number}")
         self.hosts.append(host)
         return host
 

@@ -33,9 +33,15 @@ class Workshop:
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(
-            command, cwd=self.folder, env=self._environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-        )  # fmt: skip
+            command,
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
 
@@ -70,14 +76,20 @@ class Workshop:
 def _spec(package: Package) -> str:
     mark = f"/usr/share/stand-in/{package.name}"
     lines = [
-        f"Name: {package.name}", f"Version: {package.version}", "Release: 1", f"Summary: Stand-in for {package.name}",
-        "License: MIT", "BuildArch: noarch", "AutoReqProv: no",
+        f"Name: {package.name}",
+        f"Version: {package.version}",
+        "Release: 1",
+        f"Summary: Stand-in for {package.name}",
+        "License: MIT",
+        "BuildArch: noarch",
+        "AutoReqProv: no",
         *(f"Requires: {name}" for name in package.requires),
         *(f"Provides: {name}" for name in package.provides),
-        "%description", "A stand-in.",
+        "%description",
+        "A stand-in.",
         "%install",
         f"mkdir -p %{{buildroot}}/usr/share/stand-in && echo {package.version} >%{{buildroot}}{mark}",
-    ]  # fmt: skip
+    ]
     for path, target in package.links.items():
         lines += [f"mkdir -p %{{buildroot}}$(dirname {path}) && ln -s {target} %{{buildroot}}{path}"]
     for path, text in package.scripts.items():

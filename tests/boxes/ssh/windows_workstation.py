@@ -36,7 +36,18 @@ def _site(cache: Path) -> Path:
 
     def make(work: Path, target: Path) -> None:
         platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp")
-        artifacts._run(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *platform, "--target", str(target), *REQUIREMENTS, cwd=work)
+        artifacts._run(
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            *platform,
+            "--target",
+            str(target),
+            *REQUIREMENTS,
+            cwd=work,
+        )
 
     return artifacts._once(cache, f"workstation-{hashlib.sha256(' '.join(REQUIREMENTS).encode()).hexdigest()[:12]}", make)
 
@@ -49,7 +60,14 @@ class Workstation:
         self._folder, self._prefix, self._packages = folder, folder / "prefix", _site(cache)
         with zipfile.ZipFile(artifacts.python_zip(cache)) as archive:
             archive.extractall(folder / "python")
-        subprocess.run([WINE, "cmd", "/c", "exit"], env=environment(self._prefix), stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=True)
+        subprocess.run(
+            [WINE, "cmd", "/c", "exit"],
+            env=environment(self._prefix),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=600,
+            check=True,
+        )
         library = self._prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
         subprocess.run([COMPILER, "-shared", "-o", library, HERE / "bcryptprimitives.c", "-ladvapi32"], check=True)
 
@@ -60,8 +78,13 @@ class Workstation:
         extra = {"PYTHONPATH": windows_path(self._packages), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [WINE, self._folder / "python" / "python.exe", windows_path(HERE / "workstation.py"), windows_path(file)],
-            env=environment(self._prefix, extra), input=b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
-        )  # fmt: skip
+            env=environment(self._prefix, extra),
+            input=b"\n",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+            check=False,
+        )
         return done.returncode, done.stdout.decode("utf-8", "replace").splitlines()
 
     def close(self) -> None:

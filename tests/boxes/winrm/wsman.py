@@ -16,13 +16,7 @@ from tests.boxes.winrm.faults import Faults
 from tests.boxes.winrm.ps_shell import PSShell
 from tests.boxes.winrm.shell import Shell
 from tests.boxes.winrm.soap import FAULT_ACTION, NS, answer_header, envelope, fault_body, psrp_fragment, seconds
-from tests.boxes.winrm.wsman_fault import (
-    WSManFault,
-    action_not_supported,
-    invalid_resource,
-    shell_not_found,
-    too_many_shells,
-)
+from tests.boxes.winrm.wsman_fault import WSManFault, action_not_supported, invalid_resource, shell_not_found, too_many_shells
 
 SHELL = NS["rsp"]
 CMD_URI = SHELL + "/cmd"

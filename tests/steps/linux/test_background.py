@@ -30,10 +30,18 @@ def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
     first = run_processes(code, str(file), str(log))
     pid = int(first.stdout)
     try:
-        assert linux_service._running(file) == pid and file.read_text().split("\n")[1] == "what it is for" and file.stat().st_mode & 0o777 == 0o600
-        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00"), "it is told of before it has become the program"
+        assert (
+            linux_service._running(file) == pid
+            and file.read_text().split("\n")[1] == "what it is for"
+            and file.stat().st_mode & 0o777 == 0o600
+        )
+        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x00300\x00"), (
+            "it is told of before it has become the program"
+        )
         assert os.getsid(pid) == pid
-        assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"], "it keeps no descriptor of the script, such as its lock"
+        assert sorted(path.name for path in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"], (
+            "it keeps no descriptor of the script, such as its lock"
+        )
         second = int(run_processes(code, str(file), str(log)).stdout)
         assert second != pid and linux_service._running(file) == second and linux_service._start(pid) == ""
         pid = second
@@ -60,9 +68,11 @@ def test_the_server_in_the_background_hears_ctrl_c(tmp_path: Path) -> None:
     )
     # As under the bootstrap, which starts the script with & too: bash cannot take back what it began with.
     whole = settings_block(parts.SETTINGS) + parts.prelude() + PREPARED + code
-    pid, *variables = run_processes("trap '' INT QUIT\nbash -c \"$2\" test \"$1\"\n", str(tmp_path), whole).stdout.decode().split("\n")[:-1]
+    pid, *variables = run_processes('trap \'\' INT QUIT\nbash -c "$2" test "$1"\n', str(tmp_path), whole).stdout.decode().split("\n")[:-1]
     try:
-        assert wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:3] == [b"-I", bytes(tmp_path / "serve.py")])  # the server itself, of the number that is written down
+        assert wait_until(
+            lambda: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:3] == [b"-I", bytes(tmp_path / "serve.py")]
+        )  # the server itself, of the number that is written down
         status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         ignored = {number for number in signal.Signals if int(status["SigIgn"], 16) >> (number - 1) & 1}
         assert not ignored & {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP}
@@ -85,5 +95,5 @@ def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("log", "words"), [("", ""), ("one\n", "one\n"), ("1\n2\n3\n4\n", "2\n3\n4\n")])
 def test_the_servers_last_words(tmp_path: Path, log: str, words: str) -> None:
     (tmp_path / "log").write_text(log)
-    code = 'NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process PROCESS_LOG=$1/log\nprint_service_log\n'
+    code = "NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process PROCESS_LOG=$1/log\nprint_service_log\n"
     assert run_processes(code, str(tmp_path)).stdout.decode().strip("\n") == words.strip("\n")

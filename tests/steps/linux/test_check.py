@@ -22,7 +22,12 @@ Answer = Callable[[str], bytes]
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\r\n{}"
 OPEN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 WITHOUT, WITH_TOKEN = "without the password", "with a random token"
-STEP = "\n".join([*(parts.step(name) for name in ("preflight", "certificate", "notebook", "service", "check")), "NB_NOTEBOOK_PORT=$1 RUN_FINGERPRINT=$2 NOTEBOOK_PYTHON=$3\n"])
+STEP = "\n".join(
+    [
+        *(parts.step(name) for name in ("preflight", "certificate", "notebook", "service", "check")),
+        "NB_NOTEBOOK_PORT=$1 RUN_FINGERPRINT=$2 NOTEBOOK_PYTHON=$3\n",
+    ]
+)
 SEEN = 'RUN_STEP=check; check_test; if ((${#DIFFERENCES[@]})); then printf "%s | %s | %s\\n" "${DIFFERENCES[@]}"; fi\n'
 
 
@@ -82,7 +87,9 @@ def test_a_server_that_lets_everybody_in_is_a_difference(certificate: Certificat
 
 def test_one_that_believes_any_token_is_a_difference(certificate: Certificate) -> None:
     with server(certificate, lambda head: OPEN if "Authorization" in head else REFUSED) as (port, _):
-        assert [line.split(" | ")[:2] for line in differences(port, certificate.fingerprint)] == [[f"GET /api/kernels on port {port} {WITH_TOKEN}", "answered with 200"]]
+        assert [line.split(" | ")[:2] for line in differences(port, certificate.fingerprint)] == [
+            [f"GET /api/kernels on port {port} {WITH_TOKEN}", "answered with 200"]
+        ]
 
 
 @pytest.mark.parametrize(
@@ -90,10 +97,21 @@ def test_one_that_believes_any_token_is_a_difference(certificate: Certificate) -
     [
         (b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", "answered with 302"),
         (b"HTTP/1.1 500 x\r\n\r\n", "answered with 500"),
-        *((answer, "not answered by a web server") for answer in (b"HTTP/1.1 4033 x\r\n\r\n", b"HTTP/1.1 403", b"", b"403\n", b" HTTP/1.1 403 x\n", b"x" * 100000, b"\x1b[2J\x00\xff\n")),
+        *(
+            (answer, "not answered by a web server")
+            for answer in (
+                b"HTTP/1.1 4033 x\r\n\r\n",
+                b"HTTP/1.1 403",
+                b"",
+                b"403\n",
+                b" HTTP/1.1 403 x\n",
+                b"x" * 100000,
+                b"\x1b[2J\x00\xff\n",
+            )
+        ),
     ],
     ids=range(9),
-)  # fmt: skip
+)
 def test_everything_else_is_no_refusal(certificate: Certificate, answer: bytes, words: str) -> None:
     with server(certificate, lambda head: answer) as (port, _):
         assert [line.split(" | ")[1] for line in differences(port, certificate.fingerprint)] == [words] * 2

@@ -58,7 +58,11 @@ def test_python_is_the_distributions(system: str, version: str, program: str, pa
 
 @pytest.mark.parametrize(
     ("installed", "wanted", "words"),
-    [("3.9.2-3", "", "3.9.2, and 3.10 is needed"), ("3.11.2-1+b1", "3.11.20", "is 3.11.2, and the inventory says"), ("3.1-1", "", "3.10 is needed")],
+    [
+        ("3.9.2-3", "", "3.9.2, and 3.10 is needed"),
+        ("3.11.2-1+b1", "3.11.20", "is 3.11.2, and the inventory says"),
+        ("3.1-1", "", "3.10 is needed"),
+    ],
 )
 def test_another_python_than_wanted_is_refused(installed: str, wanted: str, words: str) -> None:
     fake = f"read_packages() {{ local name; for name in \"$@\"; do PACKAGES[$name]='{installed}'; done; }}\nRUN_STEP=python\npython_test"
@@ -73,7 +77,9 @@ def test_a_python_of_3_10_or_newer_is_taken(version: str) -> None:
 
 
 # In user scope. `HIDE` leaves the root file system without a Python but the one that it moves to a folder of a user.
-HIDE = 'mkdir -p /opt/own/bin && cp "$(readlink -f /usr/bin/python3)" /opt/own/bin/python && rm -f /usr/bin/python3* /usr/local/bin/python3*'
+HIDE = (
+    'mkdir -p /opt/own/bin && cp "$(readlink -f /usr/bin/python3)" /opt/own/bin/python && rm -f /usr/bin/python3* /usr/local/bin/python3*'
+)
 CHOOSE = "RUN_STEP=python\npython_test\nprintf '%s\\n' \"$PYTHON\"\n"
 
 
@@ -90,7 +96,11 @@ def test_the_distributions_python_first_then_the_one_that_runs_nbserver(sandbox:
     minor = sandbox.run("/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.decode().strip()
     assert choose_own(sandbox, program="/opt/own/bin/python") == (0, "/usr/bin/python3")
     sandbox.run("bash", "-c", HIDE)
-    assert choose_own(sandbox, program="/opt/own/bin/python") == choose_own(sandbox, program="/opt/own/bin/python", version=minor) == (0, "/opt/own/bin/python")
+    assert (
+        choose_own(sandbox, program="/opt/own/bin/python")
+        == choose_own(sandbox, program="/opt/own/bin/python", version=minor)
+        == (0, "/opt/own/bin/python")
+    )
     for refused in ({"program": "/opt/own/bin/python", "version": "3.99"}, {"program": "/opt/none"}, {"program": "/opt/own"}, {}):
         code, out = choose_own(sandbox, **refused)
         assert code == 3 and "Run nbserver by one that is (of pyenv, conda or uv, without root)" in json.loads(out)["text"]
@@ -102,8 +112,8 @@ def test_the_distributions_python_first_then_the_one_that_runs_nbserver(sandbox:
 def test_a_script_of_this_machine_names_the_python_that_runs_nbserver(tmp_path: Path) -> None:
     environment = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    code = "from nbserver.catalog.linux_lock import load; from nbserver.render.linux_host import render; from nbserver.inventory.linux_host import LocalHost\n"
-    code += "for scope in ('user', 'machine'): print(render(LocalHost(scope=scope), load()).text.partition('NB_PYTHON_PROGRAM=')[2].partition('\\n')[0])"
+    code = "from nbserver.catalog.linux_lock import load; from nbserver.render.linux_host import render; from nbserver.inventory.linux_host import LocalLinuxHost\n"
+    code += "for scope in ('user', 'machine'): print(render(LocalLinuxHost(scope=scope), load()).text.partition('NB_PYTHON_PROGRAM=')[2].partition('\\n')[0])"
     variables = {"PYTHONPATH": os.pathsep.join([str(SOURCE), *sys.path]), "PATH": os.environ["PATH"]}
     done = subprocess.run([str(environment / "bin" / "python"), "-c", code], env=variables, capture_output=True, text=True, check=True)
     user, machine = done.stdout.splitlines()
@@ -118,7 +128,9 @@ def test_wheels_need_no_package_but_python(system: str, source: str) -> None:
     assert (code, out) == (0, "0 /opt/nbserver/env-00000000/bin/python")
 
 
-@pytest.mark.parametrize(("system", "first"), [("Debian 12", "jupyter-notebook"), ("Ubuntu 24.04", "jupyter-notebook"), ("Tumbleweed", "python313-notebook")])
+@pytest.mark.parametrize(
+    ("system", "first"), [("Debian 12", "jupyter-notebook"), ("Ubuntu 24.04", "jupyter-notebook"), ("Tumbleweed", "python313-notebook")]
+)
 def test_the_distributions_own_packages(system: str, first: str) -> None:
     show = 'choose_python; choose_packages; printf "%s %s" "${NOTEBOOK_PACKAGES[0]}" "$([[ $NOTEBOOK_PYTHON == "$PYTHON" ]] && echo same)"'
     assert on(system, show, NB_PACKAGES_SOURCE="distribution") == (0, f"{first} same")
@@ -142,7 +154,11 @@ def test_only_a_port_below_1024_has_a_capability() -> None:
 
 @pytest.mark.parametrize(
     ("directory", "home"),
-    [("/srv/100% of it", 'ProtectHome=yes'), ("/home/anna/n", 'ProtectHome=tmpfs\nBindPaths="/home/anna/n"'), ("/homes/anna", "ProtectHome=yes")],
+    [
+        ("/srv/100% of it", "ProtectHome=yes"),
+        ("/home/anna/n", 'ProtectHome=tmpfs\nBindPaths="/home/anna/n"'),
+        ("/homes/anna", "ProtectHome=yes"),
+    ],
 )
 def test_home_folders_are_hidden_but_for_the_notebooks(directory: str, home: str) -> None:
     _, text = unit(directory=directory)
@@ -159,7 +175,11 @@ def test_a_folder_that_no_unit_can_name_is_refused(directory: str) -> None:
 @pytest.mark.parametrize("env_first", [True, False])
 def test_uv_gets_what_pip_is_configured_for(tmp_path: Path, env_first: bool) -> None:
     """pip 23 sorts and merges, pip 26 lists every file in the order in which they count."""
-    files = ["global.proxy='http://a.example.com'", "global.index-url='https://first.example.com'", "global.index-url='https://last.example.com'"]
+    files = [
+        "global.proxy='http://a.example.com'",
+        "global.index-url='https://first.example.com'",
+        "global.index-url='https://last.example.com'",
+    ]
     files += ["install.proxy='http://b.example.com'", "global.proxy='http://c.example.com'", "download.index-url='https://not.example.com'"]
     files += [r"global.extra-index-url='https://a.example.com\nhttps://b.example.com'", "install.index-url='https://install.example.com'"]
     environment = [":env:.proxy='http://environment.example.com'"]
@@ -167,7 +187,9 @@ def test_uv_gets_what_pip_is_configured_for(tmp_path: Path, env_first: bool) -> 
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\n[ "$*" = "-I -m pip config list" ] && cat "{tmp_path}/pip.txt"\n')
     python.chmod(0o755)
-    code, out = on("Debian 12", 'PROXY=(); read_own_package_environment; printf "%s\n" "${PROXY[@]}"', NB_SCOPE="user", NOTEBOOK_PYTHON=str(python))
+    code, out = on(
+        "Debian 12", 'PROXY=(); read_own_package_environment; printf "%s\n" "${PROXY[@]}"', NB_SCOPE="user", NOTEBOOK_PYTHON=str(python)
+    )
     found = [line for line in out.splitlines() if not line.startswith("SSL_CERT_FILE=")]
     assert code == 0 and found == [
         "UV_DEFAULT_INDEX=https://install.example.com",

@@ -44,7 +44,13 @@ def told(lines: list[str]) -> dict[str, Any]:
 @example("apply", "x", SECRET, 0, {"a": SECRET, "b": "", "c": "\n\n", "d": "x" * 70000})
 def test_the_host_reads_what_was_written(mode: Mode, name: str, operator: str, after: int, values: dict[str, str]) -> None:
     envelope = Envelope(mode, name, operator, after, values)
-    assert told(envelope.lines()) == {"mode": mode, "run": name, "operator": operator, "after": after if mode == "events" else 0, "secrets": values}
+    assert told(envelope.lines()) == {
+        "mode": mode,
+        "run": name,
+        "operator": operator,
+        "after": after if mode == "events" else 0,
+        "secrets": values,
+    }
 
 
 def test_the_last_line_may_lack_its_end() -> None:
@@ -54,13 +60,56 @@ def test_the_last_line_may_lack_its_end() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "", " ", "mode", "mode ", "mode destroy", "mode Apply", "Mode apply", "mode apply now", "MODE test", "forget", "mode  apply", "mode test\r", "mode request",
-        "time", "time now", "time 2026-11-22T19:41:41", "time 2026-11-22T19:41:41Z x", "time $(date)",
-        "run", "run ", "run a b", "run ../x", "run " + "x" * 65, "run a_b", "operator", "operator a b", "operator !", "operator YQ", "after", "after x",
-        "after 1 2", "after 99999999999", "secret", "secret a", "secret a b c", "secret a !", "secret a YQ", "secret a YQ=", "secret a Y===", "secret a AAAA",
-        "Secret a YQ==", "mode=apply", "{}", "after 1;2", "after $((1))", "secret a[0] YQ==", "run $(id)", "operator Y=Q=",
+        "",
+        " ",
+        "mode",
+        "mode ",
+        "mode destroy",
+        "mode Apply",
+        "Mode apply",
+        "mode apply now",
+        "MODE test",
+        "forget",
+        "mode  apply",
+        "mode test\r",
+        "mode request",
+        "time",
+        "time now",
+        "time 2026-11-22T19:41:41",
+        "time 2026-11-22T19:41:41Z x",
+        "time $(date)",
+        "run",
+        "run ",
+        "run a b",
+        "run ../x",
+        "run " + "x" * 65,
+        "run a_b",
+        "operator",
+        "operator a b",
+        "operator !",
+        "operator YQ",
+        "after",
+        "after x",
+        "after 1 2",
+        "after 99999999999",
+        "secret",
+        "secret a",
+        "secret a b c",
+        "secret a !",
+        "secret a YQ",
+        "secret a YQ=",
+        "secret a Y===",
+        "secret a AAAA",
+        "Secret a YQ==",
+        "mode=apply",
+        "{}",
+        "after 1;2",
+        "after $((1))",
+        "secret a[0] YQ==",
+        "run $(id)",
+        "operator Y=Q=",
     ],
-)  # fmt: skip
+)
 def test_the_host_refuses_a_line_that_it_does_not_know(line: str) -> None:
     done = read(["mode test", "run x", line, "mode apply"])
     assert done.returncode == 3
@@ -69,7 +118,9 @@ def test_the_host_refuses_a_line_that_it_does_not_know(line: str) -> None:
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("line", ["secret notebook.password_hash {} more", "Secret notebook.password_hash {}", "secrets x {}", "secret a {}!"])
+@pytest.mark.parametrize(
+    "line", ["secret notebook.password_hash {} more", "Secret notebook.password_hash {}", "secrets x {}", "secret a {}!"]
+)
 def test_a_refusal_never_tells_a_secret(line: str) -> None:
     secret = base64.b64encode(SECRET.encode()).decode()
     done = read([line.format(secret)])

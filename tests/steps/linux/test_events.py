@@ -32,7 +32,7 @@ def event(*arguments: bytes | str) -> bytes:
 @given(texts)
 @example(NASTY)
 @example("a\n")
-@example("\\u0041 \\n \"$(exit)\" `x` ${y}")
+@example('\\u0041 \\n "$(exit)" `x` ${y}')
 def test_a_text_arrives_as_it_was(text: str) -> None:
     line = event(text)
     assert line.isascii() and line.count(b"\n") == 1 and all(byte >= 32 for byte in line[:-1])
@@ -63,7 +63,9 @@ def test_a_text_is_read_back_from_its_json(text: str) -> None:
 
 
 def test_events_are_counted_and_timed() -> None:
-    done = run("write_event unchanged; write_event finished outcome ok differs: false changed: 0 reboot: false fingerprint ''; RUN_STEP=a; write_event progress what x done: 3 unit seconds")
+    done = run(
+        "write_event unchanged; write_event finished outcome ok differs: false changed: 0 reboot: false fingerprint ''; RUN_STEP=a; write_event progress what x done: 3 unit seconds"
+    )
     values = [json.loads(line) for line in done.stdout.splitlines()]
     assert [value["n"] for value in values] == [1, 2, 3]
     assert values[1]["differs"] is False and values[1]["changed"] == 0 and values[2]["done"] == 3
@@ -95,7 +97,11 @@ def test_programs_speak_in_log_events_only() -> None:
     [
         ("bash -c 'echo one; echo two; exit 7'", 7, "bash ended with code 7. Do it by hand. Its last words: one / two"),
         ("bash -c 'kill -9 $$'", 137, "bash ended with code 137. Do it by hand"),
-        ("no-such-program", 127, "no-such-program ended with code 127. Do it by hand. Its last words: setsid: failed to execute no-such-program: No such file or directory"),
+        (
+            "no-such-program",
+            127,
+            "no-such-program ended with code 127. Do it by hand. Its last words: setsid: failed to execute no-such-program: No such file or directory",
+        ),
     ],
 )
 def test_a_program_that_fails_is_a_problem_with_its_last_words(command: str, code: int, words: str) -> None:
@@ -106,7 +112,9 @@ def test_a_program_that_fails_is_a_problem_with_its_last_words(command: str, cod
 def test_what_a_program_gets_in_its_environment_is_in_no_arguments(tmp_path: Path) -> None:
     """A proxy may hold a password, and so may an index of the user's pip. In between stands a setsid that writes down what it is given."""
     recorder = tmp_path / "setsid"
-    recorder.write_text(f"#!{sys.executable}\nimport os, sys\nopen({str(tmp_path / 'given')!r}, 'a').write(repr(sys.argv) + '\\n')\nos.execvp('/usr/bin/setsid', sys.argv)\n")
+    recorder.write_text(
+        f"#!{sys.executable}\nimport os, sys\nopen({str(tmp_path / 'given')!r}, 'a').write(repr(sys.argv) + '\\n')\nos.execvp('/usr/bin/setsid', sys.argv)\n"
+    )
     recorder.chmod(0o755)
     code = r"""
     exec 3>/dev/null
@@ -128,7 +136,11 @@ def test_what_a_program_gets_in_its_environment_is_in_no_arguments(tmp_path: Pat
     assert ast.literal_eval(first)[1:] == ["--", "bash", "-c", 'env >"$1/environment"', "x", str(tmp_path)]
     assert ast.literal_eval(second)[1:] == ["--", "bash", "-c", "exit 0", "A=b"]
     found = (tmp_path / "environment").read_text().splitlines()
-    for line in ("UV_DEFAULT_INDEX=https://anna:CANARY-index@pypi.example.com/simple", "http_proxy=http://anna:CANARY-proxy@proxy.example.com:3128", "LAST=a b=c"):
+    for line in (
+        "UV_DEFAULT_INDEX=https://anna:CANARY-index@pypi.example.com/simple",
+        "http_proxy=http://anna:CANARY-proxy@proxy.example.com:3128",
+        "LAST=a b=c",
+    ):
         assert line in found
 
 

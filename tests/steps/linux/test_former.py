@@ -79,7 +79,7 @@ def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
 
 def test_in_user_scope_too(sandbox: Sandbox) -> None:
     programs = f"{Path.home()}/.local/share/nbserver"
-    sandbox.run("bash", "-c", "mkdir -p \"$HOME\" && cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver")
+    sandbox.run("bash", "-c", 'mkdir -p "$HOME" && cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver')
     for lock in "ab":
         packages = {"index_url": None, "installer": "pip", "lock_sha256": lock * 64, "source": "auto"}
         done = run(sandbox, "apply", steps(GOOD), packages=packages, scope="user")
@@ -89,6 +89,11 @@ def test_in_user_scope_too(sandbox: Sandbox) -> None:
 
 
 def test_with_the_distributions_packages_no_environment_is_wanted(host: Sandbox) -> None:
-    there = "read_packages() { local name; for name in \"$@\"; do PACKAGES[$name]=1.0; done; }; PACKAGE_MANAGER=apt"
-    done = run(host, "apply", [PLACES, there, *steps(GOOD)[1:]], packages={"index_url": None, "installer": "pip", "lock_sha256": "a" * 64, "source": "distribution"})
+    there = 'read_packages() { local name; for name in "$@"; do PACKAGES[$name]=1.0; done; }; PACKAGE_MANAGER=apt'
+    done = run(
+        host,
+        "apply",
+        [PLACES, there, *steps(GOOD)[1:]],
+        packages={"index_url": None, "installer": "pip", "lock_sha256": "a" * 64, "source": "distribution"},
+    )
     assert done.outcome == "ok" and [event["what"] for event in done.of("restored")] == [OLD], done.errors

@@ -62,7 +62,11 @@ def host(sandbox: Sandbox, tmp_path: Path) -> Sandbox:
     archive = subprocess.run(["tar", "-C", str(repository), "-c", "."], check=True, capture_output=True).stdout
     sandbox.run("mkdir", "/srv/repository")
     sandbox.run("tar", "-C", "/srv/repository", "-x", input=archive)
-    sandbox.run("bash", "-c", "rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /var/lib/apt/lists/*; chmod -R a+rX /srv/repository; chmod 755 /srv")
+    sandbox.run(
+        "bash",
+        "-c",
+        "rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /var/lib/apt/lists/*; chmod -R a+rX /srv/repository; chmod 755 /srv",
+    )
     sandbox.write("/etc/apt/sources.list", "deb [trusted=yes] file:/srv/repository ./\n")
     return sandbox
 
@@ -81,7 +85,10 @@ def see_hooks(host: Sandbox) -> None:
     """Where needrestart and apt-listbugs would be called, something notes what they would see."""
     host.write("/usr/local/bin/nb-hook", HOOK)
     host.run("chmod", "755", "/usr/local/bin/nb-hook")
-    host.write("/etc/apt/apt.conf.d/99nb", 'DPkg::Pre-Install-Pkgs { "/usr/local/bin/nb-hook"; };\nDPkg::Post-Invoke { "/usr/local/bin/nb-hook"; };\n')
+    host.write(
+        "/etc/apt/apt.conf.d/99nb",
+        'DPkg::Pre-Install-Pkgs { "/usr/local/bin/nb-hook"; };\nDPkg::Post-Invoke { "/usr/local/bin/nb-hook"; };\n',
+    )
     host.write("/etc/dpkg/dpkg.cfg.d/nb", "post-invoke=/usr/local/bin/nb-hook\n")
 
 
@@ -121,7 +128,9 @@ def test_what_another_package_needs_meanwhile_stays(host: Sandbox) -> None:
     done = run(host, "undo", [STEP])
     assert done.outcome == "ok", words(done)
     assert {"nb-other", "nb-below"} <= installed(host) and "nb-top" not in installed(host), "what nothing needs goes"
-    assert [event["text"] for event in done.of("warning")] == ["the packages nb-below stay, because nb-other came later and needs some of them"]
+    assert [event["text"] for event in done.of("warning")] == [
+        "the packages nb-below stay, because nb-other came later and needs some of them"
+    ]
     host.run("apt-get", "-qy", "purge", "nb-other")
     host.run("apt-get", "-qy", "autoremove", "--purge")
     assert "nb-below" not in installed(host), "the system's own autoremove may take it"

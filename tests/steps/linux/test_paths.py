@@ -29,8 +29,16 @@ NOTEBOOKS = "/srv/people/notebooks"
 @pytest.fixture
 def host(sandbox: Sandbox) -> Sandbox:
     """With a folder that gives power, and with anna, whose group is her own."""
-    sandbox.run("bash", "-ec", f"mkdir -p /run/systemd/system /home; mkdir -m 750 {POWERS}; echo 'root ALL=(ALL) ALL' >{POWERS}/sudoers; chmod 440 {POWERS}/sudoers")
-    sandbox.run("bash", "-ec", "groupadd --gid 54321 anna; useradd --uid 54321 --gid anna --no-create-home --home-dir /home/anna anna; mkdir -m 755 /home/anna; chown anna:anna /home/anna")
+    sandbox.run(
+        "bash",
+        "-ec",
+        f"mkdir -p /run/systemd/system /home; mkdir -m 750 {POWERS}; echo 'root ALL=(ALL) ALL' >{POWERS}/sudoers; chmod 440 {POWERS}/sudoers",
+    )
+    sandbox.run(
+        "bash",
+        "-ec",
+        "groupadd --gid 54321 anna; useradd --uid 54321 --gid anna --no-create-home --home-dir /home/anna anna; mkdir -m 755 /home/anna; chown anna:anna /home/anna",
+    )
     return sandbox
 
 
@@ -94,7 +102,10 @@ def test_a_link_in_a_place_of_nbservers_own_is_refused(host: Sandbox, place: str
 
 @pytest.mark.parametrize(
     ("made", "owner"),
-    [("mkdir -p {0}; chown daemon:games {0}", "daemon:games 755"), ("mkdir -p {0}; chown root:games {0}; chmod 2750 {0}", "root:games 2750")],
+    [
+        ("mkdir -p {0}; chown daemon:games {0}", "daemon:games 755"),
+        ("mkdir -p {0}; chown root:games {0}; chmod 2750 {0}", "root:games 2750"),
+    ],
 )
 def test_undo_changes_nothing_behind_a_link(host: Sandbox, made: str, owner: str) -> None:
     host.run("bash", "-ec", made.format(NOTEBOOKS))
@@ -104,7 +115,9 @@ def test_undo_changes_nothing_behind_a_link(host: Sandbox, made: str, owner: str
     done = apply(host, mode="undo")
     refused(done, f"{NOTEBOOKS} could not be put back", "is a link", step="notebook")
     assert powers(host) == before
-    assert [line["key"] for line in record(host)] == ["nbserver", NOTEBOOKS], "all else is put back; whoever has files there keeps the account"
+    assert [line["key"] for line in record(host)] == ["nbserver", NOTEBOOKS], (
+        "all else is put back; whoever has files there keeps the account"
+    )
     host.run("bash", "-ec", f"rm {NOTEBOOKS}; mv /srv/moved {NOTEBOOKS}")
     assert apply(host, mode="undo").outcome == "ok" and host.access(NOTEBOOKS) == owner and record(host) == []
 
@@ -112,7 +125,11 @@ def test_undo_changes_nothing_behind_a_link(host: Sandbox, made: str, owner: str
 @pytest.mark.parametrize("place", ["/srv/people", "/var/lib/nbserver/work", "/etc/nbserver"])
 def test_undo_removes_nothing_behind_a_link(host: Sandbox, place: str) -> None:
     assert apply(host).outcome == "ok"
-    host.run("bash", "-ec", f"mv {place} /srv/moved; mkdir {POWERS}/notebooks; echo x >{POWERS}/jupyter_config.json; echo x >{POWERS}/nbserver.lock; ln -s {POWERS} {place}")
+    host.run(
+        "bash",
+        "-ec",
+        f"mv {place} /srv/moved; mkdir {POWERS}/notebooks; echo x >{POWERS}/jupyter_config.json; echo x >{POWERS}/nbserver.lock; ln -s {POWERS} {place}",
+    )
     before = powers(host)
     done = apply(host, mode="undo")
     assert done.outcome == "failed" and "is a link" in done.of("failed")[0]["text"]
@@ -121,7 +138,11 @@ def test_undo_removes_nothing_behind_a_link(host: Sandbox, place: str) -> None:
 
 def test_a_file_that_waits_for_its_name_is_no_way_out(host: Sandbox) -> None:
     """A folder that was there before may hold links where this script writes a file before it gets its name."""
-    host.run("bash", "-ec", f"mkdir -m 777 /etc/nbserver; for name in jupyter_config.json key.pem certificate.pem; do ln -s {POWERS}/sudoers /etc/nbserver/$name.new; done")
+    host.run(
+        "bash",
+        "-ec",
+        f"mkdir -m 777 /etc/nbserver; for name in jupyter_config.json key.pem certificate.pem; do ln -s {POWERS}/sudoers /etc/nbserver/$name.new; done",
+    )
     before = powers(host)
     assert apply(host, [*PREFLIGHT, USER, parts.step("certificate"), FILES, NOTEBOOK]).outcome == "ok"
     assert powers(host) == before and host.access("/etc/nbserver/key.pem") == "root:nbserver 640"
@@ -129,7 +150,11 @@ def test_a_file_that_waits_for_its_name_is_no_way_out(host: Sandbox) -> None:
 
 def test_what_a_kernel_put_into_its_folder_is_removed_without_leaving_it(host: Sandbox) -> None:
     assert apply(host).outcome == "ok"
-    host.run("bash", "-ec", f"cd /var/lib/nbserver/work; ln -s {POWERS} powers; ln -s {POWERS}/sudoers nbserver.lock; mkdir deep; ln -s / deep/root; chown --no-dereference nbserver powers deep")
+    host.run(
+        "bash",
+        "-ec",
+        f"cd /var/lib/nbserver/work; ln -s {POWERS} powers; ln -s {POWERS}/sudoers nbserver.lock; mkdir deep; ln -s / deep/root; chown --no-dereference nbserver powers deep",
+    )
     before = powers(host)
     assert apply(host, mode="undo").outcome == "ok"
     assert powers(host) == before and not host.exists("/var/lib/nbserver/work")
@@ -144,7 +169,18 @@ SYSTEM = """
 /opt/nbserver/notebooks /etc/nbserver /var/lib/nbserver /var/lib/nbserver/state /var/lib/nbserver/state/runs /var/lib/nbserver/work /var/lib/nbserver/work/x
 /srv /opt /etc / /srv/../etc/powers /srv/x/.. /srv//people /srv/x/ srv/x /srv/./x /root
 """.split()
-PEOPLES = ["/srv/notebooks", "/home/notebooks", "/root/notebooks", "/var/lib/nbserver/notebooks", "/var/lib/nbserver/x/y", "/var/lib/not-there/yet", "/opt/nbserver-data", "/libs/x", "/data/a b", "/mnt/usr/lib"]
+PEOPLES = [
+    "/srv/notebooks",
+    "/home/notebooks",
+    "/root/notebooks",
+    "/var/lib/nbserver/notebooks",
+    "/var/lib/nbserver/x/y",
+    "/var/lib/not-there/yet",
+    "/opt/nbserver-data",
+    "/libs/x",
+    "/data/a b",
+    "/mnt/usr/lib",
+]
 
 
 def test_which_folders_are_the_systems() -> None:
@@ -156,21 +192,43 @@ def test_a_folder_of_the_system_is_refused(host: Sandbox) -> None:
     look = "stat -c '%n %U:%G %a' /etc /srv /home/anna /root /var/lib /var/log"
     before = host.run("bash", "-c", look).stdout
     for directory in ("/home/anna", "/var/log", "/etc/powers"):
-        refused(apply(host, directory=directory), f"notebook.directory is {directory}, which is", "Choose another folder, such as /srv/notebooks")
+        refused(
+            apply(host, directory=directory),
+            f"notebook.directory is {directory}, which is",
+            "Choose another folder, such as /srv/notebooks",
+        )
     assert host.run("bash", "-c", look).stdout == before
 
 
 EXCHANGE = {
     "everybody may": (f"mkdir -p {NOTEBOOKS}; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "everybody", "chmod o-w /srv/people")),
-    "a group may": (f"mkdir -p {NOTEBOOKS}; chown root:games /srv/people; chmod 775 /srv/people", NOTEBOOKS, ("/srv/people", "the group games", "chmod g-w /srv/people")),
+    "a group may": (
+        f"mkdir -p {NOTEBOOKS}; chown root:games /srv/people; chmod 775 /srv/people",
+        NOTEBOOKS,
+        ("/srv/people", "the group games", "chmod g-w /srv/people"),
+    ),
     "another user may": (f"mkdir -p {NOTEBOOKS}; chown anna /srv/people; chown daemon {NOTEBOOKS}", NOTEBOOKS, ("/srv/people", "anna")),
     "somebody may further up": ("mkdir -p /srv/a/b/c; chown anna /srv/a", "/srv/a/b/c", ("/srv/a", "anna")),
-    "another user has what is in a sticky folder": ("mkdir -p /srv/people; chmod 1777 /srv/people; mkdir -p /srv/people/theirs/notebooks; chown anna /srv/people/theirs", "/srv/people/theirs/notebooks", ("anna",)),
-    "what is not there would be in anybody's folder": ("mkdir -m 777 /srv/people; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "everybody")),
-    "somebody may whose name begins as the service's": (
-        f"echo 'nbserver x:x:4444:54321::/:/bin/false' >>/etc/passwd; mkdir -p {NOTEBOOKS}; chown 4444 /srv/people", NOTEBOOKS, ("/srv/people belongs to nbserver x",),
+    "another user has what is in a sticky folder": (
+        "mkdir -p /srv/people; chmod 1777 /srv/people; mkdir -p /srv/people/theirs/notebooks; chown anna /srv/people/theirs",
+        "/srv/people/theirs/notebooks",
+        ("anna",),
     ),
-    "a home folder lets everybody": ("mkdir /home/anna/notebooks; chown anna: /home/anna/notebooks; chmod 777 /home/anna", "/home/anna/notebooks", ("/home/anna", "everybody")),
+    "what is not there would be in anybody's folder": (
+        "mkdir -m 777 /srv/people; chmod 777 /srv/people",
+        NOTEBOOKS,
+        ("/srv/people", "everybody"),
+    ),
+    "somebody may whose name begins as the service's": (
+        f"echo 'nbserver x:x:4444:54321::/:/bin/false' >>/etc/passwd; mkdir -p {NOTEBOOKS}; chown 4444 /srv/people",
+        NOTEBOOKS,
+        ("/srv/people belongs to nbserver x",),
+    ),
+    "a home folder lets everybody": (
+        "mkdir /home/anna/notebooks; chown anna: /home/anna/notebooks; chmod 777 /home/anna",
+        "/home/anna/notebooks",
+        ("/home/anna", "everybody"),
+    ),
 }
 
 
@@ -186,12 +244,18 @@ def test_a_folder_that_somebody_else_can_exchange_is_refused(host: Sandbox) -> N
 FINE = {
     "a person's own": ("mkdir /home/anna/notebooks; chown anna:anna /home/anna/notebooks", "/home/anna/notebooks", "anna:nbserver 775"),
     "a person's own, with a group of their own": (
-        "chmod 775 /home/anna; mkdir -p /home/anna/a/b; chmod 775 /home/anna/a; chown --recursive anna:anna /home/anna", "/home/anna/a/b", "anna:nbserver 775",
+        "chmod 775 /home/anna; mkdir -p /home/anna/a/b; chmod 775 /home/anna/a; chown --recursive anna:anna /home/anna",
+        "/home/anna/a/b",
+        "anna:nbserver 775",
     ),
     "a new one in a person's own": ("true", "/home/anna/a/b", "anna:nbserver 770"),
-    "root's, in a folder where everybody has their own": ("mkdir -p /srv/people; chmod 1777 /srv/people; mkdir /srv/people/notebooks", NOTEBOOKS, "root:nbserver 775"),
+    "root's, in a folder where everybody has their own": (
+        "mkdir -p /srv/people; chmod 1777 /srv/people; mkdir /srv/people/notebooks",
+        NOTEBOOKS,
+        "root:nbserver 775",
+    ),
     "a new one where everybody has their own": ("mkdir -p /srv/people; chmod 1777 /srv/people", NOTEBOOKS, "nbserver:nbserver 750"),
-}  # fmt: skip
+}
 
 
 def test_a_folder_that_nobody_else_can_exchange_is_used_and_put_back(host: Sandbox) -> None:
@@ -223,12 +287,26 @@ def test_undo_leaves_alone_what_the_record_should_not_name(host: Sandbox) -> Non
     copy = f"{STATE}/before/x"
     host.run("bash", "-c", f"mkdir -p {STATE}/before; echo theirs >{copy}; printf '1 1 1\\n' >{POWERS}/process")
     foreign = [
-        ("folder", POWERS, None), ("folder", f"/opt/nbserver/../../{POWERS}", None), ("folder", "/var/lib/nbserver/state", None), ("folder", "/opt/nbserver-other", None),
-        ("data_folder", f"{POWERS}/notebooks", None), ("access", POWERS, "1:1 777"), ("access", "/home/anna", "1:1 777"), ("access", "/root", "1:1 777"),
-        ("file", f"{POWERS}/sudoers", None), ("file", f"{POWERS}/sudoers", copy), ("file", "/etc/nbserver/x", f"{POWERS}/sudoers"),
-        ("unit", "../../powers/sudoers", None), ("process", f"{POWERS}/process", None), ("user", "anna", None), ("files", POWERS, None),
-    ]  # fmt: skip
-    lines = [json.dumps({"v": 1, "step": "notebook", "kind": kind, "key": key, "before": before}, separators=(",", ":")) for kind, key, before in foreign]
+        ("folder", POWERS, None),
+        ("folder", f"/opt/nbserver/../../{POWERS}", None),
+        ("folder", "/var/lib/nbserver/state", None),
+        ("folder", "/opt/nbserver-other", None),
+        ("data_folder", f"{POWERS}/notebooks", None),
+        ("access", POWERS, "1:1 777"),
+        ("access", "/home/anna", "1:1 777"),
+        ("access", "/root", "1:1 777"),
+        ("file", f"{POWERS}/sudoers", None),
+        ("file", f"{POWERS}/sudoers", copy),
+        ("file", "/etc/nbserver/x", f"{POWERS}/sudoers"),
+        ("unit", "../../powers/sudoers", None),
+        ("process", f"{POWERS}/process", None),
+        ("user", "anna", None),
+        ("files", POWERS, None),
+    ]
+    lines = [
+        json.dumps({"v": 1, "step": "notebook", "kind": kind, "key": key, "before": before}, separators=(",", ":"))
+        for kind, key, before in foreign
+    ]
     own = host.read(f"{STATE}/record.jsonl").decode()
     host.write(f"{STATE}/record.jsonl", own + "\n".join(lines) + "\n")
     host.run("mkdir", f"{POWERS}/notebooks", "/opt/nbserver-other")
@@ -238,9 +316,16 @@ def test_undo_leaves_alone_what_the_record_should_not_name(host: Sandbox) -> Non
     assert {event["text"].partition(": ")[2] for event in done.of("failed")} >= {
         "nbserver never changes that, so the record should not name it. Look at /var/lib/nbserver/state/record.jsonl, and take that line out if nobody can say where it comes from. Mend what stands in its way, then run undo again"
     }
-    assert powers(host) == before and host.access("/home/anna") == "anna:anna 755" and host.exists("/opt/nbserver-other") and host.exists(f"{POWERS}/notebooks")
+    assert (
+        powers(host) == before
+        and host.access("/home/anna") == "anna:anna 755"
+        and host.exists("/opt/nbserver-other")
+        and host.exists(f"{POWERS}/notebooks")
+    )
     assert host.run("getent", "passwd", "anna").returncode == 0
-    assert not host.exists("/etc/nbserver") and [line["kind"] for line in map(json.loads, host.read(f"{STATE}/record.jsonl").splitlines())] == [kind for kind, _, _ in foreign], "what is ours is put back"
+    assert not host.exists("/etc/nbserver") and [
+        line["kind"] for line in map(json.loads, host.read(f"{STATE}/record.jsonl").splitlines())
+    ] == [kind for kind, _, _ in foreign], "what is ours is put back"
 
 
 def test_a_notebook_folder_that_moved_is_put_back(host: Sandbox) -> None:
@@ -259,16 +344,29 @@ def test_a_notebook_folder_that_moved_is_put_back(host: Sandbox) -> None:
 def test_files_that_stay_keep_their_owner_and_the_account(host: Sandbox) -> None:
     """Nobody gets the number of the account while its files are there; the next apply finds them as they were."""
     assert apply(host).outcome == "ok"
-    host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"umask 027; mkdir {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b.ipynb")
+    host.run(
+        "setpriv",
+        "--reuid=nbserver",
+        "--regid=nbserver",
+        "--clear-groups",
+        "bash",
+        "-c",
+        f"umask 027; mkdir {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b.ipynb",
+    )
     done = apply(host, mode="undo")
     assert done.outcome == "ok"
     assert [event["text"] for event in done.of("warning")] == [
-        f"{NOTEBOOKS} holds files and stays", "/srv/people holds files and stays",
+        f"{NOTEBOOKS} holds files and stays",
+        "/srv/people holds files and stays",
         f"the user nbserver stays, because files in {NOTEBOOKS} belong to it; another user could get its number. When they are gone, or belong to somebody else, run undo again",
-    ]  # fmt: skip
+    ]
     host.run("useradd", "--system", "another")
     assert host.access(f"{NOTEBOOKS}/a/b.ipynb") == "nbserver:nbserver 640" and host.access(NOTEBOOKS) == "nbserver:nbserver 750"
-    assert [(line["kind"], line["key"]) for line in record(host)] == [("user", "nbserver"), ("data_folder", "/srv/people"), ("data_folder", NOTEBOOKS)]
+    assert [(line["kind"], line["key"]) for line in record(host)] == [
+        ("user", "nbserver"),
+        ("data_folder", "/srv/people"),
+        ("data_folder", NOTEBOOKS),
+    ]
     assert not host.exists("/etc/nbserver") and not host.exists("/var/lib/nbserver/work")
 
     assert apply(host).outcome == "ok"
@@ -286,16 +384,24 @@ def test_a_search_that_fails_has_not_found_that_there_are_no_files(host: Sandbox
     host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"echo 1 >{NOTEBOOKS}/a.ipynb")
     done = apply(host, [*STEPS, "find() { return 1; }"], mode="undo")
     assert "the user nbserver stays" in done.of("warning")[-1]["text"]
-    assert host.run("getent", "passwd", "nbserver").returncode == 0 and ("user", "nbserver") in [(line["kind"], line["key"]) for line in record(host)]
+    assert host.run("getent", "passwd", "nbserver").returncode == 0 and ("user", "nbserver") in [
+        (line["kind"], line["key"]) for line in record(host)
+    ]
 
 
 def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None:
     host.run("bash", "-ec", f"mkdir -p {NOTEBOOKS}; echo 1 >{NOTEBOOKS}/anna.txt; chown -R anna:anna {NOTEBOOKS}")
     assert apply(host).outcome == "ok" and host.access(NOTEBOOKS) == "anna:nbserver 775"
-    host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"umask 027; echo 1 >{NOTEBOOKS}/ours.ipynb")
+    host.run(
+        "setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"umask 027; echo 1 >{NOTEBOOKS}/ours.ipynb"
+    )
     done = apply(host, mode="undo")
     assert done.outcome == "ok" and "the user nbserver stays" in done.of("warning")[-1]["text"]
-    assert host.access(NOTEBOOKS) == "anna:anna 755" and host.access(f"{NOTEBOOKS}/ours.ipynb") == "nbserver:nbserver 640" and host.access(f"{NOTEBOOKS}/anna.txt") == "anna:anna 644"
+    assert (
+        host.access(NOTEBOOKS) == "anna:anna 755"
+        and host.access(f"{NOTEBOOKS}/ours.ipynb") == "nbserver:nbserver 640"
+        and host.access(f"{NOTEBOOKS}/anna.txt") == "anna:anna 644"
+    )
     assert [(line["kind"], line["key"]) for line in record(host)] == [("user", "nbserver"), ("files", NOTEBOOKS)]
     assert apply(host).outcome == "ok" and host.access(NOTEBOOKS) == "anna:nbserver 775"
     assert host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "cat", f"{NOTEBOOKS}/ours.ipynb").stdout == b"1\n"
@@ -307,9 +413,24 @@ def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None
 @pytest.mark.parametrize(
     ("made", "directory", "words"),
     [
-        (f"mkdir -p -m 750 {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}", NOTEBOOKS, ("belongs to 12345, and not to the service or to a user of this host", f"chown --recursive --no-dereference --from=12345 nbserver:nbserver {NOTEBOOKS}")),
-        (f"mkdir -p {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b; chown -R anna:anna {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}/a/b", NOTEBOOKS, (f"{NOTEBOOKS}/a/b belongs to 12345, and not to the service or to a user of this host",)),
-        ("mkdir -p /var/lib/nbserver/notebooks; chown daemon: /var/lib/nbserver/notebooks; chmod 755 /var/lib/nbserver", "/var/lib/nbserver/notebooks", ("belongs to daemon", "chown")),
+        (
+            f"mkdir -p -m 750 {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}",
+            NOTEBOOKS,
+            (
+                "belongs to 12345, and not to the service or to a user of this host",
+                f"chown --recursive --no-dereference --from=12345 nbserver:nbserver {NOTEBOOKS}",
+            ),
+        ),
+        (
+            f"mkdir -p {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b; chown -R anna:anna {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}/a/b",
+            NOTEBOOKS,
+            (f"{NOTEBOOKS}/a/b belongs to 12345, and not to the service or to a user of this host",),
+        ),
+        (
+            "mkdir -p /var/lib/nbserver/notebooks; chown daemon: /var/lib/nbserver/notebooks; chmod 755 /var/lib/nbserver",
+            "/var/lib/nbserver/notebooks",
+            ("belongs to daemon", "chown"),
+        ),
     ],
 )
 def test_files_of_a_user_that_is_gone_are_not_taken_for_good(host: Sandbox, made: str, directory: str, words: tuple[str, ...]) -> None:

@@ -57,17 +57,35 @@ def host(sandbox: Sandbox) -> Sandbox:
 
 
 REASONS = {
-    "a read-only disk": (f"mount_ro; add_folder {SMALL}/new root:root 755", f"""mkdir -m 700 -- "$HELD/${{1##*/}}" ended with code 1. Its last words: mkdir: cannot create directory '{SMALL}/new': Read-only file system"""),
-    "a file on a read-only disk": (f"mount_ro; set_text_file {SMALL}/x root:root 600 words", f"{SMALL}/x could not be written: <script>: line <n>: {SMALL}/x.new: Read-only file system"),
+    "a read-only disk": (
+        f"mount_ro; add_folder {SMALL}/new root:root 755",
+        f"""mkdir -m 700 -- "$HELD/${{1##*/}}" ended with code 1. Its last words: mkdir: cannot create directory '{SMALL}/new': Read-only file system""",
+    ),
+    "a file on a read-only disk": (
+        f"mount_ro; set_text_file {SMALL}/x root:root 600 words",
+        f"{SMALL}/x could not be written: <script>: line <n>: {SMALL}/x.new: Read-only file system",
+    ),
     "a full disk": (
         f"local text; printf -v text '%9000s' ''; set_text_file {SMALL}/x root:root 600 \"@notebook.password_hash@$text\" notebook.password_hash",
         f"{SMALL}/x could not be written: <script>: line <n>: printf: write error: No space left on device",
     ),
-    "no such user": (f"set_text_file {SMALL}/x nosuch:root 600 @notebook.password_hash@ notebook.password_hash", """chown --no-dereference -- "$2" "$HELD/$name.new" ended with code 1. Its last words: chown: invalid user: 'nosuch:root'"""),
-    "bash's own": (': "$NOT_THERE"', "the script ended with code 1 and did not say why; bash's own words: <script>: line <n>: NOT_THERE: unbound variable"),
+    "no such user": (
+        f"set_text_file {SMALL}/x nosuch:root 600 @notebook.password_hash@ notebook.password_hash",
+        """chown --no-dereference -- "$2" "$HELD/$name.new" ended with code 1. Its last words: chown: invalid user: 'nosuch:root'""",
+    ),
+    "bash's own": (
+        ': "$NOT_THERE"',
+        "the script ended with code 1 and did not say why; bash's own words: <script>: line <n>: NOT_THERE: unbound variable",
+    ),
     "nobody said anything": ("[[ a == b ]]", "[[ a == b ]] ended with code 1"),
-    "what was said before is another matter": (f"run_program bash -c true; stat {SMALL}/none || true; test_step small; false", "false ended with code 1"),
-    "bytes that are no text": (f"mount_ro; local x=$'{SMALL}/\\377'; : >\"$x\"", f""": > "$x" ended with code 1. Its last words: <script>: line <n>: {SMALL}/\ufffd: Read-only file system"""),
+    "what was said before is another matter": (
+        f"run_program bash -c true; stat {SMALL}/none || true; test_step small; false",
+        "false ended with code 1",
+    ),
+    "bytes that are no text": (
+        f"mount_ro; local x=$'{SMALL}/\\377'; : >\"$x\"",
+        f""": > "$x" ended with code 1. Its last words: <script>: line <n>: {SMALL}/\ufffd: Read-only file system""",
+    ),
 }
 
 
@@ -83,7 +101,9 @@ def test_the_reason_is_told(host: Sandbox, name: str) -> None:
 
 def test_a_test_tells_it_and_leaves_nothing(host: Sandbox) -> None:
     done = run(host, "test", [step("true", test=f"stat {SMALL}/none")])
-    assert failed(done) == f"stat {SMALL}/none ended with code 1. Its last words: stat: cannot statx '{SMALL}/none': No such file or directory"
+    assert (
+        failed(done) == f"stat {SMALL}/none ended with code 1. Its last words: stat: cannot statx '{SMALL}/none': No such file or directory"
+    )
     assert not host.exists("/var/lib/nbserver")
 
 
@@ -131,7 +151,10 @@ def test_events_that_cannot_be_kept_are_told_and_the_run_stops(full: Sandbox) ->
     """The program that runs is not cut off, nothing follows it, and the workstation hears everything to the end."""
     done = run(full, "apply", [step(TALKS), step("true", name="next")])
     text = re.sub(r"\./nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
-    assert re.sub(r"runs/r\d+", "runs/<run>", text) == f"this run's events could not be kept in {FULL}. Mend that (where the disk is full: make room), then run this again"
+    assert (
+        re.sub(r"runs/r\d+", "runs/<run>", text)
+        == f"this run's events could not be kept in {FULL}. Mend that (where the disk is full: make room), then run this again"
+    )
     assert [event["text"] for event in done.of("log")] == [f"line {i} of a program that talks" for i in range(1, 401)]
     assert full.exists("/run/ended") and not full.exists("/run/went-on") and not any(name == "next" for name, _ in done.steps)
     kept = full.read(f"{STATE}/runs/r{next(NUMBER) - 1}/events.jsonl").decode().split("\n")

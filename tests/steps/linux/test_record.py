@@ -30,9 +30,21 @@ def small(name: str, test: str, apply: str) -> str:
     return f"step {name} 'the {name} is as it should be'\n{name}_test() {{\n{test}\n}}\n{name}_apply() {{\n{apply}\n}}\n"
 
 
-FOLDER = small("folder", 'read_access /opt/nbserver\ncompare_folder /opt/nbserver root:root 755', "add_folder /opt/nbserver root:root 755\n: >/opt/nbserver/inside")
-TEXT = small("text", "has_text /etc/nbserver/text.conf 'new\n' || difference /etc/nbserver/text.conf another new", "set_text_file /etc/nbserver/text.conf root:daemon 640 'new\n'")
-DATA = small("data", 'read_access "$NB_NOTEBOOK_DIRECTORY"\ncan_service_write "$NB_NOTEBOOK_DIRECTORY" || difference notebooks none writable', 'add_data_folder "$NB_NOTEBOOK_DIRECTORY"')
+FOLDER = small(
+    "folder",
+    "read_access /opt/nbserver\ncompare_folder /opt/nbserver root:root 755",
+    "add_folder /opt/nbserver root:root 755\n: >/opt/nbserver/inside",
+)
+TEXT = small(
+    "text",
+    "has_text /etc/nbserver/text.conf 'new\n' || difference /etc/nbserver/text.conf another new",
+    "set_text_file /etc/nbserver/text.conf root:daemon 640 'new\n'",
+)
+DATA = small(
+    "data",
+    'read_access "$NB_NOTEBOOK_DIRECTORY"\ncan_service_write "$NB_NOTEBOOK_DIRECTORY" || difference notebooks none writable',
+    'add_data_folder "$NB_NOTEBOOK_DIRECTORY"',
+)
 FAILING = small("failing", "difference everything wrong right", "run_program bash -c 'echo it broke; exit 4'")
 
 
@@ -68,10 +80,19 @@ def test_apply_apply_again_undo(sandbox: Sandbox) -> None:
 
     undone = run(sandbox, "undo", [FOLDER, TEXT, USER, DATA])
     assert (undone.outcome, undone.code) == ("ok", 0)
-    assert [(event["step"], event["kind"]) for event in undone.of("restored")] == [("data", "data_folder"), ("data", "data_folder"), ("user", "user"), ("text", "file"), ("folder", "folder")]
+    assert [(event["step"], event["kind"]) for event in undone.of("restored")] == [
+        ("data", "data_folder"),
+        ("data", "data_folder"),
+        ("user", "user"),
+        ("text", "file"),
+        ("folder", "folder"),
+    ]
     for path in ("/opt/nbserver", "/etc/nbserver/text.conf", "/srv/people"):
         assert not sandbox.exists(path)
-    assert sandbox.run("getent", "passwd", "nbserver", check=False).returncode == 2 and sandbox.run("getent", "group", "nbserver", check=False).returncode == 2
+    assert (
+        sandbox.run("getent", "passwd", "nbserver", check=False).returncode == 2
+        and sandbox.run("getent", "group", "nbserver", check=False).returncode == 2
+    )
     assert record(sandbox) == []
     assert run(sandbox, "undo", [FOLDER]).outcome == "ok"
 
@@ -101,7 +122,10 @@ def test_a_folder_with_somebodys_files_stays(sandbox: Sandbox) -> None:
     sandbox.run("touch", "/srv/people/notebooks/mine")
     done = run(sandbox, "undo", [USER, DATA])
     assert done.outcome == "ok" and sandbox.exists("/srv/people/notebooks/mine")
-    assert [event["text"] for event in done.of("warning")] [:2] == ["/srv/people/notebooks holds files and stays", "/srv/people holds files and stays"]
+    assert [event["text"] for event in done.of("warning")][:2] == [
+        "/srv/people/notebooks holds files and stays",
+        "/srv/people holds files and stays",
+    ]
 
 
 def test_a_step_that_fails_says_why_and_where(sandbox: Sandbox) -> None:
@@ -118,7 +142,7 @@ def test_a_step_that_fails_says_why_and_where(sandbox: Sandbox) -> None:
     ("apply", "words"),
     [
         ("false", "false ended with code 1"),
-        (": \"$no_such_variable\"", "the script ended with code 1 and did not say why"),
+        (': "$no_such_variable"', "the script ended with code 1 and did not say why"),
         ("local x; x=$(false; echo y)", "x=$(false; echo y) ended with code 1"),
         ("true", "everything is still 'wrong' instead of 'right'"),
         ("fail 'no way'", "no way"),
@@ -147,7 +171,15 @@ def test_what_cannot_be_put_back_is_told_and_stays_in_the_record(sandbox: Sandbo
     assert run(sandbox, "undo", [FOLDER, TEXT]).outcome == "ok" and record(sandbox) == []
 
 
-@pytest.mark.parametrize("line", ["", "{", '{"v":1,"step":"a","kind":"folder","key":"/opt/nbserver","bef', '{"v":2,"step":"a","kind":"folder","key":"/x","before":null}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "{",
+        '{"v":1,"step":"a","kind":"folder","key":"/opt/nbserver","bef',
+        '{"v":2,"step":"a","kind":"folder","key":"/x","before":null}',
+    ],
+)
 def test_a_record_that_is_not_whole_is_refused(sandbox: Sandbox, line: str) -> None:
     assert run(sandbox, "apply", [FOLDER]).outcome == "ok"
     good = sandbox.read(f"{STATE}/record.jsonl").decode()
@@ -160,7 +192,9 @@ def test_a_record_that_is_not_whole_is_refused(sandbox: Sandbox, line: str) -> N
 
 def test_a_kind_of_another_release_is_told(sandbox: Sandbox) -> None:
     assert run(sandbox, "apply", [FOLDER]).outcome == "ok"
-    sandbox.write(f"{STATE}/record.jsonl", sandbox.read(f"{STATE}/record.jsonl") + b'{"v":1,"step":"a","kind":"carpet","key":"/x","before":null}\n')
+    sandbox.write(
+        f"{STATE}/record.jsonl", sandbox.read(f"{STATE}/record.jsonl") + b'{"v":1,"step":"a","kind":"carpet","key":"/x","before":null}\n'
+    )
     done = run(sandbox, "undo", [FOLDER])
     assert done.outcome == "failed" and "this script cannot put back a 'carpet'" in done.of("failed")[0]["text"]
     assert not sandbox.exists("/opt/nbserver")
@@ -176,7 +210,10 @@ def test_a_write_that_was_cut_off_leaves_the_record_as_it_was(sandbox: Sandbox) 
     ("prepare", "words"),
     [
         ("mkdir -m 755 /var/lib/nbserver; mkdir -m 755 /var/lib/nbserver/state", "others have access to it (0 755)"),
-        ("mkdir -m 755 /var/lib/nbserver; mkdir -m 700 /var/lib/nbserver/state; chown daemon /var/lib/nbserver/state", "belongs to others than root"),
+        (
+            "mkdir -m 755 /var/lib/nbserver; mkdir -m 700 /var/lib/nbserver/state; chown daemon /var/lib/nbserver/state",
+            "belongs to others than root",
+        ),
         ("mkdir -m 777 /var/lib/nbserver", "others can write there (0 777)"),
         ("mkdir -m 755 /var/lib/nbserver; chown daemon /var/lib/nbserver", "belongs to others than root"),
         ("mkdir -m 700 /var/lib/else; ln -s else /var/lib/nbserver", "is a link or no folder"),

@@ -20,7 +20,11 @@ from tests.linux.parts import FILES, SETTINGS
 from tests.linux.rules import RULES, Rule, functions, lines
 
 APART = {"bootstrap.sh"}  # no part of a script
-NAMES = [*(f"prelude/{name}.sh" for name in PRELUDE["linux_scripts"][0]), *(f"steps/{name}.sh" for name in STEPS["linux_scripts"]), "main.sh"]
+NAMES = [
+    *(f"prelude/{name}.sh" for name in PRELUDE["linux_scripts"][0]),
+    *(f"steps/{name}.sh" for name in STEPS["linux_scripts"]),
+    "main.sh",
+]
 TEXTS = {name: (FILES / name).read_bytes().decode("utf-8") for name in NAMES}
 
 # Rule -> (a script that keeps it, scripts that break it).
@@ -28,40 +32,84 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "ascii_with_line_feeds": ("true\n", ("printf '\u00e9'\n", "true\r\n", "\ttrue\n", "true \n")),
     "nothing_is_run_that_was_not_read": (
         "printf %s 'eval `x` source'   # eval $x\n",
-        ("eval \"$1\"\n", "source /etc/os-release\n", ". /etc/os-release\n", "true; . x\n", "bash -c \"$1\"\n", "x=`id`\n", "curl -s x | sh\n", "wget x\n", "if eval x; then :; fi\n", "true | bash\n"),
+        (
+            'eval "$1"\n',
+            "source /etc/os-release\n",
+            ". /etc/os-release\n",
+            "true; . x\n",
+            'bash -c "$1"\n',
+            "x=`id`\n",
+            "curl -s x | sh\n",
+            "wget x\n",
+            "if eval x; then :; fi\n",
+            "true | bash\n",
+        ),
     ),
     "every_command_is_known": (
-        "f() {\n    local x=$(stat a) y\n    case $1 in\n        apt | zypper) rm b ;;\n    esac\n    if [[ $x ]]; then f; else true && mv a b; fi\n    X=1 cp a b\n    y=\"$(stat z)\"\n}\n",
-        ("dd if=a\n", "true && sed s/a/b/\n", "x=$(cat a)\n", "if nc -l; then :; fi\n", "read -r x < <(id)\n", "! reboot\n", "case x in\n    a) tee x ;;\nesac\n", "true | logger\n", "LC=1 ed\n", "x=\"$(whoami)\"\n"),
+        'f() {\n    local x=$(stat a) y\n    case $1 in\n        apt | zypper) rm b ;;\n    esac\n    if [[ $x ]]; then f; else true && mv a b; fi\n    X=1 cp a b\n    y="$(stat z)"\n}\n',
+        (
+            "dd if=a\n",
+            "true && sed s/a/b/\n",
+            "x=$(cat a)\n",
+            "if nc -l; then :; fi\n",
+            "read -r x < <(id)\n",
+            "! reboot\n",
+            "case x in\n    a) tee x ;;\nesac\n",
+            "true | logger\n",
+            "LC=1 ed\n",
+            'x="$(whoami)"\n',
+        ),
     ),
-    "only_bash_4_4": ("if [[ ${EPOCHREALTIME:-} ]]; then x=$EPOCHREALTIME; fi\nwait \"$x\"\n", ("x=${y@U}\n", "wait -p x -n\n", "x=$SRANDOM\n", "x=$EPOCHSECONDS\n", "x=$EPOCHREALTIME\n", "x=${ id; }\n")),
+    "only_bash_4_4": (
+        'if [[ ${EPOCHREALTIME:-} ]]; then x=$EPOCHREALTIME; fi\nwait "$x"\n',
+        ("x=${y@U}\n", "wait -p x -n\n", "x=$SRANDOM\n", "x=$EPOCHSECONDS\n", "x=$EPOCHREALTIME\n", "x=${ id; }\n"),
+    ),
     "the_locale_stays_c": ("export PATH LC_ALL=C\n", ("LANG=de_DE.UTF-8\n", "unset LC_ALL\n", "LC_ALL= stat x\n")),
     "secrets_touch_builtins_only": (
         "declare -A SECRETS=()\nexpand_secret() {\n    REPLY=${SECRETS[$1]}\n}\nhas_text() {\n    if [[ ${SECRETS[$1]+known} ]]; then true; fi\n}\n",
         (
             "f() {\n    REPLY=${SECRETS[x]}\n}\n",
             "expand_secret() {\n    openssl ${SECRETS[x]}\n}\n",
-            "expand_secret() {\n    run_program env X=\"${SECRETS[x]}\" true\n}\n",
-            "expand_secret() {\n    read -r x <<<\"${SECRETS[x]}\"\n}\n",
-            "notebook_apply() {\n    write_event log text \"${SECRETS[x]}\"\n}\n",
+            'expand_secret() {\n    run_program env X="${SECRETS[x]}" true\n}\n',
+            'expand_secret() {\n    read -r x <<<"${SECRETS[x]}"\n}\n',
+            'notebook_apply() {\n    write_event log text "${SECRETS[x]}"\n}\n',
             "export SECRETS\n",
         ),
     ),
-    "here_documents_are_not_used": ("x=$((1 << 2))\nread -r x <<<\"$1\"\n", ("stat - <<END\nx\nEND\n", "stat - <<'END'\nEND\n", "read -r x <<<\"$typed\"\n", "stat - <<-END\nEND\n")),
+    "here_documents_are_not_used": (
+        'x=$((1 << 2))\nread -r x <<<"$1"\n',
+        ("stat - <<END\nx\nEND\n", "stat - <<'END'\nEND\n", 'read -r x <<<"$typed"\n', "stat - <<-END\nEND\n"),
+    ),
     "conditions_only_ask": (
         "is_x() {\n    true\n}\nf() {\n    if is_x; then f; fi\n    [[ $1 ]] && return\n}\n",
-        ("add() {\n    true\n}\nif add; then true; fi\n", "add() {\n    true\n}\nadd || true\n", "add() {\n    true\n}\nadd x && true\n", "add() {\n    true\n}\nwhile ! add; do true; done\n"),
+        (
+            "add() {\n    true\n}\nif add; then true; fi\n",
+            "add() {\n    true\n}\nadd || true\n",
+            "add() {\n    true\n}\nadd x && true\n",
+            "add() {\n    true\n}\nwhile ! add; do true; done\n",
+        ),
     ),
     "tests_change_nothing": (
         "x_test() {\n    has_y\n}\nhas_y() {\n    stat z\n}\nx_apply() {\n    rm y\n}\n",
-        ("x_test() {\n    rm y\n}\n", "x_test() {\n    y\n}\ny() {\n    if true; then z; fi\n}\nz() {\n    chmod 1 y\n}\n", "x_test() {\n    add_folder x\n}\n", "x_test() {\n    run_program true\n}\n"),
+        (
+            "x_test() {\n    rm y\n}\n",
+            "x_test() {\n    y\n}\ny() {\n    if true; then z; fi\n}\nz() {\n    chmod 1 y\n}\n",
+            "x_test() {\n    add_folder x\n}\n",
+            "x_test() {\n    run_program true\n}\n",
+        ),
     ),
-    "steps_change_through_the_prelude": ("x_apply() {\n    save_file_before y\n    rm y\n}\n", ("x_apply() {\n    rm y\n}\n", "x_apply() {\n    mv a b\n    save_file_before b\n}\n")),
+    "steps_change_through_the_prelude": (
+        "x_apply() {\n    save_file_before y\n    rm y\n}\n",
+        ("x_apply() {\n    rm y\n}\n", "x_apply() {\n    mv a b\n    save_file_before b\n}\n"),
+    ),
     "restoring_sees_every_failure": (
         "restore_x() {\n    rm y || return\n    if true; then\n        mv a b || problem no || return\n    fi\n    rm z\n}\n",
         ("restore_x() {\n    rm y\n    rm z\n}\n", "restore_x() {\n    run_program userdel x\n    true\n}\n"),
     ),
-    "a_kind_is_saved_and_restored": ("save_before file x ''\nrestore_file() {\n    true\n}\n", ("save_before file x ''\n", "restore_file() {\n    true\n}\n")),
+    "a_kind_is_saved_and_restored": (
+        "save_before file x ''\nrestore_file() {\n    true\n}\n",
+        ("save_before file x ''\n", "restore_file() {\n    true\n}\n"),
+    ),
 }
 
 
@@ -137,5 +185,9 @@ def test_shellcheck_finds_nothing_in_a_whole_script(scripts: list[Script], tmp_p
     for script in scripts:
         path = tmp_path / script.file_name
         path.write_text(script.text, encoding="ascii")
-        done = subprocess.run(["shellcheck", "--format=json", "--enable=check-unassigned-uppercase,require-double-brackets", str(path)], capture_output=True, check=False)
+        done = subprocess.run(
+            ["shellcheck", "--format=json", "--enable=check-unassigned-uppercase,require-double-brackets", str(path)],
+            capture_output=True,
+            check=False,
+        )
         assert [f"{finding['line']}: SC{finding['code']} {finding['message']}" for finding in json.loads(done.stdout)] == []

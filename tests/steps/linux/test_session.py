@@ -33,13 +33,26 @@ class Server:
         with (folder / "server.log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "notebook", "--no-browser", "--allow-root"],
-                env={"PATH": os.environ["PATH"], **{name: str(folder) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}},
-                cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                env={
+                    "PATH": os.environ["PATH"],
+                    **{
+                        name: str(folder)
+                        for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+                    },
+                },
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def _configuration(self, certificate: Certificate) -> str:
         settings = f"NB_SCOPE=user CERTIFICATE_FILE={certificate.certificate} KEY_FILE={certificate.key} NB_NOTEBOOK_IP=127.0.0.1 NB_NOTEBOOK_PORT={self.port} NB_NOTEBOOK_DIRECTORY={self.folder}\n"
-        done = parts.run(settings + parts.step("notebook") + f"SECRETS[notebook.password_hash]='{HASH}'\nconfiguration_text; expand_secret \"$REPLY\" notebook.password_hash; printf %s \"$REPLY\"")
+        done = parts.run(
+            settings
+            + parts.step("notebook")
+            + f'SECRETS[notebook.password_hash]=\'{HASH}\'\nconfiguration_text; expand_secret "$REPLY" notebook.password_hash; printf %s "$REPLY"'
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.decode()
 
@@ -47,7 +60,9 @@ class Server:
         session = requests.Session()
         session.verify, session.trust_env = False, False
         session.get(f"{self.url}/login", timeout=30)
-        answer = session.post(f"{self.url}/login", data={"password": PASSWORD, "_xsrf": session.cookies["_xsrf"]}, allow_redirects=False, timeout=30)
+        answer = session.post(
+            f"{self.url}/login", data={"password": PASSWORD, "_xsrf": session.cookies["_xsrf"]}, allow_redirects=False, timeout=30
+        )
         assert answer.status_code == 302, answer.text
         return session
 

@@ -13,10 +13,53 @@ from nbserver.render.bash import literal, lock_block, settings_block
 from tests.linux.parts import require_bash
 
 NASTY = [
-    "'", '"', "''", "\u2018", "`", "$", "$(exit)", "${x}", "$'", "$'\\''", "\\", "\\\\", "\\'", "\\101", "\\x41", "\n", "\r", "\t", "\x01", "\x1b[0m",
-    "\x7f", "\x85", "\u2028", "\ufeff", "#", ";", "|", "&", "&&", "!", "!!", "~", "*", "?", "[a]", "{a,b}", "( x )", ")", "\u00e9", "\u65e5\u672c", "\U0001f600", " ", "  ", "%s",
-    "NB_HOST='x'", "\nexit\n",
-]  # fmt: skip
+    "'",
+    '"',
+    "''",
+    "\u2018",
+    "`",
+    "$",
+    "$(exit)",
+    "${x}",
+    "$'",
+    "$'\\''",
+    "\\",
+    "\\\\",
+    "\\'",
+    "\\101",
+    "\\x41",
+    "\n",
+    "\r",
+    "\t",
+    "\x01",
+    "\x1b[0m",
+    "\x7f",
+    "\x85",
+    "\u2028",
+    "\ufeff",
+    "#",
+    ";",
+    "|",
+    "&",
+    "&&",
+    "!",
+    "!!",
+    "~",
+    "*",
+    "?",
+    "[a]",
+    "{a,b}",
+    "( x )",
+    ")",
+    "\u00e9",
+    "\u65e5\u672c",
+    "\U0001f600",
+    " ",
+    "  ",
+    "%s",
+    "NB_HOST='x'",
+    "\nexit\n",
+]
 pieces = st.sampled_from(NASTY) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 nasty = st.lists(pieces, max_size=6).map("".join)
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,7 +68,9 @@ many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 def echo(code: str, name: str, locale: str = "C") -> list[str]:
     """The values that an array or a variable has in bash."""
     show = f'printf "%s\\0" "${{{name}[@]}}"' if code else ""
-    done = subprocess.run([require_bash(), "-c", f"set -eu\n{code}\n{show}"], capture_output=True, check=True, env={"LC_ALL": locale, "PATH": "/usr/bin:/bin"})
+    done = subprocess.run(
+        [require_bash(), "-c", f"set -eu\n{code}\n{show}"], capture_output=True, check=True, env={"LC_ALL": locale, "PATH": "/usr/bin:/bin"}
+    )
     assert done.stderr == b""
     return done.stdout.decode("utf-8").split("\0")[:-1]
 
@@ -47,7 +92,13 @@ def test_a_text_of_its_own_survives_in_any_locale(value: str) -> None:
         assert echo(settings_block({"a": {"b_c": value}}), "NB_A_B_C", locale) == [value]
 
 
-@given(st.recursive(nasty | st.booleans() | st.none() | st.integers(), lambda v: st.dictionaries(st.sampled_from("abc"), v, max_size=3) | st.lists(nasty, max_size=3), max_leaves=6))
+@given(
+    st.recursive(
+        nasty | st.booleans() | st.none() | st.integers(),
+        lambda v: st.dictionaries(st.sampled_from("abc"), v, max_size=3) | st.lists(nasty, max_size=3),
+        max_leaves=6,
+    )
+)
 def test_a_setting_is_one_line_and_they_are_sorted(value: object) -> None:
     lines = settings_block({"x": value, "a": 1}).splitlines()
     assert lines == [*sorted(lines[:-1], key=lambda line: line.split("=")[0]), ""]
@@ -55,7 +106,10 @@ def test_a_setting_is_one_line_and_they_are_sorted(value: object) -> None:
 
 
 def test_other_values() -> None:
-    assert settings_block({"b": None, "a": True, "c": 7, "d": [], "e": {"f": False}}) == "NB_A='true'\nNB_B=''\nNB_C='7'\nNB_D=()\nNB_E_F='false'\n\n"
+    assert (
+        settings_block({"b": None, "a": True, "c": 7, "d": [], "e": {"f": False}})
+        == "NB_A='true'\nNB_B=''\nNB_C='7'\nNB_D=()\nNB_E_F='false'\n\n"
+    )
 
 
 @pytest.mark.parametrize(("text", "words"), [("\ud800", "half a character"), ("a\0b", "a byte 0")])

@@ -58,7 +58,7 @@ OTHERS = {
     f"{HOME}/.jupyter/jupyter_server_config.py": PLANTED,
     "/etc/pip.conf": "[global]\nindex-url = https://foreign.invalid/simple\n",
     f"{HOME}/.config/pip/pip.conf": "[global]\nuser = true\n",
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -129,7 +129,9 @@ def compute(host: Host, browser: NotebookClient, code: str) -> str:
     kernel, _ = browser.start_kernel(seconds=60)
     path = f"/api/kernels/{kernel}/channels"
     url = host.url.replace("https", "wss") + path
-    with KernelChannel(connect(host), url=url, origin=host.url, cookie=browser.cookies_for(path), host="lin1", seconds=60, allowance=Allowance(600)) as channel:
+    with KernelChannel(
+        connect(host), url=url, origin=host.url, cookie=browser.cookies_for(path), host="lin1", seconds=60, allowance=Allowance(600)
+    ) as channel:
         printed = channel.run(code, seconds=60).stdout
     browser.stop_kernel(kernel)
     return printed
@@ -159,7 +161,9 @@ def test_pages_and_a_terminal_open(host: Host, browser: NotebookClient) -> None:
         assert b"foreign" not in answer.body and b"planted" not in answer.body, "lab extensions are those of the environment"
     name = json.loads(browser._send("POST", "/api/terminals").body)["name"]
     path = f"/terminals/websocket/{name}"
-    terminal = websocket.create_connection(host.url.replace("https", "wss") + path, socket=connect(host), origin=host.url, cookie=browser.cookies_for(path), timeout=60)
+    terminal = websocket.create_connection(
+        host.url.replace("https", "wss") + path, socket=connect(host), origin=host.url, cookie=browser.cookies_for(path), timeout=60
+    )
     terminal.send(json.dumps(["stdin", "echo $((6 * 7))=$UV_NO_CONFIG=$PIP_CONFIG_FILE\r"]))
     seen = ""
     while "42=1=/dev/null" not in seen:
@@ -191,8 +195,16 @@ IN_THE_ENVIRONMENT = """
 c.ServerApp.authorizer_class = "jupyter_server.auth.authorizer.Authorizer"
 c.ServerApp.identity_provider_class = "jupyter_server.auth.identity.IdentityProvider"
 """
-DIFFERS = ["ServerApp.root_dir", "ServerApp.disable_check_xsrf", "IdentityProvider.token", "PasswordIdentityProvider.hashed_password",
-           "the folder of the contents manager", "the kernel specification manager", "the authorizer", "the identity provider"]  # fmt: skip
+DIFFERS = [
+    "ServerApp.root_dir",
+    "ServerApp.disable_check_xsrf",
+    "IdentityProvider.token",
+    "PasswordIdentityProvider.hashed_password",
+    "the folder of the contents manager",
+    "the kernel specification manager",
+    "the authorizer",
+    "the identity provider",
+]
 
 
 def test_a_server_that_would_not_do_as_configured_does_not_start(host: Host) -> None:
@@ -208,5 +220,7 @@ def test_a_server_that_would_not_do_as_configured_does_not_start(host: Host) -> 
     host.sandbox.run("rm", f"{ENVIRONMENT}/etc/jupyter/jupyter_server_config.py")
     last = done.stderr.decode().splitlines()[-1]
     assert done.returncode == 78, last
-    assert last.startswith("The notebook server does not start, because its effective configuration differs from /tmp/other/jupyter_config.json: ")
+    assert last.startswith(
+        "The notebook server does not start, because its effective configuration differs from /tmp/other/jupyter_config.json: "
+    )
     assert [name for name in DIFFERS if name not in last] == [] and "canary" not in done.stderr.decode() and "nbserver apply" in last

@@ -28,7 +28,12 @@ NO_ENVIRONMENT = "LOCK_MARK=/opt/nbserver/env-00000000/nbserver.lock"  # of the 
 STEPS = [NO_ENVIRONMENT, *(parts.step(name) for name in ("preflight", "user", "certificate", "notebook"))]
 HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$abc+/DEF"
 SECRETS = f"secret notebook.password_hash {base64.b64encode(HASH.encode()).decode()}\n"
-SALT_STEPS = [NO_ENVIRONMENT, "CERTIFICATE_FILE=/etc/nbserver/certificate.pem KEY_FILE=/etc/nbserver/key.pem", parts.step("user"), parts.step("notebook")]
+SALT_STEPS = [
+    NO_ENVIRONMENT,
+    "CERTIFICATE_FILE=/etc/nbserver/certificate.pem KEY_FILE=/etc/nbserver/key.pem",
+    parts.step("user"),
+    parts.step("notebook"),
+]
 CONFIGURATION = "/etc/nbserver"
 
 
@@ -49,7 +54,11 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 def files(sandbox: Sandbox) -> set[str]:
     """Every path where these steps could leave something, and of files in /etc what is in them. Other tests may use this machine's sudo."""
-    names = sandbox.run("find", "/etc", "/srv", "/opt", "/var/lib", "-not", "-path", "/var/lib/dpkg/*", "-not", "-path", "/var/lib/sudo/*").stdout.decode().splitlines()
+    names = (
+        sandbox.run("find", "/etc", "/srv", "/opt", "/var/lib", "-not", "-path", "/var/lib/dpkg/*", "-not", "-path", "/var/lib/sudo/*")
+        .stdout.decode()
+        .splitlines()
+    )
     return {*names, *sandbox.run("sha256sum", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow").stdout.decode().splitlines()}
 
 
@@ -65,7 +74,14 @@ def test_apply_apply_again_undo(host: Sandbox) -> None:
     for name in ("certificate.pem", "key.pem", "jupyter_config.json", "migrated", "serve.py"):
         assert host.access(f"{CONFIGURATION}/{name}") == "root:nbserver 640"
     assert host.access(CONFIGURATION) == "root:nbserver 750" and host.access("/var/lib/nbserver/work") == "nbserver:nbserver 700"
-    assert host.run("bash", "-c", "ls -A /etc/nbserver").stdout.split() == [b"certificate.cnf", b"certificate.pem", b"jupyter_config.json", b"key.pem", b"migrated", b"serve.py"]
+    assert host.run("bash", "-c", "ls -A /etc/nbserver").stdout.split() == [
+        b"certificate.cnf",
+        b"certificate.pem",
+        b"jupyter_config.json",
+        b"key.pem",
+        b"migrated",
+        b"serve.py",
+    ]
     assert HASH not in json.dumps(first.events) + json.dumps(record(host))
     assert HASH.encode() not in host.run("bash", "-c", "cat /var/lib/nbserver/state/runs/*/* /var/lib/nbserver/state/lock").stdout
 
@@ -93,7 +109,9 @@ def test_the_certificate(host: Sandbox) -> None:
     assert found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
     assert found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value == x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     days = datetime.timedelta(days=90)
-    assert days <= found.not_valid_after_utc - found.not_valid_before_utc <= days + datetime.timedelta(seconds=1), "openssl looks at the clock twice"
+    assert days <= found.not_valid_after_utc - found.not_valid_before_utc <= days + datetime.timedelta(seconds=1), (
+        "openssl looks at the clock twice"
+    )
     key = load_pem_private_key(host.read(f"{CONFIGURATION}/key.pem"), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey) and key.public_key() == found.public_key()
 
@@ -104,7 +122,11 @@ def test_the_certificate(host: Sandbox) -> None:
         ("", {"certificate": {"days": 90, "names": ["other.example.com"]}}, "names of the certificate"),
         ("rm /etc/nbserver/key.pem", {}, "certificate"),
         ("echo x >/etc/nbserver/certificate.pem", {}, "certificate"),
-        ("openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 20 -keyout /etc/nbserver/key.pem -out /etc/nbserver/certificate.pem", {}, "certificate"),
+        (
+            "openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days 20 -keyout /etc/nbserver/key.pem -out /etc/nbserver/certificate.pem",
+            {},
+            "certificate",
+        ),
         ("chmod 644 /etc/nbserver/key.pem", {}, "access to /etc/nbserver/key.pem"),
         ("chmod 755 /etc/nbserver", {}, "access to /etc/nbserver"),
     ],
@@ -120,7 +142,7 @@ def test_what_makes_a_new_certificate(host: Sandbox, change: str, settings: dict
 
 
 def test_the_configuration(host: Sandbox) -> None:
-    notebook = {"directory": "/srv/caf\u00e9 \"x\"/b\\s", "ip": "2001:db8::7", "port": 8443, "session": 25}
+    notebook = {"directory": '/srv/caf\u00e9 "x"/b\\s', "ip": "2001:db8::7", "port": 8443, "session": 25}
     assert run(host, "apply", STEPS, secrets=SECRETS, notebook=notebook).outcome == "ok"
     found = json.loads(host.read(f"{CONFIGURATION}/jupyter_config.json"))
     assert found["ServerApp"] == {
@@ -141,11 +163,16 @@ def test_the_configuration(host: Sandbox) -> None:
         "keyfile": "/etc/nbserver/key.pem",
     }
     for provider in ("IdentityProvider", "NotebookApp"):
-        assert found[provider]["cookie_options"] == {"expires_days": 1.041666} and found[provider]["get_secure_cookie_kwargs"] == {"max_age_days": 1.041666}
+        assert found[provider]["cookie_options"] == {"expires_days": 1.041666} and found[provider]["get_secure_cookie_kwargs"] == {
+            "max_age_days": 1.041666
+        }
     assert found["PasswordIdentityProvider"]["hashed_password"] == found["NotebookApp"]["password"] == HASH
-    assert found["NotebookApp"]["notebook_dir"] == notebook["directory"] and found["NotebookApp"]["token"] == found["IdentityProvider"]["token"] == ""
+    assert (
+        found["NotebookApp"]["notebook_dir"] == notebook["directory"]
+        and found["NotebookApp"]["token"] == found["IdentityProvider"]["token"] == ""
+    )
     assert host.access(str(notebook["directory"])) == "nbserver:nbserver 750"
-    assert run(host, "undo", STEPS).outcome == "ok" and not host.exists("/srv/caf\u00e9 \"x\"")
+    assert run(host, "undo", STEPS).outcome == "ok" and not host.exists('/srv/caf\u00e9 "x"')
 
 
 def with_salt(salt: str, *lines: str) -> str:
@@ -160,7 +187,9 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> 
     run(host, "apply", SALT_STEPS, secrets=SECRETS)
     before = host.read(file)
     planned = run(host, "test", SALT_STEPS, secrets=with_salt(other))
-    assert [(event["what"], event["is"], event["should"]) for event in planned.of("difference")] == [(f"the salt of the password hash in {file}", salt, other)]
+    assert [(event["what"], event["is"], event["should"]) for event in planned.of("difference")] == [
+        (f"the salt of the password hash in {file}", salt, other)
+    ]
     refused = run(host, "apply", SALT_STEPS, secrets=with_salt(other))
     assert refused.outcome == "failed" and host.read(file) == before
     (text,) = [event["text"] for event in refused.of("failed") if event["step"] == "notebook"]
@@ -169,7 +198,9 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> 
     assert run(host, "apply", SALT_STEPS, secrets=with_salt(other, "new-salt yes")).outcome == "ok" and other.encode() in host.read(file)
     assert not run(host, "test", SALT_STEPS, secrets=with_salt(other)).of("difference")
     # What an earlier release set for this host is replaced without a question.
-    assert run(host, "apply", SALT_STEPS, secrets=with_salt(salt, f"former-salt {other}")).outcome == "ok" and salt.encode() in host.read(file)
+    assert run(host, "apply", SALT_STEPS, secrets=with_salt(salt, f"former-salt {other}")).outcome == "ok" and salt.encode() in host.read(
+        file
+    )
     # The same salt and another password is a difference like any other.
     changed = run(host, "test", SALT_STEPS, secrets=SECRETS)
     assert [event["what"] for event in changed.of("difference")] == [file]
@@ -198,7 +229,11 @@ def test_an_apply_by_hand_without_a_terminal_says_so(host: Sandbox) -> None:
     [
         ("", {"architecture": "arm64"}, 'the inventory says architecture = "arm64"'),
         ("rmdir /run/systemd/system", {}, "systemd does not run this host"),
-        ("rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release", {}, "this is Gentoo Linux; this script knows"),
+        (
+            "rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release",
+            {},
+            "this is Gentoo Linux; this script knows",
+        ),
         ("rm /usr/bin/flock", {}, "the program flock is missing"),
     ],
 )
@@ -217,7 +252,7 @@ def test_preflight_refuses(host: Sandbox, change: str, settings: dict[str, objec
         ('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n', "zypper"),
         ("ID='sles'\nID_LIKE='suse'\n", "zypper"),
         ('ID="sles"\nVERSION_ID="16.0"\n', "zypper"),
-        ('ID=fedora\nBAD LINE\n$(touch /tmp/x)\n', ""),
+        ("ID=fedora\nBAD LINE\n$(touch /tmp/x)\n", ""),
     ],
 )
 def test_the_system_is_read_as_data(sandbox: Sandbox, text: str, manager: str) -> None:
@@ -255,7 +290,9 @@ def test_preflight_names_configuration_of_others(host: Sandbox) -> None:
 
 def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
     """Also where an environment for another lock is there already, on a disk of its own."""
-    host.run("bash", "-c", "mkdir -p /opt/nbserver && mount -t tmpfs -o size=100m tmpfs /opt/nbserver && mkdir /opt/nbserver/env-{0,1}0000000")
+    host.run(
+        "bash", "-c", "mkdir -p /opt/nbserver && mount -t tmpfs -o size=100m tmpfs /opt/nbserver && mkdir /opt/nbserver/env-{0,1}0000000"
+    )
     host.write("/opt/nbserver/env-10000000/nbserver.lock", "x")
     (failed,) = run(host, "test", STEPS).of("failed")
     assert "MB are free in /opt/nbserver, and 2000 are needed. Make room" in failed["text"]
@@ -265,7 +302,11 @@ def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
 
 def test_preflight_asks_for_room_for_the_distributions_packages_once(host: Sandbox) -> None:
     packages = {**parts.SETTINGS["packages"], "source": "distribution"}
-    host.run("bash", "-c", "rm -f /usr/bin/jupyter-notebook; mkdir /tmp/disk && mount -t tmpfs -o size=100m tmpfs /tmp/disk && mkdir /tmp/disk/{up,work}")
+    host.run(
+        "bash",
+        "-c",
+        "rm -f /usr/bin/jupyter-notebook; mkdir /tmp/disk && mount -t tmpfs -o size=100m tmpfs /tmp/disk && mkdir /tmp/disk/{up,work}",
+    )
     host.run("mount", "-t", "overlay", "-o", "lowerdir=/usr,upperdir=/tmp/disk/up,workdir=/tmp/disk/work", "overlay", "/usr")
     (failed,) = run(host, "test", STEPS, packages=packages).of("failed")
     assert "MB are free in /usr, and 2000 are needed" in failed["text"]

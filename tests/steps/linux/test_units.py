@@ -20,7 +20,15 @@ from tests.linux import parts
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 NOBODY = 65534
 # What is a user's name is for their directory to say: a domain and a backslash in winbind's, spaces in others.
-NAMES = st.text(st.characters(min_codepoint=0x20, blacklist_characters=":/\x7f", blacklist_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=40).map(str.strip).filter(bool)
+NAMES = (
+    st.text(
+        st.characters(min_codepoint=0x20, blacklist_characters=":/\x7f", blacklist_categories=("Cc", "Cs", "Zl", "Zp")),
+        min_size=1,
+        max_size=40,
+    )
+    .map(str.strip)
+    .filter(bool)
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +95,19 @@ def test_the_machines_unit_is_shut_but_for_what_programs_ask_of_the_kernel(tmp_p
     code = f"NB_NOTEBOOK_PORT={port} NOTEBOOK_PYTHON=/opt/nbserver/env/bin/python NOTEBOOK_FILE=/none STARTER_FILE=/none CERTIFICATE_FILE=/none\nunit_text\nprintf '%s' \"$REPLY\"\n"
     (tmp_path / "nbserver.service").write_bytes(parts.run(parts.step("service") + code).stdout)
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", "--json=short", str(tmp_path / "nbserver.service")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            "systemd-analyze",
+            "security",
+            "--offline=true",
+            "--no-pager",
+            "--threshold=20",
+            "--json=short",
+            str(tmp_path / "nbserver.service"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     is_set = {row["json_field"]: row["set"] for row in json.loads(done.stdout)}
     # free, psutil and joblib read /proc/meminfo, /proc/stat and /proc/cpuinfo; others' processes are not for them.

@@ -24,7 +24,10 @@ def host(sandbox: Sandbox) -> Sandbox:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (f"groupadd docker; {MAKE}; usermod --append --groups docker,sudo nbserver", ("it is in the group docker", "it is in the group sudo")),
+        (
+            f"groupadd docker; {MAKE}; usermod --append --groups docker,sudo nbserver",
+            ("it is in the group docker", "it is in the group sudo"),
+        ),
         (MAKE.replace("--system ", ""), ("its number is 100", "a system user's number is from 1 to 999")),
         (MAKE.replace("--system", "--system --uid 0 --non-unique"), ("its number is 0",)),
         (MAKE.replace("--system", "--system --uid 1 --non-unique"), ("its number is also that of daemon",)),
@@ -59,7 +62,10 @@ def test_an_account_that_got_further_rights_is_refused_by_the_next_run(host: San
     host.run("bash", "-c", "groupadd docker; usermod --append --groups docker nbserver")
     for mode in ("test", "apply"):
         (failed,) = run(host, mode, STEPS).of("failed")
-        assert "the user nbserver is not as nbserver makes it: it is in the group docker" in failed["text"] and "gpasswd --delete nbserver GROUP" in failed["text"]
+        assert (
+            "the user nbserver is not as nbserver makes it: it is in the group docker" in failed["text"]
+            and "gpasswd --delete nbserver GROUP" in failed["text"]
+        )
     assert run(host, "undo", STEPS).outcome == "ok", "undo takes it away all the same"
     assert host.run("getent", "passwd", "nbserver", check=False).returncode == 2
 

@@ -37,11 +37,19 @@ def nameless() -> Iterator[Path]:
 def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
     """The events of a run of the steps that need no package, in user scope."""
     file = home / "local.sh"
-    file.write_text(parts.script([parts.step(name) for name in ("certificate", "notebook")], scope="user", notebook={"directory": "~/notebooks", "ip": "*", "port": 9999, "session": 12}))
+    file.write_text(
+        parts.script(
+            [parts.step(name) for name in ("certificate", "notebook")],
+            scope="user",
+            notebook={"directory": "~/notebooks", "ip": "*", "port": 9999, "session": 12},
+        )
+    )
     file.chmod(0o644)
     envelope = f"mode {mode}\nrun {mode}-{next(NUMBER)}\nsecret notebook.password_hash {HASH}\n"
     command = ["setpriv", "--reuid=54321", "--regid=54322", "--clear-groups", "bash", str(file), "envelope"]
-    done = subprocess.run(command, input=envelope, env={"HOME": str(home), "PATH": "/usr/bin:/bin"}, cwd="/", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, input=envelope, env={"HOME": str(home), "PATH": "/usr/bin:/bin"}, cwd="/", capture_output=True, text=True, check=False
+    )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -70,7 +78,10 @@ def test_an_undo_without_the_users_systemd_is_refused_before_it_begins(nameless:
     before = record.read_text()
     events = run_nameless(nameless, "undo")
     (failed,) = (event for event in events if event["event"] == "failed")
-    assert failed["step"] == "service" and "own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger" in failed["text"]
+    assert (
+        failed["step"] == "service"
+        and "own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger" in failed["text"]
+    )
     assert events[-1]["outcome"] == "failed" and [event for event in events if event["event"] == "restored"] == []
     assert record.read_text() == before and unit.exists() and (nameless / ".config/nbserver/key.pem").exists()
 

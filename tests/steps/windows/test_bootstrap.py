@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, bootstrap, standard_input
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command
 from tests.checkout import CHECKOUT
 from tests.powershell import rules_commands, rules_effects, rules_language
@@ -87,7 +87,7 @@ INPUTS: Mapping[str, tuple[bytes, str]] = {
 
 
 @pytest.fixture(scope="module")
-def answers(windows_host: WindowsHost) -> dict[str, tuple[int, str, str]]:
+def answers(windows_host: WindowsBox) -> dict[str, tuple[int, str, str]]:
     """Name of an input -> exit code, output and complaint of the bootstrap; all of them at once."""
     command = [pwsh_command(), *arguments()]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -114,6 +114,6 @@ def test_the_right_input_runs(answers: dict[str, tuple[int, str, str]]) -> None:
     assert answers["good"] == (2, "ran\r\nmode test\r\nrefused\r\nrefused\r\n", ""), "and nobody can change it meanwhile"
 
 
-def test_nothing_of_it_is_left(answers: dict[str, tuple[int, str, str]], windows_host: WindowsHost) -> None:
+def test_nothing_of_it_is_left(answers: dict[str, tuple[int, str, str]], windows_host: WindowsBox) -> None:
     assert answers
     assert list(windows_host.path("C:\\").rglob("nbserver-*-*-*-*-*")) == []

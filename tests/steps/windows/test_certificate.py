@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat, load_pem
 from tests import authority, canary
 from tests.authority import DAY, NOW, ec_key, intermediate, key_pem, pem, root, rsa_key
 from tests.boxes import artifacts
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.certificate_site import NAMES, PASSWORD, CertificateSite, certificate_script
 from tests.formats import validate
@@ -34,7 +34,7 @@ $certificate.Thumbprint
 
 
 @pytest.fixture(scope="module")
-def endpoint(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
     try:
         artifacts.windows_folder()
     except LookupError as missing:
@@ -45,7 +45,7 @@ def endpoint(windows_host: WindowsHost) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def site(
-    windows_host: WindowsHost, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    windows_host: WindowsBox, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[CertificateSite]:
     monkeypatch.setenv("SITE_PASSWORD", PASSWORD)
     monkeypatch.setenv("PFX_PASSWORD", "a PFX's p\u00e4ssword")
@@ -75,7 +75,11 @@ def own_names(certificate: x509.Certificate | x509.CertificateSigningRequest) ->
 def expect(site: CertificateSite, command: str, event: str, *more: str) -> Any:
     ran = site.run(command, "win1", *more)
     assert not ran.error
-    assert [one["event"] for one in ran.events if one["step"] == "certificate" and one["event"] in ("changed", "unchanged", "difference", "failed")][-1:] == [event], ran
+    assert [
+        one["event"]
+        for one in ran.events
+        if one["step"] == "certificate" and one["event"] in ("changed", "unchanged", "difference", "failed")
+    ][-1:] == [event], ran
     for one in ran.events:
         validate("event", one)
     return ran
@@ -124,7 +128,9 @@ def test_sent_by_the_workstation(site: CertificateSite, kind: str) -> None:
     write_workstation(site, key, renewed, INTERMEDIATE.certificate)
     assert expect(site, "plan", "difference").last["fingerprint"] == fingerprint(first)
     assert expect(site, "apply", "changed").last["fingerprint"] == fingerprint(renewed)
-    assert len({path.read_text() for path in (site.folder / "nbserver-runs").glob("*/win1/script.sha256")}) == 1, "renewing changes no script"
+    assert len({path.read_text() for path in (site.folder / "nbserver-runs").glob("*/win1/script.sha256")}) == 1, (
+        "renewing changes no script"
+    )
     assert list(script)
 
     (site.service / "key.pem").write_text(key_pem(ec_key()))  # somebody's hand
@@ -144,14 +150,18 @@ def test_undo_puts_back_what_was_there(site: CertificateSite) -> None:
         (site.service / name).write_text(text)
     key = ec_key()
     write_workstation(site, key, INTERMEDIATE.sign(key.public_key(), NAMES), INTERMEDIATE.certificate)
-    site.ask(r"$acl = Get-Acl -LiteralPath C:\ProgramData\nbserver; $acl.SetSecurityDescriptorSddlForm('O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)', 'Owner, Access'); Set-Acl -LiteralPath C:\ProgramData\nbserver -AclObject $acl")
+    site.ask(
+        r"$acl = Get-Acl -LiteralPath C:\ProgramData\nbserver; $acl.SetSecurityDescriptorSddlForm('O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)', 'Owner, Access'); Set-Acl -LiteralPath C:\ProgramData\nbserver -AclObject $acl"
+    )
     assert expect(site, "apply", "changed").code == 0
     served(site)
     assert site.run("undo", "win1").code == 0
     assert {name: site.file(name) for name in site.files()} == theirs
 
 
-def test_a_key_of_another_certificate_is_refused_by_the_workstation_and_by_the_host(site: CertificateSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_another_certificate_is_refused_by_the_workstation_and_by_the_host(
+    site: CertificateSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key, other = ec_key(), ec_key()
     first = INTERMEDIATE.sign(key.public_key(), NAMES)
     write_workstation(site, key, first, INTERMEDIATE.certificate)
@@ -194,7 +204,11 @@ def put_into_store(site: CertificateSite, certificate: x509.Certificate, key: An
     folder = site.windows.path(r"C:\nbserver-test") / "certificates"
     folder.mkdir(exist_ok=True)
     encryption = (
-        PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2000).key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC).hmac_hash(hashes.SHA1()).build(b"in")
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(2000)
+        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        .hmac_hash(hashes.SHA1())
+        .build(b"in")
     )
     (folder / "in.pfx").write_bytes(pkcs12.serialize_key_and_certificates(b"x", key, certificate, None, encryption))
     (folder / "in.pem").write_text(pem(INTERMEDIATE.certificate))
@@ -253,7 +267,9 @@ def test_what_the_store_lacks_is_told_before_anything_is_changed(site: Certifica
     assert site.files() == []
 
     (site.windows.path(r"C:\nbserver-test\certificates") / f"{bound.fingerprint(hashes.SHA1()).hex().upper()}.key").write_text(key_pem(key))
-    (site.windows.path(r"C:\nbserver-test\certificates") / f"{bound.fingerprint(hashes.SHA1()).hex().upper()}.pfx").write_text("none that can be opened")
+    (site.windows.path(r"C:\nbserver-test\certificates") / f"{bound.fingerprint(hashes.SHA1()).hex().upper()}.pfx").write_text(
+        "none that can be opened"
+    )
     ran = expect(site, "apply", "failed")
     assert "cannot open what Windows exported" in ran.failure
     assert site.files() == []
@@ -347,7 +363,9 @@ def test_a_request_is_undone_too_and_never_made_uncalled(site: CertificateSite) 
 def test_a_key_is_nowhere_but_in_its_file(site: CertificateSite) -> None:
     key = rsa_key()
     certificate = INTERMEDIATE.sign(key.public_key(), NAMES)
-    data = pkcs12.serialize_key_and_certificates(None, key, certificate, [INTERMEDIATE.certificate], authority.encryption("a PFX's p\u00e4ssword"))
+    data = pkcs12.serialize_key_and_certificates(
+        None, key, certificate, [INTERMEDIATE.certificate], authority.encryption("a PFX's p\u00e4ssword")
+    )
     (site.folder / "server.pfx").write_bytes(data)
     site.write(pfx="server.pfx", password__env="PFX_PASSWORD")
     seen: set[bytes] = set()

@@ -46,7 +46,15 @@ def certificate(
 
 
 def key_usage(**which: bool) -> x509.KeyUsage:
-    names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
+    names = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+    )
     return x509.KeyUsage(**{**dict.fromkeys((*names, "encipher_only", "decipher_only"), False), **which})
 
 
@@ -80,7 +88,11 @@ CASES: dict[str, tuple[Callable[[], Any], list[tuple[x509.ExtensionType, bool]],
     "digitalSignature": (ec_key, [(key_usage(digital_signature=True), True)], ""),
     "keyEncipherment": (rsa_key, [(key_usage(key_encipherment=True), True)], "lacks digitalSignature"),
     "encipherOnly": (ec_key, [(key_usage(key_agreement=True, encipher_only=True), True)], "lacks digitalSignature"),
-    "all of a server": (rsa_key, [LEAF, (key_usage(digital_signature=True, key_encipherment=True), True), (x509.ExtendedKeyUsage([Purpose.SERVER_AUTH]), False)], ""),
+    "all of a server": (
+        rsa_key,
+        [LEAF, (key_usage(digital_signature=True, key_encipherment=True), True), (x509.ExtendedKeyUsage([Purpose.SERVER_AUTH]), False)],
+        "",
+    ),
     "P-384": (lambda: ec.generate_private_key(ec.SECP384R1()), [], ""),
     "P-521": (lambda: ec.generate_private_key(ec.SECP521R1()), [], "neither RSA nor EC on P-256 or P-384"),
     "Ed25519": (ed25519.Ed25519PrivateKey.generate, [], "neither RSA nor EC on P-256 or P-384"),

@@ -29,7 +29,9 @@ label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 dns_names = st.lists(label, min_size=1, max_size=4).map(".".join).filter(lambda name: not name.rpartition(".")[2].isdigit())
 names = dns_names | dns_names.map("*.{}".format) | st.ip_addresses().map(str)
 # Names of other kinds are passed over.
-others = st.sampled_from([x509.RFC822Name("a@example.com"), x509.UniformResourceIdentifier("https://x.example.com/"), x509.DirectoryName(named("x"))])
+others = st.sampled_from(
+    [x509.RFC822Name("a@example.com"), x509.UniformResourceIdentifier("https://x.example.com/"), x509.DirectoryName(named("x"))]
+)
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,10 @@ def test_names_key_and_extensions_are_those_of_the_request(tmp_path: Path) -> No
     assert found.pop(ExtensionOID.BASIC_CONSTRAINTS) == (True, x509.BasicConstraints(ca=False, path_length=None))
     critical, usage = found.pop(ExtensionOID.KEY_USAGE)
     assert critical and isinstance(usage, x509.KeyUsage) and usage.digital_signature
-    assert not any(getattr(usage, name) for name in ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign"))
+    assert not any(
+        getattr(usage, name)
+        for name in ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
+    )
     assert found.pop(ExtensionOID.EXTENDED_KEY_USAGE) == (False, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))
     assert set(found) == {ExtensionOID.SUBJECT_KEY_IDENTIFIER}
 

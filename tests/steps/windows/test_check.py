@@ -39,7 +39,7 @@ def session(certificate: Certificate) -> Iterator[Session]:
     check = (STEP_FILES / "steps" / "check.ps1").read_text("ascii")
     with Session() as opened:
         opened.keep(
-            f"$Settings = ConvertFrom-Json '{{\"scope\": \"machine\", \"skip\": []}}'; $CertificateFile = '{host_path(certificate.certificate)}'\n"
+            f'$Settings = ConvertFrom-Json \'{{"scope": "machine", "skip": []}}\'; $CertificateFile = \'{host_path(certificate.certificate)}\'\n'
             f"{prelude('run', 'hashes', 'events', 'envelope', 'record', 'files', 'scope', 'certificates')}\n"
             "function Get-ServerCertificate { Read-Certificates $CertificateFile }; function Test-ServerRunning { $true }\n"
             "function Get-EnvironmentFolder { 'C:\\nbserver\\env' }\n"
@@ -107,14 +107,28 @@ def test_a_server_that_lets_everybody_in_is_a_difference(session: Session, certi
 
 def test_one_that_believes_any_token_is_a_difference(session: Session, certificate: Certificate) -> None:
     with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\n\r\n" if "Authorization" in head else REFUSED) as (port, _):
-        assert [line.split(" | ")[:2] for line in differences(session, port)] == [[f"GET /api/kernels on port {port} {WITH_TOKEN}", "answered with 200"]]
+        assert [line.split(" | ")[:2] for line in differences(session, port)] == [
+            [f"GET /api/kernels on port {port} {WITH_TOKEN}", "answered with 200"]
+        ]
 
 
 @pytest.mark.parametrize(
     "answer",
-    [b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1 500 x\r\n\r\n", b"HTTP/1.1 4033 x\r\n\r\n", b"HTTP/1.1 403", b"", b"403\n", b"SSH-2.0-x\r\n", b" HTTP/1.1 403 x\n", b"x" * 100000, b"\x1b[2J\x00\xff\n"],
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\n\r\n",
+        b"HTTP/1.1 500 x\r\n\r\n",
+        b"HTTP/1.1 4033 x\r\n\r\n",
+        b"HTTP/1.1 403",
+        b"",
+        b"403\n",
+        b"SSH-2.0-x\r\n",
+        b" HTTP/1.1 403 x\n",
+        b"x" * 100000,
+        b"\x1b[2J\x00\xff\n",
+    ],
     ids=range(11),
-)  # fmt: skip
+)
 def test_everything_else_is_no_refusal(session: Session, certificate: Certificate, answer: bytes) -> None:
     with server(certificate, lambda head: answer) as (port, _):
         found = [line.split(" | ")[1] for line in differences(session, port)]

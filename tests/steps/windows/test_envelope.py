@@ -93,12 +93,27 @@ def read(session: Session, lines: list[str]) -> dict[str, Any]:
 
 
 @many
-@given(st.sampled_from(get_args(Mode)), run_ids, st.text(max_size=50), st.integers(0, 10**6), secrets, st.sampled_from(["", "2026-11-22T05:06:07Z"]), st.integers(0, 9))
+@given(
+    st.sampled_from(get_args(Mode)),
+    run_ids,
+    st.text(max_size=50),
+    st.integers(0, 10**6),
+    secrets,
+    st.sampled_from(["", "2026-11-22T05:06:07Z"]),
+    st.integers(0, 9),
+)
 def test_the_host_reads_what_was_written(
     session: Session, mode: Mode, run: str, operator: str, after: int, values: dict[str, str], boot: str, restarts: int
 ) -> None:
     envelope = Envelope(mode, run, operator, after, values, boot, restarts=restarts)
-    said = {"mode": mode, "run": run, "operator": operator, "after": after if mode == "events" else 0, "boot_before": boot, "restarts": restarts}
+    said = {
+        "mode": mode,
+        "run": run,
+        "operator": operator,
+        "after": after if mode == "events" else 0,
+        "boot_before": boot,
+        "restarts": restarts,
+    }
     expected = {**said, "secrets": values}
     assert read(session, envelope.lines()) == expected
 
@@ -106,14 +121,57 @@ def test_the_host_reads_what_was_written(
 @pytest.mark.parametrize(
     "line",
     [
-        "", " ", "mode", "mode ", "mode destroy", "mode Apply", "Mode apply", "mode apply now", "MODE test", "forget", "mode  apply",
-        "run", "run ", "run a b", "run ../x", "run " + "x" * 65, "run a_b", "operator", "operator a b", "operator !", "after", "after x",
-        "time", "time now", "time 2026-11-22", "time 2026-11-22T17:10:33", "time 2026-11-22 17:10:33Z", "time 2026-13-22T17:10:33Z", "Time 2026-11-22T17:10:33Z",
-        "after 1 2", "after 99999999999", "secret", "secret a", "secret a b c", "secret a !", "Secret a YQ==", "mode=apply", "{}", "after 1;2",
-        "boot-before", "boot-before now", "boot-before 2026-11-22", "boot-before 2026-11-22T19:41:41", "boot-before 2026-11-22T19:41:41Z x",
-        "restarts", "restarts 10", "restarts -1", "restarts x", "restarts 1 2",
+        "",
+        " ",
+        "mode",
+        "mode ",
+        "mode destroy",
+        "mode Apply",
+        "Mode apply",
+        "mode apply now",
+        "MODE test",
+        "forget",
+        "mode  apply",
+        "run",
+        "run ",
+        "run a b",
+        "run ../x",
+        "run " + "x" * 65,
+        "run a_b",
+        "operator",
+        "operator a b",
+        "operator !",
+        "after",
+        "after x",
+        "time",
+        "time now",
+        "time 2026-11-22",
+        "time 2026-11-22T17:10:33",
+        "time 2026-11-22 17:10:33Z",
+        "time 2026-13-22T17:10:33Z",
+        "Time 2026-11-22T17:10:33Z",
+        "after 1 2",
+        "after 99999999999",
+        "secret",
+        "secret a",
+        "secret a b c",
+        "secret a !",
+        "Secret a YQ==",
+        "mode=apply",
+        "{}",
+        "after 1;2",
+        "boot-before",
+        "boot-before now",
+        "boot-before 2026-11-22",
+        "boot-before 2026-11-22T19:41:41",
+        "boot-before 2026-11-22T19:41:41Z x",
+        "restarts",
+        "restarts 10",
+        "restarts -1",
+        "restarts x",
+        "restarts 1 2",
     ],
-)  # fmt: skip
+)
 def test_the_host_refuses_a_line_that_it_does_not_know(session: Session, line: str) -> None:
     with pytest.raises(EngineError):
         read(session, ["mode test", "run x", line])
@@ -137,7 +195,10 @@ def test_the_host_tells_how_far_its_clock_is_ahead(session: Session, hours: int)
 
 
 def test_without_a_time_no_clocks_are_compared(session: Session) -> None:
-    assert session.run("$Run.ClockAhead = [TimeSpan]::Zero\n" + READ + "'ticks=' + [string]$Run.ClockAhead.Ticks", ["mode test", "run x"])[-1] == "ticks=0"
+    assert (
+        session.run("$Run.ClockAhead = [TimeSpan]::Zero\n" + READ + "'ticks=' + [string]$Run.ClockAhead.Ticks", ["mode test", "run x"])[-1]
+        == "ticks=0"
+    )
 
 
 def test_by_hand_there_is_no_envelope(session: Session) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nbserver.events.reader import NAMES, Event, EventError, Sequence, parse, read_object
+from nbserver.events.reader import NAMES, Event, EventError, EventOrder, parse, read_object
 from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
 
 LINE = {"v": 1, "n": 1, "time": "2026-01-02T03:04:05.6789012Z", "step": "python", "event": "log", "text": "hello"}
@@ -31,9 +31,22 @@ def test_an_event_is_read() -> None:
 
 
 WRONG: list[dict[str, Any]] = [
-    {"v": 2}, {"v": "1"}, {"n": 0}, {"n": -1}, {"n": "1"}, {"n": 1.0}, {"n": True}, {"n": None}, {"time": 1}, {"step": None},
-    {"event": "Log"}, {"event": "unheard"}, {"event": None}, {"event": ["log"]}, {"event": {}},
-]  # fmt: skip
+    {"v": 2},
+    {"v": "1"},
+    {"n": 0},
+    {"n": -1},
+    {"n": "1"},
+    {"n": 1.0},
+    {"n": True},
+    {"n": None},
+    {"time": 1},
+    {"step": None},
+    {"event": "Log"},
+    {"event": "unheard"},
+    {"event": None},
+    {"event": ["log"]},
+    {"event": {}},
+]
 
 
 @pytest.mark.parametrize("line", ["", "hello", "[]", "1", "null", '"text"', '{"v": 1', "[" * 200_000])
@@ -62,7 +75,7 @@ def test_any_line_is_an_event_or_refused(line: str) -> None:
 
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_events_are_taken_in_order_once(last: int, n: int) -> None:
-    sequence = Sequence(last)
+    sequence = EventOrder(last)
     if n == 0:
         return
     if n <= last:
@@ -78,7 +91,7 @@ def test_events_are_taken_in_order_once(last: int, n: int) -> None:
 @given(st.lists(st.integers(1, 30)), st.integers(1, 30))
 def test_a_stream_with_repetitions_is_complete(overlaps: list[int], length: int) -> None:
     """Coming back after a lost connection may repeat what was read, from any event before."""
-    sequence, taken = Sequence(), []
+    sequence, taken = EventOrder(), []
     for begin in [1, *overlaps]:
         for n in range(min(begin, sequence.last + 1), length + 1):
             if sequence.accept(event(n)):
@@ -122,7 +135,10 @@ def test_whatever_else_comes_out_is_a_log_event(session: Session, text: str, kin
 
 
 def test_types_survive(session: Session) -> None:
-    script = READ_LINES + "(Write-Event difference @{ is = $null; should = 7; yes = $true; none = @(); one = @('x'); long = 9007199254740993 }).NbserverEvent"
+    script = (
+        READ_LINES
+        + "(Write-Event difference @{ is = $null; should = 7; yes = $true; none = @(); one = @('x'); long = 9007199254740993 }).NbserverEvent"
+    )
     (line,) = session.run(script, [""])
     assert {"is": None, "should": 7, "yes": True, "none": [], "one": ["x"], "long": 9007199254740993}.items() <= read_object(line).items()
 
@@ -130,7 +146,7 @@ def test_types_survive(session: Session) -> None:
 def test_events_count_up_in_a_run(session: Session) -> None:
     script = READ_LINES + "foreach ($name in $lines) { if ($name) { (Write-Event $name).NbserverEvent } }"
     names = sorted(NAMES)
-    sequence = Sequence()
+    sequence = EventOrder()
     read = [read_object(line) for line in session.run(script, ["", *names])]
     assert [found["event"] for found in read] == names
     assert all(sequence.accept(Event(found["n"], found["time"], "", found["event"], {}, "")) for found in read)

@@ -14,14 +14,32 @@ from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, req
 STAND_INS = TESTS / "boxes" / "stand_ins"
 FILE = r"C:\nbserver-test\firewall\nbserver.json"
 RULE = {
-    "Name": "nbserver", "DisplayName": "old", "Description": "", "Group": "", "DisplayGroup": "", "Enabled": "True", "Direction": "Inbound",
-    "Action": "Allow", "Profile": "Any", "Protocol": "TCP", "LocalPort": ["9999"], "RemoteAddress": ["LocalSubnet"],
-}  # fmt: skip
+    "Name": "nbserver",
+    "DisplayName": "old",
+    "Description": "",
+    "Group": "",
+    "DisplayGroup": "",
+    "Enabled": "True",
+    "Direction": "Inbound",
+    "Action": "Allow",
+    "Profile": "Any",
+    "Protocol": "TCP",
+    "LocalPort": ["9999"],
+    "RemoteAddress": ["LocalSubnet"],
+}
 FILTERS = {
-    "Program": r"C:\Python27\python.exe", "Service": "notebooks", "LocalAddress": ["192.0.2.0/255.255.255.0", "192.0.2.7"], "RemotePort": ["1024-65535", "80"],
-    "InterfaceType": "Wired", "InterfaceAlias": ["Ethernet"], "LocalUser": "D:(A;;CC;;;BA)", "RemoteUser": "D:(A;;CC;;;BU)",
-    "RemoteMachine": "D:(A;;CC;;;SY)", "Authentication": "Required", "Encryption": "Required",
-}  # fmt: skip
+    "Program": r"C:\Python27\python.exe",
+    "Service": "notebooks",
+    "LocalAddress": ["192.0.2.0/255.255.255.0", "192.0.2.7"],
+    "RemotePort": ["1024-65535", "80"],
+    "InterfaceType": "Wired",
+    "InterfaceAlias": ["Ethernet"],
+    "LocalUser": "D:(A;;CC;;;BA)",
+    "RemoteUser": "D:(A;;CC;;;BU)",
+    "RemoteMachine": "D:(A;;CC;;;SY)",
+    "Authentication": "Required",
+    "Encryption": "Required",
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +50,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         opened.keep("\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "net_security")))
         opened.keep(prelude("run", "events", "envelope", "record", "firewall"))
         opened.keep((STEP_FILES / "steps" / "firewall.ps1").read_text("ascii"))
-        opened.keep(f"$RecordFile = '{record}'; $Settings = ConvertFrom-Json '{{\"notebook\": {{\"port\": 9999}}, \"firewall\": {{\"remote_addresses\": [\"LocalSubnet\"]}}}}'")
+        opened.keep(
+            f'$RecordFile = \'{record}\'; $Settings = ConvertFrom-Json \'{{"notebook": {{"port": 9999}}, "firewall": {{"remote_addresses": ["LocalSubnet"]}}}}\''
+        )
         yield opened
 
 
@@ -43,7 +63,9 @@ def no_rule(session: Session) -> Iterator[None]:
 
 
 def write(session: Session, **filters: Any) -> None:
-    session.run(f"[void](Get-StandInFolder 'firewall'); [IO.File]::WriteAllText('{FILE}', [string]@($input)[0])", [json.dumps({**RULE, **filters})])
+    session.run(
+        f"[void](Get-StandInFolder 'firewall'); [IO.File]::WriteAllText('{FILE}', [string]@($input)[0])", [json.dumps({**RULE, **filters})]
+    )
 
 
 def read(session: Session) -> Any:
@@ -51,7 +73,9 @@ def read(session: Session) -> Any:
 
 
 def differences(session: Session) -> list[str]:
-    said = session.run("$Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; foreach ($one in $Run.Differences) { \"$($one.what): $($one.is)\" }")
+    said = session.run(
+        '$Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; foreach ($one in $Run.Differences) { "$($one.what): $($one.is)" }'
+    )
     return [text.removeprefix("firewall rule nbserver, ") for text in said]
 
 

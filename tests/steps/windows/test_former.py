@@ -56,7 +56,9 @@ def former(session: Session, folder: Path, lines: list[dict[str, Any]], /, **pyt
     kind = python.pop("openssl", "exe")
     wanted = {**SETTINGS, "openssl": None if kind == "none" else {**SETTINGS["openssl"], "kind": kind}}
     settings = json.dumps({**wanted, "python": {**SETTINGS["python"], **python}})
-    script = f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-FormerLines | ForEach-Object {{ $_.key }}"
+    script = (
+        f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-FormerLines | ForEach-Object {{ $_.key }}"
+    )
     return session.run(script)
 
 

@@ -77,7 +77,7 @@ class Bench:
         (self.folder / "installer-codes.txt").write_text("".join(f"{code}\n" for code in codes))
         calls = self.folder / "installer-calls.txt"
         calls.unlink(missing_ok=True)
-        script = f"$Run.Reboot = $false; $Failed = ''\ntry {{ & {{ {what} }} | Out-Event }} catch {{ $Failed = [string]$_ }}\n\"error $Failed\"; \"reboot $($Run.Reboot)\""
+        script = f'$Run.Reboot = $false; $Failed = \'\'\ntry {{ & {{ {what} }} | Out-Event }} catch {{ $Failed = [string]$_ }}\n"error $Failed"; "reboot $($Run.Reboot)"'
         *events, error, reboot = self.session.run(script)
         told = [json.loads(event) for event in events]
         ran = calls.read_text().splitlines() if calls.exists() else []

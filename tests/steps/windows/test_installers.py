@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import run
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.checkout import TESTS
@@ -51,13 +51,13 @@ def installers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installers]
 
 
 @pytest.fixture(scope="module")
-def endpoint(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
     with windows_host.endpoint(auth=["basic"], https=True, password="Tr0ub4dor", prewarm=1) as endpoint:
         yield endpoint
 
 
 @pytest.fixture
-def site(installers: Installers, endpoint: Endpoint, mirror: Mirror, windows_host: WindowsHost, tmp_path: Path) -> Iterator[Site]:
+def site(installers: Installers, endpoint: Endpoint, mirror: Mirror, windows_host: WindowsBox, tmp_path: Path) -> Iterator[Site]:
     """A site whose catalog has installers only; the host is undone afterwards."""
     mirror.behave()
     site = Site(tmp_path, endpoint, mirror, port=free_port(), windows_password="Tr0ub4dor", notebook_password="correct horse")
@@ -75,32 +75,38 @@ def site(installers: Installers, endpoint: Endpoint, mirror: Mirror, windows_hos
 
 def catalog(installers: Installers, lock: Path) -> str:
     tables = []
-    for name, version, executable in (("python", "3.11.9", "python.exe"), ("openssl", "3.5.7", r"bin\openssl.exe"), ("vc_redist", "14.44.35211.0", None)):
+    for name, version, executable in (
+        ("python", "3.11.9", "python.exe"),
+        ("openssl", "3.5.7", r"bin\openssl.exe"),
+        ("vc_redist", "14.44.35211.0", None),
+    ):
         digest = hashlib.sha256((installers.folder / f"{name}.exe").read_bytes()).hexdigest()
-        tables.append(f'[[{name}]]\nversion = "{version}"\narchitecture = "x64"\nkind = "exe"\nurl = "{installers.url}{name}.exe"\nsha256 = "{digest}"\n')
+        tables.append(
+            f'[[{name}]]\nversion = "{version}"\narchitecture = "x64"\nkind = "exe"\nurl = "{installers.url}{name}.exe"\nsha256 = "{digest}"\n'
+        )
         tables.append(f"executable = '{executable}'\n" if executable else "")
         tables.append("needs_vc_redist = true\n" if name == "openssl" else "")
     defaults = '[defaults]\npython = "3.11"\nopenssl = "3.5.7"\n'
-    return f"{defaults}{''.join(tables)}[[lock]]\npython = \"3.11\"\narchitecture = \"x64\"\nfile = '{lock}'\n"
+    return f'{defaults}{"".join(tables)}[[lock]]\npython = "3.11"\narchitecture = "x64"\nfile = \'{lock}\'\n'
 
 
-def codes(host: WindowsHost, *wanted: int) -> None:
+def codes(host: WindowsBox, *wanted: int) -> None:
     host.path(r"C:\nbserver-test\installer-codes.txt").write_text("".join(f"{code}\n" for code in wanted))
 
 
-def calls(host: WindowsHost) -> list[str]:
+def calls(host: WindowsBox) -> list[str]:
     file = host.path(r"C:\nbserver-test\installer-calls.txt")
     return file.read_text().splitlines() if file.exists() else []
 
 
-def exists(host: WindowsHost, key: str) -> bool:
+def exists(host: WindowsBox, key: str) -> bool:
     try:
         return bool(host.registry(key))
     except subprocess.CalledProcessError:
         return False
 
 
-def test_arguments_reboot_and_undo(site: Site, windows_host: WindowsHost) -> None:
+def test_arguments_reboot_and_undo(site: Site, windows_host: WindowsBox) -> None:
     """Where an installer asks for a reboot the run ends, and the next one goes on. The stand-in for Python cannot install
     packages, so that one ends there; the installers have done their work.
     """
@@ -129,10 +135,14 @@ def test_arguments_reboot_and_undo(site: Site, windows_host: WindowsHost) -> Non
     assert site.run("undo", "win1").returncode == 0
     assert not exists(windows_host, PYTHON) and not exists(windows_host, VC)
     undone = [call for call in calls(windows_host) if "unins000.exe" in call or "/uninstall" in call]
-    assert [("unins000" in call, "vc_redist" in call, "python" in call) for call in undone] == [(True, False, False), (False, True, False), (False, False, True)]
+    assert [("unins000" in call, "vc_redist" in call, "python" in call) for call in undone] == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
 
 
-def test_a_failure_ends_the_run_with_the_installers_words(site: Site, windows_host: WindowsHost) -> None:
+def test_a_failure_ends_the_run_with_the_installers_words(site: Site, windows_host: WindowsBox) -> None:
     """Every code of every kind is in steps/windows/test_installer_codes.py."""
     codes(windows_host, 1603)
     done = site.run("apply", "win1")
@@ -140,7 +150,7 @@ def test_a_failure_ends_the_run_with_the_installers_words(site: Site, windows_ho
     assert steps(site.last_events(), "failed") == ["python"] and "ie_esc" in steps(site.last_events(), "restored")
 
 
-def test_another_running_installer_is_waited_for(site: Site, windows_host: WindowsHost) -> None:
+def test_another_running_installer_is_waited_for(site: Site, windows_host: WindowsBox) -> None:
     codes(windows_host, 1618, 0)
     site.run("apply", "win1")
     events = site.last_events()
@@ -148,7 +158,7 @@ def test_another_running_installer_is_waited_for(site: Site, windows_host: Windo
     assert any(event["event"] == "progress" and "another installer" in event["what"] for event in events)
 
 
-def test_a_newer_visual_c_runtime_is_enough_and_an_older_one_is_replaced_for_good(site: Site, windows_host: WindowsHost) -> None:
+def test_a_newer_visual_c_runtime_is_enough_and_an_older_one_is_replaced_for_good(site: Site, windows_host: WindowsBox) -> None:
     for name, value in (("Installed", 1), ("Major", 14), ("Minor", 51), ("Bld", 1)):
         run(windows_host.prefix, "reg", "add", VC, "/v", name, "/t", "REG_DWORD", "/d", str(value), "/f")
     try:
@@ -169,7 +179,7 @@ def test_a_newer_visual_c_runtime_is_enough_and_an_older_one_is_replaced_for_goo
 
 
 def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_not(
-    site: Site, windows_host: WindowsHost, installers: Installers
+    site: Site, windows_host: WindowsBox, installers: Installers
 ) -> None:
     folder = windows_host.path(r"C:\Python311")
     folder.mkdir()
@@ -180,7 +190,10 @@ def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_n
         run(windows_host.prefix, "reg", "add", branch, "/v", "Version", "/d", "3.11.5", "/f")
         done = site.run("plan", "win1")
         assert done.returncode == 3
-        assert r'Python 3.11.5 is installed in C:\Python311, and the installer of 3.11.9 would move it. Choose python.version = "3.11.5"' in done.stdout
+        assert (
+            r'Python 3.11.5 is installed in C:\Python311, and the installer of 3.11.9 would move it. Choose python.version = "3.11.5"'
+            in done.stdout
+        )
         run(windows_host.prefix, "reg", "add", branch, "/v", "Version", "/d", "3.11.9", "/f")
         done = site.run("plan", "win1")
         assert done.returncode == 4 and r"should be C:\Python311\Scripts" in done.stdout, done.stdout
@@ -197,7 +210,7 @@ def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_n
         shutil.rmtree(folder)
 
 
-def test_what_was_in_the_folder_before_stays(site: Site, windows_host: WindowsHost) -> None:
+def test_what_was_in_the_folder_before_stays(site: Site, windows_host: WindowsBox) -> None:
     """The folder of our own Python was there, and nobody knows why: undo takes the installation away, and no file of theirs."""
     folder = windows_host.path(rf"{PROGRAMS}\python-3.11.9")
     folder.mkdir(parents=True)

@@ -51,7 +51,10 @@ class Step:
         )
 
     def differences(self, *lines: str) -> list[Any]:
-        return [json.loads(line) for line in self.run("& $step.Test; foreach ($one in $Run.Differences) { ConvertTo-Json -Compress $one }", *lines)]
+        return [
+            json.loads(line)
+            for line in self.run("& $step.Test; foreach ($one in $Run.Differences) { ConvertTo-Json -Compress $one }", *lines)
+        ]
 
     def apply(self, *lines: str, **settings: Any) -> None:
         self.run("& $step.Apply", *lines, **settings)
@@ -72,7 +75,9 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> Non
     step.apply(hashed(OURS))
     before = step.file.read_bytes()
     assert step.differences(hashed(OURS)) == []
-    assert [(one["what"], one["is"], one["should"]) for one in step.differences(hashed(OTHER))] == [(f"the salt of the password hash in {step.path}", OURS, OTHER)]
+    assert [(one["what"], one["is"], one["should"]) for one in step.differences(hashed(OTHER))] == [
+        (f"the salt of the password hash in {step.path}", OURS, OTHER)
+    ]
     for lines in ([hashed(OTHER)], [hashed(OTHER), "former-salt " + "c" * 22]):
         with pytest.raises(EngineError) as refused:
             step.apply(*lines)
@@ -82,7 +87,9 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> Non
     assert step.differences(hashed(OTHER)) == [] and OTHER in step.file.read_text()
     # What an earlier release set for this host is replaced without a question.
     step.apply(hashed(OURS), f"former-salt {OTHER}")
-    assert [one["what"] for one in step.differences(hashed(OURS, "other"))] == [step.path], "another password with the same salt is a difference like any other"
+    assert [one["what"] for one in step.differences(hashed(OURS, "other"))] == [step.path], (
+        "another password with the same salt is a difference like any other"
+    )
     # Without a hash in the envelope nothing is compared, and in user scope the one that is set stays.
     assert step.differences() == []
     step.apply(scope="user", hours=12)

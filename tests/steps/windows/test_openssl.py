@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.boxes import artifacts
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import run
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.served import served
@@ -43,21 +43,25 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Packages]:
                 name = f"openssl{'-upgrading' * upgrades}-{version}.msi"
                 (folder / name).write_bytes(content)
                 made[version, upgrades] = {
-                    "kind": "msi", "version": version, "url": url + name, "size": None, "sha256": hashlib.sha256(content).hexdigest(),
+                    "kind": "msi",
+                    "version": version,
+                    "url": url + name,
+                    "size": None,
+                    "sha256": hashlib.sha256(content).hexdigest(),
                     "executable": [r"%ProgramFiles%\OpenSSL\bin\openssl.exe", r"%ProgramFiles%\OpenSSL-Win64\bin\openssl.exe"],
-                }  # fmt: skip
+                }
         yield made
 
 
 @pytest.fixture(scope="module")
-def endpoint(windows_host: WindowsHost) -> Iterator[Endpoint]:
+def endpoint(windows_host: WindowsBox) -> Iterator[Endpoint]:
     with windows_host.endpoint(auth=["basic"], https=True, password=PASSWORD, prewarm=1) as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def host(
-    windows_host: WindowsHost, endpoint: Endpoint, packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    windows_host: WindowsBox, endpoint: Endpoint, packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[StepHost]:
     monkeypatch.setenv("STEPS_PASSWORD", PASSWORD)
     host = StepHost(windows_host, endpoint, tmp_path, ("openssl",), openssl=packages[OLD, False])
@@ -147,7 +151,9 @@ def test_one_of_others_in_another_version_is_never_replaced(host: StepHost, plac
         host.settings["adopt"] = adopt
         for ran in (host.run("test"), host.run("apply")):
             assert ran.result.outcome == "failed"
-            assert f"OpenSSL {version} in {place} was not installed by nbserver, and the msi of {OLD} would replace it for good" in ran.failure
+            assert (
+                f"OpenSSL {version} in {place} was not installed by nbserver, and the msi of {OLD} would replace it for good" in ran.failure
+            )
     assert path.read_bytes() == before and installed(host) == [] and host.record() == []
 
 
@@ -163,7 +169,10 @@ def test_one_of_others_in_the_version_wanted_is_used_when_it_is_adopted(host: St
 
 def test_the_place_with_the_version_wanted_is_the_one_that_is_used(host: StepHost) -> None:
     """An old one of somebody else stands in the other of the catalog's places, after this one was installed."""
-    host.settings["openssl"] = {**host.settings["openssl"], "executable": [r"%ProgramFiles%\OpenSSL-Win64\bin\openssl.exe", r"%ProgramFiles%\OpenSSL\bin\openssl.exe"]}
+    host.settings["openssl"] = {
+        **host.settings["openssl"],
+        "executable": [r"%ProgramFiles%\OpenSSL-Win64\bin\openssl.exe", r"%ProgramFiles%\OpenSSL\bin\openssl.exe"],
+    }
     assert host.run("apply").result.changed == 1
     put(host, OTHER_PLACE, program(NEW))
     assert differences(host) == []

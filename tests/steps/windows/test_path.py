@@ -11,7 +11,22 @@ from hypothesis import strategies as st
 from tests.powershell.engine import Session, prelude, require_engine
 
 many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-segments = st.sampled_from(["", " ", "C:\\Python27", "c:\\python27", "C:\\Python27\\Scripts", "%SystemRoot%", "D:\\a b", '"C:\\q"', "caf\u00e9", "cafe\u0301", "a\u00adb", "ab"])
+segments = st.sampled_from(
+    [
+        "",
+        " ",
+        "C:\\Python27",
+        "c:\\python27",
+        "C:\\Python27\\Scripts",
+        "%SystemRoot%",
+        "D:\\a b",
+        '"C:\\q"',
+        "caf\u00e9",
+        "cafe\u0301",
+        "a\u00adb",
+        "ab",
+    ]
+)
 paths = st.lists(segments, min_size=1, max_size=8)
 REMOVE = "$lines = @($input); $path = $lines[0]; foreach ($entry in @($lines | Select-Object -Skip 1)) { $path; $path = Get-PathWithout $path $entry }; $path"
 PUT_BACK = "$lines = @($input); $path = $lines[0]; for ($i = 1; $i -lt $lines.Count; $i += 2) { $path = Join-PathEntry $path $lines[$i] $lines[$i + 1] }; $path"
@@ -46,7 +61,9 @@ def put_back(session: Session, path: str, entries: Sequence[str], before: Sequen
 @given(paths, st.data(), st.lists(st.sampled_from(["C:\\Program Files\\nbserver\\env-0\\Scripts", "C:\\new"]), max_size=2))
 def test_what_nobody_else_changed_is_exactly_as_before(session: Session, path: list[str], data: st.DataObject, appended: list[str]) -> None:
     """Also while our own entries still stand at its end."""
-    entries = data.draw(st.lists(st.sampled_from([entry for entry in path if entry.strip()] or ["C:\\Python27"]), max_size=4, unique_by=str.upper))
+    entries = data.draw(
+        st.lists(st.sampled_from([entry for entry in path if entry.strip()] or ["C:\\Python27"]), max_size=4, unique_by=str.upper)
+    )
     before = remove(session, ";".join(path), entries)
     assume(before[-1] or not appended)  # a PATH that was emptied has no place that an entry could be appended to
     end = "".join(f";{entry}" for entry in appended)
@@ -57,7 +74,9 @@ def test_what_nobody_else_changed_is_exactly_as_before(session: Session, path: l
 @many
 @given(paths, paths, st.sampled_from(["C:\\Python27", "D:\\a b"]))
 @example(["C:\\Python27"], ["D:\\a b"], "C:\\Python27")
-def test_changes_of_others_stay_and_the_entry_is_there_as_often_as_before(session: Session, before: list[str], now: list[str], entry: str) -> None:
+def test_changes_of_others_stay_and_the_entry_is_there_as_often_as_before(
+    session: Session, before: list[str], now: list[str], entry: str
+) -> None:
     after = put_back(session, ";".join(now), [entry], [";".join(before)]).split(";")
     others = [segment for segment in now if not same(segment, entry)]
     kept = [segment for segment in after if not same(segment, entry)]

@@ -19,7 +19,7 @@ from nbserver.render.step_files import PRELUDE
 from tests.powershell.engine import EngineError, Session, host_path, prelude, require_engine
 from tests.steps.windows.test_python import CLOSED, DRIVE, OPEN, STAND_INS
 
-SETTINGS = "$Settings = ConvertFrom-Json '{\"scope\": \"machine\", \"skip\": [], \"notebook\": {\"directory\": \"%ProgramData%\\\\nbserver\\\\notebooks\"}}'; "
+SETTINGS = '$Settings = ConvertFrom-Json \'{"scope": "machine", "skip": [], "notebook": {"directory": "%ProgramData%\\\\nbserver\\\\notebooks"}}\'; '
 SERVICE = "S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054"
 LISTS = rf"C:\nbserver-test-{os.getpid()}"
 FORGET = "[IO.Directory]::Delete((Get-StandInFolder acl), $true)"
@@ -32,7 +32,7 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
         stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl", "scheduled_tasks"))
-        own = f"function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory(\"{LISTS}\\$Name\").FullName }}"  # other tests have lists too
+        own = f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{LISTS}\\$Name").FullName }}'  # other tests have lists too
         opened.keep(f"{stand_ins}\n{own}")  # before the script is parsed: a name of .NET leads to a stand-in then
         opened.keep(f"$Mode = 'undo'; {SETTINGS}\n{prelude(*PRELUDE['ps_scripts'][0])}")
         yield opened
@@ -67,7 +67,9 @@ class Place:
 
     def set_access(self, path: Path | str, sddl: str) -> None:
         name = path if isinstance(path, str) else host_path(path)
-        self.session.run(f"$acl = Get-Acl -LiteralPath '{name}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-Acl -LiteralPath '{name}' -AclObject $acl")
+        self.session.run(
+            f"$acl = Get-Acl -LiteralPath '{name}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-Acl -LiteralPath '{name}' -AclObject $acl"
+        )
 
 
 @pytest.fixture
@@ -158,13 +160,21 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
     (place.state / "cache").mkdir()
     own, other = host_path(place.state), host_path(foreign)
     lines = [
-        ("folder", rf"{own}\cache", None), ("folder", other, None), ("file", rf"{other}\kept.txt", None), ("access", rf"{own}\..\state of somebody", "D:"),
-        ("msi", rf"{other}\x.msi", None), ("file", rf"{own}\config", rf"{other}\copy"), ("grant", other, None), ("data_folder", other, None),
-    ]  # fmt: skip
+        ("folder", rf"{own}\cache", None),
+        ("folder", other, None),
+        ("file", rf"{other}\kept.txt", None),
+        ("access", rf"{own}\..\state of somebody", "D:"),
+        ("msi", rf"{other}\x.msi", None),
+        ("file", rf"{own}\config", rf"{other}\copy"),
+        ("grant", other, None),
+        ("data_folder", other, None),
+    ]
     (foreign / "kept.txt").write_text("kept")
-    record = "".join(json.dumps({"v": 1, "step": "notebook", "kind": kind, "key": key, "before": before}) + "\n" for kind, key, before in lines)
+    record = "".join(
+        json.dumps({"v": 1, "step": "notebook", "kind": kind, "key": key, "before": before}) + "\n" for kind, key, before in lines
+    )
     (place.state / "record.jsonl").write_text(record)
-    said = place.run("foreach ($line in @(Read-Record)) { try { Undo-Line $line | Out-Null; \"done $($line.key)\" } catch { \"$_\" } }")
+    said = place.run('foreach ($line in @(Read-Record)) { try { Undo-Line $line | Out-Null; "done $($line.key)" } catch { "$_" } }')
     assert said[0] == rf"done {own}\cache" and not (place.state / "cache").exists()
     assert all("the record names" in text for text in said[1:]) and "write it into the inventory and run undo again" in said[-1]
     assert (foreign / "kept.txt").read_text() == "kept"
@@ -215,7 +225,10 @@ def test_a_folder_that_others_may_replace_is_refused(notebooks: Place, path: str
     ("path", "sddl"),
     [
         (NOTEBOOKS, CLOSED),
-        (NOTEBOOKS, CLOSED.replace("D:AI", "D:AI(A;OICI;0x1200af;;;BU)(A;OICIIO;SDGXGWGR;;;AU)(A;;DT;;;BU)")),  # people may write in it, and delete what is in it
+        (
+            NOTEBOOKS,
+            CLOSED.replace("D:AI", "D:AI(A;OICI;0x1200af;;;BU)(A;OICIIO;SDGXGWGR;;;AU)(A;;DT;;;BU)"),
+        ),  # people may write in it, and delete what is in it
         (NOTEBOOKS, PRIVATE.replace("O:BA", "O:S-1-5-21-1-2-3-1001") + "(A;OICI;FA;;;S-1-5-21-1-2-3-1001)(A;;FA;;;S-1-3-4)"),
         ("C:\\", DRIVE + "(A;;0x1301bf;;;AU)"),
     ],
@@ -235,19 +248,56 @@ def test_a_new_folder_does_not_inherit_what_a_drive_gives_everybody(notebooks: P
 
 
 REFUSED = [
-    "C:\\", "D:\\", r"C:\windows", r"C:\WINDOWS\System32\x", r"C:\Program Files", r"C:\Program Files\x", r"C:\Program Files (x86)\x", r"C:\ProgramData", r"C:\ProgramData\\",
-    r"C:\Users", r"C:\users\anna", r"C:\PROGRA~1\x", r"C:\windows.\x", r"C:\data \x", r"D:\$Recycle.Bin\x", r"D:\System Volume Information", r"C:\ProgramData\nbserver",
-    r"C:\ProgramData\nbserver\service", r"C:\ProgramData\nbserver\work\x", r"C:\ProgramData\nbserver\runs", r"C:\Program Files\nbserver",
-    r"C:\\windows", r"C:\\Program Files\\x", "C:/windows", r"C:\data\..\windows", r"C:\windows::$INDEX_ALLOCATION", r"\\?\C:\windows",  # other names of these
-]  # fmt: skip
-TAKEN = [r"C:\ProgramData\nbserver\notebooks", r"C:\ProgramData\nbserver\notebooks\x", r"D:\notebooks", r"C:\ProgramData\site", r"C:\windows2", r"C:\Users\anna\notebooks", r"D:\~\x", "D:\\notebooks\\"]
+    "C:\\",
+    "D:\\",
+    r"C:\windows",
+    r"C:\WINDOWS\System32\x",
+    r"C:\Program Files",
+    r"C:\Program Files\x",
+    r"C:\Program Files (x86)\x",
+    r"C:\ProgramData",
+    r"C:\ProgramData\\",
+    r"C:\Users",
+    r"C:\users\anna",
+    r"C:\PROGRA~1\x",
+    r"C:\windows.\x",
+    r"C:\data \x",
+    r"D:\$Recycle.Bin\x",
+    r"D:\System Volume Information",
+    r"C:\ProgramData\nbserver",
+    r"C:\ProgramData\nbserver\service",
+    r"C:\ProgramData\nbserver\work\x",
+    r"C:\ProgramData\nbserver\runs",
+    r"C:\Program Files\nbserver",
+    r"C:\\windows",
+    r"C:\\Program Files\\x",
+    "C:/windows",
+    r"C:\data\..\windows",
+    r"C:\windows::$INDEX_ALLOCATION",
+    r"\\?\C:\windows",  # other names of these
+]
+TAKEN = [
+    r"C:\ProgramData\nbserver\notebooks",
+    r"C:\ProgramData\nbserver\notebooks\x",
+    r"D:\notebooks",
+    r"C:\ProgramData\site",
+    r"C:\windows2",
+    r"C:\Users\anna\notebooks",
+    r"D:\~\x",
+    "D:\\notebooks\\",
+]
 
 
 def test_folders_of_windows_are_refused_by_name(session: Session) -> None:
-    script = f"{SETTINGS} foreach ($one in $input) {{ try {{ Assert-DataFolder $one; \"taken $one\" }} catch {{ \"$_\" }} }}"
+    script = f'{SETTINGS} foreach ($one in $input) {{ try {{ Assert-DataFolder $one; "taken $one" }} catch {{ "$_" }} }}'
     said = session.run(script, REFUSED)
-    assert all(f"{path} cannot be notebook.directory: " in text and "Choose another folder in the inventory" in text for path, text in zip(REFUSED, said, strict=True)), said
-    assert session.run(script.replace("machine", "user"), REFUSED[:3]) == [f"taken {path}" for path in REFUSED[:3]], "there the service is the user"
+    assert all(
+        f"{path} cannot be notebook.directory: " in text and "Choose another folder in the inventory" in text
+        for path, text in zip(REFUSED, said, strict=True)
+    ), said
+    assert session.run(script.replace("machine", "user"), REFUSED[:3]) == [f"taken {path}" for path in REFUSED[:3]], (
+        "there the service is the user"
+    )
     assert session.run(script, TAKEN) == [f"taken {path}" for path in TAKEN]
 
 
@@ -256,7 +306,9 @@ def test_folders_of_windows_are_refused_by_name(session: Session) -> None:
 
 def test_undo_takes_the_access_away_and_what_the_service_made(notebooks: Place) -> None:
     made = NOTEBOOKS + r"\made"
-    notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'; [void](New-Item -ItemType Directory '{made}'); [IO.File]::WriteAllText('{made}\\a.ipynb', 'x'); [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')")
+    notebooks.run(
+        f"Add-DataFolder '{NOTEBOOKS}'; [void](New-Item -ItemType Directory '{made}'); [IO.File]::WriteAllText('{made}\\a.ipynb', 'x'); [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')"
+    )
     own = f"(A;OICI;FA;;;{SERVICE})"
     notebooks.set_access(made, f"O:LSD:PAI(A;OICI;FA;;;BA){own}(A;OICI;FA;;;LS)")
     notebooks.set_access(made + r"\a.ipynb", "O:LSD:AI(A;ID;FA;;;BA)(A;;FA;;;LS)")  # no order that Windows would make
@@ -265,7 +317,9 @@ def test_undo_takes_the_access_away_and_what_the_service_made(notebooks: Place) 
     assert SERVICE not in notebooks.access(NOTEBOOKS)
     assert notebooks.access(made) == "O:BAD:AI"
     assert notebooks.access(made + r"\a.ipynb") == "O:BAD:AI"
-    assert notebooks.access(NOTEBOOKS + r"\b.ipynb") == "O:S-1-5-21-1-2-3-1001D:AI(A;;FA;;;LS)(A;ID;FA;;;BA)", "what others made and gave stays so"
+    assert notebooks.access(NOTEBOOKS + r"\b.ipynb") == "O:S-1-5-21-1-2-3-1001D:AI(A;;FA;;;LS)(A;ID;FA;;;BA)", (
+        "what others made and gave stays so"
+    )
     notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'")
     assert f"(A;OICI;0x1301bf;;;{SERVICE})" in notebooks.access(NOTEBOOKS), "and the next apply gives it back"
 
@@ -273,7 +327,9 @@ def test_undo_takes_the_access_away_and_what_the_service_made(notebooks: Place) 
 def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks: Place) -> None:
     notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'; [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')")
     stubborn = "$real = ${function:Remove-Grant}; function Remove-Grant([string]$Path) { if ($Path -like '*.ipynb') { throw 'denied' }; . $real $Path }; "
-    assert f"the service keeps its access to 1 files or folders in it, first {NOTEBOOKS}\\b.ipynb: denied" in notebooks.refused(f"{stubborn}& $Restore.grant '{NOTEBOOKS}'")
+    assert f"the service keeps its access to 1 files or folders in it, first {NOTEBOOKS}\\b.ipynb: denied" in notebooks.refused(
+        f"{stubborn}& $Restore.grant '{NOTEBOOKS}'"
+    )
     assert SERVICE not in notebooks.access(NOTEBOOKS)
 
 
@@ -286,7 +342,9 @@ def test_an_entry_that_lets_nobody_in_is_no_access(notebooks: Place, entry: str)
 # -- folders are made with their access list
 
 
-@pytest.mark.parametrize("make", ["Add-Folder '{folder}' $ServiceReads", "Save-FileBefore '{state}\\file'", "$StateFolder = '{folder}'; Initialize-StateFolder"])
+@pytest.mark.parametrize(
+    "make", ["Add-Folder '{folder}' $ServiceReads", "Save-FileBefore '{state}\\file'", "$StateFolder = '{folder}'; Initialize-StateFolder"]
+)
 def test_a_folder_is_closed_from_its_beginning(place: Place, make: str) -> None:
     """Wine keeps of a list whether everybody is let in, as the mode of its own file system. Nothing sets a list afterwards here."""
     (place.state / "file").write_text("x")
@@ -307,9 +365,14 @@ def test_a_task_of_somebody_else_is_removed_and_made_anew(place: Place) -> None:
     seize = f"[IO.File]::WriteAllText((Get-StandInTaskOwner '{name}'), 'mallory'); "
     command = f"Get-TaskText ([xml](Get-TaskXml '{name}')) 'Actions/Exec/Command'; "
     try:
-        before, *rest = place.run(f"[void](Register-ScheduledTask -TaskName '{name}' -Xml '{xml.format('theirs')}'); {seize}{owner}Set-Task '{name}' '{xml.format('ours')}'; {owner}{command}")
+        before, *rest = place.run(
+            f"[void](Register-ScheduledTask -TaskName '{name}' -Xml '{xml.format('theirs')}'); {seize}{owner}Set-Task '{name}' '{xml.format('ours')}'; {owner}{command}"
+        )
         assert before == "mallory" and rest == ["root", "ours.exe"]
-        assert place.run(f"{seize}foreach ($line in @(Read-Record)) {{ Undo-Line $line | Out-Null }}; {owner}{command}") == ["root", "theirs.exe"]
+        assert place.run(f"{seize}foreach ($line in @(Read-Record)) {{ Undo-Line $line | Out-Null }}; {owner}{command}") == [
+            "root",
+            "theirs.exe",
+        ]
     finally:
         place.run(f"Unregister-ScheduledTask -TaskName '{name}' -Confirm:$false")
 
@@ -333,14 +396,17 @@ def test_the_log_of_the_server_is_read_from_its_end_and_through_no_link(place: P
     assert place.run(read.replace("notebook.log", "kept.txt")) == [f"it was not read, because {host_path(place.state)}\\work is a link"]
 
 
-
 # -- what administrators run comes from where only they write
 
 
 def test_openssl_reads_no_configuration_but_what_it_is_given(place: Place) -> None:
     """Its own folder was fixed when it was built, and is often one that anybody may make; the variable stands for it here."""
-    (place.folder / "evil.cnf").write_text("config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nevil = c\n[c]\nmodule = evil.dll\nactivate = 1\n")
-    zip_file = next(Path(os.environ["NBSERVER_TEST_WINDOWS"]).glob("openssl-*.zip"), None) if os.environ.get("NBSERVER_TEST_WINDOWS") else None
+    (place.folder / "evil.cnf").write_text(
+        "config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nevil = c\n[c]\nmodule = evil.dll\nactivate = 1\n"
+    )
+    zip_file = (
+        next(Path(os.environ["NBSERVER_TEST_WINDOWS"]).glob("openssl-*.zip"), None) if os.environ.get("NBSERVER_TEST_WINDOWS") else None
+    )
     if not zip_file:
         pytest.skip("this needs NBSERVER_TEST_WINDOWS: a folder with OpenSSL for Windows")
     with zipfile.ZipFile(zip_file) as archive:
@@ -372,6 +438,6 @@ def test_commands_come_from_modules_of_windows_only(place: Place) -> None:
     (module / "Planted.psm1").write_text("function Get-Planted { 'planted' }\n")
     (module / "Planted.psd1").write_text("@{ ModuleVersion = '1.0'; RootModule = 'Planted.psm1'; FunctionsToExport = 'Get-Planted' }\n")
     path = f"$before = $env:PSModulePath; $env:PSModulePath = '{host_path(module.parent)};' + $before; "
-    ask = "\ntry { \"$(Get-Command Get-Planted -ErrorAction SilentlyContinue)\" } finally { $env:PSModulePath = $before }"
+    ask = '\ntry { "$(Get-Command Get-Planted -ErrorAction SilentlyContinue)" } finally { $env:PSModulePath = $before }'
     assert place.session.run(path + prelude("run") + ask) == [""]
     assert place.session.run(path + ask) == ["Get-Planted"], "which is how it would come in"

@@ -8,7 +8,7 @@ import pytest
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
-from tests.boxes.windows import WindowsHost
+from tests.boxes.windows import WindowsBox
 from tests.hand_made import NSSM, PYTHON, HandMade
 from tests.ports import free_port
 from tests.powershell.engine import prelude
@@ -17,14 +17,24 @@ Ask = Callable[[str], list[str]]
 
 
 @pytest.fixture(scope="module")
-def ask(windows_host: WindowsHost) -> Iterator[Ask]:
+def ask(windows_host: WindowsBox) -> Iterator[Ask]:
     """What a script says that has the prelude."""
-    text = prelude("run", "events", "envelope", "record", "registry", "files", "tasks", "services", "port_holder").replace("Set-StrictMode -Version 2", "Set-StrictMode -Version 3")
+    text = prelude("run", "events", "envelope", "record", "registry", "files", "tasks", "services", "port_holder").replace(
+        "Set-StrictMode -Version 2", "Set-StrictMode -Version 3"
+    )
     with windows_host.endpoint() as service:
         wsman = WSMan(
-            "127.0.0.1", port=service.port, ssl=False, auth="basic", encryption="never", no_proxy=True,
-            username=service.user, password=service.password, operation_timeout=60, read_timeout=90,
-        )  # fmt: skip
+            "127.0.0.1",
+            port=service.port,
+            ssl=False,
+            auth="basic",
+            encryption="never",
+            no_proxy=True,
+            username=service.user,
+            password=service.password,
+            operation_timeout=60,
+            read_timeout=90,
+        )
         with wsman, RunspacePool(wsman) as pool:
 
             def go(script: str) -> list[str]:
@@ -37,7 +47,7 @@ def ask(windows_host: WindowsHost) -> Iterator[Ask]:
 
 
 @pytest.fixture
-def hand_made(windows_host: WindowsHost) -> Iterator[HandMade]:
+def hand_made(windows_host: WindowsBox) -> Iterator[HandMade]:
     made = HandMade(windows_host, free_port())
     yield made
     made.remove()

@@ -21,7 +21,11 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as session:
         steps = "".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in ("preflight", "notebook"))
-        session.keep("$CertificateFile = $KeyFile = 'x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; " + prelude("run", "events", "record", "registry", "files") + steps)
+        session.keep(
+            "$CertificateFile = $KeyFile = 'x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; "
+            + prelude("run", "events", "record", "registry", "files")
+            + steps
+        )
         yield session
 
 
@@ -56,14 +60,32 @@ def test_the_windows_of_the_inventory_or_a_newer_one_is_accepted(session: Sessio
 
 
 TOO_OLD = [
-    ("6.3.9600", "Server", None, "without windows in the inventory a host is Windows 10, Server 2016 or newer", 'Write windows = "2012r2" in the inventory'),
-    ("6.2.9200", "Server", None, "without windows in the inventory", 'Write windows = "2012" in the inventory, and accept_end_of_life = true'),
+    (
+        "6.3.9600",
+        "Server",
+        None,
+        "without windows in the inventory a host is Windows 10, Server 2016 or newer",
+        'Write windows = "2012r2" in the inventory',
+    ),
+    (
+        "6.2.9200",
+        "Server",
+        None,
+        "without windows in the inventory",
+        'Write windows = "2012" in the inventory, and accept_end_of_life = true',
+    ),
     ("6.2.9200", "Server", "2012r2", 'the inventory says windows = "2012r2", which is newer (6.3)', 'windows = "2012" in'),
     ("10.0.17763", "Server", "2022", 'windows = "2022", which is newer (10.0.20348)', 'Write windows = "2019" in the inventory'),
     ("10.0.18363", "Server Core", "2025", 'windows = "2025"', 'Write windows = "2019" in the inventory'),
     ("10.0.19045", "Client", "11", 'windows = "11", which is newer (10.0.22000)', 'Write windows = "10" in the inventory'),
     ("10.0.22000", "Client", "2025", 'windows = "2025"', 'Write windows = "11" in the inventory'),
-    ("6.3.9600", "Client", None, "this is version 6.3.9600 of Windows", "It is too old: Windows 10 and Server 2012 are the oldest that can be set up"),
+    (
+        "6.3.9600",
+        "Client",
+        None,
+        "this is version 6.3.9600 of Windows",
+        "It is too old: Windows 10 and Server 2012 are the oldest that can be set up",
+    ),
     ("6.1.7601", "Server", "2012", 'windows = "2012", which is newer (6.2)', "It is too old"),
     ("10.0.14393", "", "2019", 'windows = "2019"', 'Write windows = "2016" in the inventory'),
 ]
@@ -83,7 +105,12 @@ def test_an_older_windows_is_refused_with_the_setting_to_write(
         ({"CurrentVersion": "'6.3'", "CurrentBuildNumber": "'9600'"}, "6.2.9200", "6.3.9600"),
         ({"CurrentVersion": "'6.2'", "CurrentBuildNumber": "'9200'"}, "6.2.9200", "6.2.9200"),
         (
-            {"CurrentMajorVersionNumber": "10", "CurrentMinorVersionNumber": "0", "CurrentVersion": "'6.3'", "CurrentBuildNumber": "'20348'"},
+            {
+                "CurrentMajorVersionNumber": "10",
+                "CurrentMinorVersionNumber": "0",
+                "CurrentVersion": "'6.3'",
+                "CurrentBuildNumber": "'20348'",
+            },
             "6.2.9200",
             "10.0.20348",
         ),
@@ -122,11 +149,15 @@ PORT_OWNERS = [
 
 
 @pytest.mark.parametrize(("listen", "runs", "deployed", "refused"), PORT_OWNERS, ids=range(len(PORT_OWNERS)))
-def test_a_port_is_our_servers_own_only_where_it_listens_there(session: Session, tmp_path: Path, listen: list[str], runs: bool, deployed: int | None, refused: str) -> None:
+def test_a_port_is_our_servers_own_only_where_it_listens_there(
+    session: Session, tmp_path: Path, listen: list[str], runs: bool, deployed: int | None, refused: str
+) -> None:
     """Who listens is a parameter: the programs of the listening process and of those that started it; nobody where Windows does not tell."""
     file = tmp_path / "jupyter_server_config.json"
     if deployed:
-        session.run(f"$Settings = ConvertFrom-Json '{{\"scope\": \"user\", \"notebook\": {{\"ip\": \"*\", \"port\": {deployed}, \"session\": 12, \"directory\": \"C:\\\\x\"}}}}'; [IO.File]::WriteAllText('{host_path(file)}', (Get-Configuration))")
+        session.run(
+            f'$Settings = ConvertFrom-Json \'{{"scope": "user", "notebook": {{"ip": "*", "port": {deployed}, "session": 12, "directory": "C:\\\\x"}}}}\'; [IO.File]::WriteAllText(\'{host_path(file)}\', (Get-Configuration))'
+        )
     programs = ", ".join(f"'{program}'" for program in listen)
     script = f"""
         $Settings = ConvertFrom-Json '{{"scope": "user", "notebook": {{"port": 9999}}}}'
@@ -145,11 +176,19 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(session: Session,
 
 
 FOREIGN = (
-    r"ProgramData\jupyter\jupyter_server_config.py", r"ProgramData\jupyter\kernels\python3\kernel.json", r"ProgramData\ipython\ipython_config.py",
-    r"ProgramData\pip\pip.ini", r"ProgramData\uv\uv.toml", r"account\.jupyter\jupyter_config.json", r"account\.jupyter\migrated",
-    r"account\AppData\Roaming\jupyter\jupyter_server_config.d\x.json", r"account\AppData\Roaming\jupyter\runtime\1.json",
-    r"account\.ipython\profile_default\ipython_kernel_config.py", r"account\.ipython\profile_default\startup\00.py", r"account\.ipython\profile_default\startup\README",
-)  # fmt: skip
+    r"ProgramData\jupyter\jupyter_server_config.py",
+    r"ProgramData\jupyter\kernels\python3\kernel.json",
+    r"ProgramData\ipython\ipython_config.py",
+    r"ProgramData\pip\pip.ini",
+    r"ProgramData\uv\uv.toml",
+    r"account\.jupyter\jupyter_config.json",
+    r"account\.jupyter\migrated",
+    r"account\AppData\Roaming\jupyter\jupyter_server_config.d\x.json",
+    r"account\AppData\Roaming\jupyter\runtime\1.json",
+    r"account\.ipython\profile_default\ipython_kernel_config.py",
+    r"account\.ipython\profile_default\startup\00.py",
+    r"account\.ipython\profile_default\startup\README",
+)
 
 
 @pytest.mark.parametrize("scope", ["machine", "user"])
@@ -179,10 +218,15 @@ def test_configuration_of_others_is_named_once(session: Session, tmp_path: Path,
     assert event["event"] == "warning" and text.startswith("configuration from other installations was found and is ignored: ")
     named = text.partition(": ")[2].replace(folder + "\\", "").replace(at, "account").split(", ")
     expected = {
-        r"ProgramData\jupyter\jupyter_server_config.py", r"ProgramData\jupyter\kernels", r"ProgramData\ipython\ipython_config.py", r"account\.jupyter\jupyter_config.json",
-        r"account\AppData\Roaming\jupyter\jupyter_server_config.d", r"account\.ipython\profile_default\ipython_kernel_config.py",
-        r"account\.ipython\profile_default\startup\00.py", "the variable Jupyter_Nbserver_Test",
-    }  # fmt: skip
+        r"ProgramData\jupyter\jupyter_server_config.py",
+        r"ProgramData\jupyter\kernels",
+        r"ProgramData\ipython\ipython_config.py",
+        r"account\.jupyter\jupyter_config.json",
+        r"account\AppData\Roaming\jupyter\jupyter_server_config.d",
+        r"account\.ipython\profile_default\ipython_kernel_config.py",
+        r"account\.ipython\profile_default\startup\00.py",
+        "the variable Jupyter_Nbserver_Test",
+    }
     if scope == "user":
         assert set(named) == expected
     else:

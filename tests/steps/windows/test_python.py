@@ -21,7 +21,7 @@ DRIVE = "O:S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464D:PAI(A
 OPEN = "O:BAD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1200a9;;;BU)(A;OICIID;0x1301bf;;;AU)"
 # What C:\Program Files\Python313 inherits: TrustedInstaller, CREATOR OWNER for what is made in it, programs of the Store.
 CLOSED = "O:SYD:AI(A;CIID;FA;;;S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464)(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIIOID;GA;;;CO)(A;OICIID;0x1200a9;;;BU)(A;OICIID;0x1200a9;;;AC)"
-SETTINGS = "$Settings = ConvertFrom-Json '{\"scope\": \"machine\", \"architecture\": \"ARCHITECTURE\", \"skip\": [], \"python\": {\"kind\": \"exe\", \"version\": \"9.87.1\", \"executable\": [\"python.exe\"]}}'; "
+SETTINGS = '$Settings = ConvertFrom-Json \'{"scope": "machine", "architecture": "ARCHITECTURE", "skip": [], "python": {"kind": "exe", "version": "9.87.1", "executable": ["python.exe"]}}\'; '
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def session() -> Iterator[Session]:
         step = (STEP_FILES / "steps" / "python.ps1").read_text("ascii")
         files = prelude("run", "events", "envelope", "record", "registry", "files")
         opened.keep(f"{stand_ins}\n{SETTINGS}\n{files}\n{step}\nfunction Test-CutOff {{ $false }}\nfunction Get-CachedFile {{ '' }}")
-        opened.run(f"[void](New-Item -ItemType Directory -Force -Path '{FOLDER}\\Lib\\site-packages'); [IO.File]::WriteAllText('{FOLDER}\\python.exe', '')")
+        opened.run(
+            f"[void](New-Item -ItemType Directory -Force -Path '{FOLDER}\\Lib\\site-packages'); [IO.File]::WriteAllText('{FOLDER}\\python.exe', '')"
+        )
         yield opened
         opened.run(f"Remove-Item -LiteralPath '{FOLDER}' -Recurse -Force; {CLEAN}")
 
@@ -56,15 +58,23 @@ def register(session: Session, tag: str, version: str = "9.87.1") -> None:
 
 
 def set_access(session: Session, path: str, sddl: str) -> None:
-    session.run(f"$acl = Get-Acl -LiteralPath '{path}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-Acl -LiteralPath '{path}' -AclObject $acl")
+    session.run(
+        f"$acl = Get-Acl -LiteralPath '{path}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-Acl -LiteralPath '{path}' -AclObject $acl"
+    )
 
 
 def look(session: Session) -> list[str]:
     """What the step's Test finds: differences, or nothing. Raises EngineError where it refuses."""
-    return session.run(settings() + "$Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; foreach ($one in $Run.Differences) { $one.should }")
+    return session.run(
+        settings()
+        + "$Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; foreach ($one in $Run.Differences) { $one.should }"
+    )
 
 
-@pytest.mark.parametrize(("architecture", "tag", "found"), [("x64", "9.87", True), ("arm64", "9.87-arm64", True), ("arm64", "9.87", False), ("x64", "9.87-arm64", False)])
+@pytest.mark.parametrize(
+    ("architecture", "tag", "found"),
+    [("x64", "9.87", True), ("arm64", "9.87-arm64", True), ("arm64", "9.87", False), ("x64", "9.87-arm64", False)],
+)
 def test_the_registration_has_the_architecture_in_its_name(session: Session, architecture: str, tag: str, found: bool) -> None:
     register(session, tag)
     (folder,) = session.run(settings(architecture) + "Get-PythonFolder")
@@ -77,7 +87,11 @@ def test_one_that_only_administrators_write_is_used(session: Session) -> None:
     register(session, "9.87")
     set_access(session, "C:\\", DRIVE)
     for path in ("", r"\python.exe", r"\Lib", r"\Lib\site-packages"):
-        set_access(session, FOLDER + path, CLOSED if path != r"\python.exe" else CLOSED.replace("CIID", "ID").replace("OIID", "ID").replace("(A;OICIIOID;GA;;;CO)", ""))
+        set_access(
+            session,
+            FOLDER + path,
+            CLOSED if path != r"\python.exe" else CLOSED.replace("CIID", "ID").replace("OIID", "ID").replace("(A;OICIIOID;GA;;;CO)", ""),
+        )
     assert look(session) == []
 
 
@@ -90,7 +104,11 @@ def test_one_that_others_could_change_is_refused(session: Session, where: str) -
     with pytest.raises(EngineError) as refused:
         look(session)
     said = str(refused.value)
-    assert f"S-1-5-11 has access to {FOLDER}{where}" in said and 'python.kind = "zip"' in said and "Let only SYSTEM and administrators write there" in said
+    assert (
+        f"S-1-5-11 has access to {FOLDER}{where}" in said
+        and 'python.kind = "zip"' in said
+        and "Let only SYSTEM and administrators write there" in said
+    )
 
 
 @pytest.mark.usefixtures("access")

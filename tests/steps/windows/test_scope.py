@@ -31,7 +31,7 @@ def text(value: str) -> str:
 
 
 def settings(scope: str) -> str:
-    return f"$Settings = ConvertFrom-Json '{{\"scope\": \"{scope}\", \"skip\": [\"path\"]}}'; "
+    return f'$Settings = ConvertFrom-Json \'{{"scope": "{scope}", "skip": ["path"]}}\'; '
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ PLACES = "'Programs', 'StateFolder', 'ServiceFolder', 'WorkFolder', 'CacheFolder
 
 
 def places(session: Session, scope: str) -> dict[str, str]:
-    body = f"{settings(scope)}\n{prelude(*FILES, 'scope')}\nforeach ($name in {PLACES}) {{ \"$name=$((Get-Variable $name).Value)\" }}"
+    body = f'{settings(scope)}\n{prelude(*FILES, "scope")}\nforeach ($name in {PLACES}) {{ "$name=$((Get-Variable $name).Value)" }}'
     return dict(line.split("=", 1) for line in session.run(body))
 
 
@@ -73,7 +73,9 @@ def test_all_places_are_below_the_users_local_folder(session: Session) -> None:
 def test_machine_scope_has_the_machines(session: Session) -> None:
     found = places(session, "machine")
     assert found["Programs"] == r"C:\Program Files\nbserver"
-    assert {name: path for name, path in found.items() if not path.startswith(r"C:\ProgramData\nbserver")} == {"Programs": found["Programs"]}
+    assert {name: path for name, path in found.items() if not path.startswith(r"C:\ProgramData\nbserver")} == {
+        "Programs": found["Programs"]
+    }
     assert found["ServerLog"] == r"C:\ProgramData\nbserver\work\notebook.log"
 
 
@@ -94,7 +96,9 @@ def test_only_the_user_system_and_administrators_have_access(session: Session) -
 def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -> None:
     body = f"{settings('user')}\n{prelude(*FILES, 'scope')}\nAssert-Scope"
     with pytest.raises(EngineError, match=r"LOCALAPPDATA is '.*', which is no folder on a drive"):
-        session.run(f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}")
+        session.run(
+            f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}"
+        )
     assert session.run(body) == session.run(f"{body}; $UserSid = 'S-1-5-18'; {settings('machine')} Assert-Scope") == []
     with pytest.raises(EngineError, match="this runs as SYSTEM"):
         session.run(body.replace("\nAssert-Scope", "\n$UserSid = 'S-1-5-18'; Assert-Scope"))
@@ -125,15 +129,25 @@ def test_a_program_in_the_background_is_known_again(session: Session, background
     (pid,) = session.run(background + start() + "[string](Get-Background).Id")
     first, *rest = (tmp_path / "process").read_text().split("\n")
     assert re.fullmatch(rf"{pid} 1[0-9]{{17}}", first) and rest == ["for this", ""]
-    assert session.run(background + '(Get-Background).Path; [string](Test-Background "for this`n"); [string](Test-Background "for that`n")') == [
-        host_path(tmp_path / "programs" / "ping.exe"), "True", "False",
-    ]  # fmt: skip
+    assert session.run(
+        background + '(Get-Background).Path; [string](Test-Background "for this`n"); [string](Test-Background "for that`n")'
+    ) == [
+        host_path(tmp_path / "programs" / "ping.exe"),
+        "True",
+        "False",
+    ]
     assert session.run(background + "@(Get-ProcessesBelow $Programs).Count.ToString()") == ["1"]
     (other,) = session.run(background + start("for that`n") + "[string](Get-Background).Id")
-    assert session.run(background + f"@(Get-ProcessesBelow $Programs | ForEach-Object {{ [string]$_.Id }}) -join ' '; @(Get-Process -Id {pid} -ErrorAction SilentlyContinue).Count.ToString()") == [other, "0"]
+    assert session.run(
+        background
+        + f"@(Get-ProcessesBelow $Programs | ForEach-Object {{ [string]$_.Id }}) -join ' '; @(Get-Process -Id {pid} -ErrorAction SilentlyContinue).Count.ToString()"
+    ) == [other, "0"]
 
 
-@pytest.mark.parametrize("line", ["{pid} 130000000000000000", "{pid}", "{created} {pid}", "x {created}", "", "{pid} {created} ", "4294967296 {created}", "0 {created}"])
+@pytest.mark.parametrize(
+    "line",
+    ["{pid} 130000000000000000", "{pid}", "{created} {pid}", "x {created}", "", "{pid} {created} ", "4294967296 {created}", "0 {created}"],
+)
 def test_another_process_is_never_taken_for_it(session: Session, background: str, tmp_path: Path, line: str) -> None:
     session.run(background + start())
     file = tmp_path / "process"
@@ -172,7 +186,7 @@ def present(folder: Path, version: str = "3.11") -> str:
     python = f'{{"kind": "present", "version": "{version}", "executable": ["python.exe"], "folder": ""}}'
     packages = '{"lock_sha256": "0123456789abcdef"}'
     return (
-        f"$Settings = ConvertFrom-Json '{{\"scope\": \"user\", \"python\": {python}, \"packages\": {packages}}}'; "
+        f'$Settings = ConvertFrom-Json \'{{"scope": "user", "python": {python}, "packages": {packages}}}\'; '
         f"$Settings.python.folder = {text(host_path(folder))}; $Programs = $Settings.python.folder; "
     )
 
@@ -207,7 +221,11 @@ def test_the_python_is_of_the_branch_that_was_rendered(session: Session, python_
 def test_a_python_of_the_store_is_refused(session: Session, python_folder: Path) -> None:
     store = "$old = $env:ProgramFiles; try { $env:ProgramFiles = Split-Path -Parent $Settings.python.folder; "
     with pytest.raises(EngineError, match="is from the Microsoft Store"):
-        session.run(present(python_folder) + store + "$Settings.python.folder = \"$env:ProgramFiles\\WindowsApps\\Python\"; Assert-PresentPython } finally { $env:ProgramFiles = $old }")
+        session.run(
+            present(python_folder)
+            + store
+            + '$Settings.python.folder = "$env:ProgramFiles\\WindowsApps\\Python"; Assert-PresentPython } finally { $env:ProgramFiles = $old }'
+        )
 
 
 def test_an_environment_whose_python_is_gone_is_made_anew(session: Session, python_folder: Path, tmp_path: Path) -> None:
@@ -248,7 +266,9 @@ def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> N
 
     def read(value: str) -> str:
         command = [sys.executable, "-I", "-c", PIP_ON_WINDOWS, value]
-        return subprocess.run(command, env={**own, "XDG_CONFIG_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+        return subprocess.run(
+            command, env={**own, "XDG_CONFIG_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True, cwd=tmp_path
+        ).stdout
 
     assert "/somewhere/else" in read("NUL")
     assert "/somewhere/else" not in read(file) and "pip.conf" not in read(file)
@@ -257,14 +277,18 @@ def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> N
 # -- what pip is configured for, for uv
 
 # pip prints \x7f and the like as Python writes them; no address has such characters.
-ADDRESSES = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters="'%").filter(str.isprintable), min_size=1, max_size=20)
+ADDRESSES = st.text(
+    st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters="'%").filter(str.isprintable), min_size=1, max_size=20
+)
 KEYS = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "proxy": "HTTPS_PROXY"}
 
 
 def own_environment(session: Session, lines: list[str], index: str = "") -> dict[str, str]:
     """The variables that uv gets where pip says these lines."""
     answer = "function Invoke-Program { $Run.Output = @($answer) }; $answer = @($input); "
-    given = f"$Settings = ConvertFrom-Json '{{\"scope\": \"user\", \"packages\": {{\"index_url\": \"{index}\"}}, \"downloads\": {{\"proxy\": null}}}}'; "
+    given = (
+        f'$Settings = ConvertFrom-Json \'{{"scope": "user", "packages": {{"index_url": "{index}"}}, "downloads": {{"proxy": null}}}}\'; '
+    )
     tell = "$environment = @{}; function Get-Python { 'python.exe' }; Add-OwnPackageEnvironment $environment; foreach ($name in $environment.Keys) { \"$name=$($environment[$name])\" }"
     return dict(line.split("=", 1) for line in session.run(answer + given + tell, lines))
 
@@ -273,7 +297,9 @@ def pip_says(file: str | Path, **variables: str) -> list[str]:
     """The lines of the real `pip config list`, with a configuration file beside those of this machine; os.devnull: none at all."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     command = [sys.executable, "-I", "-X", "utf8", "-m", "pip", "config", "list"]
-    done = subprocess.run(command, env={**own, "PIP_CONFIG_FILE": str(file), **variables}, capture_output=True, text=True, encoding="utf-8", check=True)
+    done = subprocess.run(
+        command, env={**own, "PIP_CONFIG_FILE": str(file), **variables}, capture_output=True, text=True, encoding="utf-8", check=True
+    )
     return done.stdout.splitlines()
 
 
@@ -295,17 +321,29 @@ def test_uv_gets_what_pip_is_configured_for(session: Session, tmp_path: Path) ->
     }
     lines = pip_says(tmp_path / "pip.ini", PIP_INDEX_URL="https://environment.example.com/simple")
     assert own_environment(session, lines)["UV_DEFAULT_INDEX"] == "https://environment.example.com/simple"
-    assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"} & own_environment(session, lines, "https://inventory.example.com/simple").keys()
+    assert (
+        not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"}
+        & own_environment(session, lines, "https://inventory.example.com/simple").keys()
+    )
 
 
 @pytest.mark.parametrize("env_first", [True, False])
 def test_of_a_name_that_pip_tells_more_than_once_the_last_word_counts(session: Session, env_first: bool) -> None:
     """pip 23 sorts and merges, pip 26 lists every file in the order in which they count."""
     environment = [":env:.proxy='http://environment.example.com'"]
-    files = ["global.proxy='http://a.example.com'", "install.cert='no such file'", "global.index-url='https://first.example.com'", "global.index-url='https://last.example.com'"]
+    files = [
+        "global.proxy='http://a.example.com'",
+        "install.cert='no such file'",
+        "global.index-url='https://first.example.com'",
+        "global.index-url='https://last.example.com'",
+    ]
     files += ["install.proxy='http://b.example.com'", "global.proxy='http://c.example.com'", "download.index-url='https://not.example.com'"]
     found = own_environment(session, environment + files if env_first else files + environment)
-    assert found == {"UV_DEFAULT_INDEX": "https://last.example.com", "HTTP_PROXY": "http://environment.example.com", "HTTPS_PROXY": "http://environment.example.com"}
+    assert found == {
+        "UV_DEFAULT_INDEX": "https://last.example.com",
+        "HTTP_PROXY": "http://environment.example.com",
+        "HTTPS_PROXY": "http://environment.example.com",
+    }
 
 
 def test_a_pip_without_configuration_changes_nothing(session: Session) -> None:
@@ -328,7 +366,9 @@ def test_a_password_stays_that_an_earlier_run_set(session: Session, tmp_path: Pa
     record = f"$RecordFile = '{host_path(tmp_path)}\\record.jsonl'; $Run.Step = 'notebook'; "
 
     def kept(given: str = "") -> str:
-        (found,) = session.run(f"{record}$Secrets = @{{}}; {given}Read-KeptSecret 'n' '{host_path(file)}' '{pattern}'; [string]$Secrets['n']")
+        (found,) = session.run(
+            f"{record}$Secrets = @{{}}; {given}Read-KeptSecret 'n' '{host_path(file)}' '{pattern}'; [string]$Secrets['n']"
+        )
         return found
 
     assert kept() == "", "the record does not know the file"
@@ -344,7 +384,9 @@ def test_a_password_stays_that_an_earlier_run_set(session: Session, tmp_path: Pa
 # -- what a person reads first
 
 
-@pytest.mark.parametrize(("scope", "needs"), [("user", "64 bit; no administrator's rights."), ("machine", "64 bit, and administrator rights.")])
+@pytest.mark.parametrize(
+    ("scope", "needs"), [("user", "64 bit; no administrator's rights."), ("machine", "64 bit, and administrator rights.")]
+)
 def test_the_header_says_which_rights_are_needed(scope: str, needs: str) -> None:
     lines = header({"host": "local", "scope": scope}, STEPS).splitlines()
     assert lines[-1] == f"# Needs Windows PowerShell 3.0 or newer, {needs}"

@@ -57,7 +57,11 @@ def scripts() -> list[Script]:
 def parsed(scripts: list[Script]) -> Parsed:
     """Everything that this module looks at, from one run of the engine."""
     require_engine()
-    files = [(path.relative_to(STEP_FILES).as_posix(), path.read_bytes().decode("utf-8")) for path in sorted(STEP_FILES.rglob("*.ps1")) if path != BOOTSTRAP]
+    files = [
+        (path.relative_to(STEP_FILES).as_posix(), path.read_bytes().decode("utf-8"))
+        for path in sorted(STEP_FILES.rglob("*.ps1"))
+        if path != BOOTSTRAP
+    ]
     rendered = [(script.file_name, script.text) for script in scripts]
     keeps = [(rule, example) for rule, (example, _) in EXAMPLES.items()]
     breaks = [(rule, example) for rule, (_, examples) in EXAMPLES.items() for example in examples]
@@ -142,7 +146,9 @@ def test_steps_stand_in_the_order_of_step_files(parsed: Parsed) -> None:
 
 
 def test_every_file_stands_in_a_script() -> None:
-    listed = {f"prelude/{name}.ps1" for name in PRELUDE["ps_scripts"][0]} | {f"steps/{name}.ps1" for name in STEPS["ps_scripts"]} | {"main.ps1"}
+    listed = (
+        {f"prelude/{name}.ps1" for name in PRELUDE["ps_scripts"][0]} | {f"steps/{name}.ps1" for name in STEPS["ps_scripts"]} | {"main.ps1"}
+    )
     assert {path.relative_to(STEP_FILES).as_posix() for path in STEP_FILES.rglob("*") if path.is_file() and path != BOOTSTRAP} == listed
 
 
@@ -163,7 +169,11 @@ def test_splatted_rules_fit_the_firewalls_commands(parsed: Parsed) -> None:
     """Set-FirewallRule and its undo splat; the keys of their tables are parameters of these commands in every version."""
     _require_profiles("every_parameter_exists_in_each_version", parsed.files)
     splatted = [node for node in parsed.files.all("VariableExpression") if "Splatted" in node.values]
-    assert {(node.function, node.values["VariablePath"]) for node in splatted} == {("Set-FirewallRule", "Rule"), ("Set-FirewallRule", "wide"), ("", "narrow")}
+    assert {(node.function, node.values["VariablePath"]) for node in splatted} == {
+        ("Set-FirewallRule", "Rule"),
+        ("Set-FirewallRule", "wide"),
+        ("", "narrow"),
+    }
     for function in ("get-firewallrule", "get-firewallsettings"):
         table = next(node for node in parsed.files.functions[function].descendants() if node.kind == "Hashtable")
         keys = {key.values["Value"].lower() for key in table.children[::2]}

@@ -18,13 +18,67 @@ from tests.boxes.windows_command_line import split_arguments
 from tests.powershell.engine import EngineError, Session, command, host_path, prelude, require_engine
 
 NASTY = [
-    "'", '"', "''", "\u2018", "\u2019", "\u201c", "\u201d", "\u201e", "`", "`n", "$", "$(exit)", "${x}", "$env:PATH", "@'", "'@", '@"', '"@',
-    "\n'@\n", "\n'\n", "\r", "\n", "\r\n", "\t", "\0", "\x1a", "\x1b[0m", "\x7f", "\x85", "\u2028", "\ufeff", "\ufffe", "#", "<#", "#>", ";", "|",
-    "&", "%", "\\", "\\u0027", "\\'", "--%", "{0}", "{", "}", "\u00e9", "\u65e5\u672c", "\U0001f600", "e\u0301", "/", "</S>", "_x000A_", "null", "1e5",
-]  # fmt: skip
+    "'",
+    '"',
+    "''",
+    "\u2018",
+    "\u2019",
+    "\u201c",
+    "\u201d",
+    "\u201e",
+    "`",
+    "`n",
+    "$",
+    "$(exit)",
+    "${x}",
+    "$env:PATH",
+    "@'",
+    "'@",
+    '@"',
+    '"@',
+    "\n'@\n",
+    "\n'\n",
+    "\r",
+    "\n",
+    "\r\n",
+    "\t",
+    "\0",
+    "\x1a",
+    "\x1b[0m",
+    "\x7f",
+    "\x85",
+    "\u2028",
+    "\ufeff",
+    "\ufffe",
+    "#",
+    "<#",
+    "#>",
+    ";",
+    "|",
+    "&",
+    "%",
+    "\\",
+    "\\u0027",
+    "\\'",
+    "--%",
+    "{0}",
+    "{",
+    "}",
+    "\u00e9",
+    "\u65e5\u672c",
+    "\U0001f600",
+    "e\u0301",
+    "/",
+    "</S>",
+    "_x000A_",
+    "null",
+    "1e5",
+]
 pieces = st.sampled_from(NASTY) | st.text(max_size=4)
 nasty = st.lists(pieces, max_size=6).map("".join)
-dates = st.from_regex(r"\A\s?[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,7})?)?(Z|[+-][0-9]{2}:[0-9]{2})?\Z") | st.from_regex(r"\A/Date\(-?[0-9]{1,13}\)/\Z")
+dates = st.from_regex(
+    r"\A\s?[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,7})?)?(Z|[+-][0-9]{2}:[0-9]{2})?\Z"
+) | st.from_regex(r"\A/Date\(-?[0-9]{1,13}\)/\Z")
 plain = (nasty | dates).filter(lambda text: not DATE_LIKE.search(text))
 many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -62,7 +116,13 @@ def test_a_very_long_text_survives(session: Session) -> None:
 
 
 @many
-@given(st.recursive(plain.map(str) | st.booleans() | st.none() | st.integers(-(2**31), 2**31 - 1), lambda v: st.lists(v, max_size=3) | st.dictionaries(st.sampled_from("abc"), v, max_size=3), max_leaves=6))
+@given(
+    st.recursive(
+        plain.map(str) | st.booleans() | st.none() | st.integers(-(2**31), 2**31 - 1),
+        lambda v: st.lists(v, max_size=3) | st.dictionaries(st.sampled_from("abc"), v, max_size=3),
+        max_leaves=6,
+    )
+)
 def test_every_value_survives(session: Session, value: Any) -> None:
     block = settings_block({"texts": {"value": value}})
     (out,) = session.run(block + "ConvertTo-Json $Settings.texts -Compress -Depth 20")
@@ -127,7 +187,24 @@ arguments = st.lists(
     min_size=1,
     max_size=6,
 )
-TRAILING = ["", " ", "\\", "a\\", "a b\\", "a b\\\\", 'a"b', 'a\\"b', '\\"', '"', "C:\\Program Files\\", "\u65e5 \u672c", "a\tb", "a\nb", "--x=%PATH%", "'a b'"]
+TRAILING = [
+    "",
+    " ",
+    "\\",
+    "a\\",
+    "a b\\",
+    "a b\\\\",
+    'a"b',
+    'a\\"b',
+    '\\"',
+    '"',
+    "C:\\Program Files\\",
+    "\u65e5 \u672c",
+    "a\tb",
+    "a\nb",
+    "--x=%PATH%",
+    "'a b'",
+]
 
 
 @many
@@ -143,7 +220,8 @@ def test_a_real_program_gets_them(session: Session, tmp_path: Path) -> None:
     """The documented rules are those by which a program on Windows really gets its arguments."""
     echo_arguments = tmp_path / "arguments.ps1"
     echo_arguments.write_text(
-        "foreach ($argument in [Environment]::GetCommandLineArgs()) { 'argument ' + [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($argument)) }\n", "ascii"
+        "foreach ($argument in [Environment]::GetCommandLineArgs()) { 'argument ' + [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($argument)) }\n",
+        "ascii",
     )
     _, *options = command("session.ps1")
     script = (
@@ -169,10 +247,15 @@ WRITE = "$lines = @($input); $Secrets.Clear(); if ($lines[2]) { $Secrets['x'] = 
 @example("ab", "a\u00adb")
 @example("caf\u00e9", "cafe\u0301")
 @example("ab", "a\0b")
-def test_a_text_file_holds_these_bytes_and_no_more(session: Session, tmp_path_factory: pytest.TempPathFactory, text: str, other: str) -> None:
+def test_a_text_file_holds_these_bytes_and_no_more(
+    session: Session, tmp_path_factory: pytest.TempPathFactory, text: str, other: str
+) -> None:
     file = tmp_path_factory.getbasetemp() / "text-file"
     # The first example makes the file, the others replace it.
-    script = WRITE + "Write-TextFile $lines[0] $lines[1]; [string](Test-TextFile $lines[0] $lines[1]); [string](Test-TextFile $lines[0] $lines[3])"
+    script = (
+        WRITE
+        + "Write-TextFile $lines[0] $lines[1]; [string](Test-TextFile $lines[0] $lines[1]); [string](Test-TextFile $lines[0] $lines[3])"
+    )
     same, another = session.run(script, [host_path(file), text, "", other])
     assert file.read_bytes() == text.encode("utf-8")
     assert not file.with_name("text-file.new").exists()
@@ -180,7 +263,10 @@ def test_a_text_file_holds_these_bytes_and_no_more(session: Session, tmp_path_fa
 
 
 @many
-@given(st.lists(st.sampled_from(["a", "@x@", "@y@", "@", "x", "$1", "\n"]), max_size=5).map("".join), st.sampled_from(["@x@", "$&", "s\u00e9cret", "'\"`$\\"]))
+@given(
+    st.lists(st.sampled_from(["a", "@x@", "@y@", "@", "x", "$1", "\n"]), max_size=5).map("".join),
+    st.sampled_from(["@x@", "$&", "s\u00e9cret", "'\"`$\\"]),
+)
 def test_a_secret_stands_where_its_name_stood(session: Session, tmp_path_factory: pytest.TempPathFactory, text: str, secret: str) -> None:
     file = tmp_path_factory.getbasetemp() / "secret-file"
     script = WRITE + "Write-TextFile $lines[0] $lines[1] 'x'; [string](Test-TextFile $lines[0] $lines[1] 'x')"

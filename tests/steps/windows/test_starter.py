@@ -53,7 +53,9 @@ class Place:
         work = self.folder / "work"
         command = [sys.executable, "-I", self.folder / "service" / "serve.py", self.configuration, work, self.log]
         own = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home")}
-        return subprocess.Popen(command, env={**own, **variables}, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            command, env={**own, **variables}, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     made = Place(tmp_path_factory.mktemp("host"), free_port(), make_certificate(tmp_path_factory.mktemp("certificate")))
     for name in ("service", "work", "notebooks", "home"):
         (made.folder / name).mkdir()
-    settings = {"scope": "machine", "skip": [], "notebook": {"ip": "*", "port": made.port, "session": 12, "directory": str(made.folder / "notebooks") + "\\"}}
+    settings = {
+        "scope": "machine",
+        "skip": [],
+        "notebook": {"ip": "*", "port": made.port, "session": 12, "directory": str(made.folder / "notebooks") + "\\"},
+    }
     step = (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
     with Session() as session:
         script = (
@@ -86,19 +92,32 @@ def server(place: Place) -> Iterator[Place]:
     """It runs, with what Python honours on this machine of configuration of the machine and of its user."""
     user = place.folder / "home" / ".jupyter"
     planted = PLANTED.format(place.folder / "planted")
-    for name in (".jupyter/jupyter_server_config.py", ".ipython/profile_default/ipython_kernel_config.py", "ipython/profile_default/startup/0.py", "python/sitecustomize.py"):
+    for name in (
+        ".jupyter/jupyter_server_config.py",
+        ".ipython/profile_default/ipython_kernel_config.py",
+        "ipython/profile_default/startup/0.py",
+        "python/sitecustomize.py",
+    ):
         (place.folder / "home" / name).parent.mkdir(parents=True, exist_ok=True)
         (place.folder / "home" / name).write_text(planted)
     kernel = place.folder / "home" / "data" / "kernels" / "foreign" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     kernel.write_text(json.dumps({"argv": ["false"], "display_name": "foreign", "language": "python"}))
     openssl = place.folder / "home" / "openssl.cnf"
-    openssl.write_text("config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nforeign = c\n[c]\nmodule = foreign.dll\nactivate = 1\n")
+    openssl.write_text(
+        "config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nforeign = c\n[c]\nmodule = foreign.dll\nactivate = 1\n"
+    )
     process = place.start(
-        JUPYTER_CONFIG_PATH=f"{FOREIGN}{os.pathsep}{user}", JUPYTER_CONFIG_DIR=str(user), JUPYTER_PATH=str(kernel.parents[2]), JUPYTER_TOKEN=TOKEN,
-        JUPYTER_USE_PROGRAMDATA="1", IPYTHONDIR=str(place.folder / "home" / "ipython"), PYTHONPATH=str(place.folder / "home" / "python"), PIP_INDEX_URL="https://foreign.invalid/",
+        JUPYTER_CONFIG_PATH=f"{FOREIGN}{os.pathsep}{user}",
+        JUPYTER_CONFIG_DIR=str(user),
+        JUPYTER_PATH=str(kernel.parents[2]),
+        JUPYTER_TOKEN=TOKEN,
+        JUPYTER_USE_PROGRAMDATA="1",
+        IPYTHONDIR=str(place.folder / "home" / "ipython"),
+        PYTHONPATH=str(place.folder / "home" / "python"),
+        PIP_INDEX_URL="https://foreign.invalid/",
         OPENSSL_CONF=str(openssl),
-    )  # fmt: skip
+    )
     try:
         assert _answers(process, place.port), place.log.read_text()
         yield place
@@ -110,7 +129,9 @@ def server(place: Place) -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def browser(server: Place) -> Iterator[NotebookClient]:
-    with NotebookClient(Address.parse(f"https://127.0.0.1:{server.port}"), host="win1", fingerprint=server.certificate.fingerprint, allowance=Allowance(600)) as client:
+    with NotebookClient(
+        Address.parse(f"https://127.0.0.1:{server.port}"), host="win1", fingerprint=server.certificate.fingerprint, allowance=Allowance(600)
+    ) as client:
         yield client
 
 

@@ -46,7 +46,13 @@ def test_what_was_rendered_passes_and_names_what_runs(tmp_path: Path) -> None:
     hosts = inventory.load(SAMPLE).select(["lab"])
     write(files(hosts), tmp_path)
     report = "\n".join(audit.audit(tmp_path))
-    for part in ("win1.ps1  sha256 ", "win2.ps1  sha256 ", "ie_esc ", '"port": 9999', "5f066036aebfaa3aa9aa4d52f852022f24641e7b5bc52f2bf8bb7acbe7bab958"):
+    for part in (
+        "win1.ps1  sha256 ",
+        "win2.ps1  sha256 ",
+        "ie_esc ",
+        '"port": 9999',
+        "5f066036aebfaa3aa9aa4d52f852022f24641e7b5bc52f2bf8bb7acbe7bab958",
+    ):
         assert part in report
 
 
@@ -57,7 +63,9 @@ def reference() -> Reference:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_no_other_text_passes_for_the_script(data: st.DataObject, script: Script, reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_no_other_text_passes_for_the_script(
+    data: st.DataObject, script: Script, reference: Reference, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     at = data.draw(st.integers(0, len(script.text)))
     cut = data.draw(st.integers(0, 3))
     put = data.draw(st.text(st.characters(min_codepoint=1, max_codepoint=126), max_size=3))
@@ -82,7 +90,11 @@ def test_no_other_text_passes_for_the_script(data: st.DataObject, script: Script
 )
 def test_the_message_says_which_part_was_changed(where: str, words: str, script: Script, tmp_path: Path) -> None:
     assert script.text.count(where) >= 1
-    text = script.text.replace(where, where.replace("#", "#!", 1) if where.startswith("#") else "Write-Host x\n" + where if where.startswith(")") else "x" + where, 1)
+    text = script.text.replace(
+        where,
+        where.replace("#", "#!", 1) if where.startswith("#") else "Write-Host x\n" + where if where.startswith(")") else "x" + where,
+        1,
+    )
     with pytest.raises(ApprovalError, match=words):
         audit.audit(folder_with(tmp_path / "changed", script, text))
 
@@ -151,7 +163,9 @@ def test_the_report_has_every_setting(tmp_path: Path) -> None:
     assert report[0] == f"manifest.json: sha256 {hashlib.sha256((tmp_path / manifest.FILE_NAME).read_bytes()).hexdigest()}, hosts: win1"
 
 
-def test_no_path_reaches_the_terminal_as_it_is(of_a_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_path_reaches_the_terminal_as_it_is(
+    of_a_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.argv", ["nbserver", "audit", str(of_a_site), "--catalog", "\x1b[31mred\u202e.toml"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -203,7 +217,7 @@ WINDOWS = [
     f'certificate.thumbprint = "{"ab" * 20}"',
     "certificate.request = true\ncertificate.days = 1",
     'certificate.names = ["WWW.Example.COM", "2001:DB8::0:1", "a_b.example.com"]\nnotebook.public_url = "https://[2001:DB8::2]:8443"',
-    'path.entries = []',
+    "path.entries = []",
     'path.entries = ["%TOOLS%", "C:\\\\Program Files (x86)\\\\x", "D:\\\\\u00e9t\u00e9\u202f\U0001f600"]',
     'notebook.directory = "%USERPROFILE%\\\\it is \u2026 a folder"\nnotebook.ip = "2001:DB8::0:7"\nnotebook.port = 1',
     'firewall.remote_addresses = ["localsubnet", "2001:DB8:0::/48", "192.0.2.1"]',
@@ -220,7 +234,10 @@ LINUX = [
 
 def test_what_any_inventory_gives_is_accepted(tmp_path: Path) -> None:
     tables = [f'[hosts.w{number}]\nsystem = "windows"\naddress = "W{number}.example.com"\n{more}' for number, more in enumerate(WINDOWS)]
-    tables += [f'[hosts."l.{number}-X_"]\nsystem = "linux"\nuser = "a"\naddress = "2001:DB8::{number}"\n{more}' for number, more in enumerate(LINUX)]
+    tables += [
+        f'[hosts."l.{number}-X_"]\nsystem = "linux"\nuser = "a"\naddress = "2001:DB8::{number}"\n{more}'
+        for number, more in enumerate(LINUX)
+    ]
     path = tmp_path / "nbserver.toml"
     path.write_text('[defaults]\nnotebook.password = { env = "X" }\n' + "\n".join(tables), "utf-8")
     rendered = files(list(inventory.load(path).hosts.values()))

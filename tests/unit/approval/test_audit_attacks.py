@@ -93,7 +93,9 @@ def with_lock(lines: list[str], start: str) -> tuple[Callable[[str], str], Calla
     def entry(values: dict[str, Any]) -> None:
         values["lock_sha256"] = values["settings"]["packages"]["lock_sha256"] = digest
         if "path" in values["settings"]:
-            values["settings"]["path"]["entries"] = [f"%ProgramFiles%\\nbserver\\env-{values['settings']['python']['version']}-{digest[:8]}\\Scripts"]
+            values["settings"]["path"]["entries"] = [
+                f"%ProgramFiles%\\nbserver\\env-{values['settings']['python']['version']}-{digest[:8]}\\Scripts"
+            ]
 
     return text, entry
 
@@ -186,7 +188,13 @@ def with_setting(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 )
 def test_a_setting_that_no_inventory_gives_is_refused(files: dict[str, bytes], tmp_path: Path, path: str, value: Any) -> None:
     names = path.replace(".", "_").upper()
-    shown = f"( {' '.join(literal(item, 'x') for item in value)} )" if isinstance(value, list) and value else "()" if value == [] else literal(value, "x")
+    shown = (
+        f"( {' '.join(literal(item, 'x') for item in value)} )"
+        if isinstance(value, list) and value
+        else "()"
+        if value == []
+        else literal(value, "x")
+    )
 
     def text(script: str) -> str:
         head, mark, rest = script.partition("LOCK=(\n")
@@ -247,11 +255,15 @@ def test_a_script_of_another_kind_is_not_passed_over(files: dict[str, bytes], tm
     for name in ("win1.cmd", "win1", "win1.PS1", "win1.ps1 ", "win1.sh", "win1.ps1.sh"):
         changed = {key: data for key, data in files.items() if key != "win1.ps1"} | {name: b"evil"}
         digest = hashlib.sha256(b"evil").hexdigest()
-        changed = with_manifest(changed, lambda content, name=name, digest=digest: content["hosts"]["win1"].update(script=name, sha256=digest))
+        changed = with_manifest(
+            changed, lambda content, name=name, digest=digest: content["hosts"]["win1"].update(script=name, sha256=digest)
+        )
         assert "script" in refused(changed, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../rendered/lin1.sh", "./lin1.sh", "/tmp/lin1.sh", "x/../lin1.sh", "..\\lin1.sh", "lin1.sh/", "C:lin1.sh", "lin1.sh::$DATA"])
+@pytest.mark.parametrize(
+    "name", ["../rendered/lin1.sh", "./lin1.sh", "/tmp/lin1.sh", "x/../lin1.sh", "..\\lin1.sh", "lin1.sh/", "C:lin1.sh", "lin1.sh::$DATA"]
+)
 def test_a_script_is_named_without_a_path(files: dict[str, bytes], tmp_path: Path, name: str) -> None:
     assert "script" in refused(with_manifest(files, lambda content: content["hosts"]["lin1"].update(script=name)), tmp_path)
 
@@ -487,7 +499,19 @@ def keys() -> bytes:
         lambda: b"[" + b"[]," * MANY + b"[]]",
         lambda: b'{"a":' * 3_000_000,
     ],
-    ids=["quotes", "hosts", "keys of a host", "keys", "a long name", "a long key", "a long release", "a long number", "deep", "wide", "deep objects"],
+    ids=[
+        "quotes",
+        "hosts",
+        "keys of a host",
+        "keys",
+        "a long name",
+        "a long key",
+        "a long release",
+        "a long number",
+        "deep",
+        "wide",
+        "deep objects",
+    ],
 )
 def test_a_large_manifest_is_refused_soon(make: Callable[[], bytes], tmp_path: Path) -> None:
     """Nothing here takes time that grows with the square of the size: that would be minutes."""

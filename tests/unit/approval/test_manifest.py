@@ -166,7 +166,20 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
         (b'{"v": 1, "release": "0.1.0"}', "hosts: it is missing"),
         (b"[" * 200_000, "is nested more than"),
     ],
-    ids=["empty", "torn", "utf-16", "list", "object", "version 3", "version as true", "version as text", "hosts as list", "without a host", "no hosts", "deep"],
+    ids=[
+        "empty",
+        "torn",
+        "utf-16",
+        "list",
+        "object",
+        "version 3",
+        "version as true",
+        "version as text",
+        "hosts as list",
+        "without a host",
+        "no hosts",
+        "deep",
+    ],
 )
 def test_what_is_no_manifest_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "approved.json"

@@ -41,7 +41,9 @@ def test_the_documented_commands_make_the_hashes_of_the_manifest(kind: str, tmp_
     for entry in json.loads(files[MANIFEST])["hosts"].values():
         made = []
         for command in commands("security.md"):
-            done = subprocess.run(command.replace("win1.ps1", entry["script"]), shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                command.replace("win1.ps1", entry["script"]), shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
+            )
             made.append(done.stdout.split()[0])
         assert made == [entry["sha256"], entry["head_sha256"], entry["body_sha256"]]
 
@@ -96,7 +98,9 @@ def test_no_head_is_made_for_what_is_no_name_of_a_host(language: Any, kind: str,
 
 
 @pytest.mark.parametrize("language", [language for language, _ in LANGUAGES])
-@pytest.mark.parametrize("key", ["A='';TOUCH PWNED;X", "a b", "a-b", "A", "1a", "", "a\n", "\u00e4", "a'", "a=b", "a[$(id)]", "_a", 1, None])
+@pytest.mark.parametrize(
+    "key", ["A='';TOUCH PWNED;X", "a b", "a-b", "A", "1a", "", "a\n", "\u00e4", "a'", "a=b", "a[$(id)]", "_a", 1, None]
+)
 def test_no_setting_has_a_name_that_is_code(language: Any, key: Any) -> None:
     for settings in ({key: "x"}, {"a": {"b": {key: "x"}}}, {"a": [{key: "x"}]}):
         with pytest.raises(NbserverError, match="has a name that is not made of"):

@@ -17,16 +17,56 @@ from tests.formats import schema
 from tests.rendered_folders import MANIFEST
 
 PROBES: list[Any] = [
-    None, True, 0, 1, -1, 398, 65535, 65536, 1.0, "", "x", "1", "*", "~/x", "/srv/x", "C:\\x", "store", "user", "linux", "uv", "wheels", "zip", "present", "arm64", "x86",
-    "2012", "95", "if-needed", "firewall", "0" * 64, "A" * 64, "3.13", "https://example.com/x", "win1\n", [], ["x"], ["firewall", "firewall"], {"x": 1},
-]  # fmt: skip
+    None,
+    True,
+    0,
+    1,
+    -1,
+    398,
+    65535,
+    65536,
+    1.0,
+    "",
+    "x",
+    "1",
+    "*",
+    "~/x",
+    "/srv/x",
+    "C:\\x",
+    "store",
+    "user",
+    "linux",
+    "uv",
+    "wheels",
+    "zip",
+    "present",
+    "arm64",
+    "x86",
+    "2012",
+    "95",
+    "if-needed",
+    "firewall",
+    "0" * 64,
+    "A" * 64,
+    "3.13",
+    "https://example.com/x",
+    "win1\n",
+    [],
+    ["x"],
+    ["firewall", "firewall"],
+    {"x": 1},
+]
 
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Settings of each system and scope."""
     found = [script.settings for script in golden.scripts()]
-    for files in (rendered_folders.machines(tmp_path_factory.mktemp("inventory")), rendered_folders.linux_user(), rendered_folders.windows_user()):
+    for files in (
+        rendered_folders.machines(tmp_path_factory.mktemp("inventory")),
+        rendered_folders.linux_user(),
+        rendered_folders.windows_user(),
+    ):
         found += [entry["settings"] for entry in json.loads(files[MANIFEST])["hosts"].values()]
     return found
 
@@ -62,7 +102,9 @@ def test_what_the_schema_refuses_is_refused(documents: list[dict[str, Any]]) -> 
         for other in changed(settings):
             if not is_valid(other):
                 refused += 1
-                assert script_settings.first_fault(other) is not None, {key: value for key, value in other.items() if settings.get(key, "") != value}
+                assert script_settings.first_fault(other) is not None, {
+                    key: value for key, value in other.items() if settings.get(key, "") != value
+                }
     assert refused > 1000
 
 

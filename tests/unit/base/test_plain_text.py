@@ -10,11 +10,30 @@ from hypothesis import strategies as st
 
 from nbserver.base.plain_text import clean
 
-HIDDEN = [chr(n) for n in (0x061C, 0x200B, 0x200D, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF, 0xAD, 0x3164, 0xE0041, 0xFE0F)]
+HIDDEN = [
+    chr(n)
+    for n in (
+        0x061C,
+        0x200B,
+        0x200D,
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        0x2060,
+        *range(0x2066, 0x206A),
+        0xFEFF,
+        0xAD,
+        0x3164,
+        0xE0041,
+        0xFE0F,
+    )
+]
 BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x85", "\u2028", "\u2029", "\x1c", "\n \n\t\n"]
 
 
-@pytest.mark.parametrize("character", [*HIDDEN, "\0", "\x07", "\b", "\x1b", "\x7f", "\x80", "\x9b", "\x9d", "\ud800", "\udfff", "\ue000", "\U0010ffff"])
+@pytest.mark.parametrize(
+    "character", [*HIDDEN, "\0", "\x07", "\b", "\x1b", "\x7f", "\x80", "\x9b", "\x9d", "\ud800", "\udfff", "\ue000", "\U0010ffff"]
+)
 def test_what_a_terminal_acts_on_or_nobody_sees_becomes_visible(character: str) -> None:
     assert clean(f"a{character}b") == "a\ufffdb"
 
@@ -25,7 +44,15 @@ def test_a_text_stays_on_one_line(line_break: str) -> None:
 
 
 def test_what_a_person_reads_stays_as_it_is() -> None:
-    for text in ("C:\\Program Files\\nbserver  x", "Accès refusé.", "アクセスが拒否されました。", "ถูกปฏิเสธ", "تم رفض الوصول", "Erişim engellendi", "[/]"):
+    for text in (
+        "C:\\Program Files\\nbserver  x",
+        "Accès refusé.",
+        "アクセスが拒否されました。",
+        "ถูกปฏิเสธ",
+        "تم رفض الوصول",
+        "Erişim engellendi",
+        "[/]",
+    ):
         assert clean(text) == text
     assert clean("\x1b[31;1mred\x1b[0m\tand\u00a0plain") == "red and plain"
 

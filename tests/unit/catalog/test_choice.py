@@ -15,7 +15,7 @@ from nbserver.catalog.choice import numbers
 from nbserver.catalog.reader import Catalog, Download, Lock, load
 from nbserver.catalog.windows_releases import RELEASES, version
 from nbserver.inventory import reader
-from nbserver.inventory.windows_host import HostSettings
+from nbserver.inventory.windows_host import WindowsHostSettings
 from nbserver.render.render import render
 
 HEX = "0123456789abcdef" * 4
@@ -31,7 +31,11 @@ CHOSEN = [
 
 def settings(folder: Path, **changes: Any) -> dict[str, Any]:
     """The settings of a rendered script, as the inventory with these changes gives them."""
-    lines = "".join(f"{key.replace('__', '.')} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n" for key, value in changes.items() if value is not None)
+    lines = "".join(
+        f"{key.replace('__', '.')} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n"
+        for key, value in changes.items()
+        if value is not None
+    )
     text = f'[hosts.win1]\nsystem = "windows"\naddress = "win1.example.com"\nnotebook.password = {{ prompt = true }}\n{lines}'
     (folder / "nbserver.toml").write_text(text)
     (host,) = reader.load(folder / "nbserver.toml").hosts.values()
@@ -43,7 +47,12 @@ def test_what_is_chosen_for_a_windows(tmp_path: Path, architecture: str, windows
     found = settings(tmp_path, architecture=architecture, windows=windows, accept_end_of_life=windows == "2012")
     python, openssl = found["python"], found["openssl"]
     lock = SHIPPED.lock(python["version"], architecture)
-    assert (f"{python['version']} {python['kind']}", f"{openssl['version']} {openssl['kind']}", found["vc_redist"]["version"], lock.python) == chosen
+    assert (
+        f"{python['version']} {python['kind']}",
+        f"{openssl['version']} {openssl['kind']}",
+        found["vc_redist"]["version"],
+        lock.python,
+    ) == chosen
     assert (found["packages"]["lock_sha256"], found["windows"]) == (lock.sha256, windows)
 
 
@@ -64,8 +73,14 @@ REFUSED = [
         "Choose python.version from: 3.11.9, 3.12.10, or if the host is newer, correct windows in the inventory",
     ),
     ({"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"}, "needs Windows Server 2012 R2 or newer"),
-    ({"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"}, "Choose python.version from: 3.8.10, or if the host is newer"),
-    ({"windows": "2012", "accept_end_of_life": True, "python__kind": "zip"}, "Leave out python.kind and choose python.version from: 3.8.10, or if the host is newer, correct windows"),
+    (
+        {"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"},
+        "Choose python.version from: 3.8.10, or if the host is newer",
+    ),
+    (
+        {"windows": "2012", "accept_end_of_life": True, "python__kind": "zip"},
+        "Leave out python.kind and choose python.version from: 3.8.10, or if the host is newer, correct windows",
+    ),
     (
         {"python__version": "3.8"},
         "Python 3.8.10 for x64 gets no security fixes any more. To use it all the same, set accept_end_of_life = true in the inventory, "
@@ -92,7 +107,9 @@ def test_an_entry_for_a_newer_windows_is_chosen_where_the_inventory_names_it(tmp
     (tmp_path / "site.toml").write_text(f'{entry}sha256 = "{HEX}"\nexecutable = "python.exe"\nwindows = "10.0.17763"\n')
     for name, chosen in ((None, "3.13.13"), ("2016", "3.13.13"), ("2019", "3.13.20"), ("11", "3.13.20")):
         assert settings(tmp_path, catalog="site.toml", windows=name)["python"]["version"] == chosen
-    with pytest.raises(CatalogError, match=r"needs Windows Server 2019 or newer, and the inventory names no windows, .* set windows in the inventory"):
+    with pytest.raises(
+        CatalogError, match=r"needs Windows Server 2019 or newer, and the inventory names no windows, .* set windows in the inventory"
+    ):
         settings(tmp_path, catalog="site.toml", python__version="3.13.20")
 
 
@@ -108,7 +125,7 @@ def test_a_visual_c_runtime_of_the_site_goes_before_newer_ones_where_it_runs(tmp
 
 
 def test_the_inventory_knows_the_releases() -> None:
-    allowed = HostSettings.model_json_schema()["properties"]["windows"]["anyOf"][0]["enum"]
+    allowed = WindowsHostSettings.model_json_schema()["properties"]["windows"]["anyOf"][0]["enum"]
     assert set(allowed) == set(RELEASES)
     assert [numbers(version(name)) < (10,) for name in ("2012", "2012r2", "2016", None)] == [True, True, False, False]
 
@@ -117,7 +134,9 @@ ARCHITECTURES, WINDOWS, ANY = ("x64", "arm64"), (None, *RELEASES), (False, True)
 ENDS = ("choose", "add", "set accept_end_of_life", "correct windows", "set windows", "leave out", "put the entry")
 
 
-def everything(catalog: Catalog, architecture: str, windows: str | None, accepted: bool, wanted: str | None) -> tuple[Download, Download, Download, Lock]:
+def everything(
+    catalog: Catalog, architecture: str, windows: str | None, accepted: bool, wanted: str | None
+) -> tuple[Download, Download, Download, Lock]:
     python = catalog.python(wanted, architecture, windows=windows, end_of_life=accepted)
     openssl = catalog.openssl(None, architecture, windows=windows, end_of_life=accepted)
     return python, openssl, catalog.vc_redist(architecture, windows=windows), catalog.lock(python.version, architecture)

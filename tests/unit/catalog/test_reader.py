@@ -51,7 +51,10 @@ def test_a_shipped_download_is_hashed_or_unverified(download: Download) -> None:
     assert any(part in download.url for part in in_url)
     assert download.source
     if download.name == "vc_redist":
-        assert download in {SHIPPED.vc_redist(download.architecture, windows=name) for name in (None, *(("2012r2", "2012") if download.architecture == "x64" else ()))}
+        assert download in {
+            SHIPPED.vc_redist(download.architecture, windows=name)
+            for name in (None, *(("2012r2", "2012") if download.architecture == "x64" else ()))
+        }
         return
     choose = getattr(SHIPPED, download.name)
     if download.sha256:
@@ -197,11 +200,11 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         ),
         (entry(url='"ftp://x/y.zip"'), "site.toml:5: python[1].url: it does not begin with"),
         (entry(url='"https://x/"'), "it names a folder, not a file"),
-        (entry(kind='"msi"'), 'site.toml:4: python[1].kind: it is not one of the allowed values; allowed: zip or exe'),
+        (entry(kind='"msi"'), "site.toml:4: python[1].kind: it is not one of the allowed values; allowed: zip or exe"),
         (entry(kind='"exe"', executable='"C:\\\\python.exe"'), "executable of an exe is one path inside its folder"),
         (
             entry(kind='"rpm"').replace("python]", "openssl]"),
-            'openssl[1].kind: it is not one of the allowed values; allowed: zip, msi or exe',
+            "openssl[1].kind: it is not one of the allowed values; allowed: zip, msi or exe",
         ),
         (entry(architecture=""), "site.toml:1: python[1].architecture: it is missing; allowed: x64 or arm64"),
         (

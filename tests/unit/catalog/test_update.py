@@ -178,7 +178,9 @@ def test_the_publishers_own_indexes_are_the_default(site: Site, tmp_path: Path) 
     ]
     for untrusted in (refused, other, environment):
         assert untrusted.returncode == 3
-        assert f"{FTP}index-windows.json: the server's certificate is not trusted: unable to get local issuer certificate" in untrusted.stderr
+        assert (
+            f"{FTP}index-windows.json: the server's certificate is not trusted: unable to get local issuer certificate" in untrusted.stderr
+        )
         assert "hunter2" not in untrusted.stderr + untrusted.stdout
 
 
@@ -187,7 +189,11 @@ def test_the_publishers_own_indexes_are_the_default(site: Site, tmp_path: Path) 
     [
         (APRIL_PYTHON[:-40], APRIL_OPENSSL, "python/index-windows.json: this is not whole JSON: "),
         (b"<!DOCTYPE html><title>Log in</title>", APRIL_OPENSSL, "this is a web page, not an index in JSON"),
-        (APRIL_PYTHON, openssl_index(openssl_entry("3.5.6", url="https://evil.example/Win64OpenSSL_Light-3_5_6.msi")), "url is refused: it is not below"),
+        (
+            APRIL_PYTHON,
+            openssl_index(openssl_entry("3.5.6", url="https://evil.example/Win64OpenSSL_Light-3_5_6.msi")),
+            "url is refused: it is not below",
+        ),
     ],
 )
 def test_an_index_that_is_not_one(site: Site, tmp_path: Path, python: bytes, openssl: bytes, words: str) -> None:
@@ -207,7 +213,10 @@ def test_a_downgrade_is_refused(site: Site, tmp_path: Path) -> None:
     for arguments in ([], ["--dry-run"], ["--python", "3.14", "--python", "3.13"]):
         done = run(tmp_path, *mirrored(site), *arguments)
         assert done.returncode == 3
-        assert f"{site.url}python/index-windows.json: the index offers Python 3.13.13 for x64, but site.toml has 3.13.16 already" in done.stderr
+        assert (
+            f"{site.url}python/index-windows.json: the index offers Python 3.13.13 for x64, but site.toml has 3.13.16 already"
+            in done.stderr
+        )
         assert (tmp_path / "site.toml").read_bytes() == october
     done = run(tmp_path, *mirrored(site), "--allow-downgrade")
     assert done.returncode == 0
@@ -222,8 +231,14 @@ def test_a_downgrade_is_refused(site: Site, tmp_path: Path) -> None:
         (["--python", "3.13.16/../../x"], "--python: a version is written like"),
         (["--openssl", "3.5.6.1"], "--openssl: a version is written like"),
         (["--architecture", "x86"], "'x86' is not one of 'x64', 'arm64'"),
-        (["--base-url-python", "http://mirror.example.com/python/"], "--base-url-python: this URL is refused: it does not begin with https://"),
-        (["--openssl-index", "https://u:hunter2@mirror.example.com/x.json"], "--openssl-index: this URL is refused: a URL here never holds"),
+        (
+            ["--base-url-python", "http://mirror.example.com/python/"],
+            "--base-url-python: this URL is refused: it does not begin with https://",
+        ),
+        (
+            ["--openssl-index", "https://u:hunter2@mirror.example.com/x.json"],
+            "--openssl-index: this URL is refused: a URL here never holds",
+        ),
         (["--ca-file", "missing.pem"], "File 'missing.pem' does not exist"),
         (["--ca-file", "empty.pem"], "empty.pem: there is no certificate in PEM in it"),
     ],

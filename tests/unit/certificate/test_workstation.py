@@ -24,7 +24,7 @@ from nbserver.certificate import workstation
 from nbserver.certificate.chain import ChainFault
 from nbserver.commands import certificate_request
 from nbserver.inventory import reader
-from nbserver.inventory.windows_host import Host
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.host_run import Result
 from nbserver.run.operation import Options
 from tests.authority import DAY, NOW, Signer, ec_key, encryption, intermediate, key_pem, pem, root, rsa_key, san, self_signed
@@ -44,7 +44,7 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVER_SECRET", SECRET)
 
 
-def host(folder: Path, certificate: str, names: Sequence[str] = NAMES[1:]) -> Host:
+def host(folder: Path, certificate: str, names: Sequence[str] = NAMES[1:]) -> WindowsHost:
     """A host whose certificate table has these lines."""
     (folder / "nbserver.toml").write_text(
         f'[hosts.win1]\nsystem = "windows"\naddress = "192.0.2.7"\nnotebook.password = {{ prompt = true }}\ncertificate.names = {list(names)}\n{certificate}\n'
@@ -52,25 +52,27 @@ def host(folder: Path, certificate: str, names: Sequence[str] = NAMES[1:]) -> Ho
     return reader.load(folder / "nbserver.toml").hosts["win1"]
 
 
-def pem_host(folder: Path, chain: str | bytes, key: str, more: str = "", names: Sequence[str] = NAMES[1:]) -> Host:
+def pem_host(folder: Path, chain: str | bytes, key: str, more: str = "", names: Sequence[str] = NAMES[1:]) -> WindowsHost:
     (folder / "server.pem").write_bytes(chain if isinstance(chain, bytes) else chain.encode())
     (folder / "server.key").write_text(key)
     (folder / "server.key").chmod(0o600)
     return host(folder, f'certificate.file = "server.pem"\ncertificate.key = {{ file = "server.key" }}\n{more}', names)
 
 
-def read(found: Host) -> workstation.ServerCertificate:
+def read(found: WindowsHost) -> workstation.ServerCertificate:
     return workstation.read(found, None)
 
 
-def refusal(found: Host, kind: type[NbserverError] = InventoryError, now: datetime.datetime | None = None) -> str:
+def refusal(found: WindowsHost, kind: type[NbserverError] = InventoryError, now: datetime.datetime | None = None) -> str:
     """The words of a refusal, which name the host and hold no secret."""
     with pytest.raises(kind) as raised:
         workstation.read(found, None, now)
     text = str(raised.value)
     assert "win1" in text and raised.value.todo
     assert SECRET not in text and "PRIVATE" not in text
-    assert raised.value.__cause__ is None and (raised.value.__suppress_context__ or raised.value.__context__ is None), "no traceback tells more"
+    assert raised.value.__cause__ is None and (raised.value.__suppress_context__ or raised.value.__context__ is None), (
+        "no traceback tells more"
+    )
     return text
 
 
@@ -104,7 +106,10 @@ def test_any_order_becomes_the_servers_own(order: Sequence[x509.Certificate], be
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=400) | st.text(max_size=400).map(lambda text: f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n".encode()))
+@given(
+    st.binary(max_size=400)
+    | st.text(max_size=400).map(lambda text: f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n".encode())
+)
 def test_what_is_no_pem_is_refused_in_words(data: bytes) -> None:
     with pytest.raises(ChainFault):
         certificate_chain.read_pem(data)
@@ -175,7 +180,11 @@ def test_the_clock_decides(tmp_path: Path) -> None:
 KEYS = {
     "encrypted without a password": (key_pem(KEY, PrivateFormat.PKCS8, SECRET), "", "is encrypted"),
     "a password that it does not need": (key_pem(KEY), 'certificate.password = { env = "SERVER_SECRET" }', "is not encrypted"),
-    "a wrong password": (key_pem(KEY, PrivateFormat.PKCS8, "another"), 'certificate.password = { env = "SERVER_SECRET" }', "the password is wrong"),
+    "a wrong password": (
+        key_pem(KEY, PrivateFormat.PKCS8, "another"),
+        'certificate.password = { env = "SERVER_SECRET" }',
+        "the password is wrong",
+    ),
     "a certificate": (pem(LEAF), "", "no private key in PEM"),
     "words": ("a key", "", "no private key in PEM"),
 }
@@ -205,7 +214,7 @@ def test_files_that_hold_something_else(tmp_path: Path) -> None:
 # ---- PFX
 
 
-def pfx_host(folder: Path, data: bytes) -> Host:
+def pfx_host(folder: Path, data: bytes) -> WindowsHost:
     (folder / "server.pfx").write_bytes(data)
     return host(folder, 'certificate.pfx = "server.pfx"\ncertificate.password = { env = "SERVER_SECRET" }')
 
@@ -332,7 +341,9 @@ def test_the_newest_request_of_the_runs_counts(tmp_path: Path) -> None:
         folder = tmp_path / "nbserver-runs" / run / "win1"
         folder.mkdir(parents=True)
         common = {"v": 1, "n": 2, "time": "2026-01-01T00:00:00.0000000Z", "step": "certificate"}
-        event = {**common, "event": "request", "csr": csr(key).public_bytes(Encoding.PEM).decode()} if key else {**common, "event": "changed"}
+        event = (
+            {**common, "event": "request", "csr": csr(key).public_bytes(Encoding.PEM).decode()} if key else {**common, "event": "changed"}
+        )
         broken = {**event, "csr": csr(ec_key()).public_bytes(Encoding.PEM).decode(), "more": 1}
         (folder / "events.jsonl").write_text(json.dumps(broken) + "\n" + json.dumps(event) + "\n" + '\xff\n{"torn', "latin-1")
     found = host(tmp_path, "certificate.request = true")
@@ -348,8 +359,12 @@ def test_the_newest_request_of_the_runs_counts(tmp_path: Path) -> None:
     assert "lack" in refused(pem(SECOND.sign(newest.public_key(), NAMES[:1])))
 
 
-@pytest.mark.parametrize(("key", "names"), [(KEY, NAMES[:2]), (KEY, [*NAMES, "*.example.com"]), (ec_key(ec.SECP521R1()), NAMES), (None, NAMES)])
-def test_a_request_that_is_not_for_its_host_is_not_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Any, names: Sequence[str]) -> None:
+@pytest.mark.parametrize(
+    ("key", "names"), [(KEY, NAMES[:2]), (KEY, [*NAMES, "*.example.com"]), (ec_key(ec.SECP521R1()), NAMES), (None, NAMES)]
+)
+def test_a_request_that_is_not_for_its_host_is_not_handed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Any, names: Sequence[str]
+) -> None:
     text = csr(key, names).public_bytes(Encoding.PEM).decode() if key else "no request"
     host(tmp_path, "certificate.request = true")
     loaded = reader.load(tmp_path / "nbserver.toml")

@@ -119,8 +119,30 @@ VALUES: list[Any] = [
     *(value for name in ("started", "request", "progress", "finished") for value in event(name).values()),
     *(None, True, False, 0, 1, -1, 1.0, 1.5, "", " ", "a", "A", "a_1", "1a", [], {}, ["ok"], {"a": 1}),
     *(2**53 - 1, 2**53, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, fields.MOST_EVENTS, fields.MOST_EVENTS + 1),
-    *("waiting", "pwned", "events", "line ", "line 5\n", "line 5x", "0.1.0rc1", "0.1", "0.1.0\n", "x" * 64, "x" * 65, "x" * 32_768, "x" * 32_769),
-    *("SHA256:" + "0" * 64 + "\n", "SHA256:" + "A" * 64, "SHA256:" + "0" * 63, "0" * 64, "\u0660" * 64, "2026-11-20T06:01:44Z\n", "\u0662026-11-22T17:10:35.9526580Z"),
+    *(
+        "waiting",
+        "pwned",
+        "events",
+        "line ",
+        "line 5\n",
+        "line 5x",
+        "0.1.0rc1",
+        "0.1",
+        "0.1.0\n",
+        "x" * 64,
+        "x" * 65,
+        "x" * 32_768,
+        "x" * 32_769,
+    ),
+    *(
+        "SHA256:" + "0" * 64 + "\n",
+        "SHA256:" + "A" * 64,
+        "SHA256:" + "0" * 63,
+        "0" * 64,
+        "\u0660" * 64,
+        "2026-11-20T06:01:44Z\n",
+        "\u0662026-11-22T17:10:35.9526580Z",
+    ),
     *("-----BEGIN CERTIFICATE REQUEST-----\n", "win1.", "-win1", "w", "unheard", "2026-11-22T17:10:35.952658Z"),
 ]
 KEYS = sorted({key for form in fields.FORMS.values() for key in form} | {"more", "Text"})
@@ -129,7 +151,9 @@ KEYS = sorted({key for form in fields.FORMS.values() for key in form} | {"more",
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(EVENTS),
-    st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES) | st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=2),
+    st.dictionaries(
+        st.sampled_from(KEYS), st.sampled_from(VALUES) | st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=2
+    ),
     st.lists(st.sampled_from(KEYS), max_size=1),
 )
 def test_the_reader_accepts_what_the_schema_accepts(found: dict[str, Any], changes: dict[str, Any], gone: list[str]) -> None:

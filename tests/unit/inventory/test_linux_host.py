@@ -55,7 +55,15 @@ def lin1(folder: Path, text: str) -> LinuxHost:
 
 def test_its_defaults(tmp_path: Path) -> None:
     host = lin1(tmp_path, GOOD)
-    assert (host.transport, host.port, host.agent, host.sudo, host.scope, host.connect_timeout, host.keepalive) == ("ssh", 22, True, True, "machine", 20, 15)
+    assert (host.transport, host.port, host.agent, host.sudo, host.scope, host.connect_timeout, host.keepalive) == (
+        "ssh",
+        22,
+        True,
+        True,
+        "machine",
+        20,
+        15,
+    )
     assert (host.architecture, host.skip, host.python.version, host.packages.source) == ("x64", (), None, "auto")
     assert (host.notebook.directory, host.notebook.port, host.notebook.ip) == ("/var/lib/nbserver/notebooks", 9999, "*")
     assert (host.key_file, host.host_key, host.known_hosts, host.password, host.sudo_password) == (None,) * 5
@@ -78,12 +86,12 @@ SETTINGS = [
     ("connect_timeout = 0", "connect_timeout: the number is out of range; allowed: a number of seconds from 1 to 600"),
     ("keepalive = 601", "keepalive: the number is out of range"),
     ("sudo = 'yes'", "sudo: text does not fit here; allowed: true or false"),
-    ('architecture = "amd64"', 'it is not one of the allowed values'),
+    ('architecture = "amd64"', "it is not one of the allowed values"),
     ('scope = "user"', 'scope: it is not one of the allowed values; allowed: "machine"'),
-    ('skip = ["path"]', 'skip[1]: it is not one of the allowed values; allowed: an array with firewall'),
+    ('skip = ["path"]', "skip[1]: it is not one of the allowed values; allowed: an array with firewall"),
     ('skip = ["firewal"]', '(did you mean "firewall"?)'),
     ("python.version = 3.12", "python.version: a number with a point stands here, but it must be text"),
-    ('packages.source = "apt"', 'packages.source: it is not one of the allowed values; allowed: auto (wheels), distribution or wheels'),
+    ('packages.source = "apt"', "packages.source: it is not one of the allowed values; allowed: auto (wheels), distribution or wheels"),
     (f'packages.index_url = "https://u:{SECRET}@mirror.example.com/"', "never holds a user or password"),
     ('notebook.directory = "notebooks"', "notebook.directory: it is not absolute"),
     ("notebook.directory = 'C:\\x'", "notebook.directory: it is not absolute; allowed: an absolute path"),
@@ -168,15 +176,26 @@ agent = false
     both = hosts(tmp_path, layers + GOOD + WINDOWS)
     linux, windows = both["lin1"], both["win1"]
     assert isinstance(linux, LinuxHost) and not isinstance(windows, LinuxHost)
-    assert linux.key_file == tmp_path / "key" and linux.agent is False and linux.packages.source == "distribution" and linux.notebook.port == 8443
+    assert (
+        linux.key_file == tmp_path / "key"
+        and linux.agent is False
+        and linux.packages.source == "distribution"
+        and linux.notebook.port == 8443
+    )
     assert windows.tls is False and windows.path.entries == ("C:\\x",) and windows.notebook.port == 8443  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        ("skip = ['path']", '2: [defaults] skip[1]: it is not one of the allowed values; allowed: an array with firewall, or empty (host lin1, Linux)'),
-        ("notebook.directory = 'D:\\x'", "2: [defaults] notebook.directory: it is not absolute; allowed: an absolute path of a folder on the host"),
+        (
+            "skip = ['path']",
+            "2: [defaults] skip[1]: it is not one of the allowed values; allowed: an array with firewall, or empty (host lin1, Linux)",
+        ),
+        (
+            "notebook.directory = 'D:\\x'",
+            "2: [defaults] notebook.directory: it is not absolute; allowed: an absolute path of a folder on the host",
+        ),
         ("notebook.directory = '/srv/x'", "(host win1, Windows)"),
         ("transport = 'psrp'", '2: [defaults] transport: it is not one of the allowed values; allowed: "ssh" (host lin1, Linux)'),
         ("transport = 'x'", '2: [defaults] transport: it is not one of the allowed values; allowed: "psrp" or "winrm"'),
@@ -202,7 +221,9 @@ def test_a_hosts_own_value_mends_what_a_layer_says(tmp_path: Path) -> None:
 
 
 def test_a_windows_host_has_no_keys_of_linux(tmp_path: Path) -> None:
-    assert '6: [hosts.win1] sudo: it is for Linux hosts, and this one has system = "windows"' in refusal(tmp_path, "[defaults]\n" + WINDOWS + "sudo = true\n")
+    assert '6: [hosts.win1] sudo: it is for Linux hosts, and this one has system = "windows"' in refusal(
+        tmp_path, "[defaults]\n" + WINDOWS + "sudo = true\n"
+    )
     assert "packages.source: it is for Linux hosts" in refusal(tmp_path, WINDOWS + "packages.source = 'wheels'\n")
 
 
@@ -220,7 +241,9 @@ def test_a_reference_replaces_a_reference(tmp_path: Path) -> None:
 # ---- the kinds of text
 
 
-@pytest.mark.parametrize(("text", "value"), [(f"ssh-ed25519 {BLOB} anna@desk", f"ssh-ed25519 {BLOB}"), ("SHA256:" + "A" * 43 + "=", "SHA256:" + "A" * 43)])
+@pytest.mark.parametrize(
+    ("text", "value"), [(f"ssh-ed25519 {BLOB} anna@desk", f"ssh-ed25519 {BLOB}"), ("SHA256:" + "A" * 43 + "=", "SHA256:" + "A" * 43)]
+)
 def test_a_host_key_has_one_form(text: str, value: str) -> None:
     assert public_host_key(text) == value
 

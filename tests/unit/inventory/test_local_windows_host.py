@@ -66,7 +66,13 @@ def test_local_needs_no_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.usefixtures("windows")
 def test_its_own_table(tmp_path: Path) -> None:
     host = load(tmp_path, r"notebook.directory = 'D:\My notebooks'" + '\nnotebook.ip = "*"\npackages.installer = "pip"')
-    assert (host.notebook.directory, host.notebook.ip, host.notebook.port, host.packages.installer, host.scope) == ("D:\\My notebooks", "*", 9999, "pip", "user")
+    assert (host.notebook.directory, host.notebook.ip, host.notebook.port, host.packages.installer, host.scope) == (
+        "D:\\My notebooks",
+        "*",
+        9999,
+        "pip",
+        "user",
+    )
     host = load(tmp_path, 'scope = "machine"\nnotebook.password = { env = "X" }\npython.version = "3.12"\nskip = ["path"]')
     assert (host.notebook.directory, host.reboot, host.python.version) == ("%ProgramData%\\nbserver\\notebooks", "never", "3.12")
 
@@ -78,13 +84,13 @@ def test_its_own_table(tmp_path: Path) -> None:
         ('user = "anna"', 2, "[hosts.local] user: unknown key"),
         ('openssl.version = "3.5"', 1, 'openssl: it needs scope = "machine"'),
         ('skip = ["path"]', 1, 'skip: it needs scope = "machine"'),
-        ('python.version = "3.12"', 1, "python: with scope = \"user\" it is that of the Python that runs nbserver"),
+        ('python.version = "3.12"', 1, 'python: with scope = "user" it is that of the Python that runs nbserver'),
         ('scope = "machine"', 1, 'notebook.password: with scope = "machine" it has to be said where it is kept'),
         ('notebook.directory = "~/notebooks"', 2, "it is not absolute"),
         ('notebook.directory = "C:"', 2, "it is not absolute"),
         ('system = "linux"', 2, "it is not one of the allowed values"),
         ('packages.source = "wheels"', 2, "packages.source: unknown key"),
-        ('certificate.request = true', 2, "certificate.request: unknown key"),
+        ("certificate.request = true", 2, "certificate.request: unknown key"),
         ('reboot = "if-needed"', 2, "reboot: unknown key"),
         ('notebook.password = "geheim"', 2, "notebook.password"),
     ],
@@ -127,7 +133,9 @@ def test_the_script_is_for_the_python_that_runs_nbserver() -> None:
 
 @pytest.mark.usefixtures("windows")
 def test_machine_scope_is_the_script_of_a_windows_host() -> None:
-    host = LocalWindowsHost.model_validate({"scope": "machine", "notebook": {"password": {"env": "X"}}, "firewall": {"remote_addresses": ("LocalSubnet",)}})
+    host = LocalWindowsHost.model_validate(
+        {"scope": "machine", "notebook": {"password": {"env": "X"}}, "firewall": {"remote_addresses": ("LocalSubnet",)}}
+    )
     ((found, _),) = render_all([host])
     validate("settings", found.settings)
     assert (found.settings["scope"], found.settings["python"]["kind"], found.settings["reboot"]) == ("machine", "zip", "never")
@@ -151,10 +159,17 @@ def test_it_can_be_rendered_audited_and_compared(tmp_path: Path) -> None:
     [
         (sysconfig, "get_platform", lambda: "win32", "is one for win32"),
         (sysconfig, "get_python_version", lambda: "3.99", "there are no packages for Python 3.99.* with a Python .*3.13"),
-        (sys, "base_prefix", "C:\\Program Files\\WindowsApps\\PythonSoftwareFoundation.Python.3.13_3.13.0_x64__qbz5n2kfra8p0", "that of the Microsoft Store"),
+        (
+            sys,
+            "base_prefix",
+            "C:\\Program Files\\WindowsApps\\PythonSoftwareFoundation.Python.3.13_3.13.0_x64__qbz5n2kfra8p0",
+            "that of the Microsoft Store",
+        ),
     ],
 )
-def test_a_python_of_which_no_server_can_be_made(monkeypatch: pytest.MonkeyPatch, place: object, name: str, value: object, words: str) -> None:
+def test_a_python_of_which_no_server_can_be_made(
+    monkeypatch: pytest.MonkeyPatch, place: object, name: str, value: object, words: str
+) -> None:
     monkeypatch.setattr(place, name, value)
     with pytest.raises(UsageError, match=words):
         own_python.this_python(catalog.load())
@@ -164,7 +179,16 @@ def test_a_python_of_which_no_server_can_be_made(monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_variable_with_a_secret_is_passed_on() -> None:
-    own = {"SystemRoot": "C:\\Windows", "NOTEBOOK_PASSWORD": "geheim", "PSModulePath": "x", "LOCALAPPDATA": "y", "HTTPS_PROXY": "z", "Pip_Index_Url": "w", "Path": "v", "PYTHONPATH": "u"}
+    own = {
+        "SystemRoot": "C:\\Windows",
+        "NOTEBOOK_PASSWORD": "geheim",
+        "PSModulePath": "x",
+        "LOCALAPPDATA": "y",
+        "HTTPS_PROXY": "z",
+        "Pip_Index_Url": "w",
+        "Path": "v",
+        "PYTHONPATH": "u",
+    }
     found = environment(own, "C:\\Windows")
     assert sorted(found) == ["HTTPS_PROXY", "LOCALAPPDATA", "PATH", "Pip_Index_Url", "SystemRoot"]
     assert found["PATH"] == "C:\\Windows\\System32;C:\\Windows;C:\\Windows\\System32\\Wbem;C:\\Windows\\System32\\WindowsPowerShell\\v1.0"

@@ -45,7 +45,7 @@ SETTINGS = [
     ('system = "windos"', 'it is not one of the allowed values (did you mean "windows"?); allowed: "windows" or "linux"'),
     ('adress = "x"', '[hosts.win1] unknown key (did you mean "address"?); allowed: system, address, transport'),
     ('public_url = "https://x"', 'public_url: unknown key (did you mean "notebook.public_url"?)'),
-    ('"odd key\\u0007" = 1', '[hosts.win1] unknown key; allowed: system'),
+    ('"odd key\\u0007" = 1', "[hosts.win1] unknown key; allowed: system"),
     (
         "notebook.prot = 1",
         'notebook: unknown key (did you mean "port"?); allowed: port, ip, directory, public_url',
@@ -94,11 +94,11 @@ SETTINGS = [
     ("password = { prompt = false }", "password: it must name exactly one place"),
     ("password = { prompt = 'yes' }", "password.prompt: text does not fit here; allowed: true"),
     (f"notebook.password = '{SECRET}'", "notebook.password: it must be a reference such as"),
-    ('architecture = "amd64"', 'it is not one of the allowed values'),
+    ('architecture = "amd64"', "it is not one of the allowed values"),
     ('architecture = "x86"', "architecture: a 32-bit Windows cannot be set up: there are no Python and packages for it"),
     ('architecture = "win32"', "A 64-bit Windows on Intel or AMD is x64; allowed: x64 or arm64"),
     ('architecture = "32-bit"', "architecture: a 32-bit Windows cannot be set up"),
-    ('windows = "2008"', 'windows: it is not one of the allowed values'),
+    ('windows = "2008"', "windows: it is not one of the allowed values"),
     ('windows = "2012 R2"', 'windows: it is not one of the allowed values (did you mean "2012r2"?); allowed: "2012", "2012r2", "2016"'),
     ("windows = 2019", "windows: a whole number stands here, but it must be text: put it in quotes; allowed: "),
     ('accept_end_of_life = "yes"', "accept_end_of_life: text does not fit here; allowed: true or false"),
@@ -218,14 +218,63 @@ def test_a_wrong_layout(tmp_path: Path, text: str, line: int, words: str) -> Non
 
 # A secret where nobody expects one: as a value of any kind, as a key, as a path, and in text that is no TOML.
 MISPLACED = [
-    *(f'{key} = "{SECRET}"' for key in ("system", "auth", "transport", "tls", "windows", "architecture", "reboot", "ca_file", "catalog", "proxy", "fingerprint", "port", "password")),
-    *(f'{key} = "{SECRET}"' for key in ("notebook.ip", "notebook.password", "notebook.session", "notebook.public_url", "python.version", "python.kind", "packages.installer")),
-    *(f'{key} = "{SECRET}"' for key in ("certificate.file", "certificate.pfx", "certificate.key", "firewall.remote_addresses", "skip", "path.entries")),
-    f'skip = ["{SECRET}"]', f'firewall.remote_addresses = ["{SECRET}"]', f'certificate.key = {{ {SECRET} = true }}', f'password = {{ {SECRET} = "x" }}',
-    f'{SECRET} = true', f'"{SECRET} x" = 1', f'notebook.{SECRET} = 1', f'password.{SECRET} = "A"', f"{SECRET}.address = 1", f"[hosts.win1.{SECRET}]\nx = 1",
-    f"[{SECRET}]\nx = 1", f"[hosts]\n{SECRET} = 1", f'[hosts."{SECRET} !"]\nsystem = "windows"', f"[groups.lab]\nhosts = ['{SECRET}']", f"[groups.lab]\nhosts = '{SECRET}'",
-    f"{SECRET} = 1\n{SECRET} = 2", f"tls = {SECRET}", f'"{SECRET}', f"{SECRET}", f'user = "{SECRET}" {SECRET}', f"[{SECRET}.a]\n[{SECRET}.a]", f"x.{SECRET} = 1\n[hosts.win1.x.{SECRET}]",
-]  # fmt: skip
+    *(
+        f'{key} = "{SECRET}"'
+        for key in (
+            "system",
+            "auth",
+            "transport",
+            "tls",
+            "windows",
+            "architecture",
+            "reboot",
+            "ca_file",
+            "catalog",
+            "proxy",
+            "fingerprint",
+            "port",
+            "password",
+        )
+    ),
+    *(
+        f'{key} = "{SECRET}"'
+        for key in (
+            "notebook.ip",
+            "notebook.password",
+            "notebook.session",
+            "notebook.public_url",
+            "python.version",
+            "python.kind",
+            "packages.installer",
+        )
+    ),
+    *(
+        f'{key} = "{SECRET}"'
+        for key in ("certificate.file", "certificate.pfx", "certificate.key", "firewall.remote_addresses", "skip", "path.entries")
+    ),
+    f'skip = ["{SECRET}"]',
+    f'firewall.remote_addresses = ["{SECRET}"]',
+    f"certificate.key = {{ {SECRET} = true }}",
+    f'password = {{ {SECRET} = "x" }}',
+    f"{SECRET} = true",
+    f'"{SECRET} x" = 1',
+    f"notebook.{SECRET} = 1",
+    f'password.{SECRET} = "A"',
+    f"{SECRET}.address = 1",
+    f"[hosts.win1.{SECRET}]\nx = 1",
+    f"[{SECRET}]\nx = 1",
+    f"[hosts]\n{SECRET} = 1",
+    f'[hosts."{SECRET} !"]\nsystem = "windows"',
+    f"[groups.lab]\nhosts = ['{SECRET}']",
+    f"[groups.lab]\nhosts = '{SECRET}'",
+    f"{SECRET} = 1\n{SECRET} = 2",
+    f"tls = {SECRET}",
+    f'"{SECRET}',
+    f"{SECRET}",
+    f'user = "{SECRET}" {SECRET}',
+    f"[{SECRET}.a]\n[{SECRET}.a]",
+    f"x.{SECRET} = 1\n[hosts.win1.x.{SECRET}]",
+]
 
 
 @pytest.mark.parametrize("text", MISPLACED)

@@ -83,6 +83,12 @@ def test_git_keeps_their_line_ends() -> None:
     root = golden.FOLDER.parents[1]
     if not shutil.which("git") or not (root / ".git").exists():
         pytest.skip("this needs git and a checkout")
-    names = ["tests/golden/least.ps1", "tests/golden/manifest.json", "ps_scripts/main.ps1", "linux_scripts/main.sh", "tests/golden/site-lock.txt"]
+    names = [
+        "tests/golden/least.ps1",
+        "tests/golden/manifest.json",
+        "ps_scripts/main.ps1",
+        "linux_scripts/main.sh",
+        "tests/golden/site-lock.txt",
+    ]
     done = subprocess.run(["git", "check-attr", "text", "eol", "--", *names], cwd=root, capture_output=True, text=True, check=True)
     assert [line for line in done.stdout.splitlines() if line.endswith("eol: lf")] == [f"{name}: eol: lf" for name in names]

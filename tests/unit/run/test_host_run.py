@@ -77,7 +77,11 @@ def event(n: int, name: str, step: str = "", **data: Any) -> dict[str, Any]:
 
 
 def begun(script: Script, mode: str = "apply", **changes: Any) -> dict[str, Any]:
-    return event(1, "started", **{"run": "run-1", "mode": mode, "operator": "me", "release": "0.1.0", "host": "win1", "script_sha256": script.sha256, **changes})
+    return event(
+        1,
+        "started",
+        **{"run": "run-1", "mode": mode, "operator": "me", "release": "0.1.0", "host": "win1", "script_sha256": script.sha256, **changes},
+    )
 
 
 def ended(n: int, outcome: str, **changes: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ FAILED = event(1, "failed", text="PowerShell runs in ConstrainedLanguage mode he
 OK = ended(2, "ok", fingerprint=PRINT)
 
 
-def test_only_known_outcomes_that_were_asked_for_count(run: Run, script: Script) -> None:  # noqa: F811
+def test_only_known_outcomes_that_were_asked_for_count(run: Run, script: Script) -> None:
     for outcome in ("pwned", "waiting", "differs", "running", "", None, ["ok"], {"ok": 1}, 1, True):
         result, _ = run([begun(script), {**OK, "outcome": outcome}])
         assert (result.outcome, result.fingerprint) == ("failed", ""), outcome
@@ -45,42 +45,51 @@ def test_only_known_outcomes_that_were_asked_for_count(run: Run, script: Script)
         [FAILED, ended(2, "reboot")],
         [FAILED, ended(2, "waiting")],
         [FAILED, event(2, "changed", "path"), ended(3, "failed", changed=7, fingerprint=PRINT)],
-        [FAILED, event(2, "request", "certificate", csr="-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"), ended(3, "ok")],
+        [
+            FAILED,
+            event(2, "request", "certificate", csr="-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"),
+            ended(3, "ok"),
+        ],
         [FAILED, ended(2, "failed", changed=7, reboot=True, fingerprint=PRINT), OK],
         [event(1, "started", "path", title="x"), OK],
         [ended(1, "failed"), OK],
     ],
 )
 @pytest.mark.parametrize("mode", ["apply", "test", "request"])
-def test_nothing_counts_before_the_hash(run: Run, said: list[Any], mode: str) -> None:  # noqa: F811
+def test_nothing_counts_before_the_hash(run: Run, said: list[Any], mode: str) -> None:
     result, _ = run(said, mode=mode)
     assert (result.outcome, result.changed, result.fingerprint, result.csr, result.steps, result.reboot) == ("failed", 0, "", "", {}, False)
 
 
-def test_a_hash_that_comes_later_is_too_late(run: Run, script: Script) -> None:  # noqa: F811
+def test_a_hash_that_comes_later_is_too_late(run: Run, script: Script) -> None:
     result, _ = run([FAILED, {**begun(script), "n": 2}, {**OK, "n": 3}])
     assert result.outcome == "failed" and "begins a second time" in result.error
 
 
 @pytest.mark.parametrize("changes", [{"run": "run-0"}, {"mode": "test"}, {"host": "win2"}])
-def test_another_run_is_not_this_one(run: Run, script: Script, changes: dict[str, str]) -> None:  # noqa: F811
+def test_another_run_is_not_this_one(run: Run, script: Script, changes: dict[str, str]) -> None:
     result, _ = run([begun(script, **changes), OK])
     assert result.outcome == "failed" and "another run, mode or host" in result.error
 
 
-def test_what_failed_does_not_end_well(run: Run, script: Script) -> None:  # noqa: F811
+def test_what_failed_does_not_end_well(run: Run, script: Script) -> None:
     result, _ = run([begun(script), event(2, "failed", "path", text="no"), {**OK, "n": 3}])
     assert (result.outcome, result.fingerprint) == ("failed", "")
 
 
-def test_nothing_counts_behind_the_end(run: Run, script: Script) -> None:  # noqa: F811
-    after = [event(3, "failed", "path", text="no"), "no JSON", ended(4, "failed"), ended(3, "ok", changed=9, fingerprint="SHA256:" + "1" * 64)]
+def test_nothing_counts_behind_the_end(run: Run, script: Script) -> None:
+    after = [
+        event(3, "failed", "path", text="no"),
+        "no JSON",
+        ended(4, "failed"),
+        ended(3, "ok", changed=9, fingerprint="SHA256:" + "1" * 64),
+    ]
     result, transport = run([begun(script), OK, *after])
     assert (result.outcome, result.changed, result.fingerprint, result.error, result.steps) == ("ok", 0, PRINT, "", {})
     assert transport.deadline < threading.TIMEOUT_MAX
 
 
-def test_what_is_asked_for_again_is_believed_no_more_than_the_first_time(run: Run, script: Script) -> None:  # noqa: F811
+def test_what_is_asked_for_again_is_believed_no_more_than_the_first_time(run: Run, script: Script) -> None:
     other = {**begun(script), "script_sha256": "0" * 64}
     for first in ([begun(script), LOST], [LOST]):
         result, _ = run(first, [ended(2 if len(first) > 1 else 1, "waiting")])
@@ -94,12 +103,12 @@ def test_what_is_asked_for_again_is_believed_no_more_than_the_first_time(run: Ru
 
 
 @pytest.mark.parametrize("error", [HostKeyError("another key", host="win1"), CertificateError("another one", host="win1")])
-def test_another_host_at_the_same_address_is_not_asked_again(run: Run, script: Script, error: Exception) -> None:  # noqa: F811
+def test_another_host_at_the_same_address_is_not_asked_again(run: Run, script: Script, error: Exception) -> None:
     result, _ = run([begun(script), LOST], [error], [OK])
     assert result.outcome == "failed" and "another" in result.error
 
 
-def test_a_host_that_refuses_for_a_moment_is_asked_again(run: Run, script: Script) -> None:  # noqa: F811
+def test_a_host_that_refuses_for_a_moment_is_asked_again(run: Run, script: Script) -> None:
     result, _ = run([begun(script), LOST], [AuthenticationError("not now", host="win1")], [OK])
     assert result.outcome == "ok"
 
@@ -108,7 +117,7 @@ def test_a_host_that_refuses_for_a_moment_is_asked_again(run: Run, script: Scrip
 
 
 @pytest.fixture
-def restarting(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  # noqa: F811
+def restarting(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(host_run, "REJOIN_PAUSES", (0.0,))
     monkeypatch.setattr(host_run, "RESTART_PAUSE", 0.0)
     windows = HOST.model_copy(update={"reboot": "if-needed"})
@@ -128,29 +137,29 @@ BOOT = "2026-11-20T06:01:44Z"
 DOWN = ended(2, "reboot", reboot=True, restarting=True)
 
 
-def test_each_leg_needs_its_own_hash(restarting: Run, script: Script) -> None:  # noqa: F811
+def test_each_leg_needs_its_own_hash(restarting: Run, script: Script) -> None:
     result, transport = restarting([begun(script, boot=BOOT), DOWN], [ended(1, "waiting")], [begun(script, run="run-1-2"), OK])
     assert result.outcome == "ok" and f"boot-before {BOOT}" in transport.envelopes[2]
 
 
 @pytest.mark.parametrize("second", [[OK], [{**OK, "n": 1}], [FAILED, OK]])
-def test_a_leg_without_a_hash_does_not_count(restarting: Run, script: Script, second: list[Any]) -> None:  # noqa: F811
+def test_a_leg_without_a_hash_does_not_count(restarting: Run, script: Script, second: list[Any]) -> None:
     result, _ = restarting([begun(script, boot=BOOT), DOWN], second, [], [])
     assert (result.outcome, result.fingerprint) == ("failed", "")
 
 
-def test_a_leg_is_not_the_one_before(restarting: Run, script: Script) -> None:  # noqa: F811
+def test_a_leg_is_not_the_one_before(restarting: Run, script: Script) -> None:
     result, _ = restarting([begun(script, boot=BOOT), DOWN], [begun(script), OK])
     assert result.outcome == "failed" and "another run" in result.error
 
 
-def test_a_host_does_not_restart_for_ever(restarting: Run, script: Script) -> None:  # noqa: F811
+def test_a_host_does_not_restart_for_ever(restarting: Run, script: Script) -> None:
     again = [[begun(script, boot=BOOT, run=f"run-1-{leg}"), DOWN] for leg in range(2, 9)]
     result, transport = restarting([begun(script, boot=BOOT), DOWN], *again)
     assert result.outcome == "failed" and len(transport.envelopes) == 4, "the last leg may not restart Windows any more"
 
 
-def test_a_boot_time_is_no_way_into_the_envelope(restarting: Run, script: Script) -> None:  # noqa: F811
+def test_a_boot_time_is_no_way_into_the_envelope(restarting: Run, script: Script) -> None:
     result, _ = restarting([begun(script, boot="now\nsecret x AAAA"), DOWN])
     assert result.outcome == "failed" and "broken" in result.error
 
@@ -159,13 +168,35 @@ def test_a_boot_time_is_no_way_into_the_envelope(restarting: Run, script: Script
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=()), max_size=8)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=8)
     | st.sampled_from(["ok", "failed", "stopped", "reboot", "waiting", "path", "", PRINT, "\ud800", "x\x1b[2J\n", 10**400, BOOT]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=4,
-)  # fmt: skip
-NAMES = st.sampled_from(["started", "difference", "progress", "changed", "unchanged", "restored", "warning", "failed", "finished", "log", "request"])
-FIELDS = ["v", "n", "step", "event", "outcome", "changed", "differs", "reboot", "restarting", "fingerprint", "text", "boot", "script_sha256", "csr", "x"]
+)
+NAMES = st.sampled_from(
+    ["started", "difference", "progress", "changed", "unchanged", "restored", "warning", "failed", "finished", "log", "request"]
+)
+FIELDS = [
+    "v",
+    "n",
+    "step",
+    "event",
+    "outcome",
+    "changed",
+    "differs",
+    "reboot",
+    "restarting",
+    "fingerprint",
+    "text",
+    "boot",
+    "script_sha256",
+    "csr",
+    "x",
+]
 
 
 @st.composite
@@ -174,7 +205,9 @@ def lines(draw: Any, sha256: str) -> Any:
     said = draw(
         st.sampled_from(
             [
-                event(n, "started", run="run-1", mode="apply", operator="me", release="0.1.0", host="win1", script_sha256=sha256, boot=BOOT),
+                event(
+                    n, "started", run="run-1", mode="apply", operator="me", release="0.1.0", host="win1", script_sha256=sha256, boot=BOOT
+                ),
                 event(n, "failed", draw(st.sampled_from(["", "path"])), text="no\x1b[2J\u202e"),
                 event(n, "changed", "path"),
                 event(n, "warning", text="x\ny"),
@@ -194,13 +227,15 @@ def small() -> Script:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_answer_is_believed_without_its_hash_and_a_valid_end(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    script = small()  # noqa: F811
+    script = small()
     said = data.draw(st.lists(st.lists(lines(script.sha256), max_size=5), min_size=3, max_size=3))
     folder = tmp_path_factory.mktemp("run")
     part, shown = Journal(folder, "run-1", "apply", "me").host(script), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host_run, "REJOIN_PAUSES", (0.0,))
-        result = host_run.HostRun(HOST, script, "apply", "run-1", part, lambda name, event: shown.append(event)).execute(Told(*said), "me", {}, threading.Event())
+        result = host_run.HostRun(HOST, script, "apply", "run-1", part, lambda name, event: shown.append(event)).execute(
+            Told(*said), "me", {}, threading.Event()
+        )
     part.close()
     validate("summary", {"v": 1, "hosts": {"win1": result.as_json()}})
     assert result.code == 3, result.error

@@ -141,7 +141,9 @@ def test_a_process_that_ended_holds_nothing(path: Path) -> None:
 
 def test_a_process_that_does_not_end_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hold = "import sys, os; from pathlib import Path; from nbserver.base import file_lock\nwith file_lock.locked(Path(sys.argv[1]), 5): print('held', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", hold, str(path)], cwd=SOURCE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(path)], cwd=SOURCE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdin is not None and holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         monkeypatch.setattr(known_certificates, "LOCK_SECONDS", 0.2)

@@ -29,7 +29,13 @@ def test_the_parameters_are_the_second_recommended_ones_of_rfc_9106() -> None:
     """As argon2-cffi has them, which names them after the RFC."""
     profiles = pytest.importorskip("argon2.profiles", reason="needs the package argon2-cffi")
     low = profiles.RFC_9106_LOW_MEMORY
-    ours = (notebook_password.ITERATIONS, notebook_password.MEMORY_KIB, notebook_password.LANES, notebook_password.SALT_BYTES, notebook_password.HASH_BYTES)
+    ours = (
+        notebook_password.ITERATIONS,
+        notebook_password.MEMORY_KIB,
+        notebook_password.LANES,
+        notebook_password.SALT_BYTES,
+        notebook_password.HASH_BYTES,
+    )
     assert ours == (low.time_cost, low.memory_cost, low.parallelism, low.salt_len, low.hash_len) == (3, 65536, 4, 16, 32)
 
 
@@ -82,7 +88,17 @@ def test_a_password_that_could_never_log_in_is_refused(password: str, reason: st
     assert "hunt" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("password", "minimum", "refused"), [("x" * 11, 12, True), ("x" * 12, 12, False), ("\u00e9" * 11, 12, True), ("\u2603" * 12, 12, False), ("x" * 8, 8, False), ("x" * 19, 20, True)])
+@pytest.mark.parametrize(
+    ("password", "minimum", "refused"),
+    [
+        ("x" * 11, 12, True),
+        ("x" * 12, 12, False),
+        ("\u00e9" * 11, 12, True),
+        ("\u2603" * 12, 12, False),
+        ("x" * 8, 8, False),
+        ("x" * 19, 20, True),
+    ],
+)
 def test_a_short_password_is_refused(password: str, minimum: int, refused: bool) -> None:
     """Characters count, not bytes."""
     if not refused:
@@ -138,8 +154,13 @@ def test_tornado_strips_what_we_refuse() -> None:
     assert handler.get_argument("password") == "hunt er2"
 
 
-@pytest.mark.parametrize("line", [["set-password", "local", "Correct-Horse-99"], ["set-password", "Correct-Horse-99"], ["hash-password", "win1", "Correct-Horse-99"]])
-def test_a_password_on_the_command_line_is_not_repeated(line: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [["set-password", "local", "Correct-Horse-99"], ["set-password", "Correct-Horse-99"], ["hash-password", "win1", "Correct-Horse-99"]],
+)
+def test_a_password_on_the_command_line_is_not_repeated(
+    line: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.argv", ["nbserver", *line])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -55,7 +55,16 @@ class Hosts:
 
                 run = next(line for line in envelope if line.startswith("run "))[4:]
                 mode = envelope[0].removeprefix("mode ")
-                started = event(1, "started", run=run, mode=mode, operator="me", release="0.1.0", host=host.name, script_sha256=sha256(script.encode()).hexdigest())
+                started = event(
+                    1,
+                    "started",
+                    run=run,
+                    mode=mode,
+                    operator="me",
+                    release="0.1.0",
+                    host=host.name,
+                    script_sha256=sha256(script.encode()).hexdigest(),
+                )
                 good = [started, event(2, "changed", "path"), ended(3, "ok", changed=1, fingerprint=PRINT)]
                 self.connections = [said.bad(started) if host.name == "bad" else good]
                 return super().run(script, envelope)

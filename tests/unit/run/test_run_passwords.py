@@ -16,7 +16,7 @@ from nbserver import cli, transports
 from nbserver.base.errors import ConnectError, NbserverError, ScriptError, SecretError, UsageError
 from nbserver.commands import up
 from nbserver.inventory import reader
-from nbserver.inventory.linux_host import LocalHost
+from nbserver.inventory.linux_host import LocalLinuxHost
 from nbserver.run import notebook_password, operation, site_salt
 from nbserver.run.host_run import Result
 from nbserver.view.view import JsonLines, PlainLines, View
@@ -44,7 +44,9 @@ class Site:
         monkeypatch.setenv("OWN", OTHER)
         monkeypatch.setattr(transports, "connect_to", self._connect)
 
-        def note(password: str, salt: bytes) -> str:  # as quick as a test needs it; the real one is tested in unit/run/test_notebook_password.py
+        def note(
+            password: str, salt: bytes
+        ) -> str:  # as quick as a test needs it; the real one is tested in unit/run/test_notebook_password.py
             self.hashed.append((password, threading.current_thread().name))
             end = base64.b64encode(hashlib.sha256(salt + password.encode()).digest()).decode().rstrip("=")
             return f"argon2:$argon2id$v=19$m=65536,t=3,p=4${site_salt.encoded(salt)}${end}"
@@ -59,7 +61,9 @@ class Site:
 
     def run(self, mode: Any, *patterns: str, ask: Any = None, view: View | None = None, **options: Any) -> dict[str, Result]:
         loaded = reader.load(self.folder / "nbserver.toml")
-        return operation.operate(mode, loaded, loaded.select(patterns), operation.Options(forks=6, **options), ask, view or PlainLines(self.shown.append))
+        return operation.operate(
+            mode, loaded, loaded.select(patterns), operation.Options(forks=6, **options), ask, view or PlainLines(self.shown.append)
+        )
 
     def refused(self, mode: Any, *patterns: str, **options: Any) -> NbserverError:
         with pytest.raises(NbserverError) as error:
@@ -78,12 +82,28 @@ class Answering:
         self._sent[self._name] = list(envelope)
         head = {"v": 1, "time": "2026-11-22T10:00:00.0000000Z", "step": ""}
         run = envelope[1].split()[1]
-        yield json.dumps({**head, "n": 1, "event": "started", "host": self._name, "mode": envelope[0].split()[1], "operator": "", "release": "0.1.0", "run": run, "script_sha256": hashlib.sha256(script.encode()).hexdigest()})
+        yield json.dumps(
+            {
+                **head,
+                "n": 1,
+                "event": "started",
+                "host": self._name,
+                "mode": envelope[0].split()[1],
+                "operator": "",
+                "release": "0.1.0",
+                "run": run,
+                "script_sha256": hashlib.sha256(script.encode()).hexdigest(),
+            }
+        )
         said = self._says(self._name, list(envelope))
         if isinstance(said, Exception):
             raise said
-        yield json.dumps({**head, "n": 2, "step": "notebook", "event": "log", "text": said, "program": "x"}).replace("orrect", "orr\\u0065ct")
-        yield json.dumps({**head, "n": 3, "event": "finished", "outcome": "ok", "differs": False, "changed": 0, "reboot": False, "fingerprint": ""})
+        yield json.dumps({**head, "n": 2, "step": "notebook", "event": "log", "text": said, "program": "x"}).replace(
+            "orrect", "orr\\u0065ct"
+        )
+        yield json.dumps(
+            {**head, "n": 3, "event": "finished", "outcome": "ok", "differs": False, "changed": 0, "reboot": False, "fingerprint": ""}
+        )
 
     def close(self) -> None:
         pass
@@ -101,7 +121,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def test_each_password_costs_one_hash_for_all_hosts_that_answer(site: Site) -> None:
     results = site.run("apply", "*")
-    assert {name: result.outcome for name, result in results.items()} == {"lin1": "ok", "lin2": "failed", "lin3": "ok", "lin4": "ok", "lin5": "ok", "own": "ok"}
+    assert {name: result.outcome for name, result in results.items()} == {
+        "lin1": "ok",
+        "lin2": "failed",
+        "lin3": "ok",
+        "lin4": "ok",
+        "lin5": "ok",
+        "own": "ok",
+    }
     assert sorted(password for password, _ in site.hashed) == [PASSWORD, OTHER] and len({thread for _, thread in site.hashed}) == 1
     hashes = {name: secret(lines) for name, lines in site.sent.items()}
     assert len(set(hashes.values())) == 2 and hashes["lin1"] == hashes["lin5"]
@@ -154,15 +181,28 @@ LEAKS: dict[str, Callable[[str, list[str]], str | Exception]] = {
 
 
 @pytest.mark.parametrize(("leak", "view"), [*((leak, "plain") for leak in LEAKS), ("the password", "json")])
-def test_an_event_with_a_secret_fails_the_run_and_is_kept_without_it(site: Site, leak: str, view: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_with_a_secret_fails_the_run_and_is_kept_without_it(
+    site: Site, leak: str, view: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     site.says = LEAKS[leak]
     results = site.run("apply", "lin1", "lin3", "own", view=JsonLines() if view == "json" else None)
     assert (results["lin1"].outcome, results["lin3"].outcome) == ("ok", "failed") and operation.exit_code("apply", results) == 3
     assert "lin3: an event of this host holds a secret" in results["lin3"].error
-    kept = "".join(path.read_text() for path in site.folder.rglob("*") if path.is_file() and path.parent.name != "site" and path.name != "nbserver.toml")
+    kept = "".join(
+        path.read_text()
+        for path in site.folder.rglob("*")
+        if path.is_file() and path.parent.name != "site" and path.name != "nbserver.toml"
+    )
     shown = kept + "\n".join(site.shown) + "".join(capsys.readouterr())
     assert "*****" in kept
-    for one in (PASSWORD, OTHER, "orr\\u0065ct horse", secret(site.sent["lin3"]), secret(site.sent["lin3"]).rpartition("$")[2], site.sent["lin3"][-1].split()[2]):
+    for one in (
+        PASSWORD,
+        OTHER,
+        "orr\\u0065ct horse",
+        secret(site.sent["lin3"]),
+        secret(site.sent["lin3"]).rpartition("$")[2],
+        site.sent["lin3"][-1].split()[2],
+    ):
         assert one not in shown
 
 
@@ -178,7 +218,9 @@ def test_a_short_password_is_refused_before_a_host_is_contacted(site: Site, monk
     monkeypatch.setenv("SITE", "eleven char")
     for mode in ("apply", "test"):
         error = site.refused(mode, "*")
-        assert isinstance(error, SecretError) and str(error).startswith("lin1: the notebook password has 11 characters, and at least 12 are required")
+        assert isinstance(error, SecretError) and str(error).startswith(
+            "lin1: the notebook password has 11 characters, and at least 12 are required"
+        )
         assert "eleven char" not in str(error) and not site.salt.exists()
 
 
@@ -216,7 +258,9 @@ def test_a_hash_that_cannot_be_computed_is_the_failure_of_its_hosts_only(site: S
 
     monkeypatch.setattr(notebook_password, "hash_password", full)
     results = site.run("apply", "lin1", "own")
-    assert (results["lin1"].outcome, results["own"].outcome) == ("ok", "failed") and "own: there is not enough memory" in results["own"].error
+    assert (results["lin1"].outcome, results["own"].outcome) == ("ok", "failed") and "own: there is not enough memory" in results[
+        "own"
+    ].error
 
 
 def test_hash_password_prints_what_apply_sends(site: Site) -> None:
@@ -229,7 +273,12 @@ def test_hash_password_prints_what_apply_sends(site: Site) -> None:
     short = CliRunner().invoke(cli.cli, ["hash-password", "lin1", "-i", file], input="short\n", standalone_mode=False)
     assert isinstance(short.exception, SecretError) and "at least 12" in str(short.exception)
     (site.folder / "other.salt").write_bytes(SALT)
-    other = CliRunner().invoke(cli.cli, ["hash-password", "lin1", "-i", file, "--salt", str(site.folder / "other.salt")], input=PASSWORD + "\n", standalone_mode=False)
+    other = CliRunner().invoke(
+        cli.cli,
+        ["hash-password", "lin1", "-i", file, "--salt", str(site.folder / "other.salt")],
+        input=PASSWORD + "\n",
+        standalone_mode=False,
+    )
     assert other.output.split("$")[4] == "AAECAwQFBgcICQoLDA0ODw"
 
 
@@ -250,10 +299,12 @@ def test_at_a_terminal_an_empty_answer_is_an_answer(monkeypatch: pytest.MonkeyPa
     assert ask is not None and ask("New notebook password: ") == "" and answers == ["never asked for"]
 
 
-def test_set_password_asks_twice_and_needs_no_new_salt(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_set_password_asks_twice_and_needs_no_new_salt(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whoever gives the server of this machine another password has it restarted anyway."""
     monkeypatch.setenv("HOME", str(site.folder))
-    loaded = reader.Inventory(site.folder / "nbserver.toml", {}, {}, LocalHost.model_validate({"notebook": {"password_minimum": 24}}))
+    loaded = reader.Inventory(site.folder / "nbserver.toml", {}, {}, LocalLinuxHost.model_validate({"notebook": {"password_minimum": 24}}))
 
     def set_password(*typed: str) -> str:
         left = list(typed)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nbserver.base.errors import NbserverError
 from nbserver.run.secret_mask import MARK, SecretMask
 
-SECRET = "corr\u00e9ct \"horse\" b\\ttery"
+SECRET = 'corr\u00e9ct "horse" b\\ttery'
 
 
 def mask(*secrets: str, public: tuple[str, ...] = ()) -> SecretMask:
@@ -32,22 +32,34 @@ def test_a_secret_is_masked_in_all_its_forms() -> None:
 @pytest.mark.parametrize(
     "form",
     [
-        repr("it's \"f\" <&> \u00e9"),
-        repr("it's \"f\" <&> \u00e9".encode()),
+        repr('it\'s "f" <&> \u00e9'),
+        repr('it\'s "f" <&> \u00e9'.encode()),
         "it&apos;s &quot;f&quot; &lt;&amp;&gt; \u00e9",
         "it's &quot;f&quot; &lt;&amp;&gt; \u00e9",
-        "it's \"f\" &lt;&amp;&gt; \u00e9",
+        'it\'s "f" &lt;&amp;&gt; \u00e9',
         "it%27s+%22f%22+%3C%26%3E+%C3%A9",
         "'it'\\''s \"f\" <&> \u00e9'",
         "'it''s \"f\" <&> \u00e9'",
         '"it\\u0027s \\"f\\" \\u003c\\u0026\\u003e \u00e9"',
-        "it's \x1b[01;31m\x1b[K\"f\"\x1b[m <&> \u00e9",
-        "\x1b[1mit's\x1b[0m \"f\" <\x1b[32m&\x1b[0m> \u00e9",
+        'it\'s \x1b[01;31m\x1b[K"f"\x1b[m <&> \u00e9',
+        '\x1b[1mit\'s\x1b[0m "f" <\x1b[32m&\x1b[0m> \u00e9',
     ],
-    ids=["Python", "Python's bytes", "XML", "HTML's attribute", "XML's text", "a form", "bash", "PowerShell", "ConvertTo-Json", "grep", "colors"],
+    ids=[
+        "Python",
+        "Python's bytes",
+        "XML",
+        "HTML's attribute",
+        "XML's text",
+        "a form",
+        "bash",
+        "PowerShell",
+        "ConvertTo-Json",
+        "grep",
+        "colors",
+    ],
 )
 def test_no_program_that_quotes_or_colors_it_hides_it(form: str) -> None:
-    made = mask("it's \"f\" <&> \u00e9")
+    made = mask('it\'s "f" <&> \u00e9')
     assert MARK in made.text(f"said {form}.") and "f" not in made.text(f"-{form}-")
     assert MARK in str(json.loads(made.line(json.dumps({"text": f"said {form}."}))))
 

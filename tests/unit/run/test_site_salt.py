@@ -46,11 +46,24 @@ def test_what_is_a_salt(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"\n", b"# only words\n", LINE + LINE, LINE + b"x\n", b" " + LINE, LINE[:-1] + b" \n", b"nbserver-salt-2 AAECAwQFBgcICQoLDA0ODw==\n",
-        b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw\n", b"nbserver-salt-1 AAECAwQFBgcICQoLDA0O\n", b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODx==\n",
-        b"nbserver-salt-1 AAECAwQFBgcICQoLDA0OD\xff==\n", b"<<<<<<< HEAD\n" + LINE, b"\x00" * 64, b"#" * 5000, LINE.decode().encode("utf-16"),
+        b"",
+        b"\n",
+        b"# only words\n",
+        LINE + LINE,
+        LINE + b"x\n",
+        b" " + LINE,
+        LINE[:-1] + b" \n",
+        b"nbserver-salt-2 AAECAwQFBgcICQoLDA0ODw==\n",
+        b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw\n",
+        b"nbserver-salt-1 AAECAwQFBgcICQoLDA0O\n",
+        b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODx==\n",
+        b"nbserver-salt-1 AAECAwQFBgcICQoLDA0OD\xff==\n",
+        b"<<<<<<< HEAD\n" + LINE,
+        b"\x00" * 64,
+        b"#" * 5000,
+        LINE.decode().encode("utf-16"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_salt_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "nbserver.salt"
     path.write_bytes(content)

@@ -144,7 +144,9 @@ def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
         keyring.set_password("nbserver", "new", "y")
         assert get(SecretReference(keyring="win1")) == SECRET
         assert get(SecretReference(keyring="new")) == "y"
-        assert "no entry of nbserver with the name that the inventory gives. Store it with: keyring set nbserver NAME" in refusal(SecretReference(keyring="win2"))
+        assert "no entry of nbserver with the name that the inventory gives. Store it with: keyring set nbserver NAME" in refusal(
+            SecretReference(keyring="win2")
+        )
         assert "has no entry" in refusal(SecretReference(keyring="empty"))
         assert "cannot be used (KeyringLocked)" in refusal(SecretReference(keyring="locked"))
     finally:

@@ -23,8 +23,6 @@ from tests.hostile_server import KERNEL, Connection, HostileServer, Stage, hosti
 from tests.notebook_fixtures import certificate, no_proxies  # noqa: F401
 from tests.notebook_server import PASSWORD, Certificate, make_certificate
 
-# ruff: noqa: F811
-
 MEGABYTE = 1024 * 1024
 TAKEN = 30 * MEGABYTE  # what a limit of 10 MB lets a server send: the systems' buffers take some more
 STAGES = ("GET /api/kernels", "GET /login", "POST /login", "POST /api/kernels", "handshake")
@@ -38,10 +36,14 @@ def hostile(certificate: Certificate) -> Iterator[HostileServer]:
 
 def _refused(server: HostileServer, *, seconds: float = 20, kernel_seconds: float = 20) -> HostError:
     """The error of a verification, which neither took much longer nor let the server send much more."""
-    box = SimpleNamespace(name="box", system="linux", transport="ssh", address="127.0.0.1", notebook=SimpleNamespace(port=server.port, public_url=None))
+    box = SimpleNamespace(
+        name="box", system="linux", transport="ssh", address="127.0.0.1", notebook=SimpleNamespace(port=server.port, public_url=None)
+    )
     start = time.monotonic()
     with pytest.raises(HostError) as refused:
-        verify(box, password=PASSWORD, fingerprint=server.fingerprint, png_directory=None, kernel_seconds=kernel_seconds, total_seconds=seconds)
+        verify(
+            box, password=PASSWORD, fingerprint=server.fingerprint, png_directory=None, kernel_seconds=kernel_seconds, total_seconds=seconds
+        )
     assert time.monotonic() - start < seconds + 15
     assert server.accepted < TAKEN
     text = str(refused.value)
@@ -82,7 +84,9 @@ def test_the_body_of_a_redirect_is_not_unpacked(hostile: HostileServer) -> None:
 FLOODS: dict[str, Stage] = {
     "long": lambda client: client.flood(b"x" * MEGABYTE, head=b"HTTP/1.1 200 X\r\nContent-Length: 99999999999\r\n\r\n"),
     "without_an_end": lambda client: client.flood(b"x" * MEGABYTE, head=b"HTTP/1.1 200 X\r\nConnection: close\r\n\r\n"),
-    "chunked": lambda client: client.flood(b"40000\r\n" + b"x" * 0x40000 + b"\r\n", head=b"HTTP/1.1 302 X\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "chunked": lambda client: client.flood(
+        b"40000\r\n" + b"x" * 0x40000 + b"\r\n", head=b"HTTP/1.1 302 X\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ),
     "long_chunk_size": lambda client: client.flood(b"0" * MEGABYTE, head=b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n"),
     "trailers": lambda client: client.flood(b"X: y\r\n" * 10000, head=b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"),
     "headers": lambda client: client.flood(b"X: y\r\n" * 10000, head=b"HTTP/1.1 200 X\r\n"),
@@ -190,7 +194,13 @@ KERNELS: dict[str, Stage] = {
     "no_base64": _says(("display_data", {"data": {"image/png": "\u0661\ud800"}}), OK, IDLE),
     "picture_is_no_text": _says(("display_data", {"data": {"image/png": DEEP}}), OK, IDLE),
     "traceback": _says(("execute_reply", {"status": [], "ename": DEEP, "evalue": {}, "traceback": 5}), IDLE),
-    "long_error": _says(("execute_reply", {"status": "error", "ename": "E" * 90000, "evalue": "\x1b]0;x\x07\u202e\nroot#", "traceback": ["\r" * 90000, "\u202e" * 90000]}), IDLE),
+    "long_error": _says(
+        (
+            "execute_reply",
+            {"status": "error", "ename": "E" * 90000, "evalue": "\x1b]0;x\x07\u202e\nroot#", "traceback": ["\r" * 90000, "\u202e" * 90000]},
+        ),
+        IDLE,
+    ),
     "no_answer": _says(OK, IDLE),
     "deep_answer": _says(("stream", {"name": "stdout", "text": "nbserver-verify " + "[" * 200_000}), OK, IDLE),
     "not_a_number": _prints({"sum": float("nan"), "solution": [1, 2, 3], "versions": {}}),
@@ -207,7 +217,10 @@ def test_a_kernel_that_answers_what_it_likes(hostile: HostileServer, kernel: str
     assert isinstance(_refused(hostile, kernel_seconds=5), VerifyError)
 
 
-@pytest.mark.parametrize("answer", [b"[" * 1_000_000, b'{"id": "../../x"}', b'{"id": "a\\r\\nX: y"}', b'{"id": {}}', b"\xff", b'{"id": "' + b"1" * 100_000 + b'"}', b"5"])
+@pytest.mark.parametrize(
+    "answer",
+    [b"[" * 1_000_000, b'{"id": "../../x"}', b'{"id": "a\\r\\nX: y"}', b'{"id": {}}', b"\xff", b'{"id": "' + b"1" * 100_000 + b'"}', b"5"],
+)
 def test_a_kernel_with_an_id_that_is_not_one(hostile: HostileServer, answer: bytes) -> None:
     hostile.stages["POST /api/kernels"] = lambda client: client.answer(201, answer)
     assert "without a valid id" in _refused(hostile).what

@@ -23,7 +23,16 @@ FAILED = Result("win2", outcome="failed", error="win2: nothing listens on 192.0.
 def events() -> list[Event]:
     """A run in small."""
     said = [
-        {"step": "", "event": "started", "run": "run-1", "mode": "apply", "operator": "me", "release": "0.1.0", "host": "win1", "script_sha256": "0" * 64},
+        {
+            "step": "",
+            "event": "started",
+            "run": "run-1",
+            "mode": "apply",
+            "operator": "me",
+            "release": "0.1.0",
+            "host": "win1",
+            "script_sha256": "0" * 64,
+        },
         {"step": "preflight", "event": "unchanged"},
         {"step": "path", "event": "started", "title": "the machine PATH"},
         {"step": "path", "event": "difference", "what": "PATH", "is": None, "should": "C:\\[red]Tools"},
@@ -100,7 +109,11 @@ def test_what_a_host_says_does_nothing_to_a_terminal(capsys: pytest.CaptureFixtu
     import click
 
     screen, written = io.StringIO(), []
-    for view in (PlainLines(written.append), LiveView(Console(file=screen, force_terminal=True, width=2000, color_system=None)), JsonLines()):
+    for view in (
+        PlainLines(written.append),
+        LiveView(Console(file=screen, force_terminal=True, width=2000, color_system=None)),
+        JsonLines(),
+    ):
         view.begin("test", {"win1": ("preflight", "path")})
         for event in nasty():
             view.event("win1", event)

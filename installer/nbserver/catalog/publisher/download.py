@@ -61,7 +61,9 @@ class IndexDownload:
         try:
             self._session.mount("https://", _Adapter(ca_file))
         except (OSError, ssl.SSLError):
-            raise UsageError("there is no certificate in PEM in it", where=str(ca_file), todo="Name the authority's file with --ca-file") from None
+            raise UsageError(
+                "there is no certificate in PEM in it", where=str(ca_file), todo="Name the authority's file with --ca-file"
+            ) from None
 
     def __enter__(self) -> Self:
         return self

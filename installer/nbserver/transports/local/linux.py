@@ -18,7 +18,7 @@ from nbserver.transports.ssh.bootstrap import READY, STOP, arguments, standard_i
 from nbserver.transports.ssh.transport import SCRIPT_ENDED
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import LocalHost
+    from nbserver.inventory.linux_host import LocalLinuxHost
 
 POLL = 0.25  # seconds after which a stop is heard
 
@@ -34,7 +34,7 @@ class LocalTransport:
     `stop` is looked at between polls and stops one script: what is run after it, to hear how that one ended, runs.
     """
 
-    def __init__(self, host: LocalHost, stop: threading.Event) -> None:
+    def __init__(self, host: LocalLinuxHost, stop: threading.Event) -> None:
         self._host, self._stop = host, stop
         self._stopped = False
         self.deadline = math.inf
@@ -80,12 +80,20 @@ class LocalTransport:
             raise StopRequested
         if code not in SCRIPT_ENDED:
             words = " ".join(errors.decode("utf-8", "replace").split())
-            raise ScriptError(f"bash could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name)
+            raise ScriptError(
+                f"bash could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name
+            )
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd="/", start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment(),
+                cwd="/",
+                start_new_session=True,
             )
         except OSError as error:
             raise ConnectError(f"bash cannot be started ({error.strerror})", host=self._host.name, todo="Install bash") from None

@@ -65,7 +65,9 @@ class LocalWindowsTransport:
         assert process.stdin and process.stdout and process.stderr
         heard: queue.Queue[bytes] = queue.Queue(PARTS_KEPT)
         errors: queue.Queue[bytes] = queue.Queue(PARTS_KEPT)
-        readers = [_thread(_read, process, stream, into, self._closed) for stream, into in ((process.stdout, heard), (process.stderr, errors))]
+        readers = [
+            _thread(_read, process, stream, into, self._closed) for stream, into in ((process.stdout, heard), (process.stderr, errors))
+        ]
         _thread(_write, process.stdin, standard_input(script, envelope))
         complaint = b""
         lines, patience_ends, silent_until = Lines(self._host.name), math.inf, math.inf
@@ -89,8 +91,12 @@ class LocalWindowsTransport:
         if patience_ends < math.inf:
             raise StopRequested
         if code not in SCRIPT_ENDED:
-            words = " ".join((complaint + _all(errors))[:ERRORS_KEPT].decode("oem" if sys.platform == "win32" else "utf-8", "replace").split())
-            raise ScriptError(f"PowerShell could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name)
+            words = " ".join(
+                (complaint + _all(errors))[:ERRORS_KEPT].decode("oem" if sys.platform == "win32" else "utf-8", "replace").split()
+            )
+            raise ScriptError(
+                f"PowerShell could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name
+            )
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = os.environ.get("SYSTEMROOT", "C:\\Windows")
@@ -98,10 +104,19 @@ class LocalWindowsTransport:
         pipe = subprocess.PIPE
         try:
             self._process = subprocess.Popen(
-                [str(program), *arguments()], stdin=pipe, stdout=pipe, stderr=pipe, env=environment(os.environ, root), cwd=root, creationflags=CREATE_NO_WINDOW
+                [str(program), *arguments()],
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                env=environment(os.environ, root),
+                cwd=root,
+                creationflags=CREATE_NO_WINDOW,
             )
         except OSError as error:
-            words, todo = f"Windows PowerShell cannot be started ({error.strerror}): {program}", "Ask whoever looks after this machine whether a policy forbids it"
+            words, todo = (
+                f"Windows PowerShell cannot be started ({error.strerror}): {program}",
+                "Ask whoever looks after this machine whether a policy forbids it",
+            )
             raise ScriptError(words, host=self._host.name, todo=todo) from None
         return self._process
 
@@ -118,7 +133,14 @@ def interrupt(pid: int) -> None:
     """
     program = str(Path(__file__).with_name("console_interrupt.py"))
     with suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run([sys.executable, "-I", program, str(pid)], stdin=subprocess.DEVNULL, capture_output=True, timeout=INTERRUPT_SECONDS, creationflags=CREATE_NO_WINDOW, check=False)
+        subprocess.run(
+            [sys.executable, "-I", program, str(pid)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=INTERRUPT_SECONDS,
+            creationflags=CREATE_NO_WINDOW,
+            check=False,
+        )
 
 
 def environment(own: Mapping[str, str], root: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from nbserver.transports.wsman.tls import trust
 if TYPE_CHECKING:
     from pypsrp.powershell import PowerShell
 
-    from nbserver.inventory.windows_host import Host
+    from nbserver.inventory.windows_host import WindowsHost
 
 # A pool that opens slower than the operation timeout fails, so that is generous; polls are short, so that a
 # stop is heard soon. Seconds.
@@ -39,7 +39,7 @@ class PsrpTransport:
     is run after it, to hear how that one ended, runs.
     """
 
-    def __init__(self, host: Host, password: str | None, stop: threading.Event) -> None:
+    def __init__(self, host: WindowsHost, password: str | None, stop: threading.Event) -> None:
         from pypsrp.powershell import RunspacePool
         from pypsrp.wsman import WSMan
 

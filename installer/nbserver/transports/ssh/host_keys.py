@@ -46,9 +46,10 @@ class HostKeys:
             return asyncssh.import_public_key(text)
         except asyncssh.KeyImportError:
             raise HostKeyError(
-                "host_key is no public key", host=self._host.name,
+                "host_key is no public key",
+                host=self._host.name,
                 todo='Write "SHA256:..." as ssh-keygen -lf prints it, or a whole line such as "ssh-ed25519 AAAA..."',
-            ) from None  # fmt: skip
+            ) from None
 
     def _known(self) -> tuple[Sequence[asyncssh.SSHKey], Sequence[asyncssh.SSHKey], Sequence[asyncssh.SSHKey]]:
         """Keys, authorities and revoked keys for the host's name: as in OpenSSH, an entry for its IP address alone does not count.
@@ -59,7 +60,9 @@ class HostKeys:
             known = asyncssh.import_known_hosts(self._file.read_text("utf-8")) if self._file.exists() else asyncssh.import_known_hosts("")
         except (OSError, ValueError) as error:
             words = error.strerror if isinstance(error, OSError) else error
-            raise HostKeyError(f"{self._file} cannot be read: {words}", host=self._host.name, todo="Correct that file, or name another one in known_hosts") from None
+            raise HostKeyError(
+                f"{self._file} cannot be read: {words}", host=self._host.name, todo="Correct that file, or name another one in known_hosts"
+            ) from None
         name = self._host.address.lower()
         port = self._host.port if self._host.port != DEFAULT_PORT else None
         found = known.match(name, "", port)
@@ -97,20 +100,29 @@ class HostKeys:
         """What to tell when the key was refused. `words` are asyncssh's, for a revoked key or a certificate."""
         host, place = self._host, f"{self._host.address}:{self._host.port}"
         if "revoked" in words:
-            return HostKeyError(f"{place} shows a host key that {self._file} marks as revoked", host=host.name, todo="Do not go on; ask the host's owner")
+            return HostKeyError(
+                f"{place} shows a host key that {self._file} marks as revoked", host=host.name, todo="Do not go on; ask the host's owner"
+            )
         if self.shown is None:
-            return HostKeyError(f"{place} shows a host certificate that is not accepted: {words}", host=host.name, todo=f"Check @cert-authority in {self._file} and the certificate's principals and dates")
+            return HostKeyError(
+                f"{place} shows a host certificate that is not accepted: {words}",
+                host=host.name,
+                todo=f"Check @cert-authority in {self._file} and the certificate's principals and dates",
+            )
         shown = describe(self.shown)
         if self._pin is not None:
-            return self._changed(f"{place} shows another host key than host_key in the inventory: its {shown}", "put the new one into host_key")
+            return self._changed(
+                f"{place} shows another host key than host_key in the inventory: its {shown}", "put the new one into host_key"
+            )
         if not self._trusted and not self._authorities:
             named = host.address if host.port == DEFAULT_PORT else f"-p {host.port} {host.address}"
             return HostKeyError(
-                f"the host key of {place} is not known here: its {shown}", host=host.name,
+                f"the host key of {place} is not known here: its {shown}",
+                host=host.name,
                 todo="Compare the fingerprint with what this prints on the host itself: ssh-keygen -lf "
-                f"/etc/ssh/ssh_host_{_kind(self.shown).lower()}_key.pub . If it is the same, put host_key = \"{self.shown.get_fingerprint()}\" "
+                f'/etc/ssh/ssh_host_{_kind(self.shown).lower()}_key.pub . If it is the same, put host_key = "{self.shown.get_fingerprint()}" '
                 f"into the inventory, or append the output of ssh-keyscan {named} to {self._file}",
-            )  # fmt: skip
+            )
         return self._changed(f"the host key of {place} has changed: its {shown}, which is not among those in {self._file}", self._remove())
 
     def _changed(self, what: str, then: str) -> HostKeyError:

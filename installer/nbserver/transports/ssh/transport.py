@@ -129,7 +129,9 @@ class SshTransport:
 
     def _failed(self, started: RemoteCommand) -> ScriptError:
         ended = f"it was ended by SIG{started.signal}" if started.signal else f"it ended with code {started.exit_code}"
-        return ScriptError(f"bash could not run the script: {_words(started.stderr) or f'{ended} and gave no reason'}", host=self._host.name)
+        return ScriptError(
+            f"bash could not run the script: {_words(started.stderr) or f'{ended} and gave no reason'}", host=self._host.name
+        )
 
     def close(self) -> None:
         """See Transport.close. A script that still runs goes on."""

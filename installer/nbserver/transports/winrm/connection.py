@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import requests
     from winrm.protocol import Protocol
 
-    from nbserver.inventory.windows_host import Host
+    from nbserver.inventory.windows_host import WindowsHost
 
 # Seconds. The operation timeout is what the host may take to open a shell; polls for output have their own.
 OPERATION_TIMEOUT = 60
@@ -24,7 +24,7 @@ CONNECTION_TIMEOUT = 30
 Method = Literal["basic", "kerberos", "ntlm"]
 
 
-def open_protocol(host: Host, password: str | None, deadline: Callable[[], float] = lambda: math.inf) -> Protocol:
+def open_protocol(host: WindowsHost, password: str | None, deadline: Callable[[], float] = lambda: math.inf) -> Protocol:
     """A Protocol of pywinrm for the host, which sends nothing after the deadline. Nothing is sent yet. Raises AuthenticationError."""
     from winrm.protocol import Protocol
 
@@ -50,7 +50,7 @@ def forget(protocol: Protocol) -> None:
     protocol.transport.encryption = None
 
 
-def _prepare_session(protocol: Protocol, host: Host, deadline: Callable[[], float]) -> None:
+def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[], float]) -> None:
     build = protocol.transport.build_session
 
     def build_session() -> requests.Session:
@@ -69,7 +69,7 @@ def _prepare_session(protocol: Protocol, host: Host, deadline: Callable[[], floa
     protocol.transport.build_session = build_session  # type: ignore[method-assign]
 
 
-def _method(host: Host) -> Method:
+def _method(host: WindowsHost) -> Method:
     """pywinrm has no Negotiate of its own: NTLM stands in for it."""
     if host.auth != "kerberos":
         return "basic" if host.auth == "basic" else "ntlm"
@@ -77,9 +77,10 @@ def _method(host: Host) -> Method:
 
     if not HAVE_KERBEROS:
         raise AuthenticationError(
-            'auth = "kerberos" with transport = "winrm" needs a package that is not installed here', host=host.name,
+            'auth = "kerberos" with transport = "winrm" needs a package that is not installed here',
+            host=host.name,
             todo="Install it with pip install 'pywinrm[kerberos]', or choose transport = \"psrp\"",
-        )  # fmt: skip
+        )
     return "kerberos"
 
 

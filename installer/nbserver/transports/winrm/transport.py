@@ -20,7 +20,7 @@ from nbserver.transports.winrm.connection import forget, open_protocol
 from nbserver.transports.wsman.errors import explain
 
 if TYPE_CHECKING:
-    from nbserver.inventory.windows_host import Host
+    from nbserver.inventory.windows_host import WindowsHost
 
 # Seconds: between attempts to go on over a new connection; for a stopped script to close what it opened.
 RECONNECT_PAUSES = (0.5, 2.0, 5.0)
@@ -37,7 +37,7 @@ class WinrmTransport:
     As with PSRP, `stop` is looked at between polls and stops one script: what is run after it, runs.
     """
 
-    def __init__(self, host: Host, password: str | None, stop: threading.Event) -> None:
+    def __init__(self, host: WindowsHost, password: str | None, stop: threading.Event) -> None:
         self._host, self._stop = host, stop
         self._stopped = False
         self._lost = False

@@ -70,7 +70,11 @@ class _Limited(BaseAdapter):
             response = self._adapter.send(request, **options)
         if response.is_redirect:
             response.close()
-            raise ConnectError(f"it sends this workstation elsewhere (HTTP status {response.status_code})", host=self._host, todo="Check address and port in the inventory")
+            raise ConnectError(
+                f"it sends this workstation elsewhere (HTTP status {response.status_code})",
+                host=self._host,
+                todo="Check address and port in the inventory",
+            )
         response.connection = self  # type: ignore[assignment]  # what a logon sends its next message through
         response.raw.stream = self._counted(response)
         return response
@@ -89,7 +93,11 @@ class _Limited(BaseAdapter):
                     size += len(part)
                     if size > LARGEST_ANSWER:
                         response.raw.close()
-                        raise StreamError(f"it sends an answer that is longer than {LARGEST_ANSWER // 1_000_000} MB", host=self._host, todo="Find out what answers at this address")
+                        raise StreamError(
+                            f"it sends an answer that is longer than {LARGEST_ANSWER // 1_000_000} MB",
+                            host=self._host,
+                            todo="Find out what answers at this address",
+                        )
                     yield part
             self._end()
 
@@ -120,4 +128,8 @@ class _Limited(BaseAdapter):
             if not self._cut_off:
                 raise
         if self._cut_off:  # a library may take the end of a connection for that of an answer
-            raise StreamError(f"an answer takes longer than {ANSWER_TIMEOUT:.0f} s", host=self._host, todo="Find out what the host is doing, then run this again")
+            raise StreamError(
+                f"an answer takes longer than {ANSWER_TIMEOUT:.0f} s",
+                host=self._host,
+                todo="Find out what the host is doing, then run this again",
+            )

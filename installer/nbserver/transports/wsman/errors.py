@@ -9,7 +9,7 @@ from nbserver.base.errors import AuthenticationError, CertificateError, ConnectE
 from nbserver.base.pinned_tls import FingerprintMismatch
 
 if TYPE_CHECKING:
-    from nbserver.inventory.windows_host import Host
+    from nbserver.inventory.windows_host import WindowsHost
 
 _TIMED_OUT = 2150858793
 # [MS-WSMV] 2.2.4.43 and wsmerror.h
@@ -23,7 +23,7 @@ _FAULTS = {
 }
 
 
-def explain(error: Exception, host: Host) -> HostError:
+def explain(error: Exception, host: WindowsHost) -> HostError:
     """The error a person sees for what pypsrp, pywinrm, requests or a socket raised."""
     import requests
     from pypsrp.exceptions import FragmentError
@@ -32,20 +32,28 @@ def explain(error: Exception, host: Host) -> HostError:
     if isinstance(error, HostError):
         return error
     if isinstance(error, FingerprintMismatch):
-        return error.for_host(name, todo="If the listener's certificate was renewed, compare with the host and put its new fingerprint into the inventory")
+        return error.for_host(
+            name, todo="If the listener's certificate was renewed, compare with the host and put its new fingerprint into the inventory"
+        )
     if _is(error, "AuthenticationError", "InvalidCredentialsError"):
         who = f"the user {host.user}" if host.user else "the current Windows logon"
-        return AuthenticationError(f"{place} refuses {who} with {host.auth}", host=name, todo="Check user, password and auth in the inventory")
+        return AuthenticationError(
+            f"{place} refuses {who} with {host.auth}", host=name, todo="Check user, password and auth in the inventory"
+        )
     if _is(error, "WinRMTransportError"):
         return _http(error.code, host, place)  # type: ignore[attr-defined]
     fault = _fault(error)
     if fault is not None:
-        what, todo = _FAULTS.get(fault, (f"the host answers with the WSMan fault {fault}: {error}", "Look it up, or run winrm quickconfig there"))
+        what, todo = _FAULTS.get(
+            fault, (f"the host answers with the WSMan fault {fault}: {error}", "Look it up, or run winrm quickconfig there")
+        )
         return ConnectError(what, host=name, todo=todo)
     if isinstance(error, requests.exceptions.ProxyError):
         return ConnectError(f"the proxy {host.proxy} does not lead to {place}", host=name, todo="Check proxy in the inventory")
     if host.ca_file and any(sign in str(error) for sign in ("NO_CERTIFICATE_OR_CRL_FOUND", "PEM lib", "invalid path")):
-        return CertificateError(f"{host.ca_file} holds no certificate in PEM", host=name, todo="Put the authority's certificate there, in PEM")
+        return CertificateError(
+            f"{host.ca_file} holds no certificate in PEM", host=name, todo="Put the authority's certificate there, in PEM"
+        )
     if isinstance(error, requests.exceptions.SSLError):
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):
@@ -56,9 +64,10 @@ def explain(error: Exception, host: Host) -> HostError:
         return _network(error, host, place)
     if type(error).__module__.startswith("spnego"):
         return AuthenticationError(
-            f"{place} wants a logon that this workstation cannot give with {host.auth}: {error}", host=name,
+            f"{place} wants a logon that this workstation cannot give with {host.auth}: {error}",
+            host=name,
             todo="Set user and password in the inventory, or log on to the domain",
-        )  # fmt: skip
+        )
     return ScriptError(f"the connection broke the protocol: {type(error).__name__}: {error}", host=name, todo="Run this again")
 
 
@@ -77,27 +86,51 @@ def _fault(error: Exception) -> int | None:
     return None
 
 
-def _http(code: int, host: Host, place: str) -> HostError:
+def _http(code: int, host: WindowsHost, place: str) -> HostError:
     if code == 413:
-        return ConnectError("the host's MaxEnvelopeSizekb is too small for the script", host=host.name, todo="Run there: Set-Item WSMan:\\localhost\\MaxEnvelopeSizekb 500")
+        return ConnectError(
+            "the host's MaxEnvelopeSizekb is too small for the script",
+            host=host.name,
+            todo="Run there: Set-Item WSMan:\\localhost\\MaxEnvelopeSizekb 500",
+        )
     if code == 404:
         return ConnectError(f"{place} answers, but not WinRM", host=host.name, todo="Check address and port in the inventory")
-    return ConnectError(f"{place} answers with HTTP status {code}", host=host.name, todo="Check that port and tls fit the host's listener, and its event log")
+    return ConnectError(
+        f"{place} answers with HTTP status {code}",
+        host=host.name,
+        todo="Check that port and tls fit the host's listener, and its event log",
+    )
 
 
-def _tls(words: str, host: Host, place: str) -> HostError:
+def _tls(words: str, host: WindowsHost, place: str) -> HostError:
     if "CERTIFICATE_VERIFY_FAILED" in words or "certificate verify failed" in words:
         reason = words.rpartition("certificate verify failed: ")[2].split(" (_ssl")[0].rstrip("\"')")
-        return CertificateError(f"the certificate of {place} is not trusted: {reason}", host=host.name, todo="Name its authority in ca_file, or pin the listener's own certificate with fingerprint")
-    return ConnectError(f"{place} speaks no TLS that this workstation accepts", host=host.name, todo="Check port and tls in the inventory (5986 is the port with TLS, 5985 the one without)")
+        return CertificateError(
+            f"the certificate of {place} is not trusted: {reason}",
+            host=host.name,
+            todo="Name its authority in ca_file, or pin the listener's own certificate with fingerprint",
+        )
+    return ConnectError(
+        f"{place} speaks no TLS that this workstation accepts",
+        host=host.name,
+        todo="Check port and tls in the inventory (5986 is the port with TLS, 5985 the one without)",
+    )
 
 
-def _network(error: Exception, host: Host, place: str) -> ConnectError:
+def _network(error: Exception, host: WindowsHost, place: str) -> ConnectError:
     words = str(error)
     if "NameResolution" in words or "getaddrinfo" in words or "Name or service not known" in words:
-        return ConnectError(f"the name {host.address} is not known to this workstation", host=host.name, todo="Check address in the inventory, or the DNS")
+        return ConnectError(
+            f"the name {host.address} is not known to this workstation", host=host.name, todo="Check address in the inventory, or the DNS"
+        )
     if "refused" in words or "10061" in words:
-        return ConnectError(f"nothing listens on {place}", host=host.name, todo="Enable PowerShell remoting there (README, a Windows admin's first host), or correct the port")
+        return ConnectError(
+            f"nothing listens on {place}",
+            host=host.name,
+            todo="Enable PowerShell remoting there (README, a Windows admin's first host), or correct the port",
+        )
     if "timed out" in words or "Timeout" in words:
-        return ConnectError(f"{place} does not answer", host=host.name, todo="Check that the host is up and a firewall lets this port through")
+        return ConnectError(
+            f"{place} does not answer", host=host.name, todo="Check that the host is up and a firewall lets this port through"
+        )
     return ConnectError(f"the connection to {place} broke", host=host.name, todo="Check the network between, then run this again")

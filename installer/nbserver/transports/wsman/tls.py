@@ -9,10 +9,10 @@ from nbserver.base.pinned_tls import PinnedAdapter, SystemTrustAdapter
 if TYPE_CHECKING:
     import requests
 
-    from nbserver.inventory.windows_host import Host
+    from nbserver.inventory.windows_host import WindowsHost
 
 
-def trust(session: requests.Session, host: Host) -> None:
+def trust(session: requests.Session, host: WindowsHost) -> None:
     """Gives a session its rule for certificates, before it sends anything. pypsrp and pywinrm have no option for a pin.
 
     A CA file needs nothing more: both hand it to requests.

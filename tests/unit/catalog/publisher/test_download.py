@@ -113,7 +113,10 @@ def test_an_answer_that_drips(site: Site) -> None:
 
     site.answers["/x.json"] = Answer(drip)
     try:
-        with IndexDownload(site.ca_file, whole_seconds=1.5) as download, pytest.raises(DownloadError, match="there is no whole answer in time"):
+        with (
+            IndexDownload(site.ca_file, whole_seconds=1.5) as download,
+            pytest.raises(DownloadError, match="there is no whole answer in time"),
+        ):
             download(f"{site.url}x.json")
     finally:
         dripping = False

@@ -76,7 +76,10 @@ def test_both_processors(tmp_path: Path) -> None:
 
 
 def test_a_newer_patch_for_arm64_reaches_its_hosts(tmp_path: Path) -> None:
-    pages = {PYTHON: APRIL_PYTHON, OPENSSL: openssl_index(openssl_entry("3.5.9", arch="ARM", installer="exe"), openssl_entry("3.5.9", arch="ARM"))}
+    pages = {
+        PYTHON: APRIL_PYTHON,
+        OPENSSL: openssl_index(openssl_entry("3.5.9", arch="ARM", installer="exe"), openssl_entry("3.5.9", arch="ARM")),
+    }
     found = written(tmp_path, update(pages, architectures=("arm64",)).text)
     assert [(x.name, x.version, x.kind) for x in found] == [("python", "3.13.13", "zip"), ("openssl", "3.5.9", "exe")]
     assert load(tmp_path / "site.toml").openssl(None, "arm64") == found[1]
@@ -85,9 +88,15 @@ def test_a_newer_patch_for_arm64_reaches_its_hosts(tmp_path: Path) -> None:
 def test_what_the_indexes_do_not_tell_is_as_in_the_shipped_catalog(tmp_path: Path) -> None:
     """The lowest Windows of a branch: without it a host with an older Windows would be offered nothing, or the wrong thing."""
     pages = {
-        PYTHON: python_index(python_entry("3.12.11"), python_entry("3.13.17"), python_entry("3.12.11", "arm64"), python_entry("3.13.17", "arm64")),
+        PYTHON: python_index(
+            python_entry("3.12.11"), python_entry("3.13.17"), python_entry("3.12.11", "arm64"), python_entry("3.13.17", "arm64")
+        ),
         OPENSSL: openssl_index(
-            *(openssl_entry(version, arch=arch, installer=kind) for version in ("3.5.9", "4.0.3") for arch, kind in (("INTEL", "msi"), ("ARM", "exe")))
+            *(
+                openssl_entry(version, arch=arch, installer=kind)
+                for version in ("3.5.9", "4.0.3")
+                for arch, kind in (("INTEL", "msi"), ("ARM", "exe"))
+            )
         ),
     }
     text = update(pages, python=("3.12", "3.13"), openssl=("3.5", "4.0"), architectures=("x64", "arm64")).text
@@ -136,7 +145,9 @@ def test_the_newest_may_stand_on_any_page(tmp_path: Path) -> None:
 numbers = st.integers(0, 30)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["3.1", "3.13", "3.131"]), numbers, st.sampled_from(["", "a", "b", "rc"])), min_size=1, max_size=12))
+@given(
+    st.lists(st.tuples(st.sampled_from(["3.1", "3.13", "3.131"]), numbers, st.sampled_from(["", "a", "b", "rc"])), min_size=1, max_size=12)
+)
 def test_the_highest_release_is_chosen_by_number(releases: list[tuple[str, int, str]]) -> None:
     versions = [f"{branch}.{patch}{pre and pre + '1'}" for branch, patch, pre in releases]
     page = index_json.parse(python_index(*map(python_entry, versions)), PYTHON)
@@ -248,13 +259,22 @@ ZIP = "python-3.13.13-amd64.zip"
         (python_with(url=FTP), f"its file is not {ZIP}"),
         (python_index(python_entry("3.15.0rc1"), python_entry("3.12.10")), "has no release here; it has: 3.12, 3.15"),
         (python_index(legacy_entry("3.13.13")), "versions[0]: hash is missing"),
-        (python_index(python_entry("3.13.13"), python_entry("3.13.13", hash={"sha256": "ab" * 32})), "it says something else about 3.13.13"),
+        (
+            python_index(python_entry("3.13.13"), python_entry("3.13.13", hash={"sha256": "ab" * 32})),
+            "it says something else about 3.13.13",
+        ),
         (python_index(python_entry("3.13.13"), next=7), "next is a number, not text"),
         (python_index(python_entry("3.13.13"), next="index-windows.json"), "its pages do not end"),
         (python_index(python_entry("3.13.13"), next="https://evil.example/x.json"), "next is refused: it leads to another host"),
         (python_index(python_entry("3.13.13"), next="//evil.example/x.json"), "next is refused: it leads to another host"),
-        (python_index(python_entry("3.13.13"), next="https://mirror.example.com/python/x.json"), "next is refused: it leads to another host"),
-        (python_index(python_entry("3.13.13"), next="http://mirror.example.com:8443/x.json"), "next is refused: it does not begin with https"),
+        (
+            python_index(python_entry("3.13.13"), next="https://mirror.example.com/python/x.json"),
+            "next is refused: it leads to another host",
+        ),
+        (
+            python_index(python_entry("3.13.13"), next="http://mirror.example.com:8443/x.json"),
+            "next is refused: it does not begin with https",
+        ),
         (python_index(python_entry("3.13.13"), next="../x.json"), "next is refused: it is not a name or URL of a page"),
         (python_index(python_entry("3.13.13"), next="a\r\nb"), "next is refused: it is not a name"),
         (python_index(python_entry("3.13.13"), next="https://["), "next is refused: "),
@@ -334,7 +354,22 @@ trees = st.recursive(
     lambda below: st.lists(below, max_size=4) | st.dictionaries(st.text(max_size=8), below, max_size=4),
     max_leaves=20,
 )
-fields = ("schema", "id", "sort-version", "executable", "url", "hash", "basever", "subver", "arch", "bits", "light", "installer", "size", "sha256")
+fields = (
+    "schema",
+    "id",
+    "sort-version",
+    "executable",
+    "url",
+    "hash",
+    "basever",
+    "subver",
+    "arch",
+    "bits",
+    "light",
+    "installer",
+    "size",
+    "sha256",
+)
 odd_text = st.sampled_from([FTP, SLPROWEB, MIRROR, ZIP, "3.13.16", "..", "\\", "/", "%2e", "\ud800", "ab" * 32, "\n"])
 changes = st.dictionaries(st.sampled_from(fields), trees | st.lists(odd_text, max_size=3).map("".join), max_size=3)
 

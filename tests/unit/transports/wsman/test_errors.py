@@ -36,7 +36,10 @@ HOST = reader.load(CHECKOUT / "nbserver.sample.toml").hosts["win1"]
         (ConnectionResetError(104, "Connection reset by peer"), "broke"),
         (WSManFaultError("no number", "host", "x", "", "", ""), "broke the protocol: WSManFaultError"),  # type: ignore[arg-type]
         (pywinrm.WSManFaultError(500, "", "", "x", wsman_fault_code="no number"), "broke the protocol"),  # type: ignore[arg-type]
-        (WSManFaultError(1, "host", "unheard\x1b[2J\u202e of\nwin2: all is well", "", "", ""), "unheard\ufffd[2J\ufffd of / win2: all is well"),
+        (
+            WSManFaultError(1, "host", "unheard\x1b[2J\u202e of\nwin2: all is well", "", "", ""),
+            "unheard\ufffd[2J\ufffd of / win2: all is well",
+        ),
         (RecursionError("deep"), "broke the protocol: RecursionError"),
         (ValueError("unexpected"), "broke the protocol: ValueError"),
     ],
