@@ -15,7 +15,7 @@ import pytest
 
 from nbserver.commands import render
 from nbserver.inventory import reader
-from nbserver.inventory.linux_host import LocalLinuxHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from tests.checkout import CHECKOUT
 

@@ -14,8 +14,9 @@ from nbserver import __version__
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.envelope import Mode
-from nbserver.run.host_run import HostRun, Result
+from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
+from nbserver.run.result import Result
 from nbserver.transports.psrp.transport import PsrpTransport
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint

@@ -153,15 +153,17 @@ def _operate(
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
     from nbserver.run import operation
-    from nbserver.view import view
+    from nbserver.run.options import Options
+    from nbserver.run.result import exit_code
+    from nbserver.view import choice
 
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
     made = local_setup.first_password(selected) if mode == "apply" else {}
-    options = operation.Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
-    results = operation.operate(mode, loaded, selected, options, _ask(), view.choose(as_json))
+    options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
+    results = operation.operate(mode, loaded, selected, options, _ask(), choice.choose(as_json))
     local_setup.show_password(made, results)
-    return operation.exit_code(mode, results)
+    return exit_code(results)
 
 
 @cli.command()
@@ -184,9 +186,9 @@ def up(inventory_path: Path, runs: Path | None) -> int:
     """
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
-    from nbserver.view import view
+    from nbserver.view import choice
 
-    return local_setup.up(reader.load_for(inventory_path, ["local"]), runs, _ask(), view.choose(False))
+    return local_setup.up(reader.load_for(inventory_path, ["local"]), runs, _ask(), choice.choose(False))
 
 
 @cli.command("set-password")
@@ -205,9 +207,9 @@ def set_password(host: str, inventory_path: Path, runs: Path | None) -> int:
     """Give the notebook server of this machine another password: the one that is typed, or else one that is made."""
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
-    from nbserver.view import view
+    from nbserver.view import choice
 
-    return local_setup.set_password(reader.load_for(inventory_path, [host]), runs, _ask(), view.choose(False))
+    return local_setup.set_password(reader.load_for(inventory_path, [host]), runs, _ask(), choice.choose(False))
 
 
 @cli.command()
@@ -321,13 +323,13 @@ def request_certificate(
     """Have each HOST make a key and a request for its certificate. The key stays there; asked again, it is the same request."""
     from nbserver.commands import certificate_request
     from nbserver.inventory import reader
-    from nbserver.run import operation
-    from nbserver.view import view
+    from nbserver.run.options import Options
+    from nbserver.view import choice
 
     loaded = reader.load(inventory_path)
-    options = operation.Options(runs=runs, approved=approved, forks=forks)
+    options = Options(runs=runs, approved=approved, forks=forks)
     say = (lambda path: None) if as_json else click.echo
-    return certificate_request.request(loaded, loaded.select(hosts), output, options, _ask(), view.choose(as_json), say)
+    return certificate_request.request(loaded, loaded.select(hosts), output, options, _ask(), choice.choose(as_json), say)
 
 
 @certificate_group.command("install")
@@ -365,15 +367,15 @@ def install_certificate(
     """Check the signed certificate in FILE (PEM, with its chain) against HOST's request, and apply it."""
     from nbserver.commands import certificate_request
     from nbserver.inventory import reader
-    from nbserver.run import operation
-    from nbserver.view import view
+    from nbserver.run.options import Options
+    from nbserver.view import choice
 
     loaded = reader.load(inventory_path)
     selected = loaded.select([host])
     if len(selected) != 1:
         raise UsageError(f'"{host}" means {len(selected)} hosts', todo="A certificate is for one host: name it")
-    options = operation.Options(runs=runs, approved=approved, salt=salt)
-    return certificate_request.install(loaded, selected[0], file, csr_file, options, _ask(), view.choose(as_json))
+    options = Options(runs=runs, approved=approved, salt=salt)
+    return certificate_request.install(loaded, selected[0], file, csr_file, options, _ask(), choice.choose(as_json))
 
 
 @cli.group("catalog")

@@ -16,10 +16,11 @@ from typing import Any
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.envelope import Envelope, Mode
-from nbserver.run.host_run import HostRun, Result
+from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
-from nbserver.transports import Transport
+from nbserver.run.result import Result
 from nbserver.transports.psrp.transport import PsrpTransport
+from nbserver.transports.transport import Transport
 from tests.boxes.task_scheduler import TASKS
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint

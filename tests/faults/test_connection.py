@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nbserver.run.envelope import Mode
-from nbserver.transports import Transport
+from nbserver.transports.transport import Transport
 from tests.faults.fixtures import at_once, small_host, wire  # noqa: F401
 from tests.faults.small_host import Ran, SmallHost
 from tests.faults.small_script import STEPS

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nbserver.run.operation import exit_code
+from nbserver.run.result import exit_code
 from nbserver.transports.winrm.transport import WinrmTransport
 from tests.boxes.wine import environment, pwsh_command, windows_path
 from tests.boxes.wine import run as wine
@@ -57,7 +57,7 @@ def test_never_stops_before_the_next_change_and_says_what_to_do(host: RebootingH
     host.prepare(3010)
     ran = host.run("apply", "never", STEPS)
     assert (ran.result.outcome, ran.result.changed, ran.result.reboot) == ("reboot", 1, True)
-    assert exit_code("apply", {"win1": ran.result}) == 3
+    assert exit_code({"win1": ran.result}) == 3
     assert ran.result.error == (
         "win1: Windows has to restart before this can go on. Restart it, then run this again, or let it be restarted: "
         'reboot = "if-needed" in the inventory.'

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from nbserver.run import host_run
-from nbserver.run.host_run import HostRun, Result
+from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
-from nbserver.transports import LogonSecrets, Transport, connect_to
+from nbserver.run.result import Result
+from nbserver.transports.connect import connect_to
+from nbserver.transports.transport import LogonSecrets, Transport
 from tests import canary
 from tests.boxes.ssh.fixtures import PASSWORD, host_of, sshd, state, text_of, user, wait_until, wire  # noqa: F401
 from tests.boxes.ssh.small_script import EVENTS, small_script

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from nbserver.transports import Transport
+from nbserver.transports.transport import Transport
 from nbserver.transports.winrm.transport import WinrmTransport
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import PASSWORD, SmallHost, wait_until

@@ -17,7 +17,8 @@ from typing import Any
 from nbserver.events.reader import Event
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal
-from nbserver.transports import LogonSecrets, connect_to
+from nbserver.transports.connect import connect_to
+from nbserver.transports.transport import LogonSecrets
 from tests.boxes.ssh.fixtures import linux_host
 from tests.linux.small_script import small_script
 

@@ -15,9 +15,11 @@ from typing import Any
 from nbserver.events.reader import Event
 from nbserver.inventory.linux_host import LinuxHost
 from nbserver.run.envelope import Envelope, Mode
-from nbserver.run.host_run import HostRun, Result
+from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
-from nbserver.transports import LogonSecrets, Transport, connect_to
+from nbserver.run.result import Result
+from nbserver.transports.connect import connect_to
+from nbserver.transports.transport import LogonSecrets, Transport
 from tests.boxes.ssh.fixtures import text_of, wait_until
 from tests.boxes.ssh.wire import Wire
 from tests.linux.small_script import small_script

@@ -13,8 +13,8 @@ from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.envelope import Mode
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
-from nbserver.transports import Transport
 from nbserver.transports.psrp.transport import PsrpTransport
+from nbserver.transports.transport import Transport
 from tests.faults.small_host import PASSWORD, Ran, SmallHost
 from tests.faults.small_script import FOLDER, small_script
 from tests.waiting import wait_until

@@ -15,9 +15,11 @@ from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.script import Script
 from nbserver.run.envelope import Mode
-from nbserver.run.host_run import HostRun, Result
+from nbserver.run.host_run import HostRun
 from nbserver.run.journal import Journal, new_run_id
-from nbserver.transports import LogonSecrets, connect_to
+from nbserver.run.result import Result
+from nbserver.transports.connect import connect_to
+from nbserver.transports.transport import LogonSecrets
 from tests.boxes.mirror import Mirror
 from tests.boxes.windows import ENVIRONMENT, WindowsBox
 from tests.localized.locales import LANGUAGES, Language, make_locales

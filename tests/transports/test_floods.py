@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from nbserver.base.errors import ConnectError, StreamError
-from nbserver.inventory.linux_host import LocalLinuxHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.transports import answer_limits
 from nbserver.transports.lines import Lines
 from nbserver.transports.local.linux import LocalTransport

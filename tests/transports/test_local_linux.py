@@ -15,13 +15,14 @@ import pytest
 from nbserver.base.errors import InventoryError, ScriptError, UsageError, VerifyError
 from nbserver.catalog.linux_lock import load as load_lock
 from nbserver.commands import up
-from nbserver.inventory import linux_host, reader
-from nbserver.inventory.linux_host import LocalLinuxHost
+from nbserver.inventory import local_linux_host, reader
+from nbserver.inventory.hosts import Inventory
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.local import server
 from nbserver.render.bash import settings_block
 from nbserver.render.linux_host import render
-from nbserver.transports import StopRequested
 from nbserver.transports.local.linux import LocalTransport, environment
+from nbserver.transports.transport import StopRequested
 from tests.checkout import SOURCE
 from tests.formats import validate
 from tests.linux import parts
@@ -34,10 +35,10 @@ OTHER = '[hosts.lin1]\nsystem = "linux"\naddress = "lin1.example.com"\nuser = "r
 @pytest.fixture(autouse=True)
 def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that user scope is the default of root too, who may run the tests."""
-    monkeypatch.setattr(linux_host, "SYSTEMD", tmp_path / "no systemd")
+    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path / "no systemd")
 
 
-def load(folder: Path, text: str, *patterns: str) -> reader.Inventory:
+def load(folder: Path, text: str, *patterns: str) -> Inventory:
     path = folder / "nbserver.toml"
     path.write_text(text, encoding="utf-8")
     return reader.load_for(path, patterns or ["local"])
@@ -108,7 +109,7 @@ def test_roots_default_is_the_machine_where_systemd_runs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, systemd: bool, scope: str
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    monkeypatch.setattr(linux_host, "SYSTEMD", tmp_path if systemd else tmp_path / "none")
+    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path if systemd else tmp_path / "none")
     folder = "/var/lib/nbserver/notebooks" if scope == "machine" else "~/notebooks"
     for found in (LocalLinuxHost(), load(tmp_path, "[hosts.local]\nnotebook.port = 8888\n").local, load(tmp_path, OTHER, "local").local):
         assert (found.scope, found.notebook.directory) == (scope, folder)
@@ -120,7 +121,7 @@ def test_roots_default_is_the_machine_where_systemd_runs_it(
 
 def test_what_fits_user_scope_only_tells_root_which_scope_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(linux_host, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path)
     with pytest.raises(InventoryError, match="which is root's where nothing else is said"):
         load(tmp_path, '[hosts.local]\nnotebook.directory = "~/x"\n')
 
@@ -227,7 +228,7 @@ def test_it_goes_on_when_the_orchestrator_dies(tmp_path: Path) -> None:
     parts.require_bash()
     program = f"""
 import threading
-from nbserver.inventory.linux_host import LocalLinuxHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.transports.local.linux import LocalTransport
 script = "echo begun; until [[ -e {tmp_path}/go ]]; do sleep 0.1; done; echo written >{tmp_path}/end; echo end\\n"
 for line in LocalTransport(LocalLinuxHost(), threading.Event()).run(script, []):
@@ -285,7 +286,7 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from nbserver.run.host_run import Result
+    from nbserver.run.result import Result
 
     for word, shown in (("changed", True), ("failed", True), ("differs", True), ("unchanged", False), ("", False)):
         up.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
@@ -298,8 +299,8 @@ def test_a_password_is_shown_however_the_verification_ends(
     ends: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is set by then, and kept nowhere."""
-    from nbserver.run.host_run import Result
-    from nbserver.view.view import JsonLines
+    from nbserver.run.result import Result
+    from nbserver.view.json_lines import JsonLines
 
     def verify(*_: object) -> None:
         raise ends

@@ -19,7 +19,8 @@ from nbserver.local import windows_process, windows_service
 from nbserver.base.errors import ScriptError
 from nbserver.local.windows_process import Process
 from nbserver.inventory.local_windows_host import LocalWindowsHost
-from nbserver.transports import LogonSecrets, StopRequested, connect_to
+from nbserver.transports.connect import connect_to
+from nbserver.transports.transport import LogonSecrets, StopRequested
 from pathlib import Path
 stop = threading.Event()
 transport = connect_to(LocalWindowsHost(), LogonSecrets(), stop)

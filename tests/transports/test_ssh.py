@@ -18,7 +18,7 @@ import pytest
 
 from nbserver.base.errors import AuthenticationError, ConnectError, HostKeyError, ScriptError
 from nbserver.run.envelope import Envelope
-from nbserver.transports import StopRequested
+from nbserver.transports.transport import StopRequested
 from tests.boxes.ssh.fixtures import PASSWORD, connected, host_of, linux_host, refused, said, sshd, state, user, wait_until, who, wire  # noqa: F401
 from tests.boxes.ssh.small_script import EVENTS, ran_as, small_script
 from tests.boxes.ssh.sshd import Sshd, User, make_key

@@ -10,8 +10,8 @@ import pytest
 
 from nbserver.base.errors import AuthenticationError, ScriptError
 from nbserver.run.envelope import Envelope
-from nbserver.transports import LogonSecrets
 from nbserver.transports.ssh.bootstrap import bootstrap
+from nbserver.transports.transport import LogonSecrets
 from tests import canary
 from tests.boxes.ssh.fixtures import PASSWORD, connected, host_of, refused, said, sshd, state, text_of, user, wait_until, who  # noqa: F401
 from tests.boxes.ssh.small_script import EVENTS, ran_as, small_script

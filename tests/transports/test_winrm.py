@@ -19,7 +19,8 @@ from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run import site_salt
 from nbserver.run.notebook_password import hash_password
-from nbserver.transports import LogonSecrets, StopRequested, connect_to
+from nbserver.transports.connect import connect_to
+from nbserver.transports.transport import LogonSecrets, StopRequested
 from nbserver.transports.winrm.connection import open_protocol
 from nbserver.transports.winrm.transport import WinrmTransport
 from tests import canary

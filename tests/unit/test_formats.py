@@ -24,8 +24,8 @@ from nbserver.inventory import reader as inventory
 from nbserver.render.render import render_all
 from nbserver.run import journal, known_certificates
 from nbserver.run.envelope import Envelope
-from nbserver.run.host_run import Result
-from nbserver.view import view
+from nbserver.run.result import Result
+from nbserver.view import json_lines
 from tests.checkout import CHECKOUT
 from tests.formats import KINDS, schema, validate
 
@@ -152,7 +152,7 @@ def test_the_known_file(tmp_path: Path) -> None:
 
 
 def test_the_stream(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    lines = view.JsonLines()
+    lines = json_lines.JsonLines()
     lines.event("win1", event(1, "difference", "path", what="PATH", **{"is": None, "should": "C:\\x"}))
     lines.summary("test", {"win1": Result("win1", "differs", steps={"path": "differs"})}, tmp_path)
     first, last = map(json.loads, capsys.readouterr().out.splitlines())

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from nbserver.base import strict_json
-from nbserver.inventory.linux_host import LOCAL, LinuxFirewallSettings, own_folder
-from nbserver.inventory.names import is_host
+from nbserver.inventory.linux_host import LinuxFirewallSettings
+from nbserver.inventory.local_linux_host import own_folder
+from nbserver.inventory.names import LOCAL, is_host
 from nbserver.inventory.windows_host import FirewallSettings
 from nbserver.settings.faults import dotted, faults
 from nbserver.settings.types import (

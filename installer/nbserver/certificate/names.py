@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from nbserver.inventory.linux_host import AnyHost
+from nbserver.inventory.hosts import AnyHost
 
 
 def subject_alternative_names(host: AnyHost) -> list[str]:

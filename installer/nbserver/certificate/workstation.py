@@ -16,14 +16,12 @@ from nbserver.base.errors import InventoryError, SecretError
 from nbserver.certificate import chain as certificate_chain
 from nbserver.certificate.chain import LONGEST, ChainFault
 from nbserver.certificate.names import subject_alternative_names
-from nbserver.settings.secret import resolve
+from nbserver.settings.secret import Ask, resolve
 
 if TYPE_CHECKING:
     from cryptography import x509
 
     from nbserver.inventory.windows_host import WindowsHost
-
-Ask = Callable[[str], str]
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,16 @@ from nbserver.certificate.names import subject_alternative_names
 from nbserver.events.reader import EventError, parse
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.journal import FOLDER
-from nbserver.run.operation import Ask, Options, exit_code, operate
+from nbserver.run.operation import operate
+from nbserver.run.options import Options
+from nbserver.run.result import exit_code
+from nbserver.settings.secret import Ask
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from nbserver.inventory.linux_host import AnyHost
-    from nbserver.inventory.reader import Inventory
-    from nbserver.view.view import View
+    from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.run.view import View
 
 
 def request(
@@ -51,7 +53,7 @@ def request(
             broken.append(error)
     if broken:
         raise broken[0]
-    return exit_code("request", results)
+    return exit_code(results)
 
 
 def install(
@@ -78,7 +80,7 @@ def install(
     except ChainFault as fault:
         raise UsageError(fault.what, where=str(file), todo=fault.todo) from None
     sent = replace(options, chains={host.name: certificate_chain.to_pem(chain)})
-    return exit_code("apply", operate("apply", inventory, [host], sent, ask, view))
+    return exit_code(operate("apply", inventory, [host], sent, ask, view))
 
 
 def _require_source(host: AnyHost) -> None:

@@ -13,7 +13,7 @@ from nbserver.base.plain_text import clean
 from nbserver.render.render import render_all
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import AnyHost
+    from nbserver.inventory.hosts import AnyHost
 
 LONGER = 16_000_000  # bytes that a file may have more than it should, and is still said to differ
 

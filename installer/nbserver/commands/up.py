@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.inventory.linux_host import LOCAL, AnyHost, LocalLinuxHost
+from nbserver.inventory.hosts import AnyHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.inventory.names import LOCAL
 from nbserver.local.places import is_there, places, url
-from nbserver.run import operation
+from nbserver.run import notebook_password, operation
+from nbserver.run.options import Options
+from nbserver.run.result import exit_code
 from nbserver.run.secret_mask import SecretMask
+from nbserver.settings import secret
 from nbserver.settings.secret import confirmed
 
 if TYPE_CHECKING:
-    from nbserver.inventory.reader import Inventory
-    from nbserver.run.host_run import Result
-    from nbserver.view.view import View
+    from nbserver.inventory.hosts import Inventory
+    from nbserver.run.result import Result
+    from nbserver.run.view import View
 
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another one
 
@@ -46,11 +51,11 @@ def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> Non
             click.echo(f"The notebook server's password, shown this once: {password}", err=True)
 
 
-def up(inventory: Inventory, runs: Path | None, ask: operation.Ask | None, view: View) -> int:
+def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
     """Applies, verifies with a picture, and says where the server is. Returns the exit code."""
     host = inventory.local
     made = first_password([host])
-    password = made.get(host.name) or (operation.notebook_password(host, confirmed(ask)) if host.notebook.password else None)
+    password = made.get(host.name) or (notebook_password.plain(host, confirmed(ask)) if host.notebook.password else None)
     result, code = _apply(inventory, runs, password, view)
     if code:
         show_password(made, {host.name: result})
@@ -74,7 +79,7 @@ def up(inventory: Inventory, runs: Path | None, ask: operation.Ask | None, view:
     return 0
 
 
-def set_password(inventory: Inventory, runs: Path | None, ask: operation.Ask | None, view: View) -> int:
+def set_password(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
     """Applies with another password. Returns the exit code."""
     ask_twice = confirmed(ask)
     typed = ask_twice("New notebook password (nothing: one is made): ") if ask_twice else ""
@@ -86,9 +91,9 @@ def set_password(inventory: Inventory, runs: Path | None, ask: operation.Ask | N
 
 def _apply(inventory: Inventory, runs: Path | None, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
     """With `new_salt` a hash with any salt is replaced: the server gets another password, and restarts, anyway."""
-    options = operation.Options(runs=runs, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
+    options = Options(runs=runs, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
     results = operation.operate("apply", inventory, [inventory.local], options, None, view)
-    return results[LOCAL], operation.exit_code("apply", results)
+    return results[LOCAL], exit_code(results)
 
 
 def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint: str) -> Path | None:

@@ -11,13 +11,13 @@ import click
 
 from nbserver.base.errors import HostError, NbserverError
 from nbserver.run import known_certificates
-from nbserver.run.operation import Ask, notebook_password
+from nbserver.run.notebook_password import plain
 from nbserver.run.secret_mask import SecretMask
+from nbserver.settings.secret import Ask
 from nbserver.verify import checks
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import AnyHost
-    from nbserver.inventory.reader import Inventory
+    from nbserver.inventory.hosts import AnyHost, Inventory
     from nbserver.verify.checks import Verification
 
 
@@ -26,7 +26,7 @@ def verify_all(
 ) -> int:
     """Verifies the hosts, says so, and returns the exit code. Each may take `wait` seconds until it answers. Raises SecretError and ApprovalError before any is contacted."""
     known_file = inventory.path.parent / known_certificates.FILE_NAME
-    work = [(host, notebook_password(host, ask), known_certificates.expected(known_file, host.name)) for host in hosts]
+    work = [(host, plain(host, ask), known_certificates.expected(known_file, host.name)) for host in hosts]
     mask = SecretMask(name for host in hosts for name in (host.name, host.address))
     mask.add(*(password for _, password, _ in work))
     summary: dict[str, dict[str, object]] = {}

@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
-import platform
 import re
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from nbserver.inventory.local_windows_host import LocalWindowsHost
-from nbserver.inventory.windows_host import CertificateSettings, DownloadsSettings, NotebookSettings, WindowsHost
-from nbserver.run.notebook_password import MINIMUM
+from nbserver.inventory.windows_host import CertificateSettings, DownloadsSettings, NotebookSettings
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     Array,
     ExistingFile,
     FilePath,
     HostName,
-    ListenAddress,
-    PublicUrl,
     RemoteAddress,
     Settings,
     VersionPrefix,
@@ -175,114 +167,6 @@ class LinuxHost(LinuxHostSettings):
         if broken:
             raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)})
         return self
-
-
-LOCAL = "local"
-
-
-def own_folder(text: str) -> str:
-    """Return an absolute path of a folder, or one that begins with ~/ (the user's home folder)."""
-    return text[:1] + absolute_folder("/home" + text[1:])[5:] if text.startswith("~/") else absolute_folder(text)
-
-
-class LocalCertificateSettings(Settings):
-    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
-        default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses"
-    )
-    days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
-
-
-class LocalNotebookSettings(Settings):
-    port: int = Field(default=9999, ge=1, le=65535, description="a whole number from 1 to 65535")
-    ip: ListenAddress = Field(
-        default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for every address of it, or another IP address'
-    )
-    directory: Annotated[str, AfterValidator(own_folder)] = Field(
-        default="~/notebooks", description="a path of a folder that begins with / or ~/"
-    )
-    public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
-    password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    password_minimum: int = Field(
-        default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description)
-    )
-    session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
-
-
-SYSTEMD = Path("/run/systemd/system")  # there while systemd runs this machine: sd_booted(3)
-
-
-def own_scope() -> Literal["user", "machine"]:
-    """What counts where nothing is said: the whole machine for root, whose own notebook server would run all as root.
-
-    Without systemd, as in a container, only user scope can be had.
-    """
-    root = sys.platform == "linux" and os.geteuid() == 0
-    return "machine" if root and SYSTEMD.is_dir() else "user"
-
-
-class LocalLinuxHost(Settings):
-    """The host `local`: this machine, a Linux one. The inventory's [hosts.local] may have these keys; all have defaults."""
-
-    name: Literal["local"] = "local"
-    system: Literal["linux"] = Field(default="linux", description='"linux"')
-    transport: Literal["local"] = Field(default="local", description='"local"')
-    address: HostName = Field(default="localhost", description="the DNS name or IP address by which browsers reach this machine")
-    architecture: Literal["x64", "arm64"] = Field(
-        default_factory=lambda: "arm64" if platform.machine().lower() in ("aarch64", "arm64") else "x64", description="x64 or arm64"
-    )
-    scope: Literal["user", "machine"] = Field(default_factory=own_scope, description='"user" or "machine"')
-    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description="an array with firewall, or empty"
-    )
-    python: LinuxPythonSettings = LinuxPythonSettings()
-    packages: LinuxPackagesSettings = LinuxPackagesSettings()
-    downloads: DownloadsSettings = DownloadsSettings()
-    certificate: LocalCertificateSettings = LocalCertificateSettings()
-    notebook: LocalNotebookSettings = LocalNotebookSettings()
-    firewall: LinuxFirewallSettings = LinuxFirewallSettings()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _folder_of_scope(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        values = {"scope": own_scope(), **values}
-        if values["scope"] == "machine" and isinstance(values.get("notebook", {}), Mapping):
-            return {
-                **values,
-                "notebook": {"directory": LinuxNotebookSettings.model_fields["directory"].default, **values.get("notebook", {})},
-            }
-        return values
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> LocalLinuxHost:
-        machine = self.scope == "machine"
-        rules = [
-            (
-                "packages.source",
-                not machine and self.packages.source == "distribution",
-                'the distribution\'s packages need scope = "machine"',
-            ),
-            ("notebook.port", not machine and self.notebook.port < 1024, 'ports below 1024 need scope = "machine"'),
-            (
-                "notebook.directory",
-                machine and self.notebook.directory.startswith("~/"),
-                'with scope = "machine", which is root\'s where nothing else is said, it is an absolute path, such as /var/lib/nbserver/notebooks',
-            ),
-        ]
-        broken = [f"{key}: {reason}" for key, is_broken, reason in rules if is_broken]
-        if broken:
-            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(broken)})
-        return self
-
-
-AnyLocal = LocalLinuxHost | LocalWindowsHost
-AnyHost = WindowsHost | LinuxHost | AnyLocal
-
-
-def local_model(platform: str) -> type[LocalLinuxHost] | type[LocalWindowsHost]:
-    """What this machine's settings are checked by; `platform` is that of sys."""
-    return LocalWindowsHost if platform == "win32" else LocalLinuxHost
 
 
 def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

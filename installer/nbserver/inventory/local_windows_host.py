@@ -19,9 +19,18 @@ from nbserver.inventory.windows_host import (
     PythonSettings,
     WindowsHostSettings,
 )
-from nbserver.run.notebook_password import MINIMUM
 from nbserver.settings.secret import SecretReference
-from nbserver.settings.types import Array, ExistingFile, HostName, ListenAddress, PublicUrl, Settings, WindowsFolder, unlike
+from nbserver.settings.types import (
+    PASSWORD_MINIMUM,
+    Array,
+    ExistingFile,
+    HostName,
+    ListenAddress,
+    PublicUrl,
+    Settings,
+    WindowsFolder,
+    unlike,
+)
 
 FOLDERS = {"user": "%USERPROFILE%\\notebooks", "machine": str(NotebookSettings.model_fields["directory"].default)}
 # What only administrators can change; what in user scope is that of the Python that runs nbserver.
@@ -64,7 +73,7 @@ class LocalWindowsNotebookSettings(Settings):
     public_url: PublicUrl | None = Field(default=None, description=str(NotebookSettings.model_fields["public_url"].description))
     password: SecretReference | None = Field(default=None, description=str(NotebookSettings.model_fields["password"].description))
     password_minimum: int = Field(
-        default=MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description)
+        default=PASSWORD_MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description)
     )
     session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
 

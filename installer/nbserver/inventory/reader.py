@@ -6,63 +6,29 @@ value, an array or a reference to a secret replaces the one before as a whole.
 
 from __future__ import annotations
 
-import copy
-import fnmatch
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from nbserver.base import user_folders
 from nbserver.base.errors import InventoryError, UsageError
 from nbserver.inventory import linux_host, windows_host
-from nbserver.inventory.linux_host import LOCAL, AnyHost, AnyLocal, LinuxHost, LinuxHostSettings, local_model
-from nbserver.inventory.names import name_fault
+from nbserver.inventory.hosts import AnyHost, AnyLocal, Inventory, local_model
+from nbserver.inventory.linux_host import LinuxHost, LinuxHostSettings
+from nbserver.inventory.merging import layer_of, merge, of_model, overlap
+from nbserver.inventory.names import LOCAL, name_fault
 from nbserver.inventory.windows_host import WindowsHost, WindowsHostSettings
-from nbserver.local import places as local_places
 from nbserver.settings.faults import dotted, faults, kind, nearest
 from nbserver.settings.toml_lines import Key, TomlFile, read
-from nbserver.settings.types import Settings
 
 DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
 MODELS: dict[str, type[WindowsHostSettings] | type[LinuxHostSettings]] = {"windows": WindowsHostSettings, "linux": LinuxHostSettings}
 NAMES = {"windows": "Windows", "linux": "Linux"}
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """Hosts in the order of the file; `groups` has the names of each group's hosts. `path` is absolute."""
-
-    path: Path
-    hosts: dict[str, AnyHost]
-    groups: dict[str, tuple[str, ...]]
-    local: AnyLocal = field(default_factory=lambda: local_model(sys.platform)())
-
-    def select(self, patterns: Sequence[str]) -> list[AnyHost]:
-        """Return the hosts that a name, a group or a glob on host names means, each once, in the order of the file.
-
-        Capitals make no difference. `local` is this machine, before all others; no glob means it. Raises InventoryError for a pattern
-        that means no host.
-        """
-        chosen: set[str] = set()
-        others = [pattern for pattern in patterns if pattern.lower() != LOCAL]
-        for pattern in others:
-            wanted = pattern.lower()
-            members = [member for name, group in self.groups.items() if name.lower() == wanted for member in group]
-            matches = members or [name for name in self.hosts if fnmatch.fnmatchcase(name.lower(), wanted)]
-            if not matches and wanted not in (name.lower() for name in self.groups):
-                raise InventoryError(
-                    f'"{pattern}" is no host, no group and no pattern that fits a host{nearest(pattern, [*self.hosts, *self.groups])}',
-                    where=str(self.path),
-                    todo=f"Hosts: {', '.join(self.hosts)}. Groups: {', '.join(self.groups) or 'none'}",
-                )
-            chosen.update(matches)
-        here: list[AnyHost] = [self.local] if len(others) < len(patterns) else []
-        return here + [host for name, host in self.hosts.items() if name in chosen]
 
 
 def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
@@ -73,7 +39,7 @@ def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
     if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform not in ("linux", "win32"):
         raise UsageError("this machine itself can be set up on Linux and Windows only", where=LOCAL, todo="Name another host")
     if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
-        return Inventory(local_places.own_inventory(sys.platform), {}, {})
+        return Inventory(own_inventory(sys.platform), {}, {})
     return load(path)
 
 
@@ -85,21 +51,6 @@ def load(path: Path) -> Inventory:
     """
     file = read(path, InventoryError)
     return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
-
-
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay settings over each other, the last one on top. The tables in `layers` are not changed.
-
-    Only a table of settings is merged: a reference to a secret is one value, so { file = ... } replaces { env = ... }.
-    """
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            below = merged.get(key)
-            reference = key == "key" or key.endswith("password")
-            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not reference
-            merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
-    return merged
 
 
 class _Reader:
@@ -223,7 +174,7 @@ class _Reader:
         """Check a table whose hosts may be of either system: what is wrong for both is wrong."""
         windows, linux = (faults(table, model, self.context, missing=False) for model in MODELS.values())
         for location, message in windows:
-            other = next((found for found in linux if _overlap(found[0], location)), None)
+            other = next((found for found in linux if overlap(found[0], location)), None)
             if other is not None:
                 # The longer place is the better known one; of two equal ones, the one that knows the key.
                 unknown = "unknown key" in message and "unknown key" not in other[1]
@@ -273,10 +224,10 @@ class _Reader:
         system = settings.get("system")
         if system in MODELS:
             self._check_own(("hosts", name), hosts[name], system)
-            settings = _of_model(settings, MODELS[system])
+            settings = of_model(settings, MODELS[system])
             for location, message in faults(settings, MODELS[system], self.context, missing=False):
-                place = _place(location, layers)
-                if not any(_overlap((*place, *location), told) for told in self.told):
+                place = layer_of(location, layers)
+                if not any(overlap((*place, *location), told) for told in self.told):
                     self._fault((*place, *location), f"[{dotted(place)}] {message} (host {name}, {NAMES[system]})")
         else:
             self._check_layer(("hosts", name), hosts[name])
@@ -302,36 +253,10 @@ class _Reader:
             self._fault(place, f"[{dotted(place[:-1])}] {message} ({those})")
 
 
-def _overlap(one: Key, two: Key) -> bool:
-    """Whether one place is the other or holds it."""
-    shorter = min(len(one), len(two))
-    return one[:shorter] == two[:shorter]
+def own_inventory(platform: str) -> Path:
+    """Where the inventory would be, were there one: beside it what the workstation keeps of this machine.
 
-
-def _of_model(settings: Mapping[str, Any], model: type[WindowsHostSettings] | type[LinuxHostSettings]) -> dict[str, Any]:
-    """The settings without what the system of `model` does not have, also within its tables."""
-    found = {key: value for key, value in settings.items() if key in model.model_fields}
-    for key, value in found.items():
-        table = model.model_fields[key].annotation
-        if isinstance(value, dict) and isinstance(table, type) and issubclass(table, Settings):
-            found[key] = {inner: item for inner, item in value.items() if inner in table.model_fields}
-    return found
-
-
-def _place(location: Key, layers: Sequence[tuple[Key, Mapping[str, Any]]]) -> Key:
-    """The last layer that has this place, or as much of it as any has."""
-    for length in range(len(location), 0, -1):
-        having = [place for place, table in layers if _has(table, location[:length])]
-        if having:
-            return having[-1]
-    return layers[-1][0]
-
-
-def _has(value: Any, location: Key) -> bool:
-    for part in location:
-        if isinstance(value, list):
-            value = dict(enumerate(value))
-        if not isinstance(value, Mapping) or part not in value:
-            return False
-        value = value[part]
-    return True
+    `platform` is that of sys. Raises UsageError without a home folder.
+    """
+    folder = user_folders.folder("LOCALAPPDATA") if platform == "win32" else user_folders.home() / ".local" / "state"
+    return folder / "nbserver.toml"

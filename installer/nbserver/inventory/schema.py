@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from nbserver.inventory.linux_host import LinuxHostSettings, LocalLinuxHost
+from nbserver.inventory.linux_host import LinuxHostSettings
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.names import NAME
 from nbserver.inventory.windows_host import WindowsHostSettings

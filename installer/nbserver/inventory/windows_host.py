@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from nbserver.run.notebook_password import MINIMUM
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
+    PASSWORD_MINIMUM,
     Array,
     ConfigurationName,
     ExistingFile,
@@ -118,7 +118,10 @@ class NotebookSettings(Settings):
     public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
     password: SecretReference = Field(description=_REFERENCE)
     password_minimum: int = Field(
-        default=MINIMUM, ge=8, le=128, description="a whole number from 8 to 128: the fewest characters of the password (default: 12)"
+        default=PASSWORD_MINIMUM,
+        ge=8,
+        le=128,
+        description="a whole number from 8 to 128: the fewest characters of the password (default: 12)",
     )
     session: int = Field(
         default=12, ge=1, le=744, description="a whole number of hours from 1 to 744: how long a log-in lasts (default: 12)"

@@ -15,7 +15,7 @@ from nbserver.base.errors import HostError
 from nbserver.local.places import UNIT, LocalPlaces, is_there, places
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import LocalLinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
 
 STOP_SECONDS = 30.0
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from nbserver.base.errors import UsageError
+from nbserver.base import user_folders
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import AnyLocal, LocalLinuxHost
+    from nbserver.inventory.hosts import AnyLocal
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
     from nbserver.inventory.local_windows_host import LocalWindowsHost
 
 UNIT = "nbserver.service"
@@ -80,39 +80,16 @@ def places(host: AnyLocal) -> LocalPlaces | WindowsPlaces:
     """The places of the host's scope. Raises UsageError without a home folder."""
     if host.system == "windows":
         return WindowsPlaces(
-            _folder("ProgramData") / "nbserver" if host.scope == "machine" else _folder("LOCALAPPDATA") / "nbserver" / "state"
+            user_folders.folder("ProgramData") / "nbserver"
+            if host.scope == "machine"
+            else user_folders.folder("LOCALAPPDATA") / "nbserver" / "state"
         )
     if host.scope == "machine":
         return LocalPlaces(Path("/etc/nbserver"), Path("/var/lib/nbserver"), Path("/etc/systemd/system") / UNIT, ("systemctl",))
-    home = _home()
+    home = user_folders.home()
     return LocalPlaces(
         home / ".config" / "nbserver",
         home / ".local" / "state" / "nbserver",
         home / ".config" / "systemd" / "user" / UNIT,
         ("systemctl", "--user"),
     )
-
-
-def own_inventory(platform: str) -> Path:
-    """Where the inventory would be, were there one: beside it what the workstation keeps of this machine.
-
-    `platform` is that of sys. Raises UsageError without a home folder.
-    """
-    folder = _folder("LOCALAPPDATA") if platform == "win32" else _home() / ".local" / "state"
-    return folder / "nbserver.toml"
-
-
-def _home() -> Path:
-    """The user's own folder. In a container a user may have no name, and without HOME no folder."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        raise UsageError("this user has no home folder", where="HOME", todo="Set HOME to a folder of yours") from None
-
-
-def _folder(variable: str) -> Path:
-    """The folder that a variable of Windows names; where it is missing, where Windows has it when nobody moved it."""
-    named = os.environ.get(variable)
-    if named:
-        return Path(named)
-    return Path("C:/ProgramData") if variable == "ProgramData" else _home() / "AppData" / "Local"

@@ -14,7 +14,7 @@ import click
 from nbserver.local.places import url
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import AnyLocal
+    from nbserver.inventory.hosts import AnyLocal
 
 ANSWER_SECONDS = 10.0
 

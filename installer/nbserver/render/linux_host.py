@@ -7,7 +7,8 @@ from typing import Any
 from nbserver import __version__
 from nbserver.catalog.linux_lock import LinuxLock
 from nbserver.certificate.names import subject_alternative_names
-from nbserver.inventory.linux_host import LinuxHost, LocalLinuxHost
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.bash import render_linux
 from nbserver.render.own_python import own_program
 from nbserver.render.script import Script

@@ -9,7 +9,9 @@ from nbserver import __version__
 from nbserver.catalog import linux_lock, reader
 from nbserver.catalog.reader import Catalog, Download
 from nbserver.certificate.names import subject_alternative_names
-from nbserver.inventory.linux_host import AnyHost, LinuxHost, LocalLinuxHost
+from nbserver.inventory.hosts import AnyHost
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render import linux_host, local_windows_host

@@ -15,6 +15,7 @@ from nbserver import __version__
 from nbserver.base import atomic_file
 from nbserver.base.errors import JournalError, UsageError
 from nbserver.base.plain_text import clean
+from nbserver.events.description import describe
 from nbserver.events.reader import Event
 from nbserver.render.script import Script
 
@@ -103,39 +104,3 @@ class HostJournal:
         except OSError as error:
             todo = "Make room there, or name another folder with --runs; then run this again"
             raise JournalError(f"what it says cannot be kept in {self.folder} ({error.strerror})", host=self._host, todo=todo) from None
-
-
-def describe(event: Event) -> str:
-    """What an event says, in one line that is fit for a terminal."""
-    return clean(_said(event))
-
-
-def _said(event: Event) -> str:
-    data = event.data
-    if event.event == "difference":
-        return f"{data.get('what')}: is {shown(data.get('is'))}, should be {shown(data.get('should'))}"
-    if event.event == "progress":
-        return progress(data)
-    if event.event == "finished":
-        return f"{data.get('outcome')}, {data.get('changed', 0)} changed"
-    if event.event == "request":
-        return "the request for its certificate"
-    for key in ("text", "title", "what", "mode"):
-        if key in data:
-            return str(data[key])
-    return ""
-
-
-def progress(data: Mapping[str, Any]) -> str:
-    """`python-3.13.13-amd64.zip 12 of 30 MB`"""
-    what, done, total = str(data.get("what", "")), data.get("done"), data.get("total")
-    if not isinstance(done, int):
-        return what
-    scale, unit = (1e6, "MB") if data.get("unit") == "bytes" else (1, str(data.get("unit", "")))
-    of = f" of {total / scale:.0f}" if isinstance(total, int) else ""
-    return f"{what} {done / scale:.0f}{of} {unit}".rstrip()
-
-
-def shown(value: Any) -> str:
-    """A value of a difference as a person reads it."""
-    return "absent" if value is None else str(value) if value != "" else "empty"

@@ -10,9 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import SecretError
+from nbserver.settings.secret import Ask, resolve
+from nbserver.settings.types import PASSWORD_MINIMUM
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+    from nbserver.inventory.hosts import AnyHost
 
 # The second recommended option of RFC 9106 (Argon2), section 4: t=3 iterations, p=4 lanes, m=2^16 KiB (64 MiB),
 # a salt of 128 bits and a tag of 256 bits. The server reads them from the hash.
@@ -22,7 +26,6 @@ MEMORY_KIB = 65536
 SALT_BYTES = 16
 HASH_BYTES = 32
 
-MINIMUM = 12  # characters, unless the inventory says notebook.password_minimum
 
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
@@ -88,7 +91,7 @@ class PasswordHashes:
         return wait
 
     def _hash(self, password: str) -> str:
-        from nbserver.transports import StopRequested
+        from nbserver.transports.transport import StopRequested
 
         if self._stop.is_set():
             raise StopRequested
@@ -99,7 +102,20 @@ class PasswordHashes:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def check_password(password: str, *, host: str, minimum: int = MINIMUM) -> None:
+def plain(host: AnyHost, ask: Ask | None) -> str:
+    """The plain password of the host's notebook. Raises SecretError."""
+    if host.notebook.password is None:
+        if ask is None:
+            raise SecretError(
+                "its notebook password is not known here, and there is no terminal to ask on",
+                where=host.name,
+                todo="Say in the inventory where it is kept: notebook.password",
+            )
+        return ask(f"Notebook password of {host.name}: ")
+    return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
+
+
+def check_password(password: str, *, host: str, minimum: int = PASSWORD_MINIMUM) -> None:
     """Raises SecretError for a password that is too short, or that the login form would not pass on as it is.
 
     The notebook server strips white space around what was typed and replaces control characters

@@ -19,7 +19,7 @@ from nbserver.base.errors import NbserverError
 from nbserver.base.plain_text import without_colors
 
 if TYPE_CHECKING:
-    from nbserver.transports import Transport
+    from nbserver.transports.transport import Transport
 
 SHORTEST = 6  # characters; a shorter secret is part of too many words
 MARK = "*****"  # shorter than that, so no secret is in it

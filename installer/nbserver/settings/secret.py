@@ -17,6 +17,8 @@ from nbserver.settings.types import FilePath, Settings, refuse
 KEYRING_SERVICE = "nbserver"
 LONGEST = 65536  # bytes of a secret file
 
+Ask = Callable[[str], str]  # prompts a person without echo, and returns what was typed
+
 
 def _variable(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
@@ -50,7 +52,7 @@ class SecretReference(Settings):
         return self
 
 
-def resolve(reference: SecretReference, *, what: str, host: str, ask: Callable[[str], str] | None) -> str:
+def resolve(reference: SecretReference, *, what: str, host: str, ask: Ask | None) -> str:
     """Return the secret.
 
     `what` is the setting's name, for messages; `ask` prompts without echo, None says that nobody is there.
@@ -65,7 +67,7 @@ def resolve(reference: SecretReference, *, what: str, host: str, ask: Callable[[
     return _from_person(what, host, ask)
 
 
-def confirmed(ask: Callable[[str], str] | None) -> Callable[[str], str] | None:
+def confirmed(ask: Ask | None) -> Ask | None:
     """Asks twice: a mistyped password would be set unseen. Raises SecretError where the two differ."""
     if ask is None:
         return None
@@ -172,7 +174,7 @@ def _refuse_open_to_everybody(handle: int, path: Path, what: str, host: str) -> 
         raise SecretError(f"{what}: others can use the secret file {path}: it is open to {who}", where=host, todo=todo)
 
 
-def _from_person(what: str, host: str, ask: Callable[[str], str] | None) -> str:
+def _from_person(what: str, host: str, ask: Ask | None) -> str:
     where_else = "Use env, keyring or file in the inventory, or run it at a terminal"
     if ask is None:
         raise SecretError(f"{what}: the inventory says prompt = true, but this run cannot ask", where=host, todo=where_else)

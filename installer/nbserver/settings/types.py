@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+PASSWORD_MINIMUM = 12  # characters of a notebook's password, unless the inventory says notebook.password_minimum
+
 
 def refuse(reason: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{reason}", {"reason": reason})

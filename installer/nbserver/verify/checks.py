@@ -32,7 +32,7 @@ from nbserver.verify.kernel_channel import KernelChannel, Output
 from nbserver.verify.notebook_client import NOT_A_NOTEBOOK, Address, NotebookClient
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import AnyHost
+    from nbserver.inventory.hosts import AnyHost
 
 KERNEL_SECONDS = 180.0
 TOTAL_SECONDS = 900.0

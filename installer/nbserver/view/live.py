@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from nbserver.events.description import describe
 from nbserver.events.reader import Event
-from nbserver.run.journal import describe
-from nbserver.view.view import COLORS, summary_lines
+from nbserver.view.summary import COLORS, summary_lines
 
 if TYPE_CHECKING:
-    from nbserver.run.host_run import Result
+    from nbserver.run.result import Result
 
 TOLD = frozenset({"difference", "warning", "failed"})
 ENDED = frozenset({"changed", "unchanged"})

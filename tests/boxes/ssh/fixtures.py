@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from nbserver.inventory.linux_host import LinuxHost
-from nbserver.transports import LogonSecrets, connect_to
+from nbserver.transports.connect import connect_to
 from nbserver.transports.ssh.transport import SshTransport
+from nbserver.transports.transport import LogonSecrets
 from tests.boxes.ssh.sshd import Sshd, User, missing
 from tests.boxes.ssh.wire import Wire
 from tests.waiting import wait_until  # noqa: F401

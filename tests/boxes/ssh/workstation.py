@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "installer"))
 
 from nbserver.base.errors import HostError
 from nbserver.inventory.linux_host import LinuxHost
-from nbserver.transports import LogonSecrets, connect_to
+from nbserver.transports.connect import connect_to
+from nbserver.transports.transport import LogonSecrets
 
 
 def main() -> int:

@@ -112,7 +112,7 @@ def test_the_distributions_python_first_then_the_one_that_runs_nbserver(sandbox:
 def test_a_script_of_this_machine_names_the_python_that_runs_nbserver(tmp_path: Path) -> None:
     environment = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    code = "from nbserver.catalog.linux_lock import load; from nbserver.render.linux_host import render; from nbserver.inventory.linux_host import LocalLinuxHost\n"
+    code = "from nbserver.catalog.linux_lock import load; from nbserver.render.linux_host import render; from nbserver.inventory.local_linux_host import LocalLinuxHost\n"
     code += "for scope in ('user', 'machine'): print(render(LocalLinuxHost(scope=scope), load()).text.partition('NB_PYTHON_PROGRAM=')[2].partition('\\n')[0])"
     variables = {"PYTHONPATH": os.pathsep.join([str(SOURCE), *sys.path]), "PATH": os.environ["PATH"]}
     done = subprocess.run([str(environment / "bin" / "python"), "-c", code], env=variables, capture_output=True, text=True, check=True)

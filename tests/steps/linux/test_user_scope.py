@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import UsageError
-from nbserver.local import places
+from nbserver.inventory import reader
 from tests.linux import parts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
@@ -93,7 +93,7 @@ def test_a_user_without_a_home_folder_is_told_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", no_such_user)
     with pytest.raises(UsageError, match=r"no home folder\. Set HOME"):
-        places.own_inventory("linux")
+        reader.own_inventory("linux")
 
 
 def test_what_belongs_to_another_user_is_refused(nameless: Path) -> None:

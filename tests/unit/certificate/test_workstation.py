@@ -23,10 +23,10 @@ from nbserver.certificate import chain as certificate_chain
 from nbserver.certificate import workstation
 from nbserver.certificate.chain import ChainFault
 from nbserver.commands import certificate_request
-from nbserver.inventory import reader
+from nbserver.inventory import merging, reader
 from nbserver.inventory.windows_host import WindowsHost
-from nbserver.run.host_run import Result
-from nbserver.run.operation import Options
+from nbserver.run.options import Options
+from nbserver.run.result import Result
 from tests.authority import DAY, NOW, Signer, ec_key, encryption, intermediate, key_pem, pem, root, rsa_key, san, self_signed
 
 NAMES = ("192.0.2.7", "win1.example.com", "xn--bcher-kva.example.com", "2001:db8::7")
@@ -290,7 +290,7 @@ def test_where_a_certificate_comes_from(tmp_path: Path) -> None:
 
 def test_a_reference_to_a_key_replaces_the_one_below_it() -> None:
     below = {"certificate": {"key": {"env": "X"}, "days": 5}}
-    assert reader.merge(below, {"certificate": {"key": {"file": "y"}}}) == {"certificate": {"key": {"file": "y"}, "days": 5}}
+    assert merging.merge(below, {"certificate": {"key": {"file": "y"}}}) == {"certificate": {"key": {"file": "y"}, "days": 5}}
 
 
 # ---- what is signed elsewhere

@@ -19,14 +19,15 @@ from nbserver.catalog import reader as catalog
 from nbserver.commands import render
 from nbserver.inventory import reader
 from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.inventory.reader import own_inventory
 from nbserver.local import server, windows_service
-from nbserver.local.places import own_inventory, places
+from nbserver.local.places import places
 from nbserver.local.windows_process import Process
 from nbserver.render import own_python
 from nbserver.render.render import render_all
-from nbserver.transports import StopRequested
 from nbserver.transports.local import windows as local_windows
 from nbserver.transports.local.windows import LocalWindowsTransport, environment
+from nbserver.transports.transport import StopRequested
 from tests.formats import validate
 
 FOLDER = "C:\\Users\\Zo\u00eb O'Neill\\AppData\\Local\\Programs\\Python\\Python313"

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from nbserver.base.errors import InventoryError
-from nbserver.inventory.reader import Inventory, load, merge
+from nbserver.inventory.hosts import Inventory
+from nbserver.inventory.merging import merge
+from nbserver.inventory.reader import load
 from nbserver.inventory.schema import json_schema
 from tests.checkout import CHECKOUT
 

@@ -20,7 +20,8 @@ from nbserver.render.render import render
 from nbserver.render.script import Script
 from nbserver.run import host_run
 from nbserver.run.journal import Journal
-from nbserver.transports import StopRequested
+from nbserver.run.result import Result
+from nbserver.transports.transport import StopRequested
 from tests.checkout import CHECKOUT
 
 SAMPLE = CHECKOUT / "nbserver.sample.toml"
@@ -55,12 +56,12 @@ def script() -> Script:
 
 
 @pytest.fixture
-def run(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[host_run.Result, Told]]:
+def run(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Result, Told]]:
     monkeypatch.setattr(host_run, "REJOIN_PAUSES", (0.0, 0.0))
 
     folders = itertools.chain([tmp_path], (tmp_path / str(number) for number in itertools.count(2)))
 
-    def execute(*connections: Sequence[dict[str, Any] | str | Exception], mode: Any = "apply") -> tuple[host_run.Result, Told]:
+    def execute(*connections: Sequence[dict[str, Any] | str | Exception], mode: Any = "apply") -> tuple[Result, Told]:
         transport = Told(*connections)
         part = Journal(next(folders), "run-1", mode, "me").host(script)
         try:

@@ -20,10 +20,11 @@ from nbserver.render.render import render
 from nbserver.render.script import Script
 from nbserver.run import host_run
 from nbserver.run.journal import Journal
+from nbserver.run.result import Result
 from tests.formats import validate
 from tests.unit.run.test_host_run import FINISHED, HOST, LOST, Told, begun, ended, event, run, script  # noqa: F401
 
-Run = Callable[..., tuple[host_run.Result, Told]]
+Run = Callable[..., tuple[Result, Told]]
 PRINT = "SHA256:" + "0" * 64
 FAILED = event(1, "failed", text="PowerShell runs in ConstrainedLanguage mode here")
 OK = ended(2, "ok", fingerprint=PRINT)
@@ -122,7 +123,7 @@ def restarting(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(host_run, "RESTART_PAUSE", 0.0)
     windows = HOST.model_copy(update={"reboot": "if-needed"})
 
-    def execute(*connections: Any) -> tuple[host_run.Result, Told]:
+    def execute(*connections: Any) -> tuple[Result, Told]:
         transport, part = Told(*connections), Journal(tmp_path, "run-1", "apply", "me").host(script)
         try:
             ran = host_run.HostRun(windows, script, "apply", "run-1", part, lambda name, event: None)

@@ -12,7 +12,7 @@ from nbserver import cli
 from nbserver.base.errors import SecretError
 from nbserver.run import notebook_password, site_salt
 from nbserver.run.notebook_password import PasswordHashes, check_password, hash_password
-from nbserver.transports import StopRequested
+from nbserver.transports.transport import StopRequested
 
 SALT = bytes(range(16))
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from nbserver import transports
 from nbserver.base.errors import UsageError
 from nbserver.commands import verify as verification
 from nbserver.inventory import reader
 from nbserver.run import journal, known_certificates, operation
 from nbserver.run.fleet import for_each
-from nbserver.run.operation import Options, exit_code, operate
+from nbserver.run.operation import operate
+from nbserver.run.options import Options
+from nbserver.run.result import exit_code
 from nbserver.verify.checks import Verification
-from nbserver.view.view import PlainLines
+from nbserver.view.plain_lines import PlainLines
 from tests.formats import validate
 from tests.unit.run.test_host_run import Told, ended, event
 
@@ -42,7 +43,7 @@ class Hosts:
         self.folder, self.shown, self.transports = folder, [], []
         self.bad: Callable[[dict[str, Any]], list[Any]] = lambda started: [started, ended(2, "ok", fingerprint=PRINT)]
         (folder / "nbserver.toml").write_text(INVENTORY)
-        monkeypatch.setattr(transports, "connect_to", self.connect)
+        monkeypatch.setattr("nbserver.transports.connect.connect_to", self.connect)
         monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0,))
         monkeypatch.setattr(operation, "_password", lambda *given: None)
 
@@ -80,7 +81,7 @@ class Hosts:
         assert (results["good"].outcome, results["good"].changed, results["good"].fingerprint) == ("ok", 1, PRINT)
         assert results["bad"].outcome == "failed" and error in results["bad"].error, results["bad"].error
         assert results["bad"].error.isprintable()
-        assert exit_code("apply", results) == code
+        assert exit_code(results) == code
         (run,) = (self.folder / "nbserver-runs").iterdir()
         summary = json.loads((run / "summary.json").read_text())
         validate("summary", summary)
@@ -141,7 +142,7 @@ def test_a_panic_in_a_library_costs_no_other_host_anything(hosts: Hosts, monkeyp
             raise Panic("called on a None value")
         return Hosts.connect(hosts, host)
 
-    monkeypatch.setattr(transports, "connect_to", connect)
+    monkeypatch.setattr("nbserver.transports.connect.connect_to", connect)
     hosts.check_the_others(hosts.apply(), "bad: a defect of nbserver: Panic: called on a None value", 1)
 
 
@@ -172,7 +173,7 @@ def test_a_connection_that_fails_in_no_known_way_costs_no_other_host_anything(ho
             raise RecursionError("deep")
         return Hosts.connect(hosts, host)
 
-    monkeypatch.setattr(transports, "connect_to", connect)
+    monkeypatch.setattr("nbserver.transports.connect.connect_to", connect)
     hosts.check_the_others(hosts.apply(), "RecursionError: deep", 1)
 
 
@@ -272,15 +273,15 @@ def test_the_time_of_a_run_reaches_what_talks_to_the_host(hosts: Hosts) -> None:
 
 
 def test_exit_codes_have_an_order() -> None:
-    from nbserver.run.host_run import Result
+    from nbserver.run.result import Result
 
     def result(outcome: str, code: int = 3) -> Any:
         return Result("x", outcome=outcome, code=code)
 
     found = {"a": result("ok"), "b": result("differs")}
-    assert exit_code("test", found) == 4
+    assert exit_code(found) == 4
     for code in (3, 5, 2, 1):
         found[str(code)] = result("failed", code)
-        assert exit_code("test", found) == code
+        assert exit_code(found) == code
     for outcome in ("stopped", "reboot", "unheard"):
-        assert exit_code("apply", {"a": result(outcome)}) == 3
+        assert exit_code({"a": result(outcome)}) == 3

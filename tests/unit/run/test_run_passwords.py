@@ -12,14 +12,18 @@ from typing import Any
 
 import pytest
 
-from nbserver import cli, transports
+from nbserver import cli
 from nbserver.base.errors import ConnectError, NbserverError, ScriptError, SecretError, UsageError
 from nbserver.commands import up
 from nbserver.inventory import reader
-from nbserver.inventory.linux_host import LocalLinuxHost
+from nbserver.inventory.hosts import Inventory
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.run import notebook_password, operation, site_salt
-from nbserver.run.host_run import Result
-from nbserver.view.view import JsonLines, PlainLines, View
+from nbserver.run.options import Options
+from nbserver.run.result import Result, exit_code
+from nbserver.run.view import View
+from nbserver.view.json_lines import JsonLines
+from nbserver.view.plain_lines import PlainLines
 
 PASSWORD, OTHER = "correct horse battery", "staple battery horse"
 SALT = b"nbserver-salt-1 AAECAwQFBgcICQoLDA0ODw==\n"
@@ -42,7 +46,7 @@ class Site:
         (folder / "nbserver.toml").write_text(defaults + hosts + own)
         monkeypatch.setenv("SITE", PASSWORD)
         monkeypatch.setenv("OWN", OTHER)
-        monkeypatch.setattr(transports, "connect_to", self._connect)
+        monkeypatch.setattr("nbserver.transports.connect.connect_to", self._connect)
 
         def note(
             password: str, salt: bytes
@@ -62,7 +66,7 @@ class Site:
     def run(self, mode: Any, *patterns: str, ask: Any = None, view: View | None = None, **options: Any) -> dict[str, Result]:
         loaded = reader.load(self.folder / "nbserver.toml")
         return operation.operate(
-            mode, loaded, loaded.select(patterns), operation.Options(forks=6, **options), ask, view or PlainLines(self.shown.append)
+            mode, loaded, loaded.select(patterns), Options(forks=6, **options), ask, view or PlainLines(self.shown.append)
         )
 
     def refused(self, mode: Any, *patterns: str, **options: Any) -> NbserverError:
@@ -186,7 +190,7 @@ def test_an_event_with_a_secret_fails_the_run_and_is_kept_without_it(
 ) -> None:
     site.says = LEAKS[leak]
     results = site.run("apply", "lin1", "lin3", "own", view=JsonLines() if view == "json" else None)
-    assert (results["lin1"].outcome, results["lin3"].outcome) == ("ok", "failed") and operation.exit_code("apply", results) == 3
+    assert (results["lin1"].outcome, results["lin3"].outcome) == ("ok", "failed") and exit_code(results) == 3
     assert "lin3: an event of this host holds a secret" in results["lin3"].error
     kept = "".join(
         path.read_text()
@@ -304,7 +308,7 @@ def test_set_password_asks_twice_and_needs_no_new_salt(
 ) -> None:
     """Whoever gives the server of this machine another password has it restarted anyway."""
     monkeypatch.setenv("HOME", str(site.folder))
-    loaded = reader.Inventory(site.folder / "nbserver.toml", {}, {}, LocalLinuxHost.model_validate({"notebook": {"password_minimum": 24}}))
+    loaded = Inventory(site.folder / "nbserver.toml", {}, {}, LocalLinuxHost.model_validate({"notebook": {"password_minimum": 24}}))
 
     def set_password(*typed: str) -> str:
         left = list(typed)

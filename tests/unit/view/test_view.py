@@ -12,9 +12,11 @@ from rich.console import Console
 from nbserver import cli
 from nbserver.base.errors import InventoryError, ScriptError
 from nbserver.events.reader import Event, parse
-from nbserver.run.host_run import Result
+from nbserver.run.result import Result
+from nbserver.run.view import View
+from nbserver.view.json_lines import JsonLines
 from nbserver.view.live import LiveView
-from nbserver.view.view import JsonLines, PlainLines, View
+from nbserver.view.plain_lines import PlainLines
 
 RESULT = Result("win1", outcome="ok", changed=1, steps={"path": "changed"})
 FAILED = Result("win2", outcome="failed", error="win2: nothing listens on 192.0.2.8:5986. Correct the port.")

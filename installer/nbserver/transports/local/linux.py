@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, ScriptError
-from nbserver.transports import StopRequested
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
 from nbserver.transports.ssh.bootstrap import READY, STOP, arguments, standard_input
 from nbserver.transports.ssh.transport import SCRIPT_ENDED
+from nbserver.transports.transport import StopRequested
 
 if TYPE_CHECKING:
-    from nbserver.inventory.linux_host import LocalLinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
 
 POLL = 0.25  # seconds after which a stop is heard
 

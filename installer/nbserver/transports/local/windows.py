@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from nbserver.base.errors import ScriptError
-from nbserver.transports import StopRequested
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time
 from nbserver.transports.lines import Lines
 from nbserver.transports.local.linux import PASSED_ON_BEGINS, PASSED_ON_ENDS
+from nbserver.transports.transport import StopRequested
 from nbserver.transports.winrm.bootstrap import arguments, standard_input
 from nbserver.transports.winrm.transport import SCRIPT_ENDED, STOP_PATIENCE
 

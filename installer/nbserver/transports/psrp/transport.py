@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbserver.base.errors import ConnectError, ScriptError, StreamError
-from nbserver.transports import StopRequested
 from nbserver.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
+from nbserver.transports.transport import StopRequested
 from nbserver.transports.wsman.answers import limit_answers
 from nbserver.transports.wsman.errors import explain
 from nbserver.transports.wsman.tls import trust

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncssh
 
 from nbserver.base.errors import AuthenticationError, SecretError
-from nbserver.transports import LogonSecrets, StopRequested
 from nbserver.transports.ssh.errors import explain
 from nbserver.transports.ssh.host_keys import HostKeys
 from nbserver.transports.ssh.keys import load_key
+from nbserver.transports.transport import LogonSecrets, StopRequested
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from nbserver.base.errors import ConnectError, HostError, ScriptError
-from nbserver.transports import LogonSecrets, StopRequested
 from nbserver.transports.answer_limits import complaint_is_too_long, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
 from nbserver.transports.ssh.bootstrap import PROMPT, READY, STOP, command, standard_input
 from nbserver.transports.ssh.command import RemoteCommand
 from nbserver.transports.ssh.connection import Connection
 from nbserver.transports.ssh.errors import explain, not_started, sudo_is_silent, sudo_refuses_password, sudo_wants_password
+from nbserver.transports.transport import LogonSecrets, StopRequested
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost

@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, ScriptError
-from nbserver.transports import StopRequested
 from nbserver.transports.answer_limits import IDLE_PAUSE, complaint_is_too_long, in_time
 from nbserver.transports.lines import Lines
+from nbserver.transports.transport import StopRequested
 from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, standard_input
 from nbserver.transports.winrm.command import CHUNK, RemoteCommand
 from nbserver.transports.winrm.connection import forget, open_protocol

@@ -1,0 +1,57 @@
+"""Every kind of host, and the hosts of one inventory: which of them a name, a group or a glob means."""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nbserver.base.errors import InventoryError
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.inventory.names import LOCAL
+from nbserver.inventory.windows_host import WindowsHost
+from nbserver.settings.faults import nearest
+
+AnyLocal = LocalLinuxHost | LocalWindowsHost
+AnyHost = WindowsHost | LinuxHost | AnyLocal
+
+
+def local_model(platform: str) -> type[LocalLinuxHost] | type[LocalWindowsHost]:
+    """What this machine's settings are checked by; `platform` is that of sys."""
+    return LocalWindowsHost if platform == "win32" else LocalLinuxHost
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Hosts in the order of the file; `groups` has the names of each group's hosts. `path` is absolute."""
+
+    path: Path
+    hosts: dict[str, AnyHost]
+    groups: dict[str, tuple[str, ...]]
+    local: AnyLocal = field(default_factory=lambda: local_model(sys.platform)())
+
+    def select(self, patterns: Sequence[str]) -> list[AnyHost]:
+        """Return the hosts that a name, a group or a glob on host names means, each once, in the order of the file.
+
+        Capitals make no difference. `local` is this machine, before all others; no glob means it. Raises InventoryError for a pattern
+        that means no host.
+        """
+        chosen: set[str] = set()
+        others = [pattern for pattern in patterns if pattern.lower() != LOCAL]
+        for pattern in others:
+            wanted = pattern.lower()
+            members = [member for name, group in self.groups.items() if name.lower() == wanted for member in group]
+            matches = members or [name for name in self.hosts if fnmatch.fnmatchcase(name.lower(), wanted)]
+            if not matches and wanted not in (name.lower() for name in self.groups):
+                raise InventoryError(
+                    f'"{pattern}" is no host, no group and no pattern that fits a host{nearest(pattern, [*self.hosts, *self.groups])}',
+                    where=str(self.path),
+                    todo=f"Hosts: {', '.join(self.hosts)}. Groups: {', '.join(self.groups) or 'none'}",
+                )
+            chosen.update(matches)
+        here: list[AnyHost] = [self.local] if len(others) < len(patterns) else []
+        return here + [host for name, host in self.hosts.items() if name in chosen]

@@ -1,0 +1,60 @@
+"""Settings laid over each other, the last one on top; and which of the layers a value comes from. Pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nbserver.settings.toml_lines import Key
+from nbserver.settings.types import Settings
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over each other, the last one on top. The tables in `layers` are not changed.
+
+    Only a table of settings is merged: a reference to a secret is one value, so { file = ... } replaces { env = ... }.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = merged.get(key)
+            reference = key == "key" or key.endswith("password")
+            both = isinstance(value, Mapping) and isinstance(below, Mapping) and not reference
+            merged[key] = merge(below, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+    return merged
+
+
+def overlap(one: Key, two: Key) -> bool:
+    """Whether one place is the other or holds it."""
+    shorter = min(len(one), len(two))
+    return one[:shorter] == two[:shorter]
+
+
+def of_model(settings: Mapping[str, Any], model: type[Settings]) -> dict[str, Any]:
+    """The settings without what the system of `model` does not have, also within its tables."""
+    found = {key: value for key, value in settings.items() if key in model.model_fields}
+    for key, value in found.items():
+        table = model.model_fields[key].annotation
+        if isinstance(value, dict) and isinstance(table, type) and issubclass(table, Settings):
+            found[key] = {inner: item for inner, item in value.items() if inner in table.model_fields}
+    return found
+
+
+def layer_of(location: Key, layers: Sequence[tuple[Key, Mapping[str, Any]]]) -> Key:
+    """The last layer that has this place, or as much of it as any has."""
+    for length in range(len(location), 0, -1):
+        having = [place for place, table in layers if has(table, location[:length])]
+        if having:
+            return having[-1]
+    return layers[-1][0]
+
+
+def has(value: Any, location: Key) -> bool:
+    for part in location:
+        if isinstance(value, list):
+            value = dict(enumerate(value))
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True

@@ -1,0 +1,85 @@
+"""What one host's run needs from the workstation, found before any host is contacted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.certificate import workstation
+from nbserver.inventory.windows_host import WindowsHost
+from nbserver.run import notebook_password
+from nbserver.settings.secret import Ask, confirmed, resolve
+from nbserver.transports.transport import LogonSecrets
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.render.script import Script
+    from nbserver.run.envelope import Mode
+    from nbserver.run.options import Options
+
+
+@dataclass(frozen=True)
+class HostJob:
+    """`certificate` has secrets of the envelope: the workstation's certificate, or one that was signed for the host's request.
+
+    `password` is the plain notebook password, whose hash the host gets; None where what is set there stays.
+    """
+
+    host: AnyHost
+    script: Script = field(repr=False)
+    logon: LogonSecrets
+    certificate: Mapping[str, str] = field(default_factory=dict, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def secrets(self) -> tuple[str | None, ...]:
+        """Everything in it that must not be shown."""
+        return (
+            self.logon.password,
+            self.logon.key_password,
+            self.logon.sudo_password,
+            self.certificate.get("certificate.key"),
+            self.password,
+        )
+
+
+def prepare(host: AnyHost, script: Script, mode: Mode, options: Options, ask: Ask | None) -> HostJob:
+    """The job of one host. Raises SecretError and InventoryError for what can be refused without the host."""
+    logon = _logon(host, ask)
+    certificate = _certificate(host, mode, ask)
+    password = _password(host, mode, ask, options.passwords.get(host.name))
+    if host.name in options.chains:
+        certificate["certificate.chain"] = options.chains[host.name]
+    return HostJob(host, script, logon, certificate, password)
+
+
+def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
+    """What the connection needs; a key file that cannot be used is told before any host is contacted. Raises SecretError."""
+    names = ("password", "key_password", "sudo_password")
+    references = {name: getattr(host, name, None) for name in names}
+    found = {name: resolve(reference, what=name, host=host.name, ask=ask) for name, reference in references.items() if reference}
+    key_file: Path | None = getattr(host, "key_file", None)
+    if key_file is not None:
+        from nbserver.transports.ssh.keys import load_key
+
+        load_key(key_file, found.get("key_password"), host=host.name)
+    return LogonSecrets(**found)
+
+
+def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
+    """A certificate of the workstation, for the envelope. Raises SecretError, InventoryError."""
+    if mode not in ("test", "apply") or not isinstance(host, WindowsHost) or host.certificate.source != "workstation":
+        return {}
+    certificate = workstation.read(host, ask)
+    return {"certificate.chain": certificate.chain, "certificate.key": certificate.key}
+
+
+def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> str | None:
+    """The plain password whose hash goes into the envelope; None where what is set there stays. Raises SecretError."""
+    if mode not in ("test", "apply") or (given is None and host.notebook.password is None):
+        return None
+    plain = given if given is not None else notebook_password.plain(host, confirmed(ask) if mode == "apply" else ask)
+    notebook_password.check_password(plain, host=host.name, minimum=host.notebook.password_minimum)
+    return plain

@@ -1,0 +1,143 @@
+"""One run of a script on a host: what it says, event by event, taken into the host's result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbserver.base.errors import StreamError
+from nbserver.base.plain_text import clean
+from nbserver.events.reader import Event, EventError, EventOrder, parse
+from nbserver.render.script import Script
+from nbserver.run.envelope import Envelope
+from nbserver.run.result import Result
+
+
+@dataclass
+class Leg:
+    """A run has one leg, and another one after each restart of Windows.
+
+    What the host says is not believed: an event counts where it is valid, follows the one before, comes after the hash of the
+    script that was sent, and before the end. `until`, in seconds of time.monotonic, is when the leg must have ended.
+    `changed_before` are the changes of earlier legs; `boot`, when Windows started, and `words`, its last warning, are at first
+    those of the leg before.
+    """
+
+    host: str
+    script: Script
+    envelope: Envelope
+    result: Result
+    until: float
+    changed_before: int = 0
+    boot: str = ""
+    words: str = ""
+    order: EventOrder = field(default_factory=EventOrder)
+    hashed: bool = False
+    failed: bool = False
+    gap: bool = False
+    ended: bool = False
+    restarting: bool = False
+
+    @property
+    def last(self) -> int:
+        """The number of the last event that was taken; 0 for none."""
+        return self.order.last
+
+    def hear(self, line: str) -> Event | None:
+        """The event of a line, where it is the next one. From a gap on events are let go by: they come again, with those before them.
+
+        So is everything behind the end. Raises StreamError for what no script says.
+        """
+        if self.ended:
+            return None
+        try:
+            event = parse(line)
+        except EventError as error:
+            raise self._broken(error) from None
+        if event.event == "finished" and event.data["outcome"] == "waiting":
+            if event.n != 1 or self.last or not self.envelope.boot_before:
+                raise self._broken("it waits, and nothing here asked it to")
+            self.result.outcome = "waiting"
+            self.ended = True
+            return None
+        try:
+            new = not self.gap and self.order.accept(event)
+        except EventError as error:
+            if self.envelope.mode == "test":
+                raise self._broken(error) from None
+            self.gap, new = True, False
+        if not new:
+            return None
+        self._take(event)
+        return event
+
+    def _broken(self, why: EventError | str) -> StreamError:
+        return StreamError(f"the script's stream is broken: {why}", host=self.host, todo="Run this again")
+
+    def _take(self, event: Event) -> None:
+        """The one place where an event of the host gets into the result."""
+        if event.event == "started" and not event.step:
+            self._begin(event)
+        if not self.hashed:
+            return self._take_unhashed(event)
+        result, data = self.result, event.data
+        if event.event == "unchanged" and result.steps.get(event.step) == "changed":
+            return  # before a restart
+        if event.event == "difference":
+            result.steps[event.step] = "differs"
+        elif event.event in ("changed", "unchanged", "failed", "restored") and event.step:
+            result.steps[event.step] = event.event
+        if event.event == "failed":
+            self._fails(event)
+        if event.event == "warning" and not event.step:
+            self.words = data["text"]  # the last one says why Windows is not restarted
+        if event.event == "request" and self.envelope.mode == "request":
+            result.csr = data["csr"]
+        if event.event == "finished":
+            self._finish(data)
+
+    def _begin(self, event: Event) -> None:
+        data = event.data
+        if event.n != 1:
+            raise self._broken("it begins a second time")
+        if data["script_sha256"] != self.script.sha256:
+            raise self._another_script(data["script_sha256"])
+        if (data["run"], data["mode"], data["host"]) != (self.envelope.run, self.envelope.mode, self.script.host):
+            raise self._broken("it tells of another run, mode or host")
+        self.hashed, self.boot = True, data.get("boot", "")
+
+    def _take_unhashed(self, event: Event) -> None:
+        """A script that could not begin, or not hash itself where PowerShell's language is restricted, says why: nothing else counts."""
+        if event.event == "failed":
+            self._fails(event)
+        elif event.event == "finished" and event.data["outcome"] == ("failed" if self.failed else "stopped"):
+            self.result.outcome = event.data["outcome"]
+            self.ended = True
+        elif not (self.failed and event.event in ("log", "warning", "restored")):
+            raise self._another_script("unknown")
+
+    def _another_script(self, sha256: str) -> StreamError:
+        return StreamError(
+            f"the host ran a script with SHA-256 {sha256}, sent was {self.script.sha256}",
+            host=self.host,
+            todo="Something between here and there changes scripts; find it before you go on",
+        )
+
+    def _fails(self, event: Event) -> None:
+        self.failed = True
+        self.result.error = f"{self.host}, {event.step or 'script'}: {clean(event.data['text'])}"
+
+    def _finish(self, data: Mapping[str, Any]) -> None:
+        outcome = data["outcome"]
+        if outcome == "ok" and self.failed:
+            raise self._broken("it failed, and then ended as if it had not")
+        if data.get("restarting") and not self.envelope.restarts:
+            raise self._broken("it restarts Windows, and nothing here asked it to")
+        self.ended = True
+        result = self.result
+        result.outcome = "differs" if outcome == "ok" and self.envelope.mode == "test" and data["differs"] else outcome
+        result.changed = self.changed_before + data["changed"]
+        result.reboot = data["reboot"]
+        self.restarting = data.get("restarting", False)
+        result.fingerprint = data["fingerprint"]

@@ -1,0 +1,46 @@
+"""A run as JSON, one object on each line, for another program."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbserver.events.reader import Event
+
+if TYPE_CHECKING:
+    from nbserver.run.result import Result
+
+
+class JsonLines:
+    """One JSON object a line on standard output; the last one is the summary."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
+        pass
+
+    def event(self, host: str, event: Event) -> None:
+        self._write({"host": host} | event.as_json() | {"host": host})  # the first of its keys, and never what the event says
+
+    def host_ended(self, result: Result) -> None:
+        pass
+
+    def interrupted(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        hosts = {name: result.as_json() for name, result in results.items()}
+        self._write({"event": "summary", "runs": str(folder), "hosts": hosts})
+
+    def _write(self, value: Mapping[str, object]) -> None:
+        with self._lock:
+            click.echo(json.dumps(value, ensure_ascii=True, allow_nan=False))  # no character of it does anything to a terminal

@@ -1,0 +1,51 @@
+"""A run as plain lines, for a log or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbserver.events.description import describe
+from nbserver.events.reader import Event
+from nbserver.view.summary import COLORS, summary_lines
+
+if TYPE_CHECKING:
+    from nbserver.run.result import Result
+
+
+QUIET = frozenset({"log", "progress", "finished"})
+
+
+class PlainLines:
+    """One line an event that says something new: `win1  packages  changed`."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._width = 0
+
+    def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
+        self._width = max(map(len, steps), default=0)
+
+    def event(self, host: str, event: Event) -> None:
+        if event.event in QUIET or (event.event == "started" and not event.step):
+            return
+        said = click.style(f"{event.event:<10}", fg=COLORS.get(event.event))
+        self._write(f"{host:<{self._width}}  {event.step:<11} {said} {describe(event)}".rstrip())
+
+    def host_ended(self, result: Result) -> None:
+        if result.outcome == "failed" and not result.steps:
+            self._write(f"{result.host:<{self._width}}  {'':<11} {click.style('failed', fg='red')}")
+
+    def interrupted(self) -> None:
+        click.echo("stopping: the hosts put back what is open; once more Ctrl-C leaves at once", err=True)
+
+    def end(self) -> None:
+        pass
+
+    def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
+        self._write("")
+        for line in summary_lines(mode, results, folder):
+            self._write(line)
