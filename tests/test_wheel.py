@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import venv
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from nbserver import __version__
 from tests import golden
 from tests.checkout import CHECKOUT, SOURCE
 
@@ -24,6 +26,7 @@ SOURCES = ("installer", "ps_scripts", "linux_scripts", "setup.cfg", "pyproject.t
 HEAVY = frozenset("pypsrp spnego requests pydantic rich cryptography PIL keyring winrm websocket tomlkit".split())
 CONFIGURATION = ("PIP_", "UV_", "SSL_CERT", "REQUESTS_CA", "HTTP", "http", "NO_PROXY", "no_proxy")
 SECONDS = 600
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,27 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif (ROOT / name).exists():
             shutil.copy(ROOT / name, source)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     isolation = ["--no-build-isolation"] if _has_setuptools() else []
-    _run([*pip, "wheel", "--no-deps", *isolation, "-w", str(folder), str(source)], folder, check=True)
+    _run([*PIP, "wheel", "--no-deps", *isolation, "-w", str(folder), str(source)], folder, check=True)
     (wheel,) = folder.glob("*.whl")
-    environment = folder / "environment"
+    (folder / "elsewhere").mkdir()
+    return _environment(wheel, folder, wheel)
+
+
+def _environment(wheel: Path, folder: Path, *wheels: Path) -> Installed:
+    """A new virtual environment in which the wheels were installed one after the other."""
+    environment = Path(tempfile.mkdtemp(prefix="environment-", dir=folder))
     venv.create(environment, with_pip=False)
-    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    paths = sysconfig.get_paths(vars={"base": str(environment), "platbase": str(environment)})
-    _run([*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)], folder, check=True)
+    for path in wheels:
+        _run([*PIP, "--python", str(_python(environment)), "install", "--no-deps", "--no-index", str(path)], folder, check=True)
     # Behind the environment's own packages; an editable install of the checkout is not followed from there.
+    paths = sysconfig.get_paths(vars={"base": str(environment), "platbase": str(environment)})
     (Path(paths["purelib"]) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
-    elsewhere = folder / "elsewhere"
-    elsewhere.mkdir()
-    return Installed(wheel, environment, elsewhere)
+    return Installed(wheel, environment, folder / "elsewhere")
+
+
+def _python(environment: Path) -> Path:
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def _has_setuptools() -> bool:
@@ -113,11 +123,30 @@ def test_it_has_every_script_and_all_data(installed: Installed) -> None:
 
 
 def test_it_renders_the_golden_files(installed: Installed, tmp_path: Path) -> None:
-    done = installed.run("render", "*", "-i", str(golden.INVENTORY), "-o", str(tmp_path / "out"))
-    assert done.returncode == 0, done.stderr
-    rendered = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert rendered == golden.files()
+    _renders(installed, tmp_path / "out")
     assert installed.run("render", "*", "-i", str(golden.INVENTORY), "-o", str(tmp_path / "out"), "--check").returncode == 0
+
+
+@pytest.mark.parametrize("first", ["nbserver", "installer"])
+def test_the_package_installer_does_no_harm(installed: Installed, tmp_path: Path, first: str) -> None:
+    """There is another package of that name, which other programs depend on: both work in one environment, and the other can go."""
+    folder = installed.elsewhere.parent
+    if not list(folder.glob("installer-*.whl")):
+        _run([*PIP, "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(folder), "installer"], folder, check=True)
+    (other,) = folder.glob("installer-*.whl")
+    both = _environment(installed.wheel, folder, *([installed.wheel, other] if first == "nbserver" else [other, installed.wheel]))
+    works = "import installer.utils, nbserver; print(installer.__version__, nbserver.__version__)"
+    assert _run([str(_python(both.folder)), "-c", works], tmp_path, check=True).stdout.split() == [other.name.split("-")[1], __version__]
+    _renders(both, tmp_path / "beside")
+    _run([*PIP, "--python", str(_python(both.folder)), "uninstall", "-q", "-y", "installer"], folder, check=True)
+    _renders(both, tmp_path / "alone")
+
+
+def _renders(installed: Installed, out: Path) -> None:
+    assert installed.run("--version").stdout.split()[-1] == __version__
+    done = installed.run("render", "*", "-i", str(golden.INVENTORY), "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == golden.files()
 
 
 def test_help_imports_nothing_heavy(installed: Installed) -> None:

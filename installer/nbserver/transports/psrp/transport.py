@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from nbserver.base.errors import ConnectError, ScriptError, StreamError
 from nbserver.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
+from nbserver.transports.psrp import private_names
 from nbserver.transports.transport import StopRequested
 from nbserver.transports.wsman.answers import limit_answers
 from nbserver.transports.wsman.errors import explain
 from nbserver.transports.wsman.tls import trust
 
 if TYPE_CHECKING:
+    import requests
     from pypsrp.powershell import PowerShell
 
     from nbserver.inventory.windows_host import WindowsHost
@@ -64,37 +66,20 @@ class PsrpTransport:
                 read_timeout=READ_TIMEOUT,
                 connection_timeout=CONNECTION_TIMEOUT,
             )
-            self._prepare_session()
+            private_names.prepare_sessions(self._wsman, self._prepare)
             self._pool = RunspacePool(self._wsman, configuration_name=host.configuration_name)
             self._pool.open()
-            self._watch_end()
+            private_names.watch_answers(self._pool, self._seen)
             self.deadline = math.inf
         except Exception as error:
             raise explain(error, host) from error
 
-    def _prepare_session(self) -> None:
-        build = self._wsman.transport._build_session
+    def _prepare(self, session: requests.Session) -> None:
+        trust(session, self._host)
+        limit_answers(session, self._host.name, lambda: self.deadline)
 
-        def build_session() -> Any:
-            session = build()
-            trust(session, self._host)
-            limit_answers(session, self._host.name, lambda: self.deadline)
-            return session
-
-        self._wsman.transport._build_session = build_session  # type: ignore[method-assign]
-
-    def _watch_end(self) -> None:
-        """pypsrp does not look whether an answer was the pipeline's last; the message that says how it ended may be lost."""
-        from pypsrp.shell import CommandState
-
-        receive = self._pool.shell.receive
-
-        def watched(*arguments: Any, **options: Any) -> Any:
-            answer = receive(*arguments, **options)
-            self._no_more = answer[0] == CommandState.DONE
-            return answer
-
-        self._pool.shell.receive = watched  # type: ignore[method-assign]
+    def _seen(self, last: bool) -> None:
+        self._no_more = last
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""
@@ -146,14 +131,10 @@ class PsrpTransport:
             except (ConnectionError, ChunkedEncodingError):  # the second: in the middle of an answer
                 if pause is None or self._stop.wait(pause):
                     raise
-                # What NTLM agreed on belongs to the old connection, so nothing of it may be kept.
-                self._wsman.transport.close()
-                self._wsman.transport.session = None
-                self._wsman.transport.encryption = None
+                private_names.forget_connection(self._wsman)
 
     def _look_at_unfinished(self) -> None:
-        """pypsrp puts messages together from fragments, however many come."""
-        if sum(len(message["data"]) for message in self._pool._fragmenter.incoming_buffer.values()) > LARGEST_UNFINISHED:
+        if private_names.unfinished_bytes(self._pool) > LARGEST_UNFINISHED:
             raise StreamError("it sends a message that does not end", host=self._host.name, todo="Find out what answers at this address")
 
     def close(self) -> None:

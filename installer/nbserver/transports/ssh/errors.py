@@ -13,7 +13,7 @@ from nbserver.base.errors import AuthenticationError, ConnectError, HostError, S
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
-    from nbserver.transports.ssh.connection import Logon
+    from nbserver.transports.ssh.logon import Logon
 
 _SHELL_FINDS_NOTHING = 127
 # sudo's and sudo-rs's own words, in English because the command says LC_ALL=C.

@@ -1,0 +1,65 @@
+"""What a host asks at logon, and what it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import asyncssh
+
+from nbserver.transports.ssh.host_keys import HostKeys
+
+
+class Logon(asyncssh.SSHClient):
+    """Answers what a host asks at logon: the key file first, then the agent's keys, then the password, and that only once.
+
+    `tried` names what was offered.
+    """
+
+    def __init__(self, keys: Sequence[asyncssh.SSHKeyPair], agent: bool, password: str | None, host_keys: HostKeys) -> None:
+        self._keys, self._use_agent, self._password = list(keys), agent, password
+        self.host_keys = host_keys
+        self._agent: asyncssh.SSHAgentClient | None = None
+        self.tried: list[str] = []
+        self.has_password = password is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._agent is not None:
+            self._agent.close()
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        return self.host_keys.accepts(key)
+
+    async def public_key_auth_requested(self) -> Sequence[asyncssh.SSHKeyPair] | None:
+        if self._keys:
+            keys, self._keys = self._keys, []
+            self.tried.append("the key of key_file")
+            return keys
+        if self._use_agent:
+            self._use_agent = False
+            with suppress(OSError, ValueError, asyncssh.Error):  # no agent, or one that does not answer, has no keys
+                self._agent = await asyncssh.connect_agent()
+                found = await self._agent.get_keys()
+                if found:
+                    self.tried.append("the keys of the agent")
+                    return list(found)
+        return None
+
+    def password_auth_requested(self) -> str | None:
+        password, self._password = self._password, None
+        if password is not None:
+            self.tried.append("the password")
+        return password
+
+    def kbdint_auth_requested(self) -> str | None:
+        return None if self._password is None else ""
+
+    def kbdint_challenge_received(self, name: str, instructions: str, lang: str, prompts: Any) -> Sequence[str] | None:
+        """One question with a hidden answer is the one for the password, in any language. None gives up."""
+        if not prompts:
+            return []
+        if len(prompts) > 1 or prompts[0][1]:
+            return None
+        password = self.password_auth_requested()
+        return None if password is None else [password]
