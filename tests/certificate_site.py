@@ -132,7 +132,7 @@ class CertificateSite:
         error = ""
         self._capture.readouterr()
         try:
-            code = cli.cli.main([*arguments, "-i", str(self.folder / "nbserver.toml")], standalone_mode=False)
+            code = cli.program.main([*arguments, "-i", str(self.folder / "nbserver.toml")], standalone_mode=False)
         except NbserverError as refused:
             code, error = refused.exit_code, str(refused)
         except click.ClickException as refused:

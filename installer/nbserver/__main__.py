@@ -1,5 +1,5 @@
 """`python -m nbserver` is `nbserver`."""
 
-from nbserver.cli import main
+from nbserver.cli.program import main
 
 main()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from nbserver.catalog import linux_lock
-from nbserver.cli import main
+from nbserver.cli.program import main
 from tests.site import LinuxSite
 
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbserver import cli
 from nbserver.approval import audit, manifest
 from nbserver.approval.reference import Reference
 from nbserver.base import json_lines
 from nbserver.base.errors import ApprovalError
 from nbserver.catalog import reader
+from nbserver.cli import program
 from nbserver.commands.render import compare, files, write
 from nbserver.inventory import reader as inventory
 from nbserver.render.render import render
@@ -148,7 +148,7 @@ def test_another_site_catalog_or_lock_is_refused(of_a_site: Path, tmp_path: Path
 def test_the_command_takes_site_catalogs(of_a_site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["nbserver", "audit", str(of_a_site), "--catalog", str(golden.FOLDER / "site-catalog.toml")])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        program.main()
     said = capsys.readouterr().out
     assert ended.value.code == 0 and said.isascii() and "most.ps1" in said
 
@@ -168,7 +168,7 @@ def test_no_path_reaches_the_terminal_as_it_is(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["nbserver", "audit", str(of_a_site), "--catalog", "\x1b[31mred\u202e.toml"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        program.main()
     said = capsys.readouterr().err
     assert ended.value.code == 2 and said.count("\n") == 1 and said.strip().isprintable() and "red" in said
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from nbserver import cli
 from nbserver.approval import audit
 from nbserver.base.errors import ApprovalError
+from nbserver.cli import program
 from nbserver.render.bash import literal
 from tests import rendered_folders
 from tests.checkout import SOURCE
@@ -467,7 +467,7 @@ def test_the_command_says_so_and_ends_with_5(
     folder = folder.rename(tmp_path / "\x1b[31mred\u202e")
     monkeypatch.setattr("sys.argv", ["nbserver", "audit", str(folder)])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        program.main()
     said = capsys.readouterr()
     assert ended.value.code == 5 and said.out == ""
     (line,) = said.err.splitlines()

@@ -293,7 +293,7 @@ def test_a_file_of_somebody_else_is_left_alone(site: Site, tmp_path: Path, text:
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     heavy = {"requests", "pydantic", "tomlkit", "urllib3", "cryptography"}
     for arguments in (["--help"], ["catalog", "--help"], ["catalog", "update", "--help"]):
-        code = f"import sys; from nbserver.cli import cli; cli.main({arguments!r}, standalone_mode=False); print(sorted({heavy!r} & set(sys.modules)))"
+        code = f"import sys; from nbserver.cli.program import cli; cli.main({arguments!r}, standalone_mode=False); print(sorted({heavy!r} & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
         assert done.stdout.endswith("[]\n")
         assert f"Usage: {' '.join(['-c', *arguments[:-1]])} [OPTIONS]" in done.stdout

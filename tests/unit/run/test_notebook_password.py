@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nbserver import cli
 from nbserver.base.errors import SecretError
+from nbserver.cli import program
 from nbserver.run import notebook_password, site_salt
 from nbserver.run.notebook_password import PasswordHashes, check_password, hash_password
 from nbserver.transports.transport import StopRequested
@@ -163,6 +163,6 @@ def test_a_password_on_the_command_line_is_not_repeated(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["nbserver", *line])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        program.main()
     said = capsys.readouterr()
     assert ended.value.code == 2 and "asks for the password" in said.err and "Correct-Horse" not in said.out + said.err

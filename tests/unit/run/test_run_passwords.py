@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from nbserver import cli
 from nbserver.base.errors import ConnectError, NbserverError, ScriptError, SecretError, UsageError
+from nbserver.cli import program
+from nbserver.cli.options import asker
 from nbserver.commands import up
 from nbserver.inventory import reader
 from nbserver.inventory.hosts import Inventory
@@ -271,14 +272,14 @@ def test_hash_password_prints_what_apply_sends(site: Site) -> None:
     from click.testing import CliRunner
 
     file = str(site.folder / "nbserver.toml")
-    printed = CliRunner().invoke(cli.cli, ["hash-password", "lin1", "-i", file], input=PASSWORD + "\n", standalone_mode=False)
+    printed = CliRunner().invoke(program.cli, ["hash-password", "lin1", "-i", file], input=PASSWORD + "\n", standalone_mode=False)
     site.run("apply", "lin1")
     assert printed.output.strip() == secret(site.sent["lin1"]) and site.salt.exists()
-    short = CliRunner().invoke(cli.cli, ["hash-password", "lin1", "-i", file], input="short\n", standalone_mode=False)
+    short = CliRunner().invoke(program.cli, ["hash-password", "lin1", "-i", file], input="short\n", standalone_mode=False)
     assert isinstance(short.exception, SecretError) and "at least 12" in str(short.exception)
     (site.folder / "other.salt").write_bytes(SALT)
     other = CliRunner().invoke(
-        cli.cli,
+        program.cli,
         ["hash-password", "lin1", "-i", file, "--salt", str(site.folder / "other.salt")],
         input=PASSWORD + "\n",
         standalone_mode=False,
@@ -299,7 +300,7 @@ def test_at_a_terminal_an_empty_answer_is_an_answer(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stdin", Terminal())
     answers = ["", "never asked for"]
     monkeypatch.setattr(click.termui, "hidden_prompt_func", lambda prompt: answers.pop(0))
-    ask = cli._ask()
+    ask = asker()
     assert ask is not None and ask("New notebook password: ") == "" and answers == ["never asked for"]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nbserver import cli
 from nbserver.base.errors import InventoryError, ScriptError
+from nbserver.cli import program
 from nbserver.events.reader import Event, parse
 from nbserver.run.result import Result
 from nbserver.run.view import View
@@ -142,8 +142,8 @@ def test_an_error_is_shown_clean_wherever_its_text_comes_from() -> None:
 def test_a_terminal_that_lacks_a_character_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", out)
-    monkeypatch.setattr(cli.cli, "main", lambda **given: out.write(CLEAN))
+    monkeypatch.setattr(program.cli, "main", lambda **given: out.write(CLEAN))
     with pytest.raises(SystemExit):
-        cli.main()
+        program.main()
     out.flush()
     assert b"\\ufffd" in out.buffer.getvalue()  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""The command line: options and commands, which call what does the work."""

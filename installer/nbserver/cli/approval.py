@@ -1,0 +1,55 @@
+"""render and audit: commands for whoever approves the scripts. They contact nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nbserver.cli.options import (
+    hosts_and_inventory,
+)
+
+
+@click.command()
+@hosts_and_inventory
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the scripts and manifest.json."
+)
+@click.option("--check", is_flag=True, help="Write nothing: compare what is there with what would be rendered.")
+def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bool) -> int:
+    """Write each host's script and manifest.json. Contacts nothing."""
+    from nbserver.base import plain_file
+    from nbserver.commands import render as rendering
+    from nbserver.inventory import reader
+
+    selected = reader.load_for(inventory_path, hosts).select(hosts)
+    files = rendering.files(selected)
+    if check:
+        rendering.compare(files, output)
+        click.echo(f"{plain_file.shown(output)} is what this release renders")
+    else:
+        rendering.write(files, output)
+        for line in rendering.overview(selected, output):
+            click.echo(line)
+    return 0
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--catalog",
+    "catalogs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="A site catalog that the inventory names; may be repeated.",
+)
+def audit(folder: Path, catalogs: tuple[Path, ...]) -> int:
+    """Say what the scripts of a rendered FOLDER would do, and check every byte of them and of its manifest."""
+    from nbserver.approval import audit as auditing
+    from nbserver.approval.reference import Reference
+
+    for line in auditing.audit(folder, Reference.load(catalogs)):
+        click.echo(line)
+    return 0

@@ -1,0 +1,95 @@
+"""plan, apply, undo and verify: commands that contact the hosts of an inventory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbserver.cli.options import (
+    approved_option,
+    asker,
+    hosts_and_inventory,
+    json_option,
+    run_options,
+    salt_option,
+)
+
+if TYPE_CHECKING:
+    from nbserver.run.envelope import Mode
+
+
+@click.command()
+@run_options
+@salt_option
+def plan(**given: Any) -> int:
+    """Tell what differs on the hosts. Changes nothing."""
+    return _operate("test", **given)
+
+
+@click.command()
+@run_options
+@approved_option
+@salt_option
+@click.option("--new-salt", is_flag=True, help="Replace password hashes that have another salt; those servers restart.")
+def apply(**given: Any) -> int:
+    """Change what differs. A second run finds nothing to do."""
+    return _operate("apply", **given)
+
+
+@click.command()
+@run_options
+@approved_option
+def undo(**given: Any) -> int:
+    """Put back what was there before the first apply."""
+    return _operate("undo", **given)
+
+
+def _operate(
+    mode: Mode,
+    hosts: tuple[str, ...],
+    inventory_path: Path,
+    forks: int,
+    runs: Path | None,
+    as_json: bool,
+    approved: Path | None = None,
+    salt: Path | None = None,
+    new_salt: bool = False,
+) -> int:
+    from nbserver.commands import up as local_setup
+    from nbserver.inventory import reader
+    from nbserver.run import operation
+    from nbserver.run.options import Options
+    from nbserver.run.result import exit_code
+    from nbserver.view import choice
+
+    loaded = reader.load_for(inventory_path, hosts)
+    selected = loaded.select(hosts)
+    made = local_setup.first_password(selected) if mode == "apply" else {}
+    options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
+    results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
+    local_setup.show_password(made, results)
+    return exit_code(results)
+
+
+@click.command()
+@hosts_and_inventory
+@click.option(
+    "--png", "png_directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the picture that each host drew."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=0,
+    metavar="SECONDS",
+    help="How long to ask a server that does not answer yet, as after a restart.",
+)
+@json_option
+def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, as_json: bool) -> int:
+    """Do what a browser does: HTTPS, log in, compute, draw, and keep the picture."""
+    from nbserver.commands import verify as verification
+    from nbserver.inventory import reader
+
+    loaded = reader.load_for(inventory_path, hosts)
+    return verification.verify_all(loaded, loaded.select(hosts), png_directory, asker(), as_json, wait)

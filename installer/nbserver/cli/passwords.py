@@ -1,0 +1,40 @@
+"""hash-password: for scripts that are run by hand."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from nbserver.base.errors import UsageError
+from nbserver.cli.options import (
+    asker,
+    inventory_option,
+    salt_option,
+)
+
+
+@click.command("hash-password")
+@click.argument("host")
+@inventory_option
+@salt_option
+def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
+    """Print the hash of the notebook password of HOST, for a script that is run by hand.
+
+    It is the hash that apply would send: with the salt of the site, which is created if there is none.
+    """
+    from nbserver.inventory import reader
+    from nbserver.run import notebook_password, site_salt
+    from nbserver.settings import secret
+
+    loaded = reader.load_for(inventory_path, [host])
+    selected = loaded.select([host])
+    if len(selected) != 1:
+        raise UsageError(f"the name is that of {len(selected)} hosts", where=host, todo="Name one host")
+    ask = secret.confirmed(asker())
+    plain = ask(f"Notebook password of {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")
+    notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)
+    found = site_salt.of_site(loaded.path.parent, salt, create=True)
+    click.echo(notebook_password.hash_password(plain, found))
+    return 0
