@@ -14,11 +14,10 @@ import pytest
 
 from nbserver.base.errors import InventoryError, ScriptError, UsageError, VerifyError
 from nbserver.catalog.linux_lock import load as load_lock
-from nbserver.commands import up
+from nbserver.commands import status, up
 from nbserver.inventory import local_linux_host, reader
 from nbserver.inventory.hosts import Inventory
 from nbserver.inventory.local_linux_host import LocalLinuxHost
-from nbserver.local import server
 from nbserver.render.bash import settings_block
 from nbserver.render.linux_host import render
 from nbserver.transports.local.linux import LocalTransport, environment
@@ -256,11 +255,11 @@ def test_no_variable_with_a_secret_is_passed_on(transport: LocalTransport, monke
 
 def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert server.status(LocalLinuxHost(), as_json=True) == 4
+    assert status.status(LocalLinuxHost(), as_json=True) == 4
     found = json.loads(capsys.readouterr().out)
     validate("stream", found)
     assert (found["ok"], found["by"], found["port"], found["url"]) == (False, "none", 9999, "https://localhost:9999")
-    assert server.stop(LocalLinuxHost()) == 0
+    assert status.stop(LocalLinuxHost()) == 0
 
 
 def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

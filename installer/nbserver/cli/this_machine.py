@@ -48,10 +48,10 @@ def set_password(host: str, inventory_path: Path, runs: Path | None) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def status(host: str, inventory_path: Path, as_json: bool) -> int:
     """Tell whether the notebook server of this machine runs. Ends with 4 when it is not as it should be."""
+    from nbserver.commands.status import status
     from nbserver.inventory import reader
-    from nbserver.local import server
 
-    return server.status(reader.load_for(inventory_path, [host]).local, as_json=as_json)
+    return status(reader.load_for(inventory_path, [host]).local, as_json=as_json)
 
 
 @click.command()
@@ -59,7 +59,7 @@ def status(host: str, inventory_path: Path, as_json: bool) -> int:
 @optional_inventory_option
 def stop(host: str, inventory_path: Path) -> int:
     """End the notebook server of this machine; apply local, or up, starts it again."""
+    from nbserver.commands.status import stop
     from nbserver.inventory import reader
-    from nbserver.local import server
 
-    return server.stop(reader.load_for(inventory_path, [host]).local)
+    return stop(reader.load_for(inventory_path, [host]).local)

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from nbserver.inventory.hosts import AnyHost
-from nbserver.inventory.local_linux_host import LocalLinuxHost
-from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.names import LOCAL
 from nbserver.local.places import is_there, places, url
 from nbserver.run import notebook_password, operation
@@ -40,7 +38,7 @@ def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
     return {
         host.name: make_password(host.notebook.password_minimum)
         for host in hosts
-        if isinstance(host, LocalLinuxHost | LocalWindowsHost) and host.notebook.password is None and not is_there(places(host).notebook)
+        if host.transport == "local" and host.notebook.password is None and not is_there(places(host).notebook)
     }
 
 

@@ -161,6 +161,11 @@ class LinuxHost(LinuxHostSettings):
 
     name: str = Field(description="the host's name in the inventory")
 
+    @property
+    def reboot(self) -> Literal["never"]:
+        """A Linux host is never restarted by its script."""
+        return "never"
+
     @model_validator(mode="after")
     def _fit_together(self) -> LinuxHost:
         broken = contradictions(dict(self))

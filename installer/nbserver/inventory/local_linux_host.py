@@ -85,6 +85,11 @@ class LocalLinuxHost(Settings):
     notebook: LocalNotebookSettings = LocalNotebookSettings()
     firewall: LinuxFirewallSettings = LinuxFirewallSettings()
 
+    @property
+    def reboot(self) -> Literal["never"]:
+        """A Linux host is never restarted by its script."""
+        return "never"
+
     @model_validator(mode="before")
     @classmethod
     def _folder_of_scope(cls, values: Any) -> Any:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import ssl
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-
-import click
 
 from nbserver.local.places import url
 
@@ -61,19 +58,6 @@ class Status:
     since: str = ""
 
 
-def status(host: AnyLocal, *, as_json: bool) -> int:
-    """Tells it; 0 when the server runs and shows its certificate, else 4."""
-    found = look(host)
-    if as_json:
-        click.echo(json.dumps({"event": "status", **asdict(found)}))
-    else:
-        click.echo(f"{found.host}  {click.style(found.words, fg='green' if found.ok else 'red')}")
-        for name, value in (("address", found.url), ("certificate", found.fingerprint), ("since", found.since), ("run by", found.by)):
-            if value and found.by != "none":
-                click.echo(f"    {name:<12} {value}")
-    return 0 if found.ok else 4
-
-
 def look(host: AnyLocal) -> Status:
     """What there is, as the service and the port tell it."""
     service = service_of(host)
@@ -95,13 +79,6 @@ def look(host: AnyLocal) -> Status:
             host.name, False, f"port {port} shows another certificate than {service.certificate}", by, address, port, shown, began
         )
     return Status(host.name, True, "the notebook server runs", by, address, port, shown, began)
-
-
-def stop(host: AnyLocal) -> int:
-    """Ends the server, where it runs. Raises HostError, UsageError."""
-    words = "stopped; nbserver apply local starts it again" if service_of(host).stop() else "no notebook server runs here"
-    click.echo(f"{host.name}  {words}")
-    return 0
 
 
 def _shown(ip: str, port: int) -> str:

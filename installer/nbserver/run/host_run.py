@@ -13,7 +13,6 @@ from nbserver.base.errors import AuthenticationError, CertificateError, ConnectE
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
 from nbserver.inventory.hosts import AnyHost
-from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.script import Script
 from nbserver.run.envelope import Envelope, Mode, PasswordHash
 from nbserver.run.journal import HostJournal
@@ -94,13 +93,13 @@ class HostRun:
         self.result.outcome = "stopped"
 
     def _may_restart(self) -> bool:
-        return isinstance(self.host, WindowsHost) and self.host.reboot == "if-needed"
+        return self.host.reboot == "if-needed"
 
     def _restart_first(self) -> str:
         if self._may_restart() and self._leg.words:
             return f"{self.host.name}: {clean(self._leg.words)}."
         todo = "Restart it, then run this again"
-        if isinstance(self.host, WindowsHost) and not self._may_restart():
+        if "reboot" in type(self.host).model_fields and not self._may_restart():
             todo += ', or let it be restarted: reboot = "if-needed" in the inventory'
         return f"{self.host.name}: Windows has to restart before this can go on. {todo}."
 

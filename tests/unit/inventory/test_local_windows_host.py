@@ -16,11 +16,11 @@ import pytest
 from nbserver.approval import audit
 from nbserver.base.errors import InventoryError, ScriptError, UsageError
 from nbserver.catalog import reader as catalog
-from nbserver.commands import render
+from nbserver.commands import render, status
 from nbserver.inventory import reader
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.reader import own_inventory
-from nbserver.local import server, windows_service
+from nbserver.local import windows_service
 from nbserver.local.places import places
 from nbserver.local.windows_process import Process
 from nbserver.render import own_python
@@ -201,16 +201,16 @@ def test_no_variable_with_a_secret_is_passed_on() -> None:
 def test_machine_scope_has_commands_of_windows() -> None:
     host = LocalWindowsHost.model_validate({"scope": "machine", "notebook": {"password": {"env": "X"}}})
     with pytest.raises(UsageError, match="Stop-ScheduledTask nbserver"):
-        server.stop(host)
+        status.stop(host)
 
 
 def test_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    assert server.status(LocalWindowsHost(), as_json=True) == 4
+    assert status.status(LocalWindowsHost(), as_json=True) == 4
     found = json.loads(capsys.readouterr().out)
     validate("stream", found)
     assert (found["by"], found["ok"]) == ("none", False)
-    assert server.stop(LocalWindowsHost()) == 0
+    assert status.stop(LocalWindowsHost()) == 0
     assert places(LocalWindowsHost()).process == tmp_path / "nbserver" / "state" / "process"
 
 

@@ -14,7 +14,7 @@ import pytest
 from nbserver.base.errors import UsageError
 from nbserver.commands import verify as verification
 from nbserver.inventory import reader
-from nbserver.run import journal, known_certificates, operation
+from nbserver.run import host_job, journal, known_certificates
 from nbserver.run.fleet import for_each
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
@@ -45,7 +45,7 @@ class Hosts:
         (folder / "nbserver.toml").write_text(INVENTORY)
         monkeypatch.setattr("nbserver.transports.connect.connect_to", self.connect)
         monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0,))
-        monkeypatch.setattr(operation, "_password", lambda *given: None)
+        monkeypatch.setattr(host_job, "_password", lambda *given: None)
 
     def connect(self, host: Any, *given: Any) -> Any:
         said = self

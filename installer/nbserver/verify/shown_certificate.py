@@ -1,0 +1,51 @@
+"""The certificate that a server shows, before anything is sent to it."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from nbserver.base import pinned_tls
+from nbserver.base.allowance import Allowance
+from nbserver.base.errors import CertificateError
+from nbserver.verify import notebook_client
+from nbserver.verify.notebook_client import Address
+from nbserver.verify.walk import Walk
+
+if TYPE_CHECKING:
+    pass
+
+
+def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetime]:
+    """The fingerprint that the server shows and the end of its validity, once it is clear that it is the right one."""
+    from cryptography import x509
+
+    address = walk.address
+    proxy = pinned_tls.proxy_for(address.url)
+    seconds = notebook_client.REQUEST_SECONDS
+    walk.allowance.exchange(seconds)
+    try:
+        with connect(address, fingerprint, proxy, walk.allowance) as tls:
+            der = tls.getpeercert(binary_form=True) or b""
+    except ssl.SSLCertVerificationError as error:
+        shown = pinned_tls.certificate_at(address.host, address.port, timeout=min(seconds, walk.allowance.left()), proxy=proxy)
+        reason = f"{pinned_tls.fingerprint_of(shown)}: {error.verify_message}"
+        todo = "Run nbserver apply, which records the certificate, or make the authority that signed it trusted here"
+        raise CertificateError(f"this workstation does not trust the certificate {reason}", host=walk.host, todo=todo) from None
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except (ValueError, x509.InvalidVersion):
+        what = f"the certificate {pinned_tls.fingerprint_of(der)} cannot be read"
+        raise CertificateError(what, host=walk.host, todo="Run nbserver apply, which makes a new one") from None
+    if not start <= datetime.now(UTC) <= end:
+        what = f"the certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d} only, a browser refuses it"
+        todo = "Run nbserver apply, which makes a new one, or set this workstation's clock"
+        raise CertificateError(what, host=walk.host, todo=todo)
+    return pinned_tls.fingerprint_of(der), end
+
+
+def connect(address: Address, fingerprint: str | None, proxy: str | None, allowance: Allowance) -> ssl.SSLSocket:
+    timeout = min(notebook_client.REQUEST_SECONDS, allowance.left())
+    return pinned_tls.connect(address.host, address.port, fingerprint=fingerprint, timeout=timeout, proxy=proxy, allowance=allowance)
