@@ -11,9 +11,10 @@ from nbserver import __version__
 from nbserver.approval.script_settings import is_linux
 from nbserver.base.plain_text import clean
 from nbserver.catalog import linux_lock, reader
+from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import begins
+from nbserver.catalog.entries import Download, Lock
 from nbserver.catalog.linux_lock import LinuxLock
-from nbserver.catalog.reader import Catalog, Lock
 from nbserver.render import bash, render, script
 from nbserver.render.script import Script, body_sha256
 from nbserver.render.step_files import read_body, read_titles
@@ -143,5 +144,5 @@ def _entries(name: str, settings: Mapping[str, Any], catalog: Catalog) -> list[d
     return [render.download_settings(entry) for entry in fitting]
 
 
-def _is(settings: Mapping[str, Any], entry: reader.Download) -> bool:
+def _is(settings: Mapping[str, Any], entry: Download) -> bool:
     return entry.name == "openssl" and settings == render.download_settings(entry)

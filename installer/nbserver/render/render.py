@@ -7,7 +7,8 @@ from typing import Any
 
 from nbserver import __version__
 from nbserver.catalog import linux_lock, reader
-from nbserver.catalog.reader import Catalog, Download
+from nbserver.catalog.catalog import Catalog
+from nbserver.catalog.entries import Download
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.linux_host import AnyHost, LinuxHost, LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
@@ -39,11 +40,8 @@ def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
 
 def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
     """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
-    accepted: dict[str, Any] = {"windows": host.windows, "end_of_life": host.accept_end_of_life}
-    python = catalog.python(host.python.version, host.architecture, host.python.kind, **accepted)
-    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind, **accepted)
-    vc_redist = catalog.vc_redist(host.architecture, windows=host.windows) if openssl.needs_vc_redist else None
-    lock = catalog.lock(python.version, host.architecture)
+    programs = catalog.programs_for(host)
+    python, lock = programs.python, programs.lock
     settings: dict[str, Any] = {
         "adopt": host.adopt,
         "architecture": host.architecture,
@@ -62,7 +60,7 @@ def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
             "port": host.notebook.port,
             "session": host.notebook.session,
         },
-        "openssl": download_settings(openssl),
+        "openssl": download_settings(programs.openssl),
         "packages": {
             "index_url": host.packages.index_url,
             "installer": host.packages.installer,
@@ -74,7 +72,7 @@ def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
         "release": __version__,
         "scope": "machine",
         "skip": sorted(host.skip),
-        "vc_redist": download_settings(vc_redist) if vc_redist else None,
+        "vc_redist": download_settings(programs.vc_redist) if programs.vc_redist else None,
         "windows": host.windows,
     }
     return render_windows(settings, lock.lines)

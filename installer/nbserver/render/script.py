@@ -13,6 +13,7 @@ from typing import Any
 from nbserver import __version__
 from nbserver.base import json_lines
 from nbserver.base.errors import NbserverError
+from nbserver.catalog import lock_lines
 from nbserver.inventory.names import is_host
 from nbserver.render.step_files import read_body
 
@@ -147,12 +148,11 @@ def texts(value: Any, path: str = "") -> list[tuple[str, str]]:
 
 
 LOCK_START = "$Lock = @(\n"
-LOCK_LINE = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+( --hash=sha256:[0-9a-f]{64})+")
 
 
 def lock_block(lock: tuple[str, ...]) -> str:
     """`$Lock = @(...)`: the lock's lines, each a literal of its own."""
     for line in lock:
-        if not LOCK_LINE.fullmatch(line):
+        if lock_lines.package_of(line, conditions=False) is None:
             raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version --hash=sha256:...)")
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

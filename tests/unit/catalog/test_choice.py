@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import CatalogError
+from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import numbers
-from nbserver.catalog.reader import Catalog, Download, Lock, load
+from nbserver.catalog.entries import Download, Lock
+from nbserver.catalog.reader import load
 from nbserver.catalog.windows_releases import RELEASES, version
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHostSettings
