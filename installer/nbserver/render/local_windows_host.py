@@ -9,7 +9,8 @@ from nbserver.catalog.catalog import Catalog
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.render.own_python import this_python
-from nbserver.render.script import Script, render_windows
+from nbserver.render.powershell import render_windows
+from nbserver.render.script import Script
 
 
 def render(host: LocalWindowsHost, catalog: Catalog) -> Script:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nbserver.base.errors import NbserverError
-from nbserver.render.script import DATE_LIKE, lock_block, settings_block, texts
+from nbserver.render.powershell import DATE_LIKE, lock_block, settings_block, texts
 from tests.boxes.windows_command_line import split_arguments
 from tests.powershell.engine import EngineError, Session, command, host_path, prelude, require_engine
 

@@ -18,7 +18,7 @@ from nbserver.catalog.reader import load
 from nbserver.catalog.windows_releases import RELEASES, version
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHostSettings
-from nbserver.render.render import render
+from nbserver.render.windows_host import render
 
 HEX = "0123456789abcdef" * 4
 SHIPPED = load()
