@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from nbserver import __version__
 from nbserver.base import json_lines
+from nbserver.base.date_text import reads_like_date
 from nbserver.base.errors import NbserverError
 from nbserver.catalog import lock_lines
 from nbserver.render.script import Script, host_of, require_keys
 from nbserver.render.step_files import read_body
-
-# PowerShell 7 reads such a text as a date, Windows PowerShell does not: no setting may look like one.
-DATE_LIKE = re.compile(r"^\s*\d{4}-\d\d-\d\dT|^/Date\(")
 
 
 def render_windows(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
@@ -66,9 +63,14 @@ def settings_block(settings: dict[str, Any]) -> str:
     for path, value in texts(settings):
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise NbserverError(f"the setting {path} holds half a character", todo="Write it again")
-        if DATE_LIKE.search(value):
+        if becomes_date(value):
             raise NbserverError(f"the setting {path} looks like a date, which PowerShell 7 would change", todo="Write it differently")
     return f"$Settings = ConvertFrom-Json '\n{json_lines.dumps(settings, indent=1)}\n'\n\n"
+
+
+def becomes_date(text: str) -> bool:
+    """Whether PowerShell 7 makes a date of a text, which Windows PowerShell does not: no setting may be one."""
+    return reads_like_date(text) or text.startswith("/Date(")
 
 
 def texts(value: Any, path: str = "") -> list[tuple[str, str]]:
