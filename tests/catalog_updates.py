@@ -8,7 +8,7 @@ from typing import Any
 
 from nbserver.base.errors import DownloadError
 from nbserver.catalog import reader
-from nbserver.catalog.reader import Download
+from nbserver.catalog.entries import Download
 from nbserver.catalog.update import Fetch, Update, Wanted, prepare
 
 MIRROR = "https://mirror.example.com:8443/"

@@ -15,9 +15,10 @@ from typing import Any
 import click
 import pytest
 
-from nbserver import __version__, cli
+from nbserver import __version__
 from nbserver.base.errors import NbserverError
 from nbserver.certificate.names import subject_alternative_names
+from nbserver.cli import program
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.script import Script
@@ -132,7 +133,7 @@ class CertificateSite:
         error = ""
         self._capture.readouterr()
         try:
-            code = cli.program.main([*arguments, "-i", str(self.folder / "nbserver.toml")], standalone_mode=False)
+            code = program.cli.main([*arguments, "-i", str(self.folder / "nbserver.toml")], standalone_mode=False)
         except NbserverError as refused:
             code, error = refused.exit_code, str(refused)
         except click.ClickException as refused:

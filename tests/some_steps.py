@@ -1,11 +1,12 @@
-"""A script of some of the real steps, put together as nbserver.render.script does it."""
+"""A script of some of the real steps, put together as nbserver.render.powershell does it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from nbserver.render.script import Script, head, lock_block
+from nbserver.render.powershell import head, lock_block
+from nbserver.render.script import Script
 from nbserver.render.step_files import PRELUDE, step_folder
 
 

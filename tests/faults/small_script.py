@@ -1,4 +1,4 @@
-"""The small script, put together as nbserver.render.script does it: header, settings, lock, prelude, steps, main."""
+"""The small script, put together as nbserver.render.powershell does it: header, settings, lock, prelude, steps, main."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nbserver import __version__
-from nbserver.render.script import Script, head, lock_block
+from nbserver.render.powershell import head, lock_block
+from nbserver.render.script import Script
 from nbserver.render.step_files import PRELUDE, step_folder
 
 FOLDER = Path(__file__).parent / "steps"

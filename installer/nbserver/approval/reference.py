@@ -11,10 +11,11 @@ from nbserver import __version__
 from nbserver.approval.script_settings import is_linux
 from nbserver.base.plain_text import clean
 from nbserver.catalog import linux_lock, reader
+from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import begins
+from nbserver.catalog.entries import Download, Lock
 from nbserver.catalog.linux_lock import LinuxLock
-from nbserver.catalog.reader import Catalog, Lock
-from nbserver.render import bash, render, script
+from nbserver.render import bash, powershell, windows_host
 from nbserver.render.script import Script, body_sha256
 from nbserver.render.step_files import read_body, read_titles
 
@@ -83,7 +84,7 @@ class Reference:
         lock = _lock(settings, catalog)
         _require_lock(settings, lock.sha256)
         _require_downloads(settings, catalog)
-        default_path = render.default_path(settings["python"]["version"], lock.sha256)
+        default_path = windows_host.default_path(settings["python"]["version"], lock.sha256)
         if settings["path"]["programs"] and settings["path"]["entries"] != default_path:
             raise ValueError("settings.path.entries are not those that belong to settings.path.programs")
         shipped = any(lock.sha256 == own.sha256 for own in self.shipped.locks)
@@ -101,7 +102,7 @@ class Reference:
 
     def rendered(self, settings: dict[str, Any], source: Source) -> Script:
         """The script of these settings, as `nbserver render` makes it. Raises NbserverError."""
-        language = bash if is_linux(settings) else script
+        language = bash if is_linux(settings) else powershell
         body = self.body(settings)
         head = language.head(settings, body.steps) + language.lock_block(source.lock)
         return Script.joined(settings, head, body.text, body.steps, body.extension)
@@ -133,15 +134,15 @@ def _require_downloads(settings: Mapping[str, Any], catalog: Catalog) -> None:
         if settings[name] not in _entries(name, settings, catalog):
             raise ValueError(f"settings.{name} is not an entry of the catalog")
     needed = any(_is(settings["openssl"], entry) and entry.needs_vc_redist for entry in catalog.downloads)
-    wanted = render.download_settings(catalog.vc_redist(settings["architecture"], windows=settings["windows"])) if needed else None
+    wanted = windows_host.download_settings(catalog.vc_redist(settings["architecture"], windows=settings["windows"])) if needed else None
     if settings["vc_redist"] != wanted:
         raise ValueError("settings.vc_redist is not what the catalog has for settings.openssl")
 
 
 def _entries(name: str, settings: Mapping[str, Any], catalog: Catalog) -> list[dict[str, Any]]:
     fitting = (entry for entry in catalog.downloads if (entry.name, entry.architecture) == (name, settings["architecture"]))
-    return [render.download_settings(entry) for entry in fitting]
+    return [windows_host.download_settings(entry) for entry in fitting]
 
 
-def _is(settings: Mapping[str, Any], entry: reader.Download) -> bool:
-    return entry.name == "openssl" and settings == render.download_settings(entry)
+def _is(settings: Mapping[str, Any], entry: Download) -> bool:
+    return entry.name == "openssl" and settings == windows_host.download_settings(entry)

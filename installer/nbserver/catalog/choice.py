@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nbserver.base.errors import CatalogError
 from nbserver.catalog import windows_releases
-
-if TYPE_CHECKING:
-    from nbserver.catalog.reader import Download
+from nbserver.catalog.entries import Download
 
 PROGRAMS = {"python": "Python", "openssl": "OpenSSL", "vc_redist": "the Visual C++ redistributable"}
 PREFERRED = ("zip", "msi", "exe")  # of one version; an exe is taken only when it is asked for or nothing else is there
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Requirement:
     """`prefix` is a version or its beginning; `windows` and `kind` are as in the inventory, None where it says nothing."""
 
     name: str
@@ -34,7 +31,7 @@ class Wanted:
         return f"{PROGRAMS[self.name]} {self.prefix} for {self.architecture}" + (f" as {self.kind}" if self.kind else "")
 
 
-def choose(downloads: Iterable[Download], wanted: Wanted) -> Download:
+def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
     """The highest verified version of that beginning ("3.13" fits 3.13.9, not 3.1) that runs on the host."""
     entries = _of_the_host(downloads, wanted)
     fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
@@ -54,7 +51,7 @@ def choose(downloads: Iterable[Download], wanted: Wanted) -> Download:
     raise _refusal(f"{wanted} is not in the catalog", entries, wanted, last="add it in a site catalog")
 
 
-def choose_default(downloads: Iterable[Download], wanted: Wanted, has_lock: Callable[[Download], bool]) -> Download:
+def choose_default(downloads: Iterable[Download], wanted: Requirement, has_lock: Callable[[Download], bool]) -> Download:
     """The default (`wanted.prefix`); where that needs a newer Windows, the highest verified version with a lock that runs."""
     entries = _of_the_host(downloads, wanted)
     fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
@@ -67,12 +64,12 @@ def choose_default(downloads: Iterable[Download], wanted: Wanted, has_lock: Call
     return _best([entry for entry in living if entry.kind != "exe"] or living)
 
 
-def runs(entry: Download, wanted: Wanted) -> bool:
+def runs(entry: Download, wanted: Requirement) -> bool:
     """Whether the entry's lowest Windows is not newer than the host's."""
     return numbers(entry.windows) <= numbers(windows_releases.version(wanted.windows))
 
 
-def suits(entry: Download, wanted: Wanted) -> bool:
+def suits(entry: Download, wanted: Requirement) -> bool:
     """Whether an entry is the program, of the host's processor, and runs on its Windows."""
     return (entry.name, entry.architecture) == (wanted.name, wanted.architecture) and runs(entry, wanted)
 
@@ -87,11 +84,11 @@ def begins(version: str, prefix: str) -> bool:
     return numbers(version)[: len(numbers(prefix))] == numbers(prefix)
 
 
-def _of_the_host(downloads: Iterable[Download], wanted: Wanted) -> list[Download]:
+def _of_the_host(downloads: Iterable[Download], wanted: Requirement) -> list[Download]:
     return [entry for entry in downloads if (entry.name, entry.architecture) == (wanted.name, wanted.architecture)]
 
 
-def _asked_for(entry: Download, wanted: Wanted) -> bool:
+def _asked_for(entry: Download, wanted: Requirement) -> bool:
     return wanted.kind in (None, entry.kind)
 
 
@@ -99,12 +96,12 @@ def _best(entries: Sequence[Download]) -> Download:
     return max(entries, key=lambda entry: (numbers(entry.version), -PREFERRED.index(entry.kind)))
 
 
-def _ended(ended: Sequence[Download], entries: Sequence[Download], wanted: Wanted) -> CatalogError:
+def _ended(ended: Sequence[Download], entries: Sequence[Download], wanted: Requirement) -> CatalogError:
     what = f"{PROGRAMS[wanted.name]} {_versions(ended)} for {wanted.architecture} gets no security fixes any more"
     return _refusal(what, entries, wanted, first="to use it all the same, set accept_end_of_life = true in the inventory")
 
 
-def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: Wanted) -> CatalogError:
+def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: Requirement) -> CatalogError:
     needed = min((entry.windows for entry in fitting), key=numbers)
     if wanted.windows:
         said = f'the inventory says windows = "{wanted.windows}"'
@@ -115,7 +112,7 @@ def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: W
     return _refusal(f"{wanted} needs {windows_releases.title(needed)} or newer, and {said}", entries, wanted, last=last)
 
 
-def _refusal(what: str, entries: Sequence[Download], wanted: Wanted, *, first: str = "", last: str = "") -> CatalogError:
+def _refusal(what: str, entries: Sequence[Download], wanted: Requirement, *, first: str = "", last: str = "") -> CatalogError:
     usable = [x for x in entries if x.sha256 and runs(x, wanted) and (wanted.accept_end_of_life or not x.end_of_life)]
     like_it = [x for x in usable if _asked_for(x, wanted)]
     choice = f"choose {wanted.name}.version from: {_versions(like_it or usable)}" if usable and wanted.name != "vc_redist" else ""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from nbserver.catalog import windows_releases
 from nbserver.catalog.choice import PROGRAMS, numbers
-from nbserver.catalog.reader import Download
+from nbserver.catalog.entries import Download
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import importlib.resources
 from dataclasses import dataclass
 
 from nbserver.base.errors import CatalogError
-from nbserver.render.bash import LOCK_LINE
+from nbserver.catalog import lock_lines
 
 FILE = "linux.txt"
 
@@ -35,7 +35,7 @@ def parse(content: bytes) -> LinuxLock:
         line = line.rstrip()
         if not line or line.startswith("#"):
             continue
-        if not LOCK_LINE.fullmatch(line):
+        if lock_lines.package_of(line, conditions=True) is None:
             raise CatalogError(
                 'this is not a line such as name==1.2.3 ; python_version < "3.11" --hash=sha256:...', where=f"{FILE}:{number}"
             )
@@ -43,5 +43,4 @@ def parse(content: bytes) -> LinuxLock:
     if not lines:
         raise CatalogError("there is no package in it", where=FILE)
     lines.sort()
-    digest = hashlib.sha256("".join(f"{line}\n" for line in lines).encode("ascii"))
-    return LinuxLock(tuple(lines), digest.hexdigest(), hashlib.sha256(content).hexdigest())
+    return LinuxLock(tuple(lines), lock_lines.digest(lines), hashlib.sha256(content).hexdigest())

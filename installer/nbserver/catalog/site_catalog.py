@@ -11,7 +11,8 @@ from nbserver import __version__
 from nbserver.base.errors import CatalogError
 from nbserver.catalog import reader
 from nbserver.catalog.choice import numbers
-from nbserver.catalog.reader import Download
+from nbserver.catalog.entries import Download
+from nbserver.catalog.toml_tables import CatalogFile, Entry
 from nbserver.settings import toml_lines
 
 ARCHITECTURES = ("x64", "arm64")
@@ -35,7 +36,7 @@ def read(path: Path) -> list[Download]:
                 where=file.where((table,)),
                 todo="Write to another file with -o, and take its entries over by hand",
             )
-    checked = reader.CatalogFile.model_validate(file.values)
+    checked = CatalogFile.model_validate(file.values)
     return [
         Download(name=name, **entry.model_dump())
         for name, entries in (("python", checked.python), ("openssl", checked.openssl))
@@ -48,7 +49,7 @@ def text(downloads: Iterable[Download]) -> str:
     tables = []
     for download in sorted(downloads, key=_place):
         lines = [f"[[{download.name}]]"]
-        for key, field in reader.Entry.model_fields.items():
+        for key, field in Entry.model_fields.items():
             value = getattr(download, key)
             if key == "executable":
                 value = value[0] if len(value) == 1 else value

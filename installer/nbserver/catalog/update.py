@@ -12,13 +12,14 @@ import click
 from nbserver.base import atomic_file
 from nbserver.base.errors import CatalogError, DownloadError, UsageError
 from nbserver.catalog import reader, site_catalog, windows_releases
+from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import PREFERRED, numbers
 from nbserver.catalog.differences import Difference, branch, differences, downgrades, keep_sources, other_hashes, title
+from nbserver.catalog.entries import Download
 from nbserver.catalog.publisher import indexes, urls
 from nbserver.catalog.publisher.download import LARGEST_INDEX, IndexDownload
 from nbserver.catalog.publisher.index_json import Table, parse
 from nbserver.catalog.publisher.urls import Publisher
-from nbserver.catalog.reader import Catalog, Download
 
 Fetch = Callable[[str], bytes]
 """URL -> the answer's bytes; raises DownloadError."""

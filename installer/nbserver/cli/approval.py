@@ -6,9 +6,7 @@ from pathlib import Path
 
 import click
 
-from nbserver.cli.options import (
-    hosts_and_inventory,
-)
+from nbserver.cli.options import hosts_and_inventory
 
 
 @click.command()

@@ -7,15 +7,7 @@ from pathlib import Path
 import click
 
 from nbserver.base.errors import UsageError
-from nbserver.cli.options import (
-    approved_option,
-    asker,
-    inventory_option,
-    json_option,
-    run_options,
-    runs_option,
-    salt_option,
-)
+from nbserver.cli.options import approved_option, asker, inventory_option, json_option, run_options, runs_option, salt_option
 
 
 @click.group("certificate")

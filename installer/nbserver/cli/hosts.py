@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbserver.cli.options import (
-    approved_option,
-    asker,
-    hosts_and_inventory,
-    json_option,
-    run_options,
-    salt_option,
-)
+from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, run_options, salt_option
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
@@ -57,7 +50,7 @@ def _operate(
     salt: Path | None = None,
     new_salt: bool = False,
 ) -> int:
-    from nbserver.commands import up as local_setup
+    from nbserver.commands import up
     from nbserver.inventory import reader
     from nbserver.run import operation
     from nbserver.run.options import Options
@@ -66,10 +59,10 @@ def _operate(
 
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
-    made = local_setup.first_password(selected) if mode == "apply" else {}
+    made = up.first_password(selected) if mode == "apply" else {}
     options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
     results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
-    local_setup.show_password(made, results)
+    up.show_password(made, results)
     return exit_code(results)
 
 

@@ -8,11 +8,7 @@ from pathlib import Path
 import click
 
 from nbserver.base.errors import UsageError
-from nbserver.cli.options import (
-    asker,
-    inventory_option,
-    salt_option,
-)
+from nbserver.cli.options import asker, inventory_option, salt_option
 
 
 @click.command("hash-password")

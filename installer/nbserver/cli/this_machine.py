@@ -6,10 +6,7 @@ from pathlib import Path
 
 import click
 
-from nbserver.cli.options import (
-    asker,
-    optional_inventory_option,
-)
+from nbserver.cli.options import asker, optional_inventory_option
 
 
 @click.command()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from nbserver.base.date_text import reads_like_date
+
 NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$")
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 LOCAL = "local"
@@ -17,7 +19,7 @@ def name_fault(name: str) -> str | None:
         return "Windows keeps this name for a device"
     if name.lower() == LOCAL:
         return '"local" means this machine'
-    if re.match(r"\d{4}-\d\d-\d\dT", name):
+    if reads_like_date(name):
         return "it reads like a date and time, which PowerShell would change on its way"
     return None
 

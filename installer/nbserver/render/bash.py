@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from nbserver import __version__
 from nbserver.base.errors import NbserverError
+from nbserver.catalog import lock_lines
 from nbserver.render.script import Script, host_of, require_keys
 from nbserver.render.step_files import read_body
 
 LOCK_START = "LOCK=(\n"
-# A package, its condition in double quotes (PEP 508) where it has one, and the hashes of the files that may be installed.
-LOCK_LINE = re.compile(r'[a-z0-9-]+==[0-9A-Za-z.!+_-]+( ; [A-Za-z0-9_.<>=!"*() ]+)?( --hash=sha256:[0-9a-f]{64})+')
 
 
 def render_linux(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
@@ -100,6 +98,6 @@ def literal(value: str | int | bool | None, name: str) -> str:
 def lock_block(lock: tuple[str, ...]) -> str:
     """`LOCK=( ... )`: the lock's lines, each a literal of its own."""
     for line in lock:
-        if not LOCK_LINE.fullmatch(line):
+        if lock_lines.package_of(line, conditions=True) is None:
             raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version [; marker] --hash=sha256:...)")
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

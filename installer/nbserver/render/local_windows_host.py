@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from nbserver import __version__
-from nbserver.catalog.reader import Catalog
+from nbserver.catalog.catalog import Catalog
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.render.own_python import this_python
-from nbserver.render.script import Script, render_windows
+from nbserver.render.powershell import render_windows
+from nbserver.render.script import Script
 
 
 def render(host: LocalWindowsHost, catalog: Catalog) -> Script:

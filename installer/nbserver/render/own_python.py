@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbserver.base.errors import UsageError
-from nbserver.catalog.reader import Catalog, Lock
+from nbserver.catalog.catalog import Catalog
+from nbserver.catalog.entries import Lock
 from nbserver.inventory.local_windows_host import own_architecture
 
 PLATFORMS = ("win-amd64", "win-arm64")

@@ -1,23 +1,17 @@
-"""A checked host and the catalog, turned into the settings of its script."""
+"""Checked hosts, turned into their scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from nbserver import __version__
 from nbserver.catalog import linux_lock, reader
-from nbserver.catalog.reader import Catalog, Download
-from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.linux_host import LinuxHost
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.windows_host import WindowsHost
-from nbserver.render import linux_host, local_windows_host
-from nbserver.render.script import Script, render_windows
-
-PROGRAMS = "%ProgramFiles%\\nbserver"
+from nbserver.render import linux_host, local_windows_host, windows_host
+from nbserver.render.script import Script
 
 
 def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
@@ -31,79 +25,9 @@ def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
             script = (
                 local_windows_host.render(host, catalog)
                 if isinstance(host, LocalWindowsHost) and host.scope == "user"
-                else render(host, catalog)
+                else windows_host.render(host, catalog)
             )
             found.append((script, catalog.digest))
         elif lock:
             found.append((linux_host.render(host, lock), lock.file_sha256))
     return found
-
-
-def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
-    """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
-    accepted: dict[str, Any] = {"windows": host.windows, "end_of_life": host.accept_end_of_life}
-    python = catalog.python(host.python.version, host.architecture, host.python.kind, **accepted)
-    openssl = catalog.openssl(host.openssl.version, host.architecture, host.openssl.kind, **accepted)
-    vc_redist = catalog.vc_redist(host.architecture, windows=host.windows) if openssl.needs_vc_redist else None
-    lock = catalog.lock(python.version, host.architecture)
-    settings: dict[str, Any] = {
-        "adopt": host.adopt,
-        "architecture": host.architecture,
-        "certificate": {
-            "days": host.certificate.days,
-            "names": subject_alternative_names(host),
-            "source": host.certificate.source,
-            "thumbprint": host.certificate.thumbprint,
-        },
-        "downloads": {"proxy": host.downloads.proxy},
-        "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
-        "host": host.name,
-        "notebook": {
-            "directory": host.notebook.directory,
-            "ip": host.notebook.ip,
-            "port": host.notebook.port,
-            "session": host.notebook.session,
-        },
-        "openssl": download_settings(openssl),
-        "packages": {
-            "index_url": host.packages.index_url,
-            "installer": host.packages.installer,
-            "lock_sha256": lock.sha256,
-        },
-        "path": path(host, python.version, lock.sha256),
-        "python": download_settings(python),
-        "reboot": host.reboot,
-        "release": __version__,
-        "scope": "machine",
-        "skip": sorted(host.skip),
-        "vc_redist": download_settings(vc_redist) if vc_redist else None,
-        "windows": host.windows,
-    }
-    return render_windows(settings, lock.lines)
-
-
-def path(host: WindowsHost | LocalWindowsHost, python_version: str, lock_sha256: str) -> dict[str, Any]:
-    """The entries of the machine's PATH: the inventory's, or those of what is installed.
-
-    Where an installer puts Python and OpenSSL is known on the host only, hence `programs` beside the entries.
-    """
-    if host.path.entries is not None:
-        return {"entries": list(host.path.entries), "programs": False}
-    return {"entries": default_path(python_version, lock_sha256), "programs": True}
-
-
-def default_path(python_version: str, lock_sha256: str) -> list[str]:
-    """What is added to PATH where the inventory does not name any entries."""
-    return [f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts"]
-
-
-def download_settings(download: Download) -> dict[str, Any]:
-    """What a script has to know of an entry of the catalog."""
-    return {
-        "executable": list(download.executable),
-        "kind": download.kind,
-        "sha256": download.sha256,
-        "size": download.size,
-        "url": download.url,
-        "version": download.version,
-    }

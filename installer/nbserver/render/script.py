@@ -1,4 +1,4 @@
-"""A host's settings and the step files, joined into the one script that runs there. Pure but for reading step files.
+"""The script of a host, and what the scripts of both systems have in common.
 
 A script is a head, which is the host's own (comments, settings, lock), and a body. The body begins at the line `# ==== body`.
 """
@@ -10,14 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from nbserver import __version__
-from nbserver.base import json_lines
 from nbserver.base.errors import NbserverError
 from nbserver.inventory.names import is_host
-from nbserver.render.step_files import read_body
-
-# PowerShell 7 reads such a text as a date, Windows PowerShell does not: no setting may look like one.
-DATE_LIKE = re.compile(r"^\s*\d{4}-\d\d-\d\dT|^/Date\(")
 
 
 @dataclass(frozen=True)
@@ -52,50 +46,9 @@ class Script:
         return cls(settings["host"], text, settings, steps, sha256, body_sha256(body), extension, head_sha256)
 
 
-def render_windows(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
-    """The script of a Windows host.
-
-    `settings` are plain JSON values as docs/formats.md describes them; `lock` are lines `name==version --hash=...`.
-    Raises NbserverError when a text in them cannot stay data in a script.
-    """
-    body, steps = read_body("ps_scripts")
-    return Script.joined(settings, head(settings, steps) + lock_block(lock), body, steps)
-
-
-def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """What stands before the lock."""
-    return header(settings, steps) + PARAMETERS + settings_block(settings)
-
-
 def body_sha256(body: str) -> str:
     """The hash that a release publishes for its body: SHA-256 over its bytes."""
     return hashlib.sha256(body.encode("ascii")).hexdigest()
-
-
-PARAMETERS = """
-param(
-    [ValidateSet('test', 'apply', 'undo', 'request')]
-    [string]$Mode = 'test'
-)
-
-"""
-
-
-def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """The comment at the top: what this is, for which host, and how to run and undo it by hand. Raises NbserverError."""
-    host = host_of(settings)
-    needs = "; no administrator's rights" if settings.get("scope") == "user" else ", and administrator rights"
-    return f"""\
-# nbserver {__version__}: sets up a secured notebook server on the Windows host '{host}'.
-#
-# steps     {", ".join(steps)}
-# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
-# by hand   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1               tells what differs, changes nothing
-#           powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply   changes it
-#           powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo    puts back what was there before
-# ends with 0 as it should be, 2 something differs (test), 3 failed, 3010 a reboot is needed
-# Needs Windows PowerShell 3.0 or newer, 64 bit{needs}.
-"""
 
 
 def host_of(settings: dict[str, Any]) -> str:
@@ -119,40 +72,3 @@ def require_keys(value: Any, path: str = "") -> None:
     elif isinstance(value, list):
         for item in value:
             require_keys(item, path)
-
-
-def settings_block(settings: dict[str, Any]) -> str:
-    """`$Settings = ConvertFrom-Json '...'`: one literal in which nothing can end the quotes or leave ASCII.
-
-    The lines of the JSON are those of the manifest.
-    """
-    require_keys(settings)
-    for path, value in texts(settings):
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise NbserverError(f"the setting {path} holds half a character", todo="Write it again")
-        if DATE_LIKE.search(value):
-            raise NbserverError(f"the setting {path} looks like a date, which PowerShell 7 would change", todo="Write it differently")
-    return f"$Settings = ConvertFrom-Json '\n{json_lines.dumps(settings, indent=1)}\n'\n\n"
-
-
-def texts(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Every text in a JSON value, with its dotted path."""
-    if isinstance(value, str):
-        return [(path, value)]
-    if isinstance(value, dict):
-        return [found for key, item in value.items() for found in texts(item, f"{path}.{key}".lstrip("."))]
-    if isinstance(value, list):
-        return [found for item in value for found in texts(item, path)]
-    return []
-
-
-LOCK_START = "$Lock = @(\n"
-LOCK_LINE = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+( --hash=sha256:[0-9a-f]{64})+")
-
-
-def lock_block(lock: tuple[str, ...]) -> str:
-    """`$Lock = @(...)`: the lock's lines, each a literal of its own."""
-    for line in lock:
-        if not LOCK_LINE.fullmatch(line):
-            raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version --hash=sha256:...)")
-    return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

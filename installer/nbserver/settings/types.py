@@ -16,15 +16,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from nbserver.base.date_text import reads_like_date
+
 PASSWORD_MINIMUM = 12  # characters of a notebook's password, unless the inventory says notebook.password_minimum
 
 
 def refuse(reason: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{reason}", {"reason": reason})
-
-
-# PowerShell 7's ConvertFrom-Json turns such text into a date, so a setting could not arrive as it was written.
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT")
 
 
 def plain_text(value: Any) -> Any:
@@ -40,7 +38,7 @@ def plain_text(value: Any) -> Any:
             raise refuse("it begins or ends with a space")
         if len(text) > 1000:
             raise refuse("it is longer than 1000 characters")
-        if _DATE.match(text):
+        if reads_like_date(text):
             raise refuse("it reads like a date and time, which PowerShell would change on its way")
     return value
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbserver.render.script import header
+from nbserver.render.powershell import header
 from tests.boxes import artifacts
 from tests.powershell.engine import STEP_FILES, EngineError, Session, encode, host_path, prelude, require_engine
 

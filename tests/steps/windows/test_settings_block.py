@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nbserver.base.errors import NbserverError
-from nbserver.render.script import DATE_LIKE, lock_block, settings_block, texts
+from nbserver.render.powershell import becomes_date, lock_block, settings_block, texts
 from tests.boxes.windows_command_line import split_arguments
 from tests.powershell.engine import EngineError, Session, command, host_path, prelude, require_engine
 
@@ -79,7 +79,7 @@ nasty = st.lists(pieces, max_size=6).map("".join)
 dates = st.from_regex(
     r"\A\s?[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,7})?)?(Z|[+-][0-9]{2}:[0-9]{2})?\Z"
 ) | st.from_regex(r"\A/Date\(-?[0-9]{1,13}\)/\Z")
-plain = (nasty | dates).filter(lambda text: not DATE_LIKE.search(text))
+plain = (nasty | dates).filter(lambda text: not becomes_date(text))
 many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -19,8 +19,8 @@ from nbserver.catalog import reader
 from nbserver.cli import program
 from nbserver.commands.render import compare, files, write
 from nbserver.inventory import reader as inventory
-from nbserver.render.render import render
 from nbserver.render.script import Script
+from nbserver.render.windows_host import render
 from tests import golden
 from tests.checkout import CHECKOUT
 

@@ -232,7 +232,7 @@ def test_a_windows_setting_that_no_inventory_gives_is_refused(files: dict[str, b
         def text(script: str) -> str:
             start, _, rest = script.partition("ConvertFrom-Json '\n")
             end = rest.partition("\n'\n")[2]
-            from nbserver.render.script import settings_block
+            from nbserver.render.powershell import settings_block
 
             return start + settings_block(entry["settings"]).removeprefix("$Settings = ").rstrip("\n") + "\n" + end
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import NbserverError
-from nbserver.render import bash, script
+from nbserver.render import bash, powershell
 from nbserver.render.step_files import STEPS
 from tests import rendered_folders
 from tests.checkout import CHECKOUT
@@ -87,7 +87,7 @@ def variables(lines: list[str]) -> list[str]:
 # ---- a renderer does not rely on what was checked before it
 
 
-LANGUAGES = [(script, "ps_scripts"), (bash, "linux_scripts")]
+LANGUAGES = [(powershell, "ps_scripts"), (bash, "linux_scripts")]
 
 
 @pytest.mark.parametrize(("language", "kind"), LANGUAGES)

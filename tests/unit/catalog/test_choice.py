@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import CatalogError
+from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import numbers
-from nbserver.catalog.reader import Catalog, Download, Lock, load
+from nbserver.catalog.entries import Download, Lock
+from nbserver.catalog.reader import load
 from nbserver.catalog.windows_releases import RELEASES, version
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHostSettings
-from nbserver.render.render import render
+from nbserver.render.windows_host import render
 
 HEX = "0123456789abcdef" * 4
 SHIPPED = load()

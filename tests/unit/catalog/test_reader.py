@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import CatalogError
-from nbserver.catalog.reader import Catalog, Download, Lock, load
+from nbserver.catalog.catalog import Catalog
+from nbserver.catalog.entries import Download, Lock
+from nbserver.catalog.reader import load
 from tests.checkout import CHECKOUT
 
 HEX = "0123456789abcdef" * 4

@@ -16,8 +16,8 @@ import pytest
 from nbserver.base.errors import ConnectError
 from nbserver.catalog import reader as catalog
 from nbserver.inventory import reader
-from nbserver.render.render import render
 from nbserver.render.script import Script
+from nbserver.render.windows_host import render
 from nbserver.run import host_run
 from nbserver.run.journal import Journal
 from nbserver.run.result import Result

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from nbserver.base.errors import AuthenticationError, CertificateError, HostKeyError
 from nbserver.catalog import reader
-from nbserver.render.render import render
 from nbserver.render.script import Script
+from nbserver.render.windows_host import render
 from nbserver.run import host_run
 from nbserver.run.journal import Journal
 from nbserver.run.result import Result

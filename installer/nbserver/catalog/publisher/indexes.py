@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nbserver.catalog.choice import numbers as _numbers
+from nbserver.catalog.entries import Download
 from nbserver.catalog.publisher.index_json import Table, shown
 from nbserver.catalog.publisher.urls import Publisher, file_url
-from nbserver.catalog.reader import Download
 
 Numbers = tuple[int, ...]
 

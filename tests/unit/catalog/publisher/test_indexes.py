@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from nbserver.base.errors import DownloadError
 from nbserver.catalog import site_catalog
+from nbserver.catalog.entries import Download
 from nbserver.catalog.publisher import index_json, indexes, urls
-from nbserver.catalog.reader import Download, load
+from nbserver.catalog.reader import load
 from nbserver.catalog.update import newest
 from tests.catalog_updates import MIRROR, MIRRORED, OPENSSL, PYTHON, SHIPPED, fetch_from, update, written
 from tests.publishers import (

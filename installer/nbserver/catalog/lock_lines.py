@@ -1,0 +1,24 @@
+"""A line of a lock: one package, its version, and the hashes of the files that may be installed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+# The condition (PEP 508) has its texts in double quotes.
+_LINE = re.compile(
+    r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==[0-9][0-9a-z.!+-]*"
+    r'(?P<condition> ; [A-Za-z0-9_.<>=!"*() ]+)?( --hash=sha256:[0-9a-f]{64})+'
+)
+
+
+def package_of(line: str, *, conditions: bool) -> str | None:
+    """The package that a line names, or None where it is no line of a lock. `conditions`: whether one may say where it counts."""
+    match = _LINE.fullmatch(line)
+    return match["name"] if match and (conditions or not match["condition"]) else None
+
+
+def digest(lines: Iterable[str]) -> str:
+    """The SHA-256 over the lines, each with a line feed."""
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode("ascii")).hexdigest()

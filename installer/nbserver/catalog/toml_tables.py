@@ -1,0 +1,96 @@
+"""The tables that a catalog's file may have: names, types, allowed values and defaults."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from nbserver.catalog import windows_releases
+from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress, refuse
+
+
+def _hash(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
+        raise refuse(f"it has {len(text)} characters or others than 64 hex digits")
+    return text.lower()
+
+
+def _download_url(text: str) -> str:
+    if text.endswith("/"):
+        raise refuse("it names a folder, not a file")
+    return text
+
+
+def _candidates(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _program_path(text: str) -> str:
+    if "/" in text:
+        raise refuse("folders are separated by backslashes")
+    if any(part in ("", ".", "..") for part in text.split("\\")):
+        raise refuse("it holds an empty part, . or ..")
+    return text
+
+
+_SHA256 = "64 hex digits; leave it out for an entry whose hash is not known from its publisher"
+
+
+class Entry(Settings):
+    """A [[python]], [[openssl]] or [[vc_redist]] table."""
+
+    version: VersionPrefix = Field(description='a whole version such as "3.13.13"')
+    architecture: Literal["x64", "arm64"] = Field(description="x64 or arm64")
+    kind: Literal["zip", "msi", "exe"] = Field(description="zip, msi or exe")
+    url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(description="the http or https URL of a file, without credentials")
+    sha256: Annotated[str, AfterValidator(_hash)] | None = Field(default=None, description=_SHA256)
+    size: int | None = Field(default=None, ge=1, description="the number of bytes")
+    executable: Annotated[tuple[Annotated[str, AfterValidator(_program_path)], ...], Array, BeforeValidator(_candidates)] = Field(
+        min_length=1, description="a path inside the zip, or an array of the paths that an msi may install"
+    )
+    source: str = Field(default="", description="where the publisher's hash was read, and when")
+
+    needs_vc_redist: bool = Field(default=False, description="true or false")
+    windows: VersionPrefix = Field(default=windows_releases.OLDEST, description='the lowest NT version on which it runs, such as "6.3"')
+    end_of_life: bool = Field(default=False, description="true or false")
+
+    @model_validator(mode="after")
+    def _fitting_executable(self) -> Entry:
+        absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in self.executable]
+        if self.kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in self.executable)):
+            raise refuse(
+                f"executable of a{'n exe' if self.kind == 'exe' else ' zip'} is one path inside {'its folder' if self.kind == 'exe' else 'it'}"
+            )
+        if self.kind == "msi" and not all(absolute):
+            raise refuse('executable of an msi is an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"')
+        return self
+
+
+class PythonEntry(Entry):
+    kind: Literal["zip", "exe"] = Field(description="zip or exe")
+
+
+class VcRedistEntry(Entry):
+    kind: Literal["exe"] = Field(description="exe")
+    executable: tuple[()] = Field(default=(), description="left out")
+
+
+class LockEntry(Settings):
+    python: VersionPrefix = Field(description='the Python\'s branch, such as "3.13"')
+    architecture: Literal["x64", "arm64"] = Field(description="x64 or arm64")
+    file: str = Field(description="the path of a lock file, relative to the catalog")
+
+
+class Defaults(Settings):
+    python: VersionPrefix | None = Field(default=None, description='a version or its beginning, such as "3.13"')
+    openssl: VersionPrefix | None = Field(default=None, description='a version or its beginning, such as "3.5"')
+
+
+class CatalogFile(Settings):
+    defaults: Defaults = Defaults()
+    python: Annotated[tuple[PythonEntry, ...], Array] = Field(default=(), description="tables [[python]]")
+    openssl: Annotated[tuple[Entry, ...], Array] = Field(default=(), description="tables [[openssl]]")
+    vc_redist: Annotated[tuple[VcRedistEntry, ...], Array] = Field(default=(), description="tables [[vc_redist]]")
+    lock: Annotated[tuple[LockEntry, ...], Array] = Field(default=(), description="tables [[lock]]")
