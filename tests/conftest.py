@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.checkout import CHECKOUT
+from tests.tier import TIMES
 
 if TYPE_CHECKING:
     from tests.boxes.linux.base import LinuxBase
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
     from tests.boxes.windows import WindowsBox
 
 # No example has to be done in a time of its own: a machine may be slow, and busy with another test. Where a run decides about
-# a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere they are new ones.
+# a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere, and in the second tier, they are new ones.
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("NBSERVER_TEST_COMPLETE"))
+    "any machine",
+    max_examples=100 * TIMES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("NBSERVER_TEST_COMPLETE")) and TIMES == 1,
 )
 settings.load_profile("any machine")
 
