@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import signals
 from tests.checkout import CHECKOUT
 from tests.tier import TIMES
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tests.boxes.linux.lab import LinuxLab
     from tests.boxes.mirror import Mirror
     from tests.boxes.windows import WindowsBox
+
+signals.heed()
 
 # No example has to be done in a time of its own: a machine may be slow, and busy with another test. Where a run decides about
 # a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere, and in the second tier, they are new ones.
