@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import signals
-from tests.checkout import CHECKOUT
+from tests import order, signals
+from tests.checkout import CHECKOUT, TESTS
+from tests.markers import markers_of
 from tests.tier import TIMES
 
 if TYPE_CHECKING:
@@ -123,6 +124,17 @@ def linux_mirror() -> Iterator[Mirror]:
 
     with Mirror(LOCK.with_name("linux.txt"), wheels=artifacts.linux_wheels) as site:
         yield site
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test gets the markers of its folder; the files that take longest come first."""
+    files = {item: item.path.relative_to(TESTS).as_posix() for item in items}
+    for item, file in files.items():
+        for marker in markers_of(file):
+            item.add_marker(marker)
+    known = order.read(order.SECONDS.read_text("utf-8"))
+    place = {file: number for number, file in enumerate(order.ordered(dict.fromkeys(files.values()), known))}
+    items.sort(key=lambda item: place[files[item]])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
