@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.checkout import CHECKOUT
+from tests import order, signals
+from tests.checkout import CHECKOUT, TESTS
+from tests.markers import markers_of
+from tests.tier import TIMES
 
 if TYPE_CHECKING:
     from tests.boxes.linux.base import LinuxBase
@@ -19,10 +22,16 @@ if TYPE_CHECKING:
     from tests.boxes.mirror import Mirror
     from tests.boxes.windows import WindowsBox
 
+signals.heed()
+
 # No example has to be done in a time of its own: a machine may be slow, and busy with another test. Where a run decides about
-# a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere they are new ones.
+# a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere, and in the second tier, they are new ones.
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("NBSERVER_TEST_COMPLETE"))
+    "any machine",
+    max_examples=100 * TIMES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("NBSERVER_TEST_COMPLETE")) and TIMES == 1,
 )
 settings.load_profile("any machine")
 
@@ -115,6 +124,17 @@ def linux_mirror() -> Iterator[Mirror]:
 
     with Mirror(LOCK.with_name("linux.txt"), wheels=artifacts.linux_wheels) as site:
         yield site
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test gets the markers of its folder; the files that take longest come first."""
+    files = {item: item.path.relative_to(TESTS).as_posix() for item in items}
+    for item, file in files.items():
+        for marker in markers_of(file):
+            item.add_marker(marker)
+    known = order.read(order.SECONDS.read_text("utf-8"))
+    place = {file: number for number, file in enumerate(order.ordered(dict.fromkeys(files.values()), known))}
+    items.sort(key=lambda item: place[files[item]])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import functools
 import json
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from jsonschema.validators import extend
 from referencing import Registry, Resource
 
 from nbserver.inventory.schema import json_schema
 from tests.checkout import CHECKOUT
+
+# Where rfc3987-syntax is installed, as Jupyter does, the import of jsonschema makes 38 grammars out of it, which takes seconds.
+# They are for the format "iri", and no schema here uses one.
+with patch.dict(sys.modules, {"rfc3987_syntax": None}):
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError, best_match
+    from jsonschema.validators import extend
 
 SCHEMAS = CHECKOUT / "docs" / "schemas"
 # The inventory's schema comes from the settings' own types.

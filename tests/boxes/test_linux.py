@@ -54,7 +54,7 @@ def test_a_user_gets_in_with_the_password(debian: LinuxBox, tmp_path: Path) -> N
     options = ["-F", "none", "-o", "PubkeyAuthentication=no", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     command = ["ssh", *options, "-p", str(debian.ssh_port), "visitor@127.0.0.1", "id -un"]
     environment = {**os.environ, "SSH_ASKPASS": str(answer), "SSH_ASKPASS_REQUIRE": "force", "ANSWER": PASSWORD}
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     assert done.stdout == "visitor\n", done.stderr
 
 

@@ -328,7 +328,7 @@ def test_this_machine_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
             return list(transport.run("", [])), process
         finally:
             transport.close()
-            process.wait(60)  # it goes on, and is not held up by what nobody reads any more
+            process.wait(600)  # it goes on, and is not held up by what nobody reads any more
 
     lines, _ = run("import sys; sys.stdin.read(); print('x' * 100); sys.stderr.write('e' * 10**6)")
     assert lines == ["x" * 100]

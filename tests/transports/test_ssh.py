@@ -227,7 +227,7 @@ def test_something_else_listens(sshd: Sshd, user: User, greeting: bytes, patienc
             connection, _ = listener.accept()
             with connection, contextlib.suppress(OSError):  # who has read enough hangs up
                 connection.sendall(greeting)
-                given_up.wait(60)
+                given_up.wait(600)
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()

@@ -45,7 +45,7 @@ def start(folder: Path, script: str = SCRIPT) -> subprocess.Popen[bytes]:
 def feed(folder: Path, data: bytes, script: str = SCRIPT) -> tuple[int, str, str]:
     """Exit code, output behind its word that it is ready, and complaint."""
     process = start(folder, script)
-    out, err = process.communicate(data, timeout=60)
+    out, err = process.communicate(data, timeout=600)
     before, ready, rest = out.partition(READY)
     assert ready and not before
     return process.returncode, rest.decode("ascii"), err.decode("ascii")
@@ -67,7 +67,7 @@ def test_any_shell_hands_it_on_as_it_is(tmp_path: Path) -> None:
             input=GOOD,
             capture_output=True,
             env={**os.environ, "TMPDIR": str(tmp_path)},
-            timeout=60,
+            timeout=600,
             check=False,
         )
         assert (done.returncode, done.stdout.decode()) == (2, f"nbserver ready\n{SAID}\n"), shell
@@ -141,7 +141,7 @@ def test_input_that_dribbles_is_read_to_the_byte(tmp_path: Path, size: int) -> N
         process.stdin.write(data[at : at + size])
         process.stdin.flush()
         time.sleep(0.001)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out.decode(), err) == (2, f"nbserver ready\n{SAID}\n", b"")
 
 
@@ -230,7 +230,7 @@ def test_output_comes_as_it_is_written_to_the_byte(tmp_path: Path) -> None:
     waiting = Waiting(tmp_path)
     assert os.read(waiting.stdout.fileno(), 100) == b"no line end"
     waiting.go.touch()
-    assert waiting.stdout.read() == b" and its rest\n" and waiting.process.wait(30) == 102
+    assert waiting.stdout.read() == b" and its rest\n" and waiting.process.wait(600) == 102
     assert not waiting.files()
 
 
@@ -240,14 +240,14 @@ def test_its_files_are_for_its_user_only_and_the_envelope_is_in_none(tmp_path: P
     assert {path.name for path in waiting.file.parent.iterdir()} == {"nbserver.sh", "output", "errors"}
     assert not any(ENVELOPE[-1].encode() in path.read_bytes() for path in waiting.file.parent.iterdir())
     waiting.go.touch()
-    assert waiting.process.wait(30) == 102
+    assert waiting.process.wait(600) == 102
 
 
 def test_the_script_is_in_a_session_of_its_own(tmp_path: Path) -> None:
     waiting = Waiting(tmp_path)
     assert int(waiting.session) not in (os.getsid(0), os.getsid(waiting.process.pid))
     waiting.go.touch()
-    assert waiting.process.wait(30) == 102
+    assert waiting.process.wait(600) == 102
 
 
 def test_it_goes_on_without_anybody_who_listens(tmp_path: Path) -> None:
@@ -260,13 +260,13 @@ def test_it_goes_on_without_anybody_who_listens(tmp_path: Path) -> None:
     assert waiting.file.exists()
     waiting.go.touch()
     assert until(tmp_path, waiting.done.exists) and until(tmp_path, lambda: not waiting.files())
-    assert waiting.process.wait(30) == 102
+    assert waiting.process.wait(600) == 102
 
 
 def test_the_script_goes_on_when_the_bootstrap_is_killed(tmp_path: Path) -> None:
     waiting = Waiting(tmp_path)
     waiting.process.kill()
-    waiting.process.wait(30)
+    waiting.process.wait(600)
     waiting.go.touch()
     assert until(tmp_path, waiting.done.exists)
 
@@ -275,7 +275,7 @@ def test_stop_is_sigterm_for_the_script(tmp_path: Path) -> None:
     waiting = Waiting(tmp_path)
     waiting.stdin.write(b"something else\n" + STOP)
     waiting.stdin.flush()
-    assert waiting.stdout.read() == b"no line endstopped\n" and waiting.process.wait(30) == 3
+    assert waiting.stdout.read() == b"no line endstopped\n" and waiting.process.wait(600) == 3
     assert not waiting.files() and not waiting.done.exists()
 
 

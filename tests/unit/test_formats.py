@@ -14,7 +14,6 @@ import pytest
 import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from nbserver.approval import manifest
 from nbserver.commands import render, verify
@@ -27,7 +26,7 @@ from nbserver.run.envelope import Envelope
 from nbserver.run.result import Result
 from nbserver.view import json_lines
 from tests.checkout import CHECKOUT
-from tests.formats import KINDS, schema, validate
+from tests.formats import KINDS, Draft202012Validator, schema, validate
 
 SAMPLE = CHECKOUT / "nbserver.sample.toml"
 SCRIPTS = CHECKOUT / "ps_scripts"

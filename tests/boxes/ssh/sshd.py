@@ -77,7 +77,7 @@ class Sshd:
     def close(self) -> None:
         """Ends it; sessions that are open go on."""
         self._process.terminate()
-        self._process.wait(60)
+        self._process.wait(600)
 
 
 def make_key(path: Path, kind: str = "ed25519", password: str = "", options: Sequence[str] = ()) -> Path:

@@ -220,7 +220,7 @@ def run_while_held(host: Sandbox, lock: str, who: str) -> tuple[list[dict[str, s
                 waited = True
                 holder.kill()
                 holder.wait()
-        ours.wait(20)
+        ours.wait(600)
     finally:
         holder.kill()
         holder.wait()

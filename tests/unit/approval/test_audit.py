@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.approval import audit, manifest
@@ -23,6 +23,7 @@ from nbserver.render.script import Script
 from nbserver.render.windows_host import render
 from tests import golden
 from tests.checkout import CHECKOUT
+from tests.tier import examples
 
 SAMPLE = CHECKOUT / "nbserver.sample.toml"
 
@@ -61,7 +62,7 @@ def reference() -> Reference:
     return Reference.load()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(data=st.data())
 def test_no_other_text_passes_for_the_script(
     data: st.DataObject, script: Script, reference: Reference, tmp_path_factory: pytest.TempPathFactory

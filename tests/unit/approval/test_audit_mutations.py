@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +20,9 @@ from nbserver.approval.reference import Reference
 from nbserver.base.errors import ApprovalError
 from tests import rendered_folders
 from tests.rendered_folders import MANIFEST, put
+from tests.tier import FULL
 
-FULL = os.environ.get("NBSERVER_TEST_FULL") == "1"
-BYTES, FIELDS = 1000, 1000  # changes of all folders together, where it is not all of them
+BYTES, FIELDS = 700, 700  # changes of all folders together, where it is not all of them
 KINDS = ("machines", "linux_user", "windows_user")
 VALUES: list[Any] = [
     None,

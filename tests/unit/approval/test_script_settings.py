@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from nbserver.approval import script_settings
 from tests import golden, rendered_folders
-from tests.formats import schema
+from tests.formats import Draft202012Validator, schema
 from tests.rendered_folders import MANIFEST
 
 PROBES: list[Any] = [

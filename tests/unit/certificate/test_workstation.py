@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, load_pem_private_key, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import InventoryError, NbserverError, ScriptError, SecretError, UsageError
@@ -28,6 +28,7 @@ from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.options import Options
 from nbserver.run.result import Result
 from tests.authority import DAY, NOW, Signer, ec_key, encryption, intermediate, key_pem, pem, root, rsa_key, san, self_signed
+from tests.tier import examples
 
 NAMES = ("192.0.2.7", "win1.example.com", "xn--bcher-kva.example.com", "2001:db8::7")
 SECRET = "correct horse \u00e9"
@@ -97,7 +98,7 @@ def test_a_key_in_each_form(tmp_path: Path, form: str, encrypted: bool) -> None:
     assert found.key.splitlines()[1] not in repr(found)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(30)
 @given(st.permutations([*CHAIN, ROOT.certificate, LEAF]), st.sampled_from(["", "# words\n", "\r\n"]))
 def test_any_order_becomes_the_servers_own(order: Sequence[x509.Certificate], between: str) -> None:
     text = between.join(pem(one) for one in order)
@@ -105,7 +106,7 @@ def test_any_order_becomes_the_servers_own(order: Sequence[x509.Certificate], be
     assert tuple(chain) == CHAIN
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(
     st.binary(max_size=400)
     | st.text(max_size=400).map(lambda text: f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n".encode())
@@ -115,7 +116,7 @@ def test_what_is_no_pem_is_refused_in_words(data: bytes) -> None:
         certificate_chain.read_pem(data)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(st.data())
 def test_a_damaged_certificate_is_refused_in_words(data: st.DataObject) -> None:
     der = bytearray(LEAF.public_bytes(Encoding.DER))
@@ -249,7 +250,7 @@ def test_a_pfx_that_cannot_be_used(tmp_path: Path) -> None:
     assert "wildcard" in refusal(pfx_host(tmp_path, data))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(30)
 @given(st.binary(max_size=200))
 def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
     refusal(pfx_host(tmp_path, data), NbserverError)

@@ -7,12 +7,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.events import fields
 from nbserver.events.reader import EventError, parse
 from tests.formats import is_valid, schema
+from tests.tier import examples
 from tests.unit.test_formats import EXAMPLES
 
 EVENTS: list[dict[str, Any]] = [value for kind, value in EXAMPLES if kind == "event"]
@@ -148,7 +149,7 @@ VALUES: list[Any] = [
 KEYS = sorted({key for form in fields.FORMS.values() for key in form} | {"more", "Text"})
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(
     st.sampled_from(EVENTS),
     st.dictionaries(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from nbserver.inventory.merging import merge
 from nbserver.inventory.reader import load
 from nbserver.inventory.schema import json_schema
 from tests.checkout import CHECKOUT
+from tests.tier import examples
 
 BASE = "system = 'windows'\naddress = 'a'\nnotebook.password = { env = 'N' }\n"
 
@@ -41,7 +42,7 @@ CHOICES: dict[str, list[Any]] = {
 LAYERS = ["defaults", "groups.one", "groups.two", "hosts.h"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@examples(60)
 @given(st.data(), st.permutations(LAYERS), st.booleans())
 def test_the_last_layer_wins(tmp_path: Path, data: st.DataObject, order: list[str], dotted: bool) -> None:
     chosen: dict[str, dict[str, Any]] = {

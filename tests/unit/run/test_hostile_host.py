@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import AuthenticationError, CertificateError, HostKeyError
@@ -22,6 +22,7 @@ from nbserver.run import host_run
 from nbserver.run.journal import Journal
 from nbserver.run.result import Result
 from tests.formats import validate
+from tests.tier import examples
 from tests.unit.run.test_host_run import FINISHED, HOST, LOST, Told, begun, ended, event, run, script  # noqa: F401
 
 Run = Callable[..., tuple[Result, Told]]
@@ -225,7 +226,7 @@ def small() -> Script:
     return replace(render(HOST, reader.load()), text="# nothing that runs\n")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 @given(st.data())
 def test_no_answer_is_believed_without_its_hash_and_a_valid_end(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     script = small()

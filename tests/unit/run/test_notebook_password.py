@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import SecretError
@@ -13,6 +13,7 @@ from nbserver.cli import program
 from nbserver.run import notebook_password, site_salt
 from nbserver.run.notebook_password import PasswordHashes, check_password, hash_password
 from nbserver.transports.transport import StopRequested
+from tests.tier import examples
 
 SALT = bytes(range(16))
 
@@ -52,7 +53,7 @@ def test_argon2_cffi_computes_the_same() -> None:
     assert hash_password("secret", SALT) == "argon2:" + expected.decode()
 
 
-@settings(max_examples=5, deadline=None)
+@examples(3)
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_argon2_cffi_verifies_any_password(password: str) -> None:
     argon2 = pytest.importorskip("argon2", reason="needs the package argon2-cffi")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 import ssl
@@ -53,19 +54,18 @@ def _refused(server: HostileServer, *, seconds: float = 20, kernel_seconds: floa
     return refused.value
 
 
-def _bomb() -> bytes:
+@functools.cache
+def bomb() -> bytes:
     """400 MB of nothing in 400 KB of gzip."""
     packer = zlib.compressobj(9, wbits=31)
     nothing = bytes(4 * MEGABYTE)
     return b"".join(packer.compress(nothing) for _ in range(100)) + packer.flush()
 
 
-BOMB = _bomb()
-
-
 @pytest.mark.parametrize("stage", STAGES[:4])
 def test_a_compressed_answer_is_not_unpacked(hostile: HostileServer, stage: str) -> None:
-    hostile.stages[stage] = lambda client: client.answer(200, BOMB, "Content-Encoding: gzip", "Set-Cookie: _xsrf=1")
+    packed = bomb()
+    hostile.stages[stage] = lambda client: client.answer(200, packed, "Content-Encoding: gzip", "Set-Cookie: _xsrf=1")
     tracemalloc.start()
     try:
         refused = _refused(hostile)
@@ -77,7 +77,8 @@ def test_a_compressed_answer_is_not_unpacked(hostile: HostileServer, stage: str)
 
 
 def test_the_body_of_a_redirect_is_not_unpacked(hostile: HostileServer) -> None:
-    hostile.stages["POST /login"] = lambda client: client.answer(302, BOMB, "Content-Encoding: gzip", "Location: /x")
+    packed = bomb()
+    hostile.stages["POST /login"] = lambda client: client.answer(302, packed, "Content-Encoding: gzip", "Location: /x")
     assert "encoding" in _refused(hostile).what
 
 

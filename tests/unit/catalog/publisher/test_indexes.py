@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import DownloadError
@@ -30,6 +30,7 @@ from tests.publishers import (
     python_entry,
     python_index,
 )
+from tests.tier import examples
 
 MSI = Download("openssl", "1.1.1", "x64", "msi", "https://x/y.msi", None, None, (r"%ProgramFiles%\OpenSSL\bin\openssl.exe",), "")
 
@@ -392,7 +393,7 @@ def refused_or_sound(python: bytes, openssl: bytes, folder: Path) -> None:
 
 
 @given(trees, trees)
-@settings(deadline=None)
+@examples(50)
 def test_any_json_is_refused_or_sound(tmp_path_factory: pytest.TempPathFactory, python: Any, openssl: Any) -> None:
     refused_or_sound(json.dumps(python).encode(), json.dumps(openssl).encode(), tmp_path_factory.getbasetemp())
     refused_or_sound(json.dumps({"versions": python}).encode(), APRIL_OPENSSL, tmp_path_factory.getbasetemp())
@@ -400,7 +401,7 @@ def test_any_json_is_refused_or_sound(tmp_path_factory: pytest.TempPathFactory, 
 
 
 @given(changes, changes, st.none() | st.text(max_size=30) | odd_text)
-@settings(max_examples=200, deadline=None)
+@examples(50)
 def test_any_entry_is_refused_or_sound(
     tmp_path_factory: pytest.TempPathFactory, python: dict[str, Any], openssl: dict[str, Any], following: str | None
 ) -> None:
@@ -410,6 +411,6 @@ def test_any_entry_is_refused_or_sound(
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
+@examples(50)
 def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     refused_or_sound(content, APRIL_OPENSSL, tmp_path_factory.getbasetemp())
