@@ -10,6 +10,7 @@ from typing import Any
 from nbserver import __version__
 from nbserver.approval import manifest
 from nbserver.approval.reference import Body, Reference, Source
+from nbserver.approval.script_settings import AnyScriptSettings, typed
 from nbserver.base import json_lines, plain_file
 from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.base.plain_text import clean
@@ -41,7 +42,8 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
     for host, entry in sorted(content["hosts"].items()):
         if entry["script"] not in names:
             raise ApprovalError(f"{entry['script']} is missing", where=plain_file.shown(folder), todo="Render it again")
-        source, body = _check(folder / entry["script"], path, entry, known), known.body(entry["settings"])
+        settings = typed(entry["settings"])
+        source, body = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
         reports.setdefault(body.system, _report_body(body)).extend(["", *_report(host, entry, source)])
     hosts = ", ".join(sorted(content["hosts"]))
     return [
@@ -65,23 +67,25 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _check(path: Path, manifest_path: Path, entry: dict[str, Any], known: Reference) -> Source:
+def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference) -> Source:
     code = plain_file.read(path, LIMIT, todo="Render it again")
     again = "Render it again, and see with a diff what was changed"
     if hashlib.sha256(code).hexdigest() != entry["sha256"]:
         raise ApprovalError("does not have the SHA-256 that the manifest names", where=plain_file.shown(path), todo=again)
     try:
-        source = known.source(entry["settings"], entry["catalog_sha256"])
-        script = known.rendered(entry["settings"], source)
+        source = known.source(settings, entry["catalog_sha256"])
+        script = known.rendered(settings, source)
     except (ValueError, NbserverError) as error:
-        host = entry["settings"]["host"]
-        raise ApprovalError(f"hosts.{host}: {clean(str(error))}", where=plain_file.shown(manifest_path), todo="Render it again") from None
+        raise ApprovalError(
+            f"hosts.{settings.host}: {clean(str(error))}", where=plain_file.shown(manifest_path), todo="Render it again"
+        ) from None
     if code != script.text.encode("ascii"):
-        raise ApprovalError(_changed_part(code, script, known.body(entry["settings"])), where=plain_file.shown(path), todo=again)
+        raise ApprovalError(_changed_part(code, script, known.body(settings)), where=plain_file.shown(path), todo=again)
     different = manifest.difference(entry, manifest.entry(script, entry["catalog_sha256"]))
     if different:
-        host = entry["settings"]["host"]
-        raise ApprovalError(f"hosts.{host}.{different} is not what {path.name} has", where=plain_file.shown(manifest_path), todo=again)
+        raise ApprovalError(
+            f"hosts.{settings.host}.{different} is not what {path.name} has", where=plain_file.shown(manifest_path), todo=again
+        )
     return source
 
 

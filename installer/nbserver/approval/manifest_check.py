@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from nbserver import __version__
-from nbserver.approval.script_settings import Release, Sha256, first_fault, is_linux
+from nbserver.approval.script_settings import first_fault, is_linux
 from nbserver.inventory.names import is_host
+from nbserver.render.settings import Release, Sha256
 from nbserver.settings.faults import dotted, faults
 from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress
 

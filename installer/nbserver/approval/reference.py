@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nbserver import __version__
-from nbserver.approval.script_settings import is_linux
+from nbserver.approval.script_settings import AnyScriptSettings
 from nbserver.base.plain_text import clean
 from nbserver.catalog import linux_lock, reader
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import begins
-from nbserver.catalog.entries import Download, Lock
+from nbserver.catalog.entries import Lock
 from nbserver.catalog.linux_lock import LinuxLock
 from nbserver.render import bash, powershell, windows_host
+from nbserver.render.linux_settings import LinuxScriptSettings
 from nbserver.render.script import Script, body_sha256
 from nbserver.render.step_files import read_body, read_titles
+from nbserver.render.windows_settings import WindowsScriptSettings
 
 SHIPPED = f"of release {__version__}"
 
@@ -70,12 +71,12 @@ class Reference:
             {catalog.digest: (title, catalog) for title, catalog in loaded},
         )
 
-    def body(self, settings: Mapping[str, Any]) -> Body:
-        return self.linux if is_linux(settings) else self.windows
+    def body(self, settings: AnyScriptSettings) -> Body:
+        return self.linux if isinstance(settings, LinuxScriptSettings) else self.windows
 
-    def source(self, settings: Mapping[str, Any], digest: str) -> Source:
+    def source(self, settings: AnyScriptSettings, digest: str) -> Source:
         """What the settings' hashes name. Raises ValueError or CatalogError where it is nothing that is known here, and says what."""
-        if is_linux(settings):
+        if isinstance(settings, LinuxScriptSettings):
             if digest != self.linux_lock.file_sha256:
                 raise ValueError(f"catalog_sha256 is not the hash of the lock for Linux hosts {SHIPPED}")
             _require_lock(settings, self.linux_lock.sha256)
@@ -84,8 +85,7 @@ class Reference:
         lock = _lock(settings, catalog)
         _require_lock(settings, lock.sha256)
         _require_downloads(settings, catalog)
-        default_path = windows_host.default_path(settings["python"]["version"], lock.sha256)
-        if settings["path"]["programs"] and settings["path"]["entries"] != default_path:
+        if settings.path.programs and settings.path.entries != windows_host.default_path(settings.python.version, lock.sha256):
             raise ValueError("settings.path.entries are not those that belong to settings.path.programs")
         shipped = any(lock.sha256 == own.sha256 for own in self.shipped.locks)
         return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else title}", lock.lines)
@@ -100,12 +100,12 @@ class Reference:
         title, catalog = self.site[digest]
         return f"of {title}", catalog
 
-    def rendered(self, settings: dict[str, Any], source: Source) -> Script:
+    def rendered(self, settings: AnyScriptSettings, source: Source) -> Script:
         """The script of these settings, as `nbserver render` makes it. Raises NbserverError."""
-        language = bash if is_linux(settings) else powershell
-        body = self.body(settings)
-        head = language.head(settings, body.steps) + language.lock_block(source.lock)
-        return Script.joined(settings, head, body.text, body.steps, body.extension)
+        language = bash if isinstance(settings, LinuxScriptSettings) else powershell
+        body, values = self.body(settings), settings.as_json()
+        head = language.head(values, body.steps) + language.lock_block(source.lock)
+        return Script.joined(values, head, body.text, body.steps, body.extension)
 
 
 def _title(name: str) -> str:
@@ -113,36 +113,28 @@ def _title(name: str) -> str:
     return clean(name, 100).encode("ascii", "backslashreplace").decode("ascii")
 
 
-def _require_lock(settings: Mapping[str, Any], sha256: str) -> None:
-    if settings["packages"]["lock_sha256"] != sha256:
+def _require_lock(settings: AnyScriptSettings, sha256: str) -> None:
+    if settings.packages.lock_sha256 != sha256:
         raise ValueError(f"settings.packages.lock_sha256 is not the lock for this host, which has the hash {sha256}")
 
 
-def _lock(settings: Mapping[str, Any], catalog: Catalog) -> Lock:
-    python, architecture = settings["python"]["version"], settings["architecture"]
-    user = settings["scope"] == "user"  # its Python is not one of the catalog: its branch names the lock
+def _lock(settings: WindowsScriptSettings, catalog: Catalog) -> Lock:
+    python, architecture = settings.python.version, settings.architecture
+    user = settings.scope == "user"  # its Python is not one of the catalog: its branch names the lock
     for lock in catalog.locks:
         if lock.architecture == architecture and (lock.python == python if user else begins(python, lock.python)):
             return lock
     raise ValueError(f"the catalog has no lock for settings.python.version on {architecture}")
 
 
-def _require_downloads(settings: Mapping[str, Any], catalog: Catalog) -> None:
-    if settings["scope"] == "user":
+def _require_downloads(settings: WindowsScriptSettings, catalog: Catalog) -> None:
+    if settings.scope == "user":
         return
-    for name in ("python", "openssl"):
-        if settings[name] not in _entries(name, settings, catalog):
+    verified = [(entry, windows_host.program(entry)) for entry in catalog.downloads if entry.sha256]
+    for name, program in (("python", settings.python), ("openssl", settings.openssl)):
+        if program not in [found for entry, found in verified if (entry.name, entry.architecture) == (name, settings.architecture)]:
             raise ValueError(f"settings.{name} is not an entry of the catalog")
-    needed = any(_is(settings["openssl"], entry) and entry.needs_vc_redist for entry in catalog.downloads)
-    wanted = windows_host.download_settings(catalog.vc_redist(settings["architecture"], windows=settings["windows"])) if needed else None
-    if settings["vc_redist"] != wanted:
+    needed = any(entry.name == "openssl" and entry.needs_vc_redist and found == settings.openssl for entry, found in verified)
+    wanted = windows_host.program(catalog.vc_redist(settings.architecture, windows=settings.windows)) if needed else None
+    if settings.vc_redist != wanted:
         raise ValueError("settings.vc_redist is not what the catalog has for settings.openssl")
-
-
-def _entries(name: str, settings: Mapping[str, Any], catalog: Catalog) -> list[dict[str, Any]]:
-    fitting = (entry for entry in catalog.downloads if (entry.name, entry.architecture) == (name, settings["architecture"]))
-    return [windows_host.download_settings(entry) for entry in fitting]
-
-
-def _is(settings: Mapping[str, Any], entry: Download) -> bool:
-    return entry.name == "openssl" and settings == windows_host.download_settings(entry)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 DEPTH = 20
 TOO_DEEP = f"is nested more than {DEPTH} levels deep"
@@ -19,7 +20,7 @@ def parse(data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 text at byte {error.start}") from None
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number, parse_int=_whole)
+        value = loads(text, parse_int=_no_minus_zero)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
@@ -27,6 +28,11 @@ def parse(data: bytes) -> Any:
     _require_flat(value)
     _require_characters(value)
     return value
+
+
+def loads(text: str, parse_int: Callable[[str], int] | None = None) -> Any:
+    """The value of a text in which no object names a key twice and all numbers are whole, of a usual size. Raises ValueError, RecursionError."""
+    return json.loads(text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number, parse_int=parse_int or _whole)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -62,12 +68,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > _DIGITS or digits == "-0":
-        raise ValueError("holds a number that is not a plain whole one")
+    if len(digits) > _DIGITS:
+        _no_number(digits)
     return int(digits)
 
 
-def _no_number(_: str) -> None:
+def _no_minus_zero(digits: str) -> int:
+    return _no_number(digits) if digits == "-0" else _whole(digits)
+
+
+def _no_number(_: str) -> NoReturn:
     raise ValueError("holds a number that is not a plain whole one")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nbserver.catalog import windows_releases
 
@@ -20,7 +21,7 @@ class Download:
     name: str
     version: str
     architecture: str
-    kind: str
+    kind: Literal["zip", "msi", "exe"]
     url: str
     sha256: str | None
     size: int | None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
+from nbserver.base import strict_json
 from nbserver.base.plain_text import clean
 from nbserver.events.fields import NAMES as NAMES
 from nbserver.events.fields import VERSION, fault
 
 LONGEST_LINE = 1_000_000  # characters
 _COMMON = ("v", "n", "time", "step", "event")
-_LONGEST_INTEGER = 20  # characters
 
 
 class EventError(ValueError):
@@ -59,7 +58,7 @@ def read_object(line: str) -> dict[str, Any]:
     if not (line.isascii() and line.isprintable()):
         raise EventError(f"a line is not printable ASCII: {_begin(line)}")
     try:
-        value = json.loads(line, object_pairs_hook=_unique, parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
+        value = strict_json.loads(line)
     except (ValueError, RecursionError):
         raise EventError(f"a line is not valid JSON: {_begin(line)}") from None
     if not isinstance(value, dict):
@@ -69,23 +68,6 @@ def read_object(line: str) -> dict[str, Any]:
 
 def _begin(line: str) -> str:
     return repr(clean(line, 120))
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key comes twice")
-    return found
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > _LONGEST_INTEGER:
-        raise ValueError("an integer is too long")
-    return int(digits)
-
-
-def _refuse(text: str) -> NoReturn:
-    raise ValueError("a number is not an integer")
 
 
 class EventOrder:

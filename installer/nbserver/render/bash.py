@@ -7,20 +7,21 @@ from typing import Any
 from nbserver import __version__
 from nbserver.base.errors import NbserverError
 from nbserver.catalog import lock_lines
+from nbserver.render.linux_settings import LinuxScriptSettings
 from nbserver.render.script import Script, host_of, require_keys
 from nbserver.render.step_files import read_body
 
 LOCK_START = "LOCK=(\n"
 
 
-def render_linux(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
-    """The script of a Linux host.
+def render_linux(settings: LinuxScriptSettings, lock: tuple[str, ...]) -> Script:
+    """The script of a Linux host; `lock` are lines `name==version [; condition] --hash=...`.
 
-    `settings` are plain JSON values as docs/formats.md describes them; `lock` are lines `name==version [; marker] --hash=...`.
-    Raises NbserverError when a text in them cannot stay data in a script.
+    Raises NbserverError when a text in the settings or the lock cannot stay data in a script.
     """
     body, steps = read_body("linux_scripts")
-    return Script.joined(settings, head(settings, steps) + lock_block(lock), body, steps, "sh")
+    values = settings.as_json()
+    return Script.joined(values, head(values, steps) + lock_block(lock), body, steps, "sh")
 
 
 def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:

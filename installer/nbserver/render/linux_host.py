@@ -1,8 +1,6 @@
-"""A checked Linux host and its lock, turned into the settings of its script."""
+"""A checked Linux host and its lock, turned into its script."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from nbserver import __version__
 from nbserver.catalog.linux_lock import LinuxLock
@@ -10,34 +8,30 @@ from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.linux_host import LinuxHost
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.bash import render_linux
+from nbserver.render.linux_settings import LinuxNotebook, LinuxPackages, LinuxPython, LinuxScriptSettings
 from nbserver.render.own_python import own_program
 from nbserver.render.script import Script
+from nbserver.render.settings import Certificate, Downloads
 
 
 def render(host: LinuxHost | LocalLinuxHost, lock: LinuxLock) -> Script:
     """The script of a Linux host; the same bytes wherever it is rendered. That of this machine in user scope names the Python that runs this."""
-    settings: dict[str, Any] = {
-        "architecture": host.architecture,
-        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host)},
-        "downloads": {"proxy": host.downloads.proxy},
-        "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
-        "host": host.name,
-        "notebook": {
-            "directory": host.notebook.directory,
-            "ip": host.notebook.ip,
-            "port": host.notebook.port,
-            "session": host.notebook.session,
-        },
-        "packages": {
-            "index_url": host.packages.index_url,
-            "installer": host.packages.installer,
-            "lock_sha256": lock.sha256,
-            "source": host.packages.source,
-        },
-        "python": {"program": own_program() if host.scope == "user" else None, "version": host.python.version},
-        "release": __version__,
-        "scope": host.scope,
-        "skip": sorted(host.skip),
-        "system": host.system,
-    }
+    settings = LinuxScriptSettings(
+        architecture=host.architecture,
+        certificate=Certificate(days=host.certificate.days, names=tuple(subject_alternative_names(host))),
+        downloads=Downloads(proxy=host.downloads.proxy),
+        firewall=host.firewall,
+        host=host.name,
+        notebook=LinuxNotebook(
+            directory=host.notebook.directory, ip=host.notebook.ip, port=host.notebook.port, session=host.notebook.session
+        ),
+        packages=LinuxPackages(
+            index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=lock.sha256, source=host.packages.source
+        ),
+        python=LinuxPython(program=own_program() if host.scope == "user" else None, version=host.python.version),
+        release=__version__,
+        scope=host.scope,
+        skip=tuple(sorted(host.skip)),
+        system=host.system,
+    )
     return render_linux(settings, lock.lines)

@@ -1,8 +1,6 @@
-"""This machine, a Windows one, turned into the settings of a script that needs no administrator."""
+"""This machine, a Windows one, turned into a script that needs no administrator."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from nbserver import __version__
 from nbserver.catalog.catalog import Catalog
@@ -11,33 +9,34 @@ from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.render.own_python import this_python
 from nbserver.render.powershell import render_windows
 from nbserver.render.script import Script
+from nbserver.render.settings import Downloads, Packages
+from nbserver.render.windows_settings import PathEntries, PresentPython, WindowsCertificate, WindowsNotebook, WindowsUserSettings
 
 
 def render(host: LocalWindowsHost, catalog: Catalog) -> Script:
     """The script in user scope. It is made for the Python that runs this. Raises UsageError."""
     python = this_python(catalog)
-    settings: dict[str, Any] = {
-        "adopt": False,
-        "architecture": host.architecture,
-        "certificate": {"days": host.certificate.days, "names": subject_alternative_names(host), "source": "host", "thumbprint": None},
-        "downloads": {"proxy": host.downloads.proxy},
-        "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
-        "host": host.name,
-        "notebook": {
-            "directory": host.notebook.directory,
-            "ip": host.notebook.ip,
-            "port": host.notebook.port,
-            "session": host.notebook.session,
-        },
-        "openssl": None,
-        "packages": {"index_url": host.packages.index_url, "installer": host.packages.installer, "lock_sha256": python.lock.sha256},
-        "path": {"entries": [], "programs": False},
-        "python": {"executable": ["python.exe"], "folder": python.folder, "kind": "present", "version": python.branch},
-        "reboot": host.reboot,
-        "release": __version__,
-        "scope": host.scope,
-        "skip": [],
-        "vc_redist": None,
-        "windows": host.windows,
-    }
+    settings = WindowsUserSettings(
+        adopt=False,
+        architecture=host.architecture,
+        certificate=WindowsCertificate(
+            days=host.certificate.days, names=tuple(subject_alternative_names(host)), source="host", thumbprint=None
+        ),
+        downloads=Downloads(proxy=host.downloads.proxy),
+        firewall=host.firewall,
+        host=host.name,
+        notebook=WindowsNotebook(
+            directory=host.notebook.directory, ip=host.notebook.ip, port=host.notebook.port, session=host.notebook.session
+        ),
+        openssl=None,
+        packages=Packages(index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=python.lock.sha256),
+        path=PathEntries(entries=(), programs=False),
+        python=PresentPython(executable=("python.exe",), folder=python.folder, kind="present", version=python.branch),
+        reboot=host.reboot,
+        release=__version__,
+        scope="user",
+        skip=(),
+        vc_redist=None,
+        windows=host.windows,
+    )
     return render_windows(settings, python.lock.lines)

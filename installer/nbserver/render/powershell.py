@@ -11,16 +11,17 @@ from nbserver.base.errors import NbserverError
 from nbserver.catalog import lock_lines
 from nbserver.render.script import Script, host_of, require_keys
 from nbserver.render.step_files import read_body
+from nbserver.render.windows_settings import WindowsScriptSettings
 
 
-def render_windows(settings: dict[str, Any], lock: tuple[str, ...]) -> Script:
-    """The script of a Windows host.
+def render_windows(settings: WindowsScriptSettings, lock: tuple[str, ...]) -> Script:
+    """The script of a Windows host; `lock` are lines `name==version --hash=...`.
 
-    `settings` are plain JSON values as docs/formats.md describes them; `lock` are lines `name==version --hash=...`.
-    Raises NbserverError when a text in them cannot stay data in a script.
+    Raises NbserverError when a text in the settings or the lock cannot stay data in a script.
     """
     body, steps = read_body("ps_scripts")
-    return Script.joined(settings, head(settings, steps) + lock_block(lock), body, steps)
+    values = settings.as_json()
+    return Script.joined(values, head(values, steps) + lock_block(lock), body, steps)
 
 
 def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:

@@ -1,8 +1,6 @@
-"""A checked Windows host and the catalog, turned into the settings of its script."""
+"""A checked Windows host and the catalog, turned into its script."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from nbserver import __version__
 from nbserver.catalog.catalog import Catalog
@@ -12,6 +10,8 @@ from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.powershell import render_windows
 from nbserver.render.script import Script
+from nbserver.render.settings import Downloads, Packages
+from nbserver.render.windows_settings import PathEntries, Program, WindowsCertificate, WindowsMachineSettings, WindowsNotebook
 
 PROGRAMS = "%ProgramFiles%\\nbserver"
 
@@ -20,64 +20,52 @@ def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
     """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
     programs = catalog.programs_for(host)
     python, lock = programs.python, programs.lock
-    settings: dict[str, Any] = {
-        "adopt": host.adopt,
-        "architecture": host.architecture,
-        "certificate": {
-            "days": host.certificate.days,
-            "names": subject_alternative_names(host),
-            "source": host.certificate.source,
-            "thumbprint": host.certificate.thumbprint,
-        },
-        "downloads": {"proxy": host.downloads.proxy},
-        "firewall": {"remote_addresses": list(host.firewall.remote_addresses)},
-        "host": host.name,
-        "notebook": {
-            "directory": host.notebook.directory,
-            "ip": host.notebook.ip,
-            "port": host.notebook.port,
-            "session": host.notebook.session,
-        },
-        "openssl": download_settings(programs.openssl),
-        "packages": {
-            "index_url": host.packages.index_url,
-            "installer": host.packages.installer,
-            "lock_sha256": lock.sha256,
-        },
-        "path": path(host, python.version, lock.sha256),
-        "python": download_settings(python),
-        "reboot": host.reboot,
-        "release": __version__,
-        "scope": "machine",
-        "skip": sorted(host.skip),
-        "vc_redist": download_settings(programs.vc_redist) if programs.vc_redist else None,
-        "windows": host.windows,
-    }
+    settings = WindowsMachineSettings(
+        adopt=host.adopt,
+        architecture=host.architecture,
+        certificate=WindowsCertificate(
+            days=host.certificate.days,
+            names=tuple(subject_alternative_names(host)),
+            source=host.certificate.source,
+            thumbprint=host.certificate.thumbprint,
+        ),
+        downloads=Downloads(proxy=host.downloads.proxy),
+        firewall=host.firewall,
+        host=host.name,
+        notebook=WindowsNotebook(
+            directory=host.notebook.directory, ip=host.notebook.ip, port=host.notebook.port, session=host.notebook.session
+        ),
+        openssl=program(programs.openssl),
+        packages=Packages(index_url=host.packages.index_url, installer=host.packages.installer, lock_sha256=lock.sha256),
+        path=path(host, python.version, lock.sha256),
+        python=program(python),
+        reboot=host.reboot,
+        release=__version__,
+        scope="machine",
+        skip=tuple(sorted(host.skip)),
+        vc_redist=program(programs.vc_redist) if programs.vc_redist else None,
+        windows=host.windows,
+    )
     return render_windows(settings, lock.lines)
 
 
-def path(host: WindowsHost | LocalWindowsHost, python_version: str, lock_sha256: str) -> dict[str, Any]:
+def path(host: WindowsHost | LocalWindowsHost, python_version: str, lock_sha256: str) -> PathEntries:
     """The entries of the machine's PATH: the inventory's, or those of what is installed.
 
     Where an installer puts Python and OpenSSL is known on the host only, hence `programs` beside the entries.
     """
     if host.path.entries is not None:
-        return {"entries": list(host.path.entries), "programs": False}
-    return {"entries": default_path(python_version, lock_sha256), "programs": True}
+        return PathEntries(entries=host.path.entries, programs=False)
+    return PathEntries(entries=default_path(python_version, lock_sha256), programs=True)
 
 
-def default_path(python_version: str, lock_sha256: str) -> list[str]:
+def default_path(python_version: str, lock_sha256: str) -> tuple[str, ...]:
     """What is added to PATH where the inventory does not name any entries."""
-    return [f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts"]
+    return (f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts",)
 
 
-def download_settings(download: Download) -> dict[str, Any]:
-    """What a script has to know of an entry of the catalog."""
-    return {
-        "executable": list(download.executable),
-        "kind": download.kind,
-        "sha256": download.sha256,
-        "size": download.size,
-        "url": download.url,
-        "version": download.version,
-    }
+def program(download: Download) -> Program:
+    """What a script has to know of an entry of the catalog. Raises ValueError for an unverified one, which no script may have."""
+    if download.sha256 is None:
+        raise ValueError(f"{download.name} {download.version} is unverified")
+    return Program(download.executable, download.kind, download.sha256, download.size, download.url, download.version)

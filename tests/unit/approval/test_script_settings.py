@@ -11,6 +11,10 @@ import pytest
 from pydantic import BaseModel
 
 from nbserver.approval import script_settings
+from nbserver.base import strict_json
+from nbserver.render.linux_settings import LinuxScriptSettings
+from nbserver.render.settings import ScriptSettings
+from nbserver.render.windows_settings import WindowsMachineSettings, WindowsUserSettings
 from tests import golden, rendered_folders
 from tests.formats import Draft202012Validator, schema
 from tests.rendered_folders import MANIFEST
@@ -93,11 +97,12 @@ def test_what_is_rendered_is_accepted(documents: list[dict[str, Any]]) -> None:
     assert len(documents) == 8
     for settings in documents:
         assert is_valid(settings) and script_settings.first_fault(settings) is None
+        assert strict_json.same(script_settings.typed(settings).as_json(), settings)
 
 
 def test_what_the_schema_refuses_is_refused(documents: list[dict[str, Any]]) -> None:
     refused = 0
-    for settings in {script_settings.model_of(settings): settings for settings in documents}.values():
+    for settings in {script_settings.rules_of(settings).model: settings for settings in documents}.values():
         for other in changed(settings):
             if not is_valid(other):
                 refused += 1
@@ -128,13 +133,13 @@ def keys_of_model(model: type[BaseModel], at: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "models"),
-    [("settings", [script_settings.WindowsMachine, script_settings.WindowsUser]), ("settings_linux", [script_settings.LinuxSettings])],
+    ("kind", "tables"),
+    [("settings", [WindowsMachineSettings, WindowsUserSettings]), ("settings_linux", [LinuxScriptSettings])],
 )
-def test_both_have_the_same_keys(kind: str, models: list[type[BaseModel]]) -> None:
+def test_both_have_the_same_keys(kind: str, tables: list[type[ScriptSettings]]) -> None:
     documented = dict(keys_of_schema(schema(kind), schema(kind)))
     assert all(documented.values())
-    assert set(documented) == {key for model in models for key in keys_of_model(model)}
+    assert set(documented) == {key for table in tables for key in keys_of_model(script_settings.model_of(table))}
 
 
 @pytest.mark.parametrize("name", ["notebook.port", "certificate.days", "skip", "architecture", "reboot", "packages.installer", "windows"])

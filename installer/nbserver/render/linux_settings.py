@@ -1,0 +1,49 @@
+"""What the script of a Linux host receives: on a host of the inventory, and on this machine."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from nbserver.inventory.linux_host import LinuxFirewallSettings, own_folder
+from nbserver.render.settings import Certificate, Notebook, Packages, ScriptSettings, Table
+from nbserver.settings.types import Array, VersionPrefix, refuse, unlike
+
+
+def _python_program(text: str) -> str:
+    if not re.fullmatch(r"/(.+/)?bin/python3\.[0-9]{1,3}", text):
+        raise refuse("it is not the absolute path of a Python")
+    return text
+
+
+@dataclass(frozen=True)
+class LinuxPackages(Packages):
+    source: Annotated[Literal["auto", "distribution", "wheels"], Field(description="auto, distribution or wheels")]
+
+
+@dataclass(frozen=True)
+class LinuxNotebook(Notebook):
+    directory: Annotated[str, AfterValidator(own_folder), Field(description="an absolute path of a folder")]
+
+
+@dataclass(frozen=True)
+class LinuxPython(Table):
+    program: Annotated[
+        Annotated[str, AfterValidator(_python_program)] | None, Field(description="a path such as /usr/bin/python3.11, or null")
+    ]
+    version: Annotated[VersionPrefix | None, Field(description="a version or its beginning, or null")]
+
+
+@dataclass(frozen=True)
+class LinuxScriptSettings(ScriptSettings):
+    certificate: Certificate
+    firewall: Annotated[LinuxFirewallSettings, Field(description="a table with remote_addresses")]
+    notebook: LinuxNotebook
+    packages: LinuxPackages
+    python: LinuxPython
+    scope: Annotated[Literal["machine", "user"], Field(description="machine or user")]
+    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array, Field(description="an array with firewall, or empty")]
+    system: Annotated[Literal["linux"], Field(description="linux")]
