@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, create_model
 
 from nbserver.base import strict_json
-from nbserver.inventory.linux_host import LOCAL
+from nbserver.inventory.names import LOCAL
 from nbserver.render.linux_settings import LinuxScriptSettings
 from nbserver.render.settings import Table
 from nbserver.render.windows_settings import WindowsMachineSettings, WindowsScriptSettings, WindowsUserSettings
