@@ -21,6 +21,7 @@ from tests.boxes.ssh.fixtures import PASSWORD, host_of, sshd, state, text_of, us
 from tests.boxes.ssh.small_script import EVENTS, small_script
 from tests.boxes.ssh.sshd import Sshd, User
 from tests.boxes.ssh.wire import Direction, Wire
+from tests.tier import FULL
 
 
 class Runs:
@@ -111,7 +112,9 @@ def test_cut_anywhere(sshd: Sshd, wire: Wire, user: User, state: Path, tmp_path:
     runs = Runs(sshd, wire, user, state, tmp_path, sudo=sudo)
     total = undisturbed(runs, wire, direction)
     ended = []
-    for after in range(1, total * 9 // 10, total // 16):  # how many bytes there are differs a little, by how they are put into packets
+    for after in range(
+        1, total * 9 // 10, total // (160 if FULL else 8)
+    ):  # how many bytes there are differs a little, by how they are put into packets
         wire.cut(direction, after)
         result, lines = runs.apply()
         assert wire.was_cut

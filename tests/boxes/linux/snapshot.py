@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import translate
 from pathlib import Path
+
+
+def _one_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """What matches a whole name that one of the patterns, as of a shell, matches."""
+    return re.compile("|".join(map(translate, patterns)))
+
 
 Snapshot = dict[str, dict[str, str]]
 TREES = ("etc", "opt", "srv", "root", "home", "usr/local", "var/lib/nbserver", "var/spool/cron")
@@ -46,6 +53,7 @@ VOLATILE_UNITS = {
     "systemd-localed.service": "the same",
     "packagekit.service": "the same",
 }
+_VOLATILE, _VOLATILE_UNITS = _one_of(VOLATILE), _one_of(VOLATILE_UNITS)
 MARK = "\x1e"
 COMMANDS = {  # section -> what prints its lines, sorted afterwards; nothing where the program is not there
     "dpkg": r"""command -v dpkg-query >/dev/null && dpkg-query -W -f '${binary:Package} ${Version} ${db:Status-Abbrev}\n'""",
@@ -76,11 +84,11 @@ def snapshot(root: Path, ssh: Callable[..., subprocess.CompletedProcess[str]]) -
         pairs = (line.strip().partition(" " if "\t" not in line else "\t") for line in lines if line.strip())
         found[section] = {key: value for key, _, value in sorted(pairs)}
     for units in ("unit_files", "active_units"):
-        found[units] = {name: state for name, state in found[units].items() if not _matches(name, VOLATILE_UNITS)}
+        found[units] = {name: state for name, state in found[units].items() if not _VOLATILE_UNITS.match(name)}
     found["users"] = dict(_accounts(root / "etc/passwd"))
     found["groups"] = dict(_accounts(root / "etc/group"))
     found["files"] = {path: _describe(root / path) for tree in TREES for path in _walk(root, tree)}
-    found["names"] = {path: "" for path in found["names"] if not _matches(path, VOLATILE)}
+    found["names"] = {path: "" for path in found["names"] if not _VOLATILE.match(path)}
     return found
 
 
@@ -100,23 +108,24 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     return found
 
 
-def _matches(name: str, patterns: dict[str, str]) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns)
-
-
 def _accounts(file: Path) -> Iterator[tuple[str, str]]:
     for line in file.read_text().splitlines():
         name, _, rest = line.partition(":")
         yield name, rest
 
 
-def _walk(root: Path, path: str) -> Iterator[str]:
-    if not os.path.lexists(root / path) or _matches(path, VOLATILE):
+def _walk(root: Path, tree: str) -> Iterator[str]:
+    """The tree, and everything in it that counts."""
+    if not os.path.lexists(root / tree):
         return
-    yield path
-    if (root / path).is_dir() and not (root / path).is_symlink():
-        for entry in sorted((root / path).iterdir()):
-            yield from _walk(root, f"{path}/{entry.name}")
+    left = [tree]
+    while left:
+        path = left.pop()
+        if _VOLATILE.match(path):
+            continue
+        yield path
+        if stat.S_ISDIR(os.lstat(f"{root}/{path}").st_mode):
+            left += [f"{path}/{entry.name}" for entry in os.scandir(f"{root}/{path}")]
 
 
 def _describe(path: Path) -> str:

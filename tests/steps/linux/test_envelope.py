@@ -8,11 +8,12 @@ import subprocess
 from typing import Any, get_args
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbserver.run.envelope import Envelope, Mode
 from tests.linux.parts import require_bash, run, script
+from tests.tier import examples
 
 SECRET = "correct horse \u65e5\u672c\n"
 READ = """
@@ -22,7 +23,7 @@ name_run
 printf '%s\\0' "$RUN_MODE" "$RUN_ID" "$RUN_OPERATOR" "$RUN_AFTER"
 for name in "${!SECRETS[@]}"; do printf '%s\\0' "$name" "${SECRETS[$name]}"; done
 """
-many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = examples(40)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=80)
 run_ids = st.from_regex(r"[0-9A-Za-z-]{1,64}", fullmatch=True)
 secrets = st.dictionaries(st.from_regex(r"[a-z][a-z0-9_.]{0,20}", fullmatch=True), texts, max_size=3)

@@ -8,15 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbserver.events.reader import parse
 from tests.formats import validate
 from tests.linux import parts
 from tests.linux.parts import run
+from tests.tier import examples
 
-many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = examples(40)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 any_bytes = st.binary(max_size=30).map(lambda data: data.replace(b"\0", b""))
 NASTY = "".join(map(chr, range(1, 256))) + "\u2028\ud7ff\ue000\ufeff\ufffd\uffff\U00010000\U0001f600\U0010ffff"

@@ -6,13 +6,14 @@ import json
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.linux import parts
 from tests.linux.fixtures import record, run
 from tests.linux.fixtures import sandbox as empty
 from tests.linux.sandbox import Sandbox
+from tests.tier import examples
 
 __all__ = ["empty"]
 STATE = "/var/lib/nbserver/state"
@@ -232,7 +233,7 @@ def test_a_state_folder_that_others_could_fill_is_refused(sandbox: Sandbox, prep
 # ---- text files and keys, whatever is in them
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
-many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+many = examples(40)
 
 
 @many

@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import NbserverError
 from nbserver.render.bash import literal, lock_block, settings_block
 from tests.linux.parts import require_bash
+from tests.tier import examples
 
 NASTY = [
     "'",
@@ -62,7 +63,7 @@ NASTY = [
 ]
 pieces = st.sampled_from(NASTY) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 nasty = st.lists(pieces, max_size=6).map("".join)
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = examples(60)
 
 
 def echo(code: str, name: str, locale: str = "C") -> list[str]:

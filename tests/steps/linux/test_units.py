@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.linux import parts
+from tests.tier import examples
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 NOBODY = 65534
@@ -75,7 +76,7 @@ def read_back(units: Path, text: str) -> tuple[str, dict[str, str]]:
     return command, dict(line.split("=", 1) for line in re.findall(r"^\t+Environment: (.*)$", part, re.MULTILINE))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(user=NAMES)
 @example(user="CORP\\peter")
 @example(user='100% "peter"')
