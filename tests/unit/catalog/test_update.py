@@ -16,8 +16,8 @@ from unittest.mock import patch
 import pytest
 import tomlkit
 
-from nbserver import cli
 from nbserver.catalog import reader
+from nbserver.cli import program
 from tests.formats import validate
 from tests.notebook_server import Forwarder
 from tests.publishers import (
@@ -70,7 +70,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> Done:
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as ended,
     ):
-        cli.main()
+        program.main()
     return Done(ended.value.code, out.getvalue(), err.getvalue())
 
 
