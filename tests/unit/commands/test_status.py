@@ -1,0 +1,31 @@
+"""Status and stop where nothing is set up."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from nbserver.commands import status
+from nbserver.inventory import local_linux_host
+from nbserver.inventory.local_linux_host import LocalLinuxHost
+from tests.formats import validate
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
+
+
+@pytest.fixture(autouse=True)
+def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that user scope is the default of root too, who may run the tests."""
+    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path / "no systemd")
+
+
+def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert status.status(LocalLinuxHost(), as_json=True) == 4
+    found = json.loads(capsys.readouterr().out)
+    validate("stream", found)
+    assert (found["ok"], found["by"], found["port"], found["url"]) == (False, "none", 9999, "https://localhost:9999")
+    assert status.stop(LocalLinuxHost()) == 0

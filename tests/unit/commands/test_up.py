@@ -1,0 +1,69 @@
+"""The password that nobody chose: when one is made, and when it is shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from nbserver.base.errors import VerifyError
+from nbserver.commands import up
+from nbserver.inventory import local_linux_host, reader
+from nbserver.inventory.hosts import Inventory
+from nbserver.inventory.local_linux_host import LocalLinuxHost
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
+
+OTHER = '[hosts.lin1]\nsystem = "linux"\naddress = "lin1.example.com"\nuser = "root"\nnotebook.password = { env = "X" }\n'
+
+
+@pytest.fixture(autouse=True)
+def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that user scope is the default of root too, who may run the tests."""
+    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path / "no systemd")
+
+
+def load(folder: Path, text: str, *patterns: str) -> Inventory:
+    path = folder / "nbserver.toml"
+    path.write_text(text, encoding="utf-8")
+    return reader.load_for(path, patterns or ["local"])
+
+
+def test_a_password_is_made_only_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = up.first_password([LocalLinuxHost()])["local"]
+    assert len(made) == 19 and made != up.first_password([LocalLinuxHost()])["local"]
+    given = LocalLinuxHost.model_validate({"notebook": {"password": {"env": "X"}}})
+    assert up.first_password([given]) == {}
+    (tmp_path / ".config" / "nbserver").mkdir(parents=True)
+    (tmp_path / ".config" / "nbserver" / "jupyter_config.json").write_text("{}")
+    assert up.first_password([LocalLinuxHost()]) == {}
+
+
+def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from nbserver.run.result import Result
+
+    for word, shown in (("changed", True), ("failed", True), ("differs", True), ("unchanged", False), ("", False)):
+        up.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
+        out = capsys.readouterr()
+        assert ("abcd-efgh" in out.err) is shown and out.out == ""
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt(), VerifyError("it drips", host="local"), RuntimeError()])
+def test_a_password_is_shown_however_the_verification_ends(
+    ends: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is set by then, and kept nowhere."""
+    from nbserver.run.result import Result
+    from nbserver.view.json_lines import JsonLines
+
+    def verify(*_: object) -> None:
+        raise ends
+
+    monkeypatch.setattr(up, "first_password", lambda hosts: {"local": "abcd-efgh"})
+    monkeypatch.setattr(up, "_apply", lambda *_: (Result("local", steps={"notebook": "changed"}), 0))
+    monkeypatch.setattr(up, "_verify", verify)
+    with pytest.raises(type(ends)):
+        up.up(load(tmp_path, OTHER), None, None, JsonLines())
+    assert "abcd-efgh" in capsys.readouterr().err
