@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.boxes import registry_file
+from tests.boxes import caches, registry_file
 from tests.boxes.task_scheduler import TASKS, Action, Task, TaskScheduler, read_task
 from tests.boxes.windows_command_line import split_arguments
 from tests.boxes.wine import environment, linux_path, pwsh_command
@@ -94,3 +94,9 @@ def test_what_a_task_prints_after_its_end_is_in_its_log_and_nowhere_else(tmp_pat
         go.touch()
         assert wait_until(lambda: scheduler.output("x") == "early\nlate\nlater\n", 30)
         assert [other.read_bytes() for other in others] == [b""] * 10
+
+
+def test_what_a_machine_lacks_is_told_and_the_rest_is_made() -> None:
+    done: list[str] = []
+    things = [("one", lambda: caches.there("no wixl")), ("two", lambda: caches.there(None) or done.append("two"))]
+    assert caches.fill(things) == ["one: not made: no wixl", "two: 0 s"] and done == ["two"]

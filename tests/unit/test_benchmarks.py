@@ -36,6 +36,7 @@ from benchmarks.ssh.peers import ansible_tasks
 from benchmarks.ssh.results import Block, Results, Row
 from benchmarks.ssh.table import table
 from tests.linux.parts import require_bash
+from tests.tier import examples
 
 TABLE = {
     "access /nbserver-no-such-folder": "root:root 700",
@@ -149,10 +150,12 @@ def run_floor(values: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([require_bash(), "-s"], input=floor.script(values), capture_output=True, text=True, check=False)
 
 
-@given(st.text(st.characters(min_codepoint=1, max_codepoint=126), max_size=40))
-def test_a_value_is_one_word_of_bash(text: str) -> None:
-    done = subprocess.run([require_bash(), "-c", f"printf %s {floor.quote(text)}"], capture_output=True, check=True)
-    assert done.stdout == text.encode()
+@examples(10)
+@given(st.lists(st.text(st.characters(min_codepoint=1, max_codepoint=126), max_size=40), min_size=1, max_size=40))
+def test_a_value_is_one_word_of_bash(texts: list[str]) -> None:
+    words = " ".join(map(floor.quote, texts))
+    done = subprocess.run([require_bash(), "-c", f"printf '%s\\0' {words}"], capture_output=True, check=True)
+    assert done.stdout == "".join(f"{text}\0" for text in texts).encode()
 
 
 def test_ansible_asks_for_each_path_once() -> None:

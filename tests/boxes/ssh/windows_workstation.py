@@ -31,7 +31,7 @@ def missing() -> str:
     return ""
 
 
-def _site(cache: Path) -> Path:
+def packages(cache: Path) -> Path:
     """A folder with the packages, for Windows and Python 3.11."""
 
     def make(work: Path, target: Path) -> None:
@@ -57,7 +57,7 @@ class Workstation:
 
     def __init__(self, folder: Path) -> None:
         cache = artifacts.cache_folder()
-        self._folder, self._prefix, self._packages = folder, folder / "prefix", _site(cache)
+        self._folder, self._prefix, self._packages = folder, folder / "prefix", packages(cache)
         with zipfile.ZipFile(artifacts.python_zip(cache)) as archive:
             archive.extractall(folder / "python")
         subprocess.run(
