@@ -69,7 +69,7 @@ class Watched:
 
 def missing() -> str:
     """What this machine lacks for a browser, "" where nothing."""
-    lacking = [] if find_spec("playwright") else ["the package playwright (the extra `test`)"]
+    lacking = [] if find_spec("playwright") else ["the package playwright (the extra `test-all`)"]
     lacking += [] if shutil.which("chromium") else ["chromium (Debian package chromium)"]
     return f"a browser needs {' and '.join(lacking)}" if lacking else ""
 

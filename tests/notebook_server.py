@@ -66,7 +66,7 @@ class NotebookServer:
 def missing() -> str:
     """What this machine lacks for a notebook server, "" where nothing."""
     lacking = [name for name in ("notebook", "ipykernel", "numpy", "matplotlib") if find_spec(name) is None]
-    return f"needs the packages {', '.join(lacking)} (the extra `test`)" if lacking else ""
+    return f"needs the packages {', '.join(lacking)} (the extra `test-all`)" if lacking else ""
 
 
 def make_certificate(folder: Path, *, name: str = "notebook", ends_in_days: int = 30) -> Certificate:

@@ -18,7 +18,7 @@ SALT = bytes(range(16))
 
 
 def test_the_form_is_the_one_that_jupyter_writes() -> None:
-    security = pytest.importorskip("jupyter_server.auth.security", reason="needs the package jupyter_server")
+    security = pytest.importorskip("jupyter_server.auth.security", reason="needs the package jupyter_server (the extra `test-all`)")
     ours = hash_password("correct horse", SALT)
     theirs = security.passwd("correct horse")
     assert [len(part) for part in ours.split("$") if "=" not in part] == [len(part) for part in theirs.split("$") if "=" not in part]
@@ -27,7 +27,7 @@ def test_the_form_is_the_one_that_jupyter_writes() -> None:
 
 def test_the_parameters_are_the_second_recommended_ones_of_rfc_9106() -> None:
     """As argon2-cffi has them, which names them after the RFC."""
-    profiles = pytest.importorskip("argon2.profiles", reason="needs the package argon2-cffi")
+    profiles = pytest.importorskip("argon2.profiles", reason="needs the package argon2-cffi (the extra `test`)")
     low = profiles.RFC_9106_LOW_MEMORY
     ours = (
         notebook_password.ITERATIONS,
@@ -40,14 +40,14 @@ def test_the_parameters_are_the_second_recommended_ones_of_rfc_9106() -> None:
 
 
 def test_jupyter_server_accepts_it() -> None:
-    security = pytest.importorskip("jupyter_server.auth.security", reason="needs the package jupyter_server")
+    security = pytest.importorskip("jupyter_server.auth.security", reason="needs the package jupyter_server (the extra `test-all`)")
     hashed = hash_password("pa$$ w\u00f6rd \u2603", SALT)
     assert security.passwd_check(hashed, "pa$$ w\u00f6rd \u2603")
     assert not security.passwd_check(hashed, "pa$$ w\u00f6rd")
 
 
 def test_argon2_cffi_computes_the_same() -> None:
-    low_level = pytest.importorskip("argon2.low_level", reason="needs the package argon2-cffi")
+    low_level = pytest.importorskip("argon2.low_level", reason="needs the package argon2-cffi (the extra `test`)")
     expected = low_level.hash_secret(b"secret", SALT, 3, 65536, 4, 32, low_level.Type.ID)
     assert hash_password("secret", SALT) == "argon2:" + expected.decode()
 
@@ -55,7 +55,7 @@ def test_argon2_cffi_computes_the_same() -> None:
 @settings(max_examples=5, deadline=None)
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_argon2_cffi_verifies_any_password(password: str) -> None:
-    argon2 = pytest.importorskip("argon2", reason="needs the package argon2-cffi")
+    argon2 = pytest.importorskip("argon2", reason="needs the package argon2-cffi (the extra `test`)")
     assume(password == password.strip())
     assert argon2.PasswordHasher().verify(hash_password(password, SALT).removeprefix("argon2:"), password)
 
@@ -141,8 +141,8 @@ def test_after_a_stop_nothing_is_hashed() -> None:
 
 def test_tornado_strips_what_we_refuse() -> None:
     """The reason for the refusal, in the real form parser: what was typed is not what is checked."""
-    web = pytest.importorskip("tornado.web", reason="needs the package tornado")
-    httputil = pytest.importorskip("tornado.httputil", reason="needs the package tornado")
+    web = pytest.importorskip("tornado.web", reason="needs the package tornado (the extra `test-all`)")
+    httputil = pytest.importorskip("tornado.httputil", reason="needs the package tornado (the extra `test-all`)")
 
     class Connection:
         def set_close_callback(self, callback: object) -> None: ...
