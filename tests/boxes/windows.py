@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.boxes import registry_file
 from tests.boxes.task_scheduler import TASKS, TaskScheduler
-from tests.boxes.wine import end_wine, environment, linux_path, pwsh_command, run, windows_path
+from tests.boxes.wine import end_wine, environment, linux_path, pwsh_command, run, start_wine, windows_path
 from tests.boxes.winrm.endpoint import Endpoint, session_configuration
 
 STAND_INS = Path(__file__).parent / "stand_ins"
@@ -106,6 +106,7 @@ class WindowsBox:
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
+        start_wine(prefix)
         self.folder = Path(tempfile.mkdtemp(prefix="windows-host-"))
         configuration = self.folder / "task.pssc"
         configuration.write_text(session_configuration(STAND_INS / "start.ps1"), encoding="utf-8")

@@ -15,6 +15,7 @@ WINESERVER = "/usr/lib/wine/wineserver64"
 PWSH_VARIABLE = "NBSERVER_TEST_PWSH"
 VARIABLES = "variables.json"  # in a WINEPREFIX: what else its programs see of this machine
 LAST_WORDS = 5.0  # seconds for what a program wrote before it ended
+IDLE = 900  # seconds after which a Windows that nobody ended, and where no program runs, ends by itself
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "PWSH_HOME")
 
 
@@ -87,6 +88,14 @@ def run(prefix: Path, *arguments: str, timeout: float = 300) -> str:
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, list(arguments), text)
     return text
+
+
+def start_wine(prefix: Path) -> None:
+    """From now on the Windows at `prefix` is up, also while no program runs there, until `end_wine`.
+
+    Without it Wine ends with its last program, and the next one first waits for all of Wine's services.
+    """
+    subprocess.run([WINESERVER, f"-p{IDLE}"], env=environment(prefix), stdin=subprocess.DEVNULL, timeout=300, check=False)
 
 
 def end_wine(prefix: Path) -> None:
