@@ -1,6 +1,6 @@
 # The stand-ins of a host in a box, with a task scheduler that does not answer questions about the task nbserver while
 # C:\nbserver-test\hold exists. C:\nbserver-test\held then says that one was asked.
-. "$PSScriptRoot\..\hosts\stand_ins\start.ps1"
+. "$PSScriptRoot\..\boxes\stand_ins\start.ps1"
 
 Copy-Item -LiteralPath function:Get-ScheduledTask -Destination function:global:Get-AnsweredScheduledTask
 

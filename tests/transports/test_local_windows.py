@@ -1,4 +1,4 @@
-r"""`local` on Windows, run there: CPython for Windows under Wine, PowerShell in place of powershell.exe (hosts/powershell.c)."""
+r"""`local` on Windows, run there: CPython for Windows under Wine, PowerShell in place of powershell.exe (boxes/powershell.c)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # The ScheduledTasks cmdlets that scripts use. A task is a file in C:\windows\system32\Tasks, its XML, as on Windows.
-# tests/hosts/task_scheduler.py starts and ends what it says: a process started here would end with the session. The two
+# tests/boxes/task_scheduler.py starts and ends what it says: a process started here would end with the session. The two
 # talk through C:\nbserver-test\tasks: NAME.request (start or stop; removed once done) and NAME.state (Running or Ready).
 # NAME.registered has who registered a task first: -Force leaves them their rights, and only a removal takes these away.
 
