@@ -19,7 +19,8 @@ from nbserver.run.host_run import HostRun, Result
 from nbserver.run.journal import Journal, new_run_id
 from nbserver.transports import LogonSecrets, connect_to
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ENVIRONMENT, WindowsBox
+from tests.boxes.server_settings import ENVIRONMENT
+from tests.boxes.windows import WindowsBox
 from tests.localized.locales import LANGUAGES, Language, make_locales
 from tests.localized.windows import DATA, FACTS, NOTEBOOKS, PATH_ENTRY, PROGRAMS, USER, LocalizedWindows
 from tests.ports import free_port
