@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.boxes import artifacts
+from tests.boxes.server_settings import ENVIRONMENT, MACHINE_PATH, UNRELATED_RULE
 from tests.boxes.task_scheduler import SERVICES, TASKS
-from tests.boxes.windows import ENVIRONMENT, MACHINE_PATH, UNRELATED_RULE, WindowsBox
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import run
 
 PYTHON = r"C:\Python27\python.exe"

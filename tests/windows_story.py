@@ -19,7 +19,8 @@ from nbserver.verify.notebook_client import Address, NotebookClient
 from tests import authority, browser, canary
 from tests.boxes.foreign_configuration import READ, TOKEN
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ACTIVE_SETUP, ENVIRONMENT, WindowsBox
+from tests.boxes.server_settings import ACTIVE_SETUP, ENVIRONMENT
+from tests.boxes.windows import WindowsBox
 from tests.notebook_server import Forwarder
 from tests.site import Site
 

@@ -1,6 +1,7 @@
 r"""Machines in a box: what the end-to-end tests set up a notebook server on.
 
     windows.py          a Windows Server: a Wine prefix of its own, real PowerShell 7.4 for Windows, its task scheduler
+    windows_image.py    the Windows that it is a copy of, made once and kept in the cache; server_settings.py says what it has
     winrm/              its WinRM service (WSMan and PSRP over HTTP and HTTPS, Basic, NTLM with message encryption)
     stand_ins/          what Wine lacks, loaded into each session before the client's first command
     task_scheduler.py   starts and ends what scheduled tasks say, outside any session

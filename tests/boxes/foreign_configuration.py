@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.boxes.windows import ENVIRONMENT, WindowsBox
+from tests.boxes.server_settings import ENVIRONMENT
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import run
 from tests.checkout import TESTS
 

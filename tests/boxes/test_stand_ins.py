@@ -8,7 +8,8 @@ import pytest
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
-from tests.boxes.windows import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, MACHINE_PATH, WindowsBox
+from tests.boxes.server_settings import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, MACHINE_PATH
+from tests.boxes.windows import WindowsBox
 from tests.waiting import wait_until
 
 Run = Callable[[str], list[str]]

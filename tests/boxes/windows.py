@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -21,81 +20,13 @@ from types import TracebackType
 from typing import Any
 
 from tests.boxes import registry_file
+from tests.boxes.server_settings import ACTIVE_SETUP, ENVIRONMENT
 from tests.boxes.task_scheduler import TASKS, TaskScheduler
-from tests.boxes.wine import end_wine, environment, linux_path, pwsh_command, run, start_wine, windows_path
+from tests.boxes.windows_image import put_windows
+from tests.boxes.wine import end_wine, linux_path, pwsh_command, run, start_wine, windows_path
 from tests.boxes.winrm.endpoint import Endpoint, session_configuration
 
 STAND_INS = Path(__file__).parent / "stand_ins"
-ACTIVE_SETUP = r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Active Setup"
-ENVIRONMENT = r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
-IE_ESC = {
-    "administrators": ACTIVE_SETUP + r"\Installed Components\{A509B1A7-37EF-4b3f-8CFC-4F3A74704073}",
-    "users": ACTIVE_SETUP + r"\Installed Components\{A509B1A8-37EF-4b3f-8CFC-4F3A74704073}",
-}
-MACHINE_PATH = (
-    r"%SystemRoot%\system32;%SystemRoot%;%SystemRoot%\System32\Wbem;"
-    r"%SYSTEMROOT%\System32\WindowsPowerShell\v1.0\;%ProgramFiles%\Unrelated Tools\bin"
-)
-SERVER: dict[str, dict[str, str]] = {
-    r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\ProductOptions": {"ProductType": registry_file.string("ServerNT")},
-    r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion": {
-        "ProductName": registry_file.string("Windows Server 2019 Standard"),
-        "InstallationType": registry_file.string("Server"),
-        "CurrentBuildNumber": registry_file.string("17763"),
-        "CurrentBuild": registry_file.string("17763"),
-    },
-    IE_ESC["administrators"]: {
-        "": registry_file.string("Applied Administrators"),
-        "ComponentID": registry_file.string("IEHardenAdmin"),
-        "IsInstalled": registry_file.dword(1),
-        "StubPath": registry_file.expandable(r'"%SystemRoot%\System32\rundll32.exe" "%SystemRoot%\System32\iesetup.dll",IEHardenAdmin'),
-    },
-    IE_ESC["users"]: {
-        "": registry_file.string("Applied Users"),
-        "ComponentID": registry_file.string("IEHardenUser"),
-        "IsInstalled": registry_file.dword(1),
-        "StubPath": registry_file.expandable(r'"%SystemRoot%\System32\rundll32.exe" "%SystemRoot%\System32\iesetup.dll",IEHardenUser'),
-    },
-    ENVIRONMENT: {"PATH": registry_file.expandable(MACHINE_PATH), "Unrelated": registry_file.expandable(r"%SystemDrive%\unrelated")},
-}
-UNRELATED_RULE = {
-    "Name": "Unrelated-In-TCP",
-    "DisplayName": "Unrelated service",
-    "Description": "Not ours.",
-    "Group": "Unrelated",
-    "DisplayGroup": "Unrelated",
-    "Enabled": "True",
-    "Direction": "Inbound",
-    "Action": "Allow",
-    "Protocol": "TCP",
-    "LocalPort": ["8443"],
-    "RemoteAddress": ["LocalSubnet"],
-    "Profile": "Domain",
-}
-UNRELATED_TASK = """<?xml version="1.0" encoding="UTF-16"?>
-<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
-  <RegistrationInfo>
-    <URI>\\Unrelated maintenance</URI>
-  </RegistrationInfo>
-  <Triggers>
-    <CalendarTrigger>
-      <StartBoundary>2020-01-01T03:00:00</StartBoundary>
-      <ScheduleByDay>
-        <DaysInterval>1</DaysInterval>
-      </ScheduleByDay>
-    </CalendarTrigger>
-  </Triggers>
-  <Settings>
-    <Enabled>true</Enabled>
-  </Settings>
-  <Actions>
-    <Exec>
-      <Command>cmd.exe</Command>
-      <Arguments>/c exit 0</Arguments>
-    </Exec>
-  </Actions>
-</Task>
-"""
 # Below drive_c: what Windows itself is always writing, and the stand-ins' own state (compared by its meaning).
 VOLATILE = ("windows/temp/*", "users/*/AppData/*", "users/*/Temp/*", "nbserver-test/*", "windows/system32/Tasks/*")
 SIZE_ONLY = "windows/"  # Wine's own 700 MB: a listing of names and sizes is enough
@@ -116,33 +47,9 @@ class WindowsBox:
 
     @classmethod
     def create(cls, prefix: Path) -> WindowsBox:
-        """Makes a fresh Windows (about 15 s) at `prefix` and sets it up as a server. Raises LookupError, CalledProcessError."""
-        subprocess.run(
-            [pwsh_command(), "-NoLogo", "-NoProfile", "-Command", "exit"],
-            env=environment(prefix),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=300,
-            check=True,
-        )
-        # Wine's server has inherited the lock under which a Windows is made, and would keep it as long as it runs
-        end_wine(prefix)
-        # Documents and the like lead to the home folder of whoever runs the tests, and PowerShell keeps settings there
-        for folder in (prefix / "drive_c" / "users").glob("*/*"):
-            if folder.is_symlink():
-                folder.unlink()
-                folder.mkdir()
-        host = cls(prefix)
-        settings = host.folder / "server.reg"
-        settings.write_bytes(registry_file.write(SERVER))
-        run(prefix, "reg", "import", windows_path(settings))
-        host.path(r"C:\windows\Installer").mkdir(exist_ok=True)  # Windows has it, Wine makes it with the first MSI
-        rules = host.path(r"C:\nbserver-test\firewall")
-        rules.mkdir(parents=True)
-        (rules / f"{UNRELATED_RULE['Name']}.json").write_text(json.dumps(UNRELATED_RULE))
-        (host.path(TASKS) / "Unrelated maintenance").write_bytes(UNRELATED_TASK.replace("\n", "\r\n").encode("utf-16"))
-        return host
+        """A fresh Windows at `prefix`, set up as a server. Raises LookupError, CalledProcessError."""
+        put_windows(prefix)
+        return cls(prefix)
 
     def path(self, windows_path: str) -> Path:
         r"""`C:\...` as a path on this machine."""

@@ -19,7 +19,8 @@ from typing import Any, Literal
 import pytest
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsBox
+from tests.boxes.server_settings import ACTIVE_SETUP, IE_ESC
+from tests.boxes.windows import WindowsBox
 from tests.checkout import TESTS
 from tests.faults.processes import KINDS, Installers
 from tests.faults.small_packages import write_index

@@ -21,7 +21,8 @@ from nbserver.run.journal import new_run_id
 from nbserver.transports.psrp.transport import PsrpTransport
 from tests.boxes.mirror import Mirror
 from tests.boxes.misbehaviour import Kind
-from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsBox
+from tests.boxes.server_settings import ACTIVE_SETUP, IE_ESC
+from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_disk import MOUNTED, SmallDisk, small_disk

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ENVIRONMENT, WindowsBox
+from tests.boxes.server_settings import ENVIRONMENT
+from tests.boxes.windows import WindowsBox
 from tests.faults.small_packages import FILES
 from tests.hand_made import LEFT, PATH, PROFILE, PYTHON, HandMade
 from tests.ports import free_port

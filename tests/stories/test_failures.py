@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ACTIVE_SETUP, IE_ESC, WindowsBox
+from tests.boxes.server_settings import ACTIVE_SETUP, IE_ESC
+from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import windows_path
 from tests.boxes.winrm.endpoint import Endpoint
 from tests.ports import free_port

@@ -15,7 +15,8 @@ import pytest
 from tests import browser, canary
 from tests.boxes.foreign_configuration import FILES, VARIABLES, foreign_configuration
 from tests.boxes.mirror import Mirror
-from tests.boxes.windows import ENVIRONMENT, IE_ESC, WindowsBox
+from tests.boxes.server_settings import ENVIRONMENT, IE_ESC
+from tests.boxes.windows import WindowsBox
 from tests.ports import free_port
 from tests.site import Site, steps
 from tests.windows_story import Story, outcome, record_requests, tell

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.boxes import artifacts
-from tests.boxes.wine import WINE, end_wine, environment, windows_path
+from tests.boxes.wine import WINE, end_wine, environment, start_wine, windows_path
 
 COMPILER = "x86_64-w64-mingw32-gcc"
 HERE = Path(__file__).parent
@@ -68,6 +68,7 @@ class Workstation:
             timeout=600,
             check=True,
         )
+        start_wine(self._prefix)
         library = self._prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
         subprocess.run([COMPILER, "-shared", "-o", library, HERE / "bcryptprimitives.c", "-ladvapi32"], check=True)
 
