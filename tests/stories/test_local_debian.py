@@ -25,11 +25,25 @@ from tests.boxes.linux.lab import PROXY
 from tests.boxes.linux.snapshot import Snapshot, differences
 from tests.boxes.mirror import Mirror
 from tests.checkout import CHECKOUT
+from tests.faults.small_packages import write_index
+from tests.served import served
 
 HOME = "/home/visitor"
 PASSWORD = f"Canary {secrets.token_hex(8)} 'local'"  # in no file of the checkout, which is copied to the host
 NBSERVER = f"{HOME}/nbserver/.venv/bin/nbserver"
 STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "former"]
+# The command line with another lock of Linux hosts: its first argument.
+SMALL = """\
+import sys
+from pathlib import Path
+
+from nbserver.catalog import linux_lock
+from nbserver.cli import main
+
+_small = linux_lock.parse(Path(sys.argv.pop(1)).read_bytes())
+linux_lock.load = lambda: _small
+main()
+"""
 # What an undo leaves on purpose: evidence, on the host's side and on the workstation's.
 EVIDENCE = re.compile(
     r"(files|names): ((home/visitor|root)/\.local(/state(/nbserver(-runs|/state)?(/.*)?|/nbserver\.(known|salt))?)?|var/lib/nbserver(/state(/.*)?)?|(root|home/visitor)/site/.*): absent -> "
@@ -103,12 +117,12 @@ class Story:
         assert found, self.done["up"].stdout + self.done["up"].stderr
         return found[1]
 
-    def inventory(self, user: str, scope: str | None) -> None:
-        """An inventory of its own, with the packages from the mirror; with no word about the scope where that is None."""
+    def inventory(self, user: str, scope: str | None, index_url: str = "") -> None:
+        """An inventory of its own, with the packages from an index (default: the mirror); with no word about the scope where that is None."""
         home = "/root" if user == "root" else HOME
         settings = {
             **({"scope": scope} if scope else {}),
-            "packages.index_url": self.mirror.index_url,
+            "packages.index_url": index_url or self.mirror.index_url,
             "downloads.proxy": PROXY,
             "notebook.ip": "*",
         }
@@ -121,12 +135,14 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror) -> Iterator[Story]:
-    with debian_host() as host:
+def story(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    index = tmp_path_factory.mktemp("index")
+    lock = write_index(index, linux_mirror)
+    with debian_host() as host, served(index) as url:
         told = Story(host, linux_mirror)
         newcomer(told)
         own_systemd(told)
-        machine(told)
+        machine(told, url, lock)
         container(told)
         yield told
 
@@ -199,25 +215,29 @@ def own_systemd(told: Story) -> None:
     host.ssh("mv /usr/bin/openssl-away /usr/bin/openssl && loginctl disable-linger visitor")
 
 
-def machine(told: Story) -> None:
-    told.inventory("root", None)
+def machine(told: Story, index_url: str, lock: list[str]) -> None:
+    """With two small wheels: the shipped lock is installed before and after it."""
+    told.inventory("root", None, index_url)
     told.inventory("visitor", "machine")
+    (told.host.root / "srv/small.py").write_text(SMALL, "utf-8")
+    (told.host.root / "srv/small.lock.txt").write_text("\n".join(lock), "utf-8")
+    small = f"{HOME}/nbserver/.venv/bin/python /srv/small.py /srv/small.lock.txt"
     site = "cd site && read -r NOTEBOOK_PASSWORD && export NOTEBOOK_PASSWORD &&"
     told.snapshots["before machine"] = told.host.snapshot()
     told.run("machine without rights", f"{site} {NBSERVER} apply local")
-    told.apply("machine", f"{site} {NBSERVER} apply local --json", user="root")
+    told.apply("machine", f"{site} {small} apply local --json", user="root")
     told.see("machine processes", "ps -eo user,args")
     told.run("machine status", f"cd site && {NBSERVER} status --json", user="root")
     told.run("machine status of a visitor", f"cd site && {NBSERVER} status --json")
     told.run("machine stop", f"cd site && {NBSERVER} stop local; systemctl is-active nbserver", user="root")
-    told.run("machine undo", f"cd site && {NBSERVER} undo local --json", user="root")
+    told.run("machine undo", f"cd site && {small} undo local --json", user="root")
     told.snapshots["machine undone"] = told.host.snapshot()
 
 
 def container(told: Story) -> None:
     """As root in a container: no systemd runs it. What pip installed for the newcomer is copied; only its scripts would not move along."""
     host = told.host
-    host.ssh(f"cp -r {HOME}/nbserver /root/nbserver")
+    host.ssh(f"cp -r --preserve=timestamps {HOME}/nbserver /root/nbserver")  # or what Python has compiled counts as old
     script, *arguments = first_line().rpartition(" && ")[2].split()
     assert script == ".venv/bin/nbserver"
     up = " ".join([".venv/bin/python -m nbserver", *arguments])
