@@ -34,15 +34,15 @@ NBSERVER = f"{HOME}/nbserver/.venv/bin/nbserver"
 STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "former"]
 # The command line with another lock of Linux hosts: its first argument.
 SMALL = """\
+import runpy
 import sys
 from pathlib import Path
 
 from nbserver.catalog import linux_lock
-from nbserver.cli import main
 
 _small = linux_lock.parse(Path(sys.argv.pop(1)).read_bytes())
 linux_lock.load = lambda: _small
-main()
+runpy.run_module("nbserver", run_name="__main__")
 """
 # What an undo leaves on purpose: evidence, on the host's side and on the workstation's.
 EVIDENCE = re.compile(
