@@ -30,7 +30,7 @@ def rebooting(small_host: SmallHost, at_once: pytest.MonkeyPatch, tmp_path_facto
     if not shutil.which(COMPILER):
         pytest.skip(f"an installer to be run needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)")
     setup = tmp_path_factory.mktemp("installer") / "setup.exe"
-    source = TESTS / "boxes" / "nbserver.c"
+    source = TESTS / "boxes" / "installer.c"
     subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(setup), str(source)], check=True, timeout=600)
     at_once.setattr("nbserver.run.host_run.RESTART_PAUSE", 0.3)
     shutdown = small_host.windows.path(SHUTDOWN)

@@ -92,7 +92,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shutil.which(COMPILER):
         pytest.skip(f"an installer to be run needs {COMPILER} (Debian package gcc-mingw-w64-x86-64)")
     file = tmp_path_factory.mktemp("installer") / "msiexec.exe"
-    source = TESTS / "boxes" / "nbserver.c"
+    source = TESTS / "boxes" / "installer.c"
     subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(file), str(source)], check=True, timeout=120)
     return file
 

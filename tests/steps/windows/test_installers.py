@@ -42,10 +42,10 @@ def installers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installers]
     if not shutil.which(COMPILER):
         pytest.skip(f"installers to be run need {COMPILER} (Debian package gcc-mingw-w64-x86-64)")
     folder = tmp_path_factory.mktemp("installers")
-    source = TESTS / "boxes" / "nbserver.c"
-    subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(folder / "nbserver.exe"), str(source)], check=True, timeout=600)
+    source = TESTS / "boxes" / "installer.c"
+    subprocess.run([COMPILER, "-O1", "-s", "-static", "-o", str(folder / "installer.exe"), str(source)], check=True, timeout=600)
     for name in ("python", "openssl", "vc_redist"):
-        (folder / f"{name}.exe").write_bytes((folder / "nbserver.exe").read_bytes() + name.encode())
+        (folder / f"{name}.exe").write_bytes((folder / "installer.exe").read_bytes() + name.encode())
     with served(folder) as url:
         yield Installers(folder, url)
 
@@ -184,7 +184,7 @@ def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_n
     folder = windows_host.path(r"C:\Python311")
     folder.mkdir()
     branch = rf"{PYTHON}\PythonCore\3.11"
-    shutil.copy(installers.folder / "nbserver.exe", folder / "python.exe")
+    shutil.copy(installers.folder / "installer.exe", folder / "python.exe")
     run(windows_host.prefix, "reg", "add", rf"{branch}\InstallPath", "/ve", "/d", r"C:\Python311" + "\\", "/f")
     try:
         run(windows_host.prefix, "reg", "add", branch, "/v", "Version", "/d", "3.11.5", "/f")
