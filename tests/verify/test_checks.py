@@ -367,9 +367,9 @@ def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certific
 
 @given(st.dictionaries(st.text(max_size=300), st.one_of(st.text(max_size=300), st.integers(), st.none(), st.lists(st.text())), max_size=80))
 def test_versions_that_a_kernel_says_fit_on_a_line(answer: dict[str, Any]) -> None:
-    from nbserver.verify.checks import _versions
+    from nbserver.verify.cells import versions_of
 
-    versions = _versions(answer)
+    versions = versions_of(answer)
     assert len(versions) <= 50
     assert all(text and text.isprintable() and len(text) <= 100 for text in [*versions, *versions.values()])
 
