@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 from benchmarks.psrp.prepared_host import PreparedHost
 from nbserver.render.step_files import read_body
-from tests.boxes.windows import ENVIRONMENT, MACHINE_PATH
+from tests.boxes.server_settings import ENVIRONMENT, MACHINE_PATH
 from tests.conftest import LOCK
 
 FOLDER = Path(__file__).parent / "checks"
