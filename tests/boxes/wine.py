@@ -91,11 +91,14 @@ def run(prefix: Path, *arguments: str, timeout: float = 300) -> str:
 
 
 def start_wine(prefix: Path) -> None:
-    """From now on the Windows at `prefix` is up, also while no program runs there, until `end_wine`.
+    """From now on the Windows at `prefix` is up, also while no program runs there, until `end_wine`; made where there is none.
 
-    Without it Wine ends with its last program, and the next one first waits for all of Wine's services.
+    Without it Wine ends with its last program, and the next one first waits for all of Wine's services. They are started here with
+    no output of anybody's: whoever started them would wait for its end as long as they run.
     """
-    subprocess.run([WINESERVER, f"-p{IDLE}"], env=environment(prefix), stdin=subprocess.DEVNULL, timeout=300, check=False)
+    settings = {"env": environment(prefix), "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([WINESERVER, f"-p{IDLE}"], timeout=300, check=False, **settings)
+    subprocess.run([WINE, "cmd", "/c", "exit"], timeout=600, check=True, **settings)
 
 
 def end_wine(prefix: Path) -> None:

@@ -60,14 +60,6 @@ class Workstation:
         self._folder, self._prefix, self._packages = folder, folder / "prefix", packages(cache)
         with zipfile.ZipFile(artifacts.python_zip(cache)) as archive:
             archive.extractall(folder / "python")
-        subprocess.run(
-            [WINE, "cmd", "/c", "exit"],
-            env=environment(self._prefix),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=600,
-            check=True,
-        )
         start_wine(self._prefix)
         library = self._prefix / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
         subprocess.run([COMPILER, "-shared", "-o", library, HERE / "bcryptprimitives.c", "-ladvapi32"], check=True)
