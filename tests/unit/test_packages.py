@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -105,3 +106,19 @@ def test_the_source_root_is_no_package() -> None:
             )
             wrong += [f"{path.relative_to(CHECKOUT)}:{node.lineno}" for name in names if name.partition(".")[0] == "installer"]  # type: ignore[attr-defined]
     assert not wrong
+
+
+def test_every_name_that_is_imported_exists() -> None:
+    """Also within functions, which only some machine runs."""
+    missing = []
+    for path in (path for folder in ("installer", "tests", "tools", "benchmarks") for path in (CHECKOUT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "nbserver":
+                module = importlib.import_module(str(node.module))
+                names = (alias.name for alias in node.names)
+                missing += [
+                    f"{path.relative_to(CHECKOUT)}:{node.lineno}: {node.module} has no {name}"
+                    for name in names
+                    if not hasattr(module, name) and f"{node.module}.{name}" not in modules()
+                ]
+    assert not missing, "\n".join(missing)
