@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 CACHE_VARIABLE = "NBSERVER_TEST_CACHE"
@@ -102,6 +102,17 @@ def _run(*arguments: str, cwd: Path) -> None:
     done = subprocess.run(arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stdout[-2000:]}")
+
+
+def windows_packages(cache: Path, kind: str, requirements: Sequence[str]) -> Path:
+    """A folder with the packages and what they need, for Windows and Python 3.11; `kind` begins its name in the cache."""
+
+    def make(work: Path, target: Path) -> None:
+        platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp")
+        pip = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check")
+        _run(*pip, *platform, "--target", str(target), *requirements, cwd=work)
+
+    return _once(cache, f"{kind}-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:12]}", make)
 
 
 def _pip_download(work: Path, requirements: str, *options: str) -> None:

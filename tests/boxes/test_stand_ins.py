@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from pypsrp.powershell import PowerShell, RunspacePool
-from pypsrp.wsman import WSMan
 
+from tests.boxes.pool import Run, pool
 from tests.boxes.server_settings import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, MACHINE_PATH
 from tests.boxes.windows import WindowsBox
 from tests.waiting import wait_until
 
-Run = Callable[[str], list[str]]
 EMPTY_TASK = r"""
 $xml = @'
 <?xml version="1.0" encoding="UTF-16"?>
@@ -29,28 +27,8 @@ Register-ScheduledTask -TaskName 'NAME' -Xml $xml -Force | ForEach-Object { "$($
 @pytest.fixture(scope="module")
 def run(windows_host: WindowsBox) -> Iterator[Run]:
     """Runs a script as real ones run: strict, errors are fatal. Returns its output as text."""
-    with windows_host.endpoint() as service:
-        wsman = WSMan(
-            "127.0.0.1",
-            port=service.port,
-            ssl=False,
-            auth="basic",
-            encryption="never",
-            no_proxy=True,
-            username=service.user,
-            password=service.password,
-            operation_timeout=60,
-            read_timeout=90,
-        )
-        with wsman, RunspacePool(wsman) as pool:
-
-            def go(script: str) -> list[str]:
-                shell = PowerShell(pool).add_script(f"Set-StrictMode -Version 3.0; $ErrorActionPreference = 'Stop'; & {{ {script} }}")
-                output = shell.invoke()
-                assert not shell.streams.error, [str(error) for error in shell.streams.error]
-                return [str(item) for item in output]
-
-            yield go
+    with pool(windows_host, lambda script: f"Set-StrictMode -Version 3.0; $ErrorActionPreference = 'Stop'; & {{ {script} }}") as run_script:
+        yield run_script
 
 
 def register(name: str, *actions: tuple[str, str]) -> str:

@@ -6,11 +6,9 @@ What is run there is nbserver itself; in place of Windows PowerShell stands Powe
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -50,23 +48,7 @@ def _packages(cache: Path) -> Path:
     settings.read(CHECKOUT / "setup.cfg")
     names = [line.replace("[", " [").split()[0] for line in settings["options"]["install_requires"].split("\n") if line]
     requirements = [f"{name}=={version(name)}" for name in (*names, "argon2-cffi")]
-
-    def make(work: Path, target: Path) -> None:
-        platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp")
-        artifacts._run(
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            *platform,
-            "--target",
-            str(target),
-            *requirements,
-            cwd=work,
-        )
-
-    return artifacts._once(cache, f"desktop-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:12]}", make)
+    return artifacts.windows_packages(cache, "desktop", requirements)
 
 
 @dataclass(frozen=True)

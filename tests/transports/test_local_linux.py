@@ -12,21 +12,15 @@ from pathlib import Path
 import pytest
 
 from nbserver.base.errors import ScriptError
-from nbserver.inventory import local_linux_host
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.transports.local.linux import LocalTransport, environment
 from nbserver.transports.transport import StopRequested
 from tests.checkout import SOURCE
 from tests.linux import parts
+from tests.user_scope import no_systemd  # noqa: F401
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
-
-
-@pytest.fixture(autouse=True)
-def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that user scope is the default of root too, who may run the tests."""
-    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path / "no systemd")
 
 
 # ---- settings

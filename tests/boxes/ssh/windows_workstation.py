@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -33,23 +31,7 @@ def missing() -> str:
 
 def packages(cache: Path) -> Path:
     """A folder with the packages, for Windows and Python 3.11."""
-
-    def make(work: Path, target: Path) -> None:
-        platform = ("--only-binary", ":all:", "--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp")
-        artifacts._run(
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            *platform,
-            "--target",
-            str(target),
-            *REQUIREMENTS,
-            cwd=work,
-        )
-
-    return artifacts._once(cache, f"workstation-{hashlib.sha256(' '.join(REQUIREMENTS).encode()).hexdigest()[:12]}", make)
+    return artifacts.windows_packages(cache, "workstation", REQUIREMENTS)
 
 
 class Workstation:

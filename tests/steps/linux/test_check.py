@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import ssl
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +10,9 @@ import pytest
 from tests.linux import parts
 from tests.notebook_server import Certificate, make_certificate
 from tests.ports import free_port
+from tests.tls_server import server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the step asks Linux who listens on a port")
-Answer = Callable[[str], bytes]
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\r\n{}"
 OPEN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 WITHOUT, WITH_TOKEN = "without the password", "with a random token"
@@ -34,35 +28,6 @@ SEEN = 'RUN_STEP=check; check_test; if ((${#DIFFERENCES[@]})); then printf "%s |
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("check"))
-
-
-@contextmanager
-def server(certificate: Certificate, answer: Answer) -> Iterator[tuple[int, list[str]]]:
-    """A TLS server that answers each request as `answer` says, with the heads of the requests that it got."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.certificate, certificate.key)
-    listener = socket.create_server(("127.0.0.1", 0))
-    heads: list[str] = []
-
-    def serve(raw: socket.socket) -> None:
-        with contextlib.suppress(OSError), raw, context.wrap_socket(raw, server_side=True) as client:
-            head = b""
-            while b"\r\n\r\n" not in head and (data := client.recv(4096)):
-                head += data
-            heads.append(head.decode("ascii"))
-            client.sendall(answer(heads[-1]))
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1], heads
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
 
 
 def differences(port: int, fingerprint: str, code: str = SEEN) -> list[str]:

@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nbserver.inventory import local_linux_host
 from tests.linux import parts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
-
-
-@pytest.fixture(autouse=True)
-def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that user scope is the default of root too, who may run the tests."""
-    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path / "no systemd")
 
 
 def test_the_hash_that_is_there_stays(tmp_path: Path) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +11,8 @@ import pytest
 from tests.boxes.winrm.certificate import Certificate, make_certificate
 from tests.ports import free_port
 from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
+from tests.tls_server import server
 
-Answer = Callable[[str], bytes]
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\r\n{}"
 WITHOUT, WITH_TOKEN = "without the password", "with a random token"
 SEEN = """
@@ -46,36 +41,6 @@ def session(certificate: Certificate) -> Iterator[Session]:
             f"{check}\n{functions}"
         )
         yield opened
-
-
-@contextmanager
-def server(certificate: Certificate, answer: Answer) -> Iterator[tuple[int, list[str]]]:
-    """A TLS server that answers each request as `answer` says, with the heads of the requests that it got."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.certificate, certificate.key)
-    listener = socket.create_server(("127.0.0.1", 0))
-    heads: list[str] = []
-
-    def serve(raw: socket.socket) -> None:
-        with contextlib.suppress(OSError), raw, context.wrap_socket(raw, server_side=True) as client:
-            head = b""
-            while b"\r\n\r\n" not in head and (data := client.recv(4096)):
-                head += data
-            if head:
-                heads.append(head.decode("ascii"))
-                client.sendall(answer(heads[-1]))
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1], heads
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
 
 
 def asked(port: int) -> str:
@@ -146,7 +111,10 @@ def test_another_certificate_and_no_server(session: Session, certificate: Certif
 
 def test_apply_fails_while_the_server_is_open(session: Session, certificate: Certificate) -> None:
     apply = "$Run.Mode = 'apply'; Invoke-Apply $Steps[0] | Out-Null; 'done'"
-    with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\n\r\n") as (port, _), pytest.raises(EngineError) as told:
+    with (
+        server(certificate, lambda head: b"HTTP/1.1 200 OK\r\n\r\n") as (port, _),
+        pytest.raises(EngineError) as told,
+    ):
         session.run(asked(port) + apply)
     words = str(told.value)
     assert f"GET /api/kernels on port {port} without the password is answered with 200" in words

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from pypsrp.powershell import PowerShell, RunspacePool
-from pypsrp.wsman import WSMan
 
+from tests.boxes.pool import Run, pool
 from tests.boxes.windows import WindowsBox
 from tests.hand_made import NSSM, PYTHON, HandMade
 from tests.ports import free_port
 from tests.powershell.engine import prelude
 
-Ask = Callable[[str], list[str]]
-
 
 @pytest.fixture(scope="module")
-def ask(windows_host: WindowsBox) -> Iterator[Ask]:
+def ask(windows_host: WindowsBox) -> Iterator[Run]:
     """What a script says that has the prelude."""
     text = prelude("run", "events", "envelope", "record", "registry", "files", "tasks", "services", "port_holder").replace(
         "Set-StrictMode -Version 2", "Set-StrictMode -Version 3"
     )
-    with windows_host.endpoint() as service:
-        wsman = WSMan(
-            "127.0.0.1",
-            port=service.port,
-            ssl=False,
-            auth="basic",
-            encryption="never",
-            no_proxy=True,
-            username=service.user,
-            password=service.password,
-            operation_timeout=60,
-            read_timeout=90,
-        )
-        with wsman, RunspacePool(wsman) as pool:
-
-            def go(script: str) -> list[str]:
-                shell = PowerShell(pool).add_script(f"{text}\n{script}")
-                output = shell.invoke()
-                assert not shell.streams.error, [str(error) for error in shell.streams.error]
-                return [str(item) for item in output]
-
-            yield go
+    with pool(windows_host, lambda script: f"{text}\n{script}") as ask_script:
+        yield ask_script
 
 
 @pytest.fixture
@@ -53,26 +30,26 @@ def hand_made(windows_host: WindowsBox) -> Iterator[HandMade]:
     made.remove()
 
 
-def holder(ask: Ask, port: int) -> tuple[str, list[str], list[str], str]:
+def holder(ask: Run, port: int) -> tuple[str, list[str], list[str], str]:
     """(what would be stopped, services, tasks, what a person reads)"""
     held, services, tasks, text = ask(f"$h = Get-PortHolder {port}; $h.Held; $h.Services -join ','; $h.Tasks -join ','; $h.Text")
     return held, [name for name in services.split(",") if name], [name for name in tasks.split(",") if name], text
 
 
-def test_a_wrapper_that_was_told_to_run_the_program_is_its_service(ask: Ask, hand_made: HandMade) -> None:
+def test_a_wrapper_that_was_told_to_run_the_program_is_its_service(ask: Run, hand_made: HandMade) -> None:
     hand_made.service("IPythonNotebook")
     held, services, tasks, text = holder(ask, hand_made.port)
     assert (held, services, tasks) == ("service", ["IPythonNotebook"], [])
     assert text.startswith(" (python.exe, process ") and text.endswith(", service 'IPythonNotebook')")
 
 
-def test_a_service_that_listens_itself(ask: Ask, hand_made: HandMade) -> None:
+def test_a_service_that_listens_itself(ask: Run, hand_made: HandMade) -> None:
     hand_made.service("notebooks", program=PYTHON, application=None)
     assert holder(ask, hand_made.port)[:3] == ("service", ["notebooks"], [])
 
 
 @pytest.mark.parametrize("application", [None, r"C:\Python33\python.exe"])
-def test_a_service_further_up_is_not_stopped_and_nothing_below_it_is_ended(ask: Ask, hand_made: HandMade, application: str | None) -> None:
+def test_a_service_further_up_is_not_stopped_and_nothing_below_it_is_ended(ask: Run, hand_made: HandMade, application: str | None) -> None:
     """It may be an SSH server, or an agent that people need."""
     hand_made.service("agent", program=NSSM, application=application)
     held, services, tasks, text = holder(ask, hand_made.port)
@@ -81,25 +58,25 @@ def test_a_service_further_up_is_not_stopped_and_nothing_below_it_is_ended(ask: 
     assert hand_made.host.scheduler.is_running("service.agent")
 
 
-def test_a_scheduled_task(ask: Ask, hand_made: HandMade) -> None:
+def test_a_scheduled_task(ask: Run, hand_made: HandMade) -> None:
     hand_made.task("IPython Notebook")
     held, services, tasks, text = holder(ask, hand_made.port)
     assert (held, services, tasks) == ("task", [], [r"\IPython Notebook"]) and r"scheduled task '\IPython Notebook'" in text
 
 
-def test_a_process_that_nobody_runs(ask: Ask, hand_made: HandMade) -> None:
+def test_a_process_that_nobody_runs(ask: Run, hand_made: HandMade) -> None:
     hand_made.process()
     assert holder(ask, hand_made.port)[:3] == ("process", [], [])
 
 
-def test_a_part_of_windows_is_never_stopped(ask: Ask, hand_made: HandMade) -> None:
+def test_a_part_of_windows_is_never_stopped(ask: Run, hand_made: HandMade) -> None:
     hand_made.process()
     script = f"$env:SystemRoot = 'C:\\Python27'; $h = Get-PortHolder {hand_made.port}; $env:SystemRoot = 'C:\\windows'; $h.Held; $h.Text"
     held, text = ask(script)
     assert held == "nothing" and text.endswith(", a part of Windows)")
 
 
-def test_nobody_known_and_nobody_at_all(ask: Ask, hand_made: HandMade) -> None:
+def test_nobody_known_and_nobody_at_all(ask: Run, hand_made: HandMade) -> None:
     hand_made.process()
     (hand_made.host.path(r"C:\nbserver-test\listeners") / str(hand_made.port)).unlink()
     assert holder(ask, hand_made.port) == ("nothing", [], [], "")
@@ -108,7 +85,7 @@ def test_nobody_known_and_nobody_at_all(ask: Ask, hand_made: HandMade) -> None:
 
 
 @pytest.mark.parametrize("kind", ["service", "task", "process"])
-def test_stopped_and_put_back(ask: Ask, hand_made: HandMade, kind: str) -> None:
+def test_stopped_and_put_back(ask: Run, hand_made: HandMade, kind: str) -> None:
     record = r"$RecordFile = 'C:\hand made\record.jsonl'; $Run.Step = 'past'; "
     getattr(hand_made, kind)(*([] if kind == "process" else ["IPython Notebook"]))
     before = hand_made.host.snapshot(except_=("*",))

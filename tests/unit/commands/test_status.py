@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from nbserver.commands import status
-from nbserver.inventory import local_linux_host
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from tests.formats import validate
+from tests.user_scope import no_systemd  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
-
-
-@pytest.fixture(autouse=True)
-def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that user scope is the default of root too, who may run the tests."""
-    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path / "no systemd")
 
 
 def test_status_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,16 +14,11 @@ from nbserver.inventory import local_linux_host, reader
 from nbserver.inventory.hosts import Inventory
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.linux_host import render
+from tests.user_scope import no_systemd  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
 
 OTHER = '[hosts.lin1]\nsystem = "linux"\naddress = "lin1.example.com"\nuser = "root"\nnotebook.password = { env = "X" }\n'
-
-
-@pytest.fixture(autouse=True)
-def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that user scope is the default of root too, who may run the tests."""
-    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path / "no systemd")
 
 
 def load(folder: Path, text: str, *patterns: str) -> Inventory:

@@ -8,18 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from nbserver.inventory import local_linux_host
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.bash import settings_block
 from tests.linux import parts
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
-
-
-@pytest.fixture(autouse=True)
-def no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that user scope is the default of root too, who may run the tests."""
-    monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path / "no systemd")
 
 
 def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
