@@ -13,7 +13,7 @@ from nbserver.inventory.windows_host import WindowsHost
 
 @dataclass(frozen=True)
 class Programs:
-    """What is installed on a Windows host: its programs, and the packages of its Python. `vc_redist` is None where none needs it."""
+    """What is installed on a Windows host: its programs, and the packages of its Python. `vc_redist` is None if OpenSSL does not need it."""
 
     python: Download
     openssl: Download

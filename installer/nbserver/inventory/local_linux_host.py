@@ -19,9 +19,9 @@ from nbserver.inventory.linux_host import (
     LinuxPythonSettings,
     absolute_folder,
 )
-from nbserver.inventory.windows_host import DownloadsSettings, NotebookSettings
-from nbserver.settings.secret import SecretReference
-from nbserver.settings.types import PASSWORD_MINIMUM, Array, HostName, ListenAddress, PublicUrl, Settings, unlike
+from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
+from nbserver.inventory.windows_host import DownloadsSettings
+from nbserver.settings.types import Array, HostName, Settings, unlike
 
 
 def own_folder(text: str) -> str:
@@ -29,27 +29,10 @@ def own_folder(text: str) -> str:
     return text[:1] + absolute_folder("/home" + text[1:])[5:] if text.startswith("~/") else absolute_folder(text)
 
 
-class LocalCertificateSettings(Settings):
-    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
-        default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses"
-    )
-    days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
-
-
-class LocalNotebookSettings(Settings):
-    port: int = Field(default=9999, ge=1, le=65535, description="a whole number from 1 to 65535")
-    ip: ListenAddress = Field(
-        default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for every address of it, or another IP address'
-    )
+class LocalLinuxNotebookSettings(LocalNotebookSettings):
     directory: Annotated[str, AfterValidator(own_folder)] = Field(
         default="~/notebooks", description="a path of a folder that begins with / or ~/"
     )
-    public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
-    password: SecretReference | None = Field(default=None, description=str(NotebookSettings.model_fields["password"].description))
-    password_minimum: int = Field(
-        default=PASSWORD_MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description)
-    )
-    session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
 
 
 SYSTEMD = Path("/run/systemd/system")  # there while systemd runs this machine: sd_booted(3)
@@ -82,7 +65,7 @@ class LocalLinuxHost(Settings):
     packages: LinuxPackagesSettings = LinuxPackagesSettings()
     downloads: DownloadsSettings = DownloadsSettings()
     certificate: LocalCertificateSettings = LocalCertificateSettings()
-    notebook: LocalNotebookSettings = LocalNotebookSettings()
+    notebook: LocalLinuxNotebookSettings = LocalLinuxNotebookSettings()
     firewall: LinuxFirewallSettings = LinuxFirewallSettings()
 
     @property

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.windows_host import (
     DownloadsSettings,
     FirewallSettings,
@@ -19,14 +20,10 @@ from nbserver.inventory.windows_host import (
     PythonSettings,
     WindowsHostSettings,
 )
-from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
-    PASSWORD_MINIMUM,
     Array,
     ExistingFile,
     HostName,
-    ListenAddress,
-    PublicUrl,
     Settings,
     WindowsFolder,
     unlike,
@@ -47,12 +44,7 @@ def _words(key: str) -> str:
     return str(WindowsHostSettings.model_fields[key].description)
 
 
-class LocalWindowsCertificateSettings(Settings):
-    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
-        default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses"
-    )
-    days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
-
+class LocalWindowsCertificateSettings(LocalCertificateSettings):
     @property
     def source(self) -> Literal["host"]:
         """This machine makes it itself."""
@@ -64,18 +56,8 @@ class LocalWindowsCertificateSettings(Settings):
         return
 
 
-class LocalWindowsNotebookSettings(Settings):
-    port: int = Field(default=9999, ge=1, le=65535, description="a whole number from 1 to 65535")
-    ip: ListenAddress = Field(
-        default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for every address of it, or another IP address'
-    )
+class LocalWindowsNotebookSettings(LocalNotebookSettings):
     directory: WindowsFolder = Field(default=FOLDERS["user"], description=str(NotebookSettings.model_fields["directory"].description))
-    public_url: PublicUrl | None = Field(default=None, description=str(NotebookSettings.model_fields["public_url"].description))
-    password: SecretReference | None = Field(default=None, description=str(NotebookSettings.model_fields["password"].description))
-    password_minimum: int = Field(
-        default=PASSWORD_MINIMUM, ge=8, le=128, description=str(NotebookSettings.model_fields["password_minimum"].description)
-    )
-    session: int = Field(default=12, ge=1, le=744, description=str(NotebookSettings.model_fields["session"].description))
 
 
 class LocalWindowsHost(Settings):
