@@ -79,6 +79,20 @@ def test_a_stop_before_it_begins_starts_nothing(tmp_path: Path) -> None:
     opened.close()
 
 
+def test_what_is_left_running_is_no_zombie_later(tmp_path: Path) -> None:
+    """Nobody waits for a script whose time is over; nbserver may go on with other hosts for hours."""
+    parts.require_bash()
+    opened = LocalTransport(LocalLinuxHost(), threading.Event())
+    lines = opened.run(f"echo begun; until [[ -e {tmp_path}/go ]]; do sleep 0.1; done\n", [])
+    assert next(lines) == "begun"
+    process = opened._process
+    assert process
+    opened.close()
+    assert process.returncode is None
+    (tmp_path / "go").touch()
+    assert wait_until(lambda: process.returncode is not None), "nobody polls it here"
+
+
 def test_it_goes_on_when_the_orchestrator_dies(tmp_path: Path) -> None:
     parts.require_bash()
     program = f"""

@@ -238,7 +238,7 @@ def test_a_server_that_takes_any_token_is_refused(hostile: HostileServer, path: 
     assert "POST /login" not in hostile.requests
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # one may come from the garbage of another test
 def test_a_cookie_that_cannot_be_read_puts_nothing_on_the_screen(hostile: HostileServer, capfd: pytest.CaptureFixture[str]) -> None:
     """Python's cookie jar warns of it with a traceback."""
     hostile.stages["GET /login"] = lambda client: client.answer(200, b"", "Set-Cookie: _xsrf=1; Max-Age=" + "9" * 400)

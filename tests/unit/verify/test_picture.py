@@ -137,7 +137,7 @@ def _all_colours() -> bytes:
     return b"".join(b"\0" + b"".join(struct.pack(">I", y * 400 + x)[1:] for x in range(400)) for y in range(300))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # one may come from the garbage of another test
 @pytest.mark.parametrize(
     ("png", "reason"),
     [

@@ -8,6 +8,7 @@ import selectors
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, ScriptError
@@ -118,15 +119,16 @@ class LocalTransport:
             pass
 
     def close(self) -> None:
-        """See Transport.close. A script that still runs goes on."""
-        if self._process is not None:
-            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-                try:
-                    if stream:
-                        stream.close()
-                except OSError:
-                    pass
-            self._process = None
+        """See Transport.close. A script that still runs goes on; it is waited for in the background, so it never stays a zombie."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout, process.stderr):
+            with suppress(OSError):
+                if stream:
+                    stream.close()
+        if process.poll() is None:
+            threading.Thread(target=process.wait, daemon=True).start()
 
 
 def environment() -> dict[str, str]:
