@@ -12,7 +12,7 @@ from types import TracebackType
 
 import pytest
 
-from tests.boxes.wine import PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_path
+from tests.boxes.wine import DOTNET, PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_path
 from tests.checkout import CHECKOUT
 
 FOLDER = Path(__file__).parent
@@ -53,7 +53,8 @@ def environment() -> dict[str, str]:
     if os.name == "nt":
         return dict(os.environ)
     names = (*PASSED_ON, "WINEPREFIX")
-    return {**{name: os.environ[name] for name in names if name in os.environ}, "WINEDEBUG": "-all", "POWERSHELL_TELEMETRY_OPTOUT": "1"}
+    passed_on = {name: os.environ[name] for name in names if name in os.environ}
+    return {**passed_on, "WINEDEBUG": "-all", "POWERSHELL_TELEMETRY_OPTOUT": "1", **DOTNET}
 
 
 class Session:
