@@ -1,7 +1,8 @@
 """The full installation is cut off in the middle: while uv installs, while Windows Installer runs, before the service.
 
-At each of these points the connection is lost, the host is rebooted, and the orchestrator is killed. Wherever `full` says so, the
-wheels are those of the shipped lock and a browser's work is verified; elsewhere two small ones are enough. The second tier has more of them.
+At these points the connection is lost, the host is rebooted, and the orchestrator is killed: in the first tier each of the three at
+the points where it does most, in the second one everywhere. Wherever `full` says so, the wheels are those of the shipped lock and a
+browser's work is verified; elsewhere two small ones are enough.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ OPENSSL = r"C:\Program Files\OpenSSL\bin\openssl.exe"  # there in the middle of 
 CLOSING_TASK = "nbserver-close-ie_esc"
 # At each point: the step that is under way (or has just ended), and the one that has not begun.
 AROUND: dict[Point, tuple[str, str]] = {"wheels": ("packages", "path"), "msi": ("openssl", "packages"), "service": ("notebook", "firewall")}
+POINTS: dict[str, tuple[Point, ...]] = (
+    dict.fromkeys(("cut", "reboot", "kill"), tuple(AROUND))
+    if tier.FULL
+    else {"cut": ("wheels", "service"), "reboot": ("wheels", "msi"), "kill": ("service",)}
+)
 FULL: dict[tuple[str, Point], bool] = {("cut", "wheels"): True, ("reboot", "wheels"): tier.FULL}
 TOO_LONG = 600.0  # seconds, on a machine that has much else to do
 
@@ -207,7 +213,7 @@ def wait(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("point", AROUND)
+@pytest.mark.parametrize("point", POINTS["cut"])
 def test_connection_lost(installation: Installation, point: Point) -> None:
     """For so long that the shell is given up: the run goes on in it, and is heard to its end through another one."""
     full = FULL.get(("cut", point), False)
@@ -226,7 +232,7 @@ def test_connection_lost(installation: Installation, point: Point) -> None:
     installation.converged(verify=full)
 
 
-@pytest.mark.parametrize("point", AROUND)
+@pytest.mark.parametrize("point", POINTS["reboot"])
 def test_host_rebooted(installation: Installation, point: Point) -> None:
     """Everything that runs there dies. What the bracket left open is closed at startup, and the next run does what is left."""
     full = FULL.get(("reboot", point), False)
@@ -250,7 +256,7 @@ def test_host_rebooted(installation: Installation, point: Point) -> None:
     installation.converged(verify=full)
 
 
-@pytest.mark.parametrize("point", AROUND)
+@pytest.mark.parametrize("point", POINTS["kill"])
 def test_orchestrator_killed(installation: Installation, point: Point) -> None:
     """The run goes on without it; another one is refused meanwhile, and finds nothing to do afterwards."""
     installation.prepare(full=False)

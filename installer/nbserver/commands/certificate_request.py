@@ -14,6 +14,7 @@ from nbserver.certificate import chain as certificate_chain
 from nbserver.certificate.chain import LONGEST, ChainFault
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.events.reader import EventError, parse
+from nbserver.inventory.by_kind import ByKind
 from nbserver.run.journal import FOLDER
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.windows_host import WindowsHost
     from nbserver.run.view import View
 
 
@@ -82,15 +87,20 @@ def install(
     return exit_code(operate("apply", inventory, [host], sent, ask, view))
 
 
-def _require_source(host: AnyHost) -> None:
-    if host.system == "linux":
-        raise InventoryError(f"{host.name} is a Linux host, and certificates are requested by Windows hosts", todo="Leave it out")
+def _refuse_linux(host: LinuxHost | LocalLinuxHost) -> None:
+    raise InventoryError(f"{host.name} is a Linux host, and certificates are requested by Windows hosts", todo="Leave it out")
+
+
+def _require_request(host: WindowsHost | LocalWindowsHost) -> None:
     if host.certificate.source != "request":
         raise InventoryError(
             "its certificate is not one that is requested",
             where=host.name,
             todo="Write certificate.request = true into the inventory first",
         )
+
+
+_require_source = ByKind(windows=_require_request, linux=_refuse_linux, local_windows=_require_request, local_linux=_refuse_linux)
 
 
 def _check_request(host: AnyHost, pem: str) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.names import LOCAL
-from nbserver.local.places import is_there, places, url
+from nbserver.local.places import is_set_up, url
 from nbserver.run import notebook_password, operation
 from nbserver.run.options import Options
 from nbserver.run.result import exit_code
@@ -38,7 +39,7 @@ def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
     return {
         host.name: make_password(host.notebook.password_minimum)
         for host in hosts
-        if host.transport == "local" and host.notebook.password is None and not is_there(places(host).notebook)
+        if host.transport == "local" and host.notebook.password is None and not is_set_up(host)
     }
 
 
@@ -47,6 +48,9 @@ def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> Non
     for name, password in made.items():
         if results[name].steps.get("notebook", "unchanged") != "unchanged":
             click.echo(f"The notebook server's password, shown this once: {password}", err=True)
+
+
+_rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 
 def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
@@ -72,8 +76,7 @@ def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: Vi
     click.echo(f"Certificate  {result.fingerprint}   (self-signed: the browser asks; compare this)")
     click.echo(f"Picture      {picture}" if picture else "Password     as set before; nbserver verify local asks for it and draws")
     click.echo(f"Notebooks    {host.notebook.directory}")
-    rights = "As root: " if host.system == "linux" and host.scope == "machine" else ""
-    click.echo(f"{rights}nbserver status, nbserver stop local; nbserver undo local takes it all back")
+    click.echo(f"{_rights(host)}nbserver status, nbserver stop local; nbserver undo local takes it all back")
     return 0
 
 

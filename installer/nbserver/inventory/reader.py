@@ -28,6 +28,8 @@ from nbserver.settings.toml_lines import Key, TomlFile, read
 DEFAULT = Path("nbserver.toml")
 TABLES = ("defaults", "groups", "hosts")
 MODELS: dict[str, type[WindowsHostSettings] | type[LinuxHostSettings]] = {"windows": WindowsHostSettings, "linux": LinuxHostSettings}
+HOSTS: dict[str, type[WindowsHost] | type[LinuxHost]] = {"windows": WindowsHost, "linux": LinuxHost}
+CONTRADICTIONS = {"windows": windows_host.contradictions, "linux": linux_host.contradictions}
 NAMES = {"windows": "Windows", "linux": "Linux"}
 
 
@@ -99,8 +101,7 @@ class _Reader:
             return model()
 
     def _host(self, name: str, settings: Mapping[str, Any]) -> AnyHost:
-        model: type[WindowsHost] | type[LinuxHost] = LinuxHost if settings["system"] == "linux" else WindowsHost
-        return model.model_validate({**settings, "name": name}, context=self.context)
+        return HOSTS[settings["system"]].model_validate({**settings, "name": name}, context=self.context)
 
     def _fault(self, key: Key, message: str) -> None:
         fault = (self.file.line(key), message)
@@ -221,8 +222,8 @@ class _Reader:
         layers += [(("groups", g), {k: v for k, v in groups[g].items() if k != "hosts"}) for g in own]
         layers += [(("hosts", name), hosts[name])]
         settings = merge(*(table for _, table in layers))
-        system = settings.get("system")
-        if system in MODELS:
+        system = _system(settings)
+        if system:
             self._check_own(("hosts", name), hosts[name], system)
             settings = of_model(settings, MODELS[system])
             for location, message in faults(settings, MODELS[system], self.context, missing=False):
@@ -245,12 +246,17 @@ class _Reader:
         """A contradiction that several hosts have from one place is told once, with their names."""
         found: dict[tuple[Key, str], list[str]] = {}
         for name, (settings, places) in merged.items():
-            check = linux_host.contradictions if settings.get("system") == "linux" else windows_host.contradictions
-            for key, reason in check(settings):
+            for key, reason in CONTRADICTIONS[_system(settings) or "windows"](settings):
                 found.setdefault((places[key], f"{key}: {reason}"), []).append(name)
         for (place, message), names in found.items():
             those = f"{'host' if len(names) == 1 else 'hosts'} {', '.join(names)}"
             self._fault(place, f"[{dotted(place[:-1])}] {message} ({those})")
+
+
+def _system(settings: Mapping[str, Any]) -> str:
+    """The host's system; nothing where it names none that there is."""
+    system = settings.get("system")
+    return system if isinstance(system, str) and system in MODELS else ""
 
 
 def own_inventory(platform: str) -> Path:

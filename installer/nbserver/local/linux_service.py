@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import HostError
-from nbserver.local.places import UNIT, LocalPlaces, is_there, places
+from nbserver.local.places import UNIT, LinuxPlaces, is_there, linux_places
 
 if TYPE_CHECKING:
     from nbserver.inventory.local_linux_host import LocalLinuxHost
@@ -24,7 +24,7 @@ class LinuxService:
     """See LocalService."""
 
     def __init__(self, host: LocalLinuxHost) -> None:
-        self._host, self._where = host, places(host)
+        self._host, self._where = host, linux_places(host)
         self.certificate = self._where.certificate
 
     @property
@@ -65,14 +65,14 @@ def _end(pid: int, file: Path, name: str) -> None:
         time.sleep(0.1)
 
 
-def _systemctl(where: LocalPlaces, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _systemctl(where: LinuxPlaces, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C", "XDG_RUNTIME_DIR": f"/run/user/{os.geteuid()}"}
     return subprocess.run(
         [*where.systemctl, *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
 
 
-def _unit_since(where: LocalPlaces) -> float:
+def _unit_since(where: LinuxPlaces) -> float:
     """When the unit became active, in seconds of the epoch; 0 where it is not."""
     try:
         shown = _systemctl(where, "show", "--property=ActiveState,ActiveEnterTimestampMonotonic", UNIT).stdout
@@ -84,7 +84,7 @@ def _unit_since(where: LocalPlaces) -> float:
     return time.time() - time.monotonic() + int(found.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
 
 
-def _process_since(where: LocalPlaces) -> float:
+def _process_since(where: LinuxPlaces) -> float:
     """The same of the process in the background."""
     pid = _running(where.process)
     if not pid:

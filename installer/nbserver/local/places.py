@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from nbserver.base import user_folders
+from nbserver.inventory.by_kind import LocalByKind
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyLocal
@@ -17,7 +18,7 @@ UNIT = "nbserver.service"
 
 
 @dataclass(frozen=True)
-class LocalPlaces:
+class LinuxPlaces:
     """Folders and files of one scope of Linux. `systemctl` is the command that asks for the unit."""
 
     configuration: Path
@@ -72,24 +73,29 @@ def url(host: AnyLocal) -> str:
     return str(host.notebook.public_url or f"https://{host.address}:{host.notebook.port}")
 
 
-@overload
-def places(host: LocalLinuxHost) -> LocalPlaces: ...
-@overload
-def places(host: LocalWindowsHost) -> WindowsPlaces: ...
-def places(host: AnyLocal) -> LocalPlaces | WindowsPlaces:
+def windows_places(host: LocalWindowsHost) -> WindowsPlaces:
     """The places of the host's scope. Raises UsageError without a home folder."""
-    if host.system == "windows":
-        return WindowsPlaces(
-            user_folders.folder("ProgramData") / "nbserver"
-            if host.scope == "machine"
-            else user_folders.folder("LOCALAPPDATA") / "nbserver" / "state"
-        )
     if host.scope == "machine":
-        return LocalPlaces(Path("/etc/nbserver"), Path("/var/lib/nbserver"), Path("/etc/systemd/system") / UNIT, ("systemctl",))
+        return WindowsPlaces(user_folders.folder("ProgramData") / "nbserver")
+    return WindowsPlaces(user_folders.folder("LOCALAPPDATA") / "nbserver" / "state")
+
+
+def linux_places(host: LocalLinuxHost) -> LinuxPlaces:
+    """The places of the host's scope. Raises UsageError without a home folder."""
+    if host.scope == "machine":
+        return LinuxPlaces(Path("/etc/nbserver"), Path("/var/lib/nbserver"), Path("/etc/systemd/system") / UNIT, ("systemctl",))
     home = user_folders.home()
-    return LocalPlaces(
+    return LinuxPlaces(
         home / ".config" / "nbserver",
         home / ".local" / "state" / "nbserver",
         home / ".config" / "systemd" / "user" / UNIT,
         ("systemctl", "--user"),
     )
+
+
+_notebook = LocalByKind(windows=lambda host: windows_places(host).notebook, linux=lambda host: linux_places(host).notebook)
+
+
+def is_set_up(host: AnyLocal) -> bool:
+    """Whether a notebook server is set up in the host's scope, as far as this user may see. Raises UsageError without a home folder."""
+    return is_there(_notebook(host))

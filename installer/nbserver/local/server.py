@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from nbserver.inventory.by_kind import LocalByKind
 from nbserver.local.places import url
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyLocal
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
 
 ANSWER_SECONDS = 10.0
 
@@ -33,15 +36,20 @@ class LocalService(Protocol):
         ...
 
 
-def service_of(host: AnyLocal) -> LocalService:
-    """Raises UsageError where the system has commands of its own for it."""
-    if host.system == "windows":
-        from nbserver.local.windows_service import WindowsService
+def _windows(host: LocalWindowsHost) -> LocalService:
+    from nbserver.local.windows_service import WindowsService
 
-        return WindowsService(host)
+    return WindowsService(host)
+
+
+def _linux(host: LocalLinuxHost) -> LocalService:
     from nbserver.local.linux_service import LinuxService
 
     return LinuxService(host)
+
+
+# Raises UsageError where the system has commands of its own for it.
+service_of = LocalByKind(windows=_windows, linux=_linux)
 
 
 @dataclass(frozen=True)

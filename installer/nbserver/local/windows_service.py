@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.base.errors import HostError, UsageError
 from nbserver.local import windows_process
-from nbserver.local.places import places
+from nbserver.local.places import windows_places
 from nbserver.local.windows_process import Process
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class WindowsService:
                 where=host.name,
                 todo="In an elevated PowerShell: Get-ScheduledTask nbserver shows it, Disable-ScheduledTask nbserver and Stop-ScheduledTask nbserver end it",
             )
-        self._host, self._file = host, places(host).process
-        self.certificate = places(host).certificate
+        self._host, self._file = host, windows_places(host).process
+        self.certificate = windows_places(host).certificate
 
     @property
     def by(self) -> str:

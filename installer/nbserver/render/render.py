@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from nbserver.catalog import linux_lock, reader
+from nbserver.inventory.by_kind import ByKind
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.linux_host import LinuxHost
 from nbserver.inventory.local_linux_host import LocalLinuxHost
@@ -14,20 +16,34 @@ from nbserver.render import linux_host, local_windows_host, windows_host
 from nbserver.render.script import Script
 
 
+class Sources:
+    """Catalogs and the lock of Linux hosts, each read when a host first needs it, and once."""
+
+    def __init__(self) -> None:
+        self.catalog, self.lock = cache(reader.load), cache(linux_lock.load)
+
+
 def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
     """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError, UsageError."""
-    loaded = {path: reader.load(path) for path in {host.catalog for host in hosts if isinstance(host, WindowsHost | LocalWindowsHost)}}
-    lock = linux_lock.load() if any(isinstance(host, LinuxHost | LocalLinuxHost) for host in hosts) else None
-    found = []
-    for host in hosts:
-        if isinstance(host, WindowsHost | LocalWindowsHost):
-            catalog = loaded[host.catalog]
-            script = (
-                local_windows_host.render(host, catalog)
-                if isinstance(host, LocalWindowsHost) and host.scope == "user"
-                else windows_host.render(host, catalog)
-            )
-            found.append((script, catalog.digest))
-        elif lock:
-            found.append((linux_host.render(host, lock), lock.file_sha256))
-    return found
+    sources = Sources()
+    return [_render(host, sources) for host in hosts]
+
+
+def _windows(host: WindowsHost | LocalWindowsHost, sources: Sources) -> tuple[Script, str]:
+    catalog = sources.catalog(host.catalog)
+    return windows_host.render(host, catalog), catalog.digest
+
+
+def _local_windows(host: LocalWindowsHost, sources: Sources) -> tuple[Script, str]:
+    if host.scope == "machine":
+        return _windows(host, sources)
+    catalog = sources.catalog(host.catalog)
+    return local_windows_host.render(host, catalog), catalog.digest
+
+
+def _linux(host: LinuxHost | LocalLinuxHost, sources: Sources) -> tuple[Script, str]:
+    lock = sources.lock()
+    return linux_host.render(host, lock), lock.file_sha256
+
+
+_render = ByKind(windows=_windows, linux=_linux, local_windows=_local_windows, local_linux=_linux)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.certificate import workstation
-from nbserver.inventory.windows_host import WindowsHost
+from nbserver.inventory.by_kind import ByKind
 from nbserver.run import notebook_password
 from nbserver.settings.secret import Ask, confirmed, resolve
 from nbserver.transports.transport import LogonSecrets
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
+    from nbserver.inventory.windows_host import WindowsHost
     from nbserver.render.script import Script
     from nbserver.run.envelope import Mode
     from nbserver.run.options import Options
@@ -48,7 +49,7 @@ class HostJob:
 def prepare(host: AnyHost, script: Script, mode: Mode, options: Options, ask: Ask | None) -> HostJob:
     """The job of one host. Raises SecretError and InventoryError for what can be refused without the host."""
     logon = _logon(host, ask)
-    certificate = _certificate(host, mode, ask)
+    certificate = _sent_certificate(host, mode, ask)
     password = _password(host, mode, ask, options.passwords.get(host.name))
     if host.name in options.chains:
         certificate["certificate.chain"] = options.chains[host.name]
@@ -68,12 +69,19 @@ def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
     return LogonSecrets(**found)
 
 
-def _certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
+def _certificate(host: WindowsHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
     """A certificate of the workstation, for the envelope. Raises SecretError, InventoryError."""
-    if mode not in ("test", "apply") or not isinstance(host, WindowsHost) or host.certificate.source != "workstation":
+    if mode not in ("test", "apply") or host.certificate.source != "workstation":
         return {}
     certificate = workstation.read(host, ask)
     return {"certificate.chain": certificate.chain, "certificate.key": certificate.key}
+
+
+def _no_certificate(host: AnyHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
+    return {}
+
+
+_sent_certificate = ByKind(windows=_certificate, linux=_no_certificate, local_windows=_no_certificate, local_linux=_no_certificate)
 
 
 def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> str | None:

@@ -5,28 +5,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from nbserver.inventory.by_kind import ByKind
+
 if TYPE_CHECKING:
-    from nbserver.inventory.hosts import AnyHost
+    from nbserver.inventory.linux_host import LinuxHost
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+    from nbserver.inventory.local_windows_host import LocalWindowsHost
+    from nbserver.inventory.windows_host import WindowsHost
     from nbserver.transports.transport import LogonSecrets, Transport
 
 
-def connect_to(host: AnyHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
-    """A connection by the transport that the inventory says. `stop`, once set, stops the script that runs.
-
-    Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.
-    """
-    if host.transport == "local" and host.system == "windows":
-        from nbserver.transports.local.windows import LocalWindowsTransport
-
-        return LocalWindowsTransport(host, stop)
-    if host.transport == "local":
-        from nbserver.transports.local.linux import LocalTransport
-
-        return LocalTransport(host, stop)
-    if host.transport == "ssh":
-        from nbserver.transports.ssh.transport import SshTransport
-
-        return SshTransport(host, secrets, stop)
+def _windows(host: WindowsHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
     if host.transport == "winrm":
         from nbserver.transports.winrm.transport import WinrmTransport
 
@@ -34,3 +23,26 @@ def connect_to(host: AnyHost, secrets: LogonSecrets, stop: threading.Event) -> T
     from nbserver.transports.psrp.transport import PsrpTransport
 
     return PsrpTransport(host, secrets.password, stop)
+
+
+def _linux(host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
+    from nbserver.transports.ssh.transport import SshTransport
+
+    return SshTransport(host, secrets, stop)
+
+
+def _local_windows(host: LocalWindowsHost, _: LogonSecrets, stop: threading.Event) -> Transport:
+    from nbserver.transports.local.windows import LocalWindowsTransport
+
+    return LocalWindowsTransport(host, stop)
+
+
+def _local_linux(host: LocalLinuxHost, _: LogonSecrets, stop: threading.Event) -> Transport:
+    from nbserver.transports.local.linux import LocalTransport
+
+    return LocalTransport(host, stop)
+
+
+# A connection to a host with its secrets; the event, once set, stops the script that runs.
+# Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.
+connect_to = ByKind(windows=_windows, linux=_linux, local_windows=_local_windows, local_linux=_local_linux)

@@ -19,6 +19,7 @@ from nbserver.base import atomic_file
 from nbserver.base.allowance import Allowance
 from nbserver.base.errors import VerifyError
 from nbserver.base.plain_text import clean
+from nbserver.inventory.by_kind import ByKind
 from nbserver.verify import notebook_client, picture
 from nbserver.verify.cells import COMPUTE, CURVES, DRAW, MARK, VERSION_CHARACTERS, answer_of, check_results, versions_of
 from nbserver.verify.kernel_channel import KernelChannel
@@ -129,18 +130,20 @@ def address_of(host: AnyHost) -> Address:
     return Address(str(host.address), host.notebook.port)
 
 
+# The command that ends a server that lets everybody in. The task of Windows would start it again within five minutes.
+END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
+_end_command = ByKind(
+    windows=lambda host: END_TASK,
+    linux=lambda host: "on the host, as root: systemctl disable --now nbserver",
+    local_windows=lambda host: END_TASK if host.scope == "machine" else f"nbserver stop {host.name}",
+    local_linux=lambda host: f"nbserver stop {host.name}",
+)
+
+
 def stop_advice(host: AnyHost) -> str:
     """What to do with a server that lets everybody in: end it, and start it with nothing but nbserver's configuration."""
-    if host.system == "windows" and (
-        host.transport != "local" or host.scope == "machine"
-    ):  # its task would start it again within five minutes
-        command = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
-    elif host.transport == "local":
-        command = f"nbserver stop {host.name}"
-    else:
-        command = "on the host, as root: systemctl disable --now nbserver"
     return (
-        f"Stop it at once ({command}). If other settings than nbserver's were in effect, nbserver apply {host.name} starts it "
+        f"Stop it at once ({_end_command(host)}). If other settings than nbserver's were in effect, nbserver apply {host.name} starts it "
         "with nbserver's only; if it is another server, look for what else listens on the port"
     )
 

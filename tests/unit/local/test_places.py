@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine it
 
 
 def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nbserver.local.places import places
+    from nbserver.local.places import linux_places
 
     names = "CONFIGURATION_FOLDER DATA_FOLDER UNIT_FOLDER PROCESS_FILE".split()
     for scope in ("user", "machine"):
@@ -27,7 +27,7 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
             + f"printf '%s\\n' {' '.join(f'${name}' for name in names)} \"${{SYSTEMCTL[*]}}\"\n"
         )
         done = subprocess.run([parts.require_bash(), "-c", text], capture_output=True, text=True, check=True)
-        found = places(LocalLinuxHost.model_validate({"scope": scope}))
+        found = linux_places(LocalLinuxHost.model_validate({"scope": scope}))
         assert done.stdout.split("\n")[:5] == [
             str(found.configuration),
             str(found.data),

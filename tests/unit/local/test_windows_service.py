@@ -11,7 +11,7 @@ from nbserver.base.errors import UsageError
 from nbserver.commands import status
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.local import windows_service
-from nbserver.local.places import places
+from nbserver.local.places import windows_places
 from nbserver.local.windows_process import Process
 from tests.formats import validate
 
@@ -29,7 +29,7 @@ def test_where_nothing_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     validate("stream", found)
     assert (found["by"], found["ok"]) == ("none", False)
     assert status.stop(LocalWindowsHost()) == 0
-    assert places(LocalWindowsHost()).process == tmp_path / "nbserver" / "state" / "process"
+    assert windows_places(LocalWindowsHost()).process == tmp_path / "nbserver" / "state" / "process"
 
 
 @pytest.mark.parametrize("text", ["", "x", "12", "12 x", "-1 5", "0 5", "1 0", "12 34 56", "12  34", "12345678901 5", " 12 34"])

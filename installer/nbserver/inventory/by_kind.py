@@ -1,0 +1,46 @@
+"""What differs between the kinds of hosts, as one function for each of them. The kind of a host is asked here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar
+
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.inventory.windows_host import WindowsHost
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost, AnyLocal
+    from nbserver.inventory.local_linux_host import LocalLinuxHost
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LocalByKind(Generic[P, T]):
+    """A function of this machine and further arguments, by its system."""
+
+    windows: Callable[Concatenate[LocalWindowsHost, P], T]
+    linux: Callable[Concatenate[LocalLinuxHost, P], T]
+
+    def __call__(self, host: AnyLocal, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.windows(host, *args, **kwargs) if isinstance(host, LocalWindowsHost) else self.linux(host, *args, **kwargs)
+
+
+@dataclass(frozen=True)
+class ByKind(Generic[P, T]):
+    """A function of a host and further arguments, by the host's kind."""
+
+    windows: Callable[Concatenate[WindowsHost, P], T]
+    linux: Callable[Concatenate[LinuxHost, P], T]
+    local_windows: Callable[Concatenate[LocalWindowsHost, P], T]
+    local_linux: Callable[Concatenate[LocalLinuxHost, P], T]
+
+    def __call__(self, host: AnyHost, *args: P.args, **kwargs: P.kwargs) -> T:
+        if isinstance(host, WindowsHost):
+            return self.windows(host, *args, **kwargs)
+        if isinstance(host, LinuxHost):
+            return self.linux(host, *args, **kwargs)
+        return LocalByKind(self.local_windows, self.local_linux)(host, *args, **kwargs)
