@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import order, signals
+from tests import one_cpu, order, signals
 from tests.checkout import CHECKOUT, TESTS
 from tests.markers import markers_of
 from tests.tier import TIMES
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tests.boxes.windows import WindowsBox
 
 signals.heed()
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    one_cpu.stay(worker)
 
 # No example has to be done in a time of its own: a machine may be slow, and busy with another test. Where a run decides about
 # a change (NBSERVER_TEST_COMPLETE) the examples are the same each time; elsewhere, and in the second tier, they are new ones.

@@ -157,10 +157,13 @@ class TaskScheduler:
         while not self.closing.wait(0.05):
             with self.lock:
                 self._write_states()
-                for request in sorted(self.requests.glob("*.request")):
-                    name = request.name.removesuffix(".request")
+                for request in self.requests.glob("*.request"):
                     try:
-                        (self.stop if request.read_text() == "stop" else self.start)(name)
+                        verb, _, name = request.read_text("utf-8").partition(" ")
+                    except FileNotFoundError:
+                        continue  # whoever asked waits no longer
+                    try:
+                        (self.stop if verb == "stop" else self.start)(name)
                     finally:
                         self._write_states()
                         request.unlink(missing_ok=True)  # the answer: it is done

@@ -1,6 +1,6 @@
 # The ScheduledTasks cmdlets that scripts use. A task is a file in C:\windows\system32\Tasks, its XML, as on Windows.
 # tests/boxes/task_scheduler.py starts and ends what it says: a process started here would end with the session. The two
-# talk through C:\nbserver-test\tasks: NAME.request (start or stop; removed once done) and NAME.state (Running or Ready).
+# talk through C:\nbserver-test\tasks: ID.request (start NAME or stop NAME; removed once done) and NAME.state (Running or Ready).
 # NAME.registered has who registered a task first: -Force leaves them their rights, and only a removal takes these away.
 
 function global:Get-StandInTaskFile([string]$TaskName) {
@@ -33,8 +33,8 @@ function global:Get-StandInTaskState([string]$TaskName) {
 }
 
 function global:Send-StandInTaskRequest($Cmdlet, [string]$TaskName, [string]$Request) {
-    $file = Join-Path (Get-StandInFolder 'tasks') "$TaskName.request"
-    Write-StandInFile $file $Request (New-Object Text.UTF8Encoding $false)
+    $file = Join-Path (Get-StandInFolder 'tasks') "$([Guid]::NewGuid()).request" # one of its own: what is not replaced cannot vanish meanwhile
+    Write-StandInFile $file "$Request $TaskName" (New-Object Text.UTF8Encoding $false)
     $until = [DateTime]::UtcNow.AddSeconds(120)
     while ([IO.File]::Exists($file)) {
         if ([DateTime]::UtcNow -gt $until) {
