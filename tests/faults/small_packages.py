@@ -79,10 +79,19 @@ def write_index(folder: Path, mirror: Mirror) -> list[str]:
         archive.writestr("notebook-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: notebook\nVersion: 1.0\n")
         archive.writestr("notebook-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("notebook-1.0.dist-info/RECORD", "")
+    write_page(wheel.parent)
+    return [f"notebook==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}", put_uv(folder, mirror)]
+
+
+def put_uv(folder: Path, mirror: Mirror) -> str:
+    """Puts the mirror's uv into the index. Returns its line of a lock."""
     uv = next(mirror.wheels.glob("uv-*.whl"))
     (folder / "uv").mkdir()
     (folder / "uv" / uv.name).symlink_to(uv)
-    for project in folder.iterdir():
-        (project / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in project.glob("*.whl")))
-    uv_line = next(line for line in mirror.lock_file.read_text(encoding="utf-8").splitlines() if line.startswith("uv=="))
-    return [f"notebook==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}", uv_line]
+    write_page(folder / "uv")
+    return next(line for line in mirror.lock_file.read_text(encoding="utf-8").splitlines() if line.startswith("uv=="))
+
+
+def write_page(project: Path) -> None:
+    """The index's page of a project: a link to each of its wheels."""
+    (project / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(project.glob("*.whl"))))

@@ -18,7 +18,7 @@ import pytest
 from tests.boxes.mirror import Mirror
 from tests.boxes.server_settings import ENVIRONMENT
 from tests.boxes.windows import WindowsBox
-from tests.faults.small_packages import FILES
+from tests.faults.small_packages import FILES, put_uv, write_page
 from tests.hand_made import LEFT, PATH, PROFILE, PYTHON, HandMade
 from tests.ports import free_port
 from tests.served import served
@@ -46,9 +46,7 @@ def make_wheel(index: Path, version: str) -> str:
             f"notebook-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         archive.writestr(f"notebook-{version}.dist-info/RECORD", "")
-    (wheel.parent / "index.html").write_text(
-        "".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(wheel.parent.glob("*.whl")))
-    )
+    write_page(wheel.parent)
     return f"notebook=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
 
 
@@ -58,16 +56,17 @@ class Existing:
     def __init__(self, site: Site, host: WindowsBox, index: Path, url: str) -> None:
         self.site, self.host, self.url = site, host, url
         self.lines = {version: make_wheel(index, version) for version in ("1.0", "2.0")}
+        self.uv = put_uv(index, site.mirror)
 
     def want(self, notebook: str = "1.0", python: str = "3.11.9", **settings: Any) -> None:
         lock, catalog = self.site.folder / "site.lock.txt", self.site.folder / "site-catalog.toml"
-        lock.write_text(self.lines[notebook] + "\n", encoding="utf-8")
+        lock.write_text(f"{self.lines[notebook]}\n{self.uv}\n", encoding="utf-8")
         self.site.mirror.write_catalog(catalog, changes={"python": {"version": python}})
         text = catalog.read_text(encoding="utf-8")
         catalog.write_text(
             text[: text.index("[[lock]]")] + '[[lock]]\npython = "3.11"\narchitecture = "x64"\nfile = "site.lock.txt"\n', encoding="utf-8"
         )
-        self.site.write(packages__index_url=self.url, packages__installer="pip", python__version=python, **settings)
+        self.site.write(packages__index_url=self.url, python__version=python, **settings)
 
     def run(self, command: str, code: int) -> tuple[str, list[dict[str, Any]]]:
         """(what was said, events)"""
@@ -184,7 +183,7 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     _, events = existing.run("plan", 4)
     gone = [item["what"].rpartition("\\")[2] for item in said_by(events, "former", "difference")]
     assert [name.split("-")[0] for name in gone] == ["env", "python"] and gone[1] == "python-3.11.8"
-    existing.site.write(packages__index_url="http://127.0.0.1:9/", packages__installer="pip", python__version="3.11.9")
+    existing.site.write(packages__index_url="http://127.0.0.1:9/", python__version="3.11.9")
     existing.run("apply", 3)
     failed = existing.snapshot()
     assert failed["running"] == ["nbserver"] and failed["tasks"]["nbserver"] == applied["tasks"]["nbserver"], "the old one goes on"

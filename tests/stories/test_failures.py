@@ -21,6 +21,7 @@ from tests.boxes.server_settings import ACTIVE_SETUP, IE_ESC
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import windows_path
 from tests.boxes.winrm.endpoint import Endpoint
+from tests.faults.small_packages import put_uv, write_page
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
@@ -372,12 +373,8 @@ def test_locked_wheel_without_a_build_for_this_python(site: Site) -> None:
             "only_new-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: cp312-cp312-win_amd64\n"
         )
         archive.writestr("only_new-1.0.dist-info/RECORD", "")
-    uv = next(site.mirror.wheels.glob("uv-*.whl"))
-    (index / "uv").mkdir()
-    (index / "uv" / uv.name).symlink_to(uv)
-    for folder in index.iterdir():
-        (folder / "index.html").write_text("".join(f'<a href="{path.name}">{path.name}</a>\n' for path in folder.glob("*.whl")))
-    uv_line = next(line for line in site.mirror.lock_file.read_text().splitlines() if line.startswith("uv=="))
+    write_page(wheel.parent)
+    uv_line = put_uv(index, site.mirror)
     use_lock(site, [f"only-new==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}", uv_line])
     with served(index) as url:
         site.write(packages__index_url=url, packages__installer="uv")
