@@ -5,60 +5,30 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.linux import parts
-from tests.linux.fixtures import Run, record, run, sandbox
+from tests.linux.fixtures import record, sandbox
 from tests.linux.sandbox import Sandbox
+from tests.steps.linux.powers import (
+    FILES,
+    NOTEBOOK,
+    NOTEBOOKS,
+    POWERS,
+    PREFLIGHT,
+    STATE,
+    USER,
+    apply,
+    changed,
+    host,
+    powers,
+    refused,
+)
 
-__all__ = ["sandbox"]
-POWERS = "/etc/powers"
-STATE = "/var/lib/nbserver/state"
-NO_ENVIRONMENT = "LOCK_MARK=/opt/nbserver/env-00000000/nbserver.lock"  # of the step packages, which is not among these
-PREFLIGHT, USER, NOTEBOOK = [NO_ENVIRONMENT, parts.step("preflight")], parts.step("user"), parts.step("notebook")
-FILES = "NOTEBOOK_PYTHON=/usr/bin/python3\nCERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem KEY_FILE=$CONFIGURATION_FOLDER/key.pem"
-STEPS = [*PREFLIGHT, USER, FILES, NOTEBOOK]
-SECRETS = f"secret notebook.password_hash {base64.b64encode(b'argon2:x').decode()}\n"
-NOTEBOOKS = "/srv/people/notebooks"
-
-
-@pytest.fixture
-def host(sandbox: Sandbox) -> Sandbox:
-    """With a folder that gives power, and with anna, whose group is her own."""
-    sandbox.run(
-        "bash",
-        "-ec",
-        f"mkdir -p /run/systemd/system /home; mkdir -m 750 {POWERS}; echo 'root ALL=(ALL) ALL' >{POWERS}/sudoers; chmod 440 {POWERS}/sudoers",
-    )
-    sandbox.run(
-        "bash",
-        "-ec",
-        "groupadd --gid 54321 anna; useradd --uid 54321 --gid anna --no-create-home --home-dir /home/anna anna; mkdir -m 755 /home/anna; chown anna:anna /home/anna",
-    )
-    return sandbox
-
-
-def powers(host: Sandbox) -> bytes:
-    """Who may do what there, and what is in it."""
-    return host.run("bash", "-c", f"stat -c '%n %U:%G %a %h' {POWERS} {POWERS}/*; cat {POWERS}/* 2>/dev/null || true").stdout
-
-
-def changed(name: str, code: str) -> str:
-    """A step that is somebody who is quick: between the test of all steps and the apply of the next one."""
-    return f"step {name} 'somebody is quick'\n{name}_test() {{ [[ -e /run/{name} ]] || difference {name} '' done; }}\n{name}_apply() {{\n{code}\nprintf '' >/run/{name}\n}}\n"
-
-
-def apply(host: Sandbox, steps: list[str] = STEPS, directory: str = NOTEBOOKS, mode: str = "apply") -> Run:
-    return run(host, mode, steps, secrets=SECRETS, notebook={"directory": directory, "ip": "*", "port": 9999, "session": 12})
-
-
-def refused(done: Run, *words: str, step: str = "preflight") -> None:
-    (failed,) = done.of("failed")
-    assert done.outcome == "failed" and failed["step"] == step and all(word in failed["text"] for word in words), failed
+__all__ = ["host", "sandbox"]
 
 
 # ---- links
@@ -336,104 +306,3 @@ def test_a_notebook_folder_that_moved_is_put_back(host: Sandbox) -> None:
     done = apply(host, directory="/srv/other", mode="undo")
     assert done.outcome == "ok" and record(host) == []
     assert host.access(NOTEBOOKS) == "daemon:games 755" and host.access("/srv/other") == "root:root 755" and not host.exists("/srv/new")
-
-
-# ---- files that stay
-
-
-def test_files_that_stay_keep_their_owner_and_the_account(host: Sandbox) -> None:
-    """Nobody gets the number of the account while its files are there; the next apply finds them as they were."""
-    assert apply(host).outcome == "ok"
-    host.run(
-        "setpriv",
-        "--reuid=nbserver",
-        "--regid=nbserver",
-        "--clear-groups",
-        "bash",
-        "-c",
-        f"umask 027; mkdir {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b.ipynb",
-    )
-    done = apply(host, mode="undo")
-    assert done.outcome == "ok"
-    assert [event["text"] for event in done.of("warning")] == [
-        f"{NOTEBOOKS} holds files and stays",
-        "/srv/people holds files and stays",
-        f"the user nbserver stays, because files in {NOTEBOOKS} belong to it; another user could get its number. When they are gone, or belong to somebody else, run undo again",
-    ]
-    host.run("useradd", "--system", "another")
-    assert host.access(f"{NOTEBOOKS}/a/b.ipynb") == "nbserver:nbserver 640" and host.access(NOTEBOOKS) == "nbserver:nbserver 750"
-    assert [(line["kind"], line["key"]) for line in record(host)] == [
-        ("user", "nbserver"),
-        ("data_folder", "/srv/people"),
-        ("data_folder", NOTEBOOKS),
-    ]
-    assert not host.exists("/etc/nbserver") and not host.exists("/var/lib/nbserver/work")
-
-    assert apply(host).outcome == "ok"
-    assert host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "cat", f"{NOTEBOOKS}/a/b.ipynb").stdout == b"1\n"
-    assert apply(host, mode="undo").outcome == "ok"
-    host.run("rm", "-r", f"{NOTEBOOKS}/a")
-    done = apply(host, mode="undo")
-    assert done.outcome == "ok" and done.of("warning") == [] and record(host) == []
-    assert not host.exists("/srv/people") and host.run("getent", "passwd", "nbserver", check=False).returncode == 2
-
-
-def test_a_search_that_fails_has_not_found_that_there_are_no_files(host: Sandbox) -> None:
-    """As in a folder that even root may not read (NFS, FUSE): the account stays."""
-    assert apply(host).outcome == "ok"
-    host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"echo 1 >{NOTEBOOKS}/a.ipynb")
-    done = apply(host, [*STEPS, "find() { return 1; }"], mode="undo")
-    assert "the user nbserver stays" in done.of("warning")[-1]["text"]
-    assert host.run("getent", "passwd", "nbserver").returncode == 0 and ("user", "nbserver") in [
-        (line["kind"], line["key"]) for line in record(host)
-    ]
-
-
-def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None:
-    host.run("bash", "-ec", f"mkdir -p {NOTEBOOKS}; echo 1 >{NOTEBOOKS}/anna.txt; chown -R anna:anna {NOTEBOOKS}")
-    assert apply(host).outcome == "ok" and host.access(NOTEBOOKS) == "anna:nbserver 775"
-    host.run(
-        "setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"umask 027; echo 1 >{NOTEBOOKS}/ours.ipynb"
-    )
-    done = apply(host, mode="undo")
-    assert done.outcome == "ok" and "the user nbserver stays" in done.of("warning")[-1]["text"]
-    assert (
-        host.access(NOTEBOOKS) == "anna:anna 755"
-        and host.access(f"{NOTEBOOKS}/ours.ipynb") == "nbserver:nbserver 640"
-        and host.access(f"{NOTEBOOKS}/anna.txt") == "anna:anna 644"
-    )
-    assert [(line["kind"], line["key"]) for line in record(host)] == [("user", "nbserver"), ("files", NOTEBOOKS)]
-    assert apply(host).outcome == "ok" and host.access(NOTEBOOKS) == "anna:nbserver 775"
-    assert host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "cat", f"{NOTEBOOKS}/ours.ipynb").stdout == b"1\n"
-    host.run("chown", "anna:", f"{NOTEBOOKS}/ours.ipynb")
-    assert apply(host, mode="undo").outcome == "ok" and record(host) == [] and host.access(NOTEBOOKS) == "anna:anna 755"
-    assert host.run("getent", "passwd", "nbserver", check=False).returncode == 2
-
-
-@pytest.mark.parametrize(
-    ("made", "directory", "words"),
-    [
-        (
-            f"mkdir -p -m 750 {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}",
-            NOTEBOOKS,
-            (
-                "belongs to 12345, and not to the service or to a user of this host",
-                f"chown --recursive --no-dereference --from=12345 nbserver:nbserver {NOTEBOOKS}",
-            ),
-        ),
-        (
-            f"mkdir -p {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b; chown -R anna:anna {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}/a/b",
-            NOTEBOOKS,
-            (f"{NOTEBOOKS}/a/b belongs to 12345, and not to the service or to a user of this host",),
-        ),
-        (
-            "mkdir -p /var/lib/nbserver/notebooks; chown daemon: /var/lib/nbserver/notebooks; chmod 755 /var/lib/nbserver",
-            "/var/lib/nbserver/notebooks",
-            ("belongs to daemon", "chown"),
-        ),
-    ],
-)
-def test_files_of_a_user_that_is_gone_are_not_taken_for_good(host: Sandbox, made: str, directory: str, words: tuple[str, ...]) -> None:
-    """As an undo of 0.1.0 left them: the service could not read them, or another user has their number by now."""
-    host.run("bash", "-ec", made)
-    refused(apply(host, directory=directory), *words, step="notebook")

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime
 import ipaddress
 import json
-import socket
-import sys
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -21,13 +17,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.linux import parts
 from tests.linux.fixtures import record, run, sandbox
 from tests.linux.sandbox import Sandbox
-from tests.ports import free_port
+from tests.steps.linux.small_steps import HASH, NO_ENVIRONMENT, SECRETS, STEPS, host
 
-__all__ = ["sandbox"]
-NO_ENVIRONMENT = "LOCK_MARK=/opt/nbserver/env-00000000/nbserver.lock"  # of the step packages, which is none of these
-STEPS = [NO_ENVIRONMENT, *(parts.step(name) for name in ("preflight", "user", "certificate", "notebook"))]
-HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$AAAAAAAAAAAAAAAAAAAAAA$abc+/DEF"
-SECRETS = f"secret notebook.password_hash {base64.b64encode(HASH.encode()).decode()}\n"
+__all__ = ["host", "sandbox"]
 SALT_STEPS = [
     NO_ENVIRONMENT,
     "CERTIFICATE_FILE=/etc/nbserver/certificate.pem KEY_FILE=/etc/nbserver/key.pem",
@@ -35,13 +27,6 @@ SALT_STEPS = [
     parts.step("notebook"),
 ]
 CONFIGURATION = "/etc/nbserver"
-
-
-@pytest.fixture
-def host(sandbox: Sandbox) -> Sandbox:
-    """preflight looks for this folder; systemd itself is not needed by these steps."""
-    sandbox.run("mkdir", "-p", "/run/systemd/system")
-    return sandbox
 
 
 def certificate(sandbox: Sandbox) -> x509.Certificate:
@@ -219,146 +204,3 @@ def test_an_apply_by_hand_without_a_terminal_says_so(host: Sandbox) -> None:
     done = host.run("setsid", "--wait", "bash", "/tmp/lin1.sh", "apply", check=False)
     assert done.returncode == 3
     assert b"there is no terminal to ask for the notebook.password_hash on" in done.stdout
-
-
-# ---- preflight
-
-
-@pytest.mark.parametrize(
-    ("change", "settings", "words"),
-    [
-        ("", {"architecture": "arm64"}, 'the inventory says architecture = "arm64"'),
-        ("rmdir /run/systemd/system", {}, "systemd does not run this host"),
-        (
-            "rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release",
-            {},
-            "this is Gentoo Linux; this script knows",
-        ),
-        ("rm /usr/bin/flock", {}, "the program flock is missing"),
-    ],
-)
-def test_preflight_refuses(host: Sandbox, change: str, settings: dict[str, object], words: str) -> None:
-    host.run("bash", "-c", change)
-    done = run(host, "test", STEPS, **settings)
-    assert done.outcome == "failed" and words in done.of("failed")[0]["text"]
-
-
-@pytest.mark.parametrize(
-    ("text", "manager"),
-    [
-        ('ID=ubuntu\nID_LIKE=debian\nPRETTY_NAME="Ubuntu 24.04"\n', "apt"),
-        ('NAME="Debian GNU/Linux"\nID=debian', "apt"),
-        ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "zypper"),
-        ('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n', "zypper"),
-        ("ID='sles'\nID_LIKE='suse'\n", "zypper"),
-        ('ID="sles"\nVERSION_ID="16.0"\n', "zypper"),
-        ("ID=fedora\nBAD LINE\n$(touch /tmp/x)\n", ""),
-    ],
-)
-def test_the_system_is_read_as_data(sandbox: Sandbox, text: str, manager: str) -> None:
-    sandbox.run("rm", "/etc/os-release")
-    sandbox.write("/etc/os-release", text)
-    sandbox.write("/tmp/ask.sh", parts.settings_block(parts.SETTINGS) + parts.prelude() + '\nread_system\nprintf %s "$PACKAGE_MANAGER"\n')
-    assert sandbox.run("bash", "/tmp/ask.sh").stdout.decode() == manager
-    assert not sandbox.exists("/tmp/x")
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_who_listens_on_a_port(address: str) -> None:
-    ask = parts.step("preflight") + '\nif is_listening "$1"; then echo yes; else echo no; fi'
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as server:
-        try:
-            server.bind((address, free_port()))
-        except OSError:
-            pytest.skip(f"this machine has no {address}")
-        port = str(server.getsockname()[1])
-        assert parts.run(ask, port).stdout == b"no\n"
-        server.listen()
-        assert parts.run(ask, port).stdout == b"yes\n"
-
-
-def test_preflight_names_configuration_of_others(host: Sandbox) -> None:
-    """In user scope that of pip and uv is used, to install packages."""
-    paths = ["/etc/jupyter/jupyter_server_config.d/x.json", "/usr/share/jupyter/kernels/ir", "/etc/pip.conf", "/etc/uv/uv.toml"]
-    for path in paths:
-        host.run("mkdir", "-p", str(Path(path).parent))
-        host.write(path, "")
-    (warning,) = run(host, "apply", STEPS, secrets=SECRETS).of("warning")
-    words, _, named = warning["text"].partition(": ")
-    assert words == "configuration from other installations was found and is ignored" and set(paths) <= set(named.split(", "))
-
-
-def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
-    """Also where an environment for another lock is there already, on a disk of its own."""
-    host.run(
-        "bash", "-c", "mkdir -p /opt/nbserver && mount -t tmpfs -o size=100m tmpfs /opt/nbserver && mkdir /opt/nbserver/env-{0,1}0000000"
-    )
-    host.write("/opt/nbserver/env-10000000/nbserver.lock", "x")
-    (failed,) = run(host, "test", STEPS).of("failed")
-    assert "MB are free in /opt/nbserver, and 2000 are needed. Make room" in failed["text"]
-    host.write("/opt/nbserver/env-00000000/nbserver.lock", "x")
-    assert run(host, "test", STEPS).outcome == "ok", "what is made already needs no room"
-
-
-def test_preflight_asks_for_room_for_the_distributions_packages_once(host: Sandbox) -> None:
-    packages = {**parts.SETTINGS["packages"], "source": "distribution"}
-    host.run(
-        "bash",
-        "-c",
-        "rm -f /usr/bin/jupyter-notebook; mkdir /tmp/disk && mount -t tmpfs -o size=100m tmpfs /tmp/disk && mkdir /tmp/disk/{up,work}",
-    )
-    host.run("mount", "-t", "overlay", "-o", "lowerdir=/usr,upperdir=/tmp/disk/up,workdir=/tmp/disk/work", "overlay", "/usr")
-    (failed,) = run(host, "test", STEPS, packages=packages).of("failed")
-    assert "MB are free in /usr, and 2000 are needed" in failed["text"]
-    host.write("/usr/bin/jupyter-notebook", "x")
-    assert run(host, "test", STEPS, packages=packages).outcome == "ok"
-
-
-# ---- firewall
-
-
-@pytest.mark.parametrize("firewall", ["ufw", "firewalld"])
-def test_a_rule_of_a_firewall_that_is_gone_is_undone(host: Sandbox, firewall: str) -> None:
-    host.run("bash", "-c", "rm -f /usr/sbin/ufw /usr/bin/firewall-*; mkdir -p /etc/ufw; echo ENABLED=yes >/etc/ufw/ufw.conf")
-    opened = f"""
-step firewall 'the rule is on the record'
-firewall_test() {{ has_record firewall_port '{firewall} 9999 Any' || difference rule '' open; }}
-firewall_apply() {{ save_before firewall_port '{firewall} 9999 Any' ''; }}
-"""
-    assert run(host, "apply", [opened]).outcome == "ok" and len(record(host)) == 1
-    done = run(host, "undo", [parts.step("firewall")])
-    assert done.outcome == "ok" and record(host) == []
-    assert [event["text"].partition(",")[0] for event in done.of("warning")] == [f"{firewall} is not installed any more"]
-    planned = run(host, "test", [parts.step("firewall")])
-    assert planned.outcome == "ok" and planned.of("difference") == [], "and what is not there is not asked for a rule"
-
-
-# ---- the port
-
-
-SERVER = """
-import socket, sys, time
-servers = [socket.create_server(("127.0.0.1", int(port))) for port in sys.argv[2:]]
-open(sys.argv[1], "w").close()
-time.sleep(300)
-"""
-
-
-@pytest.mark.parametrize("own", [True, False])
-def test_a_port_is_our_servers_own_only_where_it_listens_there(tmp_path: Path, own: bool) -> None:
-    """A server that runs, with another port, is no excuse: the place is taken."""
-    ports = free_port(), free_port()
-    code = """
-    NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process NB_NOTEBOOK_PORT=$3 RUN_STEP=preflight
-    read -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)
-    save_before() { true; }
-    start_process "$PROCESS_FILE" "$1/log" text "$2" -c "$4" "$1/listens" "${@:5}"
-    until [[ -e $1/listens ]]; do sleep 0.05; done
-    trap 'stop_process "$PROCESS_FILE"' EXIT
-    compare_port
-    """
-    with socket.create_server(("127.0.0.1", ports[1])) if not own else contextlib.nullcontext():
-        listens = ports if own else ports[:1]
-        done = parts.run(parts.step("preflight") + code, str(tmp_path), sys.executable, str(ports[1]), SERVER, *map(str, listens))
-    words = f"port {ports[1]} is taken by another program"
-    assert (done.returncode, words in done.stdout.decode()) == ((0, False) if own else (3, True)), done.stderr

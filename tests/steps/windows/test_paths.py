@@ -8,73 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from nbserver.render.step_files import PRELUDE
-from tests.powershell.engine import EngineError, Session, host_path, prelude, require_engine
-from tests.steps.windows.test_python import CLOSED, DRIVE, OPEN, STAND_INS
+from tests.powershell.engine import host_path
+from tests.steps.windows.place import (
+    Place,
+    notebooks,
+    place,
+    session,
+)
 
-SETTINGS = '$Settings = ConvertFrom-Json \'{"scope": "machine", "skip": [], "notebook": {"directory": "%ProgramData%\\\\nbserver\\\\notebooks"}}\'; '
-SERVICE = "S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054"
-LISTS = rf"C:\nbserver-test-{os.getpid()}"
-FORGET = "[IO.Directory]::Delete((Get-StandInFolder acl), $true)"
-PRIVATE = "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
-REMOVE_LINK = "function Remove-Link([string]$Path, [bool]$IsFolder) { & 'Z:\\bin\\rm' ($Path -replace '^Z:', '' -replace '\\\\', '/') }; "
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    require_engine()
-    with Session() as opened:
-        stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl", "scheduled_tasks"))
-        own = f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{LISTS}\\$Name").FullName }}'  # other tests have lists too
-        opened.keep(f"{stand_ins}\n{own}")  # before the script is parsed: a name of .NET leads to a stand-in then
-        opened.keep(f"$Mode = 'undo'; {SETTINGS}\n{prelude(*PRELUDE['ps_scripts'][0])}")
-        yield opened
-        opened.run(f"[IO.Directory]::Delete('{LISTS}', $true)")
-
-
-class Place:
-    """A folder of the test: `state` is the state folder, `target` what no link may reach. All lists start as without being set."""
-
-    def __init__(self, session: Session, folder: Path) -> None:
-        self.session, self.folder = session, folder
-        self.state, self.target = folder / "state", folder / "target"
-        for path in (self.state, self.target):
-            path.mkdir()
-        (self.target / "kept.txt").write_text("kept")
-        session.run(FORGET)
-
-    def run(self, script: str) -> list[str]:
-        state = host_path(self.state)
-        places = f"$StateFolder = '{state}'; $RecordFile = '{state}\\record.jsonl'; $Programs = '{host_path(self.folder)}\\programs'; $Run.Step = 'notebook'; "
-        return self.session.run(places + f"$Settings.notebook.directory = '{host_path(self.folder)}\\data'; " + REMOVE_LINK + script)
-
-    def refused(self, script: str) -> str:
-        with pytest.raises(EngineError) as error:
-            self.run(script)
-        return str(error.value)
-
-    def access(self, path: Path | str) -> str:
-        name = path if isinstance(path, str) else host_path(path)
-        (found,) = self.session.run(f"[string](Get-Acl -LiteralPath '{name}').GetSecurityDescriptorSddlForm('Owner, Access')")
-        return found
-
-    def set_access(self, path: Path | str, sddl: str) -> None:
-        name = path if isinstance(path, str) else host_path(path)
-        self.session.run(
-            f"$acl = Get-Acl -LiteralPath '{name}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-Acl -LiteralPath '{name}' -AclObject $acl"
-        )
-
-
-@pytest.fixture
-def place(session: Session, tmp_path: Path) -> Place:
-    return Place(session, tmp_path)
+__all__ = ["notebooks", "place", "session"]
 
 
 # -- links
@@ -182,163 +127,6 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
     (place.state / "record.jsonl").unlink()
 
 
-# -- who may replace the notebook folder
-
-STATE, NOTEBOOKS = r"C:\ProgramData\nbserver", r"C:\nbserver test data\notebooks"
-
-
-@pytest.fixture
-def notebooks(place: Place) -> Iterator[Place]:
-    place.session.run(f"[void](New-Item -ItemType Directory -Force -Path '{NOTEBOOKS}')")
-    place.set_access("C:\\", DRIVE)
-    yield place
-    place.session.run(r"[IO.Directory]::Delete('C:\nbserver test data', $true)")
-
-
-ABOVE = NOTEBOOKS.rpartition("\\")[0]
-
-
-@pytest.mark.parametrize(
-    ("path", "sddl", "words"),
-    [
-        (NOTEBOOKS, OPEN, "S-1-5-11 has access to " + NOTEBOOKS),  # what a folder on a drive inherits
-        (ABOVE, OPEN, "S-1-5-11 has access to " + ABOVE),
-        (ABOVE, CLOSED + "(A;;DT;;;BU)", "S-1-5-32-545 has access to " + ABOVE),
-        (ABOVE, CLOSED + "(A;;SD;;;BU)", "S-1-5-32-545 has access"),
-        (NOTEBOOKS, CLOSED + "(A;;WD;;;BU)", "S-1-5-32-545 has access"),
-        (NOTEBOOKS, CLOSED + "(A;;WO;;;WD)", "S-1-1-0 has access"),
-        (NOTEBOOKS, CLOSED + "(A;;GA;;;WD)", "S-1-1-0 has access"),
-        (ABOVE, CLOSED.replace("O:SY", "O:BU"), "belongs to S-1-5-32-545"),
-        ("C:\\", DRIVE + "(A;;DT;;;BU)", "S-1-5-32-545 has access to C:\\"),
-        ("C:\\", DRIVE + "(A;;WO;;;BU)", "S-1-5-32-545 has access to C:\\"),
-    ],
-)
-def test_a_folder_that_others_may_replace_is_refused(notebooks: Place, path: str, sddl: str, words: str) -> None:
-    notebooks.set_access(path, sddl)
-    before = notebooks.access(NOTEBOOKS)
-    said = notebooks.refused(f"Add-DataFolder '{NOTEBOOKS}'")
-    assert words in said and "others could put another folder in its place" in said
-    assert notebooks.access(NOTEBOOKS) == before
-
-
-@pytest.mark.parametrize(
-    ("path", "sddl"),
-    [
-        (NOTEBOOKS, CLOSED),
-        (
-            NOTEBOOKS,
-            CLOSED.replace("D:AI", "D:AI(A;OICI;0x1200af;;;BU)(A;OICIIO;SDGXGWGR;;;AU)(A;;DT;;;BU)"),
-        ),  # people may write in it, and delete what is in it
-        (NOTEBOOKS, PRIVATE.replace("O:BA", "O:S-1-5-21-1-2-3-1001") + "(A;OICI;FA;;;S-1-5-21-1-2-3-1001)(A;;FA;;;S-1-3-4)"),
-        ("C:\\", DRIVE + "(A;;0x1301bf;;;AU)"),
-    ],
-)
-def test_a_folder_that_stays_where_it_is_is_taken(notebooks: Place, path: str, sddl: str) -> None:
-    notebooks.set_access(path, sddl)
-    notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'")
-    assert f"(A;OICI;0x1301bf;;;{SERVICE})" in notebooks.access(NOTEBOOKS)
-
-
-def test_a_new_folder_does_not_inherit_what_a_drive_gives_everybody(notebooks: Place) -> None:
-    new = ABOVE + r"\new\notebooks"
-    notebooks.run(f"Add-DataFolder '{new}'")
-    assert notebooks.access(new) == f"{PRIVATE}(A;OICI;0x1301bf;;;{SERVICE})"
-    assert notebooks.access(ABOVE + r"\new") == PRIVATE
-    assert [json.loads(line)["kind"] for line in (notebooks.state / "record.jsonl").read_text().splitlines()] == ["data_folder", "grant"]
-
-
-REFUSED = [
-    "C:\\",
-    "D:\\",
-    r"C:\windows",
-    r"C:\WINDOWS\System32\x",
-    r"C:\Program Files",
-    r"C:\Program Files\x",
-    r"C:\Program Files (x86)\x",
-    r"C:\ProgramData",
-    r"C:\ProgramData\\",
-    r"C:\Users",
-    r"C:\users\anna",
-    r"C:\PROGRA~1\x",
-    r"C:\windows.\x",
-    r"C:\data \x",
-    r"D:\$Recycle.Bin\x",
-    r"D:\System Volume Information",
-    r"C:\ProgramData\nbserver",
-    r"C:\ProgramData\nbserver\service",
-    r"C:\ProgramData\nbserver\work\x",
-    r"C:\ProgramData\nbserver\runs",
-    r"C:\Program Files\nbserver",
-    r"C:\\windows",
-    r"C:\\Program Files\\x",
-    "C:/windows",
-    r"C:\data\..\windows",
-    r"C:\windows::$INDEX_ALLOCATION",
-    r"\\?\C:\windows",  # other names of these
-]
-TAKEN = [
-    r"C:\ProgramData\nbserver\notebooks",
-    r"C:\ProgramData\nbserver\notebooks\x",
-    r"D:\notebooks",
-    r"C:\ProgramData\site",
-    r"C:\windows2",
-    r"C:\Users\anna\notebooks",
-    r"D:\~\x",
-    "D:\\notebooks\\",
-]
-
-
-def test_folders_of_windows_are_refused_by_name(session: Session) -> None:
-    script = f'{SETTINGS} foreach ($one in $input) {{ try {{ Assert-DataFolder $one; "taken $one" }} catch {{ "$_" }} }}'
-    said = session.run(script, REFUSED)
-    assert all(
-        f"{path} cannot be notebook.directory: " in text and "Choose another folder in the inventory" in text
-        for path, text in zip(REFUSED, said, strict=True)
-    ), said
-    assert session.run(script.replace("machine", "user"), REFUSED[:3]) == [f"taken {path}" for path in REFUSED[:3]], (
-        "there the service is the user"
-    )
-    assert session.run(script, TAKEN) == [f"taken {path}" for path in TAKEN]
-
-
-# -- undo takes the service's access away
-
-
-def test_undo_takes_the_access_away_and_what_the_service_made(notebooks: Place) -> None:
-    made = NOTEBOOKS + r"\made"
-    notebooks.run(
-        f"Add-DataFolder '{NOTEBOOKS}'; [void](New-Item -ItemType Directory '{made}'); [IO.File]::WriteAllText('{made}\\a.ipynb', 'x'); [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')"
-    )
-    own = f"(A;OICI;FA;;;{SERVICE})"
-    notebooks.set_access(made, f"O:LSD:PAI(A;OICI;FA;;;BA){own}(A;OICI;FA;;;LS)")
-    notebooks.set_access(made + r"\a.ipynb", "O:LSD:AI(A;ID;FA;;;BA)(A;;FA;;;LS)")  # no order that Windows would make
-    notebooks.set_access(NOTEBOOKS + r"\b.ipynb", f"O:S-1-5-21-1-2-3-1001D:AI(A;;FA;;;LS)(A;;FA;;;{SERVICE})(A;ID;FA;;;BA)")
-    notebooks.run(f"& $Restore.grant '{NOTEBOOKS}'")
-    assert SERVICE not in notebooks.access(NOTEBOOKS)
-    assert notebooks.access(made) == "O:BAD:AI"
-    assert notebooks.access(made + r"\a.ipynb") == "O:BAD:AI"
-    assert notebooks.access(NOTEBOOKS + r"\b.ipynb") == "O:S-1-5-21-1-2-3-1001D:AI(A;;FA;;;LS)(A;ID;FA;;;BA)", (
-        "what others made and gave stays so"
-    )
-    notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'")
-    assert f"(A;OICI;0x1301bf;;;{SERVICE})" in notebooks.access(NOTEBOOKS), "and the next apply gives it back"
-
-
-def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks: Place) -> None:
-    notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'; [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')")
-    stubborn = "$real = ${function:Remove-Grant}; function Remove-Grant([string]$Path) { if ($Path -like '*.ipynb') { throw 'denied' }; . $real $Path }; "
-    assert f"the service keeps its access to 1 files or folders in it, first {NOTEBOOKS}\\b.ipynb: denied" in notebooks.refused(
-        f"{stubborn}& $Restore.grant '{NOTEBOOKS}'"
-    )
-    assert SERVICE not in notebooks.access(NOTEBOOKS)
-
-
-@pytest.mark.parametrize("entry", ["(D;OICI;0x1301bf;;;{0})", "(A;OICIIO;0x1301bf;;;{0})", "(A;;0x1301bf;;;{0})"])
-def test_an_entry_that_lets_nobody_in_is_no_access(notebooks: Place, entry: str) -> None:
-    notebooks.set_access(NOTEBOOKS, CLOSED + entry.format(SERVICE))
-    assert notebooks.run(f"[string](Test-ServiceGrant '{NOTEBOOKS}')") == ["False"]
-
-
 # -- folders are made with their access list
 
 
@@ -394,50 +182,3 @@ def test_the_log_of_the_server_is_read_from_its_end_and_through_no_link(place: P
     (place.state / "work").rmdir()
     (place.state / "work").symlink_to(place.target)
     assert place.run(read.replace("notebook.log", "kept.txt")) == [f"it was not read, because {host_path(place.state)}\\work is a link"]
-
-
-# -- what administrators run comes from where only they write
-
-
-def test_openssl_reads_no_configuration_but_what_it_is_given(place: Place) -> None:
-    """Its own folder was fixed when it was built, and is often one that anybody may make; the variable stands for it here."""
-    (place.folder / "evil.cnf").write_text(
-        "config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nevil = c\n[c]\nmodule = evil.dll\nactivate = 1\n"
-    )
-    zip_file = (
-        next(Path(os.environ["NBSERVER_TEST_WINDOWS"]).glob("openssl-*.zip"), None) if os.environ.get("NBSERVER_TEST_WINDOWS") else None
-    )
-    if not zip_file:
-        pytest.skip("this needs NBSERVER_TEST_WINDOWS: a folder with OpenSSL for Windows")
-    with zipfile.ZipFile(zip_file) as archive:
-        names = [name for name in archive.namelist() if name.endswith((".exe", ".dll"))]
-        archive.extractall(place.folder, names)
-    program = next(place.folder.rglob("openssl.exe"))
-    evil = f"$env:OPENSSL_CONF = '{host_path(place.folder)}\\evil.cnf'; $env:OPENSSL_MODULES = '{host_path(place.target)}'; "
-    ask = f"try {{ Invoke-Program '{host_path(program)}' @('rand', '-hex', '4') -Quiet }} finally {{ $env:OPENSSL_CONF = $env:OPENSSL_MODULES = $null }}; $Run.Output"
-    (said,) = place.run(evil + ask)
-    assert re.fullmatch("[0-9a-f]{8}", said)
-
-
-@pytest.mark.parametrize("program", ["cmd.exe", "python.exe"])
-def test_no_program_is_given_the_machines_configuration_of_openssl(place: Place, program: str) -> None:
-    """Python loads OpenSSL too. A variable that an earlier OpenSSL left may name a file in C:\\, where others can write, and that file
-    names a DLL that would be loaded as an administrator."""
-    evil = "$env:OpenSSL_Conf = 'C:\\OpenSSL-Win64\\bin\\openssl.cfg'; $env:OPENSSL_ENGINES = 'C:\\OpenSSL-Win64'; "
-    copy = f"[IO.File]::Copy(\"$env:SystemRoot\\System32\\cmd.exe\", '{host_path(place.folder)}\\{program}'); "
-    ask = f"try {{ Invoke-Program '{host_path(place.folder)}\\{program}' @('/c', 'set') -Quiet }} "
-    ask += "finally { $env:OPENSSL_CONF = $env:OPENSSL_ENGINES = $null }; $Run.Output"
-    said = place.run(evil + copy + ask)
-    assert [line for line in said if "openssl" in line.lower()] == []
-    assert [line for line in said if line.lower().startswith("systemroot=")], "the other variables are still there"
-
-
-def test_commands_come_from_modules_of_windows_only(place: Place) -> None:
-    module = place.folder / "modules" / "Planted"
-    module.mkdir(parents=True)
-    (module / "Planted.psm1").write_text("function Get-Planted { 'planted' }\n")
-    (module / "Planted.psd1").write_text("@{ ModuleVersion = '1.0'; RootModule = 'Planted.psm1'; FunctionsToExport = 'Get-Planted' }\n")
-    path = f"$before = $env:PSModulePath; $env:PSModulePath = '{host_path(module.parent)};' + $before; "
-    ask = '\ntry { "$(Get-Command Get-Planted -ErrorAction SilentlyContinue)" } finally { $env:PSModulePath = $before }'
-    assert place.session.run(path + prelude("run") + ask) == [""]
-    assert place.session.run(path + ask) == ["Get-Planted"], "which is how it would come in"

@@ -1,0 +1,106 @@
+"""What preflight refuses and warns of, and what it reads of the system."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.linux import parts
+from tests.linux.fixtures import run, sandbox
+from tests.linux.sandbox import Sandbox
+from tests.ports import free_port
+from tests.steps.linux.small_steps import SECRETS, STEPS, host
+
+__all__ = ["host", "sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "words"),
+    [
+        ("", {"architecture": "arm64"}, 'the inventory says architecture = "arm64"'),
+        ("rmdir /run/systemd/system", {}, "systemd does not run this host"),
+        (
+            "rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release",
+            {},
+            "this is Gentoo Linux; this script knows",
+        ),
+        ("rm /usr/bin/flock", {}, "the program flock is missing"),
+    ],
+)
+def test_preflight_refuses(host: Sandbox, change: str, settings: dict[str, object], words: str) -> None:
+    host.run("bash", "-c", change)
+    done = run(host, "test", STEPS, **settings)
+    assert done.outcome == "failed" and words in done.of("failed")[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "manager"),
+    [
+        ('ID=ubuntu\nID_LIKE=debian\nPRETTY_NAME="Ubuntu 24.04"\n', "apt"),
+        ('NAME="Debian GNU/Linux"\nID=debian', "apt"),
+        ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "zypper"),
+        ('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n', "zypper"),
+        ("ID='sles'\nID_LIKE='suse'\n", "zypper"),
+        ('ID="sles"\nVERSION_ID="16.0"\n', "zypper"),
+        ("ID=fedora\nBAD LINE\n$(touch /tmp/x)\n", ""),
+    ],
+)
+def test_the_system_is_read_as_data(sandbox: Sandbox, text: str, manager: str) -> None:
+    sandbox.run("rm", "/etc/os-release")
+    sandbox.write("/etc/os-release", text)
+    sandbox.write("/tmp/ask.sh", parts.settings_block(parts.SETTINGS) + parts.prelude() + '\nread_system\nprintf %s "$PACKAGE_MANAGER"\n')
+    assert sandbox.run("bash", "/tmp/ask.sh").stdout.decode() == manager
+    assert not sandbox.exists("/tmp/x")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_who_listens_on_a_port(address: str) -> None:
+    ask = parts.step("preflight") + '\nif is_listening "$1"; then echo yes; else echo no; fi'
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as server:
+        try:
+            server.bind((address, free_port()))
+        except OSError:
+            pytest.skip(f"this machine has no {address}")
+        port = str(server.getsockname()[1])
+        assert parts.run(ask, port).stdout == b"no\n"
+        server.listen()
+        assert parts.run(ask, port).stdout == b"yes\n"
+
+
+def test_preflight_names_configuration_of_others(host: Sandbox) -> None:
+    """In user scope that of pip and uv is used, to install packages."""
+    paths = ["/etc/jupyter/jupyter_server_config.d/x.json", "/usr/share/jupyter/kernels/ir", "/etc/pip.conf", "/etc/uv/uv.toml"]
+    for path in paths:
+        host.run("mkdir", "-p", str(Path(path).parent))
+        host.write(path, "")
+    (warning,) = run(host, "apply", STEPS, secrets=SECRETS).of("warning")
+    words, _, named = warning["text"].partition(": ")
+    assert words == "configuration from other installations was found and is ignored" and set(paths) <= set(named.split(", "))
+
+
+def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
+    """Also where an environment for another lock is there already, on a disk of its own."""
+    host.run(
+        "bash", "-c", "mkdir -p /opt/nbserver && mount -t tmpfs -o size=100m tmpfs /opt/nbserver && mkdir /opt/nbserver/env-{0,1}0000000"
+    )
+    host.write("/opt/nbserver/env-10000000/nbserver.lock", "x")
+    (failed,) = run(host, "test", STEPS).of("failed")
+    assert "MB are free in /opt/nbserver, and 2000 are needed. Make room" in failed["text"]
+    host.write("/opt/nbserver/env-00000000/nbserver.lock", "x")
+    assert run(host, "test", STEPS).outcome == "ok", "what is made already needs no room"
+
+
+def test_preflight_asks_for_room_for_the_distributions_packages_once(host: Sandbox) -> None:
+    packages = {**parts.SETTINGS["packages"], "source": "distribution"}
+    host.run(
+        "bash",
+        "-c",
+        "rm -f /usr/bin/jupyter-notebook; mkdir /tmp/disk && mount -t tmpfs -o size=100m tmpfs /tmp/disk && mkdir /tmp/disk/{up,work}",
+    )
+    host.run("mount", "-t", "overlay", "-o", "lowerdir=/usr,upperdir=/tmp/disk/up,workdir=/tmp/disk/work", "overlay", "/usr")
+    (failed,) = run(host, "test", STEPS, packages=packages).of("failed")
+    assert "MB are free in /usr, and 2000 are needed" in failed["text"]
+    host.write("/usr/bin/jupyter-notebook", "x")
+    assert run(host, "test", STEPS, packages=packages).outcome == "ok"

@@ -1,0 +1,167 @@
+"""The notebook folder: nobody may put another one in its place, and undo takes the service's access away."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.powershell.engine import Session
+from tests.steps.windows.place import (
+    ABOVE,
+    NOTEBOOKS,
+    PRIVATE,
+    SERVICE,
+    SETTINGS,
+    Place,
+    notebooks,
+    place,
+    session,
+)
+from tests.steps.windows.test_python import CLOSED, DRIVE, OPEN
+
+__all__ = ["notebooks", "place", "session"]
+
+
+# -- who may replace the notebook folder
+
+
+@pytest.mark.parametrize(
+    ("path", "sddl", "words"),
+    [
+        (NOTEBOOKS, OPEN, "S-1-5-11 has access to " + NOTEBOOKS),  # what a folder on a drive inherits
+        (ABOVE, OPEN, "S-1-5-11 has access to " + ABOVE),
+        (ABOVE, CLOSED + "(A;;DT;;;BU)", "S-1-5-32-545 has access to " + ABOVE),
+        (ABOVE, CLOSED + "(A;;SD;;;BU)", "S-1-5-32-545 has access"),
+        (NOTEBOOKS, CLOSED + "(A;;WD;;;BU)", "S-1-5-32-545 has access"),
+        (NOTEBOOKS, CLOSED + "(A;;WO;;;WD)", "S-1-1-0 has access"),
+        (NOTEBOOKS, CLOSED + "(A;;GA;;;WD)", "S-1-1-0 has access"),
+        (ABOVE, CLOSED.replace("O:SY", "O:BU"), "belongs to S-1-5-32-545"),
+        ("C:\\", DRIVE + "(A;;DT;;;BU)", "S-1-5-32-545 has access to C:\\"),
+        ("C:\\", DRIVE + "(A;;WO;;;BU)", "S-1-5-32-545 has access to C:\\"),
+    ],
+)
+def test_a_folder_that_others_may_replace_is_refused(notebooks: Place, path: str, sddl: str, words: str) -> None:
+    notebooks.set_access(path, sddl)
+    before = notebooks.access(NOTEBOOKS)
+    said = notebooks.refused(f"Add-DataFolder '{NOTEBOOKS}'")
+    assert words in said and "others could put another folder in its place" in said
+    assert notebooks.access(NOTEBOOKS) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "sddl"),
+    [
+        (NOTEBOOKS, CLOSED),
+        (
+            NOTEBOOKS,
+            CLOSED.replace("D:AI", "D:AI(A;OICI;0x1200af;;;BU)(A;OICIIO;SDGXGWGR;;;AU)(A;;DT;;;BU)"),
+        ),  # people may write in it, and delete what is in it
+        (NOTEBOOKS, PRIVATE.replace("O:BA", "O:S-1-5-21-1-2-3-1001") + "(A;OICI;FA;;;S-1-5-21-1-2-3-1001)(A;;FA;;;S-1-3-4)"),
+        ("C:\\", DRIVE + "(A;;0x1301bf;;;AU)"),
+    ],
+)
+def test_a_folder_that_stays_where_it_is_is_taken(notebooks: Place, path: str, sddl: str) -> None:
+    notebooks.set_access(path, sddl)
+    notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'")
+    assert f"(A;OICI;0x1301bf;;;{SERVICE})" in notebooks.access(NOTEBOOKS)
+
+
+def test_a_new_folder_does_not_inherit_what_a_drive_gives_everybody(notebooks: Place) -> None:
+    new = ABOVE + r"\new\notebooks"
+    notebooks.run(f"Add-DataFolder '{new}'")
+    assert notebooks.access(new) == f"{PRIVATE}(A;OICI;0x1301bf;;;{SERVICE})"
+    assert notebooks.access(ABOVE + r"\new") == PRIVATE
+    assert [json.loads(line)["kind"] for line in (notebooks.state / "record.jsonl").read_text().splitlines()] == ["data_folder", "grant"]
+
+
+REFUSED = [
+    "C:\\",
+    "D:\\",
+    r"C:\windows",
+    r"C:\WINDOWS\System32\x",
+    r"C:\Program Files",
+    r"C:\Program Files\x",
+    r"C:\Program Files (x86)\x",
+    r"C:\ProgramData",
+    r"C:\ProgramData\\",
+    r"C:\Users",
+    r"C:\users\anna",
+    r"C:\PROGRA~1\x",
+    r"C:\windows.\x",
+    r"C:\data \x",
+    r"D:\$Recycle.Bin\x",
+    r"D:\System Volume Information",
+    r"C:\ProgramData\nbserver",
+    r"C:\ProgramData\nbserver\service",
+    r"C:\ProgramData\nbserver\work\x",
+    r"C:\ProgramData\nbserver\runs",
+    r"C:\Program Files\nbserver",
+    r"C:\\windows",
+    r"C:\\Program Files\\x",
+    "C:/windows",
+    r"C:\data\..\windows",
+    r"C:\windows::$INDEX_ALLOCATION",
+    r"\\?\C:\windows",  # other names of these
+]
+TAKEN = [
+    r"C:\ProgramData\nbserver\notebooks",
+    r"C:\ProgramData\nbserver\notebooks\x",
+    r"D:\notebooks",
+    r"C:\ProgramData\site",
+    r"C:\windows2",
+    r"C:\Users\anna\notebooks",
+    r"D:\~\x",
+    "D:\\notebooks\\",
+]
+
+
+def test_folders_of_windows_are_refused_by_name(session: Session) -> None:
+    script = f'{SETTINGS} foreach ($one in $input) {{ try {{ Assert-DataFolder $one; "taken $one" }} catch {{ "$_" }} }}'
+    said = session.run(script, REFUSED)
+    assert all(
+        f"{path} cannot be notebook.directory: " in text and "Choose another folder in the inventory" in text
+        for path, text in zip(REFUSED, said, strict=True)
+    ), said
+    assert session.run(script.replace("machine", "user"), REFUSED[:3]) == [f"taken {path}" for path in REFUSED[:3]], (
+        "there the service is the user"
+    )
+    assert session.run(script, TAKEN) == [f"taken {path}" for path in TAKEN]
+
+
+# -- undo takes the service's access away
+
+
+def test_undo_takes_the_access_away_and_what_the_service_made(notebooks: Place) -> None:
+    made = NOTEBOOKS + r"\made"
+    notebooks.run(
+        f"Add-DataFolder '{NOTEBOOKS}'; [void](New-Item -ItemType Directory '{made}'); [IO.File]::WriteAllText('{made}\\a.ipynb', 'x'); [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')"
+    )
+    own = f"(A;OICI;FA;;;{SERVICE})"
+    notebooks.set_access(made, f"O:LSD:PAI(A;OICI;FA;;;BA){own}(A;OICI;FA;;;LS)")
+    notebooks.set_access(made + r"\a.ipynb", "O:LSD:AI(A;ID;FA;;;BA)(A;;FA;;;LS)")  # no order that Windows would make
+    notebooks.set_access(NOTEBOOKS + r"\b.ipynb", f"O:S-1-5-21-1-2-3-1001D:AI(A;;FA;;;LS)(A;;FA;;;{SERVICE})(A;ID;FA;;;BA)")
+    notebooks.run(f"& $Restore.grant '{NOTEBOOKS}'")
+    assert SERVICE not in notebooks.access(NOTEBOOKS)
+    assert notebooks.access(made) == "O:BAD:AI"
+    assert notebooks.access(made + r"\a.ipynb") == "O:BAD:AI"
+    assert notebooks.access(NOTEBOOKS + r"\b.ipynb") == "O:S-1-5-21-1-2-3-1001D:AI(A;;FA;;;LS)(A;ID;FA;;;BA)", (
+        "what others made and gave stays so"
+    )
+    notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'")
+    assert f"(A;OICI;0x1301bf;;;{SERVICE})" in notebooks.access(NOTEBOOKS), "and the next apply gives it back"
+
+
+def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks: Place) -> None:
+    notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'; [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')")
+    stubborn = "$real = ${function:Remove-Grant}; function Remove-Grant([string]$Path) { if ($Path -like '*.ipynb') { throw 'denied' }; . $real $Path }; "
+    assert f"the service keeps its access to 1 files or folders in it, first {NOTEBOOKS}\\b.ipynb: denied" in notebooks.refused(
+        f"{stubborn}& $Restore.grant '{NOTEBOOKS}'"
+    )
+    assert SERVICE not in notebooks.access(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("entry", ["(D;OICI;0x1301bf;;;{0})", "(A;OICIIO;0x1301bf;;;{0})", "(A;;0x1301bf;;;{0})"])
+def test_an_entry_that_lets_nobody_in_is_no_access(notebooks: Place, entry: str) -> None:
+    notebooks.set_access(NOTEBOOKS, CLOSED + entry.format(SERVICE))
+    assert notebooks.run(f"[string](Test-ServiceGrant '{NOTEBOOKS}')") == ["False"]

@@ -1,0 +1,64 @@
+"""What administrators run comes from where only they write: programs, their configuration, modules."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.powershell.engine import host_path, prelude
+from tests.steps.windows.place import (
+    Place,
+    notebooks,
+    place,
+    session,
+)
+
+__all__ = ["notebooks", "place", "session"]
+
+
+def test_openssl_reads_no_configuration_but_what_it_is_given(place: Place) -> None:
+    """Its own folder was fixed when it was built, and is often one that anybody may make; the variable stands for it here."""
+    (place.folder / "evil.cnf").write_text(
+        "config_diagnostics = 1\nopenssl_conf = a\n[a]\nproviders = b\n[b]\nevil = c\n[c]\nmodule = evil.dll\nactivate = 1\n"
+    )
+    zip_file = (
+        next(Path(os.environ["NBSERVER_TEST_WINDOWS"]).glob("openssl-*.zip"), None) if os.environ.get("NBSERVER_TEST_WINDOWS") else None
+    )
+    if not zip_file:
+        pytest.skip("this needs NBSERVER_TEST_WINDOWS: a folder with OpenSSL for Windows")
+    with zipfile.ZipFile(zip_file) as archive:
+        names = [name for name in archive.namelist() if name.endswith((".exe", ".dll"))]
+        archive.extractall(place.folder, names)
+    program = next(place.folder.rglob("openssl.exe"))
+    evil = f"$env:OPENSSL_CONF = '{host_path(place.folder)}\\evil.cnf'; $env:OPENSSL_MODULES = '{host_path(place.target)}'; "
+    ask = f"try {{ Invoke-Program '{host_path(program)}' @('rand', '-hex', '4') -Quiet }} finally {{ $env:OPENSSL_CONF = $env:OPENSSL_MODULES = $null }}; $Run.Output"
+    (said,) = place.run(evil + ask)
+    assert re.fullmatch("[0-9a-f]{8}", said)
+
+
+@pytest.mark.parametrize("program", ["cmd.exe", "python.exe"])
+def test_no_program_is_given_the_machines_configuration_of_openssl(place: Place, program: str) -> None:
+    """Python loads OpenSSL too. A variable that an earlier OpenSSL left may name a file in C:\\, where others can write, and that file
+    names a DLL that would be loaded as an administrator."""
+    evil = "$env:OpenSSL_Conf = 'C:\\OpenSSL-Win64\\bin\\openssl.cfg'; $env:OPENSSL_ENGINES = 'C:\\OpenSSL-Win64'; "
+    copy = f"[IO.File]::Copy(\"$env:SystemRoot\\System32\\cmd.exe\", '{host_path(place.folder)}\\{program}'); "
+    ask = f"try {{ Invoke-Program '{host_path(place.folder)}\\{program}' @('/c', 'set') -Quiet }} "
+    ask += "finally { $env:OPENSSL_CONF = $env:OPENSSL_ENGINES = $null }; $Run.Output"
+    said = place.run(evil + copy + ask)
+    assert [line for line in said if "openssl" in line.lower()] == []
+    assert [line for line in said if line.lower().startswith("systemroot=")], "the other variables are still there"
+
+
+def test_commands_come_from_modules_of_windows_only(place: Place) -> None:
+    module = place.folder / "modules" / "Planted"
+    module.mkdir(parents=True)
+    (module / "Planted.psm1").write_text("function Get-Planted { 'planted' }\n")
+    (module / "Planted.psd1").write_text("@{ ModuleVersion = '1.0'; RootModule = 'Planted.psm1'; FunctionsToExport = 'Get-Planted' }\n")
+    path = f"$before = $env:PSModulePath; $env:PSModulePath = '{host_path(module.parent)};' + $before; "
+    ask = '\ntry { "$(Get-Command Get-Planted -ErrorAction SilentlyContinue)" } finally { $env:PSModulePath = $before }'
+    assert place.session.run(path + prelude("run") + ask) == [""]
+    assert place.session.run(path + ask) == ["Get-Planted"], "which is how it would come in"
