@@ -14,6 +14,7 @@ from tests.faults.crash_image import CrashImage, take_all
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import CLOSING_TASK, SmallHost
 from tests.faults.small_script import STEPS
+from tests.tier import points
 
 APPLY_GATES, UNDO_GATES = 36, 12
 # Gates before each step's Test, before the bracket is closed, and in the middle of Applies and of the closing.
@@ -77,7 +78,7 @@ def cut_off(host: SmallHost, gate: int, reboot: bool) -> str:
     return done[0].id
 
 
-@pytest.mark.parametrize("gate", BETWEEN_STEPS)
+@pytest.mark.parametrize("gate", points(BETWEEN_STEPS, 4, 24))
 def test_reboot_between_two_steps(small_host: SmallHost, images: Images, gate: int) -> None:
     cut_off(small_host, gate, reboot=True)
     task = small_host.guard_task()
@@ -89,7 +90,7 @@ def test_reboot_between_two_steps(small_host: SmallHost, images: Images, gate: i
     converges(small_host, images)
 
 
-@pytest.mark.parametrize("gate", IN_THE_MIDDLE)
+@pytest.mark.parametrize("gate", points(IN_THE_MIDDLE, 8, 15, 34))
 def test_engine_killed_in_the_middle(small_host: SmallHost, images: Images, gate: int) -> None:
     """Without a reboot: the lock that the dead run left does not stop the next one, which closes the bracket."""
     run = cut_off(small_host, gate, reboot=False)
@@ -97,19 +98,19 @@ def test_engine_killed_in_the_middle(small_host: SmallHost, images: Images, gate
     converges(small_host, images)
 
 
-@pytest.mark.parametrize("gate", range(2, APPLY_GATES + 1, 2))
+@pytest.mark.parametrize("gate", points(range(2, APPLY_GATES + 1, 2), 4, 8, 12, 20, 28, 34, 36))
 def test_apply_after_a_crash(small_host: SmallHost, images: Images, gate: int) -> None:
     put_back(small_host, images.apply[gate - 1])
     converges(small_host, images)
 
 
-@pytest.mark.parametrize("gate", range(1, APPLY_GATES + 1))
+@pytest.mark.parametrize("gate", points(range(1, APPLY_GATES + 1), 3, 7, 9, 11, 15, 18, 22, 27, 30, 33, 35))
 def test_undo_after_a_crash(small_host: SmallHost, images: Images, gate: int) -> None:
     put_back(small_host, images.apply[gate - 1])
     restores(small_host, images)
 
 
-@pytest.mark.parametrize("gate", range(1, UNDO_GATES + 1))
+@pytest.mark.parametrize("gate", points(range(1, UNDO_GATES + 1), 1, 4, 7, 10, 12))
 def test_undo_after_an_undo_that_crashed(small_host: SmallHost, images: Images, gate: int) -> None:
     put_back(small_host, images.undo[gate - 1])
     restores(small_host, images)
@@ -120,7 +121,7 @@ def put_back(host: SmallHost, image: CrashImage) -> None:
     image.put_back(host)
 
 
-@pytest.mark.parametrize("gate", range(4, APPLY_GATES + 1, 3))
+@pytest.mark.parametrize("gate", points(range(4, APPLY_GATES + 1, 3), 4, 10, 19, 28, 34))
 def test_a_step_that_throws(small_host: SmallHost, images: Images, gate: int) -> None:
     """Also between what is saved and what is changed. The bracket is closed by the run itself, or told not to be."""
     small_host.prepare()
@@ -133,7 +134,7 @@ def test_a_step_that_throws(small_host: SmallHost, images: Images, gate: int) ->
     restores(small_host, images)
 
 
-@pytest.mark.parametrize("gate", range(2, UNDO_GATES + 1, 2))
+@pytest.mark.parametrize("gate", points(range(2, UNDO_GATES + 1, 2), 2, 8, 12))
 def test_a_restore_that_throws(small_host: SmallHost, images: Images, gate: int) -> None:
     """What could not be put back is told, the rest is put back, and the next undo puts back what is left."""
     put_back(small_host, images.undo[0])

@@ -1,8 +1,8 @@
 """The full installation is cut off in the middle: while uv installs, while Windows Installer runs, before the service.
 
 At these points the connection is lost, the host is rebooted, and the orchestrator is killed: in the first tier each of the three at
-the points where it does most, in the second one everywhere. Wherever `full` says so, the wheels are those of the shipped lock and a
-browser's work is verified; elsewhere two small ones are enough.
+the points where it does most, in the second one everywhere. Wherever `full` says so (in the second tier), the wheels are those of the
+shipped lock and a browser's work is verified; elsewhere two small ones are enough.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ POINTS: dict[str, tuple[Point, ...]] = (
     if tier.FULL
     else {"cut": ("wheels", "service"), "reboot": ("wheels", "msi"), "kill": ("service",)}
 )
-FULL: dict[tuple[str, Point], bool] = {("cut", "wheels"): True, ("reboot", "wheels"): tier.FULL}
+FULL: dict[tuple[str, Point], bool] = {("cut", "wheels"): tier.FULL, ("reboot", "wheels"): tier.FULL}
 TOO_LONG = 600.0  # seconds, on a machine that has much else to do
 
 

@@ -22,6 +22,7 @@ from tests.boxes.ssh.wire import Wire
 from tests.checkout import PYTHON_PATH
 from tests.linux.small_host import Ran, SmallHost
 from tests.linux.small_script import STEPS
+from tests.tier import points
 
 APPLY = ["started", "started", "difference", "changed", "started", "difference", "difference", "log", "log", "changed", "finished"]
 UNDO = ["started", "restored", "restored", "restored", "restored", "finished"]
@@ -80,14 +81,14 @@ def cut(host: SmallHost, mode: Mode, heard: int, kind: Cut) -> Ran:
 
 
 @pytest.mark.parametrize("kind", ["before", "in", "after"])
-@pytest.mark.parametrize("heard", NUMBERS["apply"], ids=lambda heard: f"{heard + 1}-{APPLY[heard]}")
+@pytest.mark.parametrize("heard", points(NUMBERS["apply"], 0, 3, LONG - 1, LONG, 10), ids=lambda heard: f"{heard + 1}-{APPLY[heard]}")
 def test_apply_cut_at_every_event(host: SmallHost, before: dict[str, Any], heard: int, kind: Cut) -> None:
     whole(host, cut(host, "apply", heard, kind))
     if kind == "in":
         undone(host, before)
 
 
-@pytest.mark.parametrize("heard", NUMBERS["undo"], ids=lambda heard: f"{heard + 1}-{UNDO[heard]}")
+@pytest.mark.parametrize("heard", points(NUMBERS["undo"], 0, 2, 5), ids=lambda heard: f"{heard + 1}-{UNDO[heard]}")
 def test_undo_cut_in_every_event(host: SmallHost, before: dict[str, Any], heard: int) -> None:
     whole(host, host.by_hand("apply"))
     whole(host, cut(host, "undo", heard, "in"), "undo")
@@ -116,7 +117,7 @@ def converged(host: SmallHost, before: dict[str, Any], steps: list[str]) -> None
     undone(host, before)
 
 
-@pytest.mark.parametrize("event", range(1, len(APPLY) + 1))
+@pytest.mark.parametrize("event", points(range(1, len(APPLY) + 1), 1, 4, 8, 10, 11))
 def test_orchestrator_killed_at_every_event(
     host: SmallHost, orchestrator: subprocess.Popen[str], before: dict[str, Any], event: int
 ) -> None:
@@ -146,7 +147,7 @@ def test_orchestrator_killed_at_every_event(
     converged(host, before, [])
 
 
-@pytest.mark.parametrize("event", range(1, len(APPLY) + 1))
+@pytest.mark.parametrize("event", points(range(1, len(APPLY) + 1), 1, 4, 8, 10, 11))
 def test_script_killed_at_every_event(host: SmallHost, before: dict[str, Any], event: int) -> None:
     """As when the power fails: nobody cleans up. That is never told as a good end, and the next run does what is left."""
     host.hold(event)

@@ -16,6 +16,7 @@ from tests.checkout import PYTHON_PATH
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import SmallHost, wait_until
 from tests.faults.small_script import STEPS
+from tests.tier import points
 
 EVENTS = range(1, 21)
 LAST_GATE_AT = 18  # no gate comes after event 18: from then on the run cannot be held
@@ -42,7 +43,7 @@ def kill_at(host: SmallHost, orchestrator: subprocess.Popen[str], event: int, op
     return str(job["run"])
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("event", points(EVENTS, 1, 5, 9, 14, 18, 19, 20))
 def test_orchestrator_killed(small_host: SmallHost, orchestrator: subprocess.Popen[str], event: int) -> None:
     before = small_host.prepare()
     small_host.order("hold", f"event {event}")

@@ -30,6 +30,7 @@ from tests.faults.small_host import SmallHost
 from tests.ports import free_port
 from tests.powershell.engine import prelude
 from tests.site import Site, steps
+from tests.tier import points
 
 TODO = "Make room on this disk, then run this again"
 PASSWORD = "Tr0ub4dor"
@@ -147,7 +148,7 @@ def test_disk_full_while_a_configuration_file_is_written(small_host: SmallHost, 
         goes_on(small_host, before)
 
 
-@pytest.mark.parametrize("gate", [5, 8, 12])
+@pytest.mark.parametrize("gate", points([5, 8, 12], 5, 12))
 def test_disk_full_while_events_are_written(small_host: SmallHost, disk: SmallDisk, gate: int) -> None:
     """They reach the orchestrator all the same; what is kept on the host ends with a whole event; the run goes no further."""
     small_host.prepare()
@@ -163,7 +164,7 @@ def test_disk_full_while_events_are_written(small_host: SmallHost, disk: SmallDi
         goes_on(small_host, before)
 
 
-@pytest.mark.parametrize("gate", [1, 8, 16, 25])
+@pytest.mark.parametrize("gate", points([1, 8, 16, 25], 1, 16))
 def test_disk_full_where_the_record_is(small_host: SmallHost, disk: SmallDisk, gate: int) -> None:
     """Record, lock, events and copies: nothing is changed that could not be recorded."""
     small_host.prepare()
