@@ -11,7 +11,6 @@ import threading
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nbserver.base.errors import CertificateError, ConnectError, HostError, UsageError, VerifyError
+from nbserver.inventory.hosts import AnyHost
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.verify.checks import STEPS, Verification, address_of, stop_advice, verify
 from nbserver.verify.notebook_client import Address
 from tests.notebook_fixtures import certificate, needs_notebook, no_proxies, server  # noqa: F401
@@ -40,11 +44,9 @@ _END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /di
 OTHER = "SHA256:" + "0" * 64
 
 
-def _host(port: int, address: str, public_url: str | None = None) -> Any:
-    """The part of a host's settings that the verifier reads."""
-    return SimpleNamespace(
-        name="box", system="linux", transport="ssh", address=address, notebook=SimpleNamespace(port=port, public_url=public_url)
-    )
+def _host(port: int, address: str, public_url: str | None = None) -> LinuxHost:
+    notebook = {"port": port, "public_url": public_url, "password": {"env": "N"}}
+    return LinuxHost.model_validate({"name": "box", "system": "linux", "address": address, "user": "u", "notebook": notebook})
 
 
 @dataclass
@@ -244,21 +246,31 @@ def test_a_server_with_a_token_of_another_configuration_is_refused(tmp_path: Pat
     assert "left-by-an-image" not in str(refused.value)
 
 
+WINDOWS = {
+    "name": "box",
+    "system": "windows",
+    "address": "w",
+    "user": "u",
+    "password": {"env": "W"},
+    "notebook": {"password": {"env": "N"}},
+}
+
+
 @pytest.mark.parametrize(
     ("host", "command"),
     [
-        ({"system": "windows", "transport": "psrp"}, _END_TASK),
-        ({"system": "windows", "transport": "local", "scope": "machine"}, _END_TASK),
-        ({"system": "windows", "transport": "local", "scope": "user"}, "nbserver stop local"),
-        ({"system": "linux", "transport": "ssh"}, "on the host, as root: systemctl disable --now nbserver"),
-        ({"system": "linux", "transport": "local", "scope": "user"}, "nbserver stop local"),
-        ({"system": "linux", "transport": "local", "scope": "machine"}, "nbserver stop local"),
+        (WindowsHost.model_validate(WINDOWS), _END_TASK),
+        (LocalWindowsHost.model_validate({"scope": "machine", "notebook": {"password": {"env": "N"}}}), _END_TASK),
+        (LocalWindowsHost(), "nbserver stop local"),
+        (_host(9999, "l"), "on the host, as root: systemctl disable --now nbserver"),
+        (LocalLinuxHost(), "nbserver stop local"),
+        (LocalLinuxHost.model_validate({"scope": "machine"}), "nbserver stop local"),
     ],
 )
-def test_the_advice_ends_the_server_that_lets_everybody_in(host: dict[str, str], command: str) -> None:
-    advice = stop_advice(SimpleNamespace(name="local", **host))  # type: ignore[arg-type]
+def test_the_advice_ends_the_server_that_lets_everybody_in(host: AnyHost, command: str) -> None:
+    advice = stop_advice(host)
     assert advice.startswith(f"Stop it at once ({command}). ")
-    assert "nbserver apply local" in advice
+    assert f"nbserver apply {host.name}" in advice
 
 
 @needs_notebook
@@ -395,7 +407,7 @@ def test_the_address_comes_from_the_settings() -> None:
     assert url("2001:db8::7") == "https://[2001:db8::7]:9999"
     assert url("win1", "https://notebooks.example.com") == "https://notebooks.example.com"
     assert url("win1", "https://notebooks.example.com:443/") == "https://notebooks.example.com"
-    assert url("win1", "https://notebooks.example.com:8443/base/") == "https://notebooks.example.com:8443/base"
+    assert url("win1", "https://notebooks.example.com:8443/") == "https://notebooks.example.com:8443"
 
 
 @given(
