@@ -43,6 +43,7 @@ LOCK = CHECKOUT / "installer" / "nbserver" / "catalog" / "data" / "locks" / "win
 @pytest.fixture(scope="session")
 def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsBox]:
     """A Windows Server in a box; tests leave it as they found it, or use names of their own."""
+    from tests.boxes.prefixes import prefix_folder
     from tests.boxes.windows import WindowsBox
     from tests.boxes.wine import PWSH_VARIABLE, WINE
 
@@ -50,12 +51,8 @@ def windows_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsBo
         pytest.skip(f"a Windows host needs {WINE} (Debian package wine64)")
     if not os.access(os.environ.get(PWSH_VARIABLE, ""), os.X_OK):
         pytest.skip(f"a Windows host needs {PWSH_VARIABLE}: the program that runs PowerShell for Windows under Wine")
-    prefix = tmp_path_factory.mktemp("windows") / "prefix"
-    try:
-        with WindowsBox.create(prefix) as host:
-            yield host
-    finally:
-        shutil.rmtree(prefix, ignore_errors=True)  # 700 MB
+    with prefix_folder(tmp_path_factory.mktemp("windows")) as prefix, WindowsBox.create(prefix) as host:
+        yield host
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from nbserver.verify.picture import check
 from tests import canary
 from tests.boxes import windows_desktop
 from tests.boxes.mirror import Mirror
+from tests.boxes.prefixes import prefix_folder
 from tests.boxes.windows_desktop import Done, WindowsDesktop
 from tests.formats import validate
 from tests.ports import free_port
@@ -68,15 +69,10 @@ def story(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if windows_desktop.missing():
         pytest.skip(windows_desktop.missing())
     mirror.behave()
-    prefix = tmp_path_factory.mktemp("desktop") / "prefix"
-    desktop = WindowsDesktop(prefix)
-    try:
+    with prefix_folder(tmp_path_factory.mktemp("desktop")) as prefix, closing(WindowsDesktop(prefix)) as desktop:
         told = Story(desktop, mirror)
         tell(told)
         yield told
-    finally:
-        desktop.close()
-        shutil.rmtree(prefix, ignore_errors=True)
 
 
 def tell(told: Story) -> None:

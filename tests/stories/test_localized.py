@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from nbserver.transports.connect import connect_to
 from nbserver.transports.transport import LogonSecrets
 from tests.boxes.mirror import Mirror
 from tests.boxes.server_settings import ENVIRONMENT
+from tests.boxes.prefixes import prefix_folder
 from tests.boxes.windows import WindowsBox
 from tests.localized.locales import LANGUAGES, Language, make_locales
 from tests.localized.windows import DATA, FACTS, NOTEBOOKS, PATH_ENTRY, PROGRAMS, USER, LocalizedWindows
@@ -45,10 +45,8 @@ def localized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalizedWin
     folder = tmp_path_factory.mktemp("localized")
     (folder / "locales").mkdir()
     make_locales(folder / "locales", LANGUAGES.values())
-    try:
-        yield LocalizedWindows(folder / "prefix", folder / "locales", LANGUAGES["fr-FR"])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)  # 700 MB
+    with prefix_folder(folder) as prefix:
+        yield LocalizedWindows(prefix, folder / "locales", LANGUAGES["fr-FR"])
 
 
 @pytest.fixture(params=LANGUAGES)

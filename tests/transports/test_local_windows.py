@@ -3,14 +3,15 @@ r"""`local` on Windows, run there: CPython for Windows under Wine, PowerShell in
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.boxes import windows_desktop
+from tests.boxes.prefixes import prefix_folder
 from tests.boxes.windows_desktop import WindowsDesktop
 
 HEAD = """
@@ -32,13 +33,8 @@ SLEEPER = "[sys.executable, '-c', 'import time; print(1, flush=True); time.sleep
 def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowsDesktop]:
     if windows_desktop.missing():
         pytest.skip(windows_desktop.missing())
-    prefix = tmp_path_factory.mktemp("desktop") / "prefix"
-    made = WindowsDesktop(prefix)
-    try:
+    with prefix_folder(tmp_path_factory.mktemp("desktop")) as prefix, closing(WindowsDesktop(prefix)) as made:
         yield made
-    finally:
-        made.close()
-        shutil.rmtree(prefix, ignore_errors=True)
 
 
 def run(desktop: WindowsDesktop, code: str) -> list[str]:
