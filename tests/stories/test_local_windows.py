@@ -155,7 +155,7 @@ def test_apply_starts_it_again_and_changes_nothing_else(story: Story) -> None:
 
 def test_another_password(story: Story) -> None:
     done = story.done["set-password"]
-    made = re.search(r"shown this once: (\S+)", done.err)
+    made = re.search(r"shown only once\): (\S+)", done.err)
     assert done.code == 0 and made and made[1] != story.password
     assert json.loads(story.done["status at last"].out)["ok"] is True
 

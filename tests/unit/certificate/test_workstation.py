@@ -327,11 +327,11 @@ def test_a_signed_certificate_that_does_not_fit_its_request(tmp_path: Path, chai
 
 
 def test_a_request_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no certificate signing request"):
+    with pytest.raises(UsageError, match="not a certificate signing request"):
         install(tmp_path, b"a request", pem(*CHAIN))
     found = host(tmp_path, "certificate.request = true")
     loaded = reader.load(tmp_path / "nbserver.toml")
-    with pytest.raises(UsageError, match="has a request of this host"):
+    with pytest.raises(UsageError, match="has a request from this host"):
         certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
 
 
@@ -371,7 +371,7 @@ def test_a_request_that_is_not_for_its_host_is_not_handed_on(
     loaded = reader.load(tmp_path / "nbserver.toml")
     hosts = loaded.select(["win1"])
     monkeypatch.setattr(certificate_request, "operate", lambda *given: {"win1": Result("win1", "ok", csr=text)})
-    with pytest.raises(ScriptError, match="not one for this host"):
+    with pytest.raises(ScriptError, match="a request that does not match it"):
         certificate_request.request(loaded, hosts, tmp_path / "out", Options(), None, None, print)  # type: ignore[arg-type]
     assert not list((tmp_path / "out").iterdir())
 
@@ -384,6 +384,6 @@ def test_a_request_that_cannot_be_written_costs_no_other_host_its_own(tmp_path: 
     monkeypatch.setattr(certificate_request, "subject_alternative_names", lambda host: NAMES)
     (tmp_path / "out" / "win1.csr" / "taken").mkdir(parents=True)
     said: list[str] = []
-    with pytest.raises(UsageError, match=r"win1\.csr: cannot be written"):
+    with pytest.raises(UsageError, match=r"win1\.csr: could not write the file"):
         certificate_request.request(reader.load(tmp_path / "nbserver.toml"), hosts, tmp_path / "out", Options(), None, None, said.append)  # type: ignore[arg-type]
     assert said == [str(tmp_path / "out" / "win2.csr")] and (tmp_path / "out" / "win2.csr").read_text() == text
