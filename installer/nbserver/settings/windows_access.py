@@ -75,11 +75,11 @@ def entries(descriptor: int) -> list[Entry] | None:
 def _entries(acl: ctypes.c_void_p) -> Iterator[Entry]:
     size = (ctypes.c_uint32 * 3)()  # ACL_SIZE_INFORMATION: how many entries, bytes in use, bytes free
     if not _library("advapi32").GetAclInformation(acl, ctypes.byref(size), ctypes.sizeof(size), _ACL_SIZE_INFORMATION):
-        raise OSError("its access list cannot be read")
+        raise OSError("GetAclInformation failed")
     for index in range(size[0]):
         place = ctypes.c_void_p()
         if not _library("advapi32").GetAce(acl, index, ctypes.byref(place)) or place.value is None:
-            raise OSError("its access list cannot be read")
+            raise OSError("GetAce failed")
         # ACE_HEADER: type, flags, size; followed by the access mask and the SID.
         header = ctypes.string_at(place.value, 8)
         kind, flags, rights = header[0], header[1], int.from_bytes(header[4:8], "little")
@@ -89,7 +89,7 @@ def _entries(acl: ctypes.c_void_p) -> Iterator[Entry]:
 def _sid(address: int) -> str:
     text = ctypes.c_wchar_p()
     if not _library("advapi32").ConvertSidToStringSidW(ctypes.c_void_p(address), ctypes.byref(text)):
-        raise OSError("its access list cannot be read")
+        raise OSError("ConvertSidToStringSidW failed")
     try:
         return text.value or ""
     finally:
