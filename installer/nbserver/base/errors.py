@@ -24,8 +24,8 @@ class NbserverError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""
-        todo = f" {self.todo}." if self.todo else ""
-        return f"{where}{self.what}.{todo}"
+        todo = f". {self.todo}" if self.todo else ""
+        return f"{where}{self.what}{todo}"
 
 
 def _clean_lines(text: str) -> str:

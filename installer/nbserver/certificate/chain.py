@@ -42,7 +42,9 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
     try:
         found = x509.load_pem_x509_certificates(data)
     except (ValueError, x509.InvalidVersion):
-        raise ChainFault("the file contains no valid certificate in PEM", "Convert it to PEM: openssl x509 -in FILE -inform DER") from None
+        raise ChainFault(
+            "the file contains no valid certificate in PEM", "Convert it to PEM with: openssl x509 -in FILE -inform DER"
+        ) from None
     return readable(found)
 
 

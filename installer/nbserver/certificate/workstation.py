@@ -70,7 +70,7 @@ def _read_key(host: WindowsHost, pem: str, password: str | None) -> object:
         raise SecretError(
             "certificate.key: the key type or encryption is not supported",
             where=host.name,
-            todo="Convert it: openssl pkcs8 -topk8 -v2 aes256",
+            todo="Convert it with: openssl pkcs8 -topk8 -v2 aes256",
         ) from None
     except (ValueError, TypeError):
         wrong = "the password is wrong, or this is not a private key in PEM" if encrypted else "this is not a private key in PEM"

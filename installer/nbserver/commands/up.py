@@ -76,9 +76,7 @@ def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: Vi
     click.echo(f"Certificate  {result.fingerprint}   (self-signed: the browser warns; compare the fingerprint)")
     click.echo(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
     click.echo(f"Notebooks    {host.notebook.directory}")
-    click.echo(
-        f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything again"
-    )
+    click.echo(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
     return 0
 
 

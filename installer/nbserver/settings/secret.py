@@ -74,7 +74,7 @@ def confirmed(ask: Ask | None) -> Ask | None:
 
     def ask_twice(question: str) -> str:
         answer = ask(question)
-        if answer and ask(f"{question.rstrip(': ')}, again: ") != answer:
+        if answer and ask("Enter the same password again: ") != answer:
             raise SecretError(
                 "the two entries differ", where=question.rstrip(": "), todo="Run the command again and enter the same password twice"
             )
@@ -146,7 +146,7 @@ def _from_file(path: Path, what: str, host: str) -> str:
     finally:
         os.close(handle)
     if len(content) > LONGEST:
-        raise SecretError(f"{what}: the secret file {path} is longer than {LONGEST} bytes", where=host, todo="Correct the path")
+        raise SecretError(f"{what}: the secret file {path} is larger than {LONGEST} bytes", where=host, todo="Correct the path")
     try:
         secret = content.decode("utf-8-sig")
     except UnicodeDecodeError:

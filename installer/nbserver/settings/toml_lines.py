@@ -175,7 +175,7 @@ class _Scan:
                 self._pair(table)
 
     def _header(self) -> Key:
-        """Read `[name]` or `[[name]]`; the tables on the way to the name may be the last of an array."""
+        """Read `[name]` or `[[name]]`; a table in the path can be the last element of an array."""
         line = self._line
         array = self._next() == "["
         if array:

@@ -192,7 +192,7 @@ def test_connect_refuses_another_certificate(certificate: Certificate) -> None:
     assert server.received == b""
     error = refused.value.for_host("win1", todo="Ask")
     assert isinstance(error, CertificateError)
-    assert str(error) == (f"win1: the server showed a different certificate: expected {OTHER}, got {certificate.fingerprint}. Ask.")
+    assert str(error) == (f"win1: the server showed a different certificate: expected {OTHER}, got {certificate.fingerprint}. Ask")
 
 
 def test_connect_goes_through_a_proxy(certificate: Certificate) -> None:

@@ -28,7 +28,7 @@ def refusal(folder: Path, text: str) -> str:
         load(path)
     message = str(error.value)
     assert SECRET not in message and SECRET not in repr(error.value)
-    assert message.startswith(f"{path}:") and message.endswith(".")
+    assert message.startswith(f"{path}:") and not message.endswith(".")
     return message.replace(f"{path}:", "")
 
 

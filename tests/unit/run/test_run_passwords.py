@@ -248,7 +248,7 @@ def test_a_typed_password_is_asked_for_twice_where_it_is_set(tmp_path: Path, mon
         return lambda question: (asked.append(question), left.pop(0))[1]
 
     assert "two entries differ" in str(site.refused("apply", "lin1", ask=answers(PASSWORD, PASSWORD + "x")))
-    assert asked == ["notebook.password for lin1: ", "notebook.password for lin1, again: "]
+    assert asked == ["notebook.password for lin1: ", "Enter the same password again: "]
     assert site.run("apply", "lin1", ask=answers(PASSWORD, PASSWORD))["lin1"].outcome == "ok"
     assert site.run("test", "lin1", ask=answers(PASSWORD))["lin1"].outcome == "ok"
 

@@ -64,7 +64,7 @@ def test_file(tmp_path: Path, content: bytes, secret: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "is empty"), (b"\n", "is empty"), (b"\xff\xfe", "is not UTF-8"), (b"x" * 65537, "is longer than 65536")],
+    [(b"", "is empty"), (b"\n", "is empty"), (b"\xff\xfe", "is not UTF-8"), (b"x" * 65537, "is larger than 65536")],
 )
 def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes, words: str) -> None:
     assert words in refusal(secret_file(tmp_path, content))

@@ -72,7 +72,7 @@ def next_page(page: str, name: str) -> str:
 
 
 def redirected(url: str, location: str) -> str:
-    """Return where a redirect leads: the same host, or from github.com to the host of its files. Raises ValueError."""
+    """Return the target of a redirect: on the same host, or from github.com to the host of its files. Raises ValueError."""
     target = checked(urljoin(url, location))
     if origin(target) != origin(url) and (origin(url), origin(target)) not in _REDIRECTS:
         raise ValueError(f"must not point to {origin(target)}")
