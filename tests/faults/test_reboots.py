@@ -134,7 +134,7 @@ def test_a_reboot_that_stays_pending_is_given_up(host: RebootingHost) -> None:
     assert (ran.result.outcome, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 1, 1)
     assert ran.result.error == (
         r"win1: Windows has restarted and still waits for a reboot (C:\faults\pending): it is not restarted again. Look at what keeps it waiting, "
-        "such as an update that fails at each start, then run this again."
+        "such as an update that fails at each start, then run this again"
     )
     assert [event["restarting"] for event in ran.events if event["event"] == "finished"] == [True, False]
     assert not (host.small.ground / "site" / "new.txt").exists()

@@ -190,7 +190,7 @@ def test_stop_runs_finally_and_what_is_run_then_runs(site: Site, windows_host: W
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("throw 'this host knows no run'\n", "PowerShell could not run the script: this host knows no run."),
+        ("throw 'this host knows no run'\n", "PowerShell could not run the script: this host knows no run"),
         ("if (\n", "Missing condition in if statement"),
         ("exit 7\n", "it ended with code 7 and gave no reason"),
     ],

@@ -104,12 +104,12 @@ def _ended(ended: Sequence[Download], entries: Sequence[Download], wanted: Requi
 def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: Requirement) -> CatalogError:
     needed = min((entry.windows for entry in fitting), key=numbers)
     if wanted.windows:
-        said = f'the inventory has windows = "{wanted.windows}"'
+        configured = f'the inventory has windows = "{wanted.windows}"'
         last = "if the host runs a newer release, correct windows in the inventory"
     else:
-        said = f"the inventory does not set windows, so the host could run {windows_releases.title(windows_releases.OLDEST)}"
+        configured = f"the inventory does not set windows, so the host could run {windows_releases.title(windows_releases.OLDEST)}"
         last = "if the host runs a newer release, set windows in the inventory"
-    return _refusal(f"{wanted} needs {windows_releases.title(needed)} or newer, and {said}", entries, wanted, last=last)
+    return _refusal(f"{wanted} requires {windows_releases.title(needed)} or newer, but {configured}", entries, wanted, last=last)
 
 
 def _refusal(what: str, entries: Sequence[Download], wanted: Requirement, *, first: str = "", last: str = "") -> CatalogError:

@@ -41,10 +41,10 @@ def write(found: Mapping[str, bytes], folder: Path) -> None:
 
 def compare(found: Mapping[str, bytes], folder: Path) -> None:
     """Raise an ApprovalError that names every file that is missing, differs or does not belong in the folder."""
-    there = plain_file.names(folder)
-    wrong = [f"{clean(name, 100)} does not belong in this folder" for name in sorted(there - found.keys())]
+    present = plain_file.names(folder)
+    wrong = [f"{clean(name, 100)} does not belong in this folder" for name in sorted(present - found.keys())]
     for name, data in sorted(found.items()):
-        if name not in there:
+        if name not in present:
             wrong.append(f"{name} is missing")
         elif plain_file.read(folder / name, len(data) + LONGER, todo="Render the scripts again") != data:
             wrong.append(f"{name} differs")

@@ -130,7 +130,7 @@ class LinuxHostSettings(Settings):
     user: Annotated[str, AfterValidator(user_name)] = Field(description="the name of a user who can log in over SSH")
     key_file: ExistingFile | None = Field(default=None, description="the path of a private key file, relative to the inventory")
     key_password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    agent: bool = Field(default=True, description="true or false: whether to try the keys of the SSH agent")
+    agent: bool = Field(default=True, description="true or false (whether to try the keys of the SSH agent)")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
     host_key: (
         Annotated[
@@ -144,7 +144,7 @@ class LinuxHostSettings(Settings):
     known_hosts: FilePath | None = Field(default=None, description="the path of a known_hosts file (default: ~/.ssh/known_hosts)")
     connect_timeout: int = Field(default=20, ge=1, le=600, description=f"{_SECONDS} (default: 20)")
     keepalive: int = Field(default=15, ge=1, le=600, description=f"{_SECONDS} (default: 15)")
-    sudo: bool = Field(default=True, description="true or false; root does not need it")
+    sudo: bool = Field(default=True, description="true or false (root does not need it)")
     sudo_password: SecretReference | None = Field(default=None, description=_REFERENCE)
     architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
     scope: Literal["machine"] = Field(default="machine", description='"machine"')

@@ -63,7 +63,7 @@ class _Reader:
     def __init__(self, file: TomlFile, path: Path) -> None:
         self.file, self.path = file, path
         self.faults: list[tuple[int, str]] = []
-        self.told: set[Key] = set()  # keys whose value is already reported
+        self.reported: set[Key] = set()  # keys whose value is already reported
         self.context = {"folder": path.parent}
 
     def inventory(self) -> Inventory:
@@ -181,7 +181,7 @@ class _Reader:
             if other is not None:
                 # Report the more specific location; if they are equal, the one whose system has the key.
                 unknown = "unknown key" in message and "unknown key" not in other[1]
-                self._tell(
+                self._report(
                     key,
                     *(other if len(other[0]) > len(location) or (unknown and len(other[0]) == len(location)) else (location, message)),
                     table,
@@ -194,9 +194,9 @@ class _Reader:
         for location, message in faults(table, MODELS[system], self.context, missing=False):
             if "unknown key" in message and location not in strange:
                 message = f'{dotted(location)}: only applies to {NAMES[other]} hosts, and this host has system = "{system}"'
-            self._tell(key, location, message, table)
+            self._report(key, location, message, table)
 
-    def _tell(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
+    def _report(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
         hint = ""
         if (
             len(key) == 2
@@ -205,7 +205,7 @@ class _Reader:
         ):
             hint = f'; put a name with dots in quotes: [{key[0]}."{key[1]}.example"]'
         self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
-        self.told.add((*key, *location))
+        self.reported.add((*key, *location))
 
     def _merge(
         self,
@@ -230,7 +230,7 @@ class _Reader:
             settings = of_model(settings, MODELS[system])
             for location, message in faults(settings, MODELS[system], self.context, missing=False):
                 place = layer_of(location, layers)
-                if not any(overlap((*place, *location), told) for told in self.told):
+                if not any(overlap((*place, *location), reported) for reported in self.reported):
                     self._fault((*place, *location), f"[{dotted(place)}] {message} (host {name}, {NAMES[system]})")
         else:
             self._check_layer(("hosts", name), hosts[name])
@@ -241,8 +241,8 @@ class _Reader:
         return settings, {key: (*place, key) for place, table in layers for key in table}
 
     def _missing(self, settings: Mapping[str, Any], system: str) -> list[tuple[Key, str]]:
-        told = faults(settings, MODELS[system], self.context, missing=False)
-        return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in told]
+        reported = faults(settings, MODELS[system], self.context, missing=False)
+        return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in reported]
 
     def _check_contradictions(self, merged: Mapping[str, tuple[dict[str, Any], dict[str, Key]]]) -> None:
         """Report a contradiction that several hosts get from one table once, with their names."""

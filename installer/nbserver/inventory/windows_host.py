@@ -35,7 +35,7 @@ from nbserver.settings.types import (
     unlike,
 )
 
-_REFERENCE = 'a reference to a secret: { env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, or { prompt = true }'
+_REFERENCE = 'a reference to a secret ({ env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, or { prompt = true })'
 _PORT = "a whole number from 1 to 65535"
 _CONFIGURATION_NAME = "Microsoft.PowerShell"
 _PROXY = "a URL such as http://proxy.example.com:3128"
@@ -98,7 +98,7 @@ class CertificateSettings(Settings):
     thumbprint: Thumbprint | None = Field(
         default=None, description="the thumbprint (40 hex digits) of a certificate in Cert:\\LocalMachine\\My on the host"
     )
-    request: bool = Field(default=False, description="true or false: whether the host creates a certificate request for your CA to sign")
+    request: bool = Field(default=False, description="true or false (whether the host creates a certificate request for your CA to sign)")
 
     @property
     def source(self) -> Literal["host", "workstation", "store", "request"]:
@@ -123,10 +123,10 @@ class NotebookSettings(Settings):
         default=PASSWORD_MINIMUM,
         ge=8,
         le=128,
-        description="a whole number from 8 to 128: the minimum length of the password (default: 12)",
+        description="a whole number from 8 to 128 (minimum length of the password; default: 12)",
     )
     session: int = Field(
-        default=12, ge=1, le=744, description="a whole number of hours from 1 to 744: how long a login lasts (default: 12)"
+        default=12, ge=1, le=744, description="a whole number of hours from 1 to 744 (how long a login lasts; default: 12)"
     )
 
 
@@ -155,7 +155,7 @@ class WindowsHostSettings(Settings):
         default=None, description="the path of a PEM file with certificate authorities, relative to the inventory"
     )
     fingerprint: Annotated[Fingerprint, WithJsonSchema({"type": "string", "pattern": "^[Ss][Hh][Aa]256:([0-9A-Fa-f]:?){64}$"})] | None = (
-        Field(default=None, description="the SHA-256 fingerprint of the WinRM listener's certificate: SHA256: and 64 hex digits")
+        Field(default=None, description="the SHA-256 fingerprint of the WinRM listener's certificate (SHA256: and 64 hex digits)")
     )
     configuration_name: ConfigurationName = Field(default=_CONFIGURATION_NAME, description="the name of a PowerShell session configuration")
     proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
@@ -173,11 +173,11 @@ class WindowsHostSettings(Settings):
     accept_end_of_life: bool = Field(default=False, description="true or false")
     catalog: ExistingFile | None = Field(default=None, description="the path of a site catalog, relative to the inventory")
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description="an array of steps to skip: ie_esc, path, firewall"
+        default=(), description='an array with any of "ie_esc", "path", and "firewall"'
     )
     adopt: bool = Field(default=False, description="true or false")
     reboot: Literal["never", "if-needed"] = Field(
-        default="never", description='"never" or "if-needed": whether to restart Windows if an installer requires it'
+        default="never", description='"never" or "if-needed" (whether to restart Windows if an installer requires it)'
     )
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()

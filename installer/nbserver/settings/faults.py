@@ -103,9 +103,9 @@ def _problem(details: ErrorDetails, description: str) -> str:
     if type_.startswith(("greater_than", "less_than")):
         return f"the number is out of range{expected}"
     if type_ == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"expected text, found a number: put it in quotes{f' ({description})' if description else ''}"
+        return f"expected text, found a number: put it in quotes{f'; the value must be {description}' if description else ''}"
     if type_ == "int_type" and isinstance(value, str):
-        return f"expected a number, found text: remove the quotes{f' ({description})' if description else ''}"
+        return f"expected a number, found text: remove the quotes{f'; the value must be {description}' if description else ''}"
     return f"expected {description}, found {kind(value)}" if description else f"{kind(value)} is not allowed"
 
 

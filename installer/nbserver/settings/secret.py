@@ -32,7 +32,7 @@ class SecretReference(Settings):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     env: Annotated[str, AfterValidator(_variable)] | None = Field(
-        None, description="the name of an environment variable: letters, digits and _"
+        None, description="the name of an environment variable (letters, digits, and _)"
     )
     keyring: str | None = Field(default=None, description=f'the user name of a keyring entry with the service name "{KEYRING_SERVICE}"')
     file: FilePath | None = Field(default=None, description="the path of a file that contains the secret, relative to the inventory")

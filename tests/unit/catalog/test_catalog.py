@@ -41,7 +41,7 @@ def test_the_defaults_can_be_had() -> None:
     ("choose", "words"),
     [
         (lambda: SHIPPED.python("3.13.16", "x64"), "Python 3.13.16 for x64 is unverified: the catalog has 3.13.16"),
-        (lambda: SHIPPED.python("3.13.16", "x64"), "or set python.version to one of: 3.11.9, 3.12.10, 3.13.13, 3.13.15, 3.14.4, 3.14.7."),
+        (lambda: SHIPPED.python("3.13.16", "x64"), "or set python.version to one of: 3.11.9, 3.12.10, 3.13.13, 3.13.15, 3.14.4, 3.14.7"),
         (lambda: SHIPPED.python("3.1", "x64"), "Python 3.1 for x64 is not in the catalog. Set python.version"),
         (lambda: SHIPPED.python("2", "x64"), "Python 2 for x64 is not in the catalog"),
         (

@@ -303,7 +303,7 @@ def test_a_fault_in_the_defaults_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(InventoryError, match="the file does not exist"):
+    with pytest.raises(InventoryError, match=r"absent\.toml: the file does not exist\. Create the inventory, .* or run nbserver up "):
         load(tmp_path / "absent.toml")
     (tmp_path / "x.toml").write_bytes(b"[hosts]\n# \xff\n")
     with pytest.raises(InventoryError, match=r"x\.toml:2: the text is not UTF-8"):
