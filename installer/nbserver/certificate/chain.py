@@ -198,7 +198,7 @@ def _check_signature(certificate: x509.Certificate) -> None:
     name = algorithm.name if algorithm else "an algorithm that Windows or browsers do not support"
     if name not in HASHES:
         raise ChainFault(
-            f"{_subject(certificate)} is signed with {name}", "Have it signed with SHA-256, SHA-384 or SHA-512 and an RSA or EC key"
+            f"{_subject(certificate)} is signed with {name}", "Have it signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key"
         )
 
 

@@ -175,7 +175,7 @@ def _refuse_open_to_everybody(handle: int, path: Path, what: str, host: str) -> 
 
 
 def _from_person(what: str, host: str, ask: Ask | None) -> str:
-    where_else = "Run the command in a terminal, or use env, keyring or file in the inventory"
+    where_else = "Run the command in a terminal, or use env, keyring, or file in the inventory"
     if ask is None:
         raise SecretError(f"{what}: the inventory has prompt = true, but there is no terminal to ask on", where=host, todo=where_else)
     try:
