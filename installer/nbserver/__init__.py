@@ -1,3 +1,3 @@
-"""nbserver: sets up a secured notebook server with one audited script per host."""
+"""Set up secured notebook servers with one auditable script per host."""
 
 __version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""`python -m nbserver` is `nbserver`."""
+"""Run `nbserver` as `python -m nbserver`."""
 
 from nbserver.cli.program import main
 

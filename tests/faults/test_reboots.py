@@ -60,7 +60,7 @@ def test_never_stops_before_the_next_change_and_says_what_to_do(host: RebootingH
     assert exit_code({"win1": ran.result}) == 3
     assert ran.result.error == (
         "win1: Windows has to restart before this can go on. Restart it, then run this again, or let it be restarted: "
-        'reboot = "if-needed" in the inventory.'
+        'reboot = "if-needed" in the inventory'
     )
     assert ran.result.steps == {"guard": "restored", "tool": "changed"}
     assert not (host.small.ground / "site" / "new.txt").exists() and guard_is_up(host.small)
@@ -134,7 +134,7 @@ def test_a_reboot_that_stays_pending_is_given_up(host: RebootingHost) -> None:
     assert (ran.result.outcome, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 1, 1)
     assert ran.result.error == (
         r"win1: Windows has restarted and still waits for a reboot (C:\faults\pending): it is not restarted again. Look at what keeps it waiting, "
-        "such as an update that fails at each start, then run this again."
+        "such as an update that fails at each start, then run this again"
     )
     assert [event["restarting"] for event in ran.events if event["event"] == "finished"] == [True, False]
     assert not (host.small.ground / "site" / "new.txt").exists()
@@ -148,7 +148,7 @@ def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monke
     assert (ran.result.outcome, ran.result.changed, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 2, 1, 1)
     assert (
         ran.result.error
-        == "win1: Windows has to restart once more, and is not restarted again in this run. Restart it, then run the same again."
+        == "win1: Windows has to restart once more, and is not restarted again in this run. Restart it, then run the same again"
     )
 
 

@@ -98,7 +98,7 @@ def test_wrong_password(site: Site, auth: str) -> None:
 def test_pinned_certificate_that_does_not_match(site: Site) -> None:
     site.write(fingerprint="SHA256:" + "ab" * 32)
     said = refused(site, "apply", "win1", code=3)
-    assert "another certificate" in said and "ab" * 32 in said and site.settings["fingerprint"] in said
+    assert "a different certificate" in said and "ab" * 32 in said and site.settings["fingerprint"] in said
 
 
 def test_certificate_that_nobody_vouches_for(site: Site) -> None:

@@ -311,7 +311,7 @@ def test_a_second_apply_keeps_the_password_and_changes_nothing(story: Story) -> 
 
 def test_stop_and_start_again(story: Story) -> None:
     assert story.done["stop"].returncode == 0 and "serve.py" not in story.seen["processes after stop"]
-    assert story.done["status after stop"].returncode == 4 and "does not run" in story.done["status after stop"].stdout
+    assert story.done["status after stop"].returncode == 4 and "is not running" in story.done["status after stop"].stdout
     assert story.done["plan after stop"].returncode == 4
     done = story.done["apply after stop"]
     assert done.returncode == 0 and [step for step, word in summary(done)["steps"].items() if word == "changed"] == ["service", "check"]  # type: ignore[attr-defined]
@@ -321,7 +321,7 @@ def test_stop_and_start_again(story: Story) -> None:
 
 def test_another_password(story: Story) -> None:
     done = story.done["set-password"]
-    assert done.returncode == 0 and re.search(r"shown this once: [a-z2-9-]{19}\n", done.stderr) and story.password not in done.stderr
+    assert done.returncode == 0 and re.search(r"shown only once\): [a-z2-9-]{19}\n", done.stderr) and story.password not in done.stderr
 
 
 def test_undo_leaves_the_home_as_before(story: Story) -> None:

@@ -140,7 +140,7 @@ def test_a_second_apply_finds_nothing_to_do(story: Story) -> None:
 
 def test_stop_ends_the_server_and_all_of_it(story: Story) -> None:
     assert story.done["stop"].code == 0 and not story.servers["stopped"]
-    assert story.done["status after stop"].code == 4 and "does not run" in story.done["status after stop"].out
+    assert story.done["status after stop"].code == 4 and "is not running" in story.done["status after stop"].out
 
 
 def test_apply_starts_it_again_and_changes_nothing_else(story: Story) -> None:
@@ -151,7 +151,7 @@ def test_apply_starts_it_again_and_changes_nothing_else(story: Story) -> None:
 
 def test_another_password(story: Story) -> None:
     done = story.done["set-password"]
-    made = re.search(r"shown this once: (\S+)", done.err)
+    made = re.search(r"shown only once\): (\S+)", done.err)
     assert done.code == 0 and made and made[1] != story.password
     assert json.loads(story.done["status at last"].out)["ok"] is True
 

@@ -66,7 +66,7 @@ def test_how_a_script_ends(sshd: Sshd, user: User, code: int, ran: bool) -> None
         if ran:
             assert list(transport.run(script, ENVELOPE)) == []
         else:
-            with pytest.raises(ScriptError, match=r"linux1: bash could not run the script: why\."):
+            with pytest.raises(ScriptError, match=r"linux1: bash could not run the script: why"):
                 list(transport.run(script, ENVELOPE))
 
 

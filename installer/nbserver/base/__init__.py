@@ -1,1 +1,1 @@
-"""What every other package rests on: errors, plain text, files, and TLS towards a known certificate."""
+"""Shared basics: errors, plain text, files, and TLS connections to a known certificate."""

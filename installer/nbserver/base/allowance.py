@@ -1,7 +1,7 @@
-"""What a server may take of this workstation: time for everything, and for each answer time and bytes.
+"""Limits for what a server can use on this workstation: total time, and time and bytes for each response.
 
-A socket's own limit starts anew with each byte, and a library reads as much as it is sent. So the socket itself keeps to
-these: whatever reads from it, the answer ends with the time, or with the bytes.
+The timeout of a socket restarts with each byte, and a library reads as much as the server sends. So the socket itself enforces the
+limits, whatever library reads from it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 LARGEST_ANSWER = 10 * 1024 * 1024
-"""Bytes of one answer, with its headers."""
+"""Maximum size of one response in bytes, including its headers."""
 
 _LARGEST_READ = 64 * 1024
 
 
 class TooMuch(Exception):
-    """The answer has more bytes than it may have. No OSError, so that no library takes it for a connection that broke."""
+    """The response has too many bytes. This is not an OSError, so that no library handles it as a lost connection."""
 
 
 class Allowance:
-    """`seconds` is the time for everything, from now on. Each answer begins with `exchange`.
+    """The limits of one connection. `seconds` is the total time from now. Call `exchange` before each response.
 
-    Not for several threads.
+    Not thread-safe.
     """
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,37 +33,37 @@ class Allowance:
         self.exchange(seconds)
 
     def exchange(self, seconds: float, size: int = LARGEST_ANSWER) -> None:
-        """The next answer may take so long, within the time for everything, and so many bytes."""
+        """Set the limits for the next response. The total time still applies."""
         self._seconds, self._end = seconds, self._clock() + seconds
         self._size = self._bytes = size
 
     def within(self, seconds: float) -> None:
-        """From now on everything that is left may take so long."""
+        """Set the total time for everything that follows."""
         self._all_seconds, self._all_end = seconds, self._clock() + seconds
 
     def left(self) -> float:
-        """How many seconds are left for this answer. Raises TimeoutError where there are none."""
+        """Return how many seconds are left for this response. Raises TimeoutError if none are left."""
         left = min(self._end, self._all_end) - self._clock()
         if left <= 0:
-            raise TimeoutError("the time is over")
+            raise TimeoutError("the time limit is exceeded")
         return left
 
     def over(self) -> float:
-        """How many seconds there were, where they are over, else 0."""
+        """Return the exceeded time limit in seconds, or 0 if none is exceeded."""
         now = self._clock()
         if now >= self._all_end:
             return self._all_seconds
         return self._seconds if now >= self._end else 0.0
 
     def take(self, size: int) -> None:
-        """So many bytes came. Raises TooMuch."""
+        """Count received bytes. Raises TooMuch."""
         self._bytes -= size
         if self._bytes < 0:
-            raise TooMuch(f"sent more than {_human(self._size)} for one answer")
+            raise TooMuch(f"sent more than {_human(self._size)} in one response")
 
 
 def keep_to(allowance: Allowance, context: ssl.SSLContext) -> ssl.SSLContext:
-    """The same context; its sockets take the time and the bytes from the allowance."""
+    """Return the same context, whose sockets enforce the limits of the allowance."""
 
     class Socket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:
@@ -72,7 +72,7 @@ def keep_to(allowance: Allowance, context: ssl.SSLContext) -> ssl.SSLContext:
 
         def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
             self.settimeout(allowance.left())
-            data = super().recv(min(buflen, _LARGEST_READ), flags)  # memory for all of it is taken first
+            data = super().recv(min(buflen, _LARGEST_READ), flags)  # the whole buffer is allocated first
             allowance.take(len(data))
             return data
 

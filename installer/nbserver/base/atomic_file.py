@@ -1,4 +1,4 @@
-"""A file on the workstation is there whole, or as it was before."""
+"""Write files on the workstation atomically: a file is complete, or unchanged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replaces `path` (its folder must exist) in one step. Raises OSError; nothing is left behind then."""
+    """Replace `path` in one step; its folder must exist. Raises OSError and then leaves no temporary file."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
@@ -24,5 +24,5 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """The same for text: UTF-8, line ends as they are."""
+    """Replace `path` with UTF-8 text in one step. Line ends are not converted."""
     write_bytes(path, text.encode("utf-8"), mode=mode)

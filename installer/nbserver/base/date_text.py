@@ -1,4 +1,4 @@
-"""Texts that PowerShell 7's ConvertFrom-Json turns into a date: a setting that is one could not arrive as it was written."""
+"""Text that ConvertFrom-Json of PowerShell 7 converts to a date. A setting with such a value would not arrive unchanged."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ _DATE = re.compile(r"\s*\d{4}-\d\d-\d\dT")
 
 
 def reads_like_date(text: str) -> bool:
-    """Whether a text begins like a date and time, as 2026-11-22T10:11:12 does."""
+    """Return whether text begins like a date and time, such as 2026-11-22T10:11:12."""
     return _DATE.match(text) is not None

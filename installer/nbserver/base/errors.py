@@ -1,16 +1,16 @@
-"""The errors a person may see: what happened, where, and what to do next. No message ever holds a secret."""
+"""The errors that users see: what failed, where, and what to do. No message contains a secret."""
 
 from __future__ import annotations
 
 from nbserver.base.plain_text import clean
 
-LONGEST = 4000  # characters of each part of a message
+LONGEST = 4000  # maximum length of each part of a message
 
 
 class NbserverError(Exception):
-    """The root of the tree. `where` is a file and line, a host or a step; `todo` is the next thing to try.
+    """The base class. `where` is a file and line, a host or a step; `todo` is what to do.
 
-    Each part may repeat text from outside: it is cleaned here, line by line.
+    A part can contain untrusted text: it is cleaned line by line.
     """
 
     exit_code = 1
@@ -24,8 +24,8 @@ class NbserverError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""
-        todo = f" {self.todo}." if self.todo else ""
-        return f"{where}{self.what}.{todo}"
+        todo = f". {self.todo}" if self.todo else ""
+        return f"{where}{self.what}{todo}"
 
 
 def _clean_lines(text: str) -> str:
@@ -33,37 +33,37 @@ def _clean_lines(text: str) -> str:
 
 
 class UsageError(NbserverError):
-    """The command line asks for something that does not exist or does not fit."""
+    """The command line requests something that does not exist or is not valid."""
 
     exit_code = 2
 
 
 class InventoryError(NbserverError):
-    """The inventory, or a file that it names, cannot be used as it stands."""
+    """The inventory, or a file that it refers to, is not valid."""
 
     exit_code = 2
 
 
 class SecretError(NbserverError):
-    """A secret that the inventory refers to cannot be had."""
+    """A secret that the inventory refers to is not available."""
 
     exit_code = 2
 
 
 class CatalogError(NbserverError):
-    """The catalog has no entry that may be used."""
+    """The catalog is not valid or has no usable entry."""
 
     exit_code = 2
 
 
 class DownloadError(NbserverError):
-    """What a publisher offers cannot be had or cannot be trusted. `where` is its URL."""
+    """A publisher's index could not be downloaded, or cannot be trusted. `where` is its URL."""
 
     exit_code = 3
 
 
 class HostError(NbserverError):
-    """One host failed; the others go on. `host` is its name in the inventory. Its message is one line, whatever is in it."""
+    """One host failed; the others continue. `host` is its name in the inventory. The message is always a single line."""
 
     exit_code = 3
     one_line = True
@@ -74,40 +74,40 @@ class HostError(NbserverError):
 
 
 class ConnectError(HostError):
-    """No connection: unknown name, closed port, proxy, time-out, or a connection that was lost."""
+    """There is no connection: unknown name, closed port, proxy, timeout, or lost connection."""
 
 
 class AuthenticationError(HostError):
-    """The host answered, but refused the user."""
+    """The host responded, but rejected the user."""
 
 
 class CertificateError(HostError):
-    """The certificate shown is not the expected one."""
+    """The server showed an unexpected certificate."""
 
 
 class HostKeyError(HostError):
-    """The SSH host key shown is not known here, or is not the expected one."""
+    """The SSH host key is unknown or unexpected."""
 
 
 class ScriptError(HostError):
-    """The script ran, or should have run, and failed or broke its protocol."""
+    """The script could not be run, failed, or violated its protocol."""
 
 
 class StreamError(ScriptError):
-    """What a host sends is not what a script says, or it is too much or too late: nothing more of it is taken."""
+    """The output of a host is not valid output of a script, too large, or too late. It is not read any further."""
 
 
 class JournalError(HostError):
-    """What a host says cannot be kept on the workstation."""
+    """The output of a host could not be stored on the workstation."""
 
 
 class VerifyError(HostError):
-    """The notebook server does not do what a browser needs. A kernel's traceback keeps its lines."""
+    """The notebook server failed a check of what a browser needs. The traceback of a kernel keeps its lines."""
 
     one_line = False
 
 
 class ApprovalError(NbserverError):
-    """What would run is not what was approved, or evidence does not match."""
+    """A script is not approved, or evidence does not match."""
 
     exit_code = 5

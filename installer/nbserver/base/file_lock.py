@@ -1,4 +1,4 @@
-"""One process at a time does something with a file: a lock that ends with its owner, however that ends."""
+"""A lock that gives one process at a time access to a file. It is released when its owner exits, however it exits."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Seconds: how often a lock that is taken is tried again.
+# Seconds between attempts to get a lock.
 PAUSE = 0.05
 
 
 @contextmanager
 def locked(path: Path, seconds: float) -> Iterator[None]:
-    """Holds the lock of `path`: a lock of the system on `.NAME.lock` beside it, which is removed afterwards.
+    """Hold the lock of `path`: a system lock on `.NAME.lock` next to it, which is removed afterwards.
 
-    Waits `seconds` at most for others. Raises TimeoutError then, another OSError where there can be no such file.
+    Waits for other processes for up to `seconds`, then raises TimeoutError. Raises another OSError if the file cannot be created.
     """
     name = path.with_name(f".{path.name}.lock")
     until = time.monotonic() + seconds
@@ -30,20 +30,20 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
     finally:
         if sys.platform == "win32":
             os.close(descriptor)
-            with suppress(OSError):  # another one has it open by now, and removes it
+            with suppress(OSError):  # another process has opened it meanwhile, and removes it
                 name.unlink()
         else:
             with suppress(FileNotFoundError):
-                name.unlink()  # while it is held: who waits for it sees that it is gone
+                name.unlink()  # while the lock is held: waiting processes notice that it is gone
             os.close(descriptor)
 
 
 def _attempt(name: Path) -> int | None:
-    """The open and locked file, or None where another process has it."""
+    """Return the open and locked file, or None if another process holds it."""
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
     except PermissionError:
-        if sys.platform == "win32" and name.exists():  # it is just being removed
+        if sys.platform == "win32" and name.exists():  # it is being removed
             return None
         raise
     try:
@@ -75,7 +75,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _is(descriptor: int, name: Path) -> bool:
-    """Whether the name still is the file that was locked: its owner may have removed it in between."""
+    """Return whether the path still is the locked file: its previous owner may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), name.stat())
     except FileNotFoundError:

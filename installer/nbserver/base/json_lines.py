@@ -1,7 +1,7 @@
-"""JSON as an auditor reads it: sorted, one key per line, an array of plain values on the line of its key, pure ASCII.
+"""JSON that is easy to audit: sorted, one key per line, an array of plain values on the line of its key, pure ASCII.
 
 Settings look the same in a manifest and in the script of a Windows host. An apostrophe is \\u0027 in both, because it would
-end the literal of PowerShell that holds them.
+end the PowerShell literal that contains them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def dumps(value: Any, indent: int = 2, level: int = 0) -> str:
-    """The text without a line end behind it; `level` is how many levels deep it will be placed."""
+    """Return the text without a final line end. `level` is the nesting level where it will be inserted."""
     inside, outside = "\n" + " " * indent * (level + 1), "\n" + " " * indent * level
     if isinstance(value, dict) and value:
         lines = [f"{_plain(key)}: {dumps(value[key], indent, level + 1)}" for key in sorted(value)]

@@ -1,7 +1,7 @@
-"""TLS towards one known certificate: the SHA-256 fingerprint of what the server shows is compared before anything is sent.
+"""TLS connections to a known certificate: its SHA-256 fingerprint is compared before anything is sent.
 
-A pin replaces the chain of trust: issuer, name and validity are not looked at, the certificate itself is.
-Without a pin the operating system's trust store decides (on Linux also `SSL_CERT_FILE`), names are checked.
+A pin replaces the chain of trust: only the certificate itself is checked, not its issuer, name and validity.
+Without a pin, the trust store of the operating system (on Linux also `SSL_CERT_FILE`) and the name are checked.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _LONGEST_STATUS = 20
 
 
 class FingerprintMismatch(Exception):
-    """The server showed another certificate than the pinned one. Nothing was sent to it.
+    """The server showed a different certificate than the pinned one. Nothing was sent to it.
 
-    `expected` and `actual` are fingerprints as `fingerprint_of` writes them; `actual` is "" where none was shown.
+    `expected` and `actual` are fingerprints in the format of `fingerprint_of`; `actual` is "" if none was shown.
     """
 
     def __init__(self, expected: str, actual: str) -> None:
-        super().__init__(f"expected the certificate {expected}, the server shows {actual or 'none'}")
+        super().__init__(f"the server showed a different certificate: expected {expected}, got {actual or 'none'}")
         self.expected = expected
         self.actual = actual
 
     def for_host(self, host: str, *, where: str = "", todo: str = "") -> CertificateError:
-        """The same as an error that a person may see."""
-        what = f"the server shows another certificate: expected {self.expected}, got {self.actual or 'none'}"
+        """Return the mismatch as an error for the user."""
+        what = f"the server showed a different certificate: expected {self.expected}, got {self.actual or 'none'}"
         return CertificateError(what, host=host, where=where, todo=todo)
 
 
@@ -52,18 +52,18 @@ class ProxyRefused(OSError):
 
 
 def fingerprint_of(der: bytes) -> str:
-    """The fingerprint of a certificate in DER: "SHA256:" and 64 lower-case hexadecimal digits."""
+    """Return the fingerprint of a certificate in DER: "SHA256:" and 64 lower-case hex digits."""
     return f"SHA256:{hashlib.sha256(der).hexdigest()}"
 
 
 def normalize(text: str) -> str:
-    """A fingerprint as `fingerprint_of` writes it, from one with upper case, colons or without "SHA256:".
+    """Return a fingerprint in the format of `fingerprint_of`, from one with upper case, colons or without "SHA256:".
 
-    Raises ValueError where the text is no SHA-256 fingerprint.
+    Raises ValueError if the text is not a SHA-256 fingerprint.
     """
     found = _FINGERPRINT.fullmatch(text.strip())
     if not found:
-        raise ValueError("a fingerprint is SHA256: and 64 hexadecimal digits, colons between bytes are allowed")
+        raise ValueError("expected SHA256: and 64 hex digits, with optional colons between bytes")
     return f"SHA256:{found[1].replace(':', '').lower()}"
 
 
@@ -72,10 +72,10 @@ def _hex(fingerprint: str) -> str:
 
 
 class PinnedAdapter(HTTPAdapter):
-    """An adapter for a requests session that talks to the server with this certificate only.
+    """An adapter for a requests session that only communicates with a server that has this certificate.
 
-    urllib3 compares after the handshake and before it sends a byte of the request, through a proxy too. The session's
-    `verify` and REQUESTS_CA_BUNDLE have no say. An `allowance` limits what the server may take. Raises FingerprintMismatch.
+    urllib3 compares it after the handshake and before it sends a byte of the request, also through a proxy. `verify` of the session
+    and REQUESTS_CA_BUNDLE are ignored. An `allowance` limits the server. Raises FingerprintMismatch.
     """
 
     def __init__(self, fingerprint: str, *, allowance: Allowance | None = None, **options: Any) -> None:
@@ -102,7 +102,7 @@ class PinnedAdapter(HTTPAdapter):
         proxies: Any = None,
     ) -> requests.Response:
         if not (request.url or "").lower().startswith("https://"):
-            raise requests.exceptions.InvalidSchema("a pinned connection is HTTPS")
+            raise requests.exceptions.InvalidSchema("a pinned connection must use HTTPS")
         try:
             return super().send(request, stream=stream, timeout=timeout, verify=False, cert=cert, proxies=proxies)
         except requests.exceptions.SSLError as error:
@@ -113,10 +113,10 @@ class PinnedAdapter(HTTPAdapter):
 
 
 class SystemTrustAdapter(HTTPAdapter):
-    """An adapter for a requests session that trusts what the operating system trusts, as the browser does.
+    """An adapter for a requests session that uses the trust store of the operating system, like a browser.
 
-    requests by itself trusts the list of the package certifi, which knows no company's own authority. An `allowance`
-    limits what the server may take.
+    By default, requests uses the list of the package certifi, which does not include the CA of a company. An `allowance` limits the
+    server.
     """
 
     def __init__(self, *, allowance: Allowance | None = None, **options: Any) -> None:
@@ -134,9 +134,9 @@ class SystemTrustAdapter(HTTPAdapter):
 
 
 def tls_context(fingerprint: str | None, allowance: Allowance | None = None) -> ssl.SSLContext:
-    """TLS 1.2 or later. With a fingerprint the caller compares it himself, without one the system's trust is asked.
+    """Return a context for TLS 1.2 or later. With a fingerprint, the caller compares it; without one, the trust store is used.
 
-    With an allowance the context's sockets keep to it.
+    With an allowance, the sockets of the context enforce its limits.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -156,11 +156,11 @@ def connect(
     proxy: str | None = None,
     allowance: Allowance | None = None,
 ) -> ssl.SSLSocket:
-    """A TLS connection to HOST (name or address, IPv6 without brackets) whose certificate was checked.
+    """Return a TLS connection to `host` (name or address, IPv6 without brackets) whose certificate was checked.
 
-    `timeout` is in seconds, for each of connecting, the proxy's answer and the handshake, and stays set on the socket.
-    `server_name` is what the client asks for (SNI) and, without a fingerprint, what the certificate has to be made out
-    for; the host where None. `proxy` is an `http://` URL. The socket keeps to the `allowance`, if there is one. Raises FingerprintMismatch, ssl.SSLError and OSError.
+    `timeout` is in seconds for each of the connection, the response of the proxy and the handshake, and stays set on the socket.
+    `server_name` is the name for SNI and, without a fingerprint, the name that the certificate must have (default: the host). `proxy`
+    is an `http://` URL. The socket enforces the limits of the `allowance`. Raises FingerprintMismatch, ssl.SSLError and OSError.
     """
     expected = None if fingerprint is None else normalize(fingerprint)
     raw = _open(host, port, timeout, proxy)
@@ -177,7 +177,7 @@ def connect(
 
 
 def certificate_at(host: str, port: int, *, timeout: float, proxy: str | None = None) -> bytes:
-    """The certificate (DER) that a server shows, whatever it is. Nothing is sent to it beyond the handshake."""
+    """Return the certificate (DER) that a server shows, without checking it. Nothing but the handshake is sent."""
     with (
         _open(host, port, timeout, proxy) as raw,
         tls_context("unchecked").wrap_socket(raw, server_hostname=host) as tls,
@@ -186,7 +186,7 @@ def certificate_at(host: str, port: int, *, timeout: float, proxy: str | None = 
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, Windows' settings) names for this URL."""
+    """Return the proxy for this URL from the environment (HTTPS_PROXY, NO_PROXY, settings of Windows), or None."""
     proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy or None
 
@@ -196,11 +196,11 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
         return socket.create_connection((host, port), timeout)
     parts = urlsplit(proxy)
     if parts.scheme != "http" or not parts.hostname:
-        raise ProxyRefused(f"the proxy is of the kind {parts.scheme}://, only http:// is possible")
+        raise ProxyRefused(f"the proxy URL begins with {parts.scheme}://, expected http://")
     try:
         proxy_port = parts.port or 80
     except ValueError:
-        raise ProxyRefused(f"the port of the proxy {parts.hostname} is no number") from None
+        raise ProxyRefused(f"the port of the proxy {parts.hostname} is not a valid number") from None
     raw = socket.create_connection((parts.hostname, proxy_port), timeout)
     try:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -213,11 +213,11 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
         end = time.monotonic() + timeout
         while not answer.endswith(b"\r\n\r\n"):
             if time.monotonic() >= end:
-                raise TimeoutError("the proxy's answer is not complete in time")
+                raise TimeoutError("the proxy did not respond completely in time")
             raw.settimeout(timeout)
             byte = raw.recv(1)
             if not byte or len(answer) >= _LONGEST_PROXY_ANSWER:
-                raise ProxyRefused(f"the proxy {parts.hostname} gave no HTTP answer")
+                raise ProxyRefused(f"the proxy {parts.hostname} did not send a valid HTTP response")
             answer += byte
         status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
         if status != [b"200"]:

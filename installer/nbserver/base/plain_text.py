@@ -1,4 +1,4 @@
-"""Text from outside (a host, a server, a program), made fit for a terminal, a log or a message. Pure."""
+"""Clean untrusted text (from a host, a server or a program) for a terminal, a log or a message. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ REPLACEMENT = "\ufffd"
 ELLIPSIS = "..."
 LINE_BREAK = " / "
 
-_COLORS = re.compile(r"\x1b\[[0-9;]{0,30}[mK]")  # K, which grep writes with its colors, clears the rest of the line
+_COLORS = re.compile(r"\x1b\[[0-9;]{0,30}[mK]")  # K clears the rest of the line; grep writes it with its colors
 _LINE_BREAKS = re.compile(r"[ \t]*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029][ \t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*")
-# Characters that Python calls printable and that show nothing: fillers, joiners and variation selectors (Default_Ignorable_Code_Point).
+# Printable characters for Python that are invisible: fillers, joiners and variation selectors (Default_Ignorable_Code_Point).
 _INVISIBLE = frozenset(
     map(
         chr,
@@ -30,19 +30,19 @@ _INVISIBLE = frozenset(
     )
 )
 _SPACES = frozenset("\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
-_LOOKED_AT = 4  # times the limit: colors and line breaks take up more than what becomes of them
+_LOOKED_AT = 4  # times the limit: colors and line breaks are longer than their replacements
 
 
 def without_colors(text: str) -> str:
-    """The text without the escapes that color it."""
+    """Return the text without color escapes."""
     return _COLORS.sub("", text)
 
 
 def clean(text: str, limit: int = 2000) -> str:
-    """The text on one line, at most `limit` characters long, without anything that a terminal acts on or that nobody sees.
+    """Return the text on one line of at most `limit` characters, without control sequences and invisible characters.
 
-    Line breaks become " / ", colors go, other spaces become plain ones. Control characters, bidirectional controls, lone surrogates
-    and characters that are invisible, unassigned or for private use become U+FFFD. What is longer than the limit ends in "...".
+    Line breaks become " / ", colors are removed, other spaces become plain spaces. Control characters, bidirectional controls, lone
+    surrogates and characters that are invisible, unassigned or for private use become U+FFFD. Text that is cut ends with "...".
     """
     seen = text[: limit * _LOOKED_AT]
     cut = len(seen) < len(text)

@@ -1,4 +1,4 @@
-"""JSON that means the same to every reader: plain UTF-8, no key twice, no number but whole ones, not deep."""
+"""JSON that every parser reads in the same way: plain UTF-8, no duplicate keys, only whole numbers, limited depth."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 DEPTH = 20
-TOO_DEEP = f"is nested more than {DEPTH} levels deep"
+TOO_DEEP = f"objects or arrays are nested more than {DEPTH} levels deep"
 _DIGITS = 20
 
 
 def parse(data: bytes) -> Any:
-    """The value. Raises ValueError with words for a message: `is not ...`, `names ... twice`."""
+    """Return the value. Raises ValueError with a message."""
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
-        raise ValueError("is not UTF-8 text without a byte order mark")
+        raise ValueError("this is not UTF-8 text without a byte order mark")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8 text at byte {error.start}") from None
+        raise ValueError(f"this is not UTF-8 text (byte {error.start})") from None
     try:
         value = loads(text, parse_int=_no_minus_zero)
     except json.JSONDecodeError as error:
-        raise ValueError(f"is not valid JSON at line {error.lineno}, column {error.colno}") from None
+        raise ValueError(f"this is not valid JSON (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     _require_flat(value)
@@ -31,12 +31,12 @@ def parse(data: bytes) -> Any:
 
 
 def loads(text: str, parse_int: Callable[[str], int] | None = None) -> Any:
-    """The value of a text in which no object names a key twice and all numbers are whole, of a usual size. Raises ValueError, RecursionError."""
+    """Return the value of a text without duplicate keys, whose numbers are whole and of limited size. Raises ValueError, RecursionError."""
     return json.loads(text, object_pairs_hook=_object, parse_float=_no_number, parse_constant=_no_number, parse_int=parse_int or _whole)
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are one and the same: true is not 1 here, as it is in Python."""
+    """Return whether two JSON values are equal. Unlike in Python, true does not equal 1."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -62,7 +62,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f'names "{key}" twice in one object')
+            raise ValueError(f'the key "{key}" is defined twice in an object')
         found[key] = value
     return found
 
@@ -78,12 +78,12 @@ def _no_minus_zero(digits: str) -> int:
 
 
 def _no_number(_: str) -> NoReturn:
-    raise ValueError("holds a number that is not a plain whole one")
+    raise ValueError("a number is not a plain whole number")
 
 
 def _require_characters(value: Any) -> None:
-    """A lone half of a surrogate pair is not a character, and no file could hold it as UTF-8."""
+    """Refuse lone surrogates: they are not characters and cannot be encoded as UTF-8."""
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("holds half a character") from None
+        raise ValueError("the text contains a lone surrogate") from None

@@ -1,4 +1,4 @@
-"""The folders of the user who runs this."""
+"""The folders of the current user."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from nbserver.base.errors import UsageError
 
 
 def home() -> Path:
-    """The user's own folder. In a container a user may have no name, and without HOME no folder."""
+    """Return the home folder of the user. In a container, a user may have no entry and, without HOME, no home folder."""
     try:
         return Path.home()
     except RuntimeError:
-        raise UsageError("this user has no home folder", where="HOME", todo="Set HOME to a folder of yours") from None
+        raise UsageError("this user has no home folder", where="HOME", todo="Set HOME to a folder that you own") from None
 
 
 def folder(variable: str) -> Path:
-    """The folder that a variable of Windows names; where it is missing, where Windows has it when nobody moved it."""
+    """Return the folder in a Windows environment variable, or its default location if the variable is not set."""
     named = os.environ.get(variable)
     if named:
         return Path(named)

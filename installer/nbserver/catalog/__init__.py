@@ -1,1 +1,1 @@
-"""What is downloaded: versions, URLs, sizes, hashes and locks; choosing an entry, and updating a site's catalog."""
+"""The catalog of downloads: versions, URLs, sizes, hashes and locks; choosing an entry, and updating a site catalog."""

@@ -1,4 +1,4 @@
-"""A loaded catalog: its entries and locks, and what of them a host gets."""
+"""A loaded catalog: its entries and locks, and the selection for a host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbserver.inventory.windows_host import WindowsHost
 
 @dataclass(frozen=True)
 class Programs:
-    """What is installed on a Windows host: its programs, and the packages of its Python. `vc_redist` is None if OpenSSL does not need it."""
+    """What is installed on a Windows host: programs, and the packages of Python. `vc_redist` is None if OpenSSL does not need it."""
 
     python: Download
     openssl: Download
@@ -23,9 +23,9 @@ class Programs:
 
 @dataclass(frozen=True)
 class Catalog:
-    """`digest` is the SHA-256 over all files that were loaded; entries and locks of a site catalog come first.
+    """`digest` is the SHA-256 over all loaded files. Entries and locks of a site catalog come first.
 
-    `of_site` is how many of the downloads are the site catalog's.
+    `of_site` is the number of downloads from the site catalog.
     """
 
     downloads: tuple[Download, ...]
@@ -36,7 +36,7 @@ class Catalog:
     of_site: int = 0
 
     def programs_for(self, host: WindowsHost | LocalWindowsHost) -> Programs:
-        """What the host gets, by its processor, its Windows and the versions that the inventory asks for. Raises CatalogError."""
+        """Return the programs for the processor, Windows release and configured versions of the host. Raises CatalogError."""
         architecture, windows = host.architecture, host.windows
         accepted = host.accept_end_of_life
         python = self.python(host.python.version, architecture, host.python.kind, windows=windows, end_of_life=accepted)
@@ -53,10 +53,10 @@ class Catalog:
         windows: str | None = None,
         end_of_life: bool = False,
     ) -> Download:
-        """Return the highest verified Python of that beginning ("3.13" fits 3.13.9, not 3.1) that runs on the host.
+        """Return the highest verified Python with this version prefix that runs on the host ("3.1" does not match 3.13).
 
-        `windows` is the inventory's name of its release, None: Windows 10, Server 2016 or newer. Without a beginning it is
-        the catalog's default; on a Windows that is too old for that, the highest that has a lock. Raises CatalogError.
+        `windows` is the release in the inventory; None means Windows 10, Server 2016 or newer. Without a prefix, return the
+        default of the catalog, or the highest version with a lock if Windows is too old for it. Raises CatalogError.
         """
         wanted = Requirement("python", version_prefix or self.default_python, architecture, kind, windows, end_of_life)
         if version_prefix:
@@ -72,7 +72,7 @@ class Catalog:
         windows: str | None = None,
         end_of_life: bool = False,
     ) -> Download:
-        """Return the highest verified OpenSSL of that beginning that runs on the host. Raises CatalogError."""
+        """Return the highest verified OpenSSL with this version prefix that runs on the host. Raises CatalogError."""
         return choose(
             self.downloads, Requirement("openssl", version_prefix or self.default_openssl, architecture, kind, windows, end_of_life)
         )
@@ -80,22 +80,22 @@ class Catalog:
     def vc_redist(self, architecture: str, *, windows: str | None = None) -> Download:
         """Return the newest verified Visual C++ redistributable that runs on the host. Raises CatalogError.
 
-        No setting names its version, so one of the site catalog that runs there goes before newer ones of the shipped catalog.
+        No setting selects its version, so an entry of the site catalog takes precedence over newer ones of the shipped catalog.
         """
         wanted = Requirement("vc_redist", "14", architecture, None, windows, True)
         own = [entry for entry in self.downloads[: self.of_site] if suits(entry, wanted)]
         return choose(own or self.downloads, wanted)
 
     def lock(self, python_version: str, architecture: str) -> Lock:
-        """Return the lock file for a Python, such as "3.13.13" or "3.13". Raises CatalogError."""
+        """Return the lock for a Python version such as "3.13.13" or "3.13". Raises CatalogError."""
         found = self._lock(python_version, architecture)
         if found:
             return found
         have = ", ".join(f"{lock.python} ({lock.architecture})" for lock in self.locks)
         raise CatalogError(
-            f"there is no lock file for Python {python_version} on {architecture}; there is one for: {have}",
+            f"the catalog has no lock for Python {python_version} on {architecture}; it has locks for: {have}",
             where="catalog",
-            todo="Choose such a python.version, or add a [[lock]] in a site catalog",
+            todo="Set python.version to one of these, or add a [[lock]] to a site catalog",
         )
 
     def _lock(self, python_version: str, architecture: str) -> Lock | None:

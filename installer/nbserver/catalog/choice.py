@@ -1,6 +1,6 @@
-"""Which entry of a catalog fits a host: its processor, its Windows, and the version that the inventory asks for.
+"""Choose the catalog entry for a host by its processor, its Windows release, and the version in the inventory.
 
-Pure; raises CatalogError, which says what to write instead.
+Pure functions. They raise CatalogError, which says what to set instead.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from nbserver.catalog import windows_releases
 from nbserver.catalog.entries import Download
 
 PROGRAMS = {"python": "Python", "openssl": "OpenSSL", "vc_redist": "the Visual C++ redistributable"}
-PREFERRED = ("zip", "msi", "exe")  # of one version; an exe is taken only when it is asked for or nothing else is there
+PREFERRED = ("zip", "msi", "exe")  # for equal versions; an exe is only chosen if it is requested or the only kind
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """`prefix` is a version or its beginning; `windows` and `kind` are as in the inventory, None where it says nothing."""
+    """`prefix` is a version or version prefix; `windows` and `kind` are as in the inventory, None if not set."""
 
     name: str
     prefix: str
@@ -32,7 +32,7 @@ class Requirement:
 
 
 def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
-    """The highest verified version of that beginning ("3.13" fits 3.13.9, not 3.1) that runs on the host."""
+    """Return the highest verified version with this prefix that runs on the host ("3.1" does not match 3.13)."""
     entries = _of_the_host(downloads, wanted)
     fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
     running = [entry for entry in fitting if runs(entry, wanted)]
@@ -42,17 +42,17 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
     if verified:
         return _best(verified)
     if living:
-        what = f"{wanted} is unverified: the catalog knows {_versions(living)}, but not the publisher's hash of it"
-        raise _refusal(what, entries, wanted, first="put the entry with the publisher's hash into a site catalog")
+        what = f"{wanted} is unverified: the catalog has {_versions(living)}, but not its hash from the publisher"
+        raise _refusal(what, entries, wanted, first="add an entry with the hash from the publisher to a site catalog")
     if running:
         raise _ended(running, entries, wanted)
     if fitting:
         raise _too_new(fitting, entries, wanted)
-    raise _refusal(f"{wanted} is not in the catalog", entries, wanted, last="add it in a site catalog")
+    raise _refusal(f"{wanted} is not in the catalog", entries, wanted, last="add it to a site catalog")
 
 
 def choose_default(downloads: Iterable[Download], wanted: Requirement, has_lock: Callable[[Download], bool]) -> Download:
-    """The default (`wanted.prefix`); where that needs a newer Windows, the highest verified version with a lock that runs."""
+    """Return the default (`wanted.prefix`), or the highest verified version with a lock if Windows is too old for it."""
     entries = _of_the_host(downloads, wanted)
     fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
     older = [entry for entry in entries if _asked_for(entry, wanted) and runs(entry, wanted) and entry.sha256 and has_lock(entry)]
@@ -65,22 +65,22 @@ def choose_default(downloads: Iterable[Download], wanted: Requirement, has_lock:
 
 
 def runs(entry: Download, wanted: Requirement) -> bool:
-    """Whether the entry's lowest Windows is not newer than the host's."""
+    """Return whether the entry supports the Windows release of the host."""
     return numbers(entry.windows) <= numbers(windows_releases.version(wanted.windows))
 
 
 def suits(entry: Download, wanted: Requirement) -> bool:
-    """Whether an entry is the program, of the host's processor, and runs on its Windows."""
+    """Return whether an entry is the program for the processor of the host and supports its Windows release."""
     return (entry.name, entry.architecture) == (wanted.name, wanted.architecture) and runs(entry, wanted)
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """A version of digits and points, to be compared: "3.13.9" -> (3, 13, 9)."""
+    """Return a version as numbers for comparison: "3.13.9" -> (3, 13, 9)."""
     return tuple(int(part) for part in version.split("."))
 
 
 def begins(version: str, prefix: str) -> bool:
-    """Whether a version begins with another one: "3.13.9" with "3.13", not with "3.1"."""
+    """Return whether a version has a prefix: "3.13.9" has "3.13", but not "3.1"."""
     return numbers(version)[: len(numbers(prefix))] == numbers(prefix)
 
 
@@ -97,27 +97,27 @@ def _best(entries: Sequence[Download]) -> Download:
 
 
 def _ended(ended: Sequence[Download], entries: Sequence[Download], wanted: Requirement) -> CatalogError:
-    what = f"{PROGRAMS[wanted.name]} {_versions(ended)} for {wanted.architecture} gets no security fixes any more"
-    return _refusal(what, entries, wanted, first="to use it all the same, set accept_end_of_life = true in the inventory")
+    what = f"{PROGRAMS[wanted.name]} {_versions(ended)} for {wanted.architecture} no longer receives security fixes"
+    return _refusal(what, entries, wanted, first="to use it anyway, set accept_end_of_life = true in the inventory")
 
 
 def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: Requirement) -> CatalogError:
     needed = min((entry.windows for entry in fitting), key=numbers)
     if wanted.windows:
-        said = f'the inventory says windows = "{wanted.windows}"'
-        last = "if the host is newer, correct windows in the inventory"
+        configured = f'the inventory has windows = "{wanted.windows}"'
+        last = "if the host runs a newer release, correct windows in the inventory"
     else:
-        said = f"the inventory names no windows, so the host may be as old as {windows_releases.title(windows_releases.OLDEST)}"
-        last = "if the host is newer, set windows in the inventory"
-    return _refusal(f"{wanted} needs {windows_releases.title(needed)} or newer, and {said}", entries, wanted, last=last)
+        configured = f"the inventory does not set windows, so the host could run {windows_releases.title(windows_releases.OLDEST)}"
+        last = "if the host runs a newer release, set windows in the inventory"
+    return _refusal(f"{wanted} requires {windows_releases.title(needed)} or newer, but {configured}", entries, wanted, last=last)
 
 
 def _refusal(what: str, entries: Sequence[Download], wanted: Requirement, *, first: str = "", last: str = "") -> CatalogError:
     usable = [x for x in entries if x.sha256 and runs(x, wanted) and (wanted.accept_end_of_life or not x.end_of_life)]
     like_it = [x for x in usable if _asked_for(x, wanted)]
-    choice = f"choose {wanted.name}.version from: {_versions(like_it or usable)}" if usable and wanted.name != "vc_redist" else ""
+    choice = f"set {wanted.name}.version to one of: {_versions(like_it or usable)}" if usable and wanted.name != "vc_redist" else ""
     if choice and not like_it:
-        choice = f"leave out {wanted.name}.kind and {choice}"
+        choice = f"remove {wanted.name}.kind and {choice}"
     todo = ", or ".join(filter(None, (first, choice, last)))
     return CatalogError(what, where="catalog", todo=todo[:1].upper() + todo[1:])
 

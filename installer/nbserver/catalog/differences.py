@@ -1,4 +1,4 @@
-"""What an update changes in a site catalog, entry by entry, in words for a person."""
+"""The changes that an update makes to a site catalog, entry by entry, in readable form."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nbserver.catalog.entries import Download
 
 @dataclass(frozen=True)
 class Difference:
-    """An entry before and after; None before it was added, or after it was removed."""
+    """An entry before and after the update. `old` is None if it was added, `new` is None if it was removed."""
 
     old: Download | None
     new: Download | None
 
     def lines(self) -> list[str]:
-        """A heading, then what goes (`-`) and what comes (`+`), field by field."""
+        """Return a heading, then the removed (`-`) and added (`+`) values of each field."""
         what = "added" if self.old is None else "removed" if self.new is None else "changed"
         before, after = _fields(self.old), _fields(self.new)
         found = [f"{title(self.new or self.old)}: {what}"]
@@ -33,13 +33,13 @@ def title(download: Download | None) -> str:
 
 
 def keep_sources(old: Iterable[Download], new: Iterable[Download]) -> list[Download]:
-    """The new entries; one that says the same as an old one stays as it was, with the day on which it was read first."""
+    """Return the new entries. An entry that equals an old one keeps its `source`, with the date it was first read."""
     known = {replace(download, source=""): download for download in old}
     return [known.get(replace(download, source=""), download) for download in new]
 
 
 def differences(old: Sequence[Download], new: Sequence[Download]) -> list[Difference]:
-    """Pairs of entries that differ. An entry is paired with the one of its version, else with one of its branch (3.13)."""
+    """Return pairs of entries that differ, matched by version, or else by branch (3.13)."""
     going = [download for download in old if download not in new]
     coming = [download for download in new if download not in old]
     pairs: list[tuple[Download, Download]] = []
@@ -62,19 +62,19 @@ def differences(old: Sequence[Download], new: Sequence[Download]) -> list[Differ
 
 
 def downgrades(old: Iterable[Download], new: Iterable[Download]) -> list[tuple[Download, Download]]:
-    """(before, after) where the newest entry of a branch was newer before than the newest now."""
+    """Return (before, after) for each branch whose newest entry was newer before."""
     before, after = _newest(old), _newest(new)
     return [(before[key], after[key]) for key in before if key in after and numbers(before[key].version) > numbers(after[key].version)]
 
 
 def other_hashes(known: Iterable[Download], new: Iterable[Download]) -> list[Download]:
-    """New entries for a file whose version is known, with another hash: a released file does not change by itself."""
+    """Return new entries whose version is known with a different hash: a released file must not change."""
     hashes = {(x.name, x.architecture, x.kind, x.version): x.sha256 for x in known if x.sha256}
     return [x for x in new if hashes.get((x.name, x.architecture, x.kind, x.version), x.sha256) != x.sha256]
 
 
 def branch(download: Download) -> tuple[int, ...]:
-    """3.13 of 3.13.16, as numbers."""
+    """Return the branch as numbers: 3.13 for 3.13.16."""
     return numbers(download.version)[:2]
 
 

@@ -1,4 +1,4 @@
-"""What a catalog is made of: a program's file, and the packages of a Python."""
+"""The entries of a catalog: the file of a program, and the packages of a Python version."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from nbserver.catalog import windows_releases
 
 @dataclass(frozen=True)
 class Download:
-    """One file. `sha256` is 64 lower-case hex digits, or None: unverified, never used. `size` is in bytes, if known.
+    """One file. `sha256` is 64 lower-case hex digits, or None: unverified entries are never used. `size` is in bytes, if known.
 
-    `executable` is the program's path inside a zip or an installer's folder (one), or where an msi puts it (candidates,
-    in order); backslashes. The Visual C++ redistributable has none.
-    `source` tells where the publisher's hash was read.
-    `windows` is the lowest NT version on which it runs; `end_of_life`: its publisher repairs no faults in it any more.
+    `executable` is the path of the program inside a zip or the folder of an installer (one), or the paths where an msi may install
+    it (in order), with backslashes. The Visual C++ redistributable has none.
+    `source` is where the hash of the publisher was read.
+    `windows` is the lowest NT version that it supports. `end_of_life`: its publisher no longer fixes it.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Download:
 
 @dataclass(frozen=True)
 class Lock:
-    """The packages of one Python and architecture: `lines` are sorted, `NAME==VERSION --hash=sha256:HEX [--hash=...]`.
+    """The packages of one Python version and architecture: `lines` are sorted, `NAME==VERSION --hash=sha256:HEX [--hash=...]`.
 
-    `sha256` is of the lines, each with a line feed: a comment in the file changes nothing.
+    `sha256` is over the lines, each with a line feed: comments in the file do not change it.
     """
 
     python: str

@@ -1,4 +1,4 @@
-"""The lock of Linux hosts: one for every Python from 3.10 on, x86_64 and aarch64; a line's condition says where it counts."""
+"""The lock for Linux hosts: one file for Python 3.10 and later, x86_64 and aarch64. The condition of a line limits where it applies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LinuxLock:
 
 
 def load() -> LinuxLock:
-    """The shipped lock. Raises CatalogError with file and line."""
+    """Return the shipped lock. Raises CatalogError with file and line."""
     return parse(importlib.resources.files("nbserver").joinpath("catalog", "data", "locks", FILE).read_bytes())
 
 
@@ -36,11 +36,9 @@ def parse(content: bytes) -> LinuxLock:
         if not line or line.startswith("#"):
             continue
         if lock_lines.package_of(line, conditions=True) is None:
-            raise CatalogError(
-                'this is not a line such as name==1.2.3 ; python_version < "3.11" --hash=sha256:...', where=f"{FILE}:{number}"
-            )
+            raise CatalogError("not a valid line; expected NAME==VERSION [; CONDITION] --hash=sha256:HEX", where=f"{FILE}:{number}")
         lines.append(line)
     if not lines:
-        raise CatalogError("there is no package in it", where=FILE)
+        raise CatalogError("the file contains no package", where=FILE)
     lines.sort()
     return LinuxLock(tuple(lines), lock_lines.digest(lines), hashlib.sha256(content).hexdigest())

@@ -1,4 +1,4 @@
-"""A line of a lock: one package, its version, and the hashes of the files that may be installed."""
+"""The lines of a lock: one package, its version, and the hashes of its permitted files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-# The condition (PEP 508) has its texts in double quotes.
+# Strings in the condition (PEP 508) are in double quotes.
 _LINE = re.compile(
     r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==[0-9][0-9a-z.!+-]*"
     r'(?P<condition> ; [A-Za-z0-9_.<>=!"*() ]+)?( --hash=sha256:[0-9a-f]{64})+'
@@ -14,11 +14,11 @@ _LINE = re.compile(
 
 
 def package_of(line: str, *, conditions: bool) -> str | None:
-    """The package that a line names, or None where it is no line of a lock. `conditions`: whether one may say where it counts."""
+    """Return the package of a line, or None if it is not a valid line. `conditions`: whether the line can have a condition."""
     match = _LINE.fullmatch(line)
     return match["name"] if match and (conditions or not match["condition"]) else None
 
 
 def digest(lines: Iterable[str]) -> str:
-    """The SHA-256 over the lines, each with a line feed."""
+    """Return the SHA-256 over the lines, each with a line feed."""
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode("ascii")).hexdigest()

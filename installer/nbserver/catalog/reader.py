@@ -1,6 +1,6 @@
-"""Loads a catalog: version, URL, size and SHA-256 of every program, and the lock files of the packages.
+"""Load a catalog: version, URL, size and SHA-256 of every program, and the locks of the packages.
 
-The shipped catalog is package data (catalog/data/windows.toml); a site catalog may be laid over it.
+The shipped catalog is package data (catalog/data/windows.toml). A site catalog can override it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from nbserver.settings.toml_lines import Key, Readable, TomlFile, parse, read
 
 
 def load(overlay: Path | None = None) -> Catalog:
-    """Load the shipped catalog and lay a site catalog over it.
+    """Load the shipped catalog and apply a site catalog to it.
 
-    An entry of the site catalog replaces the shipped one of the same program, version, architecture and kind; a lock
-    the one of the same Python and architecture; its [defaults] replace key by key.
-    Raises CatalogError with file and line for whatever is wrong in a catalog or a lock file.
+    An entry of the site catalog replaces the shipped one with the same program, version, architecture and kind. A lock replaces the
+    one with the same Python version and architecture. Its [defaults] are merged key by key.
+    Raises CatalogError with file and line for every error in a catalog or lock.
     """
     data = importlib.resources.files("nbserver").joinpath("catalog", "data")
     shipped = data.joinpath("windows.toml")
@@ -64,7 +64,7 @@ class _Layer:
 def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
     wrong = [(file.line(key), message) for key, message in faults(file.values, CatalogFile, {}, missing=True)]
     if not wrong:
-        wrong = [(file.line(key), f"{dotted(key)}: there is such an entry already") for key in _repeated(file.values)]
+        wrong = [(file.line(key), f"{dotted(key)}: this is a duplicate of an earlier entry") for key in _repeated(file.values)]
     _raise(file.name, wrong)
     checked = CatalogFile.model_validate(file.values)
     contents = [file.content]
@@ -74,7 +74,7 @@ def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
             content = folder.joinpath(entry.file).read_bytes()
         except OSError as reason:
             raise CatalogError(
-                f"the lock file {entry.file} cannot be read: {reason.strerror}",
+                f"could not read the lock {entry.file}: {reason.strerror}",
                 where=file.where(("lock", index, "file")),
             ) from None
         contents.append(content)
@@ -88,7 +88,7 @@ def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
 
 
 def _repeated(values: dict[str, Any]) -> list[Key]:
-    """Return the places of entries that say something about what an earlier one says something about."""
+    """Return the locations of entries that duplicate an earlier one."""
     repeated: list[Key] = []
     for table, names in (
         ("python", "version architecture kind"),
@@ -106,7 +106,7 @@ def _repeated(values: dict[str, Any]) -> list[Key]:
 
 
 def _lock(entry: LockEntry, content: bytes) -> Lock:
-    """Read a lock file; every line that is not empty or a comment must be one package with its hashes."""
+    """Read a lock. Each line must be empty, a comment, or one package with its hashes."""
     packages: dict[str, str] = {}
     wrong: list[tuple[int, str]] = []
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
@@ -115,13 +115,13 @@ def _lock(entry: LockEntry, content: bytes) -> Lock:
         if not line or line.startswith("#"):
             continue
         if name is None:
-            wrong.append((number, "this is not a line such as name==1.2.3 --hash=sha256:... (64 hex digits, name in lower case)"))
+            wrong.append((number, "not a valid line; expected NAME==VERSION --hash=sha256:HEX, with a lower-case name and 64 hex digits"))
         elif name in packages:
-            wrong.append((number, f"{name} stands here a second time"))
+            wrong.append((number, f"{name} is listed twice"))
         else:
             packages[name] = line
     if not packages and not wrong:
-        wrong.append((1, "there is no package in it"))
+        wrong.append((1, "the file contains no package"))
     _raise(entry.file, wrong)
     lines = tuple(packages[name] for name in sorted(packages))
     return Lock(entry.python, entry.architecture, entry.file, lines, lock_lines.digest(lines))

@@ -1,4 +1,4 @@
-"""A site catalog as `nbserver catalog update` writes it: its text, and what such a file holds."""
+"""A site catalog in the form that `nbserver catalog update` writes: reading it, and creating its text."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ ARCHITECTURES = ("x64", "arm64")
 _PROGRAMS = ("python", "openssl")
 
 _HEADER = f"""\
-# Site catalog, written by `nbserver catalog update` (release {__version__}) from the publishers' own indexes.
-# Review it before you use it: the files with these hashes will run on your hosts. Then name it in the inventory:
-# catalog = "NAME OF THIS FILE". The command replaces the whole file; keep locks and entries of your own in another one.
+# Site catalog, written by `nbserver catalog update` (release {__version__}) from the publishers' indexes.
+# Review it before you use it: the files with these hashes will run on your hosts. Then add it to the inventory:
+# catalog = "NAME OF THIS FILE". The command replaces the whole file; keep your own locks and entries in another file.
 """
 
 
 def read(path: Path) -> list[Download]:
-    """The entries of a site catalog. Raises CatalogError if it is not one, or holds what `text` would lose."""
-    reader.load(path)  # tells every fault with its line
+    """Return the entries of a site catalog. Raises CatalogError if it is not valid, or contains tables that `text` would lose."""
+    reader.load(path)  # reports every error with its line
     file = toml_lines.read(path, CatalogError)
     for table, values in file.values.items():
         if values and table not in _PROGRAMS:
             raise CatalogError(
-                f"the file has {f'[[{table}]]' if isinstance(values, list) else f'[{table}]'}, which would be lost: this command replaces the whole file",
+                f"the file contains {f'[[{table}]]' if isinstance(values, list) else f'[{table}]'}, which would be lost: this command replaces the whole file",
                 where=file.where((table,)),
-                todo="Write to another file with -o, and take its entries over by hand",
+                todo="Write to another file with -o and copy the entries manually",
             )
     checked = CatalogFile.model_validate(file.values)
     return [
@@ -45,7 +45,7 @@ def read(path: Path) -> list[Download]:
 
 
 def text(downloads: Iterable[Download]) -> str:
-    """The file for these entries: sorted by program, version and architecture, so the same entries give the same bytes."""
+    """Return the text of the file: sorted by program, version and architecture, so that equal entries give equal bytes."""
     tables = []
     for download in sorted(downloads, key=_place):
         lines = [f"[[{download.name}]]"]
@@ -67,5 +67,5 @@ def _value(value: str | int | bool | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, str) and "\\" in value and "'" not in value:
-        return f"'{value}'"  # a path of Windows as people write it
+        return f"'{value}'"  # a Windows path without escapes
     return str(tomlkit.item(value).as_string())

@@ -1,4 +1,4 @@
-"""The tables that a catalog's file may have: names, types, allowed values and defaults."""
+"""The tables of a catalog file: names, types, valid values and defaults."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress, 
 
 def _hash(text: str) -> str:
     if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
-        raise refuse(f"it has {len(text)} characters or others than 64 hex digits")
+        raise refuse(f"this is not a SHA-256 hash ({len(text)} characters)")
     return text.lower()
 
 
 def _download_url(text: str) -> str:
     if text.endswith("/"):
-        raise refuse("it names a folder, not a file")
+        raise refuse("must not end in /")
     return text
 
 
@@ -29,31 +29,31 @@ def _candidates(value: Any) -> Any:
 
 def _program_path(text: str) -> str:
     if "/" in text:
-        raise refuse("folders are separated by backslashes")
+        raise refuse("must use backslashes instead of /")
     if any(part in ("", ".", "..") for part in text.split("\\")):
-        raise refuse("it holds an empty part, . or ..")
+        raise refuse("must not contain empty components, . or ..")
     return text
 
 
-_SHA256 = "64 hex digits; leave it out for an entry whose hash is not known from its publisher"
+_SHA256 = "64 hex digits, published by the publisher (without it, the entry is never used)"
 
 
 class Entry(Settings):
     """A [[python]], [[openssl]] or [[vc_redist]] table."""
 
-    version: VersionPrefix = Field(description='a whole version such as "3.13.13"')
+    version: VersionPrefix = Field(description='a complete version such as "3.13.13"')
     architecture: Literal["x64", "arm64"] = Field(description="x64 or arm64")
-    kind: Literal["zip", "msi", "exe"] = Field(description="zip, msi or exe")
-    url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(description="the http or https URL of a file, without credentials")
+    kind: Literal["zip", "msi", "exe"] = Field(description="zip, msi, or exe")
+    url: Annotated[WebAddress, AfterValidator(_download_url)] = Field(description="the HTTP or HTTPS URL of a file, without credentials")
     sha256: Annotated[str, AfterValidator(_hash)] | None = Field(default=None, description=_SHA256)
     size: int | None = Field(default=None, ge=1, description="the number of bytes")
     executable: Annotated[tuple[Annotated[str, AfterValidator(_program_path)], ...], Array, BeforeValidator(_candidates)] = Field(
-        min_length=1, description="a path inside the zip, or an array of the paths that an msi may install"
+        min_length=1, description="a path inside the zip, or an array of paths where an msi may install it"
     )
-    source: str = Field(default="", description="where the publisher's hash was read, and when")
+    source: str = Field(default="", description="where and when the hash of the publisher was read")
 
     needs_vc_redist: bool = Field(default=False, description="true or false")
-    windows: VersionPrefix = Field(default=windows_releases.OLDEST, description='the lowest NT version on which it runs, such as "6.3"')
+    windows: VersionPrefix = Field(default=windows_releases.OLDEST, description='the lowest NT version that it supports, such as "6.3"')
     end_of_life: bool = Field(default=False, description="true or false")
 
     @model_validator(mode="after")
@@ -61,10 +61,12 @@ class Entry(Settings):
         absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in self.executable]
         if self.kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in self.executable)):
             raise refuse(
-                f"executable of a{'n exe' if self.kind == 'exe' else ' zip'} is one path inside {'its folder' if self.kind == 'exe' else 'it'}"
+                "executable of an exe must be one path inside its folder"
+                if self.kind == "exe"
+                else "executable of a zip must be one path inside the zip"
             )
         if self.kind == "msi" and not all(absolute):
-            raise refuse('executable of an msi is an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"')
+            raise refuse('executable of an msi must be an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"')
         return self
 
 
@@ -74,18 +76,18 @@ class PythonEntry(Entry):
 
 class VcRedistEntry(Entry):
     kind: Literal["exe"] = Field(description="exe")
-    executable: tuple[()] = Field(default=(), description="left out")
+    executable: tuple[()] = Field(default=(), description="no value; remove this key")
 
 
 class LockEntry(Settings):
-    python: VersionPrefix = Field(description='the Python\'s branch, such as "3.13"')
+    python: VersionPrefix = Field(description='a Python branch, such as "3.13"')
     architecture: Literal["x64", "arm64"] = Field(description="x64 or arm64")
     file: str = Field(description="the path of a lock file, relative to the catalog")
 
 
 class Defaults(Settings):
-    python: VersionPrefix | None = Field(default=None, description='a version or its beginning, such as "3.13"')
-    openssl: VersionPrefix | None = Field(default=None, description='a version or its beginning, such as "3.5"')
+    python: VersionPrefix | None = Field(default=None, description='a version or version prefix, such as "3.13"')
+    openssl: VersionPrefix | None = Field(default=None, description='a version or version prefix, such as "3.5"')
 
 
 class CatalogFile(Settings):

@@ -1,4 +1,4 @@
-"""The releases of Windows: what the inventory calls them, and the NT version of each.
+"""The releases of Windows: their names in the inventory, and their NT versions.
 
 Source of the versions: "Operating System Version" and "Windows Server release information" on learn.microsoft.com.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Release:
-    """`version` is the lowest that a host of this release reports."""
+    """`version` is the lowest NT version that a host of this release reports."""
 
     title: str
     version: str
@@ -27,16 +27,16 @@ RELEASES = {
     "11": Release("Windows 11", "10.0.22000"),
 }
 OLDEST = "10.0"
-"""What a host is at least whose inventory names no release: Windows 10 or Server 2016."""
+"""The NT version of a host without a release in the inventory: Windows 10 or Server 2016."""
 
 
 def version(name: str | None) -> str:
-    """The NT version that a host has at least; `name` is the inventory's, None where it names none."""
+    """Return the lowest NT version of a release. `name` is from the inventory, None if it is not set."""
     return RELEASES[name].version if name else OLDEST
 
 
 def title(version: str) -> str:
-    """An NT version in words: "10.0" -> "Windows 10, Server 2016"."""
+    """Return the name of an NT version: "10.0" -> "Windows 10, Server 2016"."""
     if version == OLDEST:
         return "Windows 10, Server 2016"
     return next((release.title for release in RELEASES.values() if release.version == version), f"Windows {version}")

@@ -1,1 +1,1 @@
-"""A host's certificate: its names, its chain, and one that comes from the workstation."""
+"""The certificate of a host: its names, its chain, and certificates from the workstation."""

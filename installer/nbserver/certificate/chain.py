@@ -1,6 +1,6 @@
-"""A server's certificate with its chain: read from PEM, put into order, and held against what a notebook server needs.
+"""The certificate of a server with its chain: read from PEM, sorted, and checked for use by a notebook server.
 
-Pure: nothing is contacted, the clock is an argument. What does not fit is a ChainFault, in words that hold no secret.
+Pure functions: nothing is contacted, the time is an argument. An error is a ChainFault, whose message contains no secret.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from cryptography import x509
 
-LONGEST = 262144  # bytes of a file with certificates
+LONGEST = 262144  # maximum size of a certificate file in bytes
 RSA_BITS = range(2048, 8193)
-# Windows' own TLS offers no other curve and no Ed25519 unless it is told to ("TLS Elliptic Curves in Windows 10 version 1607
-# and later" on learn.microsoft.com), nor do browsers: P-521 is left out for the same reason.
+# By default, the TLS of Windows supports no other curve and no Ed25519 ("TLS Elliptic Curves in Windows 10 version 1607
+# and later" on learn.microsoft.com), nor do browsers. P-521 is excluded for the same reason.
 CURVES = ("secp256r1", "secp384r1")
 HASHES = ("sha256", "sha384", "sha512")
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class ChainFault(Exception):
-    """Why a certificate, its chain or its key cannot be used: `what` is wrong, and what `todo` about it."""
+    """Why a certificate, its chain or its key cannot be used: `what` is wrong, and what to do about it (`todo`)."""
 
     def __init__(self, what: str, todo: str = "") -> None:
         super().__init__(what)
@@ -32,24 +32,24 @@ class ChainFault(Exception):
 
 
 def read_pem(data: bytes) -> list[x509.Certificate]:
-    """The certificates of a PEM file, each once, in its order. Raises ChainFault."""
+    """Return the certificates of a PEM file, each once, in the order of the file. Raises ChainFault."""
     from cryptography import x509
 
     if len(data) > LONGEST:
-        raise ChainFault(f"it is longer than {LONGEST} bytes", "Name the file with the certificate and its chain")
+        raise ChainFault(f"the file is larger than {LONGEST} bytes", "Name the file with the certificate and its chain")
     if b"PRIVATE KEY-----" in data:
-        raise ChainFault("it holds a private key", "Only certificates belong into this file; a key stands in a file of its own")
+        raise ChainFault("the file contains a private key", "Move the key to a separate file")
     try:
         found = x509.load_pem_x509_certificates(data)
     except (ValueError, x509.InvalidVersion):
         raise ChainFault(
-            "it holds no certificate in PEM, or one that cannot be read", "Convert it to PEM: openssl x509 -in FILE -inform DER"
+            "the file contains no valid certificate in PEM", "Convert it to PEM with: openssl x509 -in FILE -inform DER"
         ) from None
     return readable(found)
 
 
 def readable(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """Each certificate once. Raises ChainFault where a part of one cannot be read: `cryptography` reads a part when it is asked for."""
+    """Return each certificate once. Raises ChainFault if a part of one is not valid: `cryptography` only parses a part on access."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -65,80 +65,84 @@ def readable(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
                 one.signature_hash_algorithm,
             )
         except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
-            raise ChainFault("it holds a certificate that cannot be read", "Ask the issuer for another one") from None
+            raise ChainFault("the file contains a certificate that is not valid", "Ask the issuer for a new certificate") from None
     return list(dict.fromkeys(found))
 
 
 def order(found: Sequence[x509.Certificate], public_key: bytes) -> list[x509.Certificate]:
     """The certificate of `public_key` (its SubjectPublicKeyInfo in DER), then each one's issuer; a root is left out.
 
-    Raises ChainFault where no certificate has this key, where two have, or where one is no part of the chain.
+    Raises ChainFault if no certificate has this key, if two have it, or if one is not part of the chain.
     """
     leaves = [one for one in found if spki(one.public_key()) == public_key]
     if not leaves:
-        raise ChainFault("no certificate in it belongs to the key", "Take the certificate that was made for this very key")
+        raise ChainFault("no certificate in the file belongs to the key", "Use the certificate that was issued for this key")
     if len(leaves) > 1:
-        raise ChainFault(f"it holds {len(leaves)} certificates for the key", "Leave in only the one that is to be served")
+        raise ChainFault(
+            f"the file contains {len(leaves)} certificates for the key", "Keep only the certificate that the server should use"
+        )
     chain, rest = leaves, [one for one in found if one is not leaves[0]]
     while issuer := next((one for one in rest if _issued(chain[-1], one)), None):
         chain.append(issuer)
         rest.remove(issuer)
     if rest:
         raise ChainFault(
-            f"it holds a certificate that is no part of the chain: {_subject(rest[0])}",
-            "Leave in the server's certificate and the authorities between it and its root",
+            f"the file contains a certificate that is not part of the chain: {_subject(rest[0])}",
+            "Keep only the certificate of the server and its intermediate certificates",
         )
     return chain[:-1] if len(chain) > 1 and _issued(chain[-1], chain[-1]) else chain
 
 
 def check(chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime) -> None:
-    """Raises ChainFault unless the chain may serve a host with these names (lower-case DNS names and IP addresses) at `now`."""
+    """Raise ChainFault unless the chain is valid at `now` for a host with these names (lower-case DNS names and IP addresses)."""
     leaf, *authorities = chain
     for one in chain:
         _check_dates(one, now)
         _check_signature(one)
     for one in authorities:
         if not _is_authority(one):
-            raise ChainFault(f"{_subject(one)} issued a certificate of the chain and is no authority", "Ask the issuer for the right chain")
+            raise ChainFault(
+                f"{_subject(one)} issued a certificate of the chain but is not a CA certificate", "Ask the issuer for the correct chain"
+            )
     check_key_type(leaf.public_key())
     check_names(san_names(leaf), names)
     _check_purpose(leaf)
 
 
 def check_key_type(key: object) -> None:
-    """Raises ChainFault for a key, private or public, that Windows or a browser cannot use in TLS."""
+    """Raise ChainFault for a key, private or public, that Windows or a browser does not support in TLS."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     allowed = "Use an RSA key of 2048 bits or more, or an EC key on P-256 or P-384"
     if isinstance(key, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
         if key.key_size not in RSA_BITS:
-            raise ChainFault(f"its RSA key has {key.key_size} bits, {RSA_BITS.start} to {RSA_BITS.stop - 1} are allowed", allowed)
+            raise ChainFault(f"the RSA key has {key.key_size} bits, expected {RSA_BITS.start} to {RSA_BITS.stop - 1}", allowed)
     elif isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
         if key.curve.name not in CURVES:
-            raise ChainFault(f"its EC key is on {key.curve.name}, which Windows or browsers do not take", allowed)
+            raise ChainFault(f"the EC key uses the curve {key.curve.name}, which Windows or browsers do not support", allowed)
     else:
-        raise ChainFault("its key is neither RSA nor EC, and Windows or browsers do not take it", allowed)
+        raise ChainFault("the key is neither RSA nor EC, and Windows or browsers do not support it", allowed)
 
 
 def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
-    """Raises ChainFault where `shown` (a certificate's SANs) has a wildcard or lacks one of a host's `names`."""
+    """Raise ChainFault if `shown` (the SANs of a certificate) has a wildcard or lacks one of the `names` of a host."""
     wildcards = [name for name in shown if "*" in name]
     if wildcards:
         raise ChainFault(
-            f"it is for the wildcard name {wildcards[0]}, which is refused: notebooks run as the server's own account and can read its key, "
-            "so whoever may use a notebook could pass for every host of that name",
-            "Use a certificate for this host's own names",
+            f"the certificate has the wildcard name {wildcards[0]}, which is refused: notebooks run under the account of the server and can "
+            "read its key, so anyone who can use a notebook could impersonate every host that matches this name",
+            "Use a certificate for the names of this host only",
         )
     missing = [name for name in names if name not in shown]
     if missing:
         raise ChainFault(
-            f"its subject alternative names lack {', '.join(missing)} (it has: {', '.join(shown) or 'none'})",
-            "Have it made for the host's address, the host of notebook.public_url and certificate.names",
+            f"the subject alternative names lack {', '.join(missing)} (found: {', '.join(shown) or 'none'})",
+            "Have it issued for the address of the host, the host of notebook.public_url, and certificate.names",
         )
 
 
 def san_names(certificate: x509.Certificate | x509.CertificateSigningRequest) -> list[str]:
-    """Its DNS names in lower case and its IP addresses, as render.subject_alternative_names writes them."""
+    """Return its DNS names in lower case and its IP addresses, in the format of subject_alternative_names."""
     from cryptography import x509
 
     names = _extension(certificate, x509.SubjectAlternativeName)
@@ -147,12 +151,14 @@ def san_names(certificate: x509.Certificate | x509.CertificateSigningRequest) ->
     try:
         addresses = [str(ipaddress.ip_address(str(address))) for address in names.get_values_for_type(x509.IPAddress)]
     except ValueError:  # a network: eight bytes, or thirty-two
-        raise ChainFault("one of its names is neither a DNS name nor an address", "Ask the issuer for another one") from None
+        raise ChainFault(
+            "the certificate has a name that is neither a DNS name nor an IP address", "Ask the issuer for a new certificate"
+        ) from None
     return [*(name.lower() for name in names.get_values_for_type(x509.DNSName)), *addresses]
 
 
 def spki(key: object) -> bytes:
-    """A public key's SubjectPublicKeyInfo, in DER."""
+    """Return the SubjectPublicKeyInfo of a public key, in DER."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     public_bytes: Callable[[Encoding, PublicFormat], bytes] = key.public_bytes  # type: ignore[attr-defined]
@@ -160,7 +166,7 @@ def spki(key: object) -> bytes:
 
 
 def to_pem(chain: Sequence[x509.Certificate]) -> str:
-    """The chain as it is sent and served."""
+    """Return the chain in PEM, as it is sent and served."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return "".join(one.public_bytes(Encoding.PEM).decode("ascii") for one in chain)
@@ -179,19 +185,20 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if ends <= now:
-        raise ChainFault(f"{_subject(certificate)} ended on {ends:%Y-%m-%d %H:%M} UTC", "Have it renewed")
+        raise ChainFault(f"{_subject(certificate)} expired on {ends:%Y-%m-%d %H:%M} UTC", "Renew it")
     if begins > now:
         raise ChainFault(
-            f"{_subject(certificate)} is not valid before {begins:%Y-%m-%d %H:%M} UTC", "Wait until then, or look at this machine's clock"
+            f"{_subject(certificate)} is not valid before {begins:%Y-%m-%d %H:%M} UTC",
+            "Wait until then, or check the clock of this machine",
         )
 
 
 def _check_signature(certificate: x509.Certificate) -> None:
     algorithm = certificate.signature_hash_algorithm
-    name = algorithm.name if algorithm else "an algorithm that Windows or browsers do not take"
+    name = algorithm.name if algorithm else "an algorithm that Windows or browsers do not support"
     if name not in HASHES:
         raise ChainFault(
-            f"{_subject(certificate)} is signed with {name}", "Have it signed with SHA-256, SHA-384 or SHA-512 and an RSA or EC key"
+            f"{_subject(certificate)} is signed with {name}", "Have it signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key"
         )
 
 
@@ -201,15 +208,15 @@ def _check_purpose(leaf: x509.Certificate) -> None:
 
     if _is_authority(leaf):
         raise ChainFault(
-            "it is the certificate of an authority: notebooks can read the server's key, and could issue certificates with it",
-            "Use a certificate that is for a server only (CA:FALSE)",
+            "this is a CA certificate: notebooks can read the key of the server and could issue certificates with it",
+            "Use a server certificate (CA:FALSE)",
         )
     purposes = _extension(leaf, x509.ExtendedKeyUsage)
     if purposes is not None and not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(purposes):
-        raise ChainFault("its extended key usage is not for a server", "Have it made with serverAuth")
+        raise ChainFault("the extended key usage does not include server authentication", "Have it issued with serverAuth")
     usage = _extension(leaf, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
-        raise ChainFault("its key usage lacks digitalSignature, which TLS 1.2 and 1.3 need", "Have it made with digitalSignature")
+        raise ChainFault("the key usage lacks digitalSignature, which TLS 1.2 and 1.3 require", "Have it issued with digitalSignature")
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
@@ -220,15 +227,15 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 
 def _extension(certificate: x509.Certificate | x509.CertificateSigningRequest, kind: type[T]) -> T | None:
-    """The value of an extension; None where there is none. Raises ChainFault where it cannot be read."""
+    """Return the value of an extension, or None if it is missing. Raises ChainFault if it is not valid."""
     from cryptography import x509
 
     try:
         return next((one.value for one in certificate.extensions if isinstance(one.value, kind)), None)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise ChainFault("one of its extensions cannot be read", "Ask the issuer for another one") from None
+        raise ChainFault("an extension of the certificate is not valid", "Ask the issuer for a new certificate") from None
 
 
 def _subject(certificate: x509.Certificate) -> str:
-    """Its subject, in ASCII and short, for a message."""
+    """Return its subject for a message: ASCII, shortened."""
     return ascii(certificate.subject.rfc4514_string() or "without a subject")[1:-1][:200]

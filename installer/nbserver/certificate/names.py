@@ -1,4 +1,4 @@
-"""The names that a host's certificate is made for."""
+"""The names in the certificate of a host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nbserver.inventory.hosts import AnyHost
 
 
 def subject_alternative_names(host: AnyHost) -> list[str]:
-    """The certificate's names: the address, the public URL's host, and those of the inventory, each once."""
+    """Return the names for the certificate, each once: the address, the host of the public URL, and certificate.names."""
     names = [host.address]
     if host.notebook.public_url:
         names.append(urlsplit(host.notebook.public_url).hostname or "")

@@ -1,6 +1,6 @@
-"""A host's certificate that comes from the workstation: certificate.file with certificate.key, or certificate.pfx.
+"""A certificate that comes from the workstation: certificate.file with certificate.key, or certificate.pfx.
 
-Both are read and checked here, before any host is contacted. They leave in the envelope only.
+Both are read and checked before any host is contacted. They are only sent in the envelope.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServerCertificate:
-    """`chain` is PEM, the server's certificate first; `key` is PEM, PKCS#8, not encrypted, and kept out of repr."""
+    """`chain` is PEM and begins with the certificate of the server; `key` is PEM, PKCS#8, unencrypted, and not in repr."""
 
     chain: str
     key: str = field(repr=False)
 
 
 def read(host: WindowsHost, ask: Ask | None, now: datetime | None = None) -> ServerCertificate:
-    """The certificate and key of a host whose certificate.source is "workstation".
+    """Return the certificate and key of a host whose certificate.source is "workstation".
 
-    Raises InventoryError for a file that cannot be used, SecretError for a key or password that cannot be had or does not fit.
+    Raises InventoryError for an invalid file, SecretError for a key or password that is missing or does not match.
     """
     settings = host.certificate
     password = resolve(settings.password, what="certificate.password", host=host.name, ask=ask) if settings.password else None
@@ -43,7 +43,7 @@ def read(host: WindowsHost, ask: Ask | None, now: datetime | None = None) -> Ser
         setting, path = "certificate.pfx", settings.pfx
         key, found = _read_pfx(host, path, password)
     else:
-        assert settings.file is not None and settings.key is not None, "contradictions() has looked"
+        assert settings.file is not None and settings.key is not None, "checked by contradictions()"
         setting, path = "certificate.file", settings.file
         key = _read_key(host, resolve(settings.key, what="certificate.key", host=host.name, ask=ask), password)
         with _naming(host, setting, path):
@@ -61,21 +61,21 @@ def _read_key(host: WindowsHost, pem: str, password: str | None) -> object:
 
     encrypted = "ENCRYPTED" in pem
     if encrypted and password is None:
-        raise SecretError("certificate.key: the key is encrypted", where=host.name, todo="Name its password with certificate.password")
+        raise SecretError("certificate.key: the key is encrypted", where=host.name, todo="Set certificate.password")
     if password is not None and not encrypted:
-        raise SecretError("certificate.key: the key is not encrypted", where=host.name, todo="Leave out certificate.password")
+        raise SecretError("certificate.key: the key is not encrypted", where=host.name, todo="Remove certificate.password")
     try:
         return load_pem_private_key(pem.encode("utf-8"), password.encode("utf-8") if password is not None else None)
     except UnsupportedAlgorithm:
         raise SecretError(
-            "certificate.key: its kind of key or encryption is not known here",
+            "certificate.key: the key type or encryption is not supported",
             where=host.name,
-            todo="Convert it: openssl pkcs8 -topk8 -v2 aes256",
+            todo="Convert it with: openssl pkcs8 -topk8 -v2 aes256",
         ) from None
     except (ValueError, TypeError):
-        wrong = "the password is wrong, or it is no private key in PEM" if encrypted else "it is no private key in PEM"
+        wrong = "the password is wrong, or this is not a private key in PEM" if encrypted else "this is not a private key in PEM"
         raise SecretError(
-            f"certificate.key: {wrong}", where=host.name, todo="It is PKCS#8, PKCS#1 or SEC1 between BEGIN and END lines"
+            f"certificate.key: {wrong}", where=host.name, todo="Use PKCS#8, PKCS#1, or SEC1, with the BEGIN and END lines"
         ) from None
 
 
@@ -88,13 +88,15 @@ def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[obje
     try:
         pfx = load_pkcs12(data, (password or "").encode("utf-8"))
     except UnsupportedAlgorithm:
-        raise InventoryError("its encryption is not known here", where=where, todo="Export it again, with AES-256 and SHA-256") from None
+        raise InventoryError(
+            "the encryption of the file is not supported", where=where, todo="Export it again with AES-256 and SHA-256"
+        ) from None
     except ValueError:
         raise SecretError(
-            "the password is wrong, or the file is no PFX (PKCS#12)", where=where, todo="Correct certificate.password or the file"
+            "the password is wrong, or this is not a PFX (PKCS#12) file", where=where, todo="Correct certificate.password or the file"
         ) from None
     if pfx.key is None:
-        raise InventoryError("it holds no private key", where=where, todo="Export it again, with the private key")
+        raise InventoryError("the file contains no private key", where=where, todo="Export it again with the private key")
     return pfx.key, [one.certificate for one in ([pfx.cert] if pfx.cert else []) + list(pfx.additional_certs)]
 
 
@@ -111,16 +113,16 @@ def _bytes(host: WindowsHost, setting: str, path: Path) -> bytes:
             data = file.read(LONGEST + 1)
     except OSError as error:
         raise InventoryError(
-            f"{setting}: {path} cannot be read ({error.strerror})", where=host.name, todo="Correct the path or the file's permissions"
+            f"{setting}: could not read {path} ({error.strerror})", where=host.name, todo="Correct the path or the file's permissions"
         ) from None
     if len(data) > LONGEST:
-        raise InventoryError(f"{setting}: {path} is longer than {LONGEST} bytes", where=host.name, todo="Correct the path")
+        raise InventoryError(f"{setting}: {path} is larger than {LONGEST} bytes", where=host.name, todo="Correct the path")
     return data
 
 
 @contextmanager
 def _naming(host: WindowsHost, setting: str, path: Path) -> Iterator[None]:
-    """A ChainFault inside becomes an InventoryError that names the host, the setting and the file."""
+    """Turn a ChainFault into an InventoryError that names the host, the setting and the file."""
     try:
         yield
     except ChainFault as fault:

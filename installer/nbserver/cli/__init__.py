@@ -1,1 +1,1 @@
-"""The command line: options and commands, which call what does the work."""
+"""The command line: commands and options. The work itself is done by other packages."""

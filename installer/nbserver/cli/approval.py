@@ -1,4 +1,4 @@
-"""render and audit: commands for whoever approves the scripts. They contact nothing."""
+"""render and audit: commands for approving scripts. They contact no host."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from nbserver.cli.options import hosts_and_inventory
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the scripts and manifest.json."
 )
-@click.option("--check", is_flag=True, help="Write nothing: compare what is there with what would be rendered.")
+@click.option("--check", is_flag=True, help="Compare the folder with what would be rendered; write nothing.")
 def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bool) -> int:
-    """Write each host's script and manifest.json. Contacts nothing."""
+    """Write the script of each host and a manifest
+
+    The manifest, manifest.json, lists the scripts with their hashes. No host is contacted.
+    """
     from nbserver.base import plain_file
     from nbserver.commands import render as rendering
     from nbserver.inventory import reader
@@ -25,7 +28,7 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     files = rendering.files(selected)
     if check:
         rendering.compare(files, output)
-        click.echo(f"{plain_file.shown(output)} is what this release renders")
+        click.echo(f"{plain_file.shown(output)} matches what this release renders")
     else:
         rendering.write(files, output)
         for line in rendering.overview(selected, output):
@@ -41,10 +44,13 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="A site catalog that the inventory names; may be repeated.",
+    help="Site catalog that the inventory uses; can be repeated.",
 )
 def audit(folder: Path, catalogs: tuple[Path, ...]) -> int:
-    """Say what the scripts of a rendered FOLDER would do, and check every byte of them and of its manifest."""
+    """Check rendered scripts and show what they would do
+
+    FOLDER is the output of nbserver render. Every byte of its scripts and of its manifest is checked. No host is contacted.
+    """
     from nbserver.approval import audit as auditing
     from nbserver.approval.reference import Reference
 

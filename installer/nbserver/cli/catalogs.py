@@ -1,4 +1,4 @@
-"""catalog update: what a site may download."""
+"""catalog update: the list of downloads that a site permits."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import click
 
 @click.group("catalog")
 def catalog_group() -> None:
-    """Site catalogs: what a site may download, laid over the shipped catalog."""
+    """Maintain a site catalog
+
+    A site catalog adds entries to the shipped catalog of downloads, or replaces them.
+    """
 
 
 @catalog_group.command("update")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The site catalog to write.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Site catalog to write.")
 @click.option(
     "--python",
     multiple=True,
     metavar="VERSION",
-    help="Such as 3.13 (its newest) or 3.13.16; may be repeated. Default: the shipped catalog's.",
+    help="Python version, such as 3.13 (newest release) or 3.13.16; can be repeated (default: from the shipped catalog).",
 )
-@click.option("--openssl", multiple=True, metavar="VERSION", help="Such as 3.5; may be repeated. Default: the shipped catalog's.")
+@click.option(
+    "--openssl", multiple=True, metavar="VERSION", help="OpenSSL version, such as 3.5; can be repeated (default: from the shipped catalog)."
+)
 @click.option(
     "--architecture",
     "architectures",
@@ -30,17 +35,22 @@ def catalog_group() -> None:
     multiple=True,
     default=["x64"],
     show_default=True,
-    help="May be repeated.",
+    help="Processor architecture; can be repeated.",
 )
-@click.option("--base-url-python", "python_base", metavar="URL", help="A copy of https://www.python.org/ftp/python/.")
-@click.option("--openssl-index", metavar="URL", help="A copy of slproweb's win32_openssl_hashes.json.")
+@click.option("--base-url-python", "python_base", metavar="URL", help="Mirror of https://www.python.org/ftp/python/.")
+@click.option("--openssl-index", metavar="URL", help="Mirror of win32_openssl_hashes.json from slproweb.")
 @click.option(
-    "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Authorities to trust beside the system's, in PEM."
+    "--ca-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file with certificate authorities to trust in addition to the system's.",
 )
-@click.option("--dry-run", is_flag=True, help="Write nothing; end with 4 if something would change.")
-@click.option("--allow-downgrade", is_flag=True, help="Accept an index that is older than the file.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; exit with code 4 if the file would change.")
+@click.option("--allow-downgrade", is_flag=True, help="Accept an index with older versions than the file has.")
 def update_catalog(output: Path, ca_file: Path | None, dry_run: bool, allow_downgrade: bool, **wanted: Any) -> int:
-    """Write a site catalog from the publishers' own indexes, and tell what changes. Contacts no host."""
+    """Update a site catalog from the publishers' indexes
+
+    Shows every difference from the existing file. No host is contacted.
+    """
     from datetime import datetime
 
     from nbserver.catalog import update

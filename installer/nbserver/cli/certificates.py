@@ -1,4 +1,4 @@
-"""certificate request and install: certificates that a host requests and that are signed elsewhere."""
+"""certificate request and install: certificates that a host requests and a certificate authority signs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ from nbserver.cli.options import approved_option, asker, inventory_option, json_
 
 @click.group("certificate")
 def certificate_group() -> None:
-    """Certificates that a host requests and that are signed elsewhere (certificate.request = true)."""
+    """Request and install certificates signed by your CA
+
+    For hosts with certificate.request = true in the inventory.
+    """
 
 
 @certificate_group.command("request")
 @run_options
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for each host's request, HOST.csr."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for the requests; each is written to HOST.csr.",
 )
 @approved_option
 def request_certificate(
     hosts: tuple[str, ...], inventory_path: Path, output: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None
 ) -> int:
-    """Have each HOST make a key and a request for its certificate. The key stays there; asked again, it is the same request."""
+    """Create a key and a certificate request on each host
+
+    The private key never leaves the host. A host that already has a request returns the same one.
+    """
     from nbserver.commands import certificate_request
     from nbserver.inventory import reader
     from nbserver.run.options import Options
@@ -44,7 +54,7 @@ def request_certificate(
     "--csr",
     "csr_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The request that was signed (default: the newest in the runs).",
+    help="Request that was signed (default: the newest request in the runs).",
 )
 @runs_option
 @json_option
@@ -60,7 +70,10 @@ def install_certificate(
     approved: Path | None,
     salt: Path | None,
 ) -> int:
-    """Check the signed certificate in FILE (PEM, with its chain) against HOST's request, and apply it."""
+    """Check a signed certificate and apply it to HOST
+
+    FILE holds the certificate with its chain, in PEM. It must match the request of HOST.
+    """
     from nbserver.commands import certificate_request
     from nbserver.inventory import reader
     from nbserver.run.options import Options
@@ -69,6 +82,6 @@ def install_certificate(
     loaded = reader.load(inventory_path)
     selected = loaded.select([host])
     if len(selected) != 1:
-        raise UsageError(f'"{host}" means {len(selected)} hosts', todo="A certificate is for one host: name it")
+        raise UsageError(f'"{host}" matches {len(selected)} hosts, but a certificate belongs to one', todo="Name a single host")
     options = Options(runs=runs, approved=approved, salt=salt)
     return certificate_request.install(loaded, selected[0], file, csr_file, options, asker(), choice.choose(as_json))

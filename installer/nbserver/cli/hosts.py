@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @run_options
 @salt_option
 def plan(**given: Any) -> int:
-    """Tell what differs on the hosts. Changes nothing."""
+    """Show what apply would change
+
+    Exits with code 4 if a host differs from the inventory. Nothing is changed.
+    """
     return _operate("test", **given)
 
 
@@ -25,9 +28,12 @@ def plan(**given: Any) -> int:
 @run_options
 @approved_option
 @salt_option
-@click.option("--new-salt", is_flag=True, help="Replace password hashes that have another salt; those servers restart.")
+@click.option("--new-salt", is_flag=True, help="Replace password hashes that were created with a different salt; restarts these servers.")
 def apply(**given: Any) -> int:
-    """Change what differs. A second run finds nothing to do."""
+    """Set up hosts as described in the inventory
+
+    Only differences are changed: a second run changes nothing.
+    """
     return _operate("apply", **given)
 
 
@@ -35,7 +41,10 @@ def apply(**given: Any) -> int:
 @run_options
 @approved_option
 def undo(**given: Any) -> int:
-    """Put back what was there before the first apply."""
+    """Restore the state before the first apply
+
+    Undoes every change that apply recorded on the host.
+    """
     return _operate("undo", **given)
 
 
@@ -69,18 +78,21 @@ def _operate(
 @click.command()
 @hosts_and_inventory
 @click.option(
-    "--png", "png_directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the picture that each host drew."
+    "--png", "png_directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the picture that each host draws."
 )
 @click.option(
     "--wait",
     type=click.FloatRange(0, 3600),
     default=0,
     metavar="SECONDS",
-    help="How long to ask a server that does not answer yet, as after a restart.",
+    help="How long to keep retrying a server that is not answering yet.",
 )
 @json_option
 def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, as_json: bool) -> int:
-    """Do what a browser does: HTTPS, log in, compute, draw, and keep the picture."""
+    """Test notebook servers the way a browser uses them
+
+    Connects over HTTPS, logs in, runs a calculation, and draws a picture.
+    """
     from nbserver.commands import verify as verification
     from nbserver.inventory import reader
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how a person is asked."""
+"""Options shared by several commands, and the prompt for secrets."""
 
 from __future__ import annotations
 
@@ -22,37 +22,41 @@ def _inventory(help: str) -> Callable[..., Any]:
     )
 
 
-inventory_option = _inventory("The inventory.")
-optional_inventory_option = _inventory("The inventory; none is needed.")
+inventory_option = _inventory("Inventory file.")
+optional_inventory_option = _inventory("Inventory file; not required.")
 runs_option = click.option(
-    "--runs", type=click.Path(path_type=Path), help="Where runs are kept (default: nbserver-runs beside the inventory)."
+    "--runs", type=click.Path(path_type=Path), help="Folder where runs are stored (default: nbserver-runs next to the inventory)."
 )
-approved_option = click.option("--approved", type=click.Path(path_type=Path), help="A manifest: only scripts that stand in it may run.")
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
+approved_option = click.option(
+    "--approved", type=click.Path(path_type=Path), help="Manifest of approved scripts; any other script is refused."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output, one object per line.")
 salt_option = click.option(
     "--salt",
     "salt",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file with the site's salt (default: nbserver.salt next to the inventory).",
+    help="File with the salt of the site (default: nbserver.salt next to the inventory).",
 )
 
 
 def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
-    """HOST... and -i, which nearly every command has."""
+    """Add HOST... and --inventory, which most commands take."""
     with_inventory: Callable[..., Any] = inventory_option(command)
     return click.argument("hosts", metavar="HOST...", nargs=-1, required=True)(with_inventory)
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What plan, apply and undo have in common."""
-    forks = click.option("--forks", type=click.IntRange(1, 500), default=10, show_default=True, help="Hosts at a time.")
+    """Add the options that plan, apply and undo share."""
+    forks = click.option(
+        "--forks", type=click.IntRange(1, 500), default=10, show_default=True, help="Number of hosts to process in parallel."
+    )
     for option in (forks, runs_option, json_option):
         command = option(command)
     return hosts_and_inventory(command)
 
 
 def asker() -> Callable[[str], str] | None:
-    """How to ask a person for a secret; None where nobody is there."""
+    """Return a function that prompts for a secret, or None if standard input is not a terminal."""
     if not sys.stdin or not sys.stdin.isatty():
         return None
 

@@ -1,4 +1,4 @@
-"""hash-password: for scripts that are run by hand."""
+"""hash-password: the hash for scripts that are run by hand."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from nbserver.cli.options import asker, inventory_option, salt_option
 @inventory_option
 @salt_option
 def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
-    """Print the hash of the notebook password of HOST, for a script that is run by hand.
+    """Print a password hash for a script that is run by hand
 
-    It is the hash that apply would send: with the salt of the site, which is created if there is none.
+    It is the hash that apply would send to HOST. It is created with the salt of the site, which is generated if it does not
+    exist yet.
     """
     from nbserver.inventory import reader
     from nbserver.run import notebook_password, site_salt
@@ -27,9 +28,9 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
     loaded = reader.load_for(inventory_path, [host])
     selected = loaded.select([host])
     if len(selected) != 1:
-        raise UsageError(f"the name is that of {len(selected)} hosts", where=host, todo="Name one host")
+        raise UsageError(f'"{host}" matches {len(selected)} hosts', todo="Name a single host")
     ask = secret.confirmed(asker())
-    plain = ask(f"Notebook password of {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")
+    plain = ask(f"Notebook password for {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")
     notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)
     found = site_salt.of_site(loaded.path.parent, salt, create=True)
     click.echo(notebook_password.hash_password(plain, found))

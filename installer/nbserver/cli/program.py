@@ -1,4 +1,4 @@
-"""The program: its commands, and how it ends. `nbserver --help` imports nothing heavy: each command imports what it needs."""
+"""The program: its commands and exit codes. Each command imports what it needs, so that `nbserver --help` is fast."""
 
 from __future__ import annotations
 
@@ -15,31 +15,53 @@ from nbserver.cli import approval, catalogs, certificates, hosts, passwords, thi
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=HELP)
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Get started": (this_machine.up,),
+    "Fleet": (hosts.plan, hosts.apply, hosts.verify, hosts.undo, certificates.certificate_group),
+    "Audit": (approval.render, approval.audit, catalogs.catalog_group, passwords.hash_password),
+    "This machine": (this_machine.status, this_machine.stop, this_machine.set_password),
+}
+
+EXIT_CODES = """\b
+Exit codes:
+  0  success
+  1  internal error (a bug in nbserver)
+  2  invalid usage or inventory
+  3  a host or a download failed
+  4  plan, status, or a dry run found differences
+  5  not approved, or evidence does not match
+"""
+
+
+class _Program(click.Group):
+    """The group of all commands. Its help lists them by section."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(len(name) for name in self.commands)
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{command.name:<{width}}", command.get_short_help_str(formatter.width)) for command in commands])
+
+
+@click.group(cls=_Program, context_settings=HELP, epilog=EXIT_CODES)
 @click.version_option(__version__, prog_name="nbserver")
 def cli() -> None:
-    """Sets up a secured notebook server on the hosts of an inventory.
+    """Set up secured notebook servers on the hosts of an inventory.
 
-    One readable script a host: what you audit is what runs. HOST is a host's name, a group, a glob
-    such as 'web*', or local: this machine. Begin with: nbserver up
+    nbserver renders one readable script per host: what you audit is what runs. HOST is the name of a host, a group, a
+    pattern such as 'web*', or local for this machine.
 
-    Exit codes: 0 done, 1 a defect of nbserver, 2 usage or inventory, 3 a host or a download failed, 4 plan, status or
-    a dry run found differences, 5 not approved or evidence does not match.
+    To get started, run: nbserver up
     """
 
 
-for command in (
-    *(approval.render, approval.audit),
-    *(hosts.plan, hosts.apply, hosts.undo, hosts.verify),
-    *(this_machine.up, this_machine.status, this_machine.stop, this_machine.set_password),
-    *(passwords.hash_password, certificates.certificate_group, catalogs.catalog_group),
-):
+for command in (command for section in SECTIONS.values() for command in section):
     cli.add_command(command)
 
 
 def main() -> None:
-    """The command `nbserver`: ends with the contract's exit code, and with one message for a person's mistake."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that its encoding lacks is shown as an escape, and ends no run
+    """Run the command `nbserver` and exit with its documented exit code. An expected error prints one message."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the encoding lacks is escaped instead of aborting the run
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(standalone_mode=False, windows_expand_args=False)
@@ -49,7 +71,7 @@ def main() -> None:
         context = error.ctx if isinstance(error, click.UsageError) and not isinstance(error, click.MissingParameter) else None
         if context is not None and context.info_name in ("set-password", "hash-password"):
             error = click.UsageError(
-                "an argument does not belong here. It is not repeated, because it may be a password; nbserver asks for the password itself",
+                "unexpected argument; it is not shown because it may be a password. nbserver prompts for the password",
                 context,
             )
         error.show()
@@ -60,6 +82,6 @@ def main() -> None:
         click.echo("nbserver: " + "\n".join(clean(line, 10_000) for line in str(error).split("\n")), err=True)
         code = error.exit_code
     except KeyboardInterrupt:
-        click.echo("nbserver: left at once; what runs on a host ends there by itself", err=True)
-        os._exit(3)  # the threads that still wait for a host would keep the process alive
+        click.echo("nbserver: aborted; scripts still running on hosts will stop on their own", err=True)
+        os._exit(3)  # threads that are waiting for a host would keep the process alive
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,4 +1,4 @@
-"""up, status, stop and set-password: commands for the notebook server of this machine."""
+"""up, status, stop and set-password: commands for the notebook server on this machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nbserver.cli.options import asker, optional_inventory_option
 
 @click.command()
 @optional_inventory_option
-@click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept.")
+@click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
 def up(inventory_path: Path, runs: Path | None) -> int:
-    """Set up a notebook server on this machine, check it as a browser does, and say where it is.
+    """Set up a notebook server on this machine and test it
 
-    The same as apply local and verify local. Without more words it belongs to you alone: no rights of root or an administrator,
-    nothing outside of your home folder, and no other machine gets in. Run by root, it is the machine's: a service with a user of
-    its own, where systemd runs the machine.
+    Does the same as apply local followed by verify local. By default, the server belongs to you alone: it needs no root or
+    administrator rights, changes nothing outside your home folder, and does not accept connections from other machines. If you
+    run this command as root on a machine with systemd, the server is a system service with its own user.
     """
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
@@ -29,9 +29,12 @@ def up(inventory_path: Path, runs: Path | None) -> int:
 @click.command("set-password")
 @click.argument("host", type=click.Choice(["local"]))
 @optional_inventory_option
-@click.option("--runs", type=click.Path(path_type=Path), help="Where runs are kept.")
+@click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
 def set_password(host: str, inventory_path: Path, runs: Path | None) -> int:
-    """Give the notebook server of this machine another password: the one that is typed, or else one that is made."""
+    """Change the notebook password on this machine
+
+    Prompts for the new password. If you leave it empty, a password is generated.
+    """
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
     from nbserver.view import choice
@@ -42,9 +45,12 @@ def set_password(host: str, inventory_path: Path, runs: Path | None) -> int:
 @click.command()
 @click.argument("host", type=click.Choice(["local"]), default="local")
 @optional_inventory_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to standard output.")
 def status(host: str, inventory_path: Path, as_json: bool) -> int:
-    """Tell whether the notebook server of this machine runs. Ends with 4 when it is not as it should be."""
+    """Show whether the notebook server is running here
+
+    Exits with code 4 if it is not running or does not show its own certificate.
+    """
     from nbserver.commands.status import status
     from nbserver.inventory import reader
 
@@ -55,7 +61,10 @@ def status(host: str, inventory_path: Path, as_json: bool) -> int:
 @click.argument("host", type=click.Choice(["local"]))
 @optional_inventory_option
 def stop(host: str, inventory_path: Path) -> int:
-    """End the notebook server of this machine; apply local, or up, starts it again."""
+    """Stop the notebook server on this machine
+
+    To start it again, run nbserver apply local.
+    """
     from nbserver.commands.status import stop
     from nbserver.inventory import reader
 

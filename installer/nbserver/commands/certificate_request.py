@@ -1,4 +1,4 @@
-"""`nbserver certificate request` and `install`: a key and its request are made on the host, and signed elsewhere."""
+"""`nbserver certificate request` and `install`: the host creates the key and the request, a certificate authority signs it."""
 
 from __future__ import annotations
 
@@ -35,16 +35,18 @@ if TYPE_CHECKING:
 def request(
     inventory: Inventory, hosts: Sequence[AnyHost], folder: Path, options: Options, ask: Ask | None, view: View, say: Callable[[str], None]
 ) -> int:
-    """Has each host make its request, or tell the one it has; writes FOLDER/HOST.csr. Returns the exit code.
+    """Have each host create a request or return the one it has; write FOLDER/HOST.csr. Return the exit code.
 
-    Raises NbserverError for what can be refused without a host, ScriptError for a request that is not for the host's names.
+    Raises NbserverError before any host is contacted, ScriptError if a request does not have the names of its host.
     """
     for host in hosts:
         _require_source(host)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"the folder cannot be made ({error.strerror})", where=str(folder), todo="Name another one with -o") from None
+        raise UsageError(
+            f"could not create the folder ({error.strerror})", where=str(folder), todo="Choose another folder with -o"
+        ) from None
     results = operate("request", inventory, hosts, options, ask, view)
     broken: list[ScriptError | UsageError] = []
     for host in hosts:
@@ -53,7 +55,7 @@ def request(
         try:
             _check_request(host, results[host.name].csr)
             say(str(_write(folder / f"{host.name}.csr", results[host.name].csr)))
-        except (ScriptError, UsageError) as error:  # the other hosts' requests are as good as before
+        except (ScriptError, UsageError) as error:  # the requests of the other hosts remain valid
             broken.append(error)
     if broken:
         raise broken[0]
@@ -70,9 +72,9 @@ def install(
     view: View,
     now: datetime | None = None,
 ) -> int:
-    """Checks the signed certificate in `file` against the host's request and names, and applies it. Returns the exit code.
+    """Check the signed certificate in `file` against the request and names of the host, and apply it. Return the exit code.
 
-    The request is `csr_file`, or the newest one in the runs. Raises UsageError for a file that does not fit.
+    The request is `csr_file`, or the newest one in the runs. Raises UsageError for a file that does not match.
     """
     _require_source(host)
     csr = (
@@ -88,15 +90,17 @@ def install(
 
 
 def _refuse_linux(host: LinuxHost | LocalLinuxHost) -> None:
-    raise InventoryError(f"{host.name} is a Linux host, and certificates are requested by Windows hosts", todo="Leave it out")
+    raise InventoryError(
+        "only Windows hosts can request certificates, and this is a Linux host", where=host.name, todo="Leave out this host"
+    )
 
 
 def _require_request(host: WindowsHost | LocalWindowsHost) -> None:
     if host.certificate.source != "request":
         raise InventoryError(
-            "its certificate is not one that is requested",
+            "certificate.request is not set for this host",
             where=host.name,
-            todo="Write certificate.request = true into the inventory first",
+            todo="Set certificate.request = true in the inventory",
         )
 
 
@@ -104,25 +108,27 @@ _require_source = ByKind(windows=_require_request, linux=_refuse_linux, local_wi
 
 
 def _check_request(host: AnyHost, pem: str) -> None:
-    """The host's answer is looked at before anybody signs it."""
+    """Check the request from the host before anyone signs it."""
     try:
         csr = _load_request(pem.encode("utf-8", "replace"), host.name)
         certificate_chain.check_key_type(csr.public_key())
         certificate_chain.check_names(certificate_chain.san_names(csr), subject_alternative_names(host))
-    except Exception as error:  # a library's too: the host made it, and the other hosts' requests are as good as before
-        raise ScriptError(f"the request that came is not one for this host: {error}", host=host.name, todo="Run this again") from None
+    except Exception as error:  # also an error of a library: the host controls the request, and those of the other hosts remain valid
+        raise ScriptError(
+            f"the host returned a request that does not match it: {error}", host=host.name, todo="Run the command again"
+        ) from None
 
 
 def _write(path: Path, pem: str) -> Path:
     try:
         atomic_file.write_text(path, pem)
     except OSError as error:
-        raise UsageError(f"cannot be written ({error.strerror})", where=str(path), todo="Name another folder with -o") from None
+        raise UsageError(f"could not write the file ({error.strerror})", where=str(path), todo="Choose another folder with -o") from None
     return path
 
 
 def _newest_request(runs: Path, host: AnyHost) -> x509.CertificateSigningRequest:
-    """The request of the newest run that brought one from this host."""
+    """Return the request of this host from the newest run that has one."""
     for run in sorted((path for path in runs.glob("*") if path.is_dir()), key=lambda path: path.name, reverse=True):
         try:
             lines = (run / host.name / "events.jsonl").read_text(encoding="ascii", errors="replace").split("\n")
@@ -136,9 +142,9 @@ def _newest_request(runs: Path, host: AnyHost) -> x509.CertificateSigningRequest
             if event.event == "request":
                 return _load_request(event.data["csr"].encode("ascii"), str(run / host.name))
     raise UsageError(
-        f"no run in {runs} has a request of this host",
+        f"no run in {runs} has a request from this host",
         where=host.name,
-        todo="Name it with --csr, or run nbserver certificate request again: it is the same one",
+        todo="Name the request with --csr, or run nbserver certificate request again: it returns the same request",
     )
 
 
@@ -153,7 +159,7 @@ def _load_request(pem: bytes, where: str) -> x509.CertificateSigningRequest:
         valid = False
     if not valid:
         raise UsageError(
-            "is no certificate signing request in PEM", where=where, todo="Name the file that nbserver certificate request wrote"
+            "this is not a certificate signing request in PEM", where=where, todo="Name the file that nbserver certificate request wrote"
         )
     return csr
 
@@ -163,4 +169,4 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(LONGEST + 1)
     except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=str(path), todo="Correct the path") from None
+        raise UsageError(f"could not read the file ({error.strerror})", where=str(path), todo="Correct the path") from None

@@ -1,4 +1,4 @@
-"""`nbserver render`: the files of a rendered folder, written, compared, and told to a person."""
+"""`nbserver render`: write the files of a rendered folder, compare them, and list them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nbserver.render.render import render_all
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
 
-LONGER = 16_000_000  # bytes that a file may have more than it should, and is still said to differ
+LONGER = 16_000_000  # excess bytes up to which a file is reported as "differs" instead of as too large
 
 
 def files(hosts: Sequence[AnyHost]) -> dict[str, bytes]:
-    """File name -> bytes: a script a host, and the manifest. Raises CatalogError."""
+    """Return the bytes of each file by its name: one script per host, and the manifest. Raises CatalogError."""
     rendered = render_all(hosts)
     found = {script.file_name: script.text.encode("ascii") for script, _ in rendered}
     content = manifest.build([script for script, _ in rendered], {script.host: digest for script, digest in rendered})
@@ -28,32 +28,34 @@ def files(hosts: Sequence[AnyHost]) -> dict[str, bytes]:
 
 
 def write(found: Mapping[str, bytes], folder: Path) -> None:
-    """Writes the files, the manifest last: it never names a script that is not there."""
+    """Write the files, the manifest last: it never lists a script that does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in sorted(found, key=lambda name: name == manifest.FILE_NAME):
             atomic_file.write_bytes(folder / name, found[name])
     except OSError as error:
         raise UsageError(
-            f"the folder cannot be written ({error.strerror})", where=plain_file.shown(folder), todo="Name another one with -o"
+            f"could not write to the folder ({error.strerror})", where=plain_file.shown(folder), todo="Choose another folder with -o"
         ) from None
 
 
 def compare(found: Mapping[str, bytes], folder: Path) -> None:
-    """Raises ApprovalError that names every file which is missing, differs or does not belong there."""
-    there = plain_file.names(folder)
-    wrong = [f"{clean(name, 100)} is not one of its files" for name in sorted(there - found.keys())]
+    """Raise an ApprovalError that names every file that is missing, differs or does not belong in the folder."""
+    present = plain_file.names(folder)
+    wrong = [f"{clean(name, 100)} does not belong in this folder" for name in sorted(present - found.keys())]
     for name, data in sorted(found.items()):
-        if name not in there:
+        if name not in present:
             wrong.append(f"{name} is missing")
-        elif plain_file.read(folder / name, len(data) + LONGER, todo="Render it again") != data:
+        elif plain_file.read(folder / name, len(data) + LONGER, todo="Render the scripts again") != data:
             wrong.append(f"{name} differs")
     if wrong:
-        raise ApprovalError(", ".join(wrong), where=plain_file.shown(folder), todo="Render again and have the difference approved")
+        raise ApprovalError(
+            ", ".join(wrong), where=plain_file.shown(folder), todo="Render the scripts again and have the differences approved"
+        )
 
 
 def overview(hosts: Sequence[AnyHost], folder: Path) -> list[str]:
-    """What was written, with the hashes that an approval names."""
+    """Return the lines that list what was written, with the hashes that an approval refers to."""
     content = manifest.read(folder / manifest.FILE_NAME)
     lines = [f"{plain_file.shown(folder / entry['script'])}  sha256 {entry['sha256']}" for entry in content["hosts"].values()]
     bodies = sorted({entry["body_sha256"] for entry in content["hosts"].values()})

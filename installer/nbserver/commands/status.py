@@ -1,4 +1,4 @@
-"""`nbserver status` and `nbserver stop`: the notebook server of this machine."""
+"""`nbserver status` and `nbserver stop`: the notebook server on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def status(host: AnyLocal, *, as_json: bool) -> int:
-    """Tells it; 0 when the server runs and shows its certificate, else 4."""
+    """Print the status. Return 0 if the server is running and shows its certificate, else 4."""
     found = server.look(host)
     if as_json:
         click.echo(json.dumps({"event": "status", **asdict(found)}))
@@ -28,7 +28,7 @@ def status(host: AnyLocal, *, as_json: bool) -> int:
 
 
 def stop(host: AnyLocal) -> int:
-    """Ends the server, where it runs. Raises HostError, UsageError."""
-    words = "stopped; nbserver apply local starts it again" if server.service_of(host).stop() else "no notebook server runs here"
+    """Stop the server if it is running. Raises HostError and UsageError."""
+    words = "stopped; start it again with nbserver apply local" if server.service_of(host).stop() else "the notebook server is not running"
     click.echo(f"{host.name}  {words}")
     return 0

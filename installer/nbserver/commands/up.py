@@ -1,4 +1,4 @@
-"""The first command: a notebook server on this machine, checked as a browser does it; and the password that nobody chose."""
+"""`nbserver up` and `set-password`: set up and test a notebook server on this machine, and generate its password."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from nbserver.run.result import Result
     from nbserver.run.view import View
 
-LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another one
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that are easily confused
 
 
 def make_password(minimum: int = 0) -> str:
-    """16 random letters and digits in groups of four, 79 bits; more groups where `minimum` characters are more."""
+    """Return 16 random letters and digits in groups of four (79 bits), or more groups if `minimum` requires it."""
     groups = max(4, -(-(minimum + 1) // 5))
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(groups))
 
 
 def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
-    """A new password for this machine, by its name, where the inventory names none and none is set; else nothing."""
+    """Return a generated password by host name for this machine, if the inventory has none and none is set."""
     return {
         host.name: make_password(host.notebook.password_minimum)
         for host in hosts
@@ -44,17 +44,17 @@ def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
 
 
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:
-    """Shows it, this once, when the run got as far as setting it. It is kept nowhere but as its hash."""
+    """Print the password if the run set it. It is shown only once: nbserver keeps nothing but its hash."""
     for name, password in made.items():
         if results[name].steps.get("notebook", "unchanged") != "unchanged":
-            click.echo(f"The notebook server's password, shown this once: {password}", err=True)
+            click.echo(f"Notebook password (shown only once): {password}", err=True)
 
 
 _rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 
 def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
-    """Applies, verifies with a picture, and says where the server is. Returns the exit code."""
+    """Apply, verify with a picture, and print where the server is. Return the exit code."""
     host = inventory.local
     made = first_password([host])
     password = made.get(host.name) or (notebook_password.plain(host, confirmed(ask)) if host.notebook.password else None)
@@ -66,24 +66,24 @@ def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: Vi
     if password is not None:
         try:
             picture = _verify(inventory, runs, password, result.fingerprint)
-        except BaseException:  # also one that stops waiting for the server: the password is kept nowhere
+        except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
             show_password(made, {host.name: result})
             raise
     click.echo("")
     click.echo(f"Address      {url(host)}")
     if made:
-        click.echo(f"Password     {made[host.name]}   (shown this once; nbserver set-password local gives another)")
-    click.echo(f"Certificate  {result.fingerprint}   (self-signed: the browser asks; compare this)")
-    click.echo(f"Picture      {picture}" if picture else "Password     as set before; nbserver verify local asks for it and draws")
+        click.echo(f"Password     {made[host.name]}   (shown only once; change it with nbserver set-password local)")
+    click.echo(f"Certificate  {result.fingerprint}   (self-signed: the browser warns; compare the fingerprint)")
+    click.echo(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
     click.echo(f"Notebooks    {host.notebook.directory}")
-    click.echo(f"{_rights(host)}nbserver status, nbserver stop local; nbserver undo local takes it all back")
+    click.echo(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
     return 0
 
 
 def set_password(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
-    """Applies with another password. Returns the exit code."""
+    """Apply with a different password. Return the exit code."""
     ask_twice = confirmed(ask)
-    typed = ask_twice("New notebook password (nothing: one is made): ") if ask_twice else ""
+    typed = ask_twice("New notebook password (leave empty to generate one): ") if ask_twice else ""
     made = {} if typed else {LOCAL: make_password(inventory.local.notebook.password_minimum)}
     result, code = _apply(inventory, runs, typed or made[LOCAL], view, new_salt=True)
     show_password(made, {LOCAL: result})
@@ -91,14 +91,14 @@ def set_password(inventory: Inventory, runs: Path | None, ask: secret.Ask | None
 
 
 def _apply(inventory: Inventory, runs: Path | None, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
-    """With `new_salt` a hash with any salt is replaced: the server gets another password, and restarts, anyway."""
+    """Apply to this machine. `new_salt` also replaces a hash with a different salt: a new password restarts the server anyway."""
     options = Options(runs=runs, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
     results = operation.operate("apply", inventory, [inventory.local], options, None, view)
     return results[LOCAL], exit_code(results)
 
 
 def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint: str) -> Path | None:
-    """What a browser does; the picture is kept beside the runs. Raises HostError."""
+    """Verify the server and return the path of its picture, which is stored next to the runs. Raises HostError."""
     from nbserver.run.journal import FOLDER
     from nbserver.verify import checks
 

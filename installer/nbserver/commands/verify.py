@@ -1,4 +1,4 @@
-"""`nbserver verify`: the hosts one after the other, each told step by step."""
+"""`nbserver verify`: verify the hosts one after another and report each step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 def verify_all(
     inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Path | None, ask: Ask | None, as_json: bool, wait: float = 0
 ) -> int:
-    """Verifies the hosts, says so, and returns the exit code. Each may take `wait` seconds until it answers. Raises SecretError and ApprovalError before any is contacted."""
+    """Verify the hosts, print the results, and return the exit code. `wait` is how many seconds a host may take to answer.
+
+    Raises SecretError and ApprovalError before any host is contacted.
+    """
     known_file = inventory.path.parent / known_certificates.FILE_NAME
     work = [(host, plain(host, ask), known_certificates.expected(known_file, host.name)) for host in hosts]
     mask = SecretMask(name for host in hosts for name in (host.name, host.address))
@@ -37,7 +40,7 @@ def verify_all(
             found = checks.verify(host, password=password, fingerprint=fingerprint, png_directory=png_directory, on_step=say, wait=wait)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as reason:  # a panic in a library is no Exception
+        except BaseException as reason:  # a panic in a library is not an Exception
             error = reason if isinstance(reason, HostError) else _defect(reason, host.name)
             defects = defects or error is not reason
             mask.error(error)
@@ -56,10 +59,12 @@ def verify_all(
 
 
 def _defect(error: BaseException, host: str) -> NbserverError:
-    """What is not an error for a person is a defect of nbserver; the other hosts are verified all the same."""
+    """Turn an unexpected error into an internal error, so that the other hosts are still verified."""
     if isinstance(error, NbserverError):
         return error
-    return NbserverError(f"a defect of nbserver: {type(error).__name__}: {error}", where=host, todo="Please report it")
+    return NbserverError(
+        f"internal error (a bug in nbserver): {type(error).__name__}: {error}", where=host, todo="Report it with this message"
+    )
 
 
 def _masked(say: Callable[[str, str], None], mask: SecretMask) -> Callable[[str, str], None]:

@@ -1,1 +1,1 @@
-"""The inventory: the file an admin writes, read into one checked object for each host."""
+"""The inventory: reads the administrator's file into one validated object per host."""

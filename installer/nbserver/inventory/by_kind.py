@@ -1,4 +1,4 @@
-"""What differs between the kinds of hosts, as one function for each of them. The kind of a host is asked here and nowhere else."""
+"""Dispatch by the kind of a host: one function for each kind. No other module checks the kind of a host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LocalByKind(Generic[P, T]):
-    """A function of this machine and further arguments, by its system."""
+    """A function of this machine and further arguments, chosen by its operating system."""
 
     windows: Callable[Concatenate[LocalWindowsHost, P], T]
     linux: Callable[Concatenate[LocalLinuxHost, P], T]
@@ -31,7 +31,7 @@ class LocalByKind(Generic[P, T]):
 
 @dataclass(frozen=True)
 class ByKind(Generic[P, T]):
-    """A function of a host and further arguments, by the host's kind."""
+    """A function of a host and further arguments, chosen by the kind of the host."""
 
     windows: Callable[Concatenate[WindowsHost, P], T]
     linux: Callable[Concatenate[LinuxHost, P], T]

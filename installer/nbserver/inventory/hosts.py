@@ -1,4 +1,4 @@
-"""Every kind of host, and the hosts of one inventory: which of them a name, a group or a glob means."""
+"""All kinds of hosts, and the inventory, which selects hosts by name, group or pattern."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ AnyHost = WindowsHost | LinuxHost | AnyLocal
 
 
 def local_model(platform: str) -> type[LocalLinuxHost] | type[LocalWindowsHost]:
-    """What this machine's settings are checked by; `platform` is that of sys."""
+    """Return the model that validates the settings of this machine. `platform` is sys.platform."""
     return LocalWindowsHost if platform == "win32" else LocalLinuxHost
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """Hosts in the order of the file; `groups` has the names of each group's hosts. `path` is absolute."""
+    """The hosts in the order of the file; `groups` maps each group to the names of its hosts. `path` is absolute."""
 
     path: Path
     hosts: dict[str, AnyHost]
@@ -35,10 +35,10 @@ class Inventory:
     local: AnyLocal = field(default_factory=lambda: local_model(sys.platform)())
 
     def select(self, patterns: Sequence[str]) -> list[AnyHost]:
-        """Return the hosts that a name, a group or a glob on host names means, each once, in the order of the file.
+        """Return the hosts that match a host name, a group or a glob pattern, each once, in the order of the file.
 
-        Capitals make no difference. `local` is this machine, before all others; no glob means it. Raises InventoryError for a pattern
-        that means no host.
+        Matching ignores case. `local` is this machine; it comes first, and no pattern matches it. Raises InventoryError for a
+        pattern that matches no host.
         """
         chosen: set[str] = set()
         others = [pattern for pattern in patterns if pattern.lower() != LOCAL]
@@ -48,7 +48,7 @@ class Inventory:
             matches = members or [name for name in self.hosts if fnmatch.fnmatchcase(name.lower(), wanted)]
             if not matches and wanted not in (name.lower() for name in self.groups):
                 raise InventoryError(
-                    f'"{pattern}" is no host, no group and no pattern that fits a host{nearest(pattern, [*self.hosts, *self.groups])}',
+                    f'no host, group or pattern matches "{pattern}"{nearest(pattern, [*self.hosts, *self.groups])}',
                     where=str(self.path),
                     todo=f"Hosts: {', '.join(self.hosts)}. Groups: {', '.join(self.groups) or 'none'}",
                 )

@@ -1,6 +1,6 @@
-"""What can be said about a Linux host: names, types, allowed values and defaults. The inventory fills it in.
+"""The settings of a Linux host: names, types, valid values and defaults.
 
-Every field's description is the "allowed" part of error messages and of the JSON Schema.
+The description of a field follows "expected" in error messages, and is its description in the JSON Schema.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _REFERENCE = str(NotebookSettings.model_fields["password"].description)
 _SECONDS = "a number of seconds from 1 to 600"
 
 
-# The host looks again, with links and owners (prelude/paths.sh); these names are wrong on every host.
+# The host checks again, including links and owners (prelude/paths.sh); these names are wrong on every host.
 _SYSTEM = re.compile(
     r"/(bin|boot|dev|efi|etc|lib|lib[0-9x][^/]*|proc|run|sbin|snap|sys|tmp|usr|var/(backups|cache|crash|lock|log|mail|run|spool|tmp)|opt/nbserver"
     r"|var/lib(/nbserver)?(?=$)|var/lib/nbserver/(state|work))(/|$)"
@@ -43,71 +43,71 @@ _SYSTEM = re.compile(
 
 
 def linux_folder(text: str) -> str:
-    """Return an absolute path of a folder that is none of the system's."""
+    """Return the absolute path of a folder that does not belong to the system."""
     if _SYSTEM.match(absolute_folder(text)):
-        raise refuse("it is a folder of the system or of nbserver itself, or in one")
+        raise refuse("must not be a folder of the system or of nbserver, or be inside one")
     return text
 
 
 def absolute_folder(text: str) -> str:
-    """Return an absolute path below a folder of the root; 200 characters at most, no . or .. in it."""
+    """Return an absolute path with at least two components, at most 200 characters, and without . and .. components."""
     if len(text) > 200:
-        raise refuse("it is longer than 200 characters")
+        raise refuse("must not be longer than 200 characters")
     if not text.startswith("/"):
-        raise refuse("it is not absolute")
+        raise refuse("must be an absolute path")
     if text.endswith("/") or "//" in text:
-        raise refuse("it ends in / or holds an empty part")
+        raise refuse("must not end in / or contain an empty component")
     if any(part in (".", "..") for part in text.split("/")):
-        raise refuse("it holds . or .. as a folder")
+        raise refuse("must not contain . or .. as a component")
     if text.count("/") < 2:
-        raise refuse("it names no folder below one of the root")
+        raise refuse("must not be directly below the root folder")
     return text
 
 
 def user_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,99}", text):
-        raise refuse("it holds a character that no user name has")
+        raise refuse("contains a character that is not allowed in a user name")
     return text
 
 
 def public_host_key(text: str) -> str:
-    """Return a fingerprint as OpenSSH prints it, or a public key as `TYPE BASE64`, without a comment."""
+    """Return a fingerprint in the format of OpenSSH, or a public key as `TYPE BASE64`, without its comment."""
     if re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", text):
         return text.rstrip("=")
     words = text.split()
     if len(words) < 2 or not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+", words[0]):
-        raise refuse('it is neither SHA256: with 43 characters behind it nor a key such as "ssh-ed25519 AAAA..."')
+        raise refuse("this is neither a fingerprint nor a public key")
     try:
         blob = base64.b64decode(words[1], validate=True)
     except binascii.Error:
-        raise refuse("its second word is not whole Base64") from None
+        raise refuse("the key is not valid Base64; copy the whole line") from None
     if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != words[0].encode():
-        raise refuse("its two words are not of the same kind of key")
+        raise refuse("the key type does not match the key data; copy the whole line")
     return " ".join(words[:2])
 
 
 def _no_word_of_windows(text: str) -> str:
     if text == "LocalSubnet":
-        raise refuse('"LocalSubnet" is a word of Windows\' firewall; name the network')
+        raise refuse('"LocalSubnet" is only valid for Windows hosts; enter the network instead')
     return text
 
 
 class LinuxPythonSettings(Settings):
     version: VersionPrefix | None = Field(
         default=None,
-        description='a version or its beginning, such as "3.13" (default: the distribution\'s python3, or its newest where that is older than 3.10)',
+        description='a version or version prefix, such as "3.13" (default: python3 of the distribution, or its newest Python if that is older than 3.10)',
     )
 
 
 class LinuxPackagesSettings(Settings):
-    source: Literal["auto", "distribution", "wheels"] = Field(default="auto", description="auto (wheels), distribution or wheels")
+    source: Literal["auto", "distribution", "wheels"] = Field(default="auto", description="auto (same as wheels), distribution, or wheels")
     index_url: WebAddress | None = Field(default=None, description="the URL of a package index, without credentials")
-    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv or pip")
+    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv, or pip")
 
 
 class LinuxNotebookSettings(NotebookSettings):
     directory: Annotated[str, AfterValidator(linux_folder)] = Field(
-        default="/var/lib/nbserver/notebooks", description="an absolute path of a folder on the host, such as /srv/notebooks"
+        default="/var/lib/nbserver/notebooks", description="the absolute path of a folder on the host, such as /srv/notebooks"
     )
 
 
@@ -116,37 +116,40 @@ class LinuxFirewallSettings(Settings):
         tuple[Annotated[RemoteAddress, AfterValidator(_no_word_of_windows)], ...], AfterValidator(one_firewall_rule), Array
     ] = Field(
         default=("Any",),
-        description="an array of addresses, networks such as 192.0.2.0/24, or the word Any",
+        description='an array of IP addresses and networks such as 192.0.2.0/24, or "Any"',
     )
 
 
 class LinuxHostSettings(Settings):
-    """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have for Linux hosts."""
+    """The keys of [defaults], [groups.NAME] and [hosts.NAME] for Linux hosts."""
 
     system: Literal["linux"] = Field(description='"windows" or "linux"')
-    address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
+    address: HostName = Field(description="a DNS name or an IP address, without a scheme or port")
     transport: Literal["ssh"] = Field(default="ssh", description='"ssh"')
     port: int = Field(default=22, ge=1, le=65535, description="a whole number from 1 to 65535 (default: 22)")
-    user: Annotated[str, AfterValidator(user_name)] = Field(description="the name of a user who may log in over SSH")
-    key_file: ExistingFile | None = Field(default=None, description="the path of a private key, relative to the inventory")
+    user: Annotated[str, AfterValidator(user_name)] = Field(description="the name of a user who can log in over SSH")
+    key_file: ExistingFile | None = Field(default=None, description="the path of a private key file, relative to the inventory")
     key_password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    agent: bool = Field(default=True, description="true or false: whether the SSH agent's keys are tried")
+    agent: bool = Field(default=True, description="true or false (whether to try the keys of the SSH agent)")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
     host_key: (
         Annotated[
             str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "^(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})
         ]
         | None
-    ) = Field(default=None, description='SHA256: and 43 characters as ssh-keygen -l prints them, or a key such as "ssh-ed25519 AAAA..."')
+    ) = Field(
+        default=None,
+        description='a fingerprint as printed by ssh-keygen -l (SHA256: and 43 characters), or a public key such as "ssh-ed25519 AAAA..."',
+    )
     known_hosts: FilePath | None = Field(default=None, description="the path of a known_hosts file (default: ~/.ssh/known_hosts)")
     connect_timeout: int = Field(default=20, ge=1, le=600, description=f"{_SECONDS} (default: 20)")
     keepalive: int = Field(default=15, ge=1, le=600, description=f"{_SECONDS} (default: 15)")
-    sudo: bool = Field(default=True, description="true or false; root needs none")
+    sudo: bool = Field(default=True, description="true or false (root does not need it)")
     sudo_password: SecretReference | None = Field(default=None, description=_REFERENCE)
     architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
     scope: Literal["machine"] = Field(default="machine", description='"machine"')
     skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description="an array with firewall, or empty"
+        default=(), description='an array that is empty or contains "firewall"'
     )
     python: LinuxPythonSettings = LinuxPythonSettings()
     packages: LinuxPackagesSettings = LinuxPackagesSettings()
@@ -157,13 +160,13 @@ class LinuxHostSettings(Settings):
 
 
 class LinuxHost(LinuxHostSettings):
-    """One host, checked and complete. Paths are absolute."""
+    """One host with all settings, validated. Paths are absolute."""
 
-    name: str = Field(description="the host's name in the inventory")
+    name: str = Field(description="the name of the host in the inventory")
 
     @property
     def reboot(self) -> Literal["never"]:
-        """A Linux host is never restarted by its script."""
+        """The script never restarts a Linux host."""
         return "never"
 
     @model_validator(mode="after")
@@ -175,25 +178,25 @@ class LinuxHost(LinuxHostSettings):
 
 
 def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (key, reason) for every rule between settings that a Linux host breaks. Absent keys have their defaults."""
+    """Return (key, reason) for every rule between settings that a Linux host violates. Missing keys have their defaults."""
     has = {
         key for key in ("key_file", "key_password", "password", "host_key", "known_hosts", "sudo_password") if settings.get(key) is not None
     }
     root = settings.get("user") == "root"
     no_sudo = settings.get("sudo", True) is False
     rules = [
-        ("key_password", "key_password" in has and "key_file" not in has, "it opens a key_file, and there is none beside it"),
-        ("known_hosts", has >= {"known_hosts", "host_key"}, "it cannot stand beside host_key: choose one of them"),
-        ("sudo", no_sudo and not root, "without sudo only root can set up a host: leave it out, or log in as root"),
+        ("key_password", "key_password" in has and "key_file" not in has, "only applies with key_file"),
+        ("known_hosts", has >= {"known_hosts", "host_key"}, "cannot be combined with host_key; use one or the other"),
+        ("sudo", no_sudo and not root, 'false is only valid with user = "root"; remove this key, or log in as root'),
         (
             "sudo_password",
             "sudo_password" in has and (no_sudo or root),
-            "nobody would be asked for it: root needs no sudo" if root else "it has a meaning only with sudo = true",
+            "does not apply to root, which does not need sudo" if root else "only applies with sudo = true",
         ),
         (
             "agent",
             settings.get("agent", True) is False and not has & {"key_file", "password"},
-            "without the agent, a key_file or a password is needed",
+            "false requires key_file or password",
         ),
     ]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]

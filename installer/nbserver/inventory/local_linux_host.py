@@ -1,4 +1,4 @@
-"""What can be said about this machine where it is a Linux one: [hosts.local] of the inventory."""
+"""The settings of this machine if it runs Linux: [hosts.local] of the inventory."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ from nbserver.settings.types import Array, HostName, Settings, unlike
 
 
 def own_folder(text: str) -> str:
-    """Return an absolute path of a folder, or one that begins with ~/ (the user's home folder)."""
+    """Return the absolute path of a folder, or a path that begins with ~/ (the home folder of the user)."""
     return text[:1] + absolute_folder("/home" + text[1:])[5:] if text.startswith("~/") else absolute_folder(text)
 
 
 class LocalLinuxNotebookSettings(LocalNotebookSettings):
     directory: Annotated[str, AfterValidator(own_folder)] = Field(
-        default="~/notebooks", description="a path of a folder that begins with / or ~/"
+        default="~/notebooks", description="the path of a folder that begins with / or ~/"
     )
 
 
-SYSTEMD = Path("/run/systemd/system")  # there while systemd runs this machine: sd_booted(3)
+SYSTEMD = Path("/run/systemd/system")  # exists if this machine was booted with systemd: sd_booted(3)
 
 
 def own_scope() -> Literal["user", "machine"]:
-    """What counts where nothing is said: the whole machine for root, whose own notebook server would run all as root.
+    """Return the default scope: the machine for root, because in user scope notebooks would run as root.
 
-    Without systemd, as in a container, only user scope can be had.
+    Without systemd, as in a container, only user scope is available.
     """
     root = sys.platform == "linux" and os.geteuid() == 0
     return "machine" if root and SYSTEMD.is_dir() else "user"
 
 
 class LocalLinuxHost(Settings):
-    """The host `local`: this machine, a Linux one. The inventory's [hosts.local] may have these keys; all have defaults."""
+    """The host `local`: this machine, running Linux. These are the keys of [hosts.local]; all have defaults."""
 
     name: Literal["local"] = "local"
     system: Literal["linux"] = Field(default="linux", description='"linux"')
     transport: Literal["local"] = Field(default="local", description='"local"')
-    address: HostName = Field(default="localhost", description="the DNS name or IP address by which browsers reach this machine")
+    address: HostName = Field(default="localhost", description="the DNS name or IP address at which browsers reach this machine")
     architecture: Literal["x64", "arm64"] = Field(
         default_factory=lambda: "arm64" if platform.machine().lower() in ("aarch64", "arm64") else "x64", description="x64 or arm64"
     )
     scope: Literal["user", "machine"] = Field(default_factory=own_scope, description='"user" or "machine"')
     skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description="an array with firewall, or empty"
+        default=(), description='an array that is empty or contains "firewall"'
     )
     python: LinuxPythonSettings = LinuxPythonSettings()
     packages: LinuxPackagesSettings = LinuxPackagesSettings()
@@ -70,7 +70,7 @@ class LocalLinuxHost(Settings):
 
     @property
     def reboot(self) -> Literal["never"]:
-        """A Linux host is never restarted by its script."""
+        """The script never restarts a Linux host."""
         return "never"
 
     @model_validator(mode="before")
@@ -93,13 +93,13 @@ class LocalLinuxHost(Settings):
             (
                 "packages.source",
                 not machine and self.packages.source == "distribution",
-                'the distribution\'s packages need scope = "machine"',
+                '"distribution" requires scope = "machine"',
             ),
-            ("notebook.port", not machine and self.notebook.port < 1024, 'ports below 1024 need scope = "machine"'),
+            ("notebook.port", not machine and self.notebook.port < 1024, 'a port below 1024 requires scope = "machine"'),
             (
                 "notebook.directory",
                 machine and self.notebook.directory.startswith("~/"),
-                'with scope = "machine", which is root\'s where nothing else is said, it is an absolute path, such as /var/lib/nbserver/notebooks',
+                'must be an absolute path such as /var/lib/nbserver/notebooks with scope = "machine", which is the default for root',
             ),
         ]
         broken = [f"{key}: {reason}" for key, is_broken, reason in rules if is_broken]

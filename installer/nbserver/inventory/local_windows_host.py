@@ -1,4 +1,4 @@
-"""What can be said about this machine where it is a Windows one: [hosts.local] of the inventory."""
+"""The settings of this machine if it runs Windows: [hosts.local] of the inventory."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from nbserver.settings.types import (
 )
 
 FOLDERS = {"user": "%USERPROFILE%\\notebooks", "machine": str(NotebookSettings.model_fields["directory"].default)}
-# What only administrators can change; what in user scope is that of the Python that runs nbserver.
+# Keys that only an administrator can apply, and keys that user scope takes from the Python that runs nbserver.
 MACHINE_ONLY = ("accept_end_of_life", "adopt", "catalog", "firewall", "openssl", "path", "skip")
 OF_PYTHON = ("architecture", "python")
 
 
 def own_architecture() -> Literal["x64", "arm64"]:
-    """That of the Python that runs this: packages have to fit it."""
+    """Return the architecture of the Python that runs nbserver: packages must match it."""
     return "arm64" if sysconfig.get_platform() == "win-arm64" else "x64"
 
 
-def _words(key: str) -> str:
+def _description(key: str) -> str:
     return str(WindowsHostSettings.model_fields[key].description)
 
 
 class LocalWindowsCertificateSettings(LocalCertificateSettings):
     @property
     def source(self) -> Literal["host"]:
-        """This machine makes it itself."""
+        """This machine creates its certificate itself."""
         return "host"
 
     @property
     def thumbprint(self) -> None:
-        """It comes from no store."""
+        """The certificate does not come from a store."""
         return
 
 
@@ -61,23 +61,23 @@ class LocalWindowsNotebookSettings(LocalNotebookSettings):
 
 
 class LocalWindowsHost(Settings):
-    """The host `local` on Windows. The inventory's [hosts.local] may have these keys; all have defaults."""
+    """The host `local`: this machine, running Windows. These are the keys of [hosts.local]; all have defaults."""
 
     name: Literal["local"] = "local"
     system: Literal["windows"] = Field(default="windows", description='"windows"')
     transport: Literal["local"] = Field(default="local", description='"local"')
-    address: HostName = Field(default="localhost", description="the DNS name or IP address by which browsers reach this machine")
-    architecture: Literal["x64", "arm64"] = Field(default_factory=own_architecture, description=_words("architecture"))
+    address: HostName = Field(default="localhost", description="the DNS name or IP address at which browsers reach this machine")
+    architecture: Literal["x64", "arm64"] = Field(default_factory=own_architecture, description=_description("architecture"))
     scope: Literal["user", "machine"] = Field(default="user", description='"user" or "machine"')
     windows: Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"] | None = Field(
-        default=None, description=_words("windows")
+        default=None, description=_description("windows")
     )
-    accept_end_of_life: bool = Field(default=False, description=_words("accept_end_of_life"))
-    catalog: ExistingFile | None = Field(default=None, description=_words("catalog"))
+    accept_end_of_life: bool = Field(default=False, description=_description("accept_end_of_life"))
+    catalog: ExistingFile | None = Field(default=None, description=_description("catalog"))
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description=_words("skip")
+        default=(), description=_description("skip")
     )
-    adopt: bool = Field(default=False, description=_words("adopt"))
+    adopt: bool = Field(default=False, description=_description("adopt"))
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
     packages: PackagesSettings = PackagesSettings()
@@ -89,7 +89,7 @@ class LocalWindowsHost(Settings):
 
     @property
     def reboot(self) -> Literal["never"]:
-        """A restart would end nbserver too."""
+        """A restart would stop nbserver too."""
         return "never"
 
     @model_validator(mode="before")
@@ -103,14 +103,14 @@ class LocalWindowsHost(Settings):
     def _fit_together(self) -> LocalWindowsHost:
         given = self.model_fields_set
         if self.scope == "user":
-            broken = [f'{key}: it needs scope = "machine"' for key in MACHINE_ONLY if key in given]
+            broken = [f'{key}: requires scope = "machine"' for key in MACHINE_ONLY if key in given]
             broken += [
-                f'{key}: with scope = "user" it is that of the Python that runs nbserver; leave it out, or choose scope = "machine"'
+                f'{key}: with scope = "user", the Python that runs nbserver is used; remove this key, or set scope = "machine"'
                 for key in OF_PYTHON
                 if key in given
             ]
         else:
-            broken = [] if self.notebook.password else ['notebook.password: with scope = "machine" it has to be said where it is kept']
+            broken = [] if self.notebook.password else ['notebook.password: required with scope = "machine"']
         if broken:
             raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(broken)})
         return self

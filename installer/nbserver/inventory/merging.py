@@ -1,4 +1,4 @@
-"""Settings laid over each other, the last one on top; and which of the layers a value comes from. Pure."""
+"""Merge layers of settings, and find the layer that a value comes from. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nbserver.settings.types import Settings
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay settings over each other, the last one on top. The tables in `layers` are not changed.
+    """Merge layers of settings; a later layer takes precedence. `layers` are not changed.
 
-    Only a table of settings is merged: a reference to a secret is one value, so { file = ... } replaces { env = ... }.
+    Only tables of settings are merged: a reference to a secret is one value, so { file = ... } replaces { env = ... }.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -26,13 +26,13 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def overlap(one: Key, two: Key) -> bool:
-    """Whether one place is the other or holds it."""
+    """Return whether one key is the other key or contains it."""
     shorter = min(len(one), len(two))
     return one[:shorter] == two[:shorter]
 
 
 def of_model(settings: Mapping[str, Any], model: type[Settings]) -> dict[str, Any]:
-    """The settings without what the system of `model` does not have, also within its tables."""
+    """Return the settings without the keys that `model` and its tables do not have."""
     found = {key: value for key, value in settings.items() if key in model.model_fields}
     for key, value in found.items():
         table = model.model_fields[key].annotation
@@ -42,7 +42,7 @@ def of_model(settings: Mapping[str, Any], model: type[Settings]) -> dict[str, An
 
 
 def layer_of(location: Key, layers: Sequence[tuple[Key, Mapping[str, Any]]]) -> Key:
-    """The last layer that has this place, or as much of it as any has."""
+    """Return the last layer that has this key, or the longest part of the key that any layer has."""
     for length in range(len(location), 0, -1):
         having = [place for place, table in layers if has(table, location[:length])]
         if having:

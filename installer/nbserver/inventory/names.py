@@ -1,4 +1,4 @@
-"""Names of hosts and groups: they become part of file names, also on Windows, and of a script's first comment."""
+"""Names of hosts and groups. They become part of file names, also on Windows, and of the first comment of a script."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ LOCAL = "local"
 
 
 def name_fault(name: str) -> str | None:
-    """Say why a host or group of an inventory cannot have this name."""
+    """Return why a host or group of an inventory cannot have this name, or None."""
     if not NAME.fullmatch(name):
-        return "a name has up to 100 letters, digits and . - _, begins with a letter or digit and ends in no dot"
+        return "a name has up to 100 letters, digits, and . - _, begins with a letter or digit, and does not end with a dot"
     if RESERVED.fullmatch(name):
-        return "Windows keeps this name for a device"
+        return "Windows reserves this name for a device"
     if name.lower() == LOCAL:
-        return '"local" means this machine'
+        return '"local" is reserved for this machine'
     if reads_like_date(name):
-        return "it reads like a date and time, which PowerShell would change on its way"
+        return "a name must not look like a date and time, which PowerShell would convert"
     return None
 
 
 def is_host(name: str) -> bool:
-    """Whether a script can be for a host of this name: one that an inventory may have, or this machine."""
+    """Return whether a host can have this name: a valid name of an inventory, or `local`."""
     return name == LOCAL or name_fault(name) is None

@@ -1,7 +1,7 @@
-"""The inventory: the file an admin writes, read into checked settings for every host.
+"""Read the inventory into validated settings for every host.
 
-A host's settings are [defaults], then its groups in the order of the file, then its own. Tables merge key by key; a
-value, an array or a reference to a secret replaces the one before as a whole.
+The settings of a host are [defaults], then those of its groups in the order of the file, then its own. Tables are merged key by
+key; a value, an array or a reference to a secret replaces the previous one as a whole.
 """
 
 from __future__ import annotations
@@ -31,37 +31,39 @@ MODELS: dict[str, type[WindowsHostSettings] | type[LinuxHostSettings]] = {"windo
 HOSTS: dict[str, type[WindowsHost] | type[LinuxHost]] = {"windows": WindowsHost, "linux": LinuxHost}
 CONTRADICTIONS = {"windows": windows_host.contradictions, "linux": linux_host.contradictions}
 NAMES = {"windows": "Windows", "linux": "Linux"}
+MISSING = "Create the inventory, name another file with -i, or run nbserver up to set up this machine without one"
 
 
 def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
-    """Read and check an inventory, as `load` does. `local` alone needs none: its runs are kept in a folder of the user then.
+    """Read and validate an inventory like `load`. If only `local` is selected, the file is optional: runs are then stored in the
+    home folder of the user.
 
-    Raises InventoryError, and UsageError for `local` on another system than Linux and Windows.
+    Raises InventoryError, and UsageError for `local` on a system other than Linux and Windows.
     """
     if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform not in ("linux", "win32"):
-        raise UsageError("this machine itself can be set up on Linux and Windows only", where=LOCAL, todo="Name another host")
+        raise UsageError("only Linux and Windows are supported", where=LOCAL, todo="Select other hosts")
     if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
         return Inventory(own_inventory(sys.platform), {}, {})
     return load(path)
 
 
 def load(path: Path) -> Inventory:
-    """Read and check an inventory.
+    """Read and validate an inventory.
 
-    Raises InventoryError with every fault of the file, one a line, each with file and line. No value that could be a
-    secret is in it.
+    Raises InventoryError with every error of the file, one per line, each with file and line. It contains no value that could be
+    a secret.
     """
-    file = read(path, InventoryError)
+    file = read(path, InventoryError, missing=MISSING)
     return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
 
 
 class _Reader:
-    """One pass over one file; `faults` has (line, message) of everything that is wrong."""
+    """One pass over one file; `faults` collects (line, message) of every error."""
 
     def __init__(self, file: TomlFile, path: Path) -> None:
         self.file, self.path = file, path
         self.faults: list[tuple[int, str]] = []
-        self.told: set[Key] = set()  # places whose value is known to be wrong
+        self.reported: set[Key] = set()  # keys whose value is already reported
         self.context = {"folder": path.parent}
 
     def inventory(self) -> Inventory:
@@ -69,16 +71,16 @@ class _Reader:
             if key not in TABLES:
                 hint = nearest(key, TABLES)
                 if not hint and any(key in model.model_fields for model in MODELS.values()):
-                    hint = " (for all hosts, it stands under [defaults])"
-                where = f"{dotted((key,))}: " if "for all hosts" in hint else ""  # a word of the program; any other may be a secret
-                self._fault((key,), f"{where}unknown key{hint}; allowed: {', '.join(TABLES)}")
+                    hint = " (to set it for all hosts, move it to [defaults])"
+                where = f"{dotted((key,))}: " if "for all hosts" in hint else ""  # a known key; any other could be a secret
+                self._fault((key,), f"{where}unknown key{hint}; valid keys: {', '.join(TABLES)}")
         defaults = self._table(("defaults",))
         groups = self._tables("groups")
         hosts = self._tables("hosts")
         named = LOCAL in hosts
         local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
         if not hosts and not self.faults and not named:
-            self._fault(("hosts",), "there is no host; a host is a table [hosts.NAME]")
+            self._fault(("hosts",), "the inventory has no hosts; add a table [hosts.NAME]")
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
         members = {name: self._members(name, groups[name], hosts) for name in groups}
         self._check_layer(("defaults",), defaults)
@@ -90,7 +92,7 @@ class _Reader:
         return Inventory(self.path, {name: self._host(name, settings) for name, (settings, _) in merged.items()}, members, local)
 
     def _local(self, table: Mapping[str, Any]) -> AnyLocal:
-        """This machine's settings are those of its own table: [defaults] and groups are for other machines."""
+        """Return the settings of this machine. [defaults] and groups do not apply to it."""
         model = local_model(sys.platform)
         try:
             return model.model_validate(table, context=self.context)
@@ -120,8 +122,8 @@ class _Reader:
             value = value.get(part, {})
         if isinstance(value, dict):
             return value
-        place = (key[0], "NAME") if len(key) > 1 else key  # a name that is none may be a secret
-        self._fault(key, f"{dotted(key[:1])}: {kind(value)} does not fit here; allowed: a table [{dotted(place)}]")
+        place = (key[0], "NAME") if len(key) > 1 else key  # an invalid name could be a secret
+        self._fault(key, f"{dotted(key[:1])}: expected a table [{dotted(place)}], found {kind(value)}")
         return {}
 
     def _tables(self, key: str) -> dict[str, dict[str, Any]]:
@@ -144,66 +146,66 @@ class _Reader:
                 line = self.file.line(first)
                 self._fault(
                     key,
-                    f"{dotted(key)}: the name is taken by {dotted(first)} in line {line}; capitals make no difference",
+                    f"{dotted(key)}: the name is already used by {dotted(first)} in line {line}; names are not case-sensitive",
                 )
 
     def _members(self, group: str, table: Mapping[str, Any], hosts: Mapping[str, Any]) -> tuple[str, ...]:
         key: Key = ("groups", group, "hosts")
-        label, allowed = f"[{dotted(key[:2])}] hosts", "allowed: an array of names of hosts"
+        label, expected = f"[{dotted(key[:2])}] hosts", "expected an array of host names"
         if "hosts" not in table:
-            self._fault(key, f"{label}: it is missing; {allowed}")
+            self._fault(key, f"{label}: this key is required; {expected}")
             return ()
         names = table["hosts"]
         if not isinstance(names, list):
-            self._fault(key, f"{label}: {kind(names)} does not fit here; {allowed}")
+            self._fault(key, f"{label}: {expected}, found {kind(names)}")
             return ()
         members: list[str] = []
         for index, name in enumerate(names):
             if not isinstance(name, str):
-                self._fault((*key, index), f"{label}: {kind(name)} does not fit here; {allowed}")
+                self._fault((*key, index), f"{label}: {expected}, found {kind(name)} in the array")
             elif name in members:
-                self._fault((*key, index), f'{label}: "{name}" is named twice')
+                self._fault((*key, index), f'{label}: "{name}" is listed twice')
             elif name in hosts:
                 members.append(name)
             else:
                 hint = nearest(name, hosts)
                 named = ", ".join(host for host in hosts if not name_fault(host))
-                self._fault((*key, index), f"{label}: there is no host of this name{hint}; hosts: {named or 'none'}")
+                self._fault((*key, index), f"{label}: no host has this name{hint}; hosts: {named or 'none'}")
         return tuple(members)
 
     def _check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
-        """Check a table whose hosts may be of either system: what is wrong for both is wrong."""
+        """Check a table whose hosts may run either system: report what is wrong for both."""
         windows, linux = (faults(table, model, self.context, missing=False) for model in MODELS.values())
         for location, message in windows:
             other = next((found for found in linux if overlap(found[0], location)), None)
             if other is not None:
-                # The longer place is the better known one; of two equal ones, the one that knows the key.
+                # Report the more specific location; if they are equal, the one whose system has the key.
                 unknown = "unknown key" in message and "unknown key" not in other[1]
-                self._tell(
+                self._report(
                     key,
                     *(other if len(other[0]) > len(location) or (unknown and len(other[0]) == len(location)) else (location, message)),
                     table,
                 )
 
     def _check_own(self, key: Key, table: Mapping[str, Any], system: str) -> None:
-        """Check a host's own table, in which each key must be one of its system."""
+        """Check the table of a host, in which each key must be one of its system."""
         other = "linux" if system == "windows" else "windows"
         strange = {location for location, words in faults(table, MODELS[other], self.context, missing=False) if "unknown key" in words}
         for location, message in faults(table, MODELS[system], self.context, missing=False):
             if "unknown key" in message and location not in strange:
-                message = f'{dotted(location)}: it is for {NAMES[other]} hosts, and this one has system = "{system}"'
-            self._tell(key, location, message, table)
+                message = f'{dotted(location)}: only applies to {NAMES[other]} hosts, and this host has system = "{system}"'
+            self._report(key, location, message, table)
 
-    def _tell(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
+    def _report(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
         hint = ""
         if (
             len(key) == 2
             and not any(location[0] in model.model_fields for model in MODELS.values())
             and isinstance(table[str(location[0])], dict)
         ):
-            hint = f'; a name with dots is in quotes: [{key[0]}."{key[1]}.example"]'
+            hint = f'; put a name with dots in quotes: [{key[0]}."{key[1]}.example"]'
         self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
-        self.told.add((*key, *location))
+        self.reported.add((*key, *location))
 
     def _merge(
         self,
@@ -213,9 +215,9 @@ class _Reader:
         members: Mapping[str, tuple[str, ...]],
         hosts: Mapping[str, Mapping[str, Any]],
     ) -> tuple[dict[str, Any], dict[str, Key]]:
-        """Return a host's settings and, for every key of its top level, where its value stands in the file.
+        """Return the settings of a host and, for every top-level key, the table that its value comes from.
 
-        What a layer says for hosts of the other system is left out.
+        Keys of a layer that only apply to the other system are left out.
         """
         own = [group for group in groups if name in members[group]]
         layers: list[tuple[Key, Mapping[str, Any]]] = [(("defaults",), defaults)]
@@ -228,7 +230,7 @@ class _Reader:
             settings = of_model(settings, MODELS[system])
             for location, message in faults(settings, MODELS[system], self.context, missing=False):
                 place = layer_of(location, layers)
-                if not any(overlap((*place, *location), told) for told in self.told):
+                if not any(overlap((*place, *location), reported) for reported in self.reported):
                     self._fault((*place, *location), f"[{dotted(place)}] {message} (host {name}, {NAMES[system]})")
         else:
             self._check_layer(("hosts", name), hosts[name])
@@ -239,11 +241,11 @@ class _Reader:
         return settings, {key: (*place, key) for place, table in layers for key in table}
 
     def _missing(self, settings: Mapping[str, Any], system: str) -> list[tuple[Key, str]]:
-        told = faults(settings, MODELS[system], self.context, missing=False)
-        return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in told]
+        reported = faults(settings, MODELS[system], self.context, missing=False)
+        return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in reported]
 
     def _check_contradictions(self, merged: Mapping[str, tuple[dict[str, Any], dict[str, Key]]]) -> None:
-        """A contradiction that several hosts have from one place is told once, with their names."""
+        """Report a contradiction that several hosts get from one table once, with their names."""
         found: dict[tuple[Key, str], list[str]] = {}
         for name, (settings, places) in merged.items():
             for key, reason in CONTRADICTIONS[_system(settings) or "windows"](settings):
@@ -254,15 +256,15 @@ class _Reader:
 
 
 def _system(settings: Mapping[str, Any]) -> str:
-    """The host's system; nothing where it names none that there is."""
+    """Return the system of the host, or an empty string if it is missing or unknown."""
     system = settings.get("system")
     return system if isinstance(system, str) and system in MODELS else ""
 
 
 def own_inventory(platform: str) -> Path:
-    """Where the inventory would be, were there one: beside it what the workstation keeps of this machine.
+    """Return the path of the inventory if there is no file. The runs of this machine are stored next to it.
 
-    `platform` is that of sys. Raises UsageError without a home folder.
+    `platform` is sys.platform. Raises UsageError without a home folder.
     """
     folder = user_folders.folder("LOCALAPPDATA") if platform == "win32" else user_folders.home() / ".local" / "state"
     return folder / "nbserver.toml"

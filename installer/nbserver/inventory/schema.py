@@ -1,4 +1,4 @@
-"""The JSON Schema of the inventory, for editors that check TOML. It does not know the rules between settings."""
+"""The JSON Schema of the inventory, for editors that validate TOML. It does not contain the rules between settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbserver.inventory.windows_host import WindowsHostSettings
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema. A table may have the keys of either system."""
+    """Return the schema. A table can have the keys of either system."""
     schema, definitions = _either(_tables(WindowsHostSettings.model_json_schema()), _tables(LinuxHostSettings.model_json_schema()))
     group = copy.deepcopy(schema)
     group["properties"]["hosts"] = {
@@ -51,7 +51,7 @@ _Tables = tuple[dict[str, Any], dict[str, Any]]
 
 
 def _tables(model: dict[str, Any]) -> _Tables:
-    """The schema of a host and those of its tables; any of them may leave out what another one says."""
+    """Return the schema of a host and those of its tables. No key is required: another table can set it."""
     schema = _without_null(model)
     definitions = schema.pop("$defs")
     for table in (schema, *definitions.values()):
@@ -60,7 +60,7 @@ def _tables(model: dict[str, Any]) -> _Tables:
 
 
 def _either(windows: _Tables, linux: _Tables) -> _Tables:
-    """What one of the two systems allows. Tables of the same key become one, with the name that Windows' has."""
+    """Return a schema that allows what either system allows. Tables of the same key are merged under the name of the Windows table."""
     definitions = {**linux[1], **windows[1]}
     schema = copy.deepcopy(windows[0])
     for key, value in linux[0]["properties"].items():
@@ -86,7 +86,7 @@ def _any_of(windows: dict[str, Any] | None, linux: dict[str, Any]) -> dict[str, 
 
 
 def _without_null(schema: Any) -> Any:
-    """TOML has no null: an optional key is simply absent."""
+    """Remove null from the schema: TOML has no null, an optional key is absent."""
     if isinstance(schema, list):
         return [_without_null(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,6 +1,6 @@
-"""What can be said about a host: names, types, allowed values and defaults. The inventory fills it in.
+"""The settings of a Windows host: names, types, valid values and defaults.
 
-Every field's description is the "allowed" part of error messages and of the JSON Schema.
+The description of a field follows "expected" in error messages, and is its description in the JSON Schema.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from nbserver.settings.types import (
     unlike,
 )
 
-_REFERENCE = 'a reference to a secret: { env = "NAME" }, { keyring = "NAME" }, { file = "PATH" } or { prompt = true }'
+_REFERENCE = 'a reference to a secret ({ env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, or { prompt = true })'
 _PORT = "a whole number from 1 to 65535"
 _CONFIGURATION_NAME = "Microsoft.PowerShell"
 _PROXY = "a URL such as http://proxy.example.com:3128"
@@ -44,34 +44,32 @@ _PROXY = "a URL such as http://proxy.example.com:3128"
 def _known_architecture(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
         raise refuse(
-            "a 32-bit Windows cannot be set up: there are no Python and packages for it in the catalog. A 64-bit Windows on Intel or AMD is x64"
+            "32-bit Windows is not supported: the catalog has no Python and no packages for it. For 64-bit Windows on Intel or AMD, use x64"
         )
     return value
 
 
 def _known_windows(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
-        raise refuse("a whole number stands here, but it must be text: put it in quotes")
+        raise refuse("must be text, not a number: put it in quotes")
     return value
 
 
 class PythonSettings(Settings):
-    version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.13"')
-    kind: Literal["zip", "exe"] | None = Field(
-        default=None, description="zip or exe (default: exe only where the catalog has nothing else)"
-    )
+    version: VersionPrefix | None = Field(default=None, description='a version or version prefix in the catalog, such as "3.13"')
+    kind: Literal["zip", "exe"] | None = Field(default=None, description="zip or exe (default: zip if the catalog has one, else exe)")
 
 
 class OpensslSettings(Settings):
-    version: VersionPrefix | None = Field(default=None, description='a version of the catalog or its beginning, such as "3.5"')
+    version: VersionPrefix | None = Field(default=None, description='a version or version prefix in the catalog, such as "3.5"')
     kind: Literal["zip", "msi", "exe"] | None = Field(
-        default=None, description="zip, msi or exe (default: exe only where the catalog has nothing else)"
+        default=None, description="zip, msi, or exe (default: exe only if the catalog has no zip or msi)"
     )
 
 
 class PackagesSettings(Settings):
     index_url: WebAddress | None = Field(default=None, description="the URL of a package index, without credentials")
-    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv or pip")
+    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv, or pip")
 
 
 class DownloadsSettings(Settings):
@@ -80,7 +78,7 @@ class DownloadsSettings(Settings):
 
 class PathSettings(Settings):
     entries: Annotated[tuple[WindowsPath, ...], AfterValidator(unlike), Array] | None = Field(
-        default=None, description="an array of absolute Windows paths, or paths that begin with %Variable%, without ;"
+        default=None, description="an array of Windows paths that are absolute or begin with %Variable%, without semicolons"
     )
 
 
@@ -93,14 +91,18 @@ class CertificateSettings(Settings):
         default=None, description="the path of a PEM file with the certificate and its chain, relative to the inventory"
     )
     key: SecretReference | None = Field(default=None, description=_REFERENCE)
-    pfx: ExistingFile | None = Field(default=None, description="the path of a PFX file with certificate and key, relative to the inventory")
+    pfx: ExistingFile | None = Field(
+        default=None, description="the path of a PFX file with the certificate and its key, relative to the inventory"
+    )
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    thumbprint: Thumbprint | None = Field(default=None, description="40 hex digits: a certificate in the host's Cert:\\LocalMachine\\My")
-    request: bool = Field(default=False, description="true: the host makes a request, which is signed elsewhere")
+    thumbprint: Thumbprint | None = Field(
+        default=None, description="the thumbprint (40 hex digits) of a certificate in Cert:\\LocalMachine\\My on the host"
+    )
+    request: bool = Field(default=False, description="true or false (whether the host creates a certificate request for your CA to sign)")
 
     @property
     def source(self) -> Literal["host", "workstation", "store", "request"]:
-        """Where the certificate comes from; "host" makes it itself."""
+        """Return where the certificate comes from; "host" means that the host creates it."""
         if self.file or self.pfx:
             return "workstation"
         if self.thumbprint:
@@ -110,10 +112,10 @@ class CertificateSettings(Settings):
 
 class NotebookSettings(Settings):
     port: int = Field(default=9999, ge=1, le=65535, description=_PORT)
-    ip: ListenAddress = Field(default="*", description='"*" for every address of the host, or one IP address')
+    ip: ListenAddress = Field(default="*", description='"*" for all addresses of the host, or one IP address')
     directory: WindowsFolder = Field(
         default="%ProgramData%\\nbserver\\notebooks",
-        description="an absolute Windows path, or one that begins with %Variable%, to a folder",
+        description="the path of a Windows folder that is absolute or begins with %Variable%",
     )
     public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
     password: SecretReference = Field(description=_REFERENCE)
@@ -121,41 +123,43 @@ class NotebookSettings(Settings):
         default=PASSWORD_MINIMUM,
         ge=8,
         le=128,
-        description="a whole number from 8 to 128: the fewest characters of the password (default: 12)",
+        description="a whole number from 8 to 128 (minimum length of the password; default: 12)",
     )
     session: int = Field(
-        default=12, ge=1, le=744, description="a whole number of hours from 1 to 744: how long a log-in lasts (default: 12)"
+        default=12, ge=1, le=744, description="a whole number of hours from 1 to 744 (how long a login lasts; default: 12)"
     )
 
 
 class FirewallSettings(Settings):
     remote_addresses: Annotated[tuple[RemoteAddress, ...], AfterValidator(one_firewall_rule), Array] = Field(
         default=("Any",),
-        description="an array of addresses, networks such as 192.0.2.0/24, or the words Any, LocalSubnet",
+        description='an array of IP addresses, networks such as 192.0.2.0/24, and "LocalSubnet", or "Any"',
     )
 
 
 class WindowsHostSettings(Settings):
-    """The keys that [defaults], [groups.NAME] and [hosts.NAME] may have."""
+    """The keys of [defaults], [groups.NAME] and [hosts.NAME] for Windows hosts."""
 
     system: Literal["windows"] = Field(description='"windows" or "linux"')
-    address: HostName = Field(description="a DNS name, an IPv4 or an IPv6 address; no scheme, no port")
+    address: HostName = Field(description="a DNS name or an IP address, without a scheme or port")
     transport: Literal["psrp", "winrm"] = Field(default="psrp", description='"psrp" or "winrm"')
     tls: bool = Field(default=True, description="true or false")
     port: int = Field(
         default_factory=lambda settings: 5986 if settings.get("tls", True) else 5985,
         ge=1,
         le=65535,
-        description=f"{_PORT} (default: 5986 with tls, 5985 without)",
+        description=f"{_PORT} (default: 5986 with tls = true, else 5985)",
     )
-    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(default="negotiate", description="negotiate, kerberos, ntlm or basic")
-    ca_file: ExistingFile | None = Field(default=None, description="the path of a PEM file, relative to the inventory")
+    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(default="negotiate", description="negotiate, kerberos, ntlm, or basic")
+    ca_file: ExistingFile | None = Field(
+        default=None, description="the path of a PEM file with certificate authorities, relative to the inventory"
+    )
     fingerprint: Annotated[Fingerprint, WithJsonSchema({"type": "string", "pattern": "^[Ss][Hh][Aa]256:([0-9A-Fa-f]:?){64}$"})] | None = (
-        Field(default=None, description="SHA256: and 64 hex digits: the SHA-256 of the WinRM listener's certificate")
+        Field(default=None, description="the SHA-256 fingerprint of the WinRM listener's certificate (SHA256: and 64 hex digits)")
     )
     configuration_name: ConfigurationName = Field(default=_CONFIGURATION_NAME, description="the name of a PowerShell session configuration")
     proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
-    user: str | None = Field(default=None, description="a user name (without user and password: the current Windows logon)")
+    user: str | None = Field(default=None, description="a user name (default: the current Windows logon, if password is not set either)")
     password: SecretReference | None = Field(default=None, description=_REFERENCE)
     architecture: Annotated[Literal["x64", "arm64"], BeforeValidator(_known_architecture)] = Field(
         default="x64", description="x64 or arm64"
@@ -163,17 +167,17 @@ class WindowsHostSettings(Settings):
     windows: Annotated[Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"], BeforeValidator(_known_windows)] | None = (
         Field(
             default=None,
-            description='"2012", "2012r2", "2016", "2019", "2022", "2025", "10" or "11" (absent: Windows 10, Server 2016 or newer)',
+            description='"2012", "2012r2", "2016", "2019", "2022", "2025", "10", or "11" (default: Windows 10, Server 2016, or newer)',
         )
     )
     accept_end_of_life: bool = Field(default=False, description="true or false")
     catalog: ExistingFile | None = Field(default=None, description="the path of a site catalog, relative to the inventory")
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description="an array with any of ie_esc, path, firewall"
+        default=(), description='an array with any of "ie_esc", "path", and "firewall"'
     )
     adopt: bool = Field(default=False, description="true or false")
     reboot: Literal["never", "if-needed"] = Field(
-        default="never", description='"never" or "if-needed": whether Windows may be restarted where an installer asks for it'
+        default="never", description='"never" or "if-needed" (whether to restart Windows if an installer requires it)'
     )
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
@@ -186,9 +190,9 @@ class WindowsHostSettings(Settings):
 
 
 class WindowsHost(WindowsHostSettings):
-    """One host, checked and complete. Paths are absolute; the port is set."""
+    """One host with all settings, validated. Paths are absolute; the port is set."""
 
-    name: str = Field(description="the host's name in the inventory")
+    name: str = Field(description="the name of the host in the inventory")
 
     @model_validator(mode="after")
     def _fit_together(self) -> WindowsHost:
@@ -199,38 +203,38 @@ class WindowsHost(WindowsHostSettings):
 
 
 def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (key, reason) for every rule between settings that a host breaks. Absent keys have their defaults."""
+    """Return (key, reason) for every rule between settings that a host violates. Missing keys have their defaults."""
     tls = settings.get("tls", True) is not False
     basic = settings.get("auth") == "basic"
     has = {key for key in ("user", "password", "ca_file", "fingerprint") if settings.get(key) is not None}
-    neither = "leave out both for the current Windows logon"
+    neither = "remove both to use the current Windows logon"
     winrm = settings.get("transport") == "winrm"
     kerberos = settings.get("auth") == "kerberos"
     configuration_name = settings.get("configuration_name", _CONFIGURATION_NAME)
-    ended = "no supported Python runs on Windows Server 2012; set accept_end_of_life = true to use the last one that does, or move the host to a newer Windows"
+    ended = "no supported Python runs on Windows Server 2012; upgrade the host, or set accept_end_of_life = true to use the last Python release that runs on it"
     rules = [
         ("windows", settings.get("windows") == "2012" and settings.get("accept_end_of_life") is not True, ended),
-        ("auth", basic and not tls, '"basic" sends the password as it is, so it needs tls = true'),
-        ("auth", basic and "user" not in has, '"basic" needs user and password'),
-        ("user", "user" in has and "password" not in has, f"it needs a password beside it; {neither}"),
-        ("password", "password" in has and "user" not in has, f"it needs a user beside it; {neither}"),
-        ("fingerprint", has >= {"fingerprint", "ca_file"}, "it cannot stand beside ca_file: choose one of them"),
-        ("fingerprint", "fingerprint" in has and not tls, "it has a meaning only with tls = true"),
-        ("ca_file", "ca_file" in has and not tls, "it has a meaning only with tls = true"),
+        ("auth", basic and not tls, '"basic" sends the password unencrypted and therefore requires tls = true'),
+        ("auth", basic and "user" not in has, '"basic" requires user and password'),
+        ("user", "user" in has and "password" not in has, f"requires password; {neither}"),
+        ("password", "password" in has and "user" not in has, f"requires user; {neither}"),
+        ("fingerprint", has >= {"fingerprint", "ca_file"}, "cannot be combined with ca_file; use one or the other"),
+        ("fingerprint", "fingerprint" in has and not tls, "only applies with tls = true"),
+        ("ca_file", "ca_file" in has and not tls, "only applies with tls = true"),
         (
             "transport",
             winrm and not kerberos and "user" not in has,
-            '"winrm" needs user and password; without them only auth = "kerberos" or "psrp" can log on',
+            '"winrm" requires user and password; to use the current Windows logon, set auth = "kerberos" or transport = "psrp"',
         ),
         (
             "user",
             winrm and kerberos and "user" in has,
-            'with "winrm", kerberos uses the ticket of the current logon: leave out user and password',
+            'cannot be combined with transport = "winrm" and auth = "kerberos", which use the ticket of the current logon; remove user and password',
         ),
         (
             "configuration_name",
             winrm and configuration_name != _CONFIGURATION_NAME,
-            'a command shell has none; it has a meaning only with transport = "psrp"',
+            'only applies with transport = "psrp"',
         ),
     ]
     rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
@@ -242,9 +246,9 @@ def _certificate_rules(certificate: Any) -> list[tuple[bool, str]]:
     has = {key for key, value in table.items() if value is not None and value is not False}
     sources = has & {"file", "pfx", "thumbprint", "request"}
     return [
-        (len(sources) > 1, f"{', '.join(sorted(sources))}: at most one of file, pfx, thumbprint and request says where it comes from"),
-        ("file" in has and "key" not in has, 'file needs its key beside it: key = { file = "PATH" }'),
-        ("key" in has and "file" not in has, "key has a meaning only beside file"),
-        ("pfx" in has and "password" not in has, 'pfx needs its password beside it: password = { env = "NAME" }'),
-        ("password" in has and not has & {"file", "pfx"}, "password has a meaning only beside file or pfx"),
+        (len(sources) > 1, f"{', '.join(sorted(sources))} cannot be combined; use at most one of file, pfx, thumbprint, and request"),
+        ("file" in has and "key" not in has, 'file requires its private key: add key = { file = "PATH" }'),
+        ("key" in has and "file" not in has, "key only applies with file"),
+        ("pfx" in has and "password" not in has, 'pfx requires its password: add password = { env = "NAME" }'),
+        ("password" in has and not has & {"file", "pfx"}, "password only applies with file or pfx"),
     ]

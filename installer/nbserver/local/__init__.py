@@ -1,1 +1,1 @@
-"""The notebook server of this machine: where it is, whether it runs, and ending it."""
+"""The notebook server on this machine: its files, its status, and stopping it."""

@@ -1,4 +1,4 @@
-"""The notebook server of a Linux machine: a unit of systemd or, where the user has none, a process in the background."""
+"""The notebook server on Linux: a systemd unit or, for users without systemd, a background process."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class LinuxService:
     def stop(self) -> bool:
         if is_there(self._where.unit):
             done = _systemctl(self._where, "stop", UNIT)
-            if done.returncode not in (0, 5):  # 5: it is not loaded
+            if done.returncode not in (0, 5):  # 5: the unit is not loaded
                 raise HostError(
-                    f"systemd could not stop it: {' '.join(done.stderr.split())}",
+                    f"systemd could not stop the notebook server: {' '.join(done.stderr.split())}",
                     host=self._host.name,
-                    todo="Run this as the user who set it up",
+                    todo="Run it as the user who owns the server",
                 )
             return True
         pid = _running(self._where.process)
@@ -51,7 +51,7 @@ class LinuxService:
 
 
 def _end(pid: int, file: Path, name: str) -> None:
-    """Asks it to end, and makes it in the end. Each time it is looked at whether this is still the same process."""
+    """Terminate the process, and kill it after a time limit. Each time, check that it is still the same process."""
     until = time.monotonic() + STOP_SECONDS
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
@@ -61,7 +61,7 @@ def _end(pid: int, file: Path, name: str) -> None:
                 os.kill(pid, signal.SIGKILL)
             until += STOP_SECONDS
         if time.monotonic() > until + STOP_SECONDS:
-            raise HostError(f"process {pid} does not end", host=name, todo="Look at it: ps -p " + str(pid))
+            raise HostError(f"could not stop process {pid}", host=name, todo=f"Check it with: ps -p {pid}")
         time.sleep(0.1)
 
 
@@ -73,7 +73,7 @@ def _systemctl(where: LinuxPlaces, *arguments: str) -> subprocess.CompletedProce
 
 
 def _unit_since(where: LinuxPlaces) -> float:
-    """When the unit became active, in seconds of the epoch; 0 where it is not."""
+    """Return when the unit became active, in seconds since the epoch, or 0 if it is not active."""
     try:
         shown = _systemctl(where, "show", "--property=ActiveState,ActiveEnterTimestampMonotonic", UNIT).stdout
     except OSError:
@@ -85,7 +85,7 @@ def _unit_since(where: LinuxPlaces) -> float:
 
 
 def _process_since(where: LinuxPlaces) -> float:
-    """The same of the process in the background."""
+    """Return when the background process started, in seconds since the epoch, or 0 if it is not running."""
     pid = _running(where.process)
     if not pid:
         return 0
@@ -94,7 +94,7 @@ def _process_since(where: LinuxPlaces) -> float:
 
 
 def _running(file: Path) -> int:
-    """The process that the file names, if it is that one and runs; else 0."""
+    """Return the ID of the process in the file if that process is still running, else 0."""
     try:
         first = file.read_text("utf-8").split("\n", 1)[0]
     except OSError:
@@ -104,7 +104,7 @@ def _running(file: Path) -> int:
 
 
 def _start(pid: int) -> str:
-    """`TICKS BOOT`: what linux_scripts/prelude/processes.sh writes about a process; nothing where it has ended."""
+    """Return `TICKS BOOT` as linux_scripts/prelude/processes.sh writes it, or an empty string if the process has exited."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(") ")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()

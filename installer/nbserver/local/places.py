@@ -1,4 +1,4 @@
-"""Where the script of this machine puts things: the same places as in the preludes (run.sh and scope.sh, scope.ps1)."""
+"""The paths that the script uses on this machine: the same as in the preludes (run.sh and scope.sh, scope.ps1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNIT = "nbserver.service"
 
 @dataclass(frozen=True)
 class LinuxPlaces:
-    """Folders and files of one scope of Linux. `systemctl` is the command that asks for the unit."""
+    """The folders and files of one scope on Linux. `systemctl` is the command that manages the unit."""
 
     configuration: Path
     data: Path
@@ -36,13 +36,13 @@ class LinuxPlaces:
 
     @property
     def process(self) -> Path:
-        """`PID START BOOT`, where the server runs in the background."""
+        """The file with `PID START BOOT` of a server that runs in the background."""
         return self.data / "process"
 
 
 @dataclass(frozen=True)
 class WindowsPlaces:
-    """Folders and files of one scope of Windows."""
+    """The folders and files of one scope on Windows."""
 
     state: Path
 
@@ -56,12 +56,12 @@ class WindowsPlaces:
 
     @property
     def process(self) -> Path:
-        """`PID CREATED`, the process in the background and the FILETIME of its creation; behind it what it was started with."""
+        """The file with `PID CREATED`, the background process and the FILETIME of its creation, followed by its start parameters."""
         return self.state / "process"
 
 
 def is_there(path: Path) -> bool:
-    """Whether it is there, as far as this user may see."""
+    """Return whether the path exists. A path that this user cannot access counts as existing."""
     try:
         return path.exists()
     except PermissionError:
@@ -69,19 +69,19 @@ def is_there(path: Path) -> bool:
 
 
 def url(host: AnyLocal) -> str:
-    """Where a browser finds the server."""
+    """Return the address of the server for a browser."""
     return str(host.notebook.public_url or f"https://{host.address}:{host.notebook.port}")
 
 
 def windows_places(host: LocalWindowsHost) -> WindowsPlaces:
-    """The places of the host's scope. Raises UsageError without a home folder."""
+    """Return the paths of the scope of the host. Raises UsageError without a home folder."""
     if host.scope == "machine":
         return WindowsPlaces(user_folders.folder("ProgramData") / "nbserver")
     return WindowsPlaces(user_folders.folder("LOCALAPPDATA") / "nbserver" / "state")
 
 
 def linux_places(host: LocalLinuxHost) -> LinuxPlaces:
-    """The places of the host's scope. Raises UsageError without a home folder."""
+    """Return the paths of the scope of the host. Raises UsageError without a home folder."""
     if host.scope == "machine":
         return LinuxPlaces(Path("/etc/nbserver"), Path("/var/lib/nbserver"), Path("/etc/systemd/system") / UNIT, ("systemctl",))
     home = user_folders.home()
@@ -97,5 +97,5 @@ _notebook = LocalByKind(windows=lambda host: windows_places(host).notebook, linu
 
 
 def is_set_up(host: AnyLocal) -> bool:
-    """Whether a notebook server is set up in the host's scope, as far as this user may see. Raises UsageError without a home folder."""
+    """Return whether a notebook server is set up in the scope of the host. Raises UsageError without a home folder."""
     return is_there(_notebook(host))

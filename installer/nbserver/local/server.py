@@ -1,4 +1,4 @@
-"""The notebook server of this machine: whether it runs, and ending it. Starting it is the script's work."""
+"""The notebook server on this machine: its status, and stopping it. The script starts it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWER_SECONDS = 10.0
 
 
 class LocalService(Protocol):
-    """The server of this machine, as its system keeps it. `by` is systemd, background, or none where nothing is set up."""
+    """The server as the operating system runs it. `by` is systemd, background, or none if no server is set up."""
 
     certificate: Path
 
@@ -28,11 +28,11 @@ class LocalService(Protocol):
     def by(self) -> str: ...
 
     def since(self) -> float:
-        """When it was started, in seconds of the epoch; 0 where it does not run."""
+        """Return when the server was started, in seconds since the epoch, or 0 if it is not running."""
         ...
 
     def stop(self) -> bool:
-        """Ends it; whether there was something to end. Raises HostError."""
+        """Stop the server. Return whether there was one to stop. Raises HostError."""
         ...
 
 
@@ -48,13 +48,13 @@ def _linux(host: LocalLinuxHost) -> LocalService:
     return LinuxService(host)
 
 
-# Raises UsageError where the system has commands of its own for it.
+# Raises UsageError if the commands of the system must be used instead.
 service_of = LocalByKind(windows=_windows, linux=_linux)
 
 
 @dataclass(frozen=True)
 class Status:
-    """`by` is that of LocalService; `fingerprint` is what the port shows, `since` ISO 8601, UTC."""
+    """`by` is that of LocalService, `fingerprint` that of the certificate on the port, `since` is ISO 8601 in UTC."""
 
     host: str
     ok: bool
@@ -67,30 +67,30 @@ class Status:
 
 
 def look(host: AnyLocal) -> Status:
-    """What there is, as the service and the port tell it."""
+    """Return the status, as reported by the service and the port."""
     service = service_of(host)
     port = host.notebook.port
     address = url(host)
     by = service.by
     if by == "none":
-        return Status(host.name, False, "no notebook server is set up here (nbserver up does)", by, address, port)
+        return Status(host.name, False, "no notebook server is set up; run nbserver up", by, address, port)
     since = service.since()
     if not since:
-        return Status(host.name, False, "the notebook server does not run (nbserver apply local starts it)", by, address, port)
+        return Status(host.name, False, "the notebook server is not running; start it with nbserver apply local", by, address, port)
     ip = "127.0.0.1" if host.notebook.ip == "*" else host.notebook.ip
     shown, expected = _shown(ip, port), _expected(service.certificate)
     began = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if not shown:
-        return Status(host.name, False, f"the notebook server runs, and port {port} does not answer", by, address, port, "", began)
+        return Status(host.name, False, f"the notebook server is running, but port {port} does not answer", by, address, port, "", began)
     if expected and shown != expected:
         return Status(
-            host.name, False, f"port {port} shows another certificate than {service.certificate}", by, address, port, shown, began
+            host.name, False, f"port {port} shows a different certificate than {service.certificate}", by, address, port, shown, began
         )
-    return Status(host.name, True, "the notebook server runs", by, address, port, shown, began)
+    return Status(host.name, True, "the notebook server is running", by, address, port, shown, began)
 
 
 def _shown(ip: str, port: int) -> str:
-    """The fingerprint of the certificate that the port shows; nothing is sent to it."""
+    """Return the fingerprint of the certificate that the port shows, or an empty string. Nothing is sent."""
     from nbserver.base import pinned_tls
 
     try:
@@ -100,7 +100,7 @@ def _shown(ip: str, port: int) -> str:
 
 
 def _expected(certificate: Path) -> str:
-    """The fingerprint of the first one in the file."""
+    """Return the fingerprint of the first certificate in the file, or an empty string."""
     from nbserver.base import pinned_tls
 
     try:

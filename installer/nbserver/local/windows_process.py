@@ -1,4 +1,4 @@
-"""A process of Windows, known again by its number and the time of its creation. Only the functions need Windows."""
+"""A Windows process, identified by its ID and creation time. Only the functions need Windows."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Process:
 
     @property
     def since(self) -> float:
-        """`created` in seconds of the epoch."""
+        """Return `created` in seconds since the epoch."""
         return (self.created - _EPOCH) / 1e7
 
 
 def created(pid: int) -> int:
-    """When the process with this number was created, as a FILETIME; 0 where none runs, or one that is not this user's to end."""
+    """Return when the process with this ID was created, as a FILETIME, or 0 if there is none that this user can stop."""
     with _opened(pid) as handle:
         return _created(handle) if handle else 0
 
 
 def end(process: Process, seconds: float) -> bool:
-    """Ends it if it is still that one, and waits. Whether it has ended.
+    """Terminate the process if it is still the same one, and wait. Return whether it has exited.
 
-    Windows has no gentler way to end a program without a window. What it started in a job of its own ends with it.
+    Windows has no gentler way to stop a program without a window. Its child processes in its job stop with it.
     """
     with _opened(process.pid) as handle:
         if not handle or _created(handle) != process.created:
@@ -48,7 +48,7 @@ def end(process: Process, seconds: float) -> bool:
 def _created(handle: int) -> int:
     kernel32 = _kernel32()
     if kernel32.WaitForSingleObject(handle, 0) != _WAIT_TIMEOUT:
-        return 0  # it has ended, and somebody still looks at it
+        return 0  # it has exited, but another process still holds a handle to it
     begun, *others = [ctypes.c_uint64() for _ in range(4)]
     if not kernel32.GetProcessTimes(handle, ctypes.byref(begun), *map(ctypes.byref, others)):
         return 0
@@ -57,7 +57,7 @@ def _created(handle: int) -> int:
 
 @contextmanager
 def _opened(pid: int) -> Iterator[int | None]:
-    """A handle: as long as it is open, no other process gets the number."""
+    """Open a handle. While it is open, no other process gets this ID."""
     kernel32 = _kernel32()
     handle: int | None = kernel32.OpenProcess(_TERMINATE | _QUERY_LIMITED_INFORMATION | _SYNCHRONIZE, False, pid)
     try:

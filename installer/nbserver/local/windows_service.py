@@ -1,4 +1,4 @@
-"""The notebook server of a Windows machine, as its user's process in the background."""
+"""The notebook server on Windows, as a background process of the user."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ STOP_SECONDS = 30.0
 
 
 class WindowsService:
-    """See LocalService. In machine scope the server is a scheduled task, which Windows' own commands show and end. Raises UsageError for that."""
+    """See LocalService. Raises UsageError in machine scope: there the server is a scheduled task with its own commands."""
 
     def __init__(self, host: LocalWindowsHost) -> None:
         if host.scope == "machine":
             raise UsageError(
-                'with scope = "machine" the server is the scheduled task "nbserver" of this machine',
+                'with scope = "machine", the server is the scheduled task "nbserver"',
                 where=host.name,
-                todo="In an elevated PowerShell: Get-ScheduledTask nbserver shows it, Disable-ScheduledTask nbserver and Stop-ScheduledTask nbserver end it",
+                todo="In an elevated PowerShell, show it with Get-ScheduledTask nbserver; stop it with Disable-ScheduledTask nbserver and Stop-ScheduledTask nbserver",
             )
         self._host, self._file = host, windows_places(host).process
         self.certificate = windows_places(host).certificate
@@ -43,18 +43,18 @@ class WindowsService:
         if not found:
             return False
         if not windows_process.end(found, STOP_SECONDS):
-            raise HostError(f"process {found.pid} does not end", host=self._host.name, todo=f"Look at it: Get-Process -Id {found.pid}")
+            raise HostError(f"could not stop process {found.pid}", host=self._host.name, todo=f"Check it with: Get-Process -Id {found.pid}")
         return True
 
 
 def running(file: Path) -> Process | None:
-    """The process that the file's first line names, `PID CREATED`, if it is that one and runs."""
+    """Return the process in the first line of the file, `PID CREATED`, if it is still running."""
     found = named(file)
     return found if found and windows_process.created(found.pid) == found.created else None
 
 
 def named(file: Path) -> Process | None:
-    """The process that the file names, whether it runs or not."""
+    """Return the process in the file, whether it is running or not."""
     try:
         first = file.read_bytes().split(b"\n", 1)[0]
     except OSError:

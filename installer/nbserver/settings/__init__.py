@@ -1,1 +1,1 @@
-"""What a setting may be: types, what is wrong with one in words, TOML with line numbers, references to secrets."""
+"""Settings: types, error messages, TOML with line numbers, and references to secrets."""

@@ -1,7 +1,7 @@
-"""Says in a person's words what pydantic found wrong with a table: what is wrong, and what is allowed instead.
+"""Turn the errors of pydantic into readable messages: what is wrong in a table, and what is expected instead.
 
-What is wrong may be a secret in the wrong place. So a message has the place (file, line, table) and words that this
-program knows; it never repeats a value, or a key that is not one of the program's own.
+A wrong value can be a secret in the wrong place. So a message only contains the location (file, line, table) and known words; it
+never repeats a value, nor a key that is unknown.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from nbserver.settings.toml_lines import Key
 from nbserver.settings.types import Settings
 
 Fault = tuple[Key, str]
-"""Where in the table, and what is wrong. Of the file's text it has known keys only."""
+"""A location in the table, and the message. Known keys are the only text of the file in it."""
 
 
 def faults(values: Any, model: type[BaseModel], context: Mapping[str, Any], *, missing: bool) -> list[Fault]:
-    """Check a table and return what is wrong. Without `missing`, a table may lack keys: another one may add them.
+    """Check a table and return its errors. Without `missing`, keys can be missing: another table may set them.
 
-    Rules between settings are left to the caller, who knows the whole.
+    The caller checks rules between settings, because it knows all tables.
     """
     try:
         model.model_validate(values, context=dict(context))
@@ -39,14 +39,12 @@ def faults(values: Any, model: type[BaseModel], context: Mapping[str, Any], *, m
 
 
 def explain(details: ErrorDetails, model: type[BaseModel]) -> str:
-    """Return `KEY: what is wrong; allowed: ...` for one error of pydantic."""
+    """Return `KEY: problem; expected ...` for one error of pydantic."""
     location = tuple(details["loc"])
     name = dotted(location)
     if details["type"] == "extra_forbidden":
         return unknown_key(location, model)
-    description = _description(model, location)
-    allowed = f"; allowed: {description}" if description else ""
-    return f"{name}: {_problem(details)}{allowed}"
+    return f"{name}: {_problem(details, _description(model, location))}"
 
 
 def unknown_key(location: Key, model: type[BaseModel]) -> str:
@@ -55,7 +53,7 @@ def unknown_key(location: Key, model: type[BaseModel]) -> str:
     near = difflib.get_close_matches(key.lower(), allowed, 1) or [x for x in _dotted_names(model) if x.endswith(f".{key}")]
     hint = f' (did you mean "{near[0]}"?)' if near else ""
     where = dotted(location if key in _known_keys(Settings) else location[:-1])
-    return f"{where and f'{where}: '}unknown key{hint}; allowed: {', '.join(allowed)}"
+    return f"{where and f'{where}: '}unknown key{hint}; valid keys: {', '.join(allowed)}"
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -65,7 +63,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def dotted(key: Key) -> str:
-    """Return a key as a person writes it; the place in an array counts from 1."""
+    """Return a key in TOML notation; an index of an array counts from 1."""
     text = ""
     for part in key:
         if isinstance(part, int):
@@ -77,11 +75,11 @@ def dotted(key: Key) -> str:
 
 
 def kind(value: Any) -> str:
-    """Return what TOML calls a value, without the value."""
+    """Return the TOML type of a value in words, without the value."""
     for types_, name in (
         (bool, "true or false"),
         (int, "a whole number"),
-        (float, "a number with a point"),
+        (float, "a decimal number"),
         (str, "text"),
         (list | tuple, "an array"),
         (dict, "a table"),
@@ -91,22 +89,24 @@ def kind(value: Any) -> str:
     return "a date or time"
 
 
-def _problem(details: ErrorDetails) -> str:
+def _problem(details: ErrorDetails, description: str) -> str:
+    """Return what is wrong, followed by the `description` of what is expected, if there is one."""
     value, type_ = details["input"], details["type"]
+    expected = f"; expected {description}" if description else ""
     if type_ == "missing":
-        return "it is missing"
+        return f"this key is required{expected}"
     if type_ in ("refused", "contradiction"):
-        return str(details["ctx"]["reason"])
+        return f"{details['ctx']['reason']}{expected}"
     if type_ == "literal_error" and isinstance(value, str):
-        expected = re.findall(r"'([^']*)'", str(details["ctx"]["expected"]))
-        return f"it is not one of the allowed values{nearest(value, expected)}"
+        allowed = re.findall(r"'([^']*)'", str(details["ctx"]["expected"]))
+        return f"unknown value{nearest(value, allowed)}{expected}"
     if type_.startswith(("greater_than", "less_than")):
-        return "the number is out of range"
+        return f"the number is out of range{expected}"
     if type_ == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{kind(value)} stands here, but it must be text: put it in quotes"
+        return f"expected text, found a number: put it in quotes{f'; the value must be {description}' if description else ''}"
     if type_ == "int_type" and isinstance(value, str):
-        return "text stands here, but it must be a number: leave out the quotes"
-    return f"{kind(value)} does not fit here"
+        return f"expected a number, found text: remove the quotes{f'; the value must be {description}' if description else ''}"
+    return f"expected {description}, found {kind(value)}" if description else f"{kind(value)} is not allowed"
 
 
 def _model_at(model: type[BaseModel], location: Key) -> type[BaseModel]:
@@ -119,7 +119,7 @@ def _model_at(model: type[BaseModel], location: Key) -> type[BaseModel]:
 def _description(model: type[BaseModel], location: Key) -> str:
     names = [part for part in location if isinstance(part, str)]
     if not names:
-        return ""  # the whole table: its own reason says it all
+        return ""  # the whole table: its reason is complete
     table = _model_at(model, tuple(names[:-1]))
     field = table.model_fields.get(names[-1])
     if field is None:
@@ -127,18 +127,18 @@ def _description(model: type[BaseModel], location: Key) -> str:
     below = _table(field.annotation)
     if below and isinstance(location[-1], int):
         return ""
-    return field.description or (f"a table with {', '.join(below.model_fields)}" if below else "")
+    return field.description or (f"a table with the keys {', '.join(below.model_fields)}" if below else "")
 
 
 def _table(annotation: Any) -> type[BaseModel] | None:
-    """Return the model of a field that holds a table, also an optional one or an array of them."""
+    """Return the model of a field that is a table, an optional table or an array of tables."""
     if get_origin(annotation) in (Union, types.UnionType, tuple):
         return next((found for found in map(_table, get_args(annotation)) if found), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _known_keys(model: type[Settings]) -> set[str]:
-    """Every key that any table may have."""
+    """Return every key that any table can have."""
     return set(model.model_fields).union(*(_known_keys(below) for below in model.__subclasses__()))
 
 

@@ -1,7 +1,7 @@
-"""A TOML file as plain values, with the line on which each of them stands.
+"""A TOML file as plain values, with the line number of each value.
 
-tomlkit parses and checks the file, but tells no lines. So a scan of the text, which tomlkit has found valid by then,
-finds the line of every key, table, element of an array and key of an inline table.
+tomlkit parses and validates the file, but does not report lines. So a scan of the valid text finds the line of every key, table,
+array element and key of an inline table.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from tomlkit.exceptions import ParseError, TOMLKitError
 from nbserver.base.errors import NbserverError
 
 Key = tuple[str | int, ...]
-"""The way to a value from the top of the document; a number is the index in an array, from 0."""
+"""The path to a value from the top of the document; a number is the index in an array, from 0."""
 
 
 class Readable(Protocol):
-    """A path, or package data that can be read like one."""
+    """A path, or package data with the same method."""
 
     def read_bytes(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class TomlFile:
-    """`name` is the file as messages name it; `lines` are in the order of the file and count from 1."""
+    """`name` is the file name for messages; `lines` are in the order of the file and count from 1."""
 
     name: str
     content: bytes
@@ -37,7 +37,7 @@ class TomlFile:
     lines: dict[Key, int]
 
     def line(self, key: Key) -> int:
-        """Return the line of `key`, or of the nearest table around it that stands in the file."""
+        """Return the line of `key`, or of the nearest table around it that is in the file."""
         while key and key not in self.lines:
             key = key[:-1]
         return self.lines.get(key, 1)
@@ -46,20 +46,23 @@ class TomlFile:
         return f"{self.name}:{self.line(key)}"
 
 
-def read(path: Readable, error: type[NbserverError], *, name: str = "") -> TomlFile:
-    """Read a TOML file; raise `error` with file and line if it is missing, not UTF-8 or not TOML."""
+def read(path: Readable, error: type[NbserverError], *, name: str = "", missing: str = "") -> TomlFile:
+    """Read a TOML file; raise `error` with file and line if it is missing, not UTF-8 or not TOML.
+
+    `missing` is what to do if the file does not exist.
+    """
     name = name or str(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise error("there is no such file", where=name) from None
+        raise error("the file does not exist", where=name, todo=missing) from None
     except OSError as reason:
-        raise error(f"the file cannot be read: {reason.strerror}", where=name) from None
+        raise error(f"could not read the file: {reason.strerror}", where=name) from None
     return parse(content, error, name=name)
 
 
 def parse(content: bytes, error: type[NbserverError], *, name: str) -> TomlFile:
-    """Like `read`, for bytes that are here already. A byte order mark and Windows line ends are fine."""
+    """Parse the bytes of a TOML file like `read`. A byte order mark and Windows line ends are accepted."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
@@ -69,15 +72,15 @@ def parse(content: bytes, error: type[NbserverError], *, name: str) -> TomlFile:
         values = tomlkit.parse(text).unwrap()
         return TomlFile(name, content, values, scan(text).lines)
     except ParseError as reason:
-        raise error(f"this is not TOML: {_explain(reason)}", where=f"{name}:{_line(reason, text)}") from None
+        raise error(f"this is not valid TOML: {_explain(reason)}", where=f"{name}:{_line(reason, text)}") from None
     except RecursionError:
-        raise error("the tables or arrays are nested too deep", where=name) from None
+        raise error("the tables or arrays are nested too deeply", where=name) from None
     except (TOMLKitError, ValueError) as reason:
         line = min(scan(text).repeated, default=1)
-        raise error(f"this is not TOML: {_explain(reason)}", where=f"{name}:{line}") from None
+        raise error(f"this is not valid TOML: {_explain(reason)}", where=f"{name}:{line}") from None
 
 
-# What tomlkit says without quoting the file.
+# Messages of tomlkit that do not quote the file.
 _PLAIN = frozenset(
     {
         "Empty key",
@@ -97,23 +100,23 @@ _PLAIN = frozenset(
 
 
 def _explain(reason: Exception) -> str:
-    """tomlkit's reason without the characters that it quotes: they may be part of a secret."""
+    """Return the reason from tomlkit without the characters that it quotes: they could be part of a secret."""
     text = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
     if "\\x00" in text:
-        return "the file ends in the middle of a value, a table's name or a key"
+        return "the file ends within a value, a table name, or a key"
     column = getattr(reason, "col", None)
     at = f" in column {column + 1}" if column else ""
     if text.startswith("Unexpected character"):
-        return f"something unexpected{at} (text must stand in quotes, and every line is one `key = value`)"
+        return f"unexpected character{at} (text must be in quotes, and each line must be one `key = value`)"
     if text.startswith("Invalid character"):
-        return f"an unknown escape{at} (in \"text\" a backslash is written twice; in 'text' once)"
+        return f"unknown escape{at} (in \"text\", double each backslash; in 'text', write it once)"
     if text.startswith("Control characters"):
-        return f"a text without its closing quote, or with a control character in it{at}"
+        return f"text without a closing quote, or with a control character{at}"
     if re.fullmatch(r'Key ".*" already exists', text, re.DOTALL):
-        return "a key or table is there twice"
+        return "a key or table is defined twice"
     if re.fullmatch(r"TOML value nested more than \d+ levels deep", text):
-        return "the tables or arrays are nested too deep"
-    return text[:1].lower() + text[1:] + at if text in _PLAIN else f"it cannot be read{at}"
+        return "the tables or arrays are nested too deeply"
+    return text[:1].lower() + text[1:] + at if text in _PLAIN else f"syntax error{at}"
 
 
 def _line(reason: ParseError, text: str) -> int:
@@ -134,7 +137,7 @@ _TOKEN = re.compile(
 
 
 def scan(text: str) -> _Scan:
-    """Find the lines of a valid TOML text; one that is not valid may end the scan early. Raises RecursionError."""
+    """Find the lines of a valid TOML text; an invalid one may end the scan early. Raises RecursionError."""
     scan = _Scan(text)
     with contextlib.suppress(StopIteration):
         scan.document()
@@ -172,7 +175,7 @@ class _Scan:
                 self._pair(table)
 
     def _header(self) -> Key:
-        """Read `[name]` or `[[name]]`; the tables on the way to the name may be the last of an array."""
+        """Read `[name]` or `[[name]]`; a table in the path can be the last element of an array."""
         line = self._line
         array = self._next() == "["
         if array:
@@ -219,14 +222,14 @@ class _Scan:
         self._value(key)
 
     def _define(self, key: Key, line: int) -> None:
-        """A table's own header tells its line better than a key or a table inside it, which may come first."""
+        """Record the line of a header. It overrides that of a key or table inside it, which may come first."""
         if key in self._defined:
             self.repeated.append(line)
         self._defined.add(key)
         self.lines[key] = line
 
     def _value(self, key: Key) -> None:
-        """Step over a value, whose first token is the current one, and over what may follow it on its line."""
+        """Skip a value, whose first token is the current one, and the rest of its line."""
         if self._kind == "mark" and self._token == "[":
             self._array(key)
         elif self._kind == "mark" and self._token == "{":

@@ -1,6 +1,6 @@
-"""The kinds of text that settings are made of: addresses, URLs, Windows paths, fingerprints.
+"""The types of text values in settings: addresses, URLs, Windows paths, fingerprints.
 
-Each check refuses with a reason. A reason does not repeat the text, which could be a password in the wrong place.
+A check refuses a value with a reason. The reason does not repeat the value, which could be a password in the wrong place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from nbserver.base.date_text import reads_like_date
 
-PASSWORD_MINIMUM = 12  # characters of a notebook's password, unless the inventory says notebook.password_minimum
+PASSWORD_MINIMUM = 12  # minimum length of a notebook password, unless the inventory sets notebook.password_minimum
 
 
 def refuse(reason: str) -> PydanticCustomError:
@@ -26,25 +26,25 @@ def refuse(reason: str) -> PydanticCustomError:
 
 
 def plain_text(value: Any) -> Any:
-    """Refuse control characters, space at either end, and what PowerShell would take for a date; also within arrays."""
+    """Refuse control characters, leading and trailing spaces, and what PowerShell would convert to a date; also in arrays."""
     for text in value if isinstance(value, list | tuple) else [value]:
         if not isinstance(text, str):
             continue
         if not text:
-            raise refuse("it is empty")
+            raise refuse("must not be empty")
         if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in text):
-            raise refuse("it holds a control character")
+            raise refuse("must not contain control characters")
         if text != text.strip():
-            raise refuse("it begins or ends with a space")
+            raise refuse("must not begin or end with a space")
         if len(text) > 1000:
-            raise refuse("it is longer than 1000 characters")
+            raise refuse("must not be longer than 1000 characters")
         if reads_like_date(text):
-            raise refuse("it reads like a date and time, which PowerShell would change on its way")
+            raise refuse("must not look like a date and time, which PowerShell would convert")
     return value
 
 
 class Settings(BaseModel):
-    """A table of the inventory or the catalog: no unknown key, no conversion between types, never changed."""
+    """A table of the inventory or the catalog: without unknown keys, without type conversion, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -55,26 +55,26 @@ class Settings(BaseModel):
 
 
 def host_name(text: str) -> str:
-    """Return a DNS name or IP address as it is, IPv6 in its short form."""
+    """Return a DNS name or IP address unchanged; an IPv6 address in its short form."""
     if "://" in text or "/" in text:
-        raise refuse("it holds a scheme or a path; only the name or address belongs here")
+        raise refuse("must not contain a scheme or path")
     if "@" in text:
-        raise refuse("it holds a user; only the name or address belongs here")
+        raise refuse("must not contain a user name")
     if text.startswith("["):
-        raise refuse("an IPv6 address stands here without brackets")
+        raise refuse("an IPv6 address must not be in brackets")
     if ":" in text and text.count(":") == 1:
-        raise refuse("it holds a port; only the name or address belongs here")
+        raise refuse("must not contain a port")
     if "%" in text:
-        raise refuse("an IPv6 address with a zone works on one machine only")
+        raise refuse("an IPv6 address must not have a zone, which is only valid on one machine")
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
     labels = text.split(".")
     if len(text) > 253 or not all(re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", x) for x in labels):
-        raise refuse("it is neither a DNS name nor an IP address")
+        raise refuse("this is neither a DNS name nor an IP address")
     if labels[-1].isdigit():
-        raise refuse("it is not an IPv4 address of four numbers up to 255, and no DNS name ends in a number")
+        raise refuse("this is not a valid IPv4 address, and a DNS name cannot end in a number")
     return text
 
 
@@ -82,11 +82,11 @@ def listen_address(text: str) -> str:
     try:
         return text if text == "*" else str(ipaddress.ip_address(text))
     except ValueError:
-        raise refuse("it is not an IP address") from None
+        raise refuse("this is not an IP address") from None
 
 
 def remote_address(text: str) -> str:
-    """Return an address, a network or one of the firewall's words in the form that is compared later."""
+    """Return an address, a network or a keyword of the firewall in its canonical form."""
     for word in ("Any", "LocalSubnet"):
         if text.lower() == word.lower():
             return word
@@ -94,44 +94,44 @@ def remote_address(text: str) -> str:
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError as reason:
         if "host bits" in str(reason):
-            raise refuse("the network has bits set behind its prefix length") from None
-        raise refuse("it is not an IP address, a network or a word of the firewall") from None
+            raise refuse("the network address has bits set after its prefix length") from None
+        raise refuse("this is not an IP address, a network, or a keyword of the firewall") from None
 
 
 def one_firewall_rule(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not texts:
-        raise refuse("the array is empty, so nobody could connect")
+        raise refuse("must not be empty, or nobody could connect")
     if "Any" in texts and len(texts) > 1:
-        raise refuse('"Any" makes the other addresses pointless')
+        raise refuse('"Any" cannot be combined with other addresses')
     return unlike(texts)
 
 
 def unlike(texts: tuple[str, ...]) -> tuple[str, ...]:
     if len({text.lower() for text in texts}) < len(texts):
-        raise refuse("the array names something twice")
+        raise refuse("the array contains a duplicate")
     return texts
 
 
 def url(text: str, *schemes: str, path: bool) -> str:
-    """Return a URL of printable ASCII with one of `schemes` and without user, password, query and fragment."""
+    """Return a URL of printable ASCII with one of `schemes`, and without a user, password, query or fragment."""
     if "@" in text:
-        raise refuse("a URL here never holds a user or password")
+        raise refuse("must not contain a user name or password")
     if not re.fullmatch(r"[!-~]+", text) or any(c in text for c in "\"'<>\\^`{|}"):
-        raise refuse("it holds a character that no URL has")
+        raise refuse("contains a character that is not allowed in a URL")
     try:
         parts = urlsplit(text)
         name, port = parts.hostname, parts.port
     except ValueError:
-        raise refuse("its host or port cannot be read") from None
+        raise refuse("the host or port of the URL is not valid") from None
     if parts.scheme not in schemes:
-        raise refuse(f"it does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        raise refuse(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
     if not name or port == 0:
-        raise refuse("it lacks a host or its port is 0")
+        raise refuse("must contain a host, and its port must not be 0")
     host_name(name)
     if "?" in text or "#" in text:
-        raise refuse("it holds a query or a fragment")
+        raise refuse("must not contain a query or fragment")
     if not path and parts.path not in ("", "/"):
-        raise refuse("it holds a path")
+        raise refuse("must not contain a path")
     return text
 
 
@@ -148,23 +148,23 @@ def proxy_url(text: str) -> str:
 
 
 def windows_path(text: str) -> str:
-    """Return an absolute path on a drive, or one that begins with %Variable%; 200 characters at most."""
+    """Return an absolute path on a drive, or a path that begins with %Variable%; at most 200 characters."""
     if len(text) > 200:
-        raise refuse("it is longer than 200 characters")
+        raise refuse("must not be longer than 200 characters")
     start = re.match(r"([A-Za-z]:(?=\\)|%[A-Za-z_][A-Za-z0-9_()]*%(?=\\|$))", text)
     if not start:
-        raise refuse("it is not absolute")
+        raise refuse("must be an absolute path")
     if any(c in "\"'`;%/:*?<>|\u2018\u2019\u201a\u201b\u201c\u201d\u201e" for c in text[start.end() :]):
-        raise refuse("it holds a character that has no place in it: one of \" ' ` ; % / : * ? < > |")
+        raise refuse("must not contain any of these characters: \" ' ` ; % / : * ? < > |")
     if any(part in (".", "..") for part in text.split("\\")):
-        raise refuse("it holds . or .. as a folder")
+        raise refuse("must not contain . or .. as a component")
     return text
 
 
 def windows_folder(text: str) -> str:
-    """Return a Windows path below a drive's root or below a variable's folder: its permissions will be set."""
+    """Return a Windows path below the root of a drive or the folder of a variable: its permissions will be changed."""
     if not re.search(r"\\[^\\]", windows_path(text)):
-        raise refuse("it names no folder below the drive or the variable")
+        raise refuse("must be a folder below the drive or the variable")
     return text
 
 
@@ -172,45 +172,45 @@ def fingerprint(text: str) -> str:
     """Return SHA256: and 64 lower-case hex digits."""
     digits = text[7:].replace(":", "").lower()
     if text[:7].upper() != "SHA256:" or not re.fullmatch(r"[0-9a-f]{64}", digits):
-        raise refuse("it is not SHA256: followed by 64 hex digits")
+        raise refuse("this is not SHA256: followed by 64 hex digits")
     return f"SHA256:{digits}"
 
 
 def thumbprint(text: str) -> str:
-    """Return 40 upper-case hex digits. Windows' certificate dialog shows them with spaces, behind an invisible mark."""
+    """Return 40 upper-case hex digits. The certificate dialog of Windows shows them with spaces, after an invisible mark."""
     digits = re.sub("[ :\u200e]", "", text).upper()
     if not re.fullmatch(r"[0-9A-F]{40}", digits):
-        raise refuse("it is not a thumbprint of 40 hex digits")
+        raise refuse("this is not a thumbprint of 40 hex digits")
     return digits
 
 
 def version_prefix(text: str) -> str:
     if not re.fullmatch(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){0,3}", text):
-        raise refuse("it is not a version made of numbers and points")
+        raise refuse("this is not a version of numbers and dots")
     return text
 
 
 def configuration_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", text):
-        raise refuse("it holds a character other than letters, digits and . _ -")
+        raise refuse("must only contain letters, digits, and . _ -")
     return text
 
 
-def _beside(value: Any, info: ValidationInfo) -> Any:
-    """Make text an absolute path; it counts from the folder of the file that it stands in (`folder` of the context)."""
+def _relative_to_file(value: Any, info: ValidationInfo) -> Any:
+    """Return an absolute path. A relative path starts at the folder of the file that contains it (`folder` of the context)."""
     if not isinstance(value, str):
         return value
     try:
         path = Path(value).expanduser()
     except RuntimeError:
-        raise refuse("the home folder that ~ means is unknown") from None
+        raise refuse("there is no home folder for ~") from None
     folder = (info.context or {}).get("folder", Path())
     return Path(os.path.abspath(folder / path))  # noqa: PTH100 (a link stays a link)
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise refuse("there is no such file")
+        raise refuse("the file does not exist")
     return path
 
 
@@ -219,8 +219,8 @@ def _array(value: Any) -> Any:
 
 
 _PATH = WithJsonSchema({"type": "string"})
-FilePath = Annotated[Path, BeforeValidator(_beside), _PATH]
-ExistingFile = Annotated[Path, AfterValidator(_existing), BeforeValidator(_beside), _PATH]
+FilePath = Annotated[Path, BeforeValidator(_relative_to_file), _PATH]
+ExistingFile = Annotated[Path, AfterValidator(_existing), BeforeValidator(_relative_to_file), _PATH]
 Array = BeforeValidator(_array)
 HostName = Annotated[str, AfterValidator(host_name)]
 ListenAddress = Annotated[str, AfterValidator(listen_address)]

@@ -1,4 +1,4 @@
-"""Who may use a file of Windows: its access list, read without any package. Only `entries` needs Windows."""
+"""Who can access a file on Windows, from its access list, without any package. Only `entries` needs Windows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 _SE_FILE_OBJECT, _DACL_SECURITY_INFORMATION, _ACL_SIZE_INFORMATION = 1, 4, 2
 _ALLOWED = (0, 9)  # ACCESS_ALLOWED_ACE_TYPE and ACCESS_ALLOWED_CALLBACK_ACE_TYPE
 _INHERIT_ONLY = 0x08
-# Reading or changing what is in the file, or who may do so: FILE_READ_DATA, FILE_WRITE_DATA, FILE_APPEND_DATA, WRITE_DAC,
+# Reading or changing the file or its permissions: FILE_READ_DATA, FILE_WRITE_DATA, FILE_APPEND_DATA, WRITE_DAC,
 # WRITE_OWNER, MAXIMUM_ALLOWED, and GENERIC_ALL, _WRITE and _READ.
 _USE = 0x1 | 0x2 | 0x4 | 0x40000 | 0x80000 | 0x2000000 | 0x10000000 | 0x40000000 | 0x80000000
 
-# Groups that nobody had to be put into, by their well-known SIDs.
+# Groups with automatic members, by their well-known SIDs.
 _WIDE = {
     "S-1-1-0": "Everyone",
     "S-1-5-2": "network logons",
@@ -31,7 +31,7 @@ _WIDE_OF_DOMAIN = re.compile(r"S-1-5-21-\d+-\d+-\d+-(513|514|515)")  # domain us
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of an access list. `kind` is its type, `rights` its access mask, `sid` whom it is about."""
+    """One entry of an access list. `kind` is its type, `rights` its access mask, `sid` the user or group it applies to."""
 
     kind: int
     flags: int
@@ -40,9 +40,9 @@ class Entry:
 
 
 def everybody_with_access(found: Iterable[Entry] | None) -> str:
-    """Who, of the groups that hold everybody, may read or change the file; nothing where none may. No list at all lets everybody in.
+    """Return the first broad group that can read or change the file, or an empty string. Without a list, everybody can.
 
-    An entry that denies is not counted for: a list that needs one is not for a secret.
+    Entries that deny access are ignored: a file that relies on them is not suitable for a secret.
     """
     if found is None:
         return "Everyone"
@@ -56,7 +56,7 @@ def everybody_with_access(found: Iterable[Entry] | None) -> str:
 
 
 def entries(descriptor: int) -> list[Entry] | None:
-    """The access list of an open file, None where it has none. `descriptor` is that of os.open. Raises OSError."""
+    """Return the access list of an open file, or None if it has none. `descriptor` is from os.open. Raises OSError."""
     import msvcrt
 
     handle: int = msvcrt.get_osfhandle(descriptor)  # type: ignore[attr-defined, unused-ignore]
@@ -65,7 +65,7 @@ def entries(descriptor: int) -> list[Entry] | None:
         ctypes.c_void_p(handle), _SE_FILE_OBJECT, _DACL_SECURITY_INFORMATION, None, None, ctypes.byref(acl), None, ctypes.byref(security)
     )
     if code:
-        raise OSError(code, f"its access list cannot be read (Windows error {code})")
+        raise OSError(code, f"Windows error {code}")
     try:
         return list(_entries(acl)) if acl else None
     finally:
@@ -75,12 +75,12 @@ def entries(descriptor: int) -> list[Entry] | None:
 def _entries(acl: ctypes.c_void_p) -> Iterator[Entry]:
     size = (ctypes.c_uint32 * 3)()  # ACL_SIZE_INFORMATION: how many entries, bytes in use, bytes free
     if not _library("advapi32").GetAclInformation(acl, ctypes.byref(size), ctypes.sizeof(size), _ACL_SIZE_INFORMATION):
-        raise OSError("its access list cannot be read")
+        raise OSError("GetAclInformation failed")
     for index in range(size[0]):
         place = ctypes.c_void_p()
         if not _library("advapi32").GetAce(acl, index, ctypes.byref(place)) or place.value is None:
-            raise OSError("its access list cannot be read")
-        # ACE_HEADER: type, flags, size; behind it the access mask, then the SID.
+            raise OSError("GetAce failed")
+        # ACE_HEADER: type, flags, size; followed by the access mask and the SID.
         header = ctypes.string_at(place.value, 8)
         kind, flags, rights = header[0], header[1], int.from_bytes(header[4:8], "little")
         yield Entry(kind, flags, rights, _sid(place.value + 8) if kind in _ALLOWED else "")
@@ -89,7 +89,7 @@ def _entries(acl: ctypes.c_void_p) -> Iterator[Entry]:
 def _sid(address: int) -> str:
     text = ctypes.c_wchar_p()
     if not _library("advapi32").ConvertSidToStringSidW(ctypes.c_void_p(address), ctypes.byref(text)):
-        raise OSError("its access list cannot be read")
+        raise OSError("ConvertSidToStringSidW failed")
     try:
         return text.value or ""
     finally:

@@ -442,12 +442,12 @@ def test_only_regular_files_are_read(files: dict[str, bytes], tmp_path: Path, na
 def test_the_folder_is_no_link(files: dict[str, bytes], tmp_path: Path) -> None:
     put(files, tmp_path / "rendered")
     (tmp_path / "link").symlink_to("rendered")
-    with pytest.raises(ApprovalError, match="link: is a link"):
+    with pytest.raises(ApprovalError, match="link: this is a link"):
         audit.audit(tmp_path / "link")
     with pytest.raises(ApprovalError, match="nothing: "):
         audit.audit(tmp_path / "nothing")
     (tmp_path / "file").touch()
-    with pytest.raises(ApprovalError, match="file: is not a folder"):
+    with pytest.raises(ApprovalError, match="file: this is not a folder"):
         audit.audit(tmp_path / "file")
 
 
@@ -455,7 +455,7 @@ def test_the_folder_is_no_link(files: dict[str, bytes], tmp_path: Path) -> None:
 def test_a_huge_file_is_not_read(files: dict[str, bytes], tmp_path: Path, name: str) -> None:
     path = put(files, tmp_path / "rendered") / name
     os.truncate(path, 1 << 40)
-    with pytest.raises(ApprovalError, match=rf"{re.escape(name)}: is larger than"):
+    with pytest.raises(ApprovalError, match=rf"{re.escape(name)}: the file is larger than"):
         audit.audit(path.parent)
 
 

@@ -153,18 +153,18 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "is not valid JSON at line 1"),
-        (b"{", "is not valid JSON at line 1"),
-        (b"\xff\xfe{}", "is not UTF-8 text"),
+        (b"", r"this is not valid JSON \(line 1"),
+        (b"{", r"this is not valid JSON \(line 1"),
+        (b"\xff\xfe{}", "this is not UTF-8 text"),
         (b"[]", "is not a manifest of version 1 or 2"),
         (b"{}", "is not a manifest of version 1 or 2"),
         (b'{"v": 3, "hosts": {}}', "is not a manifest of version 1 or 2"),
         (b'{"v": true, "hosts": {}}', "is not a manifest of version 1 or 2"),
         (b'{"v": "1", "hosts": {}}', "is not a manifest of version 1 or 2"),
-        (b'{"v": 1, "hosts": [], "release": "0.1.0"}', "hosts: an array does not fit here"),
+        (b'{"v": 1, "hosts": [], "release": "0.1.0"}', "hosts: expected"),
         (b'{"v": 2, "hosts": {}, "release": "0.1.0"}', "hosts: "),
-        (b'{"v": 1, "release": "0.1.0"}', "hosts: it is missing"),
-        (b"[" * 200_000, "is nested more than"),
+        (b'{"v": 1, "release": "0.1.0"}', "hosts: this key is required"),
+        (b"[" * 200_000, "objects or arrays are nested more than"),
     ],
     ids=[
         "empty",
@@ -189,5 +189,5 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, data: bytes, words: str)
 
 
 def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ApprovalError, match=r"approved\.json: cannot be read"):
+    with pytest.raises(ApprovalError, match=r"approved\.json: could not read the file"):
         manifest.read(tmp_path / "approved.json")

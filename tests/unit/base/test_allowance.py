@@ -50,5 +50,5 @@ def test_bytes_begin_anew_with_each_answer() -> None:
         allowance.exchange(30, 2 * 1024 * 1024)
         allowance.take(1024 * 1024)
         allowance.take(1024 * 1024)
-        with pytest.raises(TooMuch, match="sent more than 2 MB for one answer"):
+        with pytest.raises(TooMuch, match="sent more than 2 MB in one response"):
             allowance.take(1)

@@ -71,29 +71,29 @@ def test_an_installer_is_chosen_for_an_old_windows_too(tmp_path: Path) -> None:
 REFUSED = [
     (
         {"windows": "2012r2", "python__version": "3.13"},
-        'Python 3.13 for x64 needs Windows 10, Server 2016 or newer, and the inventory says windows = "2012r2". '
-        "Choose python.version from: 3.11.9, 3.12.10, or if the host is newer, correct windows in the inventory",
+        'Python 3.13 for x64 requires Windows 10, Server 2016 or newer, but the inventory has windows = "2012r2". '
+        "Set python.version to one of: 3.11.9, 3.12.10, or if the host runs a newer release, correct windows in the inventory",
     ),
-    ({"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"}, "needs Windows Server 2012 R2 or newer"),
+    ({"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"}, "requires Windows Server 2012 R2 or newer"),
     (
         {"windows": "2012", "accept_end_of_life": True, "python__version": "3.12"},
-        "Choose python.version from: 3.8.10, or if the host is newer",
+        "Set python.version to one of: 3.8.10, or if the host runs a newer release",
     ),
     (
         {"windows": "2012", "accept_end_of_life": True, "python__kind": "zip"},
-        "Leave out python.kind and choose python.version from: 3.8.10, or if the host is newer, correct windows",
+        "Remove python.kind and set python.version to one of: 3.8.10, or if the host runs a newer release, correct windows",
     ),
     (
         {"python__version": "3.8"},
-        "Python 3.8.10 for x64 gets no security fixes any more. To use it all the same, set accept_end_of_life = true in the inventory, "
-        "or choose python.version from: 3.11.9, 3.12.10",
+        "Python 3.8.10 for x64 no longer receives security fixes. To use it anyway, set accept_end_of_life = true in the inventory, "
+        "or set python.version to one of: 3.11.9, 3.12.10",
     ),
-    ({"windows": "2012r2", "architecture": "arm64"}, "Python 3.13 for arm64 needs Windows 10, Server 2016 or newer"),
-    ({"windows": "2012r2", "architecture": "arm64"}, "If the host is newer, correct windows in the inventory"),
-    ({"architecture": "arm64", "python__version": "3.11"}, "there is no lock file for Python 3.11.9 on arm64"),
+    ({"windows": "2012r2", "architecture": "arm64"}, "Python 3.13 for arm64 requires Windows 10, Server 2016 or newer"),
+    ({"windows": "2012r2", "architecture": "arm64"}, "If the host runs a newer release, correct windows in the inventory"),
+    ({"architecture": "arm64", "python__version": "3.11"}, "the catalog has no lock for Python 3.11.9 on arm64"),
     ({"architecture": "arm64", "openssl__kind": "zip"}, "OpenSSL 3.5 for arm64 as zip is not in the catalog"),
-    ({"openssl__kind": "zip"}, "OpenSSL 3.5 for x64 as zip is unverified: the catalog knows 3.5.8, 3.5.9"),
-    ({"windows": "2012r2", "openssl__kind": "zip"}, "OpenSSL 3.5 for x64 as zip needs Windows 10, Server 2016 or newer"),
+    ({"openssl__kind": "zip"}, "OpenSSL 3.5 for x64 as zip is unverified: the catalog has 3.5.8, 3.5.9"),
+    ({"windows": "2012r2", "openssl__kind": "zip"}, "OpenSSL 3.5 for x64 as zip requires Windows 10, Server 2016 or newer"),
 ]
 
 
@@ -110,7 +110,8 @@ def test_an_entry_for_a_newer_windows_is_chosen_where_the_inventory_names_it(tmp
     for name, chosen in ((None, "3.13.13"), ("2016", "3.13.13"), ("2019", "3.13.20"), ("11", "3.13.20")):
         assert settings(tmp_path, catalog="site.toml", windows=name)["python"]["version"] == chosen
     with pytest.raises(
-        CatalogError, match=r"needs Windows Server 2019 or newer, and the inventory names no windows, .* set windows in the inventory"
+        CatalogError,
+        match=r"requires Windows Server 2019 or newer, but the inventory does not set windows, .* set windows in the inventory",
     ):
         settings(tmp_path, catalog="site.toml", python__version="3.13.20")
 
@@ -122,7 +123,7 @@ def test_a_visual_c_runtime_of_the_site_goes_before_newer_ones_where_it_runs(tmp
     assert [site.vc_redist("x64", windows=name).version for name in (None, "2022", "2012r2")] == ["14.40.1", "14.40.1", "14.44.35211.0"]
     assert site.vc_redist("arm64") == SHIPPED.vc_redist("arm64")
     (tmp_path / "site.toml").write_text(entry)
-    with pytest.raises(CatalogError, match=r"unverified: the catalog knows 14\.40\.1,"):
+    with pytest.raises(CatalogError, match=r"unverified: the catalog has 14\.40\.1,"):
         load(tmp_path / "site.toml").vc_redist("x64")
 
 

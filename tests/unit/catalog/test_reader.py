@@ -135,41 +135,41 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[[python]\n", "site.toml:1: this is not TOML"),
-        ("\n[[pyhton]]\n", 'site.toml:2: unknown key (did you mean "python"?); allowed: defaults, python'),
+        ("[[python]\n", "site.toml:1: this is not valid TOML"),
+        ("\n[[pyhton]]\n", 'site.toml:2: unknown key (did you mean "python"?); valid keys: defaults, python'),
         (entry(size="-1"), "site.toml:8: python[1].size: the number is out of range"),
-        (entry(size='"5"'), "site.toml:8: python[1].size: text stands here, but it must be a number"),
-        (entry(sha256='"abc"'), "site.toml:6: python[1].sha256: it has 3 characters or others than 64 hex digits"),
+        (entry(size='"5"'), "site.toml:8: python[1].size: expected a number, found text"),
+        (entry(sha256='"abc"'), "site.toml:6: python[1].sha256: this is not a SHA-256 hash (3 characters)"),
         (entry(sha256='"' + "g" * 64 + '"'), "site.toml:6: python[1].sha256"),
         (
             entry(url='"https://u:hunter2@x/y.zip"'),
-            "site.toml:5: python[1].url: a URL here never holds a user or password",
+            "site.toml:5: python[1].url: must not contain a user name or password",
         ),
-        (entry(url='"ftp://x/y.zip"'), "site.toml:5: python[1].url: it does not begin with"),
-        (entry(url='"https://x/"'), "it names a folder, not a file"),
-        (entry(kind='"msi"'), "site.toml:4: python[1].kind: it is not one of the allowed values; allowed: zip or exe"),
-        (entry(kind='"exe"', executable='"C:\\\\python.exe"'), "executable of an exe is one path inside its folder"),
+        (entry(url='"ftp://x/y.zip"'), "site.toml:5: python[1].url: must begin with"),
+        (entry(url='"https://x/"'), "must not end in /"),
+        (entry(kind='"msi"'), "site.toml:4: python[1].kind: unknown value; expected zip or exe"),
+        (entry(kind='"exe"', executable='"C:\\\\python.exe"'), "executable of an exe must be one path inside its folder"),
         (
             entry(kind='"rpm"').replace("python]", "openssl]"),
-            "openssl[1].kind: it is not one of the allowed values; allowed: zip, msi or exe",
+            "openssl[1].kind: unknown value; expected zip, msi, or exe",
         ),
-        (entry(architecture=""), "site.toml:1: python[1].architecture: it is missing; allowed: x64 or arm64"),
+        (entry(architecture=""), "site.toml:1: python[1].architecture: this key is required; expected x64 or arm64"),
         (
             entry(version="3.13"),
-            "site.toml:2: python[1].version: a number with a point stands here, but it must be text",
+            "site.toml:2: python[1].version: expected text, found a number",
         ),
-        (entry(executable='"..\\\\x.exe"'), "python[1].executable[1]: it holds an empty part, . or .."),
-        (entry(executable='"bin/x.exe"'), "folders are separated by backslashes"),
-        (entry(executable='["a.exe", "b.exe"]'), "site.toml:1: python[1]: executable of a zip is one path inside it"),
+        (entry(executable='"..\\\\x.exe"'), "python[1].executable[1]: must not contain empty components, . or .."),
+        (entry(executable='"bin/x.exe"'), "must use backslashes instead of /"),
+        (entry(executable='["a.exe", "b.exe"]'), "site.toml:1: python[1]: executable of a zip must be one path inside the zip"),
         (entry(executable="[]"), "site.toml:7: python[1].executable: "),
-        (entry(kind='"msi"').replace("python]", "openssl]"), "openssl[1]: executable of an msi is an absolute path"),
-        (entry() + entry(), "site.toml:8: python[2]: there is such an entry already"),
-        ("[defaults]\npython = 3.13\n", "site.toml:2: defaults.python: a number with a point"),
+        (entry(kind='"msi"').replace("python]", "openssl]"), "openssl[1]: executable of an msi must be an absolute path"),
+        (entry() + entry(), "site.toml:8: python[2]: this is a duplicate of an earlier entry"),
+        ("[defaults]\npython = 3.13\n", "site.toml:2: defaults.python: expected text, found a number"),
         (
             '[[lock]]\npython = "3.13"\narchitecture = "x64"\nfile = "absent.txt"\n',
-            "site.toml:4: the lock file absent.txt",
+            "site.toml:4: could not read the lock absent.txt",
         ),
-        ("python = 3\n", "site.toml:1: python: a whole number does not fit here; allowed: tables [[python]]"),
+        ("python = 3\n", "site.toml:1: python: expected tables [[python]]"),
     ],
 )
 def test_a_broken_site_catalog(tmp_path: Path, text: str, words: str) -> None:
@@ -184,23 +184,23 @@ def test_all_faults_of_a_site_catalog_are_told(tmp_path: Path) -> None:
 
 
 def test_a_site_catalog_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="there is no such file"):
+    with pytest.raises(CatalogError, match="the file does not exist"):
         load(tmp_path / "absent.toml")
 
 
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("", "own.txt:1: there is no package in it"),
-        ("a==1\n", "own.txt:1: this is not a line such as"),
-        (f"a==1 \\\n    --hash=sha256:{HEX}\n", "own.txt:2: this is not a line"),
-        (f"# x\nA==1 --hash=sha256:{HEX}\n", "own.txt:2: this is not a line"),
-        (f"a==1 --hash=sha256:{HEX[1:]}\n", "own.txt:1: this is not a line"),
-        (f"a>=1 --hash=sha256:{HEX}\n", "own.txt:1: this is not a line"),
-        (f"a @ https://x/y.whl --hash=sha256:{HEX}\n", "own.txt:1: this is not a line"),
-        ("--index-url https://x\n", "own.txt:1: this is not a line"),
-        (f"a==1 --hash=sha256:{HEX}; x\n", "own.txt:1: this is not a line"),
-        (f"a==1 --hash=sha256:{HEX}\na==2 --hash=sha256:{HEX}\n", "own.txt:2: a stands here a second time"),
+        ("", "own.txt:1: the file contains no package"),
+        ("a==1\n", "own.txt:1: not a valid line; expected"),
+        (f"a==1 \\\n    --hash=sha256:{HEX}\n", "own.txt:2: not a valid line"),
+        (f"# x\nA==1 --hash=sha256:{HEX}\n", "own.txt:2: not a valid line"),
+        (f"a==1 --hash=sha256:{HEX[1:]}\n", "own.txt:1: not a valid line"),
+        (f"a>=1 --hash=sha256:{HEX}\n", "own.txt:1: not a valid line"),
+        (f"a @ https://x/y.whl --hash=sha256:{HEX}\n", "own.txt:1: not a valid line"),
+        ("--index-url https://x\n", "own.txt:1: not a valid line"),
+        (f"a==1 --hash=sha256:{HEX}; x\n", "own.txt:1: not a valid line"),
+        (f"a==1 --hash=sha256:{HEX}\na==2 --hash=sha256:{HEX}\n", "own.txt:2: a is listed twice"),
     ],
 )
 def test_a_broken_lock_file(tmp_path: Path, lines: str, words: str) -> None:

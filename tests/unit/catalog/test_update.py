@@ -94,7 +94,7 @@ def test_a_new_catalog(site: Site, tmp_path: Path) -> None:
         f"+ sha256     {digest('3.13.13-amd64')}",
         "+ executable python.exe",
     ]
-    assert done.stdout.splitlines()[-1] == "site.toml is written: review it, then name it as catalog in the inventory"
+    assert done.stdout.splitlines()[-1] == "site.toml was written. Review it, then set catalog in the inventory"
 
     text = (tmp_path / "site.toml").read_text("ascii")
     assert text.startswith("# Site catalog, written by `nbserver catalog update`")
@@ -141,7 +141,7 @@ OpenSSL 3.5.9 for x64: changed
 + size       6100000
 """
     assert re.sub(r"[-+] source .*\n", "", dry.stdout).startswith(differences + "Python 3.14.4 for x64: removed\n- version    3.14.4\n")
-    assert dry.stdout.endswith("site.toml was not written: this was a dry run\n")
+    assert dry.stdout.endswith("site.toml was not written (dry run)\n")
 
     done = run(tmp_path, *mirrored(site), "--python", "3.13")
     assert done.returncode == 0
@@ -153,7 +153,7 @@ OpenSSL 3.5.9 for x64: changed
     before = (tmp_path / "site.toml").stat()
     for arguments in (["--dry-run"], []):
         again = run(tmp_path, *mirrored(site), *arguments)
-        assert (again.returncode, again.stdout) == (0, "site.toml is unchanged: the indexes have nothing else\n")
+        assert (again.returncode, again.stdout) == (0, "site.toml is up to date\n")
         assert (tmp_path / "site.toml").read_bytes() == reviewed
         after = (tmp_path / "site.toml").stat()
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
@@ -202,12 +202,12 @@ def test_the_publishers_own_indexes_are_the_default(site: Site, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("python", "openssl", "words"),
     [
-        (APRIL_PYTHON[:-40], APRIL_OPENSSL, "python/index-windows.json: this is not whole JSON: "),
-        (b"<!DOCTYPE html><title>Log in</title>", APRIL_OPENSSL, "this is a web page, not an index in JSON"),
+        (APRIL_PYTHON[:-40], APRIL_OPENSSL, "python/index-windows.json: not valid JSON: "),
+        (b"<!DOCTYPE html><title>Log in</title>", APRIL_OPENSSL, "expected an index in JSON, found a web page"),
         (
             APRIL_PYTHON,
             openssl_index(openssl_entry("3.5.6", url="https://evil.example/Win64OpenSSL_Light-3_5_6.msi")),
-            "url is refused: it is not below",
+            "url is not valid: must be below",
         ),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_downgrade_is_refused(site: Site, tmp_path: Path) -> None:
         done = run(tmp_path, *mirrored(site), *arguments)
         assert done.returncode == 3
         assert (
-            f"{site.url}python/index-windows.json: the index offers Python 3.13.13 for x64, but site.toml has 3.13.16 already"
+            f"{site.url}python/index-windows.json: the index offers Python 3.13.13 for x64, but site.toml already has 3.13.16"
             in done.stderr
         )
         assert (tmp_path / "site.toml").read_bytes() == october
@@ -242,20 +242,20 @@ def test_a_downgrade_is_refused(site: Site, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--python", "3"], "--python: a version is written like 3.13 or 3.13.16"),
-        (["--python", "3.13.16/../../x"], "--python: a version is written like"),
-        (["--openssl", "3.5.6.1"], "--openssl: a version is written like"),
+        (["--python", "3"], "--python: expected a version such as 3.13 or 3.13.16"),
+        (["--python", "3.13.16/../../x"], "--python: expected a version such as"),
+        (["--openssl", "3.5.6.1"], "--openssl: expected a version such as"),
         (["--architecture", "x86"], "'x86' is not one of 'x64', 'arm64'"),
         (
             ["--base-url-python", "http://mirror.example.com/python/"],
-            "--base-url-python: this URL is refused: it does not begin with https://",
+            "--base-url-python: the URL is not valid: must begin with https://",
         ),
         (
             ["--openssl-index", "https://u:hunter2@mirror.example.com/x.json"],
-            "--openssl-index: this URL is refused: a URL here never holds",
+            "--openssl-index: the URL is not valid: must not contain",
         ),
         (["--ca-file", "missing.pem"], "File 'missing.pem' does not exist"),
-        (["--ca-file", "empty.pem"], "empty.pem: there is no certificate in PEM in it"),
+        (["--ca-file", "empty.pem"], "empty.pem: the file contains no certificate in PEM"),
     ],
 )
 def test_a_wrong_option(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -269,14 +269,14 @@ def test_a_wrong_option(tmp_path: Path, arguments: list[str], words: str) -> Non
 def test_a_file_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
     done = run(tmp_path, *mirrored(site), "-o", "missing/site.toml")
     assert done.returncode == 2
-    assert "missing/site.toml: the file cannot be written (No such file or directory). Name another one with -o" in done.stderr
+    assert "missing/site.toml: could not write the file (No such file or directory). Choose another file with -o" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[[python]]\nversion = 3.13\n", "site.toml:2: python[1].version: a number with a point"),
-        ('# ours\n[defaults]\npython = "3.14"\n', "site.toml:2: the file has [defaults], which would be lost"),
+        ("[[python]]\nversion = 3.13\n", "site.toml:2: python[1].version: expected text, found a number"),
+        ('# ours\n[defaults]\npython = "3.14"\n', "site.toml:2: the file contains [defaults], which would be lost"),
     ],
 )
 def test_a_file_of_somebody_else_is_left_alone(site: Site, tmp_path: Path, text: str, words: str) -> None:

@@ -139,20 +139,28 @@ def as_if_by_sha_1(certificate: x509.Certificate) -> x509.Certificate:
 
 
 WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
-    "another key": (CHAIN, ec_key(), "no certificate in it belongs to the key"),
+    "another key": (CHAIN, ec_key(), "no certificate in the file belongs to the key"),
     "two of one key": ((LEAF, SECOND.sign(KEY.public_key(), NAMES), SECOND.certificate), KEY, "2 certificates for the key"),
-    "a stranger": ((*CHAIN, intermediate(ROOT, "stranger").certificate), KEY, "no part of the chain: CN=stranger"),
-    "a gap": ((LEAF, FIRST.certificate), KEY, "no part of the chain: CN=first"),
+    "a stranger": ((*CHAIN, intermediate(ROOT, "stranger").certificate), KEY, "not part of the chain: CN=stranger"),
+    "a gap": ((LEAF, FIRST.certificate), KEY, "not part of the chain: CN=first"),
     "a wildcard": ((SECOND.sign(KEY.public_key(), [*NAMES, "*.example.com"]),), KEY, "*.example.com"),
-    "only a wildcard": ((SECOND.sign(KEY.public_key(), ["*.example.com", "192.0.2.7"]),), KEY, "notebooks run as the server's own account"),
+    "only a wildcard": (
+        (SECOND.sign(KEY.public_key(), ["*.example.com", "192.0.2.7"]),),
+        KEY,
+        "notebooks run under the account of the server",
+    ),
     "a name too few": ((SECOND.sign(KEY.public_key(), NAMES[:3]),), KEY, "lack 2001:db8::7"),
-    "a network": ((SECOND.sign(KEY.public_key(), [*NAMES, "192.0.2.0/24"]),), KEY, "neither a DNS name nor an address"),
-    "no SAN": ((SECOND.sign(KEY.public_key(), subject="win1.example.com"),), KEY, "it has: none"),
+    "a network": ((SECOND.sign(KEY.public_key(), [*NAMES, "192.0.2.0/24"]),), KEY, "neither a DNS name nor an IP address"),
+    "no SAN": ((SECOND.sign(KEY.public_key(), subject="win1.example.com"),), KEY, "found: none"),
     "an address as a name": ((SECOND.sign(KEY.public_key(), NAMES[1:], subject="x"),), KEY, "lack 192.0.2.7"),
-    "ended": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY),), KEY, "ended on"),
+    "ended": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY),), KEY, "expired on"),
     "not yet": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW + DAY),), KEY, "not valid before"),
-    "an authority": ((SECOND.sign(KEY.public_key(), NAMES, ca=True),), KEY, "certificate of an authority"),
-    "for clients": ((SECOND.sign(KEY.public_key(), NAMES, purposes=[ExtendedKeyUsageOID.CLIENT_AUTH]),), KEY, "not for a server"),
+    "an authority": ((SECOND.sign(KEY.public_key(), NAMES, ca=True),), KEY, "CA certificate"),
+    "for clients": (
+        (SECOND.sign(KEY.public_key(), NAMES, purposes=[ExtendedKeyUsageOID.CLIENT_AUTH]),),
+        KEY,
+        "does not include server authentication",
+    ),
     "P-521": ((SECOND.sign((p521 := ec_key(ec.SECP521R1())).public_key(), NAMES),), p521, "secp521r1"),
     "Ed25519": ((SECOND.sign((ed := ed25519.Ed25519PrivateKey.generate()).public_key(), NAMES),), ed, "neither RSA nor EC"),
     "SHA-1": ((as_if_by_sha_1(Signer(ROOT.certificate, rsa_key()).sign(KEY.public_key(), NAMES)),), KEY, "signed with sha1"),
@@ -169,12 +177,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, case: str) -> None:
 def test_an_authority_in_the_chain_is_looked_at_too(tmp_path: Path) -> None:
     old = intermediate(ROOT, "old", begins=NOW - 9 * DAY, ends=NOW - DAY)
     leaf = old.sign(KEY.public_key(), NAMES)
-    assert "CN=old ended on" in refusal(pem_host(tmp_path, pem(leaf, old.certificate), key_pem(KEY)))
+    assert "CN=old expired on" in refusal(pem_host(tmp_path, pem(leaf, old.certificate), key_pem(KEY)))
 
 
 def test_the_clock_decides(tmp_path: Path) -> None:
     found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
-    assert "ended on" in refusal(found, now=LEAF.not_valid_after_utc)
+    assert "expired on" in refusal(found, now=LEAF.not_valid_after_utc)
     assert workstation.read(found, None, LEAF.not_valid_after_utc - datetime.timedelta(seconds=1)).chain == pem(*CHAIN)
 
 
@@ -186,8 +194,8 @@ KEYS = {
         'certificate.password = { env = "SERVER_SECRET" }',
         "the password is wrong",
     ),
-    "a certificate": (pem(LEAF), "", "no private key in PEM"),
-    "words": ("a key", "", "no private key in PEM"),
+    "a certificate": (pem(LEAF), "", "not a private key in PEM"),
+    "words": ("a key", "", "not a private key in PEM"),
 }
 
 
@@ -200,16 +208,16 @@ def test_a_key_that_cannot_be_read(tmp_path: Path, case: str) -> None:
 def test_a_key_that_others_can_read(tmp_path: Path) -> None:
     found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
     (tmp_path / "server.key").chmod(0o644)
-    assert "others can use the secret file" in refusal(found, SecretError)
+    assert "other users can access the secret file" in refusal(found, SecretError)
 
 
 def test_files_that_hold_something_else(tmp_path: Path) -> None:
-    assert "holds a private key" in refusal(pem_host(tmp_path, pem(LEAF) + key_pem(KEY), key_pem(KEY)))
-    assert "no certificate in PEM" in refusal(pem_host(tmp_path, LEAF.public_bytes(Encoding.DER), key_pem(KEY)))
-    assert "longer than" in refusal(pem_host(tmp_path, b"x" * 300000, key_pem(KEY)))
+    assert "contains a private key" in refusal(pem_host(tmp_path, pem(LEAF) + key_pem(KEY), key_pem(KEY)))
+    assert "no valid certificate in PEM" in refusal(pem_host(tmp_path, LEAF.public_bytes(Encoding.DER), key_pem(KEY)))
+    assert "larger than" in refusal(pem_host(tmp_path, b"x" * 300000, key_pem(KEY)))
     found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
     (tmp_path / "server.pem").unlink()
-    assert "cannot be read" in refusal(found)
+    assert "could not read" in refusal(found)
 
 
 # ---- PFX
@@ -242,7 +250,7 @@ def test_a_pfx(tmp_path: Path, encrypt: Any, others: Sequence[x509.Certificate])
 def test_a_pfx_that_cannot_be_used(tmp_path: Path) -> None:
     whole = pkcs12.serialize_key_and_certificates(b"name", KEY, LEAF, CHAIN[1:], encryption("another"))
     assert "the password is wrong" in refusal(pfx_host(tmp_path, whole), SecretError)
-    assert "the password is wrong, or the file is no PFX" in refusal(pfx_host(tmp_path, b"PFX"), SecretError)
+    assert "the password is wrong, or this is not a PFX" in refusal(pfx_host(tmp_path, b"PFX"), SecretError)
     no_key = pkcs12.serialize_key_and_certificates(b"name", None, LEAF, CHAIN[1:], encryption(SECRET))
     assert "no private key" in refusal(pfx_host(tmp_path, no_key))
     wildcard = SECOND.sign(KEY.public_key(), [*NAMES, "*.example.com"])
@@ -262,13 +270,13 @@ def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ('certificate.file = "a.pem"', "file needs its key"),
-        ('certificate.key = { env = "X" }', "key has a meaning only beside file"),
-        ('certificate.pfx = "a.pem"', "pfx needs its password"),
-        ('certificate.password = { env = "X" }', "password has a meaning only beside"),
+        ('certificate.file = "a.pem"', "file requires its private key"),
+        ('certificate.key = { env = "X" }', "key only applies with file"),
+        ('certificate.pfx = "a.pem"', "pfx requires its password"),
+        ('certificate.password = { env = "X" }', "password only applies with"),
         ('certificate.request = true\ncertificate.thumbprint = "00112233445566778899AABBCCDDEEFF00112233"', "at most one of"),
         ('certificate.file = "a.pem"\ncertificate.key = { env = "X" }\ncertificate.request = true', "at most one of"),
-        ('certificate.file = "none.pem"', "there is no such file"),
+        ('certificate.file = "none.pem"', "the file does not exist"),
         ('certificate.thumbprint = "0011"', "40 hex digits"),
         ('certificate.key = "BEGIN PRIVATE KEY"', "never the secret itself"),
     ],
@@ -313,11 +321,11 @@ def install(folder: Path, request: bytes, chain: str) -> None:
 @pytest.mark.parametrize(
     ("chain", "words"),
     [
-        (pem(SECOND.sign(ec_key().public_key(), NAMES)), "no certificate in it belongs to the key"),
+        (pem(SECOND.sign(ec_key().public_key(), NAMES)), "no certificate in the file belongs to the key"),
         (pem(SECOND.sign(KEY.public_key(), NAMES[:2])), "lack xn--bcher-kva.example.com, 2001:db8::7"),
-        (pem(SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY)), "ended on"),
-        ("signed", "no certificate in PEM"),
-        (pem(LEAF) + key_pem(KEY), "holds a private key"),
+        (pem(SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY)), "expired on"),
+        ("signed", "no valid certificate in PEM"),
+        (pem(LEAF) + key_pem(KEY), "contains a private key"),
     ],
 )
 def test_a_signed_certificate_that_does_not_fit_its_request(tmp_path: Path, chain: str, words: str) -> None:
@@ -327,11 +335,11 @@ def test_a_signed_certificate_that_does_not_fit_its_request(tmp_path: Path, chai
 
 
 def test_a_request_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no certificate signing request"):
+    with pytest.raises(UsageError, match="not a certificate signing request"):
         install(tmp_path, b"a request", pem(*CHAIN))
     found = host(tmp_path, "certificate.request = true")
     loaded = reader.load(tmp_path / "nbserver.toml")
-    with pytest.raises(UsageError, match="has a request of this host"):
+    with pytest.raises(UsageError, match="has a request from this host"):
         certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
 
 
@@ -371,7 +379,7 @@ def test_a_request_that_is_not_for_its_host_is_not_handed_on(
     loaded = reader.load(tmp_path / "nbserver.toml")
     hosts = loaded.select(["win1"])
     monkeypatch.setattr(certificate_request, "operate", lambda *given: {"win1": Result("win1", "ok", csr=text)})
-    with pytest.raises(ScriptError, match="not one for this host"):
+    with pytest.raises(ScriptError, match="a request that does not match it"):
         certificate_request.request(loaded, hosts, tmp_path / "out", Options(), None, None, print)  # type: ignore[arg-type]
     assert not list((tmp_path / "out").iterdir())
 
@@ -384,6 +392,6 @@ def test_a_request_that_cannot_be_written_costs_no_other_host_its_own(tmp_path: 
     monkeypatch.setattr(certificate_request, "subject_alternative_names", lambda host: NAMES)
     (tmp_path / "out" / "win1.csr" / "taken").mkdir(parents=True)
     said: list[str] = []
-    with pytest.raises(UsageError, match=r"win1\.csr: cannot be written"):
+    with pytest.raises(UsageError, match=r"win1\.csr: could not write the file"):
         certificate_request.request(reader.load(tmp_path / "nbserver.toml"), hosts, tmp_path / "out", Options(), None, None, said.append)  # type: ignore[arg-type]
     assert said == [str(tmp_path / "out" / "win2.csr")] and (tmp_path / "out" / "win2.csr").read_text() == text

@@ -166,4 +166,4 @@ def test_a_password_on_the_command_line_is_not_repeated(
     with pytest.raises(SystemExit) as ended:
         program.main()
     said = capsys.readouterr()
-    assert ended.value.code == 2 and "asks for the password" in said.err and "Correct-Horse" not in said.out + said.err
+    assert ended.value.code == 2 and "prompts for the password" in said.err and "Correct-Horse" not in said.out + said.err

@@ -160,7 +160,7 @@ def test_a_defect_in_one_verification_costs_no_other_host_anything(
     loaded = reader.load(hosts.folder / "nbserver.toml")
     assert verification.verify_all(loaded, loaded.select(["bad", "good"]), None, lambda question: "correct horse", as_json) == 1
     shown = capsys.readouterr().out
-    assert f"bad: a defect of nbserver: {type(defect).__name__}: " in shown and "correct horse" not in shown
+    assert f"bad: internal error (a bug in nbserver): {type(defect).__name__}: " in shown and "correct horse" not in shown
     if as_json:
         assert {name: entry["outcome"] for name, entry in json.loads(shown)["hosts"].items()} == {"bad": "failed", "good": "ok"}
     else:

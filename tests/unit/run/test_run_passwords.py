@@ -247,8 +247,8 @@ def test_a_typed_password_is_asked_for_twice_where_it_is_set(tmp_path: Path, mon
         left = list(typed)
         return lambda question: (asked.append(question), left.pop(0))[1]
 
-    assert "are not the same" in str(site.refused("apply", "lin1", ask=answers(PASSWORD, PASSWORD + "x")))
-    assert asked == ["notebook.password of lin1: ", "notebook.password of lin1, again: "]
+    assert "two entries differ" in str(site.refused("apply", "lin1", ask=answers(PASSWORD, PASSWORD + "x")))
+    assert asked == ["notebook.password for lin1: ", "Enter the same password again: "]
     assert site.run("apply", "lin1", ask=answers(PASSWORD, PASSWORD))["lin1"].outcome == "ok"
     assert site.run("test", "lin1", ask=answers(PASSWORD))["lin1"].outcome == "ok"
 
@@ -319,7 +319,7 @@ def test_set_password_asks_twice_and_needs_no_new_salt(
 
     assert set_password("x" * 24, "x" * 24).split("$")[4] == site_salt.encoded(site_salt.read(site.salt))
     assert set_password() != set_password("") and "x" * 24 not in capsys.readouterr().err
-    with pytest.raises(SecretError, match="are not the same"):
+    with pytest.raises(SecretError, match="two entries differ"):
         set_password("x" * 24, "y" * 24)
     with pytest.raises(SecretError, match="at least 24 are required"):
         set_password("x" * 23, "x" * 23)

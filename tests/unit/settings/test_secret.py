@@ -64,7 +64,7 @@ def test_file(tmp_path: Path, content: bytes, secret: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "is empty"), (b"\n", "is empty"), (b"\xff\xfe", "is not UTF-8"), (b"x" * 65537, "is longer than 65536")],
+    [(b"", "is empty"), (b"\n", "is empty"), (b"\xff\xfe", "is not UTF-8"), (b"x" * 65537, "is larger than 65536")],
 )
 def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes, words: str) -> None:
     assert words in refusal(secret_file(tmp_path, content))
@@ -81,14 +81,14 @@ def test_a_file_that_others_can_use(tmp_path: Path, mode: int) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    assert "cannot be read: No such file" in refusal(SecretReference(file=tmp_path / "absent"))
+    assert "could not read the secret file: No such file" in refusal(SecretReference(file=tmp_path / "absent"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system lacks named pipes")
 def test_what_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
-    assert "is not a file" in refusal(SecretReference(file=tmp_path / "pipe"))
-    assert "is not a file" in refusal(SecretReference(file=tmp_path))
+    assert "is not a regular file" in refusal(SecretReference(file=tmp_path / "pipe"))
+    assert "is not a regular file" in refusal(SecretReference(file=tmp_path))
 
 
 def test_prompt() -> None:
@@ -100,14 +100,14 @@ def test_prompt() -> None:
         return SECRET
 
     assert get(reference, answer) == SECRET
-    assert asked == ["notebook.password of win1: "]
-    assert "this run cannot ask. Use env, keyring or file" in refusal(reference)
+    assert asked == ["notebook.password for win1: "]
+    assert "no terminal to ask on. Run the command in a terminal, or use env, keyring, or file" in refusal(reference)
     assert "the answer was empty" in refusal(reference, lambda _: "")
 
     def closed(text: str) -> str:
         raise EOFError
 
-    assert "there is no terminal" in refusal(reference, closed)
+    assert "no answer was entered" in refusal(reference, closed)
 
 
 def test_a_secret_in_place_of_its_place_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,18 +144,18 @@ def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
         keyring.set_password("nbserver", "new", "y")
         assert get(SecretReference(keyring="win1")) == SECRET
         assert get(SecretReference(keyring="new")) == "y"
-        assert "no entry of nbserver with the name that the inventory gives. Store it with: keyring set nbserver NAME" in refusal(
+        assert "no entry for service nbserver and the user name in the inventory. Add it with: keyring set nbserver NAME" in refusal(
             SecretReference(keyring="win2")
         )
         assert "has no entry" in refusal(SecretReference(keyring="empty"))
-        assert "cannot be used (KeyringLocked)" in refusal(SecretReference(keyring="locked"))
+        assert "could not read the keyring (KeyringLocked)" in refusal(SecretReference(keyring="locked"))
     finally:
         keyring.set_keyring(before)
 
 
 @pytest.mark.parametrize("places", [{}, {"env": "A", "file": "b"}, {"env": "A", "prompt": True}, {"prompt": False}])
 def test_exactly_one_place(places: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="exactly one place"):
+    with pytest.raises(ValidationError, match="exactly one of"):
         SecretReference(**places)
 
 

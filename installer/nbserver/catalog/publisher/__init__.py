@@ -1,1 +1,1 @@
-"""The publishers' indexes: read over HTTPS, and trusted in nothing else."""
+"""The publishers' indexes: downloaded over HTTPS, and parsed as untrusted data."""

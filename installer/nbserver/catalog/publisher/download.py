@@ -1,4 +1,4 @@
-"""Reads an index over HTTPS: the system's trust, a limit for the size, limits for the time, no redirect to elsewhere."""
+"""Download an index over HTTPS: with the trust store of the system, limits for size and time, and no redirects to other hosts."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from typing import Self
 
 LARGEST_INDEX = 32 * 1024 * 1024
-"""Bytes of one answer, unpacked."""
+"""Maximum size of one response in bytes, unpacked."""
 _CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 15.0, 30.0, 180.0
 _MOST_REDIRECTS = 3
-_WAY = "Nothing was written. Check the way there (HTTPS_PROXY, NO_PROXY), or name a copy with --base-url-python or --openssl-index"
+_WAY = "Nothing was written. Check the network and the proxy (HTTPS_PROXY, NO_PROXY), or use a mirror with --base-url-python or --openssl-index"
 
 
 class _Adapter(SystemTrustAdapter):
-    """Trusts an authority of the site beside those of the system."""
+    """Trusts the CA of the site in addition to those of the system."""
 
     def __init__(self, ca_file: Path | None) -> None:
         self._ca_file = ca_file
@@ -41,28 +41,28 @@ class _Adapter(SystemTrustAdapter):
 
 
 class _Session(requests.Session):
-    """Leaves redirects alone: requests would read the body of one without a limit, even where it does not follow it."""
+    """Ignores redirects: requests would read the body of a redirect without a limit, even if it does not follow it."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
 
 class IndexDownload:
-    """Call it with an https URL: it returns the answer's bytes, or raises DownloadError.
+    """A callable that returns the bytes at an HTTPS URL, or raises DownloadError.
 
-    `ca_file` has authorities in PEM; UsageError where it has none. `whole_seconds` is for one URL with its redirects.
+    `ca_file` has CA certificates in PEM; without one, raises UsageError. `whole_seconds` is the limit for one URL with its redirects.
     """
 
     def __init__(self, ca_file: Path | None, *, whole_seconds: float = _WHOLE_SECONDS) -> None:
         self._whole_seconds = whole_seconds
         self._session = _Session()
-        self._session.trust_env = False  # no credentials from ~/.netrc, no other list of authorities
+        self._session.trust_env = False  # no credentials from ~/.netrc, no other list of CAs
         self._session.adapters.clear()  # no http:// at all
         try:
             self._session.mount("https://", _Adapter(ca_file))
         except (OSError, ssl.SSLError):
             raise UsageError(
-                "there is no certificate in PEM in it", where=str(ca_file), todo="Name the authority's file with --ca-file"
+                "the file contains no certificate in PEM", where=str(ca_file), todo="Name a file with CA certificates with --ca-file"
             ) from None
 
     def __enter__(self) -> Self:
@@ -93,12 +93,12 @@ class IndexDownload:
                 if response.status_code == 200:
                     return _body(response, url)
                 if response.status_code not in (301, 302, 303, 307, 308):
-                    raise DownloadError(f"the server answers with HTTP status {response.status_code}", where=url, todo=_WAY)
+                    raise DownloadError(f"the server responded with HTTP status {response.status_code}", where=url, todo=_WAY)
                 try:
                     target = redirected(target, response.headers.get("Location", ""))
                 except ValueError as reason:
-                    raise DownloadError(f"a redirect is refused: {reason}", where=url, todo=_WAY) from None
-        raise DownloadError(f"more than {_MOST_REDIRECTS} redirects", where=url, todo=_WAY)
+                    raise DownloadError(f"the redirect is not allowed: {reason}", where=url, todo=_WAY) from None
+        raise DownloadError(f"the server responded with more than {_MOST_REDIRECTS} redirects", where=url, todo=_WAY)
 
 
 def _body(response: requests.Response, url: str) -> bytes:
@@ -107,13 +107,13 @@ def _body(response: requests.Response, url: str) -> bytes:
     for chunk in chunks:
         size += len(chunk)
         if size > LARGEST_INDEX:
-            raise DownloadError(f"the answer is larger than {LARGEST_INDEX // 1024 // 1024} MB", where=url, todo=_WAY)
+            raise DownloadError(f"the response is larger than {LARGEST_INDEX // 1024 // 1024} MB", where=url, todo=_WAY)
         parts.append(chunk)
     return b"".join(parts)
 
 
 def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
-    """Do the work in a thread that is left behind when the time is over: a socket's own limit starts anew with each byte."""
+    """Do the work in a thread that is abandoned after the time limit: the timeout of a socket restarts with each byte."""
     results: list[bytes | Exception] = []
 
     def run() -> None:
@@ -133,29 +133,29 @@ def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
 
 
 def _explain(error: Exception) -> tuple[str, str]:
-    """What happened and what to do. Of the libraries' words only those are shown that hold nothing of a proxy's URL."""
+    """Return what failed and what to do. Messages of libraries are only shown if they cannot contain the URL of a proxy."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
                 f"the server's certificate is not trusted: {cause.verify_message}",
-                "Nothing was written. If a proxy or mirror of your site answers there, name its authority with --ca-file",
+                "Nothing was written. If a proxy or mirror of your site responds at this URL, name its CA certificate with --ca-file",
             )
     if any(isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)) for cause in causes):
-        return "the proxy that the environment names does not lead there", _WAY
+        return "could not connect through the proxy of the environment", _WAY
     for types, what in (
-        ((socket.gaierror, UnicodeError), "the name of the server is not known"),
-        ((ConnectionRefusedError,), "nothing listens there"),
-        ((TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError), "there is no whole answer in time"),
-        ((ssl.SSLError,), "the server speaks no TLS that this workstation accepts"),
+        ((socket.gaierror, UnicodeError), "could not resolve the name of the server"),
+        ((ConnectionRefusedError,), "the server refused the connection"),
+        ((TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError), "the server did not respond completely in time"),
+        ((ssl.SSLError,), "the server does not support a TLS version that this workstation accepts"),
     ):
         if any(isinstance(cause, types) for cause in causes):
             return what, _WAY
-    return f"the connection broke before the whole answer was there ({type(error).__name__})", _WAY
+    return f"the connection was lost before the response was complete ({type(error).__name__})", _WAY
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what lies behind it: requests and urllib3 keep that in `args`, `reason` or the context."""
+    """Yield the error and its causes: requests and urllib3 store them in `args`, `reason` or the context."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:

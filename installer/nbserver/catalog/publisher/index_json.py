@@ -1,4 +1,4 @@
-"""A publisher's index, read as untrusted JSON: what is not exactly as expected is refused, with URL and place."""
+"""The index of a publisher, parsed as untrusted JSON: unexpected content is refused, with URL and location."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 from nbserver.base.errors import DownloadError
 
-_TODO = "Nothing was written. If it stays so, compare the index with the publisher's site, or wait for a newer nbserver"
+_TODO = "Nothing was written. If this persists, compare the index with the website of the publisher, or update nbserver"
 
 
 @dataclass(frozen=True)
 class Table:
-    """An object of the index. `url` is the index's, `at` the way to the object, as `versions[3]`; "" for the whole."""
+    """An object of the index. `url` is that of the index, `at` the path to the object, such as `versions[3]`, or "" for the top."""
 
     url: str
     at: str
     values: dict[str, Any]
 
     def refuse(self, what: str) -> DownloadError:
-        """What is wrong with this object, as the error to raise."""
+        """Return the error to raise for this object."""
         return DownloadError(f"{self.at}: {what}" if self.at else what, where=self.url, todo=_TODO)
 
     def text(self, key: str) -> str:
@@ -38,20 +38,20 @@ class Table:
         return Table(self.url, self._below(key), self._value(key, dict, "an object"))
 
     def tables(self, key: str) -> list[Table]:
-        """An array that holds objects only."""
+        """Return an array that only contains objects."""
         found = []
         for number, value in enumerate(self._value(key, list, "an array")):
             at = f"{self._below(key)}[{number}]"
             if not isinstance(value, dict):
-                raise self.refuse(f"{at} is {_kind(value)}, not an object")
+                raise self.refuse(f"{at}: expected an object, found {_kind(value)}")
             found.append(Table(self.url, at, value))
         return found
 
     def sha256(self, key: str) -> str:
-        """64 hex digits, made lower case."""
+        """Return 64 hex digits in lower case."""
         text = self.text(key)
         if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
-            raise self.refuse(f"{key} is not 64 hex digits: {shown(text)}")
+            raise self.refuse(f"{key}: expected 64 hex digits, found {shown(text)}")
         return text.lower()
 
     def _value(self, key: str, type_: type, words: str) -> Any:
@@ -59,7 +59,7 @@ class Table:
             raise self.refuse(f"{key} is missing")
         value = self.values[key]
         if type(value) is not type_:
-            raise self.refuse(f"{key} is {_kind(value)}, not {words}")
+            raise self.refuse(f"{key}: expected {words}, found {_kind(value)}")
         return value
 
     def _below(self, key: str) -> str:
@@ -67,29 +67,29 @@ class Table:
 
 
 def parse(content: bytes, url: str) -> Table:
-    """Read the answer of `url`: strict JSON (no key twice, no NaN), an object at the top. Raises DownloadError."""
+    """Parse the response of `url`: strict JSON (no duplicate keys, no NaN) with an object at the top. Raises DownloadError."""
     whole = Table(url, "", {})
     if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise whole.refuse("this is a web page, not an index in JSON")
+        raise whole.refuse("expected an index in JSON, found a web page")
     try:
         value = json.loads(
             content.decode("utf-8-sig"), object_pairs_hook=_no_key_twice, parse_int=_whole_number, parse_constant=_no_constant
         )
     except RecursionError:
-        raise whole.refuse("its objects or arrays are nested too deep") from None
+        raise whole.refuse("objects or arrays are nested too deeply") from None
     except UnicodeDecodeError:
         raise whole.refuse("the text is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise whole.refuse(f"this is not whole JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise whole.refuse(f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except ValueError as error:
-        raise whole.refuse(f"this is not JSON that can be trusted: {error}") from None
+        raise whole.refuse(f"not acceptable JSON: {error}") from None
     if not isinstance(value, dict):
-        raise whole.refuse(f"the index is {_kind(value)}, not an object")
+        raise whole.refuse(f"expected an object, found {_kind(value)}")
     return Table(url, "", value)
 
 
 def shown(text: str) -> str:
-    """Text from an index as a message may show it: short, in quotes, ASCII without control characters."""
+    """Return text from an index for a message: short, quoted, ASCII without control characters."""
     escaped = json.dumps(text[:120]).replace("\x7f", "\\u007f")
     return escaped if len(escaped) <= 122 else f'{escaped[:118]}..."'
 
@@ -98,7 +98,7 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {shown(twice)} stands twice in one object")
+        raise ValueError(f"duplicate key {shown(twice)} in an object")
     return values
 
 
@@ -109,7 +109,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _kind(value: Any) -> str:

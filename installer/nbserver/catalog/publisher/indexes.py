@@ -1,6 +1,6 @@
-"""The indexes of python.org and slproweb.com: the newest release of a wanted version, as an entry for a catalog.
+"""The indexes of python.org and slproweb.com: find the newest release of a version, and return it as a catalog entry.
 
-Pure: pages in, Download out. Raises DownloadError for whatever is not as these publishers write it.
+Pure functions. They raise DownloadError if an index does not have the format of these publishers.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _LARGEST_FILE = 2**31
 
 
 def python(pages: Sequence[Table], wanted: str, architecture: str, publisher: Publisher, date: str) -> Download:
-    """The newest release of `wanted` ("3.13" or "3.13.16"): the complete zip, not the embeddable one.
+    """Return the newest release of `wanted` ("3.13" or "3.13.16"): the complete zip, not the embeddable one.
 
     `pages` are those of index-windows.json, or one windows-VERSION.json: `versions[]` with `id`, `sort-version`,
     `executable`, `url` and `hash.sha256`, as the Python install manager reads them (PEP 773). Pre-releases and free-threaded
-    builds are left out. `date` (YYYY-MM-DD) goes into `source`.
+    builds are excluded. `date` (YYYY-MM-DD) is part of `source`.
     """
     in_id, in_name = _PYTHON_TAGS[architecture]
     found: list[tuple[Numbers, Table]] = []
@@ -41,7 +41,7 @@ def python(pages: Sequence[Table], wanted: str, architecture: str, publisher: Pu
             found.append((_version(entry, "sort-version", match[1]), entry))
     version, entry = _newest(found, wanted, f"Python {wanted} for {architecture}", others, pages[0])
     if entry.number("schema") != 1:
-        raise entry.refuse(f"it is of schema {entry.number('schema')}; this release of nbserver reads schema 1")
+        raise entry.refuse(f"schema {entry.number('schema')} is not supported; expected schema 1")
     sha256 = entry.table("hash").sha256("sha256")
     program = _PROGRAM.fullmatch(entry.text("executable"))
     if not program:
@@ -60,8 +60,8 @@ def python(pages: Sequence[Table], wanted: str, architecture: str, publisher: Pu
 
 
 def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, date: str, like: Download) -> Download:
-    """The newest release of `wanted` ("3.5" or "3.5.6"): the Light msi or exe. `like` is another one: the kind, and what the
-    index does not tell, such as the places where it may install to, is as there.
+    """Return the newest release of `wanted` ("3.5" or "3.5.6"): the Light msi or exe. `like` is an existing entry: it provides the
+    kind and what the index lacks, such as the paths where it may be installed.
 
     `index` is slproweb's win32_openssl_hashes.json: `files{NAME: {basever, subver, arch, bits, light, installer, url, size,
     sha256}}`.
@@ -81,9 +81,9 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
         others.add(_branch(entry.text("basever")))
         if version[:2] == _numbers(_branch(wanted)):
             if entry.text("subver"):
-                raise entry.refuse(f"its version is not made of numbers only: subver is {shown(entry.text('subver'))}")
+                raise entry.refuse(f"the version must only contain numbers, but subver is {shown(entry.text('subver'))}")
             if entry.text("url").rpartition("/")[2] != name:
-                raise entry.refuse(f"its url is of another file: {shown(entry.text('url'))}")
+                raise entry.refuse(f"url belongs to a different file: {shown(entry.text('url'))}")
             found.append((version, entry))
     text, entry = _newest(found, wanted, f"OpenSSL {wanted} for {architecture} as a Light {like.kind}", others, index)
     if not 0 < entry.number("size") < _LARGEST_FILE:
@@ -100,25 +100,25 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
 
 
 def _newest(found: Sequence[tuple[Numbers, Table]], wanted: str, what: str, others: set[str], index: Table) -> tuple[str, Table]:
-    """The highest version, compared as numbers. Where it stands twice, both have to say the same."""
+    """Return the highest version, compared as numbers. Duplicates must be equal."""
     length = len(_numbers(wanted))
     fitting = [(numbers, entry) for numbers, entry in found if numbers[:length] == _numbers(wanted)]
     if not fitting:
         known = sorted(others | {_text(numbers) for numbers, _ in found}, key=_numbers)
-        have = f"; it has: {', '.join(known)}" if known else ""
-        raise index.refuse(f"{what} has no release here{have}")
+        have = f"; found: {', '.join(known)}" if known else ""
+        raise index.refuse(f"the index has no release of {what}{have}")
     highest = max(numbers for numbers, _ in fitting)
     first, *more = [entry for numbers, entry in fitting if numbers == highest]
     for entry in more:
         if any(entry.values.get(key) != first.values.get(key) for key in ("url", "hash", "sha256", "size", "executable")):
-            raise entry.refuse(f"it says something else about {_text(highest)} than {first.at}")
+            raise entry.refuse(f"the entry for {_text(highest)} differs from {first.at}")
     return _text(highest), first
 
 
 def _version(entry: Table, key: str, branch: str) -> Numbers:
     text = entry.text(key)
     if not _VERSION.fullmatch(text) or not text.isascii():
-        raise entry.refuse(f"{key} is not a version of three numbers: {shown(text)}")
+        raise entry.refuse(f"{key}: expected a version of three numbers, found {shown(text)}")
     if branch and _branch(text) != branch:
         raise entry.refuse(f"{key} {text} does not belong to {branch}")
     return _numbers(text)
@@ -129,9 +129,9 @@ def _url(entry: Table, name: str, publisher: Publisher) -> str:
     try:
         url = file_url(text, publisher)
     except ValueError as reason:
-        raise entry.refuse(f"url is refused: {reason}: {shown(text)}") from None
+        raise entry.refuse(f"url is not valid: {reason}: {shown(text)}") from None
     if url.rpartition("/")[2] != name:
-        raise entry.refuse(f"url is refused: its file is not {name}: {shown(text)}")
+        raise entry.refuse(f"url is not valid: expected the file {name}, found {shown(text)}")
     return url
 
 
