@@ -20,8 +20,8 @@ from nbserver.run.result import Result
 from nbserver.transports.connect import connect_to
 from nbserver.transports.transport import LogonSecrets
 from tests.boxes.mirror import Mirror
-from tests.boxes.server_settings import ENVIRONMENT
 from tests.boxes.prefixes import prefix_folder
+from tests.boxes.server_settings import ENVIRONMENT
 from tests.boxes.windows import WindowsBox
 from tests.localized.locales import LANGUAGES, Language, make_locales
 from tests.localized.windows import DATA, FACTS, NOTEBOOKS, PATH_ENTRY, PROGRAMS, USER, LocalizedWindows
