@@ -83,7 +83,7 @@ def test_unknown_host(site: Site) -> None:
 def test_closed_port(site: Site) -> None:
     port = free_port()
     site.write(port=port)
-    assert f"nothing listens on 127.0.0.1:{port}. Enable PowerShell remoting" in refused(site, "apply", "win1", code=3)
+    assert f"nothing is listening on 127.0.0.1:{port}. Enable PowerShell remoting" in refused(site, "apply", "win1", code=3)
 
 
 @pytest.mark.parametrize("auth", ["basic", "ntlm", "negotiate"])
@@ -91,7 +91,7 @@ def test_wrong_password(site: Site, auth: str) -> None:
     site.write(auth=auth)
     site.secrets["WINDOWS_PASSWORD"] = "not-the-password"
     said = refused(site, "plan", "win1", code=3)
-    assert f"refuses the user {site.endpoint.user} with {auth}. Check user, password and auth" in said
+    assert f"rejected the user {site.endpoint.user} (auth: {auth}). Check user, password, and auth" in said
 
 
 def test_pinned_certificate_that_does_not_match(site: Site) -> None:
@@ -119,7 +119,7 @@ def test_an_environment_proxy_is_not_used(site: Site) -> None:
 def test_proxy_that_is_not_there(site: Site) -> None:
     proxy = f"http://127.0.0.1:{free_port()}"
     site.write(proxy=proxy)
-    assert f"the proxy {proxy} does not lead to" in refused(site, "plan", "win1", code=3)
+    assert f"the proxy {proxy} could not connect to" in refused(site, "plan", "win1", code=3)
 
 
 def test_http_with_ntlm_is_encrypted_and_works(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_http_with_ntlm_is_encrypted_and_works(windows_host: WindowsBox, mirror:
 def test_no_such_endpoint(site: Site) -> None:
     with tls_server_that_answers(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", site) as port:
         site.write(port=port)
-        assert "answers, but not WinRM. Check address and port" in refused(site, "plan", "win1", code=3)
+        assert "answered, but is not a WinRM listener. Check address and port" in refused(site, "plan", "win1", code=3)
 
 
 @contextmanager
