@@ -77,7 +77,7 @@ def ie_esc_is_on(host: WindowsBox) -> bool:
 
 def test_unknown_host(site: Site) -> None:
     site.write(address="no-such-host.invalid")
-    assert "the name no-such-host.invalid is not known" in refused(site, "plan", "win1", code=3)
+    assert "could not resolve the name no-such-host.invalid" in refused(site, "plan", "win1", code=3)
 
 
 def test_closed_port(site: Site) -> None:
