@@ -334,11 +334,11 @@ def test_a_closed_port_and_an_unknown_name() -> None:
     port = free_port()
     with pytest.raises(ConnectError) as closed:
         Run().verify(port)
-    assert str(closed.value).startswith(f"box: verify: certificate: nothing listens at 127.0.0.1:{port}. ")
+    assert str(closed.value).startswith(f"box: verify: certificate: nothing is listening on 127.0.0.1:{port}. ")
     for name in ("no-such-host.invalid", "a" * 64 + ".example.com"):
         with pytest.raises(ConnectError) as unknown:
             Run().verify(port, address=name)
-        assert str(unknown.value).startswith(f"box: verify: certificate: the name {name} is not known. ")
+        assert str(unknown.value).startswith(f"box: verify: certificate: this workstation could not resolve the name {name}. ")
 
 
 def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
