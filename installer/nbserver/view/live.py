@@ -61,7 +61,7 @@ class LiveView:
         if event.event in self._ended and event.step:
             self._done[host].add(event.step)
         activity = self._activity(event)
-        self._progress.update(bar, completed=len(self._done[host]), **({"description": escape(activity[:90])} if activity else {}))
+        self._progress.update(bar, completed=len(self._done[host]), description=escape(activity[:90]) or None)
 
     def _activity(self, event: Event) -> str:
         """Return what the host does after this event, or "" if it does what it did before."""
