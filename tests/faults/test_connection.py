@@ -81,7 +81,7 @@ def test_answer_cut_in_the_middle(small_host: SmallHost, wire: Wire, undisturbed
     small_host.struck.forget()  # its pipeline was left as it was
     assert not wire.log[0].cuts
     if not PACKETS[point - 1].startswith("event 8"):  # without a part of its message a pipeline cannot be read on
-        assert "Asking for the events" not in ran.log, "it was heard on in the same shell"
+        assert "Requesting the events" not in ran.log, "it was heard on in the same shell"
     whole(small_host, ran, undisturbed)
     if point % 4 == 0:
         undone(small_host, before)

@@ -221,7 +221,7 @@ def test_connection_lost(installation: Installation, point: Point) -> None:
     process, run = installation.start(point)
     installation.site.endpoint.unplug()
     try:
-        wait(lambda: "Asking for the events after" in (run / "win1" / "log.txt").read_text("utf-8"))
+        wait(lambda: "Requesting the events after" in (run / "win1" / "log.txt").read_text("utf-8"))
     finally:
         installation.site.endpoint.plug_in()
         installation.go_on()

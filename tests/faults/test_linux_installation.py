@@ -63,7 +63,7 @@ class Installation:
         carried = self.line.carried
         self.line.cut()
         self.wait(lambda: self.line.carried > carried, process)
-        assert "Asking for the events after" in (run / "lin1" / "log.txt").read_text("utf-8")
+        assert "Requesting the events after" in (run / "lin1" / "log.txt").read_text("utf-8")
 
     def wait(self, true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         end = time.monotonic() + TOO_LONG

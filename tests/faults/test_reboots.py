@@ -59,8 +59,7 @@ def test_never_stops_before_the_next_change_and_says_what_to_do(host: RebootingH
     assert (ran.result.outcome, ran.result.changed, ran.result.reboot) == ("reboot", 1, True)
     assert exit_code({"win1": ran.result}) == 3
     assert ran.result.error == (
-        "win1: Windows has to restart before this can go on. Restart it, then run this again, or let it be restarted: "
-        'reboot = "if-needed" in the inventory'
+        'win1: Windows must restart before the run can continue. Restart the host and try again, or set reboot = "if-needed" in the inventory'
     )
     assert ran.result.steps == {"guard": "restored", "tool": "changed"}
     assert not (host.small.ground / "site" / "new.txt").exists() and guard_is_up(host.small)
@@ -164,7 +163,7 @@ def test_a_host_that_does_not_come_back(host: RebootingHost, monkeypatch: pytest
     host.comes_back = False
     monkeypatch.setattr("nbserver.run.host_run.RESTART_TIMEOUT", 20.0)
     ran = host.run("apply", "if-needed", STEPS)
-    assert ran.result.outcome == "failed" and "nothing listens on" in ran.result.error
+    assert ran.result.outcome == "failed" and "nothing is listening on" in ran.result.error
     assert "waiting for win1 to restart" in ran.log
 
 

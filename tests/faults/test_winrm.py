@@ -51,7 +51,7 @@ def test_a_command_shell_that_is_lost(small_host: SmallHost, monkeypatch: pytest
         faults.match, faults.drop_requests = "", 0
     assert (ran.result.outcome, ran.result.error) == ("ok", ""), ran.log
     assert len(connections) == 2 and point <= connections[1] < LAST_EVENT, connections
-    assert f"Asking for the events after {connections[1]}" in ran.log
+    assert f"Requesting the events after event {connections[1]}" in ran.log
     assert [event["n"] for event in ran.events] == list(range(1, LAST_EVENT + 1))
     assert ran.lines == small_host.host_events(ran.id).read_text("utf-8").splitlines()
     assert small_host.applied(ran.id) == list(STEPS)

@@ -306,7 +306,7 @@ def test_a_second_apply_keeps_the_password_and_changes_nothing(story: Story) -> 
     assert summary(again) == {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
     assert story.done["plan"].returncode == 0
     asked = story.done["verify without password"]
-    assert asked.returncode == 2 and "no terminal to ask on" in asked.stderr and "Traceback" not in asked.stderr
+    assert asked.returncode == 2 and "no terminal to ask for it" in asked.stderr and "Traceback" not in asked.stderr
 
 
 def test_stop_and_start_again(story: Story) -> None:

@@ -106,7 +106,7 @@ def test_up_ends_with_all_that_a_person_needs(story: Story) -> None:
     done = story.done["up"]
     assert done.code == 0, done.out + done.err
     assert f"Address      https://localhost:{story.port}" in done.out and re.fullmatch(r"([a-z2-9]{4}-){3}[a-z2-9]{4}", story.password)
-    assert "kernel         a kernel runs" in done.out and story.picture, done.out
+    assert "kernel         a kernel is running" in done.out and story.picture, done.out
     assert not story.leaks["password"]
 
 

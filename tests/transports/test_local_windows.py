@@ -81,7 +81,7 @@ for script in ("throw 'no such word'", "exit 7", "[Console]::Out.Write('x' * 10)
         print(error)
 """
     first, second, third = run(desktop, code)
-    assert "PowerShell could not run the script: no such word" in first and "it ended with code 7" in second and "an end" in third
+    assert "PowerShell could not run the script: no such word" in first and "exit code 7" in second and "an end" in third
 
 
 def test_it_is_told_to_stop(desktop: WindowsDesktop) -> None:
@@ -121,7 +121,7 @@ except ScriptError as error:
 """
     (words,) = run(desktop, code)
     assert (
-        "local: Windows PowerShell cannot be started (" in words and r"C:\elsewhere\System32\WindowsPowerShell\v1.0\powershell.exe" in words
+        "local: could not start Windows PowerShell (" in words and r"C:\elsewhere\System32\WindowsPowerShell\v1.0\powershell.exe" in words
     )
 
 

@@ -125,10 +125,10 @@ def agent(user: User, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_the_agent_is_asked(sshd: Sshd, user: User, agent: Path) -> None:
     host = host_of(sshd, user, key_file=None, agent=True)
-    assert "does not accept the keys of the agent for" in refused(host, AuthenticationError)
+    assert "rejected the keys in the SSH agent for" in refused(host, AuthenticationError)
     user.authorize(agent)
     assert said(host) == who(user.name)
-    assert "there is nothing to log on to" in refused(host_of(sshd, user, key_file=None), AuthenticationError), "agent = false"
+    assert "no credentials for" in refused(host_of(sshd, user, key_file=None), AuthenticationError), "agent = false"
 
 
 def test_the_key_file_comes_before_the_keys_of_the_agent(sshd: Sshd, user: User, agent: Path) -> None:
@@ -136,19 +136,19 @@ def test_the_key_file_comes_before_the_keys_of_the_agent(sshd: Sshd, user: User,
     for number in range(8):
         subprocess.run(["ssh-add", "-q", make_key(agent.parent / f"other{number}")], check=True, stderr=subprocess.DEVNULL)
     assert said(host_of(sshd, user, agent=True)) == who(user.name)
-    assert "of the agent" in refused(host_of(sshd, user, agent=True, key_file=None), AuthenticationError)
+    assert "in the SSH agent" in refused(host_of(sshd, user, agent=True, key_file=None), AuthenticationError)
 
 
 def test_an_agent_that_is_gone_has_no_keys(sshd: Sshd, user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "nothing"))
     assert said(host_of(sshd, user, agent=True)) == who(user.name)
-    assert "and the agent has no key" in refused(host_of(sshd, user, agent=True, key_file=None), AuthenticationError)
+    assert "and the SSH agent has no keys" in refused(host_of(sshd, user, agent=True, key_file=None), AuthenticationError)
 
 
 def test_the_password(sshd: Sshd, user: User) -> None:
     host = host_of(sshd, user, key_file=None)
     assert said(host, password=PASSWORD) == who(user.name)
-    assert f"does not accept the password of {user.name}." in refused(host, AuthenticationError, password="Canary-Wrong")
+    assert f"rejected the password of {user.name}." in refused(host, AuthenticationError, password="Canary-Wrong")
     failed = len(re.findall("Failed password for", sshd.log.read_text()))
     assert failed == 1, "one attempt: more could lock the account"
 
@@ -158,7 +158,7 @@ def test_a_password_that_is_asked_for_by_keyboard_interactive(user: User) -> Non
     try:
         host = host_of(server, user, key_file=None)
         assert said(host, password=PASSWORD) == who(user.name)
-        assert "does not accept the password" in refused(host, AuthenticationError, password="Canary-Wrong")
+        assert "rejected the password" in refused(host, AuthenticationError, password="Canary-Wrong")
     finally:
         server.close()
 
@@ -166,10 +166,10 @@ def test_a_password_that_is_asked_for_by_keyboard_interactive(user: User) -> Non
 def test_a_host_that_takes_no_password(user: User) -> None:
     server = Sshd(user.home / "keys-only", user.name, user.authorized, ["PasswordAuthentication no"])
     try:
-        assert "takes no password from" in refused(host_of(server, user, key_file=None), AuthenticationError, password=PASSWORD)
+        assert "does not accept passwords for" in refused(host_of(server, user, key_file=None), AuthenticationError, password=PASSWORD)
         other = make_key(user.home / "unknown-key")
         words = refused(host_of(server, user, key_file=other), AuthenticationError, password=PASSWORD)
-        assert "does not accept the key of key_file" in words and "it takes no password" in words
+        assert "rejected the key in key_file" in words and "it does not accept passwords" in words
     finally:
         server.close()
 
@@ -189,16 +189,16 @@ def test_encrypted_keys(sshd: Sshd, user: User, kind: str) -> None:
     user.authorize(key)
     host = host_of(sshd, user, key_file=key)
     assert said(host, key_password="Canary-Key") == who(user.name)
-    assert "is encrypted, and there is no key_password" in refused(host, AuthenticationError)
-    assert "key_password does not open" in refused(host, AuthenticationError, key_password="Canary-Wrong")
+    assert "is encrypted, but key_password is not set" in refused(host, AuthenticationError)
+    assert "key_password does not decrypt" in refused(host, AuthenticationError, key_password="Canary-Wrong")
 
 
 def test_a_key_file_that_is_no_key_is_told_before_the_host_is_contacted(user: User, tmp_path: Path) -> None:
     nobody = linux_host(port=free_port(), user=user.name, host_key="SHA256:x")
     missing = nobody.model_copy(update={"key_file": tmp_path / "missing"})
-    assert f"{tmp_path / 'missing'} cannot be read: No such file" in refused(missing, AuthenticationError)
+    assert f"could not read {tmp_path / 'missing'}: No such file" in refused(missing, AuthenticationError)
     public = nobody.model_copy(update={"key_file": user.key.with_suffix(".pub")})
-    assert "is not a private key" in refused(public, AuthenticationError)
+    assert "is not a supported private key" in refused(public, AuthenticationError)
 
 
 def test_root_needs_no_sudo(sshd: Sshd, user: User) -> None:
@@ -210,13 +210,13 @@ def test_root_needs_no_sudo(sshd: Sshd, user: User) -> None:
 
 
 def test_nobody_there(sshd: Sshd, user: User) -> None:
-    assert "nothing listens on 127.0.0.1:" in refused(host_of(sshd, user, port=free_port()), ConnectError)
+    assert "nothing is listening on 127.0.0.1:" in refused(host_of(sshd, user, port=free_port()), ConnectError)
     assert "the name no.such.name.invalid is not known" in refused(host_of(sshd, user, address="no.such.name.invalid"), ConnectError)
 
 
 @pytest.mark.parametrize(
     ("greeting", "patience", "words"),
-    [(b"", 0.5, "does not answer within 0.5 s"), (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 2000, 60, "answers, but not as an SSH server")],
+    [(b"", 0.5, "did not answer within 0.5 s"), (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 2000, 60, "answered, but does not speak SSH")],
     ids=["silent", "web"],
 )
 def test_something_else_listens(sshd: Sshd, user: User, greeting: bytes, patience: float, words: str) -> None:
@@ -244,7 +244,7 @@ def test_a_dead_connection_is_noticed(sshd: Sshd, user: User, wire: Wire, state:
         next(lines)
         wire.silent.set()
         try:
-            with pytest.raises(ConnectError, match=r"the connection to 127\.0\.0\.1:[0-9]+ broke"):
+            with pytest.raises(ConnectError, match=r"the connection to 127\.0\.0\.1:[0-9]+ was lost"):
                 list(lines)
         finally:
             wire.silent.clear()
@@ -267,7 +267,7 @@ def test_known_hosts(sshd: Sshd, user: User, tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     host = host_of(sshd, user, host_key=None, known_hosts=file)
     words = refused(host, HostKeyError)
-    assert f"is not known here: its ED25519 key fingerprint is {sshd.fingerprint()}." in words
+    assert f"is not known on this workstation: the ED25519 key fingerprint is {sshd.fingerprint()}." in words
     assert f'host_key = "{sshd.fingerprint()}"' in words and f"ssh-keyscan -p {sshd.port} 127.0.0.1 to {file}" in words
     scanned = subprocess.run(["ssh-keyscan", "-p", str(sshd.port), "127.0.0.1"], capture_output=True, text=True, check=True).stdout
     file.write_text(scanned)
@@ -285,14 +285,16 @@ def test_a_key_that_has_changed(sshd: Sshd, user: User, tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"[127.0.0.1]:{sshd.port} {other}")
     words = refused(host_of(sshd, user, host_key=None, known_hosts=file), HostKeyError)
-    assert "has changed: its ED25519 key fingerprint is" in words and f"ssh-keygen -R '[127.0.0.1]:{sshd.port}' -f {file}" in words
+    assert "has changed: the ED25519 key fingerprint is" in words and f"ssh-keygen -R '[127.0.0.1]:{sshd.port}' -f {file}" in words
     assert "not known" not in words
     for pin in (other.strip(), "SHA256:" + "A" * 43):
-        assert "shows another host key than host_key in the inventory" in refused(host_of(sshd, user, host_key=pin), HostKeyError)
+        assert "presented a host key that does not match host_key in the inventory" in refused(
+            host_of(sshd, user, host_key=pin), HostKeyError
+        )
     rsa = make_key(tmp_path / "rsa", "rsa").with_suffix(".pub").read_text()
     file.write_text(f"[127.0.0.1]:{sshd.port} {rsa}")
-    assert "has changed: its ED25519 key" in refused(host_of(sshd, user, host_key=None, known_hosts=file), HostKeyError), "another kind"
-    assert "shows another host key" in refused(host_of(sshd, user, host_key=rsa.strip()), HostKeyError)
+    assert "has changed: the ED25519 key" in refused(host_of(sshd, user, host_key=None, known_hosts=file), HostKeyError), "another kind"
+    assert "does not match host_key" in refused(host_of(sshd, user, host_key=rsa.strip()), HostKeyError)
 
 
 def test_pinned_keys(user: User) -> None:
@@ -304,7 +306,7 @@ def test_pinned_keys(user: User) -> None:
             assert said(host_of(server, user, host_key=server.fingerprint(kind) + "=")) == who(user.name)
             assert said(host_of(server, user, host_key=server.public_key(kind))) == who(user.name)
         assert "ED25519 key fingerprint" in refused(host_of(server, user, host_key="SHA256:" + "A" * 43), HostKeyError)
-        assert "host_key is no public key" in refused(host_of(server, user, host_key="ssh-ed25519 AAAA"), HostKeyError)
+        assert "host_key is not a valid public key" in refused(host_of(server, user, host_key="ssh-ed25519 AAAA"), HostKeyError)
     finally:
         server.close()
 
@@ -333,7 +335,7 @@ def test_revoked_keys_and_authorities(user: User, tmp_path: Path) -> None:
         file.write_text(f"127.0.0.1 {plain}@revoked [127.0.0.1]:{server.port} {plain}")
         assert "marks as revoked" in refused(host, HostKeyError)
         file.write_text("@nonsense * ssh-ed25519 AAAA\n")
-        assert f"{file} cannot be read: Invalid known hosts marker" in refused(host, HostKeyError)
+        assert f"could not read {file}: Invalid known hosts marker" in refused(host, HostKeyError)
     finally:
         server.close()
 
@@ -346,6 +348,6 @@ def test_the_users_own_configuration_is_not_read(sshd: Sshd, user: User, tmp_pat
     (folder / "id_ed25519").write_bytes(user.key.read_bytes())
     monkeypatch.setenv("HOME", str(tmp_path))
     assert said(host_of(sshd, user)) == who(user.name)
-    assert "there is nothing to log on" in refused(host_of(sshd, user, key_file=None), AuthenticationError)
+    assert "no credentials for" in refused(host_of(sshd, user, key_file=None), AuthenticationError)
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{sshd.port} {sshd.public_key()}\n")
     assert said(host_of(sshd, user, host_key=None)) == who(user.name), "the default of known_hosts"

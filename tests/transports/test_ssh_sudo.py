@@ -34,8 +34,8 @@ def test_sudo_with_a_password(sshd: Sshd, user: User) -> None:
     user.sudo("Defaults:%u passwd_tries=3", "%u ALL=(root) PASSWD: ALL")
     host = host_of(sshd, user, sudo=True)
     assert said(host, sudo_password=PASSWORD) == who("root")
-    assert f"sudo on the host wants the password of {user.name}, and there is no sudo_password" in refused(host, AuthenticationError)
-    assert "sudo on the host does not accept sudo_password" in refused(host, AuthenticationError, sudo_password="Canary-Wrong")
+    assert f"sudo on the host requires the password of {user.name}, but sudo_password is not set" in refused(host, AuthenticationError)
+    assert "sudo on the host rejected sudo_password" in refused(host, AuthenticationError, sudo_password="Canary-Wrong")
 
 
 def test_sudo_that_remembers(sshd: Sshd, user: User) -> None:
@@ -58,10 +58,10 @@ def test_sudo_however_it_runs_a_command(sshd: Sshd, user: User, state: Path, rul
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ([], "sudo does not let {user} run bash as root"),
-        (["%u ALL=(root) NOPASSWD: /bin/true"], "sudo does not let {user} run bash as root"),
-        (["Defaults:%u requiretty", "%u ALL=(root) NOPASSWD: ALL"], "sudo wants a terminal for {user} (requiretty)"),
-        (["Defaults:%u secure_path=/nowhere", "%u ALL=(root) NOPASSWD: ALL"], "there is no bash on the host"),
+        ([], "sudo does not allow {user} to run bash as root"),
+        (["%u ALL=(root) NOPASSWD: /bin/true"], "sudo does not allow {user} to run bash as root"),
+        (["Defaults:%u requiretty", "%u ALL=(root) NOPASSWD: ALL"], "sudo requires a terminal for {user} (requiretty)"),
+        (["Defaults:%u secure_path=/nowhere", "%u ALL=(root) NOPASSWD: ALL"], "bash is not installed on the host"),
     ],
     ids=["no rule", "another command", "requiretty", "no bash"],
 )
@@ -76,7 +76,7 @@ def test_hosts_without_bash_sudo_or_a_shell(sshd: Sshd, user: User, tmp_path: Pa
     shell.chmod(0o755)
     user.shell(str(shell))
     try:
-        assert "there is no bash on the host" in refused(host_of(sshd, user), ScriptError)
+        assert "bash is not installed on the host" in refused(host_of(sshd, user), ScriptError)
         assert "there is no sudo on the host" in refused(host_of(sshd, user, sudo=True), ScriptError)
         user.shell("/usr/sbin/nologin")
         assert "the host's shell did not start the script: This account is currently not available" in refused(

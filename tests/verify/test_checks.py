@@ -179,7 +179,7 @@ def test_a_wrong_password_says_so_and_is_not_told(server: NotebookServer) -> Non
     run = Run()
     with pytest.raises(VerifyError) as refused:
         run.verify(server.port, password="hunter2-wrong", fingerprint=server.certificate.fingerprint)
-    assert str(refused.value).startswith("box: verify: login: the server refuses the password. ")
+    assert str(refused.value).startswith("box: verify: login: the server rejects the password. ")
     assert refused.value.host == "box"
     assert run.names == ("certificate", "anonymous", "token", "wrong_password")
     assert "hunter2" not in f"{refused.value!r} {refused.value.__dict__} {run.steps}"
@@ -206,7 +206,7 @@ def test_a_kernel_that_does_not_start_at_once_is_asked_for_again_and_told(tmp_pa
                 "Uncaught exception POST /api/kernels"
             )  # the server logs it before it answers
 
-        with pytest.raises(VerifyError, match="kernel: POST /api/kernels answered 500, expected 201"):
+        with pytest.raises(VerifyError, match="kernel: unexpected response to POST /api/kernels: expected 201, got 500"):
             Run().verify(server.port, fingerprint=server.certificate.fingerprint)
         assert refusals() == 2
         thread = threading.Thread(target=lambda: wait_until(lambda: refusals() > 2) and (tmp_path / "new").rename(program))
@@ -214,7 +214,7 @@ def test_a_kernel_that_does_not_start_at_once_is_asked_for_again_and_told(tmp_pa
         run = Run()
         run.verify(server.port, fingerprint=server.certificate.fingerprint)
         thread.join()
-    assert dict(run.steps)["kernel"].startswith("a kernel runs, at try 2: ") and run.names == STEPS
+    assert dict(run.steps)["kernel"].startswith("a kernel is running, after 2 attempts: ") and run.names == STEPS
 
 
 @needs_notebook
@@ -233,7 +233,7 @@ def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
     with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
         Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
     assert str(refused.value).startswith("box: verify: anonymous: the server accepts requests without a password (")
-    assert "Stop it at once (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
+    assert "Stop it immediately (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
 
 
 @needs_notebook
@@ -241,7 +241,7 @@ def test_a_server_with_a_token_of_another_configuration_is_refused(tmp_path: Pat
     with notebook_server(tmp_path, token="left-by-an-image") as server, pytest.raises(VerifyError) as refused:
         Run().verify(server.port, fingerprint=server.certificate.fingerprint)
     assert str(refused.value).startswith(
-        "box: verify: compute: the server accepts a token that nbserver did not set, beside the password. Stop it at once"
+        "box: verify: compute: in addition to the password, the server accepts a token that nbserver did not set. Stop it immediately"
     )
     assert "left-by-an-image" not in str(refused.value)
 
@@ -269,7 +269,7 @@ WINDOWS = {
 )
 def test_the_advice_ends_the_server_that_lets_everybody_in(host: AnyHost, command: str) -> None:
     advice = stop_advice(host)
-    assert advice.startswith(f"Stop it at once ({command}). ")
+    assert advice.startswith(f"Stop it immediately ({command}). ")
     assert f"nbserver apply {host.name}" in advice
 
 
@@ -278,7 +278,7 @@ def test_the_advice_ends_the_server_that_lets_everybody_in(host: AnyHost, comman
     ("backend", "reason"),
     [
         ("module://no_such_backend", "the cell failed with ModuleNotFoundError: No module named 'no_such_backend'\n"),
-        ("agg", "the cell drew 0 pictures, expected 1 (Matplotlib's backend is agg)"),
+        ("agg", "the cell drew 0 pictures; expected 1 (the Matplotlib backend is agg)"),
     ],
 )
 def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: str) -> None:
@@ -296,18 +296,18 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        ({}, "anonymous: GET /api/kernels without a login answered 404, expected 403"),
+        ({}, "anonymous: unexpected response to GET /api/kernels without a login: expected 403, got 404"),
         (
             {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
-            "anonymous: GET /api/kernels without a login answered 302, expected 403",
+            "anonymous: unexpected response to GET /api/kernels without a login: expected 403, got 302",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (401, {})},
-            "wrong_password: GET /login answered 404, expected 200 and a cookie _xsrf",
+            "wrong_password: unexpected response to GET /login: expected 200 and a cookie _xsrf, got 404",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
-            "wrong_password: a login with a wrong password answered 200, expected 401",
+            "wrong_password: unexpected response to a login with a wrong password: expected 401, got 200",
         ),
     ],
 )
@@ -338,7 +338,7 @@ def test_a_server_without_tls(certificate: Certificate) -> None:
 
 def test_an_expired_certificate_is_refused_though_it_is_the_expected_one(tmp_path: Path) -> None:
     expired = make_certificate(tmp_path, ends_in_days=-1)
-    with web_server(expired, {}) as port, pytest.raises(CertificateError, match=r"is valid from .* a browser refuses"):
+    with web_server(expired, {}) as port, pytest.raises(CertificateError, match=r"is valid only from .* browsers reject it"):
         Run().verify(port, fingerprint=expired.fingerprint)
 
 
@@ -346,11 +346,11 @@ def test_a_closed_port_and_an_unknown_name() -> None:
     port = free_port()
     with pytest.raises(ConnectError) as closed:
         Run().verify(port)
-    assert str(closed.value).startswith(f"box: verify: certificate: nothing listens at 127.0.0.1:{port}. ")
+    assert str(closed.value).startswith(f"box: verify: certificate: nothing is listening on 127.0.0.1:{port}. ")
     for name in ("no-such-host.invalid", "a" * 64 + ".example.com"):
         with pytest.raises(ConnectError) as unknown:
             Run().verify(port, address=name)
-        assert str(unknown.value).startswith(f"box: verify: certificate: the name {name} is not known. ")
+        assert str(unknown.value).startswith(f"box: verify: certificate: this workstation could not resolve the name {name}. ")
 
 
 def test_a_server_that_closes_at_once_and_a_proxy_that_refuses(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +373,7 @@ def test_the_picture_cannot_be_written_where_a_file_stands(certificate: Certific
     from tests.unit.verify.test_picture import DRAWING
 
     (tmp_path / "png").write_text("a file")
-    with pytest.raises(VerifyError, match="cannot be written"):
+    with pytest.raises(VerifyError, match="could not write"):
         _keep_picture("box", DRAWING, tmp_path / "png")
 
 

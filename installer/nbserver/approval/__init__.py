@@ -1,1 +1,1 @@
-"""The manifest of a rendered folder, and the audit that compares a folder with what would be rendered."""
+"""The manifest of a rendered folder, and the audit that compares the folder with a new rendering."""

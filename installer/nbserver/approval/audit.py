@@ -1,4 +1,4 @@
-"""`nbserver audit`: reads a rendered folder as an auditor would, and says what each script would do and whether it is whole."""
+"""`nbserver audit`: check a rendered folder independently, and report what each script would do."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 
-LIMIT = 4_000_000  # bytes of a script; one has about 200 000
+LIMIT = 4_000_000  # bytes of a script, which usually has about 200,000
 
 
 def audit(folder: Path, reference: Reference | None = None) -> list[str]:
-    """The report, line by line, pure ASCII. Raises ApprovalError where anything in the folder is not what it has to be.
+    """Return the lines of the report, in ASCII. Raises ApprovalError if anything in the folder is not as expected.
 
-    Nothing is believed: each script is rendered again from the settings of the manifest with what `reference` knows, and both
-    the script and its entry in the manifest must come out as they are, byte for byte and key by key.
+    Nothing is trusted: each script is rendered again from the manifest's settings and `reference`. The script and its manifest
+    entry must match the result, byte for byte and key by key.
     """
     names = plain_file.names(folder)
     path = folder / manifest.FILE_NAME
@@ -90,7 +90,7 @@ def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: Any
 
 
 def _changed_part(code: bytes, script: Script, body: Body) -> str:
-    """Where the script differs from the one that its settings give."""
+    """Return where the script differs from the one rendered from its settings."""
     head = script.text[: len(script.text) - len(body.text)].encode("ascii")
     settings = head.rpartition(b"(\n")[0]
     if not code.startswith(settings):

@@ -1,4 +1,4 @@
-"""What was rendered: manifest.json, with the hashes that an approval and an audit rest on. docs/formats.md describes it."""
+"""manifest.json: the list of rendered scripts with the hashes that an approval and an audit rely on (see docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ HASHES = {"sha256": "script", "head_sha256": "head", "body_sha256": "body"}
 
 
 def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str]) -> dict[str, Any]:
-    """The manifest of rendered scripts: release, and per host its catalog, script, settings, steps and downloads."""
+    """Return the manifest of rendered scripts: the release, and for each host its catalog, script, settings, steps, and downloads."""
     return {"v": VERSION, "release": __version__, "hosts": {script.host: entry(script, catalog_digests[script.host]) for script in scripts}}
 
 
 def entry(script: Script, catalog_digest: str) -> dict[str, Any]:
-    """What the manifest says of one script. All of it can be computed again from the script's settings and its catalog."""
+    """Return the manifest entry of one script. It can be recomputed from the script's settings and its catalog."""
     return {
         "catalog_sha256": catalog_digest,
         "script": script.file_name,
@@ -40,22 +40,22 @@ def entry(script: Script, catalog_digest: str) -> dict[str, Any]:
 
 
 def to_text(manifest: Mapping[str, Any]) -> str:
-    """The bytes that stand in the file, the same on every workstation."""
+    """Return the text of the file, which is the same on every workstation."""
     return json_lines.dumps(dict(manifest)) + "\n"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A manifest from disk: of this version, or of version 1, as release 0.1.0 wrote it. Raises ApprovalError for anything else."""
+    """Return a manifest of this version, or of version 1 (release 0.1.0), from a file. Raises ApprovalError for anything else."""
     return parse(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a manifest. Raises ApprovalError."""
+    """Return the bytes of a manifest. Raises ApprovalError."""
     return plain_file.read(path, LIMIT, todo="Render it first")
 
 
 def parse(data: bytes, path: Path) -> dict[str, Any]:
-    """The manifest in these bytes; `path` is for messages. Raises ApprovalError."""
+    """Return the manifest in these bytes; `path` is for messages. Raises ApprovalError."""
     try:
         value = strict_json.parse(data)
         manifest_check.require_manifest(value)
@@ -66,7 +66,7 @@ def parse(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) -> None:
-    """Raises ApprovalError unless this very script is in the approved manifest, and the manifest describes it as it is."""
+    """Raise ApprovalError unless exactly this script is in the approved manifest and the manifest describes it correctly."""
     where, again = plain_file.shown(path), "See what changed with nbserver render, and have it approved again"
     approved = manifest["hosts"].get(script.host)
     if approved is None:
@@ -85,12 +85,15 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
-    """The first key that two entries do not have in common with the same value, or None."""
+    """Return the first key whose values differ in two entries, or None."""
     return next((key for key in sorted(one.keys() | other.keys()) if not strict_json.same(one.get(key), other.get(key))), None)
 
 
 def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a script with these settings downloads, beside the packages of its lock. A Linux script: nothing; package managers do. A Python that is there: neither."""
+    """Return what a script downloads in addition to the packages of its lock.
+
+    A Linux script downloads nothing itself; the package manager does. A Python that is already present is not downloaded.
+    """
     if settings.get("system") == "linux":
         return []
     return [

@@ -1,1 +1,1 @@
-"""What a running script says: JSON lines with known fields, and nothing else."""
+"""The events of a running script: JSON lines with known fields."""

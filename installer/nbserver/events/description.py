@@ -1,4 +1,4 @@
-"""What an event says, in one line that is fit for a terminal."""
+"""Describe an event in one line that is safe to print on a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nbserver.events.reader import Event
 
 
 def describe(event: Event) -> str:
-    """What an event says, in one line that is fit for a terminal."""
+    """Return a description of an event in one line that is safe to print on a terminal."""
     return clean(_said(event))
 
 
@@ -23,7 +23,7 @@ def _said(event: Event) -> str:
     if event.event == "finished":
         return f"{data.get('outcome')}, {data.get('changed', 0)} changed"
     if event.event == "request":
-        return "the request for its certificate"
+        return "certificate request"
     for key in ("text", "title", "what", "mode"):
         if key in data:
             return str(data[key])
@@ -31,7 +31,7 @@ def _said(event: Event) -> str:
 
 
 def progress(data: Mapping[str, Any]) -> str:
-    """`python-3.13.13-amd64.zip 12 of 30 MB`"""
+    """Return the progress, such as `python-3.13.13-amd64.zip 12 of 30 MB`."""
     what, done, total = str(data.get("what", "")), data.get("done"), data.get("total")
     if not isinstance(done, int):
         return what
@@ -41,5 +41,5 @@ def progress(data: Mapping[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value of a difference as a person reads it."""
+    """Return a value of a difference in readable form."""
     return "absent" if value is None else str(value) if value != "" else "empty"

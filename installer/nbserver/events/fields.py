@@ -1,4 +1,4 @@
-"""Which fields each event has and what may be in them. The same as docs/schemas/event.json; a test compares the two. Pure."""
+"""The fields of each event and their valid values. Equivalent to docs/schemas/event.json; a test compares the two. No side effects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 VERSION = 1
-MOST_EVENTS = 100_000  # in a run, and in one answer of a host
+MOST_EVENTS = 100_000  # in a run, and in one response of a host
 NAME_LENGTH = 64
 WORDS_LENGTH = 32_768
 TEXT_LENGTH = 1_000_000
@@ -20,25 +20,25 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Field:
-    """`allows` says whether a value may be there. A field that is not required may be absent."""
+    """A field of an event. `allows` returns whether a value is valid. A field that is not required may be absent."""
 
     allows: Callable[[object], bool]
     required: bool = True
 
 
 def fault(event: Mapping[str, object]) -> str | None:
-    """What is wrong with the fields of an event, or None. It repeats nothing that the host wrote but names of fields."""
+    """Return what is wrong with the fields of an event, or None. Of the host's text, it repeats only names of fields."""
     name = event.get("event")
     if not isinstance(name, str) or name not in FORMS:
-        return "its name is not a known one"
+        return "unknown event name"
     form = FORMS["started step"] if name == "started" and event.get("step") != "" else FORMS[name]
     for key, field in form.items():
         if key not in event:
             if field.required:
-                return f'"{name}" lacks "{key}"'
+                return f'"{name}" has no "{key}"'
         elif not field.allows(event[key]):
             return f'"{key}" of "{name}" is not valid'
-    return f'"{name}" has a field that is not known' if event.keys() - form.keys() else None
+    return f'"{name}" has an unknown field' if event.keys() - form.keys() else None
 
 
 def _text(pattern: str = "", least: int = 0, most: int = TEXT_LENGTH) -> Callable[[object], bool]:
@@ -89,7 +89,7 @@ _COMMON = {
 _OF_A_STEP = {**_COMMON, "step": Field(_STEP)}
 _OF_THE_RUN = {**_COMMON, "step": Field(_NO_STEP)}
 
-# By the event's name; what `started` has for a step is in "started step".
+# By event name. "started step" is the form of `started` for a step.
 FORMS: Mapping[str, Mapping[str, Field]] = {
     "started": {
         **_OF_THE_RUN,

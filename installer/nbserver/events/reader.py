@@ -1,4 +1,4 @@
-"""What a running script says: one JSON object per line. One schema for every script; docs/formats.md describes it."""
+"""Read the events of a running script: one JSON object per line, with one schema for every script (see docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _COMMON = ("v", "n", "time", "step", "event")
 
 
 class EventError(ValueError):
-    """A line that is not an event, or an event that cannot come now. Its text is clean."""
+    """A line that is not an event, or an event that is out of order. The message is safe to print."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event. `n` counts from 1 within a run; `step` is "" for what concerns the whole run; `data` is the rest.
+    """One event. `n` counts from 1 within a run, `step` is "" for the whole run, and `data` has the other fields.
 
-    Its texts are the host's own: clean them before a person sees them.
+    The texts come from the host: clean them before they are shown.
     """
 
     n: int
@@ -34,15 +34,15 @@ class Event:
     line: str
 
     def as_json(self) -> dict[str, Any]:
-        """The object of the line."""
+        """Return the JSON object of the line."""
         return {"v": VERSION, "n": self.n, "time": self.time, "step": self.step, "event": self.event, **self.data}
 
 
 def parse(line: str) -> Event:
-    """One line of the stream, which must be exactly what the format says. Raises EventError."""
+    """Return the event of one line, which must match the format exactly. Raises EventError."""
     value = read_object(line)
     if value.get("v") != VERSION:
-        raise EventError(f"an event has version {clean(repr(value.get('v')), 40)}, this release knows {VERSION}")
+        raise EventError(f"an event has version {clean(repr(value.get('v')), 40)}; expected {VERSION}")
     wrong = fault(value)
     if wrong is not None:
         raise EventError(f"an event is not valid: {wrong}: {_begin(line)}")
@@ -52,7 +52,7 @@ def parse(line: str) -> Event:
 
 
 def read_object(line: str) -> dict[str, Any]:
-    """The JSON object that a line in printable ASCII is: no key twice, no number but an integer of a usual size. Raises EventError."""
+    """Return the JSON object of a line of printable ASCII, without duplicate keys and with only normal-sized integers. Raises EventError."""
     if len(line) > LONGEST_LINE:
         raise EventError(f"a line is longer than {LONGEST_LINE:,} characters: {_begin(line)}")
     if not (line.isascii() and line.isprintable()):
@@ -71,13 +71,13 @@ def _begin(line: str) -> str:
 
 
 class EventOrder:
-    """Checks that events come one after the other: a gap is a loss, a repetition is left out."""
+    """Checks that events come in order: a gap is an error, and a repeated event is skipped."""
 
     def __init__(self, last: int = 0) -> None:
         self.last = last
 
     def accept(self, event: Event) -> bool:
-        """True for the next event, False for one that was here before. Raises EventError where one is missing."""
+        """Return True for the next event, and False for a repeated one. Raises EventError if an event is missing."""
         if event.n <= self.last:
             return False
         if event.n != self.last + 1:

@@ -1,1 +1,1 @@
-"""From a host's settings and the step files to the one script that runs there."""
+"""Render a host's settings and the step files into the script that runs on the host."""

@@ -1,4 +1,4 @@
-"""A Linux host's settings and the step files, joined into the one script that runs there. Pure but for reading step files."""
+"""Render a Linux host's settings and the step files into its script. The only side effect is reading the step files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def render_linux(settings: LinuxScriptSettings, lock: tuple[str, ...]) -> Script
 
 
 def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """What stands before the lock."""
+    """Return the part of the script before the lock."""
     return header(settings, steps) + settings_block(settings)
 
 
 def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """The comment at the top: what this is, for which host, and how to run and undo it by hand. Raises NbserverError."""
+    """Return the comment at the top: what the script does, for which host, and how to run it by hand. Raises NbserverError."""
     host = host_of(settings)
     user = settings["scope"] == "user"
     bash, needs = ("bash", "a Python from 3.10 on with venv; no root's rights") if user else ("sudo bash", "systemd, and root's rights")
@@ -83,22 +83,22 @@ def literal(value: str | int | bool | None, name: str) -> str:
     if isinstance(value, bool):
         value = "true" if value else "false"
     if not isinstance(value, str | int):
-        raise NbserverError(f"the setting {name} holds something that no variable of bash can hold")
+        raise NbserverError(f"the setting {name} has a value that a bash variable cannot hold")
     text = str(value)
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:
-        raise NbserverError(f"the setting {name} holds half a character", todo="Write it again") from None
+        raise NbserverError(f"the setting {name} contains half a character (a lone surrogate)", todo="Enter the value again") from None
     if 0 in data:
-        raise NbserverError(f"the setting {name} holds a byte 0, which bash cannot keep", todo="Write it again")
+        raise NbserverError(f"the setting {name} contains a NUL byte, which bash cannot store", todo="Enter the value again")
     if all(32 <= byte < 127 and byte != 39 for byte in data):
         return f"'{text}'"
     return "$'" + "".join(chr(byte) if 32 <= byte < 127 and byte not in (39, 92) else f"\\{byte:03o}" for byte in data) + "'"
 
 
 def lock_block(lock: tuple[str, ...]) -> str:
-    """`LOCK=( ... )`: the lock's lines, each a literal of its own."""
+    """Return `LOCK=( ... )` with each line of the lock as a literal."""
     for line in lock:
         if lock_lines.package_of(line, conditions=True) is None:
-            raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version [; marker] --hash=sha256:...)")
+            raise NbserverError(f"'{line[:80]}' is not a valid line of a lock file (name==version [; marker] --hash=sha256:...)")
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

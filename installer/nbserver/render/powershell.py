@@ -1,4 +1,4 @@
-"""A Windows host's settings and the step files, joined into the one script that runs there. Pure but for reading step files."""
+"""Render a Windows host's settings and the step files into its script. The only side effect is reading the step files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render_windows(settings: WindowsScriptSettings, lock: tuple[str, ...]) -> Sc
 
 
 def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """What stands before the lock."""
+    """Return the part of the script before the lock."""
     return header(settings, steps) + PARAMETERS + settings_block(settings)
 
 
@@ -39,7 +39,7 @@ param(
 
 
 def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """The comment at the top: what this is, for which host, and how to run and undo it by hand. Raises NbserverError."""
+    """Return the comment at the top: what the script does, for which host, and how to run it by hand. Raises NbserverError."""
     host = host_of(settings)
     needs = "; no administrator's rights" if settings.get("scope") == "user" else ", and administrator rights"
     return f"""\
@@ -63,9 +63,11 @@ def settings_block(settings: dict[str, Any]) -> str:
     require_keys(settings)
     for path, value in texts(settings):
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise NbserverError(f"the setting {path} holds half a character", todo="Write it again")
+            raise NbserverError(f"the setting {path} contains half a character (a lone surrogate)", todo="Enter the value again")
         if becomes_date(value):
-            raise NbserverError(f"the setting {path} looks like a date, which PowerShell 7 would change", todo="Write it differently")
+            raise NbserverError(
+                f"the setting {path} looks like a date, which PowerShell 7 would change", todo="Write the value in another form"
+            )
     return f"$Settings = ConvertFrom-Json '\n{json_lines.dumps(settings, indent=1)}\n'\n\n"
 
 
@@ -75,7 +77,7 @@ def becomes_date(text: str) -> bool:
 
 
 def texts(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Every text in a JSON value, with its dotted path."""
+    """Return every string in a JSON value with its dotted path."""
     if isinstance(value, str):
         return [(path, value)]
     if isinstance(value, dict):
@@ -89,8 +91,8 @@ LOCK_START = "$Lock = @(\n"
 
 
 def lock_block(lock: tuple[str, ...]) -> str:
-    """`$Lock = @(...)`: the lock's lines, each a literal of its own."""
+    """Return `$Lock = @(...)` with each line of the lock as a literal."""
     for line in lock:
         if lock_lines.package_of(line, conditions=False) is None:
-            raise NbserverError(f"'{line[:80]}' is no line of a lock file (name==version --hash=sha256:...)")
+            raise NbserverError(f"'{line[:80]}' is not a valid line of a lock file (name==version --hash=sha256:...)")
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

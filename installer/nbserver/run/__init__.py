@@ -1,1 +1,1 @@
-"""plan, apply and undo: all hosts at once, and one host from connecting to its result."""
+"""plan, apply, and undo: run all hosts in parallel, and each host from its connection to its result."""

@@ -1,4 +1,4 @@
-"""The envelope: the only input of a run beside its script. Lines of `name value`, so mode and secrets change no hash."""
+"""The envelope: the only input of a run besides its script. It has lines `name value`, so that mode and secrets change no hash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SALT = re.compile(r"[A-Za-z0-9+/]{22}")  # 16 bytes, as in a PHC string
 
 @dataclass(frozen=True)
 class PasswordHash:
-    """The hash of the notebook password for one host, computed when the host has answered, and what it may replace there.
+    """The hash of the notebook password for one host, computed once the host has answered, and which hashes it may replace.
 
     `compute` raises HostError and StopRequested.
     """
@@ -31,19 +31,21 @@ class PasswordHash:
 
 @dataclass(frozen=True)
 class Envelope:
-    """What a run is asked to do. `after` belongs to mode events: send what `run` wrote after that event.
+    """What a run is asked to do.
 
-    `boot_before` belongs to modes apply and request: only begin when Windows has restarted since it started at that time (UTC, as the
-    event `started` tells it).
+    `after` applies to mode events: send the events that `run` wrote after that event.
 
-    `restarts` (0 to 9) is how often the host may still restart Windows in this run, because the sender comes back after it.
+    `boot_before` applies to modes apply and request: begin only if Windows has restarted since this boot time (UTC, as reported
+    by the event `started`).
 
-    `time` is the workstation's clock (with its zone), for the host to compare its own with; without it nothing is compared.
+    `restarts` (0 to 9) is how often the host may still restart Windows in this run; the sender reconnects after each restart.
 
-    `former_salt` is the salt (as a hash shows it) of a password hash that may be replaced by one with another salt;
-    with `new_salt` any may.
+    `time` is the workstation's time with its zone, which the host compares with its own clock. Without it, nothing is compared.
 
-    Secrets are kept out of repr; they leave in `lines()` only.
+    `former_salt` is the salt (as written in a hash) of a password hash that may be replaced by one with another salt. With
+    `new_salt`, any hash may be replaced.
+
+    The repr leaves out the secrets; only `lines()` contains them.
     """
 
     mode: Mode
@@ -59,21 +61,21 @@ class Envelope:
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
-            raise ValueError("a run's name is 1 to 64 letters, digits and hyphens")
+            raise ValueError("a run ID must be 1 to 64 letters, digits, and hyphens")
         if self.after < 0:
-            raise ValueError("events are counted from 1")
+            raise ValueError("after must not be negative: events are counted from 1")
         if self.boot_before and not BOOT.fullmatch(self.boot_before):
-            raise ValueError("a boot time is such as 2026-11-22T19:41:41Z")
+            raise ValueError("a boot time must have the form 2026-11-22T19:41:41Z")
         if not 0 <= self.restarts <= 9:
-            raise ValueError("restarts are 0 to 9")
+            raise ValueError("restarts must be from 0 to 9")
         if self.former_salt and not SALT.fullmatch(self.former_salt):
-            raise ValueError("a salt is 22 characters of Base64")
+            raise ValueError("a salt must be 22 Base64 characters")
         for name in self.secrets:
             if not SECRET_NAME.fullmatch(name):
-                raise ValueError("a secret's name is lower-case letters, digits, '_' and '.'")
+                raise ValueError("a secret's name must consist of lower-case letters, digits, '_', and '.'")
 
     def lines(self) -> list[str]:
-        """The lines as they are sent, in ASCII."""
+        """Return the lines to send, in ASCII."""
         lines = [f"mode {self.mode}", f"run {self.run}"]
         if self.operator:
             lines.append(f"operator {_base64(self.operator)}")

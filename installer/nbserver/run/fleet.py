@@ -1,4 +1,4 @@
-"""Many hosts at once, each in a thread of its own; one that fails does not keep the others from going on."""
+"""Run many hosts in parallel, each in its own thread. A failed host does not stop the others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 def for_each(jobs: Mapping[str, Callable[[], T]], forks: int, stop: threading.Event, interrupted: Callable[[], None]) -> dict[str, T]:
-    """Runs the jobs, at most `forks` at a time, and returns what each gave, in the order of `jobs`.
+    """Run the jobs, at most `forks` at a time, and return their results in the order of `jobs`.
 
-    The first Ctrl-C sets `stop`, calls `interrupted` and waits for the jobs, which look at it; jobs not yet begun see it at
-    once. A second one raises KeyboardInterrupt. A job's exception is raised here, when the others are done: a job that must not
-    cost the others their results raises none.
+    The first Ctrl-C sets `stop`, calls `interrupted`, and waits for the jobs, which check `stop`. A second Ctrl-C raises
+    KeyboardInterrupt. An exception of a job is raised once the others are done and discards their results, so a job should not
+    raise.
     """
     pool = ThreadPoolExecutor(max_workers=max(1, min(forks, len(jobs))), thread_name_prefix="host")
     futures: dict[str, Future[T]] = {name: pool.submit(job) for name, job in jobs.items()}
@@ -34,7 +34,7 @@ def for_each(jobs: Mapping[str, Callable[[], T]], forks: int, stop: threading.Ev
 
 
 def _wait(futures: Sequence[Future[T]]) -> None:
-    """In short waits: on Windows a wait without end hears no Ctrl-C."""
+    """Wait in short intervals: on Windows, an unlimited wait cannot be interrupted with Ctrl-C."""
     pending = set(futures)
     while pending:
         _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""What one host's run needs from the workstation, found before any host is contacted."""
+"""Collect what one host's run needs from the workstation, before any host is contacted."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HostJob:
-    """`certificate` has secrets of the envelope: the workstation's certificate, or one that was signed for the host's request.
+    """What one host's run needs.
 
-    `password` is the plain notebook password, whose hash the host gets; None where what is set there stays.
+    `certificate` contains secrets for the envelope: the workstation's certificate, or one that was signed for the host's
+    request. `password` is the plain notebook password, of which the host receives the hash; None keeps the host's password.
     """
 
     host: AnyHost
@@ -36,7 +37,7 @@ class HostJob:
 
     @property
     def secrets(self) -> tuple[str | None, ...]:
-        """Everything in it that must not be shown."""
+        """All values that must not be shown."""
         return (
             self.logon.password,
             self.logon.key_password,
@@ -47,7 +48,7 @@ class HostJob:
 
 
 def prepare(host: AnyHost, script: Script, mode: Mode, options: Options, ask: Ask | None) -> HostJob:
-    """The job of one host. Raises SecretError and InventoryError for what can be refused without the host."""
+    """Return the job of one host. Raises SecretError and InventoryError for what can be rejected without contacting the host."""
     logon = _logon(host, ask)
     certificate = _sent_certificate(host, mode, ask)
     password = _password(host, mode, ask, options.passwords.get(host.name))
@@ -57,7 +58,7 @@ def prepare(host: AnyHost, script: Script, mode: Mode, options: Options, ask: As
 
 
 def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
-    """What the connection needs; a key file that cannot be used is told before any host is contacted. Raises SecretError."""
+    """Return the secrets for the connection. An unusable key file is reported before any host is contacted. Raises SecretError."""
     names = ("password", "key_password", "sudo_password")
     references = {name: getattr(host, name, None) for name in names}
     found = {name: resolve(reference, what=name, host=host.name, ask=ask) for name, reference in references.items() if reference}
@@ -70,7 +71,7 @@ def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
 
 
 def _certificate(host: WindowsHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
-    """A certificate of the workstation, for the envelope. Raises SecretError, InventoryError."""
+    """Return the workstation's certificate for the envelope. Raises SecretError and InventoryError."""
     if mode not in ("test", "apply") or host.certificate.source != "workstation":
         return {}
     certificate = workstation.read(host, ask)
@@ -85,7 +86,7 @@ _sent_certificate = ByKind(windows=_certificate, linux=_no_certificate, local_wi
 
 
 def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> str | None:
-    """The plain password whose hash goes into the envelope; None where what is set there stays. Raises SecretError."""
+    """Return the plain password whose hash the envelope contains, or None to keep the host's password. Raises SecretError."""
     if mode not in ("test", "apply") or (given is None and host.notebook.password is None):
         return None
     plain = given if given is not None else notebook_password.plain(host, confirmed(ask) if mode == "apply" else ask)

@@ -1,4 +1,4 @@
-"""One host's run: connect, run its script, keep what it says, and say how it ended."""
+"""One host's run: connect, run the script, record its events, and return the result."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from nbserver.transports.transport import StopRequested, Transport
 Connect = Callable[[], Transport]
 Listener = Callable[[str, Event], None]
 
-# After a lost connection: how often and how soon (seconds) the run is looked for again.
+# Seconds before each attempt to rejoin the run after a lost connection.
 REJOIN_PAUSES = (2.0, 5.0, 15.0)
 
 
-# A host that restarts: how often in one run, how soon it is looked for each time, and how long at most (seconds).
+# A host that restarts: how often in one run, the seconds between attempts to reconnect, and the seconds after which nbserver gives up.
 RESTARTS = 3
 RESTART_PAUSE = 15.0
 RESTART_TIMEOUT = 1800.0
 
-# Seconds for one run of the script, and for what it does after it said how it ended.
+# Seconds for one run of the script, and for what it does after its last event.
 RUN_TIMEOUT = 6 * 3600.0
 END_TIMEOUT = 120.0
 
@@ -42,7 +42,7 @@ def _deadline() -> float:
 
 
 class HostRun:
-    """Runs one script on one host. Errors end up in the result, whatever they are: the other hosts go on."""
+    """Runs one script on one host. All errors go into the result, so that the other hosts continue."""
 
     def __init__(self, host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
         self.host, self.script, self.mode, self.run = host, script, mode, run
@@ -53,11 +53,11 @@ class HostRun:
     def execute(
         self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event, password: PasswordHash | None = None
     ) -> Result:
-        """The whole run, over the restarts that the inventory allows. Raises nothing."""
+        """Execute the run, including the restarts that the inventory allows. Never raises."""
         self._password = password
         try:
             self._execute(connect, operator, secrets, stop)
-        except BaseException as error:  # a panic in a library is no Exception; no Ctrl-C comes to a thread
+        except BaseException as error:  # a panic in a library is not an Exception; threads receive no Ctrl-C
             self.result.fail(error)
             for line in traceback.format_exception(error):
                 self._journal.note(line)
@@ -75,7 +75,7 @@ class HostRun:
             self.result.error = self._restart_first()
 
     def _come_back(self, connect: Connect, envelope: Envelope, stop: threading.Event) -> None:
-        """Waits until Windows has restarted, and goes on: the same script, in a run of its own on the host."""
+        """Wait until Windows has restarted, and continue with the same script, which is a new run on the host."""
         self._journal.note(f"waiting for {self.host.name} to restart")
         before = self.result.changed
         until = time.monotonic() + RESTART_TIMEOUT
@@ -88,7 +88,9 @@ class HostRun:
             if self.result.outcome != "waiting" and not down:
                 return
             if time.monotonic() > until:
-                lost = ConnectError(f"it has not come back within {RESTART_TIMEOUT / 60:.0f} minutes of its restart", host=self.host.name)
+                lost = ConnectError(
+                    f"the host did not come back within {RESTART_TIMEOUT / 60:.0f} minutes of its restart", host=self.host.name
+                )
                 return self._fail(error or lost)
         self.result.outcome = "stopped"
 
@@ -97,23 +99,21 @@ class HostRun:
 
     def _restart_first(self) -> str:
         if self._may_restart() and self._leg.words:
-            return f"{self.host.name}: {clean(self._leg.words)}."
-        todo = "Restart it, then run this again"
+            return f"{self.host.name}: {clean(self._leg.words)}"
+        todo = "Restart the host and try again"
         if "reboot" in type(self.host).model_fields and not self._may_restart():
-            todo += ', or let it be restarted: reboot = "if-needed" in the inventory'
-        return f"{self.host.name}: Windows has to restart before this can go on. {todo}."
+            todo += ', or set reboot = "if-needed" in the inventory'
+        return f"{self.host.name}: Windows must restart before the run can continue. {todo}"
 
     def _run_leg(self, connect: Connect, leg: Leg, stop: threading.Event) -> HostError | None:
-        """One run of the script; the error that ended it here. Only HostError and StopRequested are answered; anything
-        else is a defect.
-        """
+        """Run the script once, and return the error that ended it. Handles HostError and StopRequested; anything else is a bug."""
         self._leg = leg
         answer: HostError | None = None
         try:
             self._transport = transport = self._timed(connect)
             try:
                 self._hear(self._run(transport))
-                # The last event has none after it that would show its loss.
+                # No later event would show the loss of the last one.
                 if leg.gap or (self.mode != "test" and not leg.ended and leg.last):
                     self._hear_again(transport)
             finally:
@@ -135,7 +135,7 @@ class HostRun:
         except StopRequested:
             self.result.outcome = "stopped"
         if self.result.outcome == "running":
-            self._fail(ScriptError("the script ended without saying how", host=self.host.name, todo="Run this again"))
+            self._fail(ScriptError("the script ended without reporting a result", host=self.host.name, todo="Run the command again"))
         return answer
 
     def _timed(self, connect: Connect) -> Transport:
@@ -144,12 +144,12 @@ class HostRun:
         return transport
 
     def _close(self, transport: Transport) -> None:
-        """Has its own time, after a run that had too much too: what still runs in a shell on the host ends with the shell."""
+        """Close the connection within its own time limit, even after a timeout: closing the shell on the host ends what runs in it."""
         transport.deadline = time.monotonic() + END_TIMEOUT
         transport.close()
 
     def _run(self, transport: Transport) -> Iterator[str]:
-        """A stopped script closes its brackets in silence: what it did then is fetched from its own record of events."""
+        """Run the script. A stopped script undoes its temporary changes without output; its event file has these events."""
         self.result.outcome = "running"
         try:
             yield from transport.run(self.script.text, self._complete(self._leg.envelope).lines())
@@ -159,11 +159,11 @@ class HostRun:
             yield from self._missed(transport)
 
     def _missed(self, transport: Transport) -> Iterator[str]:
-        """What the host has kept of this run's events after the last one that came."""
+        """Request this run's events after the last received one from the host's event file."""
         return transport.run(self.script.text, Envelope("events", self._leg.envelope.run, after=self._leg.last).lines())
 
     def _complete(self, envelope: Envelope) -> Envelope:
-        """The envelope with what is made only for a host that has answered: the time, and the hash of the password."""
+        """Add what is computed only for a host that has answered: the time, and the hash of the password."""
         envelope = replace(envelope, time=datetime.now(UTC))
         if self._password is None:
             return envelope
@@ -171,12 +171,12 @@ class HostRun:
         return replace(envelope, secrets=secrets, former_salt=self._password.former_salt, new_salt=self._password.new_salt)
 
     def _rejoin(self, connect: Connect, stop: threading.Event, lost: HostError) -> None:
-        """The script may have gone on: asks it for the events after the last one that came.
+        """Ask the host for the events after the last received one, because the script may still be running.
 
-        A host that knows no such run yet may just be starting it, so that answer is not believed at once.
+        A host that does not know the run may be about to start it, so nbserver asks several times.
         """
         for pause in REJOIN_PAUSES:
-            self._journal.note(f"{lost} Asking for the events after {self._leg.last} in {pause:.0f} s.")
+            self._journal.note(f"{str(lost).rstrip('.')}. Requesting the events after event {self._leg.last} in {pause:.0f} s.")
             if stop.wait(pause):
                 break
             self._leg.gap = False
@@ -188,7 +188,7 @@ class HostRun:
                     self._close(transport)
             except StopRequested:
                 break
-            except (CertificateError, HostKeyError, StreamError) as error:  # it is another host, or says what no script says
+            except (CertificateError, HostKeyError, StreamError) as error:  # a different host, or output that no script produces
                 if not self._leg.ended:
                     return self._fail(error)
                 self._journal.note(str(error))
@@ -199,15 +199,15 @@ class HostRun:
         self._fail(lost)
 
     def _hear_again(self, transport: Transport) -> None:
-        """Events were lost on the way and the script has ended: its host still has them."""
-        self._journal.note(f"events after {self._leg.last} were lost on the way; asking for them")
+        """Request lost events from the host, which still has them after the script has ended."""
+        self._journal.note(f"events after event {self._leg.last} were lost; requesting them from the host")
         self._leg.gap = False
         self._hear(self._missed(transport))
         if self._leg.gap:
-            raise ScriptError("the host's record of its events has a gap", host=self.host.name, todo="Run this again")
+            raise ScriptError("events are missing from the host's event file", host=self.host.name, todo="Run the command again")
 
     def _hear(self, lines: Iterator[str]) -> None:
-        """Takes the events as they come. For what comes behind the last one there is only some time."""
+        """Process the events as they arrive. Output after the last event has its own time limit."""
         leg = self._leg
         for line in lines:
             if leg.ended:
@@ -216,7 +216,7 @@ class HostRun:
             if leg.ended:
                 self._transport.deadline = min(leg.until, time.monotonic() + END_TIMEOUT)
             if event:
-                self._journal.event(event)  # what was refused is no evidence of what happened; the log says why it was
+                self._journal.event(event)  # a rejected event is no evidence; the log has the reason
                 self._listener(self.host.name, event)
 
     def _fail(self, error: HostError) -> None:

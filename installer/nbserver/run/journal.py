@@ -1,4 +1,4 @@
-"""What a run leaves on the workstation: a folder a run, in it a folder a host, with the script sent, its hash, events and log."""
+"""The files of a run on the workstation: one folder per run, and in it one folder per host with the script, its hash, events, and log."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LONGEST_NOTE = 10_000  # characters
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """A name for a run that sorts by time and is used once: 20261122T101112Z-0a1b2c."""
+    """Return a unique run ID that sorts by time, such as 20261122T101112Z-0a1b2c."""
     moment = now or datetime.now(UTC)
     return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 class Journal:
-    """The folder of one run; `mask` takes secrets out of what goes into a log. Raises UsageError where it cannot be written."""
+    """The folder of one run. `mask` removes secrets from log lines. Raises UsageError if the folder cannot be written."""
 
     def __init__(self, runs: Path, run: str, mode: str, operator: str, mask: Callable[[str], str] = str) -> None:
         self.run, self._mask = run, mask
@@ -41,27 +41,28 @@ class Journal:
             atomic_file.write_text(self.folder / "run.json", json.dumps(head, indent=2) + "\n")
         except OSError as error:
             raise UsageError(
-                f"the run directory {self.folder} cannot be written ({error.strerror})", todo="Name another one with --runs"
+                f"could not write to the run folder {self.folder} ({error.strerror})", todo="Choose another folder with --runs"
             ) from None
 
     def host(self, script: Script) -> HostJournal:
-        """The part of one host."""
+        """Return the journal of one host."""
         return HostJournal(self.folder / script.host, script, self._mask)
 
     def finish(self, hosts: Mapping[str, Any]) -> None:
-        """Writes the run's summary. Raises UsageError where it cannot be written."""
+        """Write the run's summary. Raises UsageError if it cannot be written."""
         try:
             atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
         except OSError as error:
             raise UsageError(
-                f"{self.folder / 'summary.json'} cannot be written ({error.strerror})", todo="Make room there; the run itself is over"
+                f"could not write {self.folder / 'summary.json'} ({error.strerror})",
+                todo="Free disk space in this folder; the run itself has finished",
             ) from None
 
 
 class HostJournal:
-    """script.ps1 as sent, script.sha256 of it, events.jsonl as they came, log.txt for a person. One thread writes.
+    """The files of one host: the sent script, its hash (script.sha256), the received events (events.jsonl), and log.txt.
 
-    Raises JournalError where that cannot be written.
+    Only one thread writes. Raises JournalError if a file cannot be written.
     """
 
     def __init__(self, folder: Path, script: Script, mask: Callable[[str], str] = str) -> None:
@@ -76,18 +77,18 @@ class HostJournal:
             self._log = self._open("log.txt")
 
     def event(self, event: Event) -> None:
-        """Keeps an event, and a line of it for a person."""
+        """Save an event, and a readable line in the log."""
         with self._lock, self._writing():
             self._events.write(event.line + "\n")
             self._log.write(f"{event.time}  {event.step or '-':<12} {event.event:<10} {describe(event)}".rstrip() + "\n")
 
     def note(self, text: str) -> None:
-        """A line in the log that is not an event: what went wrong on this side. Never raises: what is not kept is in the result too."""
+        """Write a log line about a problem on the workstation. Never raises: the result also contains the text."""
         with self._lock, suppress(OSError, ValueError):
             self._log.write(clean(self._mask(text), LONGEST_NOTE) + "\n")
 
     def close(self) -> None:
-        """Closes the files."""
+        """Close the files."""
         with self._writing():
             try:
                 self._events.close()
@@ -102,5 +103,7 @@ class HostJournal:
         try:
             yield
         except OSError as error:
-            todo = "Make room there, or name another folder with --runs; then run this again"
-            raise JournalError(f"what it says cannot be kept in {self.folder} ({error.strerror})", host=self._host, todo=todo) from None
+            todo = "Free disk space in this folder, or choose another one with --runs; then try again"
+            raise JournalError(
+                f"could not save the host's events in {self.folder} ({error.strerror})", host=self._host, todo=todo
+            ) from None

@@ -1,4 +1,4 @@
-"""One run of a script on a host: what it says, event by event, taken into the host's result."""
+"""One run of a script on a host: check each event and apply it to the host's result."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nbserver.run.result import Result
 
 @dataclass
 class Leg:
-    """A run has one leg, and another one after each restart of Windows.
+    """One run of the script. A run of nbserver has one leg, and another one after each restart of Windows.
 
-    What the host says is not believed: an event counts where it is valid, follows the one before, comes after the hash of the
-    script that was sent, and before the end. `until`, in seconds of time.monotonic, is when the leg must have ended.
-    `changed_before` are the changes of earlier legs; `boot`, when Windows started, and `words`, its last warning, are at first
-    those of the leg before.
+    The host is not trusted: an event counts only if it is valid, directly follows the previous one, comes after the event with
+    the hash of the sent script, and comes before the end. `until`, in seconds of time.monotonic, is when the leg must have
+    finished. `changed_before` is the number of changes in earlier legs. `boot` (when Windows started) and `words` (the last
+    warning) are initially those of the previous leg.
     """
 
     host: str
@@ -41,13 +41,13 @@ class Leg:
 
     @property
     def last(self) -> int:
-        """The number of the last event that was taken; 0 for none."""
+        """The number of the last accepted event, or 0."""
         return self.order.last
 
     def hear(self, line: str) -> Event | None:
-        """The event of a line, where it is the next one. From a gap on events are let go by: they come again, with those before them.
+        """Return the event of a line if it is the next one. After a gap, events are discarded: they are requested again.
 
-        So is everything behind the end. Raises StreamError for what no script says.
+        Lines after the end are discarded too. Raises StreamError for output that no script produces.
         """
         if self.ended:
             return None
@@ -57,7 +57,7 @@ class Leg:
             raise self._broken(error) from None
         if event.event == "finished" and event.data["outcome"] == "waiting":
             if event.n != 1 or self.last or not self.envelope.boot_before:
-                raise self._broken("it waits, and nothing here asked it to")
+                raise self._broken("it waits for a restart that was not requested")
             self.result.outcome = "waiting"
             self.ended = True
             return None
@@ -73,10 +73,10 @@ class Leg:
         return event
 
     def _broken(self, why: EventError | str) -> StreamError:
-        return StreamError(f"the script's stream is broken: {why}", host=self.host, todo="Run this again")
+        return StreamError(f"the script's output is invalid: {why}", host=self.host, todo="Run the command again")
 
     def _take(self, event: Event) -> None:
-        """The one place where an event of the host gets into the result."""
+        """Apply an event to the result. This is the only place that does so."""
         if event.event == "started" and not event.step:
             self._begin(event)
         if not self.hashed:
@@ -91,7 +91,7 @@ class Leg:
         if event.event == "failed":
             self._fails(event)
         if event.event == "warning" and not event.step:
-            self.words = data["text"]  # the last one says why Windows is not restarted
+            self.words = data["text"]  # the last warning says why Windows is not restarted
         if event.event == "request" and self.envelope.mode == "request":
             result.csr = data["csr"]
         if event.event == "finished":
@@ -100,15 +100,18 @@ class Leg:
     def _begin(self, event: Event) -> None:
         data = event.data
         if event.n != 1:
-            raise self._broken("it begins a second time")
+            raise self._broken("it starts a second time")
         if data["script_sha256"] != self.script.sha256:
             raise self._another_script(data["script_sha256"])
         if (data["run"], data["mode"], data["host"]) != (self.envelope.run, self.envelope.mode, self.script.host):
-            raise self._broken("it tells of another run, mode or host")
+            raise self._broken("it is for another run, mode, or host")
         self.hashed, self.boot = True, data.get("boot", "")
 
     def _take_unhashed(self, event: Event) -> None:
-        """A script that could not begin, or not hash itself where PowerShell's language is restricted, says why: nothing else counts."""
+        """Apply an event that comes before the script's hash: only why the script could not start counts.
+
+        A script cannot hash itself if PowerShell's language mode is restricted.
+        """
         if event.event == "failed":
             self._fails(event)
         elif event.event == "finished" and event.data["outcome"] == ("failed" if self.failed else "stopped"):
@@ -119,9 +122,9 @@ class Leg:
 
     def _another_script(self, sha256: str) -> StreamError:
         return StreamError(
-            f"the host ran a script with SHA-256 {sha256}, sent was {self.script.sha256}",
+            f"the host ran a different script: expected SHA-256 {self.script.sha256}, got {sha256}",
             host=self.host,
-            todo="Something between here and there changes scripts; find it before you go on",
+            todo="Find out what changes scripts between the workstation and the host before you continue",
         )
 
     def _fails(self, event: Event) -> None:
@@ -131,9 +134,9 @@ class Leg:
     def _finish(self, data: Mapping[str, Any]) -> None:
         outcome = data["outcome"]
         if outcome == "ok" and self.failed:
-            raise self._broken("it failed, and then ended as if it had not")
+            raise self._broken("it reported a failure, and then success")
         if data.get("restarting") and not self.envelope.restarts:
-            raise self._broken("it restarts Windows, and nothing here asked it to")
+            raise self._broken("it restarts Windows, which was not requested")
         self.ended = True
         result = self.result
         result.outcome = "differs" if outcome == "ok" and self.envelope.mode == "test" and data["differs"] else outcome

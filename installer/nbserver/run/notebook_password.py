@@ -1,4 +1,4 @@
-"""The notebook's password as its server stores it: computed here, so that the plain one never leaves the workstation."""
+"""Hash the notebook password on the workstation, so that the plain password never leaves it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
 
 # The second recommended option of RFC 9106 (Argon2), section 4: t=3 iterations, p=4 lanes, m=2^16 KiB (64 MiB),
-# a salt of 128 bits and a tag of 256 bits. The server reads them from the hash.
+# a salt of 128 bits, and a tag of 256 bits. The server reads these parameters from the hash.
 ITERATIONS = 3
 LANES = 4
 MEMORY_KIB = 65536
@@ -31,17 +31,17 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 def hash_password(password: str, salt: bytes) -> str:
-    """`argon2:$argon2id$v=19$m=65536,t=3,p=4$SALT$HASH`, for `PasswordIdentityProvider.hashed_password`.
+    """Return `argon2:$argon2id$v=19$m=65536,t=3,p=4$SALT$HASH`, for `PasswordIdentityProvider.hashed_password`.
 
-    Takes a tenth of a second and 64 MiB. Raises SecretError where this Python cannot compute it.
+    Takes a tenth of a second and 64 MiB. Raises SecretError if this Python cannot compute it.
     """
     try:
         return f"argon2:{_argon2id(salt).derive_phc_encoded(password.encode())}"
     except MemoryError:
         raise SecretError(
-            f"there is not enough memory to hash the password: {MEMORY_KIB // 1024} MiB are needed",
+            f"not enough memory to hash the password: {MEMORY_KIB // 1024} MiB are required",
             where="notebook.password",
-            todo="Free some and run this again",
+            todo="Free some memory and try again",
         ) from None
 
 
@@ -55,20 +55,20 @@ def _argon2id(salt: bytes) -> Argon2id:
         raise SecretError(
             "the Python package cryptography was built without Argon2id",
             where="notebook.password",
-            todo="Install the cryptography wheel, which brings an OpenSSL that has it",
+            todo="Install cryptography from a wheel, which includes an OpenSSL with Argon2id",
         ) from None
 
 
 def former_salt(*, host: str, port: int) -> bytes:
-    """The salt that nbserver 0.1.0 used for this host: its hashes are recognised by it and replaced."""
+    """Return the salt that nbserver 0.1.0 used for this host, by which its hashes are recognized and replaced."""
     return hashlib.sha256(f"nbserver:{host}:{port}".encode()).digest()[:SALT_BYTES]
 
 
 class PasswordHashes:
-    """The hashes of one run: each password is hashed once, when a host that has answered first asks for it.
+    """The hashes of one run. Each password is hashed once, when the first host that has answered needs it.
 
-    All in one thread: a hash needs 64 MiB, and OpenSSL's own threads are shared (with cryptography 50, a second
-    derivation at the same time raises MemoryError). Raises SecretError where this Python has no Argon2id.
+    All hashes are computed in one thread: a hash needs 64 MiB, and OpenSSL's threads are shared (with cryptography 50, a
+    concurrent derivation raises MemoryError). Raises SecretError if this Python has no Argon2id.
     """
 
     def __init__(self, salt: bytes, stop: threading.Event) -> None:
@@ -79,7 +79,7 @@ class PasswordHashes:
         self._found: dict[str, Future[str]] = {}
 
     def of(self, password: str) -> Callable[[], str]:
-        """What returns the password's hash, and waits for it. That raises SecretError, and StopRequested after `stop`."""
+        """Return a function that waits for the password's hash and returns it. It raises SecretError, and StopRequested after `stop`."""
 
         def wait() -> str:
             with self._lock:
@@ -98,41 +98,41 @@ class PasswordHashes:
         return hash_password(password, self._salt)
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Stop the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def plain(host: AnyHost, ask: Ask | None) -> str:
-    """The plain password of the host's notebook. Raises SecretError."""
+    """Return the host's plain notebook password. Raises SecretError."""
     if host.notebook.password is None:
         if ask is None:
             raise SecretError(
-                "its notebook password is not known here, and there is no terminal to ask on",
+                "the notebook password is not set, and there is no terminal to ask for it",
                 where=host.name,
-                todo="Say in the inventory where it is kept: notebook.password",
+                todo="Set notebook.password in the inventory",
             )
         return ask(f"Notebook password of {host.name}: ")
     return resolve(host.notebook.password, what="notebook.password", host=host.name, ask=ask)
 
 
 def check_password(password: str, *, host: str, minimum: int = PASSWORD_MINIMUM) -> None:
-    """Raises SecretError for a password that is too short, or that the login form would not pass on as it is.
+    """Raise SecretError for a password that is too short, or that the login form would change.
 
-    The notebook server strips white space around what was typed and replaces control characters
+    The notebook server strips whitespace around the entered password and replaces control characters
     (`get_argument` of tornado 6.6, tornado/web.py), so such a password would never match its hash.
     """
-    todo = "Choose another one"
+    todo = "Choose another password"
     if not password:
         raise SecretError("the notebook password is empty", where=host, todo=todo)
     if password != password.strip():
-        raise SecretError("the notebook password begins or ends with white space", where=host, todo=todo)
+        raise SecretError("the notebook password begins or ends with whitespace", where=host, todo=todo)
     if _CONTROL.search(password):
-        raise SecretError("the notebook password has a control character in it", where=host, todo=todo)
+        raise SecretError("the notebook password contains a control character", where=host, todo=todo)
     if any("\ud800" <= character <= "\udfff" for character in password):
-        raise SecretError("the notebook password is no valid Unicode text", where=host, todo=todo)
+        raise SecretError("the notebook password is not valid Unicode", where=host, todo=todo)
     if len(password) < minimum:
         raise SecretError(
-            f"the notebook password has {len(password)} characters, and at least {minimum} are required: whoever reaches the port may try passwords",
+            f"the notebook password has {len(password)} characters; at least {minimum} are required, because anyone who can reach the port can try passwords",
             where=host,
             todo="Choose a longer one, such as four random words (notebook.password_minimum in the inventory sets the limit)",
         )

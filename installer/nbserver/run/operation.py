@@ -1,4 +1,4 @@
-"""plan, apply and undo: from the inventory to the summary, in the order in which things may go wrong."""
+"""plan, apply, and undo: from the inventory to the summary. Checks that need no host come first."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
-    """Runs the hosts' scripts in `mode`. Everything that can be refused without a host is refused first.
+    """Run the hosts' scripts in `mode`. Everything that can be rejected without a host is rejected first.
 
-    Raises NbserverError for that; what happens on a host is in its Result.
+    Raises NbserverError for a rejection; the outcome on each host is in its Result.
     """
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
     if options.approved and mode != "test":
@@ -47,7 +47,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             manifest.require_approved(approved, options.approved, script)
     jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
     known_file = inventory.path.parent / known_certificates.FILE_NAME
-    known_certificates.read(known_file)  # what cannot be read is told before a host is contacted
+    known_certificates.read(known_file)  # report an unreadable file before contacting a host
     with ExitStack() as stack:
         stop = threading.Event()
         hashes = None
@@ -66,7 +66,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the hosts of one run share."""
+    """What all hosts of one run share."""
 
     mode: Mode
     journal: Journal
@@ -79,7 +79,7 @@ class _Run:
     writing: threading.Lock = field(default_factory=threading.Lock)
 
     def of_all(self, jobs: dict[str, HostJob], forks: int) -> dict[str, Result]:
-        """All hosts, `forks` at a time."""
+        """Run all hosts, `forks` at a time."""
         self.view.begin(self.mode, {name: job.script.steps for name, job in jobs.items()})
         try:
             return fleet.for_each({name: partial(self.of, job) for name, job in jobs.items()}, forks, self.stop, self._interrupted)
@@ -87,15 +87,15 @@ class _Run:
             self.mask.error(error)
             raise
         finally:
-            with suppress(Exception):  # the summary is still to be written
+            with suppress(Exception):  # the summary must still be written
                 self.view.end()
 
     def _interrupted(self) -> None:
-        with suppress(Exception):  # the hosts are stopped and waited for all the same
+        with suppress(Exception):  # the hosts must still be stopped
             self.view.interrupted()
 
     def of(self, job: HostJob) -> Result:
-        """Raises nothing: what goes wrong with one host, whatever it is, is in its result, and the others go on."""
+        """Run one host. Never raises: every failure of the host is in its result, and the others continue."""
         name = job.host.name
         if self.stop.is_set():
             return Result(name, outcome="stopped")
@@ -109,7 +109,7 @@ class _Run:
         except BaseException as error:
             result.fail(error)
             result.error = self.mask.text(result.error)
-        with suppress(Exception):  # a terminal that shows nothing any more changes no result
+        with suppress(Exception):  # a closed terminal must not change the result
             self.view.host_ended(result)
         return result
 
@@ -121,20 +121,20 @@ class _Run:
             return self.mask.watch(connect.connect_to(job.host, job.logon, self.stop), lambda: leaks.append(name))
 
         def shown(name: str, event: Event) -> None:
-            with suppress(Exception):  # nobody may be reading any more; the journal has it, and the host goes on anyway
+            with suppress(Exception):  # the output may be closed; the journal has the event, and the run continues
                 self.view.event(name, event)
 
         run = HostRun(job.host, job.script, self.mode, self.journal.run, part, shown)
         result = run.execute(connected, operator(), job.certificate, self.stop, self._password_hash(job))
         result.error = self.mask.text(result.error)
         if leaks:
-            leak = f"{name}: an event of this host holds a secret, which is masked here. Change that secret, and find out what on the host says it."
+            leak = f"{name}: an event of this host contains a secret, which nbserver masked. Change the secret, and find out what on the host prints it"
             part.note(leak)
-            result.outcome, result.fingerprint, result.error = "failed", "", f"{leak} {result.error}".rstrip()
+            result.outcome, result.fingerprint, result.error = "failed", "", f"{leak}. {result.error}".rstrip(" .")
         return result
 
     def _password_hash(self, job: HostJob) -> PasswordHash | None:
-        """What one host gets. A hash that cannot be computed is that host's failure; the others go on."""
+        """Return the password hash for one host. If it cannot be computed, only this host fails."""
         if self.hashes is None or job.password is None:
             return None
         host, hashed = job.host, self.hashes.of(job.password)
@@ -152,16 +152,18 @@ class _Run:
 
 
 def operator() -> str:
-    """Who runs this, as the record on the host names them."""
+    """Return the user and workstation for the record on the host."""
     with suppress(OSError, KeyError, ImportError):
         return f"{getpass.getuser()}@{platform.node()}"
     return "unknown"
 
 
 def _mask(inventory: Inventory, jobs: Collection[HostJob]) -> SecretMask:
-    """Knows every secret of the run. Names that are in the inventory, and the scripts, are no secret whatever else they are."""
+    """Return a mask of every secret of the run. Names from the inventory and text of the scripts never count as secrets."""
     names = [name for job in jobs for name in (job.host.name, job.host.address, getattr(job.host, "user", None) or "")]
-    bodies = {job.script.body_sha256: job.script.text for job in jobs}  # of each kind one: all else of a script is its settings
+    bodies = {
+        job.script.body_sha256: job.script.text for job in jobs
+    }  # one script of each kind; scripts of a kind differ only in their settings
     settings = (json.dumps(job.script.settings) for job in jobs)
     mask = SecretMask([*bodies.values(), "\n".join([*names, *settings, operator(), str(inventory.path)])])
     mask.add(*(secret for job in jobs for secret in job.secrets))

@@ -1,4 +1,4 @@
-"""What a person may say about a run beside the hosts."""
+"""The options of a run, apart from its hosts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """`runs` is where runs are kept; `approved` a manifest.
+    """The options of a run, apart from its hosts.
 
-    `chains` has, by host, a signed certificate (PEM) for a request that was made there; `passwords`, by host, a
-    notebook password that comes from no reference of the inventory. `salt` is the file with the site's salt, by
-    default the one next to the inventory; with `new_salt` hosts may replace a password hash that has another one.
+    `runs` is the folder for runs, and `approved` is a manifest. `chains` maps a host to a signed certificate (PEM) for the
+    request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
+    file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
+    has another salt.
     """
 
     runs: Path | None = None

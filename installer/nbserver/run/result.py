@@ -1,4 +1,4 @@
-"""How a run ended on a host."""
+"""The result of a run on a host."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ LONGEST_ERROR = 12_000  # characters
 
 @dataclass
 class Result:
-    """How a run ended on a host. `outcome`: ok, differs (plan), failed, stopped, or reboot (Windows has to restart before it
-    goes on); `steps` maps a step to its last word, over all restarts. `code` is the exit code of a failure.
+    """The result of a run on a host.
+
+    `outcome` is ok, differs (plan), failed, stopped, or reboot (Windows must restart before the run can continue). `steps` maps
+    a step to its last event, across all restarts. `code` is the exit code of a failure.
     """
 
     host: str
@@ -29,14 +31,14 @@ class Result:
     code: int = HostError.exit_code
 
     def fail(self, error: BaseException) -> None:
-        """Nothing of it counts any more but what was changed. What is not an error for a person is a defect of nbserver."""
+        """Set the outcome to failed and keep the number of changes. An exception that is not an NbserverError is a bug in nbserver."""
         if not isinstance(error, NbserverError):
-            what = f"a defect of nbserver: {type(error).__name__}: {error}"
-            error = NbserverError(what, where=self.host, todo="Please report it, with the log of this host in the run's folder")
+            what = f"internal error (a bug in nbserver): {type(error).__name__}: {error}"
+            error = NbserverError(what, where=self.host, todo="Report it with the host's log from the run folder")
         self.outcome, self.error, self.code, self.fingerprint = "failed", clean(str(error), LONGEST_ERROR), error.exit_code, ""
 
     def as_json(self) -> dict[str, Any]:
-        """The host's part of the summary."""
+        """Return the host's part of the summary."""
         return {
             "outcome": self.outcome,
             "changed": self.changed,
@@ -47,9 +49,10 @@ class Result:
 
 
 def exit_code(results: Mapping[str, Result]) -> int:
-    """Of what happened on the hosts the first of: 1 a defect of nbserver, 2, 5 what is known of one could not be written, 3 one failed,
+    """Return the exit code for the results, the first of these that applies to a host:
 
-    was stopped or has to restart first, 4 a plan found differences; else 0.
+    1 internal error, 2 usage error, 5 a certificate could not be recorded, 3 failed, stopped, or must restart first, 4 a plan
+    found differences; otherwise 0.
     """
     codes = {_code(result) for result in results.values()}
     return next((code for code in (1, 2, 5, 3, 4) if code in codes), 0)

@@ -1,6 +1,6 @@
-"""The secrets of a run, as far as they are known here, and text without them: for screens, logs and the journal.
+"""Mask the known secrets of a run in output, logs, and the journal.
 
-A host that says one has leaked it: its event is masked, and the run on that host has failed.
+A host that sends a secret has leaked it: the event is masked, and the run on that host fails.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from nbserver.base.plain_text import without_colors
 if TYPE_CHECKING:
     from nbserver.transports.transport import Transport
 
-SHORTEST = 6  # characters; a shorter secret is part of too many words
-MARK = "*****"  # shorter than that, so no secret is in it
+SHORTEST = 6  # characters; a shorter secret occurs in too many words
+MARK = "*****"  # shorter than SHORTEST, so it cannot contain a secret
 
 _PEM_HEAD = re.compile(r"-----(BEGIN|END) [A-Z ]+-----")
 
 
 class SecretMask:
-    """`public` is text that anybody may read, such as the script and the user's name. What is in it is not masked: to
-    leave it out would tell it, and every honest event would seem to leak it.
+    """Replaces secrets with asterisks.
+
+    `public` is text that anyone may read, such as the script and the user's name. A secret that occurs in it is not masked:
+    masking it would reveal it, and every harmless event would seem to leak it.
     """
 
     def __init__(self, public: Iterable[str] = ()) -> None:
@@ -38,7 +40,7 @@ class SecretMask:
         self._lock = threading.Lock()
 
     def add(self, *secrets: str | None) -> None:
-        """Makes secrets known. A key in PEM, or any text of several lines, is known by each of its lines."""
+        """Add secrets. Each line of a PEM key, or of any multi-line text, is a separate secret."""
         forms = {form for secret in set(secrets) if secret for form in _forms(secret)}
         with self._lock:
             more = {form for form in forms.difference(self._forms) if not any(form in text for text in self._public)}
@@ -46,7 +48,7 @@ class SecretMask:
                 self._forms = tuple(sorted({*self._forms, *more}, key=lambda form: (-len(form), form)))
 
     def text(self, text: str) -> str:
-        """The text with every secret masked, also where a program colors a part of it."""
+        """Return the text with every secret masked, even if color codes split it."""
         masked = self._masked(text)
         if "\x1b" not in masked:
             return masked
@@ -61,7 +63,7 @@ class SecretMask:
         return text
 
     def line(self, line: str) -> str:
-        """A line of JSON, or any other, with every secret masked, however its characters are escaped."""
+        """Return a line, of JSON or other text, with every secret masked, however its characters are escaped."""
         masked = self.text(line)
         if "\\" not in line:
             return masked
@@ -75,7 +77,7 @@ class SecretMask:
                 return clean
             return [value(one) for one in item] if isinstance(item, list) else item
 
-        def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # a key that comes twice is seen twice here
+        def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # this sees duplicate keys
             return {value(key): value(item) for key, item in pairs}
 
         try:
@@ -99,18 +101,18 @@ class SecretMask:
         return transport
 
     def error(self, error: NbserverError) -> None:
-        """Masks what an error says."""
+        """Mask the secrets in an error's message."""
         error.what, error.where, error.todo = self.text(error.what), self.text(error.where), self.text(error.todo)
         error.args = (error.what,)
 
 
 def _integer(digits: str) -> int | str:
-    """Python 3.10 takes quadratic time for a number of many digits; no event has one."""
+    """Parse an integer. Long ones stay strings: Python 3.10 takes quadratic time for them, and no event contains one."""
     return int(digits) if len(digits) <= 20 else digits
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret and how it is written in an envelope, in JSON, in a URL, in XML and by Python, bash and PowerShell."""
+    """Yield a secret as it is written in plain text, an envelope, JSON, a URL, XML, Python, bash, and PowerShell."""
     encoded = secret.encode("utf-8", "surrogatepass")
     lines = [line.strip() for line in secret.splitlines()] if "\n" in secret else []
     whole = [

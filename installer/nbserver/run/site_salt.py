@@ -1,7 +1,7 @@
 """nbserver.salt, next to the inventory: the salt of the site's password hashes.
 
-It is random, so that no table of hashes computed before fits two sites, and it is kept, so that a second run computes
-the same hash and finds nothing to change. It is not secret, and belongs in version control with the inventory.
+It is random, so that no precomputed table of hashes works for two sites. It is saved, so that a second run computes the
+same hash and finds nothing to change. It is not secret; keep it in version control with the inventory.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _RESTORE = "Restore it from version control"
 
 
 def of_site(folder: Path, named: Path | None, *, create: bool) -> bytes:
-    """The salt in the file `named`, which must exist, or else in the folder of the inventory.
+    """Return the salt in the file `named`, which must exist, or else in the folder of the inventory.
 
-    Without `create`, a folder that has none gets none: the salt is a new one each time then. Raises UsageError.
+    Without `create`, a missing file is not created, and each call returns a new salt. Raises UsageError.
     """
     if named is not None:
         return read(named)
@@ -43,12 +43,12 @@ def of_site(folder: Path, named: Path | None, *, create: bool) -> bytes:
 
 
 def encoded(salt: bytes) -> str:
-    """The salt as a hash shows it (PHC string format): Base64 without padding."""
+    """Return the salt as written in a hash (PHC string format): Base64 without padding."""
     return base64.b64encode(salt).decode("ascii").rstrip("=")
 
 
 def read(path: Path) -> bytes:
-    """The salt in the file. Raises UsageError for a file that is missing or is not exactly what `ensure` writes, comments aside."""
+    """Return the salt in the file. Raises UsageError if the file is missing or, apart from comments, not exactly what `ensure` writes."""
     try:
         # Opened without waiting for a writer, so a named pipe cannot hold up an unattended run.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -74,13 +74,13 @@ def read(path: Path) -> bytes:
         salt = b""
     if len(salt) != SALT_BYTES or not match or base64.b64encode(salt).decode("ascii") != match.group(1):
         raise UsageError(
-            'the salt file is not valid: it has one line "nbserver-salt-1" with 16 bytes in Base64', where=str(path), todo=_RESTORE
+            'the salt file is not valid: it must have one line "nbserver-salt-1" with 16 bytes in Base64', where=str(path), todo=_RESTORE
         )
     return salt
 
 
 def ensure(path: Path) -> bytes:
-    """The salt in the file, which is created if there is none. An existing file is never written. Raises UsageError."""
+    """Return the salt in the file, and create the file if it is missing. An existing file is never written. Raises UsageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with file_lock.locked(path, LOCK_SECONDS):
@@ -89,13 +89,13 @@ def ensure(path: Path) -> bytes:
                 atomic_file.write_text(path, text)
     except TimeoutError:
         raise UsageError(
-            "the salt file is held by another process", where=str(path), todo="Wait for the other nbserver, then run this again"
+            "the salt file is locked by another process", where=str(path), todo="Wait until the other nbserver finishes, then try again"
         ) from None
     except OSError as error:
-        if not path.exists():  # one that is there can be read in a folder where nobody may write
+        if not path.exists():  # an existing file can be read in a read-only folder
             raise UsageError(
-                f"the salt file cannot be created: {error.strerror}",
+                f"could not create the salt file: {error.strerror}",
                 where=str(path),
-                todo="Make the folder writable, or name another file with --salt",
+                todo="Make the folder writable, or choose another file with --salt",
             ) from None
     return read(path)

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on, and at its end. The package view has the ways of showing it."""
+"""The interface that shows a run's progress and result. The package view implements it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nbserver.run.result import Result
 
 
 class View(Protocol):
-    """Called from several threads while hosts run."""
+    """Shows a run. Several threads call its methods while hosts run."""
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None: ...
     def event(self, host: str, event: Event) -> None: ...

@@ -1,1 +1,1 @@
-"""Ways to a host: PSRP, WinRM, SSH, and this machine itself."""
+"""Transports to a host: PSRP, WinRM, SSH, and a local process."""

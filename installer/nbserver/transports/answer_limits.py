@@ -1,4 +1,4 @@
-"""How much a host may say, and how long: the same for every transport. docs/formats.md has the numbers."""
+"""Limits on the amount and duration of a host's output, the same for every transport. docs/formats.md lists them."""
 
 from __future__ import annotations
 
@@ -8,58 +8,58 @@ from nbserver.base.errors import StreamError
 from nbserver.events.fields import MOST_EVENTS
 from nbserver.events.reader import LONGEST_LINE
 
-LARGEST_STREAM = 20_000_000  # bytes that one run of a script may say
+LARGEST_STREAM = 20_000_000  # bytes of output in one run of a script
 LARGEST_START = 100_000  # bytes before the bootstrap is ready, such as a greeting of the user's shell
 MOST_LINES = MOST_EVENTS
-IDLE_PAUSE = 0.05  # seconds before a listener that answers at once, and with nothing, is asked again
-ERRORS_KEPT = 4096  # bytes of what a script or a shell complains; the rest is let go
+IDLE_PAUSE = 0.05  # seconds between requests to a listener that answers immediately with no output
+ERRORS_KEPT = 4096  # bytes of error output from a script or a shell; the rest is discarded
 
-_TODO = "Something on the host says more than a script does: find it, then run this again"
+_TODO = "Find out what on the host writes more output than a script does, then try again"
 
 
 class StreamAllowance:
-    """Counts what one run of a script says. Raises StreamError past a limit."""
+    """Counts the output of one run of a script. Raises StreamError when it exceeds a limit."""
 
     def __init__(self, host: str) -> None:
         self._host = host
         self._bytes = self._lines = 0
 
     def bytes(self, count: int) -> None:
-        """So many more came."""
+        """Count received bytes."""
         self._bytes += count
         if self._bytes > LARGEST_STREAM:
-            raise StreamError(f"it says more than {LARGEST_STREAM // 1_000_000} MB in one run", host=self._host, todo=_TODO)
+            raise StreamError(f"the host sent more than {LARGEST_STREAM // 1_000_000} MB in one run", host=self._host, todo=_TODO)
 
     def line(self) -> None:
-        """One more came."""
+        """Count a received line."""
         self._lines += 1
         if self._lines > MOST_LINES:
-            raise StreamError(f"it says more than {MOST_LINES:,} lines in one run", host=self._host, todo=_TODO)
+            raise StreamError(f"the host sent more than {MOST_LINES:,} lines in one run", host=self._host, todo=_TODO)
 
     def length(self, count: int) -> None:
-        """A line that has not ended is so long."""
+        """Check the length of a line, which may be incomplete."""
         if count > LONGEST_LINE:
-            raise StreamError(f"it says a line that is longer than {LONGEST_LINE // 1_000_000} MB", host=self._host, todo=_TODO)
+            raise StreamError(f"the host sent a line longer than {LONGEST_LINE // 1_000_000} MB", host=self._host, todo=_TODO)
 
 
 def complaint_is_too_long(host: str, length: int) -> None:
-    """Raises StreamError where so many bytes came on standard error."""
+    """Raise StreamError if the error output, of `length` bytes, exceeds the limit."""
     if length > LARGEST_STREAM:
-        raise StreamError(f"it says more than {LARGEST_STREAM // 1_000_000} MB on standard error", host=host, todo=_TODO)
+        raise StreamError(f"the script wrote more than {LARGEST_STREAM // 1_000_000} MB to standard error", host=host, todo=_TODO)
 
 
 def start_is_too_long(host: str, length: int) -> None:
-    """Raises StreamError where so many bytes came, and the bootstrap is not ready yet."""
+    """Raise StreamError if the output before the bootstrap is ready, of `length` bytes, exceeds the limit."""
     if length > LARGEST_START:
-        todo = "Look at what the start-up files of the user's shell print on the host"
-        raise StreamError(f"it says more than {LARGEST_START // 1000} kB before the script can start", host=host, todo=todo)
+        todo = "Check what the start-up files of the user's shell on the host print"
+        raise StreamError(f"the host sent more than {LARGEST_START // 1000} kB before the script started", host=host, todo=todo)
 
 
 def in_time(host: str, deadline: float) -> None:
-    """Raises StreamError after the deadline."""
+    """Raise StreamError if the deadline has passed."""
     if time.monotonic() > deadline:
         raise StreamError(
-            "the run has not ended in time; the connection was closed",
+            "the run did not finish in time, and nbserver closed the connection",
             host=host,
-            todo="Find out what the host is doing, then run this again",
+            todo="Find out what the host is doing, then try again",
         )

@@ -1,4 +1,4 @@
-"""Connects to a host by the transport that its inventory names."""
+"""Connect to a host with the transport that is set in its inventory."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def _local_linux(host: LocalLinuxHost, _: LogonSecrets, stop: threading.Event) -
     return LocalTransport(host, stop)
 
 
-# A connection to a host with its secrets; the event, once set, stops the script that runs.
+# Returns a connection to a host. Setting the event stops the running script.
 # Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.
 connect_to = ByKind(windows=_windows, linux=_linux, local_windows=_local_windows, local_linux=_local_linux)

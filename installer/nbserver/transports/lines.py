@@ -1,4 +1,4 @@
-"""Lines out of a stream of bytes that may have a hole where a connection was lost."""
+"""Split a byte stream into lines. The stream may have a gap where a connection was lost."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from nbserver.transports.answer_limits import StreamAllowance
 
 
 class Lines:
-    """Takes bytes as they come and gives whole lines, without their ends. What is not ASCII comes out as U+FFFD.
+    """Turns received bytes into complete lines without line ends. Non-ASCII bytes become U+FFFD.
 
-    Raises StreamError where the host says too much.
+    Raises StreamError if the host sends too much.
     """
 
     def __init__(self, host: str) -> None:
@@ -19,7 +19,7 @@ class Lines:
         self._doubtful = False
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that end in `data`."""
+        """Return the lines that `data` completes."""
         self._allowance.bytes(len(data))
         begun = len(self._rest)
         self._rest += data
@@ -39,15 +39,15 @@ class Lines:
         return [_text(line) for line in whole if line.strip()]
 
     def torn(self) -> None:
-        """Says that bytes may be missing here. A line that has its beginning before or behind the hole is let go.
+        """Mark a gap: bytes may be missing at this point. A line that begins before or inside the gap is discarded.
 
-        So no line is ever put together from two. The numbers of the events tell that one is missing.
+        This way no line is joined from parts of two lines. The event numbers show that an event is missing.
         """
         self._rest = bytearray()
         self._doubtful = True
 
     def end(self) -> list[str]:
-        """What is left behind the last line end."""
+        """Return the text after the last line end."""
         return self.feed(b"\n")
 
 

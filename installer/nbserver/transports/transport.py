@@ -1,4 +1,4 @@
-"""What every transport does: connect, run one script, yield what it says, stop it and close. It knows no steps."""
+"""The interface of every transport: connect, run a script, yield its output, stop it, and close. It is independent of the steps."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Protocol
 class Transport(Protocol):
     """One connection to one host, used by one thread.
 
-    `deadline`, in seconds of time.monotonic, is when a run must have ended; it may be set while a script runs.
+    `deadline`, in seconds of time.monotonic, is when a run must have finished. It may be set while a script runs.
     """
 
     deadline: float
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
-        """Runs the script and yields its output, line by line, as it comes.
+        """Run the script and yield its output, line by line, as it arrives.
 
-        Raises ConnectError (the connection was lost; the script may go on), ScriptError (it could not run), StreamError (the
-        host says too much, see answer_limits, or is still there after the deadline) and StopRequested (it was stopped, on
-        request, and has ended).
+        Raises ConnectError (the connection was lost; the script may still be running), ScriptError (the script could not run),
+        StreamError (the host sent too much, see answer_limits, or the deadline passed), and StopRequested (the script was
+        stopped on request and has ended).
         """
         ...
 
     def close(self) -> None:
-        """Ends the connection. Never raises."""
+        """Close the connection. Never raises."""
         ...
 
 
 @dataclass(frozen=True)
 class LogonSecrets:
-    """What a transport needs to log on, as the host's settings of the same names refer to it. Its repr shows none of it."""
+    """The secrets that a transport needs to log on, named like the host's settings. The repr does not show them."""
 
     password: str | None = field(default=None, repr=False)
     key_password: str | None = field(default=None, repr=False)
@@ -39,4 +39,4 @@ class LogonSecrets:
 
 
 class StopRequested(Exception):
-    """The script was stopped because the operator asked for it."""
+    """The script was stopped at the operator's request."""

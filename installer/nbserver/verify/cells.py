@@ -1,4 +1,4 @@
-"""The cells that are run on the host's kernel, and what is expected of their answers."""
+"""The cells that run on the host's kernel, and the checks of their output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_VERSIONS = 50
 VERSION_CHARACTERS = 100
 MARK = "nbserver-verify "
-CURVES = ((31, 119, 180), (214, 39, 40))  # the colours that the cell draws with
+CURVES = ((31, 119, 180), (214, 39, 40))  # the colors that the cell draws with
 COMPUTE = """
 import glob, json, os, platform, ssl
 from importlib import metadata
@@ -71,14 +71,14 @@ plt.show()
 
 
 def versions_of(answer: dict[str, Any]) -> dict[str, str]:
-    """Names and versions that fit on a line; what is no text is left out."""
+    """Return names and versions, cleaned for one line. Values that are not strings are left out."""
     items = sorted((name, version) for name, version in answer.items() if isinstance(version, str))[:MOST_VERSIONS]
     cleaned = ((clean(name, VERSION_CHARACTERS), clean(version, VERSION_CHARACTERS)) for name, version in items)
     return {name: version for name, version in cleaned if name and version}
 
 
 def answer_of(output: Output, host: str) -> dict[str, Any]:
-    """The one line of JSON that a cell prints behind the mark."""
+    """Return the single JSON line that a cell prints after the mark."""
     lines = [line.removeprefix(MARK) for line in output.stdout.splitlines() if line.startswith(MARK)]
     try:
         (line,) = lines
@@ -86,15 +86,15 @@ def answer_of(output: Output, host: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise VerifyError("the cell did not print what it should", host=host, todo=NOT_OURS)
+        raise VerifyError("the cell printed unexpected output", host=host, todo=NOT_OURS)
     return answer
 
 
-NOT_OURS = "Look at the kernel's start-up files on the host (IPYTHONDIR, sitecustomize): something changes its output"
+NOT_OURS = "Check whether one of the kernel's start-up files on the host changes its output (IPYTHONDIR, sitecustomize)"
 
 
 def check_results(answer: dict[str, Any], terms: int, host: str) -> None:
-    """Against what this workstation computes: a sum of 1/k^2, and a linear system whose solution is 1, 2, 3."""
+    """Compare the results with the workstation's: a sum of 1/k^2, and a linear system with the solution 1, 2, 3."""
     expected = [math.fsum(1.0 / k**2 for k in range(1, terms + 1)), 1.0, 2.0, 3.0]
     try:
         results = [float(number) for number in [answer["sum"], *answer["solution"]]]
@@ -102,7 +102,7 @@ def check_results(answer: dict[str, Any], terms: int, host: str) -> None:
     except (KeyError, TypeError, ValueError, OverflowError):
         complete = False
     if not complete:
-        raise VerifyError("the cell did not print what it should", host=host, todo=NOT_OURS)
+        raise VerifyError("the cell printed unexpected output", host=host, todo=NOT_OURS)
     if not all(math.isclose(is_, should, rel_tol=1e-9) for is_, should in zip(results, expected, strict=True)):
-        what = f"NumPy computes {results}, expected {expected}"
-        raise VerifyError(what, host=host, todo="Run nbserver apply: the installed packages may be damaged")
+        what = f"NumPy computed wrong results: expected {expected}, got {results}"
+        raise VerifyError(what, host=host, todo="The installed packages may be damaged; run nbserver apply")

@@ -1,7 +1,7 @@
-"""Does the notebook server do what a browser needs? Certificate, login, a kernel that computes and draws.
+"""Verify a notebook server as a browser would use it: certificate, login, and a kernel that computes and draws.
 
-It needs nothing on the host but the notebook's port, and leaves nothing there: its kernel is shut down.
-Requests and the WebSocket take the same proxy, if the environment names one, through CONNECT.
+The verification needs only the notebook port and leaves nothing on the host: it shuts down its kernel. Requests and the
+WebSocket use the same proxy, if the environment sets one, with CONNECT.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _CLEAN_UP_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Verification:
-    """What was seen. `fingerprint` is the certificate's, `png_size` in pixels, `seconds` by the names in STEPS."""
+    """The result of a verification. `fingerprint` is the certificate's, `png_size` is in pixels, `seconds` maps names in STEPS."""
 
     host: str
     url: str
@@ -74,14 +74,14 @@ def verify(
     total_seconds: float = TOTAL_SECONDS,
     wait: float = 0,
 ) -> Verification:
-    """Logs in as a browser does, computes with NumPy, draws with Matplotlib and keeps the picture.
+    """Log in like a browser, compute with NumPy, draw with Matplotlib, and save the picture.
 
-    `fingerprint` is the expected certificate's; None asks this workstation's trust store and checks name and validity.
-    `url` replaces the address that the settings give. `png_directory` is made where it is missing; the picture is
-    HOST.png in it. `on_step` is called after each step with its name (of STEPS) and what was found. A whole
-    answer may take 30 s, the kernel's start and each cell `kernel_seconds`, everything `total_seconds`. So many seconds as
-    `wait` a server that does not answer yet is asked again, before that time begins.
-    Raises ConnectError, CertificateError, VerifyError (each names host and step), UsageError for a URL that is none.
+    `fingerprint` is that of the expected certificate. None uses this workstation's trust store and checks name and validity.
+    `url` replaces the address from the settings. The picture is saved as HOST.png in `png_directory`, which is created if it is
+    missing. `on_step` is called after each step with its name (in STEPS) and its result. A response may take 30 s, the start of
+    the kernel and each cell `kernel_seconds`, and everything `total_seconds`. Before that, a server that does not answer yet is
+    retried for `wait` seconds.
+    Raises ConnectError, CertificateError, and VerifyError, each with host and step, and UsageError for an invalid URL.
     """
     address = Address.parse(url) if url else address_of(host)
     allowance = Allowance(wait + total_seconds)
@@ -94,19 +94,19 @@ def verify(
     with NotebookClient(address, host=host.name, fingerprint=fingerprint, allowance=allowance, stop=stop) as client:
         with walk.step("anonymous") as say:
             client.expect_anonymous_refused()
-            say("access without a password is refused")
+            say("access without a password is rejected")
         with walk.step("token") as say:
             client.expect_any_token_refused()
-            say("a random token is refused")
+            say("a random token is rejected")
         with walk.step("wrong_password") as say:
             client.expect_wrong_password_refused()
-            say("a wrong password is refused")
+            say("a wrong password is rejected")
         with walk.step("login") as say:
             client.login(password)
             say("logged in")
         with walk.step("kernel") as say:
             kernel, tries = client.start_kernel(seconds=kernel_seconds)
-            say("a kernel runs" if tries == 1 else f"a kernel runs, at try {tries}: the server's log on the host says why not at once")
+            say("a kernel is running" if tries == 1 else f"a kernel is running, after {tries} attempts: see the server's log on the host")
         try:
             versions, png = _use_kernel(walk, client, kernel, fingerprint, kernel_seconds, host.notebook.port, stop)
             with walk.step("picture") as say:
@@ -124,13 +124,13 @@ def verify(
 
 
 def address_of(host: AnyHost) -> Address:
-    """The public URL where the settings have one, else the host's address and the notebook's port."""
+    """Return the public URL if it is set, and otherwise the host's address and the notebook port."""
     if host.notebook.public_url:
         return Address.parse(str(host.notebook.public_url))
     return Address(str(host.address), host.notebook.port)
 
 
-# The command that ends a server that lets everybody in. The task of Windows would start it again within five minutes.
+# The command that stops a server with open access. On Windows, the task would restart it within five minutes.
 END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
 _end_command = ByKind(
     windows=lambda host: END_TASK,
@@ -141,15 +141,15 @@ _end_command = ByKind(
 
 
 def stop_advice(host: AnyHost) -> str:
-    """What to do with a server that lets everybody in: end it, and start it with nothing but nbserver's configuration."""
+    """Return what to do with a server with open access: stop it, and start it with nbserver's configuration only."""
     return (
-        f"Stop it at once ({_end_command(host)}). If other settings than nbserver's were in effect, nbserver apply {host.name} starts it "
-        "with nbserver's only; if it is another server, look for what else listens on the port"
+        f"Stop it immediately ({_end_command(host)}). If it used other settings than nbserver's, nbserver apply {host.name} starts it "
+        "with only nbserver's settings; if it is another server, find out what else is listening on the port"
     )
 
 
 def _once_it_answers(ask: Callable[[], tuple[str, datetime]], seconds: float) -> tuple[str, datetime]:
-    """What is asked, again each second for so long while there is no answer; a wrong answer is not waited on."""
+    """Return the result of `ask`, which is retried for `seconds` while there is no answer. A wrong answer is not retried."""
     until = time.monotonic() + seconds
     while True:
         try:
@@ -163,24 +163,26 @@ def _once_it_answers(ask: Callable[[], tuple[str, datetime]], seconds: float) ->
 def _use_kernel(
     walk: Walk, client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float, port: int, stop: str
 ) -> tuple[dict[str, str], bytes]:
-    """The versions that the kernel reports, and the picture that it drew."""
+    """Return the versions that the kernel reports, and the picture that it drew."""
     with ExitStack() as open_channels:
         with walk.step("compute") as say:
             channel = open_channels.enter_context(_open_channel(walk, client, kernel, fingerprint, seconds))
-            terms = 50_000 + secrets.randbelow(50_000)  # so that no ready-made answer fits
+            terms = 50_000 + secrets.randbelow(50_000)  # random, so that no canned answer matches
             cell = COMPUTE.replace("MARK", MARK).replace("TERMS", str(terms)).replace("PORT", str(port))
             answer = answer_of(channel.run(cell, seconds=seconds), walk.host)
             check_results(answer, terms, walk.host)
             if answer.get("accepts_token"):
-                raise VerifyError("the server accepts a token that nbserver did not set, beside the password", host=walk.host, todo=stop)
+                raise VerifyError(
+                    "in addition to the password, the server accepts a token that nbserver did not set", host=walk.host, todo=stop
+                )
             versions = versions_of(answer["versions"])
-            say(f"NumPy {versions.get('numpy')} computes right on Python {versions.get('python')}")
+            say(f"NumPy {versions.get('numpy')} computes correctly on Python {versions.get('python')}")
         with walk.step("draw") as say:
             output = channel.run(DRAW.replace("MARK", MARK), seconds=seconds)
             backend = clean(str(answer_of(output, walk.host).get("backend")), VERSION_CHARACTERS)
             if len(output.pictures) != 1:
-                what = f"the cell drew {len(output.pictures)} pictures, expected 1 (Matplotlib's backend is {backend})"
-                todo = "Remove MPLBACKEND and the backend in matplotlibrc on the host: a notebook needs the inline one"
+                what = f"the cell drew {len(output.pictures)} pictures; expected 1 (the Matplotlib backend is {backend})"
+                todo = "Remove MPLBACKEND and the backend in matplotlibrc on the host: a notebook needs the inline backend"
                 raise VerifyError(what, host=walk.host, todo=todo)
             say(f"Matplotlib {versions.get('matplotlib')} draws")
     return versions, output.pictures[0]
@@ -205,7 +207,7 @@ def _keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[
     try:
         size = picture.check(png, colours=CURVES)
     except ValueError as error:
-        raise VerifyError(str(error), host=host, todo="Draw it in a browser and compare") from None
+        raise VerifyError(str(error), host=host, todo="Draw a figure in a notebook in a browser and compare") from None
     if directory is None:
         return size, None
     path = directory / f"{host}.png"
@@ -214,5 +216,5 @@ def _keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[
         atomic_file.write_bytes(path, png)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise VerifyError(f"{path} cannot be written ({reason})", host=host, todo="Choose another folder") from None
+        raise VerifyError(f"could not write {path} ({reason})", host=host, todo="Choose another folder") from None
     return size, path

@@ -1,6 +1,6 @@
-"""A kernel's channels over WSS: run a cell, collect what it prints and draws.
+"""A kernel's channels over WSS: run a cell, and collect what it prints and draws.
 
-Messages are those of Jupyter's messaging protocol 5.3 in the notebook server's JSON form; no subprotocol is asked for.
+Messages use Jupyter's messaging protocol 5.3 in the notebook server's JSON form, without a subprotocol.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _web_socket: Any = websocket.WebSocket  # some of its methods have no types
 
 LARGEST_CELL = 4 * 1024 * 1024
-"""Bytes of all messages while one cell runs: its picture has less than a tenth of it."""
+"""Bytes of all messages while one cell runs. The picture needs less than a tenth of that."""
 _LARGEST_HANDSHAKE = 16 * 1024  # reading a cookie takes quadratic time in older Pythons (http.cookies)
 _CLOSE_SECONDS = 1
 _LONGEST_PING = 125
@@ -43,7 +43,7 @@ _GONE = ("dead", "restarting", "autorestarting")
 
 @dataclass
 class Output:
-    """What a cell left: its standard output, its PNG pictures, and whether it is done."""
+    """The output of a cell: its standard output, its PNG pictures, and whether it is done."""
 
     printed: list[str] = field(default_factory=list)
     pictures: list[bytes] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Output:
     idle: bool = False
 
     def take(self, kind: object, content: dict[str, Any]) -> None:
-        """Adds one message of the cell. Raises ValueError for a picture that is not base64, or too many."""
+        """Add one message of the cell. Raises ValueError for a picture that is not Base64, or for too many pictures."""
         if kind == "stream" and content.get("name") == "stdout":
             self.printed.append(_text(content, "text"))
         elif kind in ("display_data", "execute_result"):
@@ -71,15 +71,15 @@ class Output:
 
     @property
     def done(self) -> bool:
-        """The reply and the state idle come in either order."""
+        """Whether the cell is done. The reply and the state idle can come in either order."""
         return self.reply is not None and self.idle
 
 
 class KernelChannel:
-    """One WebSocket to one kernel, over a TLS connection that was checked already and keeps to `allowance`.
+    """One WebSocket to one kernel, over a TLS connection that is already verified and respects `allowance`.
 
-    `host` is the name in the inventory, for errors. Raises VerifyError for what the server or the kernel says, TooMuch,
-    and websocket's and the socket's exceptions where the connection fails. A redirect is not followed.
+    `host` is the name in the inventory, for errors. Raises VerifyError for a failure of the server or the kernel, TooMuch, and
+    the exceptions of websocket and the socket if the connection fails. Redirects are not followed.
     """
 
     def __init__(self, tls: ssl.SSLSocket, *, url: str, origin: str, cookie: str, host: str, seconds: float, allowance: Allowance) -> None:
@@ -87,13 +87,13 @@ class KernelChannel:
         self._allowance = allowance
         self._frames = 0
         self._session = uuid.uuid4().hex
-        self._socket = _web_socket(skip_utf8_validation=True)  # its check is slow; the JSON is decoded strictly
+        self._socket = _web_socket(skip_utf8_validation=True)  # websocket's check is slow, and the JSON is decoded strictly
         allowance.exchange(
             seconds, _LARGEST_HANDSHAKE
-        )  # the server answers when the kernel does, which may take a slow host longer than a page
+        )  # the server answers only when the kernel does, which can take longer than a page on a slow host
         parts = urlsplit(url)
-        # websocket keeps cookies for all connections of this process, by the URL's name, and would send one server's
-        # to another one. It connects to nothing by that name, so it gets one that no cookie can be made for.
+        # websocket stores cookies for the whole process by the host name in the URL, and could send them to another server. It
+        # does not connect by this name, so a random name keeps cookies from matching.
         nowhere = parts._replace(netloc=uuid.uuid4().hex, query=f"session_id={self._session}").geturl()
         try:
             self._socket.connect(
@@ -107,12 +107,12 @@ class KernelChannel:
             )
         except websocket.WebSocketBadStatusException as error:
             tls.close()
-            what = f"the server refused the WebSocket to the kernel with status {error.status_code}"
-            todo = "Where a proxy or load balancer stands in front of it, let it pass WebSockets, Host and Origin unchanged"
+            what = f"the server rejected the WebSocket to the kernel with status {error.status_code}"
+            todo = "If a proxy or load balancer is in front of the server, it must pass on WebSockets, Host, and Origin unchanged"
             raise VerifyError(what, host=host, todo=todo) from None
         except (ValueError, LookupError, CookieError):
             tls.close()
-            raise VerifyError("the server's answer to the WebSocket is not valid HTTP", host=host, todo=NOT_A_NOTEBOOK) from None
+            raise VerifyError("the server's response to the WebSocket request is not valid HTTP", host=host, todo=NOT_A_NOTEBOOK) from None
         except BaseException:
             tls.close()
             raise
@@ -125,7 +125,7 @@ class KernelChannel:
         self._socket.close(timeout=_CLOSE_SECONDS)
 
     def run(self, code: str, *, seconds: float) -> Output:
-        """Runs a cell and returns what it left; a cell that raises is a VerifyError with the kernel's traceback."""
+        """Run a cell and return its output. A cell that raises causes a VerifyError with the kernel's traceback."""
         self._allowance.exchange(seconds, LARGEST_CELL)
         self._frames = 0
         request = uuid.uuid4().hex
@@ -135,16 +135,18 @@ class KernelChannel:
             while not output.done:
                 self._take(self._receive(), request, output)
         except (TimeoutError, websocket.WebSocketTimeoutException):
-            todo = "The host may be slow or out of memory: look at its load, then run nbserver verify again"
-            raise VerifyError(f"the cell was not done after {self._allowance.over() or seconds:.0f} s", host=self.host, todo=todo) from None
+            todo = "The host may be slow or out of memory: check its load, then run nbserver verify again"
+            raise VerifyError(
+                f"the cell did not finish within {self._allowance.over() or seconds:.0f} s", host=self.host, todo=todo
+            ) from None
         self._raise_where_failed(output.reply or {})
         return output
 
     def _take(self, message: dict[str, Any], request: str, output: Output) -> None:
         kind, content = message["header"].get("msg_type"), message["content"]
         if kind == "status" and content.get("execution_state") in _GONE:
-            todo = "Look at the notebook server's log on the host: memory, or a library that does not load"
-            raise VerifyError("the kernel died while the cell ran", host=self.host, todo=todo)
+            todo = "Check the notebook server's log on the host for a lack of memory or a library that does not load"
+            raise VerifyError("the kernel died while running the cell", host=self.host, todo=todo)
         if message["parent_header"].get("msg_id") == request:
             try:
                 output.take(kind, content)
@@ -152,7 +154,7 @@ class KernelChannel:
                 raise VerifyError(f"the kernel sent {error}", host=self.host, todo=NOT_A_NOTEBOOK) from None
 
     def _receive(self) -> dict[str, Any]:
-        """The next message of the kernel's protocol."""
+        """Return the next message of the kernel's protocol."""
         while True:
             try:
                 message = json.loads(self._receive_text())
@@ -162,9 +164,9 @@ class KernelChannel:
                 return message
 
     def _receive_text(self) -> bytes:
-        """The next text, put together from its frames. websocket's own way takes quadratic time for many small ones.
+        """Return the next text message, joined from its frames. websocket's own method takes quadratic time for many small frames.
 
-        A binary message carries buffers (widgets), which no cell of ours makes: it is left out.
+        Binary messages carry buffers of widgets, which these cells do not create, and are skipped.
         """
         text, kind = bytearray(), None
         while True:
@@ -176,12 +178,12 @@ class KernelChannel:
                 raise websocket.WebSocketConnectionClosedException("closed")
             if frame.opcode == websocket.ABNF.OPCODE_PING:
                 if len(frame.data) > _LONGEST_PING:
-                    raise websocket.WebSocketProtocolException("a ping that is too long")
+                    raise websocket.WebSocketProtocolException("the ping is too long")
                 self._socket.pong(frame.data)
             if frame.opcode not in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_CONT):
                 continue
             if (frame.opcode == websocket.ABNF.OPCODE_CONT) != (kind is not None):
-                raise websocket.WebSocketProtocolException("a fragment out of its order")
+                raise websocket.WebSocketProtocolException("a fragment is out of order")
             kind = frame.opcode if kind is None else kind
             text += frame.data
             if frame.fin:
@@ -220,11 +222,11 @@ class KernelChannel:
         traceback = reply.get("traceback")
         lines = [line for part in traceback if isinstance(part, str) for line in part.splitlines()] if isinstance(traceback, list) else []
         shown = "".join(f"\n    {clean(line, _LINE_CHARACTERS)}" for line in lines[-_TRACEBACK_LINES:])
-        raise VerifyError(what + (f"{shown}\n" if shown else ""), host=self.host, todo="nbserver plan shows what differs on the host")
+        raise VerifyError(what + (f"{shown}\n" if shown else ""), host=self.host, todo="Run nbserver plan to see what differs on the host")
 
 
 def _text(values: dict[str, Any], name: str) -> str:
-    """The text of this name, "" where it is not a text."""
+    """Return the string of this name, or "" if it is not a string."""
     value = values.get(name)
     return value if isinstance(value, str) else ""
 
@@ -232,5 +234,5 @@ def _text(values: dict[str, Any], name: str) -> str:
 def _decoded(picture: str) -> bytes:
     try:
         return base64.b64decode("".join(picture.split()), validate=True)
-    except ValueError:  # also for characters outside of ASCII
-        raise ValueError("a picture that is not base64") from None
+    except ValueError:  # also for non-ASCII characters
+        raise ValueError("a picture that is not valid Base64") from None

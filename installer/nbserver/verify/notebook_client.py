@@ -1,7 +1,7 @@
-"""The notebook server's login and REST interface over HTTPS, as a browser uses it: cookies, `_xsrf`, kernels.
+"""The notebook server's login and REST API over HTTPS, as a browser uses them: cookies, `_xsrf`, and kernels.
 
-The sequence is the same on notebook 7.6, 6.5 and 6.4. No redirect is followed.
-A proxy that the environment names is used with CONNECT: it carries TLS and sees no password.
+The sequence is the same for notebook 7.6, 6.5, and 6.4. Redirects are not followed. A proxy from the environment is used with
+CONNECT: it forwards TLS and does not see the password.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _STOP_ATTEMPTS = 5
 _KERNEL_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _LONGEST_KERNEL = 64 * 1024
 _PROTECTED = ("/api/kernels", "/api/contents")
-NOT_A_NOTEBOOK = "Compare address, port and public_url in the inventory: another server may answer there"
-STOP = "Stop the notebook server at once, then run nbserver apply, which starts it with nbserver's configuration only"
+NOT_A_NOTEBOOK = "Check address, notebook.port, and public_url in the inventory: another server may be using this address"
+STOP = "Stop the notebook server immediately, then run nbserver apply, which starts it with only nbserver's configuration"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the notebook server is reached: `path` is "" or begins with a slash and ends without one."""
+    """The address of the notebook server. `path` is "", or begins with a slash and does not end with one."""
 
     host: str
     port: int
@@ -47,7 +47,7 @@ class Address:
 
     @property
     def netloc(self) -> str:
-        """Host and port as in a Host header: IPv6 in brackets, without the port 443."""
+        """Host and port as in a Host header: IPv6 in brackets, without port 443."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 443 else f"{host}:{self.port}"
 
@@ -61,17 +61,17 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """From an `https://` URL without credentials; the port is 443 where it has none. Raises UsageError."""
-        todo = "Write it like https://notebooks.example.com or https://192.0.2.7:9999"
+        """Return the address of an `https://` URL without credentials; the default port is 443. Raises UsageError."""
+        todo = "Use a URL such as https://notebooks.example.com or https://192.0.2.7:9999"
         try:
             parts = urlsplit(url)
             port = 443 if parts.port is None else parts.port
         except ValueError:
-            raise UsageError("the notebook's URL cannot be read", todo=todo) from None
+            raise UsageError("the notebook's URL is not valid", todo=todo) from None
         if parts.scheme != "https" or not parts.hostname or not port:
-            raise UsageError("the notebook's URL is no https:// URL with a host", todo=todo)
+            raise UsageError("the notebook's URL must be an https:// URL with a host", todo=todo)
         if "@" in parts.netloc or parts.query or parts.fragment:
-            raise UsageError("the notebook's URL holds credentials, a query or a fragment", todo=todo)
+            raise UsageError("the notebook's URL must not contain credentials, a query, or a fragment", todo=todo)
         return cls(parts.hostname, port, parts.path.rstrip("/"))
 
 
@@ -82,19 +82,20 @@ class Answer:
 
 
 class _Session(requests.Session):
-    """Leaves redirects alone: requests would unpack the body of one, even where it does not follow it."""
+    """Ignores redirects: requests would decompress the body of a redirect even if it does not follow it."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
 
 class NotebookClient:
-    """A browser's session with one notebook server. Every method raises VerifyError where the answer is not the
-    expected one, FingerprintMismatch, TooMuch or requests' exceptions where there is no whole one; none of them holds the
-    password.
+    """A browser's session with one notebook server.
 
-    `host` is the name in the inventory. With `fingerprint` None the system's trust store decides about the certificate.
-    `allowance` limits every answer. `stop` is what to do at once with a server that lets everybody in.
+    Every method raises VerifyError if the response is not the expected one, and FingerprintMismatch, TooMuch, or an exception of
+    requests if there is no complete response. None of them contains the password.
+
+    `host` is the name in the inventory. If `fingerprint` is None, the system's trust store decides about the certificate.
+    `allowance` limits every response. `stop` is the advice for a server with open access.
     """
 
     def __init__(self, address: Address, *, host: str, fingerprint: str | None, allowance: Allowance, stop: str = STOP) -> None:
@@ -104,9 +105,9 @@ class NotebookClient:
         self._allowance = allowance
         self._stop = stop
         self._session = _Session()
-        self._session.trust_env = False  # no credentials from ~/.netrc, no other list of authorities
+        self._session.trust_env = False  # no credentials from ~/.netrc, no other CA list
         self._session.proxies = {"https": self.proxy} if self.proxy else {}
-        self._session.headers["Accept-Encoding"] = "identity"  # a packed answer has no size until it is unpacked
+        self._session.headers["Accept-Encoding"] = "identity"  # the size of a compressed response is unknown
         self._session.adapters.clear()  # no http:// at all
         adapter = SystemTrustAdapter(allowance=allowance) if fingerprint is None else PinnedAdapter(fingerprint, allowance=allowance)
         self._session.mount("https://", adapter)
@@ -118,14 +119,14 @@ class NotebookClient:
         self._session.close()
 
     def expect_anonymous_refused(self) -> None:
-        """Without a login nobody sees kernels or files."""
+        """Check that kernels and files are inaccessible without a login."""
         for path in _PROTECTED:
             self._expect_refused(
                 self._send("GET", path).status, f"GET {path} without a login", "the server accepts requests without a password"
             )
 
     def expect_any_token_refused(self) -> None:
-        """A random token, in the header or in the address, is no login."""
+        """Check that a random token, in the header or in the URL, is rejected."""
         token = secrets.token_urlsafe(24)
         ways: dict[str, dict[str, Any]] = {
             "in the header": {"headers": {"Authorization": f"token {token}"}},
@@ -134,12 +135,10 @@ class NotebookClient:
         for path in _PROTECTED:
             for way, options in ways.items():
                 status = self._send("GET", path, **options).status
-                self._expect_refused(
-                    status, f"GET {path} with a wrong token {way}", "the server accepts any token in place of the password"
-                )
+                self._expect_refused(status, f"GET {path} with a wrong token {way}", "the server accepts any token instead of the password")
 
     def expect_wrong_password_refused(self) -> None:
-        """A random password answers 401."""
+        """Check that a random password is answered with 401."""
         status = self._post_login(secrets.token_urlsafe(24)).status
         if status == 302:
             raise VerifyError("the server accepts any password", host=self.host, todo=self._stop)
@@ -147,11 +146,11 @@ class NotebookClient:
             raise self._unexpected("a login with a wrong password", status, "401")
 
     def login(self, password: str) -> None:
-        """The password logs in, and the session's cookie opens `GET /api/status`."""
+        """Log in, and check that the session's cookie gives access to `GET /api/status`."""
         status = self._post_login(password).status
         if status == 401:
-            todo = "Compare notebook.password in the inventory with the one of the last nbserver apply"
-            raise VerifyError("the server refuses the password", host=self.host, todo=todo)
+            todo = "Check that notebook.password in the inventory is the password of the last nbserver apply"
+            raise VerifyError("the server rejects the password", host=self.host, todo=todo)
         if status != 302:
             raise self._unexpected("the login", status, "302")
         status = self._send("GET", "/api/status").status
@@ -159,7 +158,7 @@ class NotebookClient:
             raise self._unexpected("GET /api/status after the login", status, "200")
 
     def start_kernel(self, *, seconds: float) -> tuple[str, int]:
-        """Starts a Python kernel; its id, and at which try. A busy host may fail at the first one (500), as a person sees it too."""
+        """Start a Python kernel, and return its ID and the number of attempts. On a busy host, the first attempt can fail with 500."""
         tries = 1
         while (
             answer := self._send("POST", "/api/kernels", json={"name": "python3"}, seconds=seconds)
@@ -170,11 +169,11 @@ class NotebookClient:
             raise self._unexpected("POST /api/kernels", answer.status, "201")
         kernel = _kernel_id(answer.body)
         if kernel is None:
-            raise VerifyError("the server started a kernel without a valid id", host=self.host, todo=NOT_A_NOTEBOOK)
+            raise VerifyError("the server started a kernel without a valid ID", host=self.host, todo=NOT_A_NOTEBOOK)
         return kernel, tries
 
     def stop_kernel(self, kernel: str) -> None:
-        """Shuts the kernel down. jupyter_server 2.21 answers 500 while it restarts one that died, so it is asked again."""
+        """Shut down the kernel. jupyter_server 2.21 answers 500 while it restarts a dead kernel, so the request is repeated."""
         for attempt in range(_STOP_ATTEMPTS):
             status = self._send("DELETE", f"/api/kernels/{quote(kernel, safe='')}").status
             if status == 204 or (status == 404 and attempt):
@@ -185,7 +184,7 @@ class NotebookClient:
         raise self._unexpected("DELETE /api/kernels/ID", status, "204")
 
     def cookies_for(self, path: str) -> str:
-        """The Cookie header that a browser sends to this path."""
+        """Return the Cookie header that a browser sends to this path."""
         prepared = self._session.prepare_request(requests.Request("GET", self.address.url + path))
         return str(prepared.headers.get("Cookie") or "")
 
@@ -202,7 +201,7 @@ class NotebookClient:
     def _send(
         self, method: str, path: str, *, seconds: float | None = None, headers: Mapping[str, str] | None = None, **options: Any
     ) -> Answer:
-        """The whole answer, as it was sent. It has `seconds`, or REQUEST_SECONDS, from connecting to its last byte."""
+        """Return the complete response. It may take `seconds`, or REQUEST_SECONDS, from connecting to the last byte."""
         headers = {"Origin": self.address.origin, **(headers or {})}
         if xsrf := self._xsrf():
             headers["X-XSRFToken"] = xsrf
@@ -210,28 +209,28 @@ class NotebookClient:
         self._allowance.exchange(seconds)
         connect_and_read = (min(REQUEST_SECONDS, self._allowance.left()), seconds)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "http.cookiejar bug!")  # a traceback on the screen, for a cookie that cannot be read
+            warnings.filterwarnings("ignore", "http.cookiejar bug!")  # http.cookiejar prints a traceback for an invalid cookie
             response = self._session.request(
                 method, self.address.url + path, headers=headers, timeout=connect_and_read, allow_redirects=False, stream=True, **options
             )
         with response:
             if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-                what = f"{method} {path} was answered with a content encoding that was not asked for"
+                what = f"the response to {method} {path} has a content encoding that was not requested"
                 raise VerifyError(what, host=self.host, todo=NOT_A_NOTEBOOK)
             return Answer(response.status_code, response.content)
 
     def _expect_refused(self, status: int, what: str, open_to_all: str) -> None:
         if 200 <= status < 300:
-            raise VerifyError(f"{open_to_all} ({what} answered {status})", host=self.host, todo=self._stop)
+            raise VerifyError(f"{open_to_all} ({what} returned {status})", host=self.host, todo=self._stop)
         if status not in (401, 403):
             raise self._unexpected(what, status, "403")
 
     def _unexpected(self, what: str, status: int, expected: str) -> VerifyError:
-        return VerifyError(f"{what} answered {status}, expected {expected}", host=self.host, todo=NOT_A_NOTEBOOK)
+        return VerifyError(f"unexpected response to {what}: expected {expected}, got {status}", host=self.host, todo=NOT_A_NOTEBOOK)
 
 
 def _kernel_id(body: bytes) -> str | None:
-    """The id in the answer to POST /api/kernels, None where there is none that can be a part of an address."""
+    """Return the ID in the response to POST /api/kernels, or None if it cannot be part of a URL."""
     if len(body) > _LONGEST_KERNEL:
         return None
     try:

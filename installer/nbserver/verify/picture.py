@@ -1,4 +1,4 @@
-"""Is this PNG a picture of something? Decoded with Pillow, then looked at: size, colours, how much is not background."""
+"""Check that a PNG shows something: decode it with Pillow, and check its size, its colors, and how much is not background."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAST_OF_A_COLOUR = 0.0005
 
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"  # the last chunk: empty, with its CRC (PNG specification, 11.2.5)
 
-# What Pillow's decoder raises for damaged files, by its kind of damage.
+# The exceptions of Pillow's decoder for damaged files.
 _DAMAGED = (
     ArithmeticError,
     AttributeError,
@@ -36,27 +36,27 @@ Colour = tuple[int, int, int]
 
 
 def check(png: bytes, *, colours: Sequence[Colour] = ()) -> tuple[int, int]:
-    """Width and height in pixels of a PNG that shows something, in it each of `colours` (red, green, blue; 0 to 255).
+    """Return the width and height in pixels of a PNG that shows something and contains each of `colours` (red, green, blue; 0 to 255).
 
-    Raises ValueError, with words for a person, where it is damaged, too small, blank, or lacks a colour.
+    Raises ValueError with a readable message if the picture is damaged, too small, blank, or lacks a color.
     """
     (width, height), counted = _decode(png)
     if width < LEAST_SIZE[0] or height < LEAST_SIZE[1]:
         least = f"{LEAST_SIZE[0]} x {LEAST_SIZE[1]}"
-        raise ValueError(f"the picture has {width} x {height} pixels, expected at least {least}")
+        raise ValueError(f"the picture is too small: expected at least {least} pixels, got {width} x {height}")
     pixels = width * height
     drawn = pixels - max(counted.values())
     if len(counted) < LEAST_COLOURS or drawn < LEAST_DRAWN * pixels:
         share = 100 * drawn / pixels
-        raise ValueError(f"the picture is blank: {len(counted)} colours, {share:.1f} % is not background")
+        raise ValueError(f"the picture is blank: it has {len(counted)} colors, and {share:.1f} % is not background")
     for colour in colours:
         if counted.get(colour, 0) < LEAST_OF_A_COLOUR * pixels:
-            raise ValueError(f"the picture lacks what was drawn in the colour #{bytes(colour).hex()}")
+            raise ValueError(f"the picture does not contain the curve in the color #{bytes(colour).hex()}")
     return width, height
 
 
 def _decode(png: bytes) -> tuple[tuple[int, int], dict[Colour, int]]:
-    """The size, and how many pixels have which colour, over a white page."""
+    """Return the size, and the number of pixels of each color, on a white background."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -65,7 +65,7 @@ def _decode(png: bytes) -> tuple[tuple[int, int], dict[Colour, int]]:
             with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
                 pixels = image.width * image.height
                 if pixels <= MOST_PIXELS:
-                    image.verify()  # every chunk's CRC; load() alone takes what it can get
+                    image.verify()  # checks the CRC of every chunk; load() alone accepts damaged files
             if pixels <= MOST_PIXELS and not png.endswith(_END):
                 raise EOFError
             if pixels <= MOST_PIXELS:
@@ -76,9 +76,9 @@ def _decode(png: bytes) -> tuple[tuple[int, int], dict[Colour, int]]:
                 if counted is not None:
                     return page.size, {cast(Colour, colour): count for count, colour in counted}
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError("this is no PNG picture that can be looked at") from None
+        raise ValueError("the picture is not a valid PNG file") from None
     except _DAMAGED:
-        raise ValueError("the PNG is damaged or cut off") from None
+        raise ValueError("the PNG file is damaged or truncated") from None
     if pixels > MOST_PIXELS:
-        raise ValueError(f"the picture is too large to be looked at ({pixels} pixels)")
-    raise ValueError(f"the picture has more than {MOST_COLOURS} colours, which nothing drew that was asked for")
+        raise ValueError(f"the picture is too large to check ({pixels} pixels)")
+    raise ValueError(f"the picture has more than {MOST_COLOURS} colors, so it is not the requested one")

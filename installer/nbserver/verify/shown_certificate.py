@@ -1,4 +1,4 @@
-"""The certificate that a server shows, before anything is sent to it."""
+"""Check the certificate that a server presents, before anything is sent to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetime]:
-    """The fingerprint that the server shows and the end of its validity, once it is clear that it is the right one."""
+    """Return the fingerprint of the server's certificate and its expiry date, after checking that it is the expected one."""
     from cryptography import x509
 
     address = walk.address
@@ -31,17 +31,17 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
     except ssl.SSLCertVerificationError as error:
         shown = pinned_tls.certificate_at(address.host, address.port, timeout=min(seconds, walk.allowance.left()), proxy=proxy)
         reason = f"{pinned_tls.fingerprint_of(shown)}: {error.verify_message}"
-        todo = "Run nbserver apply, which records the certificate, or make the authority that signed it trusted here"
+        todo = "Run nbserver apply, which records the certificate, or trust the CA that signed it on this workstation"
         raise CertificateError(f"this workstation does not trust the certificate {reason}", host=walk.host, todo=todo) from None
     try:
         certificate = x509.load_der_x509_certificate(der)
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except (ValueError, x509.InvalidVersion):
-        what = f"the certificate {pinned_tls.fingerprint_of(der)} cannot be read"
-        raise CertificateError(what, host=walk.host, todo="Run nbserver apply, which makes a new one") from None
+        what = f"the certificate {pinned_tls.fingerprint_of(der)} is not valid X.509"
+        raise CertificateError(what, host=walk.host, todo="Run nbserver apply, which creates a new certificate") from None
     if not start <= datetime.now(UTC) <= end:
-        what = f"the certificate is valid from {start:%Y-%m-%d} to {end:%Y-%m-%d} only, a browser refuses it"
-        todo = "Run nbserver apply, which makes a new one, or set this workstation's clock"
+        what = f"the certificate is valid only from {start:%Y-%m-%d} to {end:%Y-%m-%d}, so browsers reject it"
+        todo = "Run nbserver apply, which creates a new certificate, or correct this workstation's clock"
         raise CertificateError(what, host=walk.host, todo=todo)
     return pinned_tls.fingerprint_of(der), end
 

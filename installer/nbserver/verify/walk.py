@@ -1,4 +1,4 @@
-"""Times the steps of a verification, and gives every error its host and step."""
+"""Time the steps of a verification, and add the host and step to every error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Walk:
-    """Times the steps, tells about them, and gives every error its host and step."""
+    """Times and reports the steps of a verification, and adds the host and step to every error."""
 
     host: str
     address: Address
@@ -58,28 +58,29 @@ class Walk:
     def _connect_error(self, error: Exception, where: str) -> HostError:
         there = self.address.netloc
         if seconds := self.allowance.over():
-            what = f"{there} did not answer completely in {seconds:.0f} s"
-            todo = "Check the load of the host and the network, and that it is the notebook server which answers there"
+            what = f"{there} did not send a complete response within {seconds:.0f} s"
+            todo = "Check the load of the host and the network, and that this is the address of the notebook server"
         elif isinstance(error, (socket.gaierror, UnicodeError)):
-            what, todo = f"the name {self.address.host} is not known", "Check address and public_url in the inventory"
+            what = f"this workstation could not resolve the name {self.address.host}"
+            todo = "Check address and public_url in the inventory, and DNS"
         elif isinstance(error, ConnectionRefusedError):
-            what, todo = f"nothing listens at {there}", "Check the port, and on the host that the service nbserver runs"
+            what, todo = f"nothing is listening on {there}", "Check the port, and that the service nbserver is running on the host"
         elif isinstance(error, (TimeoutError, requests.Timeout, websocket.WebSocketTimeoutException)):
-            what = f"no answer from {there} in time"
-            todo = "Check the firewall, the cloud's rules for the port, and that the service nbserver runs"
+            what = f"{there} did not answer in time"
+            todo = "Check the firewall, the cloud provider's rules for the port, and that the service nbserver is running on the host"
         elif isinstance(error, pinned_tls.ProxyRefused):
             what, todo = str(error), "Check HTTPS_PROXY and NO_PROXY on this workstation"
         elif isinstance(error, ssl.SSLError):
             what = f"{there} does not speak TLS ({error.reason or 'no handshake'})"
-            todo = "Check the port: the notebook server speaks HTTPS only"
+            todo = "Check the port: the notebook server accepts only HTTPS"
         else:
             reason = getattr(error, "strerror", None) or type(error).__name__
             what = f"the connection to {there} failed ({reason})"
-            todo = "Check the network, then run nbserver verify again"
+            todo = "Check the network and run nbserver verify again"
         return ConnectError(what, host=self.host, where=where, todo=todo)
 
 
 OTHER_CERTIFICATE = (
-    "If it was replaced on purpose, run nbserver apply to record it; if not, somebody may stand between: "
-    "do not type the password into a browser"
+    "If the certificate was replaced on purpose, run nbserver apply to record it; if not, this may be an attack: "
+    "do not enter the password in a browser"
 )

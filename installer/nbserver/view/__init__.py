@@ -1,1 +1,1 @@
-"""What a person or another program sees of a run."""
+"""Show a run to a user or to another program."""

@@ -1,4 +1,4 @@
-"""Which view of a run is shown: JSON lines, a live view, or plain lines."""
+"""Choose how a run is shown: as JSON lines, a live view, or plain lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def choose(as_json: bool) -> View:
-    """JSON when asked for, the live view on a terminal, plain lines otherwise."""
+    """Return JSON lines if requested, the live view on a terminal, and plain lines otherwise."""
     if as_json:
         return JsonLines()
     if sys.stderr.isatty() and sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""A run as JSON, one object on each line, for another program."""
+"""Show a run as JSON, one object per line, for another program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class JsonLines:
-    """One JSON object a line on standard output; the last one is the summary."""
+    """Writes one JSON object per line to standard output; the last one is the summary."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class JsonLines:
         pass
 
     def event(self, host: str, event: Event) -> None:
-        self._write({"host": host} | event.as_json() | {"host": host})  # the first of its keys, and never what the event says
+        self._write({"host": host} | event.as_json() | {"host": host})  # host is the first key, and an event cannot override it
 
     def host_ended(self, result: Result) -> None:
         pass
@@ -43,4 +43,4 @@ class JsonLines:
 
     def _write(self, value: Mapping[str, object]) -> None:
         with self._lock:
-            click.echo(json.dumps(value, ensure_ascii=True, allow_nan=False))  # no character of it does anything to a terminal
+            click.echo(json.dumps(value, ensure_ascii=True, allow_nan=False))  # ASCII, so that no character controls the terminal

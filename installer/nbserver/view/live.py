@@ -1,4 +1,4 @@
-"""The live view on a terminal: a bar a host, what it does now, and above them what is worth keeping."""
+"""The live view on a terminal: a progress bar for each host with its current activity, and above the bars what should stay visible."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
 from nbserver.events.reader import Event
-from nbserver.view.summary import COLORS, summary_lines
+from nbserver.view.summary import COLORS, STOPPING, summary_lines
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -24,7 +25,7 @@ ENDED = frozenset({"changed", "unchanged"})
 
 
 class LiveView:
-    """Draws on standard error, so that standard output stays for the summary."""
+    """Draws on standard error, so that standard output contains only the summary."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -40,14 +41,15 @@ class LiveView:
         self._done: dict[str, set[str]] = {}
         self._told = TOLD
         self._ended = ENDED
+        self._planning = False
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
-        planning = mode == "test"
-        self._told = TOLD if planning else TOLD - {"difference"}
-        self._ended = ENDED | {"difference"} if planning else ENDED
+        self._planning = mode == "test"
+        self._told = TOLD if self._planning else TOLD - {"difference"}
+        self._ended = ENDED | {"difference"} if self._planning else ENDED
         width = max(map(len, steps), default=0)
         for host, names in steps.items():
-            self._bars[host] = self._progress.add_task("connecting", total=None if mode == "undo" else len(names), host=f"{host:<{width}}")
+            self._bars[host] = self._progress.add_task("Connecting", total=None if mode == "undo" else len(names), host=f"{host:<{width}}")
             self._done[host] = set()
         self._progress.start()
 
@@ -55,15 +57,25 @@ class LiveView:
         bar = self._bars[host]
         if event.event in self._told:
             line = Text(f"{host}  {event.step:<11} ").append(event.event, COLORS.get(event.event, "default")).append(f" {describe(event)}")
-            self._console.print(line)  # a Text, as nothing in it is markup
+            self._console.print(line)  # a Text, so that nothing in it is taken for markup
         if event.event in self._ended and event.step:
             self._done[host].add(event.step)
-        words = describe(event) if event.event in ("progress", "log", "started", "restored") else event.event
-        if event.event == "finished" and event.data.get("restarting"):
-            words = "waiting for Windows to restart"
-        self._progress.update(
-            bar, completed=len(self._done[host]), description=escape(f"{event.step}: {words}"[:90] if event.step else words[:90])
-        )
+        activity = self._activity(event)
+        self._progress.update(bar, completed=len(self._done[host]), description=escape(activity[:90]) or None)
+
+    def _activity(self, event: Event) -> str:
+        """Return what the host does after this event, or "" if it does what it did before."""
+        if event.event == "started":
+            return f"Checking: {describe(event)}" if event.step else "Starting"
+        if event.event == "difference":
+            return "" if self._planning else f"Changing: {clean(str(event.data['what']))}"
+        if event.event == "restored":
+            return f"Restored: {describe(event)}"
+        if event.event == "request":
+            return "Sending the certificate request"
+        if event.event == "finished":
+            return "Waiting for Windows to restart" if event.data.get("restarting") else "Finishing"
+        return describe(event) if event.event in ("progress", "log") else ""
 
     def host_ended(self, result: Result) -> None:
         bar = self._bars[result.host]
@@ -73,7 +85,7 @@ class LiveView:
         self._progress.stop_task(bar)
 
     def interrupted(self) -> None:
-        self._console.print("stopping: the hosts put back what is open; once more Ctrl-C leaves at once")
+        self._console.print(STOPPING)
 
     def end(self) -> None:
         self._progress.stop()

@@ -1,4 +1,4 @@
-"""A run as plain lines, for a log or a pipe."""
+"""Show a run as plain lines, for a log or a pipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from nbserver.events.description import describe
 from nbserver.events.reader import Event
-from nbserver.view.summary import COLORS, summary_lines
+from nbserver.view.summary import COLORS, STOPPING, summary_lines
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -20,7 +20,7 @@ QUIET = frozenset({"log", "progress", "finished"})
 
 
 class PlainLines:
-    """One line an event that says something new: `win1  packages  changed`."""
+    """Writes one line for each event with news, such as `win1  packages  changed`."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -40,7 +40,7 @@ class PlainLines:
             self._write(f"{result.host:<{self._width}}  {'':<11} {click.style('failed', fg='red')}")
 
     def interrupted(self) -> None:
-        click.echo("stopping: the hosts put back what is open; once more Ctrl-C leaves at once", err=True)
+        click.echo(STOPPING, err=True)
 
     def end(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""The summary at the end of a run: a line for each host, its error, and where everything is kept."""
+"""The summary at the end of a run: a line for each host, its error, and the folder with the run's files."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ COLORS = {
     "ok": "green",
 }
 WORDS = {
-    "ok": "as it should be",
-    "differs": "differs; nbserver apply would change it",
-    "failed": "failed",
-    "reboot": "has to restart first",
-    "stopped": "stopped; run it again to go on",
+    "ok": "up to date",
+    "differs": "run nbserver apply to make the changes",
+    "reboot": "Windows must restart first",
+    "stopped": "run the command again to continue",
 }
+STOPPING = "Stopping: hosts are undoing temporary changes. Press Ctrl-C again to quit now."
 
 
 def summary_lines(mode: str, results: Mapping[str, Result], folder: Path) -> list[str]:
-    """A line a host, its error below it, and where everything is kept."""
+    """Return one line per host, its error below it, and the folder with the run's files."""
     width = max(map(len, results), default=0)
     lines = []
     for name, result in results.items():
         said = click.style(result.outcome, fg=COLORS.get(result.outcome))
         changed = f", {result.changed} changed" if result.changed else ""
-        reboot = ", a reboot is pending" if result.reboot and result.outcome != "reboot" else ""
+        reboot = ", reboot pending" if result.reboot and result.outcome != "reboot" else ""
         words = "" if result.outcome == "failed" else f"  {WORDS.get(result.outcome, '')}"
         if mode == "undo" and result.outcome == "ok":
-            words = "  as it was before"
+            words = "  previous state restored"
         if mode == "request" and result.outcome == "ok":
-            words = "  its request is to be signed"
+            words = "  certificate request ready to be signed"
         lines.append(f"{name:<{width}}  {said}{words}{changed}{reboot}")
         if result.error:
             lines.append(f"    {result.error}")
-    return [*lines, f"kept in {folder}"]
+    return [*lines, f"Scripts, events, and logs are in {folder}"]

@@ -112,7 +112,7 @@ def test_arguments_reboot_and_undo(site: Site, windows_host: WindowsBox) -> None
     """
     codes(windows_host, 3010, 0, 0)
     done = site.run("apply", "win1")
-    assert done.returncode == 3 and "Windows has to restart before this can go on" in done.stdout, done.stdout
+    assert done.returncode == 3 and "Windows must restart before the run can continue" in done.stdout, done.stdout
     assert steps(site.last_events(), "changed")[-1] == "python" and site.last_events()[-1]["reboot"] is True
     run_folder = rf"C:\ProgramData\nbserver\runs\{site.runs()[-1].name}"
     (first,) = [call for call in calls(windows_host) if CACHE in call]

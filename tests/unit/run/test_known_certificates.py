@@ -69,17 +69,17 @@ def test_the_file_is_the_documented_one(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"{", "no valid JSON"),
+        (b"{", "not valid JSON"),
         (b"\xff\xfe", "not UTF-8"),
         (b"[]", "no version"),
         (b"{}", "no version"),
         (b'{"v": true, "hosts": {}}', "no version"),
-        (b'{"v": 2, "hosts": {}}', "has version 2, this release of nbserver knows 1"),
+        (b'{"v": 2, "hosts": {}}', "has version 2, but this release of nbserver supports version 1"),
         (b'{"v": 1}', 'no "hosts"'),
-        (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00"}}}', "entry of win1 is not complete"),
+        (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00"}}}', "entry for win1 is incomplete"),
         (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00", "run": "1", "time": "t"}}}', "fingerprint of win1"),
-        (b"[" * 100_000, "no valid JSON"),
-        (b'{"v": ' + b"1" * 5000 + b"}", "no valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b'{"v": ' + b"1" * 5000 + b"}", "not valid JSON"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path, content: bytes, reason: str) -> None:
@@ -107,7 +107,7 @@ def test_a_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ApprovalError, match=r"cannot be written \(No space left on device\)"):
+    with pytest.raises(ApprovalError, match=r"could not write the file \(No space left on device\)"):
         known_certificates.remember(path, "win1", B, "2")
     assert path.read_bytes() == old
     assert [entry.name for entry in path.parent.iterdir()] == ["nbserver.known"]
@@ -147,7 +147,7 @@ def test_a_process_that_does_not_end_is_told(path: Path, monkeypatch: pytest.Mon
         assert holder.stdin is not None and holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         monkeypatch.setattr(known_certificates, "LOCK_SECONDS", 0.2)
-        with pytest.raises(ApprovalError, match="held by another process"):
+        with pytest.raises(ApprovalError, match="locked by another process"):
             known_certificates.remember(path, "win1", A, "1")
         holder.stdin.close()
     known_certificates.remember(path, "win1", A, "1")

@@ -74,12 +74,12 @@ def test_the_former_salt_is_the_one_of_0_1_0() -> None:
     ("password", "reason"),
     [
         ("", "empty"),
-        (" hunter2", "white space"),
-        ("hunter2\n", "white space"),
-        ("hunter2\u00a0", "white space"),
+        (" hunter2", "whitespace"),
+        ("hunter2\n", "whitespace"),
+        ("hunter2\u00a0", "whitespace"),
         ("hunt\x1ber2", "control character"),
         ("hunt\ter2", "control character"),
-        ("hunter2\ud800", "no valid Unicode"),
+        ("hunter2\ud800", "not valid Unicode"),
     ],
 )
 def test_a_password_that_could_never_log_in_is_refused(password: str, reason: str) -> None:
@@ -104,7 +104,7 @@ def test_a_short_password_is_refused(password: str, minimum: int, refused: bool)
     """Characters count, not bytes."""
     if not refused:
         return check_password(password, host="win1", minimum=minimum)
-    with pytest.raises(SecretError, match=f"has {len(password)} characters, and at least {minimum} are required") as error:
+    with pytest.raises(SecretError, match=f"has {len(password)} characters; at least {minimum} are required") as error:
         check_password(password, host="win1", minimum=minimum)
     assert "notebook.password_minimum" in str(error.value) and password not in str(error.value)
 

@@ -192,7 +192,7 @@ def test_an_event_with_a_secret_fails_the_run_and_is_kept_without_it(
     site.says = LEAKS[leak]
     results = site.run("apply", "lin1", "lin3", "own", view=JsonLines() if view == "json" else None)
     assert (results["lin1"].outcome, results["lin3"].outcome) == ("ok", "failed") and exit_code(results) == 3
-    assert "lin3: an event of this host holds a secret" in results["lin3"].error
+    assert "lin3: an event of this host contains a secret" in results["lin3"].error
     kept = "".join(
         path.read_text()
         for path in site.folder.rglob("*")
@@ -224,7 +224,7 @@ def test_a_short_password_is_refused_before_a_host_is_contacted(site: Site, monk
     for mode in ("apply", "test"):
         error = site.refused(mode, "*")
         assert isinstance(error, SecretError) and str(error).startswith(
-            "lin1: the notebook password has 11 characters, and at least 12 are required"
+            "lin1: the notebook password has 11 characters; at least 12 are required"
         )
         assert "eleven char" not in str(error) and not site.salt.exists()
 

@@ -87,7 +87,7 @@ def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_where_nobody_may_write_the_reason_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"cannot be created: .*--salt"):
+    with pytest.raises(UsageError, match=r"could not create the salt file: .*--salt"):
         site_salt.ensure(tmp_path / "file" / "nbserver.salt")
 
 

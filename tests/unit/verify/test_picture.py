@@ -54,7 +54,7 @@ def test_a_missing_colour_is_named() -> None:
 
 @pytest.mark.parametrize("image", [Image.new("RGB", (400, 300), "white"), Image.new("RGBA", (400, 300), (9, 9, 9, 0))])
 def test_a_blank_one_is_refused(image: Image.Image) -> None:
-    with pytest.raises(ValueError, match=r"blank: 1 colours, 0.0 %"):
+    with pytest.raises(ValueError, match=r"blank: it has 1 colors, and 0.0 %"):
         picture.check(_png(image))
 
 
@@ -69,13 +69,13 @@ def test_many_colours_in_a_corner_are_blank() -> None:
     image = Image.new("RGB", (400, 300), "white")
     for x in range(20):
         image.putpixel((x, 0), (x, 0, 0))
-    with pytest.raises(ValueError, match=r"blank: 21 colours, 0.0 %"):
+    with pytest.raises(ValueError, match=r"blank: it has 21 colors, and 0.0 %"):
         picture.check(_png(image))
 
 
 @pytest.mark.parametrize("size", [(299, 200), (300, 199)])
 def test_a_small_one_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match=f"{size[0]} x {size[1]} pixels"):
+    with pytest.raises(ValueError, match=f"got {size[0]} x {size[1]}"):
         picture.check(_png(_drawing(*size)))
 
 
@@ -108,7 +108,7 @@ def test_other_bytes_are_refused(content: bytes) -> None:
 def test_other_formats_are_refused() -> None:
     buffer = io.BytesIO()
     _drawing().save(buffer, format="JPEG")
-    with pytest.raises(ValueError, match="no PNG"):
+    with pytest.raises(ValueError, match="not a valid PNG"):
         picture.check(buffer.getvalue())
 
 
@@ -119,7 +119,7 @@ def test_an_enormous_one_is_not_unpacked(side: int) -> None:
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
     png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    with pytest.raises(ValueError, match=r"can be looked at|too large"):
+    with pytest.raises(ValueError, match=r"not a valid PNG|too large"):
         picture.check(png)
 
 
@@ -141,9 +141,9 @@ def _all_colours() -> bytes:
 @pytest.mark.parametrize(
     ("png", "reason"),
     [
-        (_hostile_png(10_000, 10_000, 1, 0, b""), "can be looked at|too large"),  # Pillow only warns of this size
-        (_hostile_png(2100, 2000, 8, 2, b""), r"too large to be looked at \(4200000 pixels\)"),
-        (_hostile_png(400, 300, 8, 2, _all_colours()), "more than 65536 colours"),
+        (_hostile_png(10_000, 10_000, 1, 0, b""), "not a valid PNG|too large"),  # Pillow only warns of this size
+        (_hostile_png(2100, 2000, 8, 2, b""), r"too large to check \(4200000 pixels\)"),
+        (_hostile_png(400, 300, 8, 2, _all_colours()), "more than 65536 colors"),
         (_hostile_png(400, 300, 8, 2, b"", _chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))), "PNG|picture"),
         (_hostile_png(400, 300, 8, 2, b"", _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))), "PNG|picture"),
         (_hostile_png(400, 300, 8, 2, b"", _chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000_000)))), "PNG|picture"),

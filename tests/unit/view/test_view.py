@@ -19,7 +19,7 @@ from nbserver.view.live import LiveView
 from nbserver.view.plain_lines import PlainLines
 
 RESULT = Result("win1", outcome="ok", changed=1, steps={"path": "changed"})
-FAILED = Result("win2", outcome="failed", error="win2: nothing listens on 192.0.2.8:5986. Correct the port.")
+FAILED = Result("win2", outcome="failed", error="win2: nothing is listening on 192.0.2.8:5986. Correct the port.")
 
 
 def events() -> list[Event]:
@@ -65,7 +65,7 @@ def test_plain_lines_say_what_is_new_and_the_error_once(capsys: pytest.CaptureFi
     assert "win1  path        changed" in [line.rstrip() for line in lines]
     assert not [line for line in lines if "secretly busy" in line or "python.zip" in line]
     assert sum(FAILED.error in line for line in lines) == 1
-    assert lines[-1] == "kept in runs"
+    assert lines[-1] == "Scripts, events, and logs are in runs"
 
 
 def test_json_lines_are_the_events_with_their_host_and_the_summary_last(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""This machine: the script in a child process."""
+"""Transports for this machine: the script runs in a child process."""

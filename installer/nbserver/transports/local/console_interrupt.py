@@ -1,6 +1,6 @@
-"""`python console_interrupt.py PID`: Ctrl-C in the console of the process PID, on Windows. It needs nothing of nbserver.
+"""`python console_interrupt.py PID`: send Ctrl-C to the console of the process PID, on Windows. Does not import nbserver.
 
-Ends with 0, or with the number of Windows' error.
+Exits with code 0, or with the Windows error code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def main() -> int:
     kernel32: Any = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined, unused-ignore]
     kernel32.FreeConsole()
     done = kernel32.AttachConsole(ctypes.c_uint32(int(sys.argv[1])))
-    done = done and kernel32.SetConsoleCtrlHandler(None, True)  # this process is in that console now, and does not mean itself
+    done = done and kernel32.SetConsoleCtrlHandler(None, True)  # this process has joined that console and must ignore its own Ctrl-C
     done = done and kernel32.GenerateConsoleCtrlEvent(CTRL_C, 0)
     return 0 if done else int(ctypes.get_last_error()) or 1  # type: ignore[attr-defined, unused-ignore]
 

@@ -1,4 +1,4 @@
-"""This machine: the bootstrap as a child process, the script on its standard input. What is run is what runs over SSH."""
+"""Run scripts on this Linux machine: the bootstrap is a child process and reads the script from standard input, as over SSH."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from nbserver.transports.transport import StopRequested
 if TYPE_CHECKING:
     from nbserver.inventory.local_linux_host import LocalLinuxHost
 
-POLL = 0.25  # seconds after which a stop is heard
+POLL = 0.25  # seconds until a stop request is noticed
 
-# Of this process's environment, what a script in user scope may see. No variable that could hold a password of the inventory.
+# The environment variables that a script in user scope receives. None of them can contain a password from the inventory.
 PASSED_ON = ("HOME", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 PASSED_ON_ENDS = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 PASSED_ON_BEGINS = ("PIP_", "UV_")
 
 
 class LocalTransport:
-    """Runs scripts on this machine, each in a session of its own: it goes on when this process ends, and hears no Ctrl-C of the terminal.
+    """Runs scripts on this machine. Each has its own session: it survives this process and does not receive Ctrl-C from the terminal.
 
-    `stop` is looked at between polls and stops one script: what is run after it, to hear how that one ended, runs.
+    `stop` is checked between polls and stops one script. A later script, which fetches the stopped script's last events, still runs.
     """
 
     def __init__(self, host: LocalLinuxHost, stop: threading.Event) -> None:
@@ -54,7 +54,7 @@ class LocalTransport:
                 in_time(self._host.name, self.deadline)
                 if self._stop.is_set() and not self._stopped:
                     self._stopped = stopped = True
-                    if not ready:  # the bootstrap still waits for its input: without one it starts nothing
+                    if not ready:  # the bootstrap is still waiting for input, and starts nothing without it
                         process.stdin.close()
                         break
                     self._send(process, STOP)
@@ -81,9 +81,7 @@ class LocalTransport:
             raise StopRequested
         if code not in SCRIPT_ENDED:
             words = " ".join(errors.decode("utf-8", "replace").split())
-            raise ScriptError(
-                f"bash could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name
-            )
+            raise ScriptError(f"bash could not run the script: {words or f'exit code {code}, no error output'}", host=self._host.name)
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         try:
@@ -97,11 +95,11 @@ class LocalTransport:
                 start_new_session=True,
             )
         except OSError as error:
-            raise ConnectError(f"bash cannot be started ({error.strerror})", host=self._host.name, todo="Install bash") from None
+            raise ConnectError(f"could not start bash ({error.strerror})", host=self._host.name, todo="Install bash") from None
         return self._process
 
     def _code(self, process: subprocess.Popen[bytes]) -> int:
-        """How it ended: its output may have ended before."""
+        """Return the exit code. The process may still be running after it has closed its output."""
         while True:
             try:
                 return process.wait(POLL)
@@ -110,7 +108,7 @@ class LocalTransport:
 
     @staticmethod
     def _send(process: subprocess.Popen[bytes], data: bytes) -> None:
-        """What has ended reads no more; its exit code tells."""
+        """Write to the process. If it has exited, its exit code reports the failure."""
         assert process.stdin
         try:
             process.stdin.write(data)
@@ -119,7 +117,7 @@ class LocalTransport:
             pass
 
     def close(self) -> None:
-        """See Transport.close. A script that still runs goes on; it is waited for in the background, so it never stays a zombie."""
+        """See Transport.close. A running script continues; a background thread waits for it, so that no zombie process remains."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -132,10 +130,10 @@ class LocalTransport:
 
 
 def environment() -> dict[str, str]:
-    """What the script sees of this process's environment. Without HOME, the home folder that the system has for this user."""
+    """Return the script's environment. If HOME is not set, it is the user's home folder according to the system."""
     found = {
         name: value
         for name, value in os.environ.items()
         if name in PASSED_ON or name.lower() in PASSED_ON_ENDS or name.startswith(PASSED_ON_BEGINS)
     }
-    return {"HOME": os.path.expanduser("~"), **found, "PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}  # noqa: PTH111 (Path raises where there is none)
+    return {"HOME": os.path.expanduser("~"), **found, "PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}  # noqa: PTH111 (Path raises if there is none)

@@ -1,4 +1,4 @@
-"""This machine, a Windows one: Windows PowerShell as a child process. What is run is what runs over WinRM's command shell."""
+"""Run scripts on this Windows machine: Windows PowerShell is a child process and runs the same command as over a WinRM command shell."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from nbserver.transports.winrm.transport import SCRIPT_ENDED, STOP_PATIENCE
 if TYPE_CHECKING:
     from nbserver.inventory.local_windows_host import LocalWindowsHost
 
-POLL = 0.25  # seconds after which a stop is heard
-LAST_WORDS = 2.0  # seconds for what PowerShell wrote before it ended; a program that it left behind may keep the pipe open
+POLL = 0.25  # seconds until a stop request is noticed
+LAST_WORDS = 2.0  # seconds to read the last output after PowerShell exits; a program that it started may keep the pipe open
 INTERRUPT_SECONDS = 30
-EMPTY_READS = 5  # in a row, after the process has ended: then nothing is left
-PARTS_KEPT = 64  # of the output, at most 64 KB each, until somebody takes them
+EMPTY_READS = 5  # consecutive empty reads after the process has exited that mean the end of the output
+PARTS_KEPT = 64  # chunks of output, at most 64 KB each, that wait to be read
 POWERSHELL = ("System32", "WindowsPowerShell", "v1.0", "powershell.exe")
-CREATE_NO_WINDOW = 0x08000000  # [winbase.h]; the module subprocess has the name on Windows only
+CREATE_NO_WINDOW = 0x08000000  # winbase.h; the module subprocess defines the name on Windows only
 
-# Of this process's environment, what a script may see: where Windows has things, and certificates and proxies as on Linux.
-# Not PSModulePath: PowerShell 7 puts modules there that Windows PowerShell cannot load.
+# The environment variables that a script receives: the locations of Windows folders, and certificates and proxies as on Linux.
+# PSModulePath is left out: PowerShell 7 adds modules to it that Windows PowerShell cannot load.
 PASSED_ON = frozenset(
     """ALLUSERSPROFILE APPDATA COMMONPROGRAMFILES COMMONPROGRAMFILES(X86) COMMONPROGRAMW6432 COMPUTERNAME COMSPEC HOMEDRIVE HOMEPATH
     LOCALAPPDATA LOGONSERVER NUMBER_OF_PROCESSORS OS PATHEXT PROCESSOR_ARCHITECTURE PROCESSOR_IDENTIFIER PROCESSOR_LEVEL
@@ -44,9 +44,9 @@ PASSED_ON = frozenset(
 
 
 class LocalWindowsTransport:
-    """Runs scripts on this machine, each in a console of its own that nobody sees: it hears no Ctrl-C of the terminal and goes on when this process ends.
+    """Runs scripts on this machine. Each has its own hidden console: it survives this process and does not receive Ctrl-C from the terminal.
 
-    `stop` is looked at between polls and stops one script: what is run after it, to hear how that one ended, runs.
+    `stop` is checked between polls and stops one script. A later script, which fetches the stopped script's last events, still runs.
     """
 
     def __init__(self, host: LocalWindowsHost, stop: threading.Event) -> None:
@@ -58,7 +58,7 @@ class LocalWindowsTransport:
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""
-        if self._stop.is_set() and not self._stopped:  # Ctrl-C would come before PowerShell hears one
+        if self._stop.is_set() and not self._stopped:  # Ctrl-C would arrive before PowerShell can handle it
             self._stopped = True
             raise StopRequested
         process = self._start()
@@ -94,9 +94,7 @@ class LocalWindowsTransport:
             words = " ".join(
                 (complaint + _all(errors))[:ERRORS_KEPT].decode("oem" if sys.platform == "win32" else "utf-8", "replace").split()
             )
-            raise ScriptError(
-                f"PowerShell could not run the script: {words or f'it ended with code {code} and gave no reason'}", host=self._host.name
-            )
+            raise ScriptError(f"PowerShell could not run the script: {words or f'exit code {code}, no error output'}", host=self._host.name)
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = os.environ.get("SYSTEMROOT", "C:\\Windows")
@@ -114,22 +112,22 @@ class LocalWindowsTransport:
             )
         except OSError as error:
             words, todo = (
-                f"Windows PowerShell cannot be started ({error.strerror}): {program}",
-                "Ask whoever looks after this machine whether a policy forbids it",
+                f"could not start Windows PowerShell ({error.strerror}): {program}",
+                "Ask the administrator of this machine whether a policy forbids it",
             )
             raise ScriptError(words, host=self._host.name, todo=todo) from None
         return self._process
 
     def close(self) -> None:
-        """See Transport.close. A script that still runs goes on: what it says then is in its file of events only."""
+        """See Transport.close. A running script continues; its further events are in its event file only."""
         self._closed.set()
         self._process = None
 
 
 def interrupt(pid: int) -> None:
-    """Ctrl-C in the console of another process: PowerShell stops the script, which runs its `finally`.
+    """Send Ctrl-C to the console of another process: PowerShell stops the script, which runs its `finally` blocks.
 
-    A process has one console at most, so another one is sent there and this one keeps its own.
+    A process can be attached to only one console, so a helper process attaches to the other one.
     """
     program = str(Path(__file__).with_name("console_interrupt.py"))
     with suppress(OSError, subprocess.TimeoutExpired):
@@ -144,7 +142,7 @@ def interrupt(pid: int) -> None:
 
 
 def environment(own: Mapping[str, str], root: str) -> dict[str, str]:
-    """What the script sees of the environment `own`. No variable in it could hold a password of the inventory."""
+    """Return the part of the environment `own` that the script receives. None of it can contain a password from the inventory."""
     found = {
         name: value
         for name, value in own.items()
@@ -161,10 +159,11 @@ def _thread(target: object, *arguments: object) -> threading.Thread:
 
 
 def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.Queue[bytes], closed: threading.Event) -> None:
-    """Reads to the end of the process: nothing that reads like an end before it is one. Once `closed`, what it reads is let go.
+    """Read until the process has exited and its output is empty. Once `closed` is set, the output is discarded.
 
-    A write of no bytes may do so, and .NET tries a console's stream with one. Source: "ReadFile function" on learn.microsoft.com.
-    So what is read after the process has ended is at its end only when several reads in a row give nothing.
+    An empty read does not mean the end of the output: it can come from a write of zero bytes, which .NET uses to test a console
+    stream (source: "ReadFile function" on learn.microsoft.com). After the process has exited, several consecutive empty reads
+    mean the end.
     """
     empty = 0
     while True:
@@ -188,7 +187,7 @@ def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.Queue
 
 
 def _write(stream: IO[bytes], data: bytes) -> None:
-    """What has ended reads no more; its exit code tells."""
+    """Write to the process. If it has exited, its exit code reports the failure."""
     with suppress(OSError), stream:
         stream.write(data)
 

@@ -1,1 +1,1 @@
-"""PSRP: one runspace pool, one pipeline for a script."""
+"""The PSRP transport: one runspace pool, and one pipeline per script."""

@@ -1,7 +1,7 @@
-"""The private names of pypsrp that the transport needs, all in this one place: another release may have others.
+"""All uses of pypsrp's private names, collected in one module because they can change with any release.
 
-pypsrp has no option for a pinned certificate, for limits of an answer, for a connection to be made anew within a runspace pool,
-and says neither that an answer was the last one nor how much it keeps of a message. Written for pypsrp 0.9.
+pypsrp has no option to pin a certificate, to limit a response, or to reconnect within a runspace pool. It reports neither
+which response is the last one nor how much of an incomplete message it holds. Written for pypsrp 0.9.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def prepare_sessions(wsman: WSMan, prepare: Callable[[requests.Session], None]) -> None:
-    """Has `prepare` called with each session of requests before anything is sent over it."""
+    """Call `prepare` with each requests session before anything is sent over it."""
     build = wsman.transport._build_session
 
     def build_session() -> Any:
@@ -28,9 +28,9 @@ def prepare_sessions(wsman: WSMan, prepare: Callable[[requests.Session], None]) 
 
 
 def watch_answers(pool: RunspacePool, seen: Callable[[bool], None]) -> None:
-    """Calls `seen` with each answer: whether it was the last one of its pipeline.
+    """Call `seen` for each response, with True if it is the last one of its pipeline.
 
-    pypsrp does not look at that, and the message that says how a pipeline ended may be lost.
+    pypsrp ignores this state, and the message with the pipeline's result can be lost.
     """
     from pypsrp.shell import CommandState
 
@@ -45,12 +45,12 @@ def watch_answers(pool: RunspacePool, seen: Callable[[bool], None]) -> None:
 
 
 def forget_connection(wsman: WSMan) -> None:
-    """Drops the connection. What NTLM agreed on belongs to it, so nothing of that may be kept; the next request logs on anew."""
+    """Drop the connection and its NTLM state, which is only valid for this connection. The next request logs on again."""
     wsman.transport.close()
     wsman.transport.session = None
     wsman.transport.encryption = None
 
 
 def unfinished_bytes(pool: RunspacePool) -> int:
-    """How much is kept of messages that have not come to their end: fragments are put together, however many come."""
+    """Return the size of all incomplete messages. pypsrp joins fragments without a limit."""
     return sum(len(message["data"]) for message in pool._fragmenter.incoming_buffer.values())

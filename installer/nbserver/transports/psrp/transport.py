@@ -1,4 +1,4 @@
-"""PSRP through pypsrp: one connection, one runspace pool, one pipeline a script, sent byte for byte."""
+"""PSRP with pypsrp: one connection, one runspace pool, and one pipeline per script, which is sent byte for byte."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
     from nbserver.inventory.windows_host import WindowsHost
 
-# A pool that opens slower than the operation timeout fails, so that is generous; polls are short, so that a
-# stop is heard soon. Seconds.
+# All in seconds. The operation timeout is long because opening a runspace pool fails after it; polls are short so that a stop
+# request is noticed soon.
 OPERATION_TIMEOUT = 60
 READ_TIMEOUT = 75
 CONNECTION_TIMEOUT = 30
 POLL = 2
 OPENING_TIMEOUT = 600
 RECONNECT_PAUSES = (0.5, 2.0, 5.0)
-ERRORS = 10  # records of errors that are kept
-LARGEST_UNFINISHED = 8_000_000  # bytes of messages that have not come to their end
+ERRORS = 10  # error records that are kept
+LARGEST_UNFINISHED = 8_000_000  # bytes of incomplete messages
 
 
 class PsrpTransport:
     """A connection to a Windows host.
 
-    `stop` is looked at between polls, because HTTP with NTLM allows one request at a time. It stops one pipeline: what
-    is run after it, to hear how that one ended, runs.
+    `stop` is checked between polls, because HTTP with NTLM allows one request at a time. It stops one pipeline. A later
+    pipeline, which fetches the stopped script's last events, still runs.
     """
 
     def __init__(self, host: WindowsHost, password: str | None, stop: threading.Event) -> None:
@@ -103,7 +103,7 @@ class PsrpTransport:
                     time.sleep(IDLE_PAUSE)
                 yield from _taken(pipeline, allowance)
                 if self._no_more and pipeline.state == PSInvocationState.RUNNING:
-                    raise ConnectError("the end of an answer was lost on the way", host=self._host.name, todo="Run this again")
+                    raise ConnectError("the end of a response was lost", host=self._host.name, todo="Run the command again")
         except GeneratorExit:
             raise
         except Exception as error:
@@ -114,13 +114,13 @@ class PsrpTransport:
         if pipeline.state == PSInvocationState.STOPPED:
             raise StopRequested
         if pipeline.state == PSInvocationState.FAILED:
-            words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "PowerShell gave no reason"
+            words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "no error output"
             raise ScriptError(f"PowerShell could not run the script: {words}", host=self._host.name)
 
     def _poll(self, pipeline: PowerShell) -> None:
-        """Waits for output. The shell on the host outlives a connection: a new one goes on where the old one ended.
+        """Wait for output. The shell on the host survives a lost connection, and a new connection continues with it.
 
-        An answer that was lost on the way is lost; the numbers of the events tell.
+        A lost response is not sent again; the event numbers show the gap.
         """
         from requests.exceptions import ChunkedEncodingError, ConnectionError
 
@@ -128,26 +128,28 @@ class PsrpTransport:
             try:
                 pipeline.poll_invoke(timeout=POLL)
                 return self._look_at_unfinished()
-            except (ConnectionError, ChunkedEncodingError):  # the second: in the middle of an answer
+            except (ConnectionError, ChunkedEncodingError):  # ChunkedEncodingError: lost in the middle of a response
                 if pause is None or self._stop.wait(pause):
                     raise
                 private_names.forget_connection(self._wsman)
 
     def _look_at_unfinished(self) -> None:
         if private_names.unfinished_bytes(self._pool) > LARGEST_UNFINISHED:
-            raise StreamError("it sends a message that does not end", host=self._host.name, todo="Find out what answers at this address")
+            raise StreamError(
+                "the server sent a message without an end", host=self._host.name, todo="Find out which server this address belongs to"
+            )
 
     def close(self) -> None:
-        """See Transport.close. After a lost connection the shell is left alone: closing it would end the script in it."""
+        """See Transport.close. After a lost connection, the shell stays open: closing it would stop the script."""
         for close in (self._wsman.close,) if self._lost else (self._pool.close, self._wsman.close):
             try:
                 close()
-            except Exception:  # the connection may be gone already, and nothing depends on it any more
+            except Exception:  # the connection may already be closed, and nothing depends on it anymore
                 continue
 
 
 def _taken(pipeline: PowerShell, allowance: StreamAllowance) -> Iterator[str]:
-    """The lines of its output since the last time. What pypsrp would keep of all that came is let go, but for a few errors."""
+    """Return the lines of output since the last call. Everything that pypsrp would keep is discarded, except for a few errors."""
     records = pipeline.output[:]
     pipeline.output.clear()
     streams = pipeline.streams
@@ -164,7 +166,7 @@ def _taken(pipeline: PowerShell, allowance: StreamAllowance) -> Iterator[str]:
 
 
 def _text(record: Any) -> str:
-    """What is not a text has one of its own, unless the host left that out."""
+    """Return the text of a record. A record that is not a string has a text form, unless the host left it out."""
     try:
         return str(record)
     except Exception:
@@ -172,5 +174,5 @@ def _text(record: Any) -> str:
 
 
 def _in_one_message(envelope: Sequence[str]) -> Iterator[list[str]]:
-    """A generator of one list: pypsrp sends a message an item otherwise."""
+    """Yield the envelope as one list. For separate items, pypsrp would send one message each."""
     yield list(envelope)

@@ -1,1 +1,1 @@
-"""SSH: the bootstrap as the one command."""
+"""The SSH transport: the bootstrap is the only command."""

@@ -1,4 +1,4 @@
-"""One command over a connection: its input, its output as it comes, its end."""
+"""One command over an SSH connection: its input, output, and exit status."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nbserver.transports.answer_limits import ERRORS_KEPT
 
 
 class RemoteCommand(asyncssh.SSHClientSession[bytes]):
-    """What asyncssh tells about the command is kept here until it is taken.
+    """Collects what asyncssh reports about the command.
 
-    `ended` once it is over, with `exit_code` (None where the host did not say), or `lost`, why the connection is gone.
-    `stderr` has the beginning of what it complained, which was `complained` bytes long.
+    `ended` is True once the command has finished. Then `exit_code` is set (None if the host did not report it), or `lost` is the
+    reason why the connection was lost. `stderr` is the beginning of the error output, which has `complained` bytes in total.
     """
 
     def __init__(self) -> None:
@@ -27,24 +27,24 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
         self.lost: Exception | None = None
 
     def send(self, data: bytes) -> None:
-        """Puts it on the way; nothing happens where the command has ended meanwhile."""
+        """Send data to the command. Does nothing if the command has ended."""
         if self._stdin is not None and not self._stdin.is_closing():
             self._stdin.write(data)
 
     def end_input(self) -> None:
-        """The command reads the end of its input."""
+        """Close the input of the command."""
         if self._stdin is not None and not self._stdin.is_closing():
             self._stdin.write_eof()
 
     def take(self) -> bytes:
-        """The output since the last time."""
+        """Return the output since the last call."""
         data = bytes(self._output)
         self._output.clear()
         self._news.clear()
         return data
 
     async def news(self) -> None:
-        """Waits for output, a complaint or the end."""
+        """Wait for output, error output, or the end of the command."""
         await self._news.wait()
 
     # -- called by asyncssh
@@ -61,7 +61,7 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
         self._news.set()
 
     def eof_received(self) -> bool:
-        return True  # its end is told by connection_lost
+        return True  # connection_lost reports the end
 
     def exit_status_received(self, status: int) -> None:
         self.exit_code = status

@@ -1,4 +1,4 @@
-"""The connection of asyncssh to a host: logon, host key, time-outs; and a synchronous face for its event loop."""
+"""An asyncssh connection to a host: logon, host key, and timeouts, with a synchronous interface to its event loop."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-POLL = 0.25  # seconds after which a stop is heard
-KEEPALIVES = 3  # unanswered ones, then the connection is dead
-CLOSING = 2.0  # seconds
+POLL = 0.25  # seconds until a stop request is noticed
+KEEPALIVES = 3  # unanswered keepalives after which the connection counts as lost
+CLOSING = 2.0  # seconds to close the connection
 
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 
 class Connection:
-    """A connection and the event loop that drives it while somebody waits. Raises HostError and StopRequested."""
+    """A connection and its event loop, which runs only while a caller waits. Raises HostError and StopRequested."""
 
     def __init__(self, host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> None:
         self._host = host
         keys = _keys(host, secrets)
         host_keys = HostKeys(host)
         self._loop = asyncio.new_event_loop()
-        # What fails in the background is told by what waits for it.
+        # The task that waits for a background task reports its failure.
         self._loop.set_exception_handler(lambda loop, context: None)
         self._connection: asyncssh.SSHClientConnection | None = None
         try:
@@ -59,13 +59,13 @@ class Connection:
                 return self._wait_unless(stop, self._connect(logon, choice))
             except StopRequested:
                 raise
-            except Exception as error:  # whatever a library makes of what the host sends
+            except Exception as error:  # a library can raise anything for invalid data from the host
                 if choice is last or not host_keys.another_kind_may_do(error):
                     raise explain(error, self._host, logon) from error
         raise AssertionError("the last attempt returns or raises")
 
     async def _connect(self, logon: Logon, host_key_options: dict[str, Any]) -> asyncssh.SSHClientConnection:
-        """Every option that could come from a file of the user (config, default keys, certificates of authorities) is given."""
+        """Connect. Every option that could come from the user's files (config, default keys, CA certificates) is set explicitly."""
         host = self._host
         return await asyncio.wait_for(
             asyncssh.connect(
@@ -86,7 +86,7 @@ class Connection:
                 gss_kex=False,
                 gss_auth=False,
                 preferred_auth="publickey,password,keyboard-interactive",
-                compression_algs=["none"],  # what is unpacked has no limit
+                compression_algs=["none"],  # decompressed data has no size limit
                 keepalive_interval=host.keepalive,
                 keepalive_count_max=KEEPALIVES,
                 **host_key_options,
@@ -106,24 +106,24 @@ class Connection:
         return self._result(task.result)
 
     def turn(self, tasks: set[asyncio.Task[Any]], seconds: float = POLL) -> None:
-        """Lets the connection work until one of the tasks is done, for some seconds at most."""
+        """Run the event loop until one of the tasks is done, for at most `seconds`."""
         self._loop.run_until_complete(asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED))
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """A task that goes on while somebody waits in `turn`."""
+        """Return a task that runs during `turn`."""
         return self._loop.create_task(work)
 
     def wait(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        """The result. Raises what it raises, and TimeoutError."""
+        """Return the result of a coroutine. Raises its exceptions, and TimeoutError."""
         return self._result(lambda: self._loop.run_until_complete(asyncio.wait_for(work, seconds)))
 
     @staticmethod
     def _result(get: Callable[[], T]) -> T:
-        """Nobody here cancels what is waited for: where it was, the connection is gone. The error itself is no Exception."""
+        """Return the result of `get`. Turns CancelledError, which is not an Exception, into a lost connection: nothing else cancels."""
         try:
             return get()
         except asyncio.CancelledError:
-            raise ConnectionAbortedError("the connection is gone") from None
+            raise ConnectionAbortedError("the connection was lost") from None
 
     @property
     def connection(self) -> asyncssh.SSHClientConnection:
@@ -131,7 +131,7 @@ class Connection:
         return self._connection
 
     def close(self) -> None:
-        """Ends the connection and what waits on it. Never raises."""
+        """Close the connection and cancel its tasks. Never raises."""
         with suppress(Exception):
             if self._connection is not None:
                 self._connection.close()

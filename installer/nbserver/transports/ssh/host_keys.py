@@ -1,4 +1,4 @@
-"""Which key a host may show: one that the inventory pins, or what known_hosts says."""
+"""Decide which host keys to trust: the one that the inventory pins, or those in known_hosts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ALL = [algorithm for algorithms in _KINDS.values() for algorithm in algorithms]
 
 
 class HostKeys:
-    """What is known about a host's keys before it is contacted. Raises HostKeyError where that cannot be read.
+    """The host keys that are trusted before the host is contacted. Raises HostKeyError if they cannot be read.
 
-    `shown` is the key that it showed and that is not trusted, once it did.
+    `shown` is the untrusted key that the host presented, if any.
     """
 
     def __init__(self, host: LinuxHost) -> None:
@@ -46,32 +46,32 @@ class HostKeys:
             return asyncssh.import_public_key(text)
         except asyncssh.KeyImportError:
             raise HostKeyError(
-                "host_key is no public key",
+                "host_key is not a valid public key",
                 host=self._host.name,
-                todo='Write "SHA256:..." as ssh-keygen -lf prints it, or a whole line such as "ssh-ed25519 AAAA..."',
+                todo='Use "SHA256:..." as printed by ssh-keygen -lf, or a complete public key such as "ssh-ed25519 AAAA..."',
             ) from None
 
     def _known(self) -> tuple[Sequence[asyncssh.SSHKey], Sequence[asyncssh.SSHKey], Sequence[asyncssh.SSHKey]]:
-        """Keys, authorities and revoked keys for the host's name: as in OpenSSH, an entry for its IP address alone does not count.
+        """Return the keys, authorities, and revoked keys for the host's name. As in OpenSSH, an entry for its IP address alone is ignored.
 
-        An entry without a port counts for every port, where there is none with this port.
+        An entry without a port applies to every port that has no entry.
         """
         try:
             known = asyncssh.import_known_hosts(self._file.read_text("utf-8")) if self._file.exists() else asyncssh.import_known_hosts("")
         except (OSError, ValueError) as error:
             words = error.strerror if isinstance(error, OSError) else error
             raise HostKeyError(
-                f"{self._file} cannot be read: {words}", host=self._host.name, todo="Correct that file, or name another one in known_hosts"
+                f"could not read {self._file}: {words}", host=self._host.name, todo="Correct the file, or set known_hosts to another file"
             ) from None
         name = self._host.address.lower()
         port = self._host.port if self._host.port != DEFAULT_PORT else None
         found = known.match(name, "", port)
-        # That drops what is revoked for this port where it falls back to entries without one.
+        # If match falls back to entries without a port, it drops the keys that are revoked for this port.
         also = [known.match(place, "", None)[2] for place in (name, f"[{name}]:{port}")]
         return found[0], found[1], [*found[2], *also[0], *also[1]]
 
     def choices(self) -> list[dict[str, Any]]:
-        """Options for one attempt to connect after the other: a host shows one key, of a kind that is asked for."""
+        """Return the options for each connection attempt, in order. A host presents only one key, of a requested kind."""
         options: dict[str, Any] = {"known_hosts": (self._trusted, self._authorities, self._revoked), "x509_trusted_certs": None}
         every_kind = {**options, "server_host_key_algs": _ALL}
         if self._trusted or self._authorities:
@@ -81,63 +81,66 @@ class HostKeys:
         return [every_kind, *({**options, "server_host_key_algs": algorithms} for algorithms in list(_KINDS.values())[1:])]
 
     def another_kind_may_do(self, error: Exception) -> bool:
-        """Whether to try the next of the choices. A fingerprint does not tell the kind of its key; and a host that has no key
+        """Return whether to try the next choice.
 
-        of a kind that is known of it may just close the connection: one of another kind shows that it has changed.
+        A fingerprint does not show the kind of its key. A host without a key of a known kind may close the connection; asking for
+        another kind then shows that its key has changed.
         """
         if isinstance(error, asyncssh.HostKeyNotVerifiable):
             return self._pin is not None and not self._trusted and self.shown is not None
         return isinstance(error, (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost, ConnectionResetError))
 
     def accepts(self, key: asyncssh.SSHKey) -> bool:
-        """Whether a key that is not in a list of trusted keys is the pinned one."""
+        """Return whether a key that is not in the list of trusted keys is the pinned one."""
         if self._pin is not None and self._pin.startswith("SHA256:") and key.get_fingerprint() == f"SHA256:{self._pin[7:].rstrip('=')}":
             return True
         self.shown = self.shown or key
         return False
 
     def refusal(self, words: str) -> HostKeyError:
-        """What to tell when the key was refused. `words` are asyncssh's, for a revoked key or a certificate."""
+        """Return the error for a rejected key. `words` is asyncssh's message, used for a revoked key or a certificate."""
         host, place = self._host, f"{self._host.address}:{self._host.port}"
         if "revoked" in words:
             return HostKeyError(
-                f"{place} shows a host key that {self._file} marks as revoked", host=host.name, todo="Do not go on; ask the host's owner"
+                f"{place} presented a host key that {self._file} marks as revoked",
+                host=host.name,
+                todo="Do not continue; ask the host's owner",
             )
         if self.shown is None:
             return HostKeyError(
-                f"{place} shows a host certificate that is not accepted: {words}",
+                f"{place} presented a host certificate that is not accepted: {words}",
                 host=host.name,
-                todo=f"Check @cert-authority in {self._file} and the certificate's principals and dates",
+                todo=f"Check @cert-authority in {self._file}, and the principals and dates of the certificate",
             )
         shown = describe(self.shown)
         if self._pin is not None:
             return self._changed(
-                f"{place} shows another host key than host_key in the inventory: its {shown}", "put the new one into host_key"
+                f"{place} presented a host key that does not match host_key in the inventory: the {shown}", "set host_key to the new key"
             )
         if not self._trusted and not self._authorities:
             named = host.address if host.port == DEFAULT_PORT else f"-p {host.port} {host.address}"
             return HostKeyError(
-                f"the host key of {place} is not known here: its {shown}",
+                f"the host key of {place} is not known on this workstation: the {shown}",
                 host=host.name,
-                todo="Compare the fingerprint with what this prints on the host itself: ssh-keygen -lf "
-                f'/etc/ssh/ssh_host_{_kind(self.shown).lower()}_key.pub . If it is the same, put host_key = "{self.shown.get_fingerprint()}" '
-                f"into the inventory, or append the output of ssh-keyscan {named} to {self._file}",
+                todo="Run on the host: ssh-keygen -lf "
+                f"/etc/ssh/ssh_host_{_kind(self.shown).lower()}_key.pub . If it prints the same fingerprint, set "
+                f'host_key = "{self.shown.get_fingerprint()}" in the inventory, or append the output of ssh-keyscan {named} to {self._file}',
             )
-        return self._changed(f"the host key of {place} has changed: its {shown}, which is not among those in {self._file}", self._remove())
+        return self._changed(f"the host key of {place} has changed: the {shown}, which is not in {self._file}", self._remove())
 
     def _changed(self, what: str, then: str) -> HostKeyError:
-        todo = f"Somebody may be in between, or the host was set up anew: find out from its owner before you go on. Only then {then}"
+        todo = f"This may be an attack, or the host was reinstalled: ask the host's owner before you continue. Only then {then}"
         return HostKeyError(what, host=self._host.name, todo=todo)
 
     def _remove(self) -> str:
         if self._pin is not None:
-            return "put the new one into host_key"
+            return "set host_key to the new key"
         named = self._host.address if self._host.port == DEFAULT_PORT else f"[{self._host.address}]:{self._host.port}"
-        return f"remove the old one with ssh-keygen -R '{named}' -f {self._file}"
+        return f"remove the old key with ssh-keygen -R '{named}' -f {self._file}"
 
 
 def describe(key: asyncssh.SSHKey) -> str:
-    """As OpenSSH says it: `ED25519 key fingerprint is SHA256:...`."""
+    """Return the key's fingerprint in the words of OpenSSH: `ED25519 key fingerprint is SHA256:...`."""
     return f"{_kind(key)} key fingerprint is {key.get_fingerprint()}"
 
 

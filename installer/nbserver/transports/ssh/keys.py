@@ -1,4 +1,4 @@
-"""The private key that the inventory names."""
+"""Load the private key that is set in the inventory."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 
 def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyPair]:
-    """The key, and with it the certificate that stands beside it in NAME-cert.pub. Raises SecretError."""
+    """Return the key, and the certificate in NAME-cert.pub next to it, if any. Raises SecretError."""
     import asyncssh
 
     try:
         return asyncssh.load_keypairs([str(path)], password)
     except OSError as error:
-        raise SecretError(f"key_file: {path} cannot be read: {error.strerror}", where=host, todo="Correct the path or file") from None
+        raise SecretError(f"key_file: could not read {path}: {error.strerror}", where=host, todo="Correct the path or the file") from None
     except asyncssh.KeyEncryptionError:
         what = (
-            f"key_file: key_password does not open {path}" if password else f"key_file: {path} is encrypted in a way that is not known here"
+            f"key_file: key_password does not decrypt {path}" if password else f"key_file: {path} is encrypted with an unsupported method"
         )
-        raise SecretError(what, where=host, todo="Correct key_password in the inventory, or use a key that ssh-keygen makes") from None
+        raise SecretError(what, where=host, todo="Correct key_password in the inventory, or use a key created with ssh-keygen") from None
     except asyncssh.KeyImportError as error:
         if password is None and ("assphrase" in str(error)):
             raise SecretError(
-                f"key_file: {path} is encrypted, and there is no key_password",
+                f"key_file: {path} is encrypted, but key_password is not set",
                 where=host,
-                todo="Put key_password into the inventory, or leave out key_file and add the key to your agent with ssh-add",
+                todo="Set key_password in the inventory, or remove key_file and add the key to your SSH agent with ssh-add",
             ) from None
         if password is not None and "nable to decrypt" in str(error):
             raise SecretError(
-                f"key_file: key_password does not open {path}", where=host, todo="Correct key_password in the inventory"
+                f"key_file: key_password does not decrypt {path}", where=host, todo="Correct key_password in the inventory"
             ) from None
         raise SecretError(
-            f"key_file: {path} is not a private key that can be used here",
+            f"key_file: {path} is not a supported private key",
             where=host,
-            todo="Name the private key, not the .pub file; PuTTY's .ppk becomes one with: puttygen KEY.ppk -O private-openssh-new",
+            todo="Use the private key, not the .pub file; convert a PuTTY .ppk file with: puttygen KEY.ppk -O private-openssh-new",
         ) from None

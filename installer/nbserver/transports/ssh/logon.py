@@ -1,4 +1,4 @@
-"""What a host asks at logon, and what it is answered."""
+"""Answer a host's questions at logon."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nbserver.transports.ssh.host_keys import HostKeys
 
 
 class Logon(asyncssh.SSHClient):
-    """Answers what a host asks at logon: the key file first, then the agent's keys, then the password, and that only once.
+    """Answers a host's questions at logon: with the key file, then the agent's keys, then the password, which is sent only once.
 
-    `tried` names what was offered.
+    `tried` lists what was offered.
     """
 
     def __init__(self, keys: Sequence[asyncssh.SSHKeyPair], agent: bool, password: str | None, host_keys: HostKeys) -> None:
@@ -34,15 +34,15 @@ class Logon(asyncssh.SSHClient):
     async def public_key_auth_requested(self) -> Sequence[asyncssh.SSHKeyPair] | None:
         if self._keys:
             keys, self._keys = self._keys, []
-            self.tried.append("the key of key_file")
+            self.tried.append("the key in key_file")
             return keys
         if self._use_agent:
             self._use_agent = False
-            with suppress(OSError, ValueError, asyncssh.Error):  # no agent, or one that does not answer, has no keys
+            with suppress(OSError, ValueError, asyncssh.Error):  # a missing or unresponsive agent counts as one without keys
                 self._agent = await asyncssh.connect_agent()
                 found = await self._agent.get_keys()
                 if found:
-                    self.tried.append("the keys of the agent")
+                    self.tried.append("the keys in the SSH agent")
                     return list(found)
         return None
 
@@ -56,7 +56,7 @@ class Logon(asyncssh.SSHClient):
         return None if self._password is None else ""
 
     def kbdint_challenge_received(self, name: str, instructions: str, lang: str, prompts: Any) -> Sequence[str] | None:
-        """One question with a hidden answer is the one for the password, in any language. None gives up."""
+        """A single question with a hidden answer asks for the password, in any language. Returning None gives up."""
         if not prompts:
             return []
         if len(prompts) > 1 or prompts[0][1]:

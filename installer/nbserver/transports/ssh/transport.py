@@ -1,4 +1,4 @@
-"""SSH through asyncssh: one connection, one exec of the bootstrap, the script on its standard input."""
+"""SSH with asyncssh: one connection, one exec of the bootstrap, which reads the script from standard input."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from nbserver.transports.transport import LogonSecrets, StopRequested
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
 
-# How a script ends that ran: done, differs, failed and said so, a reboot is needed.
+# Exit codes of a script that ran: done, differs, failed with an event, a reboot is needed.
 SCRIPT_ENDED = (0, 2, 3, 102)
 
 
 class SshTransport:
     """A connection to a Linux host.
 
-    `stop` is looked at between polls and stops one script: what is run after it, to hear how that one ended, runs.
-    A stopped script is waited for; what it does then is up to it.
+    `stop` is checked between polls and stops one script. A later script, which fetches the stopped script's last events, still
+    runs. The transport waits until a stopped script has ended.
     """
 
     def __init__(self, host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> None:
@@ -65,7 +65,7 @@ class SshTransport:
             raise self._failed(started)
 
     def _start(self, line: str) -> RemoteCommand:
-        """The command, with a pipe for each of its streams: no pseudo-terminal, which could echo, and none of our environment."""
+        """Start the command with a pipe for each stream, without a pseudo-terminal (which could echo), and without this environment."""
         try:
             session = self._connection.connection.create_session(
                 RemoteCommand, line, encoding=None, request_pty=False, env=None, send_env=None, x11_forwarding=False
@@ -75,9 +75,9 @@ class SshTransport:
             raise explain(error, self._host) from error
 
     def _until_ready(self, started: RemoteCommand) -> bytes:
-        """Waits until the bootstrap reads, and returns what came behind its word. A password is sent only if sudo asks, and once.
+        """Wait until the bootstrap is ready, and return what follows its ready line. A password is sent only if sudo asks, and only once.
 
-        What a shell prints before it, from its start-up files, is nobody's event.
+        Output before that line, from the shell's start-up files, is ignored.
         """
         before, answered, ends = b"", False, time.monotonic() + self._host.connect_timeout
         while True:
@@ -113,7 +113,7 @@ class SshTransport:
         task.cancel()
 
     def _last(self, lines: Lines, started: RemoteCommand) -> Iterator[str]:
-        """The rest of the output. A line that the lost connection cut in two is no line."""
+        """Yield the rest of the output. A line that a lost connection cut off is discarded."""
         if started.lost is not None or (started.exit_code is None and not started.signal):
             error = started.lost or OSError("no exit status")
             raise explain(error, self._host) from error
@@ -124,17 +124,15 @@ class SshTransport:
         if started.lost is not None:
             return explain(started.lost, self._host)
         if started.exit_code is None:
-            return ConnectError("the host closed the session", host=self._host.name, todo="Look into sshd's log on the host")
+            return ConnectError("the host closed the session", host=self._host.name, todo="Check sshd's log on the host")
         return not_started(self._host, started.exit_code, _words(started.stderr or output), sudo=self._sudo)
 
     def _failed(self, started: RemoteCommand) -> ScriptError:
-        ended = f"it was ended by SIG{started.signal}" if started.signal else f"it ended with code {started.exit_code}"
-        return ScriptError(
-            f"bash could not run the script: {_words(started.stderr) or f'{ended} and gave no reason'}", host=self._host.name
-        )
+        ended = f"killed by SIG{started.signal}" if started.signal else f"exit code {started.exit_code}"
+        return ScriptError(f"bash could not run the script: {_words(started.stderr) or f'{ended}, no error output'}", host=self._host.name)
 
     def close(self) -> None:
-        """See Transport.close. A script that still runs goes on."""
+        """See Transport.close. A running script continues."""
         self._connection.close()
 
 

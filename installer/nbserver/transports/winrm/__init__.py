@@ -1,1 +1,1 @@
-"""WinRM without PSRP: the bootstrap in a command shell."""
+"""The WinRM transport without PSRP: the bootstrap runs in a command shell."""

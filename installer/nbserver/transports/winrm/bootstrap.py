@@ -1,4 +1,4 @@
-"""What runs a script where only a command line and standard input are at hand: the published bootstrap. Pure."""
+"""Run a script with only a command line and standard input: the published bootstrap. Without side effects."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Sequence
 from nbserver.render.step_files import step_folder
 
 FILE_NAME = "bootstrap.ps1"
-# By its path: a folder in the machine's PATH that comes first may be one that others can write in.
+# An absolute path, because an earlier folder in the machine's PATH may be writable for other users.
 PROGRAM = r"%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell"
-# -InputFormat None: PowerShell itself leaves standard input to the bootstrap. -OutputFormat Text: errors as text, no CLIXML.
+# -InputFormat None: PowerShell leaves standard input to the bootstrap. -OutputFormat Text: errors are text, not CLIXML.
 OPTIONS = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -InputFormat None -OutputFormat Text -EncodedCommand".split()
 
 
 def bootstrap() -> str:
-    """The text of ps_scripts/bootstrap.ps1, lines ended by a line feed."""
+    """Return the text of ps_scripts/bootstrap.ps1 with LF line ends."""
     return step_folder("ps_scripts").joinpath(FILE_NAME).read_bytes().decode("ascii").replace("\r\n", "\n")
 
 
 def arguments() -> list[str]:
-    """The arguments of PROGRAM. They are the same for every host and every run."""
+    """Return the arguments of PROGRAM, which are the same for every host and run."""
     return [*OPTIONS, base64.b64encode(bootstrap().encode("utf-16-le")).decode("ascii")]
 
 
 def standard_input(script: str, envelope: Sequence[str]) -> bytes:
-    """What the bootstrap reads: the script's length and hash, the script, the envelope."""
+    """Return the input of the bootstrap: the script's length and hash, the script, and the envelope."""
     code = script.encode("ascii")
     head = f"script {len(code)} {hashlib.sha256(code).hexdigest()}\n"
     return head.encode("ascii") + code + "".join(f"{line}\n" for line in envelope).encode("utf-8")

@@ -1,4 +1,4 @@
-"""One command in a remote command shell: its input, its output as it comes, its end."""
+"""One command in a remote command shell: its input, output, and exit code."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from nbserver.transports.answer_limits import ERRORS_KEPT
 if TYPE_CHECKING:
     from winrm.protocol import Protocol
 
-POLL = 2  # seconds that the host may keep a question for output
-# Bytes a message; in base64 they and the rest fit into 150 KB, the smallest limit that a host has by default.
+POLL = 2  # seconds that the host may hold a request for output
+# Bytes per message. Base64-encoded and with the envelope they fit into 150 KB, the smallest default limit of a host.
 CHUNK = 90_000
 
 # [MS-WSMV] 2.2.4.38
@@ -19,10 +19,10 @@ _SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 
 
 class RemoteCommand:
-    """A command in the shell `shell`. Methods raise what pywinrm and requests raise.
+    """A command in the shell `shell`. Methods raise the exceptions of pywinrm and requests.
 
-    `done` once it has ended, with `exit_code`; `stderr` has the beginning of what it complained, which was `complained` bytes
-    long.
+    `done` is True once the command has ended; `exit_code` is then set. `stderr` is the beginning of the error output, which has
+    `complained` bytes in total.
     """
 
     def __init__(self, protocol: Protocol, shell: str) -> None:
@@ -33,15 +33,15 @@ class RemoteCommand:
         self.stderr, self.complained = b"", 0
 
     def start(self, program: str, arguments: Sequence[str]) -> None:
-        """Starts it with a pipe for its input, not a console."""
+        """Start the command with a pipe, not a console, for its input."""
         self._id = self._protocol.run_command(self._shell, program, arguments, console_mode_stdin=False)
 
     def send(self, data: bytes, *, end: bool) -> None:
-        """A part of its input, at most CHUNK bytes."""
+        """Send a part of the input, at most CHUNK bytes."""
         self._protocol.send_command_input(self._shell, self._id, data, end=end)
 
     def receive(self) -> bytes:
-        """What it has put out since, after POLL seconds at most."""
+        """Return the output since the last call, after at most POLL seconds."""
         from winrm.exceptions import WinRMOperationTimeoutError
 
         patience, self._protocol.operation_timeout_sec = self._protocol.operation_timeout_sec, POLL
@@ -58,11 +58,11 @@ class RemoteCommand:
         return output
 
     def interrupt(self) -> None:
-        """Ctrl-C: the script is stopped and runs its `finally`."""
+        """Send Ctrl-C: the script stops and runs its `finally` blocks."""
         self._signal("ctrl_c")
 
     def terminate(self) -> None:
-        """Frees what the host keeps for it, and ends it if it still runs."""
+        """Free the host's resources for the command, and end it if it is still running."""
         self._signal("terminate")
 
     def _signal(self, code: str) -> None:

@@ -1,4 +1,4 @@
-"""The connection of pywinrm to a WinRM listener: logon, certificate, encryption, time-outs."""
+"""A pywinrm connection to a WinRM listener: logon, certificate, encryption, and timeouts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nbserver.inventory.windows_host import WindowsHost
 
-# Seconds. The operation timeout is what the host may take to open a shell; polls for output have their own.
+# Seconds. The operation timeout limits how long the host may take to open a shell; polls for output have their own timeout.
 OPERATION_TIMEOUT = 60
 READ_TIMEOUT = 75
 CONNECTION_TIMEOUT = 30
@@ -25,7 +25,7 @@ Method = Literal["basic", "kerberos", "ntlm"]
 
 
 def open_protocol(host: WindowsHost, password: str | None, deadline: Callable[[], float] = lambda: math.inf) -> Protocol:
-    """A Protocol of pywinrm for the host, which sends nothing after the deadline. Nothing is sent yet. Raises AuthenticationError."""
+    """Return a pywinrm Protocol for the host, which sends nothing after the deadline. Sends nothing itself. Raises AuthenticationError."""
     from winrm.protocol import Protocol
 
     protocol = Protocol(
@@ -33,7 +33,7 @@ def open_protocol(host: WindowsHost, password: str | None, deadline: Callable[[]
         transport=_method(host),
         username=host.user,
         password=password,
-        ca_trust_path=str(host.ca_file) if host.ca_file else None,  # type: ignore[arg-type]  # None: not what the environment says
+        ca_trust_path=str(host.ca_file) if host.ca_file else None,  # type: ignore[arg-type]  # None: ignore the environment
         message_encryption="auto" if host.tls else "always",
         proxy=host.proxy,
         operation_timeout_sec=OPERATION_TIMEOUT,
@@ -45,7 +45,7 @@ def open_protocol(host: WindowsHost, password: str | None, deadline: Callable[[]
 
 
 def forget(protocol: Protocol) -> None:
-    """Drops the connection. What NTLM agreed on belongs to it, so nothing of that may be kept; the next request logs on anew."""
+    """Drop the connection and its NTLM state, which is only valid for this connection. The next request logs on again."""
     protocol.transport.close_session()
     protocol.transport.encryption = None
 
@@ -59,7 +59,7 @@ def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[
         try:
             session = build()
         except BaseException:
-            # pywinrm would keep a session that could not agree on encryption, and send its next message unencrypted.
+            # pywinrm would keep a session that failed to negotiate encryption, and send its next message unencrypted.
             forget(protocol)
             raise
         trust(session, host)
@@ -70,16 +70,16 @@ def _prepare_session(protocol: Protocol, host: WindowsHost, deadline: Callable[[
 
 
 def _method(host: WindowsHost) -> Method:
-    """pywinrm has no Negotiate of its own: NTLM stands in for it."""
+    """Return pywinrm's name of the authentication method. pywinrm does not support Negotiate, so NTLM replaces it."""
     if host.auth != "kerberos":
         return "basic" if host.auth == "basic" else "ntlm"
     from winrm.transport import HAVE_KERBEROS
 
     if not HAVE_KERBEROS:
         raise AuthenticationError(
-            'auth = "kerberos" with transport = "winrm" needs a package that is not installed here',
+            'auth = "kerberos" with transport = "winrm" requires a Python package that is not installed',
             host=host.name,
-            todo="Install it with pip install 'pywinrm[kerberos]', or choose transport = \"psrp\"",
+            todo="Run pip install 'pywinrm[kerberos]', or set transport = \"psrp\"",
         )
     return "kerberos"
 

@@ -1,4 +1,4 @@
-"""WinRM through pywinrm: one connection, one command shell, the bootstrap as a command, the script on its standard input."""
+"""WinRM with pywinrm: one connection, one command shell, and the bootstrap as a command, which reads the script from standard input."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from nbserver.transports.wsman.errors import explain
 if TYPE_CHECKING:
     from nbserver.inventory.windows_host import WindowsHost
 
-# Seconds: between attempts to go on over a new connection; for a stopped script to close what it opened.
+# Seconds: between attempts to reconnect; for a stopped script to undo its temporary changes.
 RECONNECT_PAUSES = (0.5, 2.0, 5.0)
 STOP_PATIENCE = 120
-# How a script ends that ran: done, differs, failed and said so, a reboot is pending.
+# Exit codes of a script that ran: done, differs, failed with an event, a reboot is pending.
 SCRIPT_ENDED = (0, 2, 3, 3010)
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class WinrmTransport:
-    """A connection to a Windows host that has a command shell but no PowerShell remoting for us.
+    """A connection to a Windows host that offers a command shell but no PowerShell remoting.
 
-    As with PSRP, `stop` is looked at between polls and stops one script: what is run after it, runs.
+    As with PSRP, `stop` is checked between polls and stops one script. A later script still runs.
     """
 
     def __init__(self, host: WindowsHost, password: str | None, stop: threading.Event) -> None:
@@ -56,7 +56,7 @@ class WinrmTransport:
             command.start(PROGRAM, arguments())
             data = standard_input(script, envelope)
             for start in range(0, len(data), CHUNK):
-                begun = start + CHUNK >= len(data)  # with its last part the script may start
+                begun = start + CHUNK >= len(data)  # the script may start once its last part has been sent
                 command.send(data[start : start + CHUNK], end=begun)
             while not command.done and time.monotonic() < patience_ends:
                 if self._stop.is_set() and not self._stopped:
@@ -73,7 +73,7 @@ class WinrmTransport:
             told = explain(error, self._host)
             self._lost = begun and isinstance(told, ConnectError)
             raise told from error
-        with suppress(Exception):  # it only frees what the host keeps for the command
+        with suppress(Exception):  # this only frees resources on the host
             command.terminate()
         yield from lines.end()
         if patience_ends < math.inf:
@@ -82,16 +82,16 @@ class WinrmTransport:
             raise self._failed(command)
 
     def _poll(self, command: RemoteCommand, lines: Lines) -> bytes:
-        """Waits for output. The shell on the host outlives a connection: a new one goes on where the old one ended.
+        """Wait for output. The shell on the host survives a lost connection, and a new connection continues with it.
 
-        An answer that was lost on the way is lost; the numbers of the events tell.
+        A lost response is not sent again; the event numbers show the gap.
         """
         from requests.exceptions import ChunkedEncodingError, ConnectionError
 
         for pause in (*RECONNECT_PAUSES, None):
             try:
                 return command.receive()
-            except (ConnectionError, ChunkedEncodingError):  # the second: in the middle of an answer
+            except (ConnectionError, ChunkedEncodingError):  # ChunkedEncodingError: lost in the middle of a response
                 lines.torn()
                 if pause is None or self._stop.wait(pause):
                     raise
@@ -101,13 +101,13 @@ class WinrmTransport:
     def _failed(self, command: RemoteCommand) -> ScriptError:
         words = " ".join(_COLOURS.sub("", command.stderr.decode("cp437")).split())
         return ScriptError(
-            f"PowerShell could not run the script: {words or f'it ended with code {command.exit_code} and gave no reason'}",
+            f"PowerShell could not run the script: {words or f'exit code {command.exit_code}, no error output'}",
             host=self._host.name,
         )
 
     def close(self) -> None:
-        """See Transport.close. After a lost connection the shell is left alone: closing it would end the script in it."""
-        with suppress(Exception):  # the connection may be gone already, and nothing depends on it any more
+        """See Transport.close. After a lost connection, the shell stays open: closing it would stop the script."""
+        with suppress(Exception):  # the connection may already be closed, and nothing depends on it anymore
             if not self._lost:
                 self._protocol.close_shell(self._shell)
         with suppress(Exception):

@@ -1,1 +1,1 @@
-"""What PSRP and WinRM share: TLS, limits of an answer, errors in words."""
+"""What PSRP and WinRM share: TLS, response limits, and error messages."""

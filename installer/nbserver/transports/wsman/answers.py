@@ -1,4 +1,4 @@
-"""How long one HTTP answer of a WinRM listener may be, and may take. A session of requests by itself would wait and read without end."""
+"""Limit the size and duration of each HTTP response of a WinRM listener. A plain requests session would wait and read forever."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from nbserver.transports.answer_limits import in_time
 if TYPE_CHECKING:
     import requests
 
-# Bytes, unpacked. This release asks for envelopes of 150 KB, and of 500 KB where the host can do that.
+# Bytes, decompressed. nbserver requests envelopes of 150 KB, or of 500 KB if the host supports that.
 LARGEST_ANSWER = 4_000_000
-# Seconds for one request and its answer, over a slow line too. The time-out of a socket begins anew with each byte.
+# Seconds for one request and its response, even over a slow line. A socket's own timeout restarts with each byte.
 ANSWER_TIMEOUT = 900.0
 
 
 def limit_answers(session: requests.Session, host: str, deadline: Callable[[], float]) -> None:
-    """From now on an answer that is too long, takes too long or leads elsewhere, and a request after the deadline, raise HostError.
+    """Make the session raise HostError for a response that is too large, too slow, or a redirect, and for a request after the deadline.
 
-    The session's rules for certificates stay.
+    The session's certificate rules do not change.
     """
     for prefix, adapter in list(session.adapters.items()):
         if isinstance(adapter, HTTPAdapter):
@@ -34,7 +34,7 @@ def limit_answers(session: requests.Session, host: str, deadline: Callable[[], f
 
 
 class _Limited(BaseAdapter):
-    """Sends through another adapter. What comes back is counted while it is read, not before: a logon needs its socket."""
+    """Sends through another adapter. The response is counted as it is read, not in advance, because a logon needs its socket."""
 
     def __init__(self, adapter: HTTPAdapter, host: str, deadline: Callable[[], float]) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Limited(BaseAdapter):
         self._know_connections()
 
     def _know_connections(self) -> None:
-        """Each connection that the adapter opens from now on is known here, so that its socket can be ended from another thread."""
+        """Keep track of each connection that the adapter opens, so that another thread can shut down its socket."""
         find = self._adapter.get_connection_with_tls_context
 
         def found(*arguments: Any, **options: Any) -> Any:
@@ -71,11 +71,11 @@ class _Limited(BaseAdapter):
         if response.is_redirect:
             response.close()
             raise ConnectError(
-                f"it sends this workstation elsewhere (HTTP status {response.status_code})",
+                f"the server answered with a redirect (HTTP status {response.status_code})",
                 host=self._host,
                 todo="Check address and port in the inventory",
             )
-        response.connection = self  # type: ignore[assignment]  # what a logon sends its next message through
+        response.connection = self  # type: ignore[assignment]  # a logon sends its next message through this
         response.raw.stream = self._counted(response)
         return response
 
@@ -94,9 +94,9 @@ class _Limited(BaseAdapter):
                     if size > LARGEST_ANSWER:
                         response.raw.close()
                         raise StreamError(
-                            f"it sends an answer that is longer than {LARGEST_ANSWER // 1_000_000} MB",
+                            f"the server sent a response larger than {LARGEST_ANSWER // 1_000_000} MB",
                             host=self._host,
-                            todo="Find out what answers at this address",
+                            todo="Find out which server this address belongs to",
                         )
                     yield part
             self._end()
@@ -117,8 +117,8 @@ class _Limited(BaseAdapter):
     def _cut(self) -> None:
         self._cut_off = True
         for connection in list(self._connections):
-            with suppress(OSError, AttributeError, TypeError):  # it is closed already
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # not SSLSocket's own, which is for one thread
+            with suppress(OSError, AttributeError, TypeError):  # it is already closed
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # SSLSocket.shutdown is not thread-safe
 
     @contextmanager
     def _until_cut_off(self) -> Iterator[None]:
@@ -127,9 +127,9 @@ class _Limited(BaseAdapter):
         except Exception:
             if not self._cut_off:
                 raise
-        if self._cut_off:  # a library may take the end of a connection for that of an answer
+        if self._cut_off:  # a library may take a closed connection for the end of a response
             raise StreamError(
-                f"an answer takes longer than {ANSWER_TIMEOUT:.0f} s",
+                f"a response took longer than {ANSWER_TIMEOUT:.0f} s",
                 host=self._host,
-                todo="Find out what the host is doing, then run this again",
+                todo="Find out what the host is doing, then try again",
             )

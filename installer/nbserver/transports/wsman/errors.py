@@ -1,4 +1,4 @@
-"""What went wrong on the way to a Windows host, in words that say what to do."""
+"""Turn errors of a connection to a Windows host into messages that say what to do."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 _TIMED_OUT = 2150858793
 # [MS-WSMV] 2.2.4.43 and wsmerror.h
 _FAULTS = {
-    5: ("the host denies access", "Use an account that is in Administrators or Remote Management Users"),
-    995: ("the host ended the shell in the middle", "Look into its event log, then run this again"),
-    _TIMED_OUT: ("the host took too long to open a PowerShell session", "Try again; a host under load needs longer"),
-    2150858811: ("the host knows no such endpoint", "Check configuration_name, or run Enable-PSRemoting there"),
-    2150858843: ("the shell on the host is gone: it was restarted or ended it", "Run this again"),
-    2150859174: ("too many shells are open for this user", "Close other sessions, or wait until they end"),
+    5: ("the host denied access", "Use an account in the group Administrators or Remote Management Users"),
+    995: ("the host closed the shell during the run", "Check the host's event log and try again"),
+    _TIMED_OUT: ("the host took too long to open a PowerShell session", "Try again; a host under load is slower"),
+    2150858811: ("the host does not have this PowerShell endpoint", "Check configuration_name, or run Enable-PSRemoting on the host"),
+    2150858843: ("the shell on the host no longer exists: the host restarted or closed it", "Try again"),
+    2150859174: ("this user has too many open shells on the host", "Close other sessions, or wait until they end"),
 }
 
 
 def explain(error: Exception, host: WindowsHost) -> HostError:
-    """The error a person sees for what pypsrp, pywinrm, requests or a socket raised."""
+    """Return the error to show for an exception of pypsrp, pywinrm, requests, or a socket."""
     import requests
     from pypsrp.exceptions import FragmentError
 
@@ -33,55 +33,58 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
         return error
     if isinstance(error, FingerprintMismatch):
         return error.for_host(
-            name, todo="If the listener's certificate was renewed, compare with the host and put its new fingerprint into the inventory"
+            name,
+            todo="If the listener's certificate was renewed, verify its fingerprint on the host and update fingerprint in the inventory",
         )
     if _is(error, "AuthenticationError", "InvalidCredentialsError"):
         who = f"the user {host.user}" if host.user else "the current Windows logon"
         return AuthenticationError(
-            f"{place} refuses {who} with {host.auth}", host=name, todo="Check user, password and auth in the inventory"
+            f"{place} rejected {who} (auth: {host.auth})", host=name, todo="Check user, password, and auth in the inventory"
         )
     if _is(error, "WinRMTransportError"):
         return _http(error.code, host, place)  # type: ignore[attr-defined]
     fault = _fault(error)
     if fault is not None:
         what, todo = _FAULTS.get(
-            fault, (f"the host answers with the WSMan fault {fault}: {error}", "Look it up, or run winrm quickconfig there")
+            fault, (f"the host returned WSMan fault {fault}: {error}", "Look up the fault, or run winrm quickconfig on the host")
         )
         return ConnectError(what, host=name, todo=todo)
     if isinstance(error, requests.exceptions.ProxyError):
-        return ConnectError(f"the proxy {host.proxy} does not lead to {place}", host=name, todo="Check proxy in the inventory")
+        return ConnectError(f"the proxy {host.proxy} could not connect to {place}", host=name, todo="Check proxy in the inventory")
     if host.ca_file and any(sign in str(error) for sign in ("NO_CERTIFICATE_OR_CRL_FOUND", "PEM lib", "invalid path")):
         return CertificateError(
-            f"{host.ca_file} holds no certificate in PEM", host=name, todo="Put the authority's certificate there, in PEM"
+            f"{host.ca_file} contains no PEM certificate", host=name, todo="Save the CA's certificate in this file in PEM format"
         )
     if isinstance(error, requests.exceptions.SSLError):
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):
-        return ConnectError("a part of an answer was lost on the way", host=name, todo="Run this again")
+        return ConnectError("a part of a response was lost", host=name, todo="Try again")
     if isinstance(error, PermissionError) and "NTLM" in str(error):
-        return AuthenticationError(f"{place} offers no NTLM", host=name, todo='Choose another auth in the inventory, or transport = "psrp"')
+        return AuthenticationError(
+            f"{place} does not offer NTLM", host=name, todo='Set auth to another method in the inventory, or set transport = "psrp"'
+        )
     if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError)):
         return _network(error, host, place)
     if type(error).__module__.startswith("spnego"):
         return AuthenticationError(
-            f"{place} wants a logon that this workstation cannot give with {host.auth}: {error}",
+            f"this workstation cannot log on to {place} with auth {host.auth}: {error}",
             host=name,
             todo="Set user and password in the inventory, or log on to the domain",
         )
-    return ScriptError(f"the connection broke the protocol: {type(error).__name__}: {error}", host=name, todo="Run this again")
+    return ScriptError(f"the connection failed with a protocol error: {type(error).__name__}: {error}", host=name, todo="Try again")
 
 
 def _is(error: Exception, *names: str) -> bool:
-    """Whether it is an exception of pypsrp or pywinrm with one of these names; many bear the same one in both."""
+    """Return whether this is an exception of pypsrp or pywinrm with one of these names, many of which exist in both."""
     return any(kind.__name__ in names and kind.__module__ in ("pypsrp.exceptions", "winrm.exceptions") for kind in type(error).__mro__)
 
 
 def _fault(error: Exception) -> int | None:
-    """The code of a WSMan fault: pypsrp and pywinrm keep it in different places."""
+    """Return the code of a WSMan fault, which pypsrp and pywinrm store in different places."""
     if _is(error, "WinRMOperationTimeoutError"):
         return _TIMED_OUT
     if _is(error, "WSManFaultError"):
-        with suppress(TypeError, ValueError):  # the host wrote it
+        with suppress(TypeError, ValueError):  # the value comes from the host
             return int(getattr(error, "wsman_fault_code", None) or error.code)  # type: ignore[attr-defined]
     return None
 
@@ -91,14 +94,16 @@ def _http(code: int, host: WindowsHost, place: str) -> HostError:
         return ConnectError(
             "the host's MaxEnvelopeSizekb is too small for the script",
             host=host.name,
-            todo="Run there: Set-Item WSMan:\\localhost\\MaxEnvelopeSizekb 500",
+            todo="Run on the host: Set-Item WSMan:\\localhost\\MaxEnvelopeSizekb 500",
         )
     if code == 404:
-        return ConnectError(f"{place} answers, but not WinRM", host=host.name, todo="Check address and port in the inventory")
+        return ConnectError(
+            f"{place} answered, but is not a WinRM listener", host=host.name, todo="Check address and port in the inventory"
+        )
     return ConnectError(
-        f"{place} answers with HTTP status {code}",
+        f"{place} returned HTTP status {code}",
         host=host.name,
-        todo="Check that port and tls fit the host's listener, and its event log",
+        todo="Check that port and tls match the host's listener, and check the host's event log",
     )
 
 
@@ -108,12 +113,12 @@ def _tls(words: str, host: WindowsHost, place: str) -> HostError:
         return CertificateError(
             f"the certificate of {place} is not trusted: {reason}",
             host=host.name,
-            todo="Name its authority in ca_file, or pin the listener's own certificate with fingerprint",
+            todo="Set ca_file to the CA's certificate, or set fingerprint to pin the listener's certificate",
         )
     return ConnectError(
-        f"{place} speaks no TLS that this workstation accepts",
+        f"could not establish a TLS connection with {place}",
         host=host.name,
-        todo="Check port and tls in the inventory (5986 is the port with TLS, 5985 the one without)",
+        todo="Check port and tls in the inventory (port 5986 uses TLS, port 5985 does not)",
     )
 
 
@@ -121,16 +126,16 @@ def _network(error: Exception, host: WindowsHost, place: str) -> ConnectError:
     words = str(error)
     if "NameResolution" in words or "getaddrinfo" in words or "Name or service not known" in words:
         return ConnectError(
-            f"the name {host.address} is not known to this workstation", host=host.name, todo="Check address in the inventory, or the DNS"
+            f"this workstation could not resolve the name {host.address}", host=host.name, todo="Check address in the inventory, and DNS"
         )
     if "refused" in words or "10061" in words:
         return ConnectError(
-            f"nothing listens on {place}",
+            f"nothing is listening on {place}",
             host=host.name,
-            todo="Enable PowerShell remoting there (README, a Windows admin's first host), or correct the port",
+            todo="Enable PowerShell remoting on the host (see README.md), or correct port in the inventory",
         )
     if "timed out" in words or "Timeout" in words:
         return ConnectError(
-            f"{place} does not answer", host=host.name, todo="Check that the host is up and a firewall lets this port through"
+            f"{place} did not answer", host=host.name, todo="Check that the host is up and that no firewall blocks the port"
         )
-    return ConnectError(f"the connection to {place} broke", host=host.name, todo="Check the network between, then run this again")
+    return ConnectError(f"the connection to {place} was lost", host=host.name, todo="Check the network and try again")

@@ -1,4 +1,4 @@
-"""Which certificate a WinRM listener may show: one pinned fingerprint, a CA file, or what the system trusts."""
+"""Decide which certificate of a WinRM listener to trust: one with a pinned fingerprint, one from a CA file, or one that the system trusts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def trust(session: requests.Session, host: WindowsHost) -> None:
-    """Gives a session its rule for certificates, before it sends anything. pypsrp and pywinrm have no option for a pin.
+    """Set the session's certificate rule before it sends anything. pypsrp and pywinrm have no option to pin a certificate.
 
-    A CA file needs nothing more: both hand it to requests.
+    A CA file needs no rule: both pass it to requests.
     """
     if host.tls and not host.ca_file:
         session.mount("https://", PinnedAdapter(host.fingerprint) if host.fingerprint else SystemTrustAdapter())

@@ -26,7 +26,7 @@ def test_a_stop_before_it_begins_starts_nothing(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(StopRequested):
         list(opened.run("'begun'", ["mode apply"]))
     assert not started
-    with pytest.raises(ScriptError, match="cannot be started"):  # a stop is heard once: how that run ended can be asked
+    with pytest.raises(ScriptError, match="could not start"):  # a stop is heard once: how that run ended can be asked
         list(opened.run("'after'", ["mode events"]))
     assert len(started) == 1
 

@@ -19,29 +19,29 @@ HOST = reader.load(CHECKOUT / "nbserver.sample.toml").hosts["win1"]
     ("error", "words"),
     [
         (WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
-        (WinRMTransportError("http", 404, ""), "answers, but not WinRM"),
+        (WinRMTransportError("http", 404, ""), "answered, but is not a WinRM listener"),
         (WinRMTransportError("http", 503, ""), "HTTP status 503"),
-        (WSManFaultError(5, "host", "Access is denied.", "", "", ""), "denies access"),
-        (WSManFaultError(2150858843, "host", "shell not found", "", "", ""), "the shell on the host is gone"),
-        (WSManFaultError(2150859174, "host", "too many", "", "", ""), "too many shells"),
+        (WSManFaultError(5, "host", "Access is denied.", "", "", ""), "denied access"),
+        (WSManFaultError(2150858843, "host", "shell not found", "", "", ""), "the shell on the host no longer exists"),
+        (WSManFaultError(2150859174, "host", "too many", "", "", ""), "too many open shells"),
         (WSManFaultError(1, "host", "unheard of", "", "", ""), "WSMan fault 1"),
-        (pywinrm.InvalidCredentialsError("rejected"), "refuses the user"),
+        (pywinrm.InvalidCredentialsError("rejected"), "rejected the user"),
         (pywinrm.WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
-        (pywinrm.WSManFaultError(500, "", "", "Access is denied.", wsman_fault_code=5), "denies access"),
+        (pywinrm.WSManFaultError(500, "", "", "Access is denied.", wsman_fault_code=5), "denied access"),
         (pywinrm.WSManFaultError(500, "", "", "unheard of", wsman_fault_code=1), "WSMan fault 1"),
         (pywinrm.WinRMOperationTimeoutError(), "took too long"),
-        (PermissionError("Access denied: Server did not respond with NTLM challenge token"), "offers no NTLM"),
-        (requests.exceptions.ConnectTimeout("timed out"), "does not answer"),
-        (requests.exceptions.ReadTimeout("Read timed out."), "does not answer"),
-        (ConnectionResetError(104, "Connection reset by peer"), "broke"),
-        (WSManFaultError("no number", "host", "x", "", "", ""), "broke the protocol: WSManFaultError"),  # type: ignore[arg-type]
-        (pywinrm.WSManFaultError(500, "", "", "x", wsman_fault_code="no number"), "broke the protocol"),  # type: ignore[arg-type]
+        (PermissionError("Access denied: Server did not respond with NTLM challenge token"), "does not offer NTLM"),
+        (requests.exceptions.ConnectTimeout("timed out"), "did not answer"),
+        (requests.exceptions.ReadTimeout("Read timed out."), "did not answer"),
+        (ConnectionResetError(104, "Connection reset by peer"), "was lost"),
+        (WSManFaultError("no number", "host", "x", "", "", ""), "failed with a protocol error: WSManFaultError"),  # type: ignore[arg-type]
+        (pywinrm.WSManFaultError(500, "", "", "x", wsman_fault_code="no number"), "failed with a protocol error"),  # type: ignore[arg-type]
         (
             WSManFaultError(1, "host", "unheard\x1b[2J\u202e of\nwin2: all is well", "", "", ""),
             "unheard\ufffd[2J\ufffd of / win2: all is well",
         ),
-        (RecursionError("deep"), "broke the protocol: RecursionError"),
-        (ValueError("unexpected"), "broke the protocol: ValueError"),
+        (RecursionError("deep"), "failed with a protocol error: RecursionError"),
+        (ValueError("unexpected"), "failed with a protocol error: ValueError"),
     ],
 )
 def test_words(error: Exception, words: str) -> None:
