@@ -48,7 +48,9 @@ def check(png: bytes, *, colours: Sequence[Colour] = ()) -> tuple[int, int]:
     drawn = pixels - max(counted.values())
     if len(counted) < LEAST_COLOURS or drawn < LEAST_DRAWN * pixels:
         share = 100 * drawn / pixels
-        raise ValueError(f"the picture is blank: it has {len(counted)} colors, and {share:.1f} % is not background")
+        raise ValueError(
+            f"the picture is blank: it has {len(counted)} {'color' if len(counted) == 1 else 'colors'}, and {share:.1f} % is not background"
+        )
     for colour in colours:
         if counted.get(colour, 0) < LEAST_OF_A_COLOUR * pixels:
             raise ValueError(f"the picture does not contain the curve in the color #{bytes(colour).hex()}")

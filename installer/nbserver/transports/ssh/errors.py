@@ -118,7 +118,7 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
 
 
 def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> HostError:
-    """Return why the bootstrap did not start. `words` is the error output of the host's shell or of sudo."""
+    """Return why the bootstrap did not start. `words` is the error output of the host's shell or of sudo; without a `code`, it is still running."""
     if code == _SHELL_FINDS_NOTHING:
         what, todo = ("sudo", "Install sudo on the host, or log on as root") if sudo else ("bash", "Install bash on the host")
         return ScriptError(f"{what} is not installed on the host: {words}", host=host.name, todo=todo)
@@ -127,8 +127,9 @@ def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool) ->
             if any(sign in words for sign in signs):
                 return AuthenticationError(what.format(user=host.user), host=host.name, todo=todo.format(user=host.user))
     by = "sudo" if sudo else "the host's shell"
+    silence = f"no output within {host.connect_timeout} s" if code is None else f"exit code {code}, no error output"
     return ScriptError(
-        f"{by} did not start the script: {words or f'exit code {code}, no error output'}",
+        f"{by} did not start the script: {words or silence}",
         host=host.name,
         todo=f"Log on as {host.user} and run: {'sudo ' if sudo else ''}bash -c true",
     )
