@@ -1,20 +1,26 @@
-"""STYLE.md, as far as a program can check it: phrases that no page may contain, and links that lead nowhere."""
+"""STYLE.md, as far as a program can check it: phrases that no page, message, docstring or comment may contain, and links that lead nowhere."""
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.checkout import CHECKOUT
+from tests.checkout import CHECKOUT, SOURCE
 
 LINKING = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "STYLE.md")] + sorted(
     (CHECKOUT / "docs").glob("*.md")
 )
 # The word list of STYLE.md contains the phrases, and body-hashes.md is a publication: their links are checked, their words are not.
 PAGES = [page for page in LINKING if page.name not in ("STYLE.md", "body-hashes.md")]
+
+# What these write into the head of a script belongs to the scripts' text, which is not checked yet.
+SCRIPT_TEXT = {SOURCE / "nbserver" / "render" / name for name in ("bash.py", "powershell.py")}
 
 # Pattern -> (what to write instead, a sentence that must not pass). A space matches any white space, so also a line break.
 PHRASES = {
@@ -85,6 +91,28 @@ def test_a_phrase_is_on_no_page(pattern: str) -> None:
         f"{page.relative_to(CHECKOUT)}:{line}: {words}" for page in PAGES for line, words in occurrences(pattern, page.read_text("utf-8"))
     ]
     assert not found, f"write: {PHRASES[pattern][0]}\n" + "\n".join(found)
+
+
+def pieces(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each string with several words, docstrings included, and of each comment of a Python file."""
+    text = path.read_text("utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.lineno, node.value
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def test_no_message_docstring_or_comment_has_such_a_phrase() -> None:
+    found = [
+        f"{path.relative_to(CHECKOUT)}:{line}: {words}, write: {PHRASES[pattern][0]}"
+        for path in sorted(set(SOURCE.rglob("*.py")) - SCRIPT_TEXT)
+        for line, text in pieces(path)
+        for pattern in PHRASES
+        for _, words in occurrences(pattern, text)
+    ]
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("pattern", PHRASES)

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from nbserver.cli.completion import complete_hosts
+
 
 def _inventory(help: str) -> Callable[..., Any]:
     return click.option(
@@ -42,7 +44,7 @@ salt_option = click.option(
 def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add HOST... and --inventory, which most commands take."""
     with_inventory: Callable[..., Any] = inventory_option(command)
-    return click.argument("hosts", metavar="HOST...", nargs=-1, required=True)(with_inventory)
+    return click.argument("hosts", metavar="HOST...", nargs=-1, required=True, shell_complete=complete_hosts)(with_inventory)
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,12 +11,14 @@ import click
 from nbserver import __version__
 from nbserver.base.errors import NbserverError
 from nbserver.cli import approval, catalogs, certificates, hosts, passwords, this_machine
+from nbserver.cli.completion import VARIABLE, completion
+from nbserver.cli.schema import schema
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Get started": (this_machine.up,),
+    "Get started": (this_machine.up, schema, completion),
     "Fleet": (hosts.plan, hosts.apply, hosts.verify, hosts.undo, certificates.certificate_group),
     "Audit": (approval.render, approval.audit, catalogs.catalog_group, passwords.hash_password),
     "This machine": (this_machine.status, this_machine.stop, this_machine.set_password),
@@ -64,7 +66,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the encoding lacks is escaped instead of aborting the run
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(standalone_mode=False, windows_expand_args=False)
+        code = cli.main(standalone_mode=False, windows_expand_args=False, complete_var=VARIABLE)
     except click.exceptions.Abort:
         code = 2
     except click.ClickException as error:

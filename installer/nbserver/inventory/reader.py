@@ -262,7 +262,7 @@ def _system(settings: Mapping[str, Any]) -> str:
 
 
 def own_inventory(platform: str) -> Path:
-    """Return the path of the inventory if there is no file. The runs of this machine are stored next to it.
+    """Return where the inventory would be if it existed. The runs of this machine are stored next to it.
 
     `platform` is sys.platform. Raises UsageError without a home folder.
     """

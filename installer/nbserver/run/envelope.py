@@ -1,4 +1,4 @@
-"""The envelope: the only input of a run besides its script. It has lines `name value`, so that mode and secrets change no hash."""
+"""The envelope: the only input of a run apart from its script. It has lines `name value`, so that mode and secrets change no hash."""
 
 from __future__ import annotations
 
