@@ -59,7 +59,7 @@ def _operate(
     salt: Path | None = None,
     new_salt: bool = False,
 ) -> int:
-    from nbserver.commands import up
+    from nbserver.commands import addresses, up
     from nbserver.inventory import reader
     from nbserver.run import operation
     from nbserver.run.options import Options
@@ -71,6 +71,8 @@ def _operate(
     made = up.first_password(selected) if mode == "apply" else {}
     options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
     results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
+    if mode == "apply" and not as_json:
+        addresses.show_addresses(selected, results, hosts)
     up.show_password(made, results)
     return exit_code(results)
 
