@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from nbserver.inventory.windows_host import CertificateSettings, DownloadsSettings, NotebookSettings
+from nbserver.inventory.windows_host import DownloadsSettings, HostCertificateSettings, NotebookSettings
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     Array,
@@ -154,7 +154,7 @@ class LinuxHostSettings(Settings):
     python: LinuxPythonSettings = LinuxPythonSettings()
     packages: LinuxPackagesSettings = LinuxPackagesSettings()
     downloads: DownloadsSettings = DownloadsSettings()
-    certificate: CertificateSettings = CertificateSettings()
+    certificate: HostCertificateSettings = HostCertificateSettings()
     notebook: LinuxNotebookSettings
     firewall: LinuxFirewallSettings = LinuxFirewallSettings()
 

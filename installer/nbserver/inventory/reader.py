@@ -192,7 +192,7 @@ class _Reader:
         other = "linux" if system == "windows" else "windows"
         strange = {location for location, words in faults(table, MODELS[other], self.context, missing=False) if "unknown key" in words}
         for location, message in faults(table, MODELS[system], self.context, missing=False):
-            if "unknown key" in message and location not in strange:
+            if "unknown key" in message and not any(location[: len(unknown)] == unknown for unknown in strange):
                 message = f'{dotted(location)}: only applies to {NAMES[other]} hosts, and this host has system = "{system}"'
             self._report(key, location, message, table)
 

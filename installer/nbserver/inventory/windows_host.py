@@ -82,11 +82,18 @@ class PathSettings(Settings):
     )
 
 
-class CertificateSettings(Settings):
+class HostCertificateSettings(Settings):
+    """A certificate that the host creates itself."""
+
     names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
         default=(), description="an array of DNS names and IP addresses"
     )
     days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
+
+
+class CertificateSettings(HostCertificateSettings):
+    """A certificate from one of the four sources of a Windows host."""
+
     file: ExistingFile | None = Field(
         default=None, description="the path of a PEM file with the certificate and its chain, relative to the inventory"
     )
