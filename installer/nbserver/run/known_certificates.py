@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nbserver.base import atomic_file, file_lock
+from nbserver.base import atomic_file, file_lock, plain_file
 from nbserver.base.errors import ApprovalError
 
 FILE_NAME = "nbserver.known"
 VERSION = 1
+LARGEST = 16_000_000  # bytes: some 80,000 hosts
 LOCK_SECONDS = 60.0  # how long to wait for another nbserver, which locks the file for milliseconds
 
 _FINGERPRINT = re.compile(r"SHA256:[0-9a-f]{64}")
@@ -37,12 +39,12 @@ def read(path: Path) -> dict[str, KnownCertificate]:
     Raises ApprovalError if the file cannot be read or does not have this release's format. The file is evidence, so nothing in it
     is guessed.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ApprovalError(f"could not read the file ({_reason(error)})", where=str(path), todo=_RESTORE) from None
+    try:
+        content = json.loads(plain_file.read(path, LARGEST, todo=_RESTORE).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ApprovalError("the file is not UTF-8 text", where=str(path), todo=_RESTORE) from None
     except (ValueError, RecursionError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise ApprovalError("the file is not valid JSON", where=f"{path}{line}", todo=_RESTORE) from None

@@ -169,3 +169,10 @@ def test_no_content_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, con
         assert known_certificates.read(path) == {}
     except ApprovalError as refused:
         assert str(path) in str(refused)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+def test_a_fifo_is_refused_and_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(ApprovalError, match="not a regular file"):
+        known_certificates.read(path)
