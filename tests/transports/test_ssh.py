@@ -211,7 +211,7 @@ def test_root_needs_no_sudo(sshd: Sshd, user: User) -> None:
 
 def test_nobody_there(sshd: Sshd, user: User) -> None:
     assert "nothing is listening on 127.0.0.1:" in refused(host_of(sshd, user, port=free_port()), ConnectError)
-    assert "the name no.such.name.invalid is not known" in refused(host_of(sshd, user, address="no.such.name.invalid"), ConnectError)
+    assert "could not resolve the name no.such.name.invalid" in refused(host_of(sshd, user, address="no.such.name.invalid"), ConnectError)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_known_hosts(sshd: Sshd, user: User, tmp_path: Path) -> None:
     file.write_text(f"[other.example]:22 {sshd.public_key()}\n127.0.0.1,x {sshd.public_key()}\n")
     assert said(host) == who(user.name), "an entry without a port"
     file.write_text(f"127.0.0.2 {sshd.public_key()}\n")
-    assert "is not known here" in refused(host, HostKeyError)
+    assert "is not known on this workstation" in refused(host, HostKeyError)
 
 
 def test_a_key_that_has_changed(sshd: Sshd, user: User, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_revoked_keys_and_authorities(user: User, tmp_path: Path) -> None:
         file.write_text(f"@cert-authority * {line}")
         assert said(host) == who(user.name)
         file.write_text(f"@cert-authority *.example.com {line}")
-        assert "is not known here" in refused(host, HostKeyError)
+        assert "is not known on this workstation" in refused(host, HostKeyError)
         file.write_text(f"@cert-authority * {line}@revoked * {line}")
         assert "marks as revoked" in refused(host, HostKeyError)
         plain = host_key.with_suffix(".pub").read_text()

@@ -77,7 +77,7 @@ def test_hosts_without_bash_sudo_or_a_shell(sshd: Sshd, user: User, tmp_path: Pa
     user.shell(str(shell))
     try:
         assert "bash is not installed on the host" in refused(host_of(sshd, user), ScriptError)
-        assert "there is no sudo on the host" in refused(host_of(sshd, user, sudo=True), ScriptError)
+        assert "sudo is not installed on the host" in refused(host_of(sshd, user, sudo=True), ScriptError)
         user.shell("/usr/sbin/nologin")
         assert "the host's shell did not start the script: This account is currently not available" in refused(
             host_of(sshd, user), ScriptError

@@ -46,7 +46,8 @@ OTHER = "SHA256:" + "0" * 64
 
 def _host(port: int, address: str, public_url: str | None = None) -> LinuxHost:
     notebook = {"port": port, "public_url": public_url, "password": {"env": "N"}}
-    return LinuxHost.model_validate({"name": "box", "system": "linux", "address": address, "user": "u", "notebook": notebook})
+    host = LinuxHost.model_validate({"name": "box", "system": "linux", "address": "box", "user": "u", "notebook": notebook})
+    return host.model_copy(update={"address": address})  # also one that no inventory could have
 
 
 @dataclass
