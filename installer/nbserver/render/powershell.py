@@ -15,9 +15,9 @@ from nbserver.render.windows_settings import WindowsScriptSettings
 
 
 def render_windows(settings: WindowsScriptSettings, lock: tuple[str, ...]) -> Script:
-    """The script of a Windows host; `lock` are lines `name==version --hash=...`.
+    """Return the script for a Windows host. `lock` contains lines such as `name==version --hash=...`.
 
-    Raises NbserverError when a text in the settings or the lock cannot stay data in a script.
+    Raises NbserverError if a text in the settings or the lock cannot be represented as data in the script.
     """
     body, steps = read_body("ps_scripts")
     values = settings.as_json()
@@ -56,9 +56,9 @@ def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 
 
 def settings_block(settings: dict[str, Any]) -> str:
-    """`$Settings = ConvertFrom-Json '...'`: one literal in which nothing can end the quotes or leave ASCII.
+    """Return `$Settings = ConvertFrom-Json '...'`: one ASCII literal that no value can terminate.
 
-    The lines of the JSON are those of the manifest.
+    The JSON has the same lines as in the manifest.
     """
     require_keys(settings)
     for path, value in texts(settings):
@@ -72,7 +72,7 @@ def settings_block(settings: dict[str, Any]) -> str:
 
 
 def becomes_date(text: str) -> bool:
-    """Whether PowerShell 7 makes a date of a text, which Windows PowerShell does not: no setting may be one."""
+    """Return whether PowerShell 7 would convert a text to a date. Windows PowerShell would not, so no setting can be such a text."""
     return reads_like_date(text) or text.startswith("/Date(")
 
 

@@ -405,12 +405,12 @@ def test_a_manifest_is_plain_json(files: dict[str, bytes], tmp_path: Path, edit:
 @pytest.mark.parametrize("name", ["run.sh", "lin1.sh.bak", ".hidden", "WIN1.ps1", "manifest.json ", "evil\x1b[31m\n.sh", "\udcff.sh"])
 def test_a_file_that_no_host_has_is_named(files: dict[str, bytes], tmp_path: Path, name: str) -> None:
     message = refused({**files, name: b"echo\n"}, tmp_path)
-    assert "not one of its files" in message
+    assert "does not belong in this folder" in message
 
 
 def test_a_folder_in_it_is_named(files: dict[str, bytes], tmp_path: Path) -> None:
     (put(files, tmp_path / "rendered") / "more").mkdir()
-    with pytest.raises(ApprovalError, match="more is not one of its files"):
+    with pytest.raises(ApprovalError, match="more does not belong in this folder"):
         audit.audit(tmp_path / "rendered")
 
 
