@@ -64,7 +64,7 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
         )
     if content["v"] != manifest.VERSION:
         raise ApprovalError(
-            f"the manifest has version {content['v']}, which has no hashes of the heads",
+            f"version {content['v']} of the manifest has no hashes of the heads, which the audit requires",
             where=plain_file.shown(path),
             todo=AGAIN,
         )
@@ -98,10 +98,10 @@ def _changed_part(code: bytes, script: Script, body: Body) -> str:
     head = script.text[: len(script.text) - len(body.text)].encode("ascii")
     settings = head.rpartition(b"(\n")[0]
     if not code.startswith(settings):
-        return "the header or the settings do not match the manifest"
+        return "the header or settings of the script do not match the manifest"
     if not code.startswith(head):
-        return "the part between the settings and the body is not exactly the lock that the manifest names"
-    return f"the body does not match the body of release {__version__}"
+        return "the text between the settings and the body is not the lock in the manifest"
+    return f"the body of the script does not match release {__version__}"
 
 
 def _report_body(body: Body) -> list[str]:
@@ -114,7 +114,7 @@ def _report_body(body: Body) -> list[str]:
 
 def _report(host: str, entry: Mapping[str, Any], source: Source) -> list[str]:
     no_downloads = (
-        "no programs" if entry["settings"]["scope"] == "user" else "no programs; the system's package manager downloads its own packages"
+        "no programs" if entry["settings"]["scope"] == "user" else "no programs; the package manager of the host downloads its own packages"
     )
     downloads = [
         line

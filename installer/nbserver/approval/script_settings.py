@@ -126,7 +126,7 @@ def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, str]]:
             ),
             ("certificate.source", user and certificate.source != "host", 'must be "host" in user scope'),
             ("adopt", user and settings.adopt, "must be false in user scope"),
-            ("path", user and (path.programs or bool(path.entries)), "must have no entries and programs = false in user scope"),
+            ("path", user and (path.programs or bool(path.entries)), "entries must be empty and programs must be false in user scope"),
             ("skip", user and bool(settings.skip), "must be empty in user scope"),
         ]
     return [(key, reason) for key, broken, reason in rules if broken]

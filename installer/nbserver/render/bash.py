@@ -91,7 +91,9 @@ def literal(value: str | int | bool | None, name: str) -> str:
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:
-        raise NbserverError(f"the setting {name} contains half a character (a lone surrogate)", todo="Enter the value again") from None
+        raise NbserverError(
+            f"the setting {name} contains a lone surrogate, which is not a valid character", todo="Enter the value again"
+        ) from None
     if 0 in data:
         raise NbserverError(f"the setting {name} contains a NUL byte, which bash cannot store", todo="Enter the value again")
     if all(32 <= byte < 127 and byte != 39 for byte in data):
@@ -103,5 +105,5 @@ def lock_block(lock: tuple[str, ...]) -> str:
     """Return `LOCK=( ... )` with each line of the lock as a literal."""
     for line in lock:
         if lock_lines.package_of(line, conditions=True) is None:
-            raise NbserverError(f"'{line[:80]}' is not a valid line of a lock file (name==version [; marker] --hash=sha256:...)")
+            raise NbserverError(f'"{line[:80]}" is not a valid line of a lock file; expected name==version [; marker] --hash=sha256:...')
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

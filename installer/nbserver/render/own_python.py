@@ -27,7 +27,7 @@ class LocalPython:
 
 
 def own_program() -> str | None:
-    """Return the absolute path of the Python on which this virtual environment is based, or None if its name is not the usual one."""
+    """Return the absolute path of the Python on which this virtual environment is based, or None if it is not named pythonX.Y."""
     program = Path(sys.base_prefix, "bin", f"python{sysconfig.get_python_version()}")
     return str(program) if program.is_file() else None
 
