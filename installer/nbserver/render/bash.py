@@ -105,5 +105,5 @@ def lock_block(lock: tuple[str, ...]) -> str:
     """Return `LOCK=( ... )` with each line of the lock as a literal."""
     for line in lock:
         if lock_lines.package_of(line, conditions=True) is None:
-            raise NbserverError(f'"{line[:80]}" is not a valid line of a lock file; expected name==version [; marker] --hash=sha256:...')
+            raise NbserverError(f'"{line[:80]}" is not a valid line of a lock file; expected name==version [; marker] --hash=sha256:HASH')
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

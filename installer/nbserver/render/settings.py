@@ -1,6 +1,6 @@
 """The settings that the scripts for both systems receive, with the rules for each field.
 
-Creating an object checks nothing, because the inventory is already validated. `nbserver audit` checks the settings in a
+Creating an object checks nothing, because an inventory is validated before it is rendered. `nbserver audit` checks the settings in a
 manifest by these rules. docs/schemas/settings.json and settings_linux.json describe them for other programs.
 """
 
