@@ -1,1 +1,1 @@
-"""The manifest of a rendered folder, and the audit that compares the folder with a new rendering."""
+"""The manifest of a rendered folder, and the audit that renders the folder again and compares both."""

@@ -9,21 +9,24 @@ from typing import Any
 
 from nbserver import __version__
 from nbserver.approval import manifest
-from nbserver.approval.reference import Body, Reference, Source
+from nbserver.approval.reference import Body, Reference, Source, UnknownCatalogError
 from nbserver.approval.script_settings import AnyScriptSettings, typed
 from nbserver.base import json_lines, plain_file
 from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 
-LIMIT = 4_000_000  # bytes of a script, which usually has about 200,000
+LIMIT = 4_000_000  # maximum size of a script in bytes; most have about 200,000
+AGAIN = "Run nbserver render again"
+ADD_CATALOG = "If the inventory names a site catalog, add --catalog FILE; otherwise, run nbserver render again"
+COMPARE = "Render the scripts again, and use diff to see what changed"
 
 
 def audit(folder: Path, reference: Reference | None = None) -> list[str]:
-    """Return the lines of the report, in ASCII. Raises ApprovalError if anything in the folder is not as expected.
+    """Return the lines of the report, in ASCII. Raises ApprovalError if the folder contains anything unexpected.
 
-    Nothing is trusted: each script is rendered again from the manifest's settings and `reference`. The script and its manifest
-    entry must match the result, byte for byte and key by key.
+    The folder is not trusted: each script is rendered again from its settings in the manifest and from `reference`. The script
+    must match the result byte for byte, and its manifest entry key by key.
     """
     names = plain_file.names(folder)
     path = folder / manifest.FILE_NAME
@@ -33,7 +36,7 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
     strange = names - {manifest.FILE_NAME, *(entry["script"] for entry in content["hosts"].values())}
     if strange:
         raise ApprovalError(
-            f"{clean(min(strange), 100)} is not one of its files",
+            f"{clean(min(strange), 100)} does not belong in this folder",
             where=plain_file.shown(folder),
             todo="Remove it, or render into an empty folder",
         )
@@ -41,7 +44,7 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
     reports: dict[str, list[str]] = {}
     for host, entry in sorted(content["hosts"].items()):
         if entry["script"] not in names:
-            raise ApprovalError(f"{entry['script']} is missing", where=plain_file.shown(folder), todo="Render it again")
+            raise ApprovalError(f"{entry['script']} is missing", where=plain_file.shown(folder), todo=AGAIN)
         settings = typed(entry["settings"])
         source, body = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
         reports.setdefault(body.system, _report_body(body)).extend(["", *_report(host, entry, source)])
@@ -55,64 +58,63 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
 def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
     if content["release"] != __version__:
         raise ApprovalError(
-            f"was rendered by release {content['release']}, this is {__version__}",
+            f"the scripts were rendered by nbserver {content['release']}, but this is nbserver {__version__}",
             where=plain_file.shown(path),
-            todo="Audit it with the release that rendered it",
+            todo=f"Audit them with nbserver {content['release']}, or render them again",
         )
     if content["v"] != manifest.VERSION:
         raise ApprovalError(
-            f"is a manifest of version {content['v']}, which lacks the hashes of the heads",
+            f"version {content['v']} of the manifest has no hashes of the heads, which the audit requires",
             where=plain_file.shown(path),
-            todo="Render it again",
+            todo=AGAIN,
         )
 
 
 def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference) -> Source:
-    code = plain_file.read(path, LIMIT, todo="Render it again")
-    again = "Render it again, and see with a diff what was changed"
-    if hashlib.sha256(code).hexdigest() != entry["sha256"]:
-        raise ApprovalError("does not have the SHA-256 that the manifest names", where=plain_file.shown(path), todo=again)
+    code = plain_file.read(path, LIMIT, todo=AGAIN)
+    digest = hashlib.sha256(code).hexdigest()
+    if digest != entry["sha256"]:
+        raise ApprovalError(
+            f"the SHA-256 does not match the manifest: expected {entry['sha256']}, got {digest}", where=plain_file.shown(path), todo=COMPARE
+        )
     try:
         source = known.source(settings, entry["catalog_sha256"])
         script = known.rendered(settings, source)
     except (ValueError, NbserverError) as error:
-        raise ApprovalError(
-            f"hosts.{settings.host}: {clean(str(error))}", where=plain_file.shown(manifest_path), todo="Render it again"
-        ) from None
+        todo = ADD_CATALOG if isinstance(error, UnknownCatalogError) else AGAIN
+        raise ApprovalError(f"hosts.{settings.host}: {clean(str(error))}", where=plain_file.shown(manifest_path), todo=todo) from None
     if code != script.text.encode("ascii"):
-        raise ApprovalError(_changed_part(code, script, known.body(settings)), where=plain_file.shown(path), todo=again)
+        raise ApprovalError(_changed_part(code, script, known.body(settings)), where=plain_file.shown(path), todo=COMPARE)
     different = manifest.difference(entry, manifest.entry(script, entry["catalog_sha256"]))
     if different:
         raise ApprovalError(
-            f"hosts.{settings.host}.{different} is not what {path.name} has", where=plain_file.shown(manifest_path), todo=again
+            f"hosts.{settings.host}.{different} does not match {path.name}", where=plain_file.shown(manifest_path), todo=COMPARE
         )
     return source
 
 
 def _changed_part(code: bytes, script: Script, body: Body) -> str:
-    """Return where the script differs from the one rendered from its settings."""
+    """Return which part of the script differs from the script that its settings render to."""
     head = script.text[: len(script.text) - len(body.text)].encode("ascii")
     settings = head.rpartition(b"(\n")[0]
     if not code.startswith(settings):
-        return "does not begin with the header and the settings that the manifest names"
+        return "the header or settings of the script do not match the manifest"
     if not code.startswith(head):
-        return "does not have the lock that the manifest names, and nothing else, between its settings and its body"
-    return f"does not end with the body of release {__version__}"
+        return "the text between the settings and the body is not the lock in the manifest"
+    return f"the body of the script does not match release {__version__}"
 
 
 def _report_body(body: Body) -> list[str]:
     lines = body.text.count("\n")
     return [
-        f"body of release {__version__} for {body.system} hosts: sha256 {body.sha256}, {lines} lines, the same in every script below",
+        f"body of release {__version__} for {body.system} hosts: sha256 {body.sha256}, {lines} lines, identical in all scripts below",
         *(f"    {name:<12} {title}" for name, title in body.titles),
     ]
 
 
 def _report(host: str, entry: Mapping[str, Any], source: Source) -> list[str]:
-    by_itself = (
-        "nothing by itself"
-        if entry["settings"]["scope"] == "user"
-        else "nothing by itself; the system's package manager brings its packages"
+    no_downloads = (
+        "no programs" if entry["settings"]["scope"] == "user" else "no programs; the package manager of the host downloads its own packages"
     )
     downloads = [
         line
@@ -127,9 +129,9 @@ def _report(host: str, entry: Mapping[str, Any], source: Source) -> list[str]:
         f"    head sha256 {entry['head_sha256']}",
         "  settings",
         *(f"    {line}" for line in json_lines.dumps(entry["settings"]).splitlines()[1:-1]),
-        f"  downloads, from the catalog {source.title}, sha256 {entry['catalog_sha256']}",
-        *(downloads or [f"    {by_itself}"]),
-        f"    packages of the lock {source.lock_title}, sha256 {entry['lock_sha256']}",
+        f"  downloads from the catalog {source.title}, sha256 {entry['catalog_sha256']}",
+        *(downloads or [f"    {no_downloads}"]),
+        f"    packages from the lock {source.lock_title}, sha256 {entry['lock_sha256']}",
     ]
 
 

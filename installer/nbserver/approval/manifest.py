@@ -15,8 +15,8 @@ from nbserver.render.script import Script
 
 FILE_NAME = "manifest.json"
 VERSION = 2
-LIMIT = 16_000_000  # bytes, about 4000 hosts
-HASHES = {"sha256": "script", "head_sha256": "head", "body_sha256": "body"}
+LIMIT = 16_000_000  # maximum size in bytes, enough for about 4000 hosts
+HASHES = {"sha256": "script", "head_sha256": "head of the script", "body_sha256": "body of the script"}
 
 
 def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def entry(script: Script, catalog_digest: str) -> dict[str, Any]:
 
 
 def to_text(manifest: Mapping[str, Any]) -> str:
-    """Return the text of the file, which is the same on every workstation."""
+    """Return the text of the manifest file, which is the same on every workstation."""
     return json_lines.dumps(dict(manifest)) + "\n"
 
 
@@ -50,38 +50,40 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a manifest. Raises ApprovalError."""
-    return plain_file.read(path, LIMIT, todo="Render it first")
+    """Return the contents of a manifest file. Raises ApprovalError."""
+    return plain_file.read(path, LIMIT, todo="Run nbserver render first")
 
 
 def parse(data: bytes, path: Path) -> dict[str, Any]:
-    """Return the manifest in these bytes; `path` is for messages. Raises ApprovalError."""
+    """Parse the contents of a manifest file. Messages name `path`. Raises ApprovalError."""
     try:
         value = strict_json.parse(data)
         manifest_check.require_manifest(value)
     except ValueError as error:
-        raise ApprovalError(clean(str(error), 1000), where=plain_file.shown(path), todo="Render it again") from None
+        raise ApprovalError(clean(str(error), 1000), where=plain_file.shown(path), todo="Run nbserver render again") from None
     found: dict[str, Any] = value
     return found
 
 
 def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) -> None:
-    """Raise ApprovalError unless exactly this script is in the approved manifest and the manifest describes it correctly."""
-    where, again = plain_file.shown(path), "See what changed with nbserver render, and have it approved again"
+    """Raise ApprovalError unless the manifest approves exactly this script and describes it correctly."""
+    where, again = plain_file.shown(path), "Run nbserver render, review what changed, and have it approved again"
     approved = manifest["hosts"].get(script.host)
     if approved is None:
-        raise ApprovalError(f"{script.host} is not in the approved manifest", where=where, todo="Have it approved first")
+        raise ApprovalError(f"{script.host} is not in the approved manifest", where=where, todo="Have its script approved first")
     for key, what in HASHES.items():
         if key in approved and approved[key] != getattr(script, key):
             raise ApprovalError(
-                f"the {what} of {script.host} is {getattr(script, key)}, approved is {approved[key]}", where=where, todo=again
+                f"the {what} of {script.host} is not the approved one: expected SHA-256 {approved[key]}, got {getattr(script, key)}",
+                where=where,
+                todo=again,
             )
     described = {
         key: value for key, value in entry(script, approved["catalog_sha256"]).items() if key in approved or manifest["v"] == VERSION
     }
     different = difference(approved, described)
     if different:
-        raise ApprovalError(f"what it says of {script.host} is not what the approved script has: {different}", where=where, todo=again)
+        raise ApprovalError(f"hosts.{script.host}.{different} does not match the approved script", where=where, todo=again)
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
@@ -92,7 +94,7 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
 def downloads(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what a script downloads in addition to the packages of its lock.
 
-    A Linux script downloads nothing itself; the package manager does. A Python that is already present is not downloaded.
+    A Linux script leaves downloads to the package manager. A Python that is already present is not downloaded.
     """
     if settings.get("system") == "linux":
         return []

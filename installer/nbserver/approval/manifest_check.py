@@ -1,4 +1,4 @@
-"""What a manifest may be, key by key. Pure: it knows the value that was read, and neither files nor the scripts beside it."""
+"""Check a parsed manifest key by key, without reading any files or scripts."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from nbserver import __version__
 from nbserver.approval.script_settings import first_fault, is_linux
 from nbserver.inventory.names import is_host
 from nbserver.render.settings import Release, Sha256
-from nbserver.settings.faults import dotted, faults
+from nbserver.settings.faults import dotted, faults, kind
 from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress
 
 Step = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 
 
 class Download(Settings):
-    name: Literal["python", "vc_redist", "openssl"] = Field(description="python, vc_redist or openssl")
+    name: Literal["python", "vc_redist", "openssl"] = Field(description="python, vc_redist, or openssl")
     sha256: Sha256
     size: int | None = Field(ge=1, description="a number of bytes, or null")
-    url: WebAddress = Field(description="an http or https URL")
+    url: WebAddress = Field(description="an http or https URL, without credentials")
     version: VersionPrefix = Field(description="a version")
 
 
 class EntryOfVersion1(Settings):
-    """What 0.1.0 wrote of a host."""
+    """The entry of a host as release 0.1.0 wrote it."""
 
     body_sha256: Sha256
     catalog_sha256: Sha256
     downloads: Annotated[tuple[Download, ...], Array] = Field(max_length=3, description="an array of downloads")
     lock_sha256: Sha256
-    script: str = Field(max_length=110, description="the name of a file")
+    script: str = Field(max_length=110, description="a file name")
     settings: dict[str, Any] = Field(description="a table with the settings of a script")
     sha256: Sha256
-    steps: Annotated[tuple[Step, ...], Array] = Field(min_length=1, max_length=100, description="an array of names of steps")
+    steps: Annotated[tuple[Step, ...], Array] = Field(min_length=1, max_length=100, description="an array of step names")
 
 
 class Entry(EntryOfVersion1):
@@ -48,26 +48,26 @@ class Manifest(Settings):
 
 
 ENTRIES: dict[int, type[EntryOfVersion1]] = {1: EntryOfVersion1, 2: Entry}
-VALUES = 10_000  # keys and values that one host's entry may have; it has about a hundred
+VALUES = 10_000  # maximum number of keys and values in the entry of a host, which has about 100
 
 
 def require_manifest(value: Any) -> None:
-    """Raises ValueError, which says what is wrong and where, unless this is a manifest of a known version.
+    """Raise ValueError with the key and the problem unless this is a valid manifest of a known version.
 
-    Settings of another release are not looked into: this one does not know what they may be, and never runs such a script.
+    Settings of another release are not checked: their rules are unknown, and their scripts are never run.
     """
     version = value.get("v") if isinstance(value, dict) else None
     if type(version) is not int or version not in ENTRIES:
-        raise ValueError(f"is not a manifest of version {' or '.join(map(str, ENTRIES))}")
+        raise ValueError(f"this is not a manifest of version {' or '.join(map(str, ENTRIES))}")
     _require(value, Manifest, "")
     taken: dict[str, str] = {}
     for host, entry in value["hosts"].items():
         at = dotted(("hosts", host))
         if not is_host(host):
-            raise ValueError(f"{at}: no host has such a name")
+            raise ValueError(f"{at}: this is not a valid host name")
         other = taken.setdefault(host.lower(), host)
         if other != host:
-            raise ValueError(f'{at}: the name is taken by "{other}"; capitals make no difference')
+            raise ValueError(f'{at}: the name differs from "{other}" only in case')
         _require(entry, ENTRIES[version], at)
         _require_of_host(host, entry, value["release"], at)
         if version == 2 and value["release"] == __version__:
@@ -85,20 +85,20 @@ def _require_of_host(host: str, entry: dict[str, Any], release: str, at: str) ->
         ("script", entry["script"], script),
     ):
         if is_ != should or not isinstance(is_, str):
-            raise ValueError(f'{at}.{key}: it must be "{should}" here')
+            raise ValueError(f'{at}.{key}: must be "{should}"')
 
 
 def _require(value: Any, model: type[Settings], at: str) -> None:
     if not isinstance(value, dict):
-        raise ValueError(f"{at}: it is not a table")
+        raise ValueError(f"{at}: expected a table, found {kind(value)}")
     if (at and _count(value) > VALUES) or len(value) > VALUES:
-        raise ValueError(f"{at or 'the manifest'}: it holds more than {VALUES} values")
+        raise ValueError(f"{at or 'the manifest'} contains more than {VALUES} values")
     found = faults(value, model, {}, missing=True)
     if found:
         raise ValueError(f"{at}{'.' if at else ''}{found[0][1]}")
 
 
 def _count(value: Any) -> int:
-    """How many keys and values there are: each that is wrong takes time to describe."""
+    """Return the number of keys and values. It is limited because each error takes time to describe."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(map(_count, inside))

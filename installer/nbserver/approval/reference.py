@@ -1,4 +1,4 @@
-"""What rendered scripts are compared with: the bodies, catalogs and locks of this release, and the site catalogs that were named."""
+"""What rendered scripts are compared with: the bodies, catalogs, and locks of this release, and the given site catalogs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ from nbserver.render.windows_settings import WindowsScriptSettings
 SHIPPED = f"of release {__version__}"
 
 
+class UnknownCatalogError(ValueError):
+    """The digest is that of neither the shipped catalog nor a given site catalog."""
+
+
 @dataclass(frozen=True)
 class Body:
-    """The part that all scripts of a system have in common. `titles` has (name, title) of each step."""
+    """The part that is identical in all scripts for a system. `titles` has the (name, title) of each step."""
 
     system: str
     extension: str
@@ -42,7 +46,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a script's packages and downloads come from; `title` and `lock_title` are for a person."""
+    """Where the packages and downloads of a script come from. `title` and `lock_title` are texts for the report."""
 
     title: str
     lock_title: str
@@ -51,7 +55,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Reference:
-    """`site` has, by digest, each catalog that was named, with its title; `shipped` is the one without any of them."""
+    """`shipped` is the catalog of this release; `site` maps the digest of each given site catalog to its title and the catalog."""
 
     windows: Body
     linux: Body
@@ -61,7 +65,7 @@ class Reference:
 
     @classmethod
     def load(cls, site_catalogs: Iterable[Path] = ()) -> Reference:
-        """Reads all of it. Raises CatalogError."""
+        """Read the bodies, catalogs, and locks. Raises CatalogError."""
         loaded = [(_title(path.name), reader.load(path)) for path in site_catalogs]
         return cls(
             Body.load("Windows", "ps1", "ps_scripts"),
@@ -75,10 +79,10 @@ class Reference:
         return self.linux if isinstance(settings, LinuxScriptSettings) else self.windows
 
     def source(self, settings: AnyScriptSettings, digest: str) -> Source:
-        """What the settings' hashes name. Raises ValueError or CatalogError where it is nothing that is known here, and says what."""
+        """Return the catalog and lock that the hashes identify. Raises ValueError or CatalogError if a hash or setting matches neither."""
         if isinstance(settings, LinuxScriptSettings):
             if digest != self.linux_lock.file_sha256:
-                raise ValueError(f"catalog_sha256 is not the hash of the lock for Linux hosts {SHIPPED}")
+                raise ValueError(f"catalog_sha256 does not match the lock {SHIPPED} for Linux hosts")
             _require_lock(settings, self.linux_lock.sha256)
             return Source(SHIPPED, f"{linux_lock.FILE} {SHIPPED}", self.linux_lock.lines)
         title, catalog = self._catalog(digest)
@@ -86,22 +90,20 @@ class Reference:
         _require_lock(settings, lock.sha256)
         _require_downloads(settings, catalog)
         if settings.path.programs and settings.path.entries != windows_host.default_path(settings.python.version, lock.sha256):
-            raise ValueError("settings.path.entries are not those that belong to settings.path.programs")
+            raise ValueError("settings.path.entries must be the default entries if settings.path.programs is true")
         shipped = any(lock.sha256 == own.sha256 for own in self.shipped.locks)
-        return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else title}", lock.lines)
+        return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else f'of {title}'}", lock.lines)
 
     def _catalog(self, digest: str) -> tuple[str, Catalog]:
         if digest == self.shipped.digest:
             return SHIPPED, self.shipped
         if digest not in self.site:
-            raise ValueError(
-                f"catalog_sha256 is neither the catalog {SHIPPED} nor a site catalog that was named. If there is one: --catalog FILE"
-            )
+            raise UnknownCatalogError(f"catalog_sha256 matches neither the catalog {SHIPPED} nor a site catalog given with --catalog")
         title, catalog = self.site[digest]
-        return f"of {title}", catalog
+        return title, catalog
 
     def rendered(self, settings: AnyScriptSettings, source: Source) -> Script:
-        """The script of these settings, as `nbserver render` makes it. Raises NbserverError."""
+        """Return the script for these settings, exactly as `nbserver render` writes it. Raises NbserverError."""
         language = bash if isinstance(settings, LinuxScriptSettings) else powershell
         body, values = self.body(settings), settings.as_json()
         head = language.head(values, body.steps) + language.lock_block(source.lock)
@@ -109,18 +111,18 @@ class Reference:
 
 
 def _title(name: str) -> str:
-    """The name of a file for the report, which is ASCII: a letter that only looks like another one is seen."""
+    """Return a file name in ASCII for the report, so that a letter that looks like another one stands out."""
     return clean(name, 100).encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _require_lock(settings: AnyScriptSettings, sha256: str) -> None:
     if settings.packages.lock_sha256 != sha256:
-        raise ValueError(f"settings.packages.lock_sha256 is not the lock for this host, which has the hash {sha256}")
+        raise ValueError(f"settings.packages.lock_sha256 does not match the lock for this host: expected {sha256}")
 
 
 def _lock(settings: WindowsScriptSettings, catalog: Catalog) -> Lock:
     python, architecture = settings.python.version, settings.architecture
-    user = settings.scope == "user"  # its Python is not one of the catalog: its branch names the lock
+    user = settings.scope == "user"  # its Python is not from the catalog, so the branch selects the lock
     for lock in catalog.locks:
         if lock.architecture == architecture and (lock.python == python if user else begins(python, lock.python)):
             return lock
@@ -133,8 +135,8 @@ def _require_downloads(settings: WindowsScriptSettings, catalog: Catalog) -> Non
     verified = [(entry, windows_host.program(entry)) for entry in catalog.downloads if entry.sha256]
     for name, program in (("python", settings.python), ("openssl", settings.openssl)):
         if program not in [found for entry, found in verified if (entry.name, entry.architecture) == (name, settings.architecture)]:
-            raise ValueError(f"settings.{name} is not an entry of the catalog")
+            raise ValueError(f"settings.{name} does not match any verified entry in the catalog")
     needed = any(entry.name == "openssl" and entry.needs_vc_redist and found == settings.openssl for entry, found in verified)
     wanted = windows_host.program(catalog.vc_redist(settings.architecture, windows=settings.windows)) if needed else None
     if settings.vc_redist != wanted:
-        raise ValueError("settings.vc_redist is not what the catalog has for settings.openssl")
+        raise ValueError("settings.vc_redist does not match what the catalog requires for settings.openssl")

@@ -1,6 +1,6 @@
-"""Settings that come from elsewhere than an inventory, as those of a manifest: checked by the rules that stand beside the fields.
+"""Check settings that do not come from an inventory, such as those in a manifest, by the rules next to the fields.
 
-Nothing gets by that a script would take for something else, and nothing that an inventory would not have given.
+Settings are only accepted if rendering an inventory could produce them and a script cannot misinterpret them.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ AnyScriptSettings = WindowsScriptSettings | LinuxScriptSettings
 
 @dataclass(frozen=True)
 class Rules:
-    """Settings of a system and scope: the model that checks them, and what makes the typed object of what was checked."""
+    """The rules for a system and scope: the model that checks settings, and the adapter that turns checked settings into an object."""
 
     model: type[Settings]
     adapter: TypeAdapter[AnyScriptSettings]
 
 
 def model_of(table: type[Table]) -> type[Settings]:
-    """A model of pydantic with the fields of a Table and the rules beside them: every key is required, and no other is allowed."""
+    """Return a pydantic model with the fields of a Table and their rules. Every key is required, and no other key is allowed."""
     hints = get_type_hints(table, include_extras=True)
     checked: dict[str, Any] = {field.name: (_checked(hints[field.name]), ...) for field in fields(table)}
     return create_model(table.__name__, __base__=Settings, **checked)
 
 
 def _checked(annotation: Any) -> Any:
-    """The type of a field with models instead of the tables in it."""
+    """Return the type of a field with each Table in it replaced by its model."""
     if isinstance(annotation, type) and issubclass(annotation, Table):
         return model_of(annotation)
     if get_origin(annotation) in (Union, types.UnionType):
-        return Union[tuple(map(_checked, get_args(annotation)))]  # noqa: UP007 (of as many as there are)
+        return Union[tuple(map(_checked, get_args(annotation)))]  # noqa: UP007 (the number of types varies)
     return annotation
 
 
@@ -57,29 +57,29 @@ TABLES: dict[str, type[AnyScriptSettings]] = {
 
 @cache
 def rules(name: str) -> Rules:
-    """Those of one of TABLES, made when they are asked for."""
+    """Return the rules for a key of TABLES. They are built on first use."""
     return Rules(model_of(TABLES[name]), TypeAdapter(TABLES[name]))
 
 
 def rules_of(settings: Mapping[str, Any]) -> Rules:
-    """What settings of this system and scope are checked by."""
+    """Return the rules for the system and scope of these settings."""
     if is_linux(settings):
         return rules("linux")
     return rules("windows user" if settings.get("scope") == "user" else "windows machine")
 
 
 def typed(settings: Mapping[str, Any]) -> AnyScriptSettings:
-    """The object of settings in which there is no fault, to render them from."""
+    """Return valid settings as an object that can be rendered."""
     return rules_of(settings).adapter.validate_python(settings)
 
 
 def is_linux(settings: Mapping[str, Any]) -> bool:
-    """Whether these are the settings of a Linux host's script; those of Windows hosts name no system."""
+    """Return whether these are settings for a Linux host; settings for a Windows host have no `system`."""
     return "system" in settings
 
 
 def first_fault(settings: Mapping[str, Any]) -> str | None:
-    """`KEY: what is wrong` with the settings of a script, or None: an inventory gives these very settings, value for value."""
+    """Return the first error as `KEY: problem`, or None if rendering an inventory could produce exactly these settings."""
     model = rules_of(settings).model
     found = faults(settings, model, {}, missing=True)
     if found:
@@ -91,29 +91,29 @@ def first_fault(settings: Mapping[str, Any]) -> str | None:
 
 
 def _differences(given: Any, checked: Any, at: tuple[str, ...]) -> Iterator[str]:
-    """The keys that an inventory writes in another form, as `any` for `Any`."""
+    """Yield an error for each missing key, and for each value that is not in its canonical form, such as `any` instead of `Any`."""
     if isinstance(given, dict) and isinstance(checked, dict):
         for key, value in checked.items():
             if key not in given:
-                yield f"{dotted((*at, key))}: it is missing"
+                yield f"{dotted((*at, key))}: this key is required"
             else:
                 yield from _differences(given[key], value, (*at, key))
     elif not strict_json.same(given, checked):
-        yield f"{dotted(at)}: an inventory gives it in another form"
+        yield f"{dotted(at)}: must be in the form that nbserver render writes"
 
 
 def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, str]]:
     user = settings.scope == "user"
     rules = [
-        ("skip", list(settings.skip) != sorted(settings.skip), "it is not sorted"),
-        ("scope", user and settings.host != LOCAL, f'"user" is for the host {LOCAL} only'),
+        ("skip", list(settings.skip) != sorted(settings.skip), "must be sorted"),
+        ("scope", user and settings.host != LOCAL, f'"user" is only valid for the host {LOCAL}'),
     ]
     if isinstance(settings, LinuxScriptSettings):
         rules += [
-            ("notebook.directory", settings.notebook.directory.startswith("~") and not user, 'a folder below ~ needs the scope "user"'),
-            ("notebook.port", user and settings.notebook.port < 1024, 'ports below 1024 need the scope "machine"'),
-            ("packages.source", user and settings.packages.source == "distribution", '"distribution" needs the scope "machine"'),
-            ("python.program", settings.python.program is not None and not user, 'it needs the scope "user"'),
+            ("notebook.directory", settings.notebook.directory.startswith("~") and not user, 'a folder below ~ requires scope = "user"'),
+            ("notebook.port", user and settings.notebook.port < 1024, 'a port below 1024 requires scope = "machine"'),
+            ("packages.source", user and settings.packages.source == "distribution", '"distribution" requires scope = "machine"'),
+            ("python.program", settings.python.program is not None and not user, 'requires scope = "user"'),
         ]
     else:
         certificate, path = settings.certificate, settings.path
@@ -122,11 +122,11 @@ def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, str]]:
             (
                 "certificate.thumbprint",
                 store != (certificate.thumbprint is not None),
-                'it belongs to the source "store", and to no other',
+                'must be set if certificate.source is "store", and must be null otherwise',
             ),
-            ("certificate.source", user and certificate.source != "host", 'in user scope it is "host"'),
-            ("adopt", user and settings.adopt, "it is false in user scope"),
-            ("path", user and (path.programs or bool(path.entries)), "there is none in user scope"),
-            ("skip", user and bool(settings.skip), "it is empty in user scope"),
+            ("certificate.source", user and certificate.source != "host", 'must be "host" in user scope'),
+            ("adopt", user and settings.adopt, "must be false in user scope"),
+            ("path", user and (path.programs or bool(path.entries)), "entries must be empty and programs must be false in user scope"),
+            ("skip", user and bool(settings.skip), "must be empty in user scope"),
         ]
     return [(key, reason) for key, broken, reason in rules if broken]

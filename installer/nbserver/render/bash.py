@@ -15,9 +15,9 @@ LOCK_START = "LOCK=(\n"
 
 
 def render_linux(settings: LinuxScriptSettings, lock: tuple[str, ...]) -> Script:
-    """The script of a Linux host; `lock` are lines `name==version [; condition] --hash=...`.
+    """Return the script for a Linux host. `lock` contains lines such as `name==version [; marker] --hash=...`.
 
-    Raises NbserverError when a text in the settings or the lock cannot stay data in a script.
+    Raises NbserverError if a text in the settings or the lock cannot be represented as data in the script.
     """
     body, steps = read_body("linux_scripts")
     values = settings.as_json()
@@ -50,12 +50,15 @@ def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 
 
 def settings_block(settings: dict[str, Any]) -> str:
-    """One variable per line, `NB_` and the setting's path in capitals, in the manifest's order: literals in which nothing is expanded."""
+    """Return one assignment per line, in the order of the manifest. The names are `NB_` and the upper-case path of the setting.
+
+    The values are literals in which bash expands nothing.
+    """
     require_keys(settings)
     variables = _variables(settings, "NB")
     names = [name for name, _ in variables]
     if len(set(names)) < len(names):
-        raise NbserverError("two settings would have the same variable of bash")
+        raise NbserverError("two settings would have the same bash variable")
     return "".join(f"{name}={value}\n" for name, value in variables) + "\n"
 
 
@@ -73,22 +76,24 @@ def _variables(settings: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
 
 
 def literal(value: str | int | bool | None, name: str) -> str:
-    """A word of bash that stands for this value and for nothing else; null is the empty text.
+    """Return the value as a bash literal, in which nothing is expanded. Null becomes the empty string.
 
-    Printable ASCII stands in single quotes; all other bytes, quotes and backslashes as octal numbers in $'...', which
-    mean the same in every locale. Raises NbserverError for a text that no variable of bash can hold.
+    Printable ASCII is written in single quotes. If the text contains anything else or a quote, it is written as $'...' with
+    octal escapes, which mean the same in every locale. Raises NbserverError for a value that a bash variable cannot store.
     """
     if value is None:
         value = ""
     if isinstance(value, bool):
         value = "true" if value else "false"
     if not isinstance(value, str | int):
-        raise NbserverError(f"the setting {name} has a value that a bash variable cannot hold")
+        raise NbserverError(f"the setting {name} has a value that a bash variable cannot store")
     text = str(value)
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:
-        raise NbserverError(f"the setting {name} contains half a character (a lone surrogate)", todo="Enter the value again") from None
+        raise NbserverError(
+            f"the setting {name} contains a lone surrogate, which is not a valid character", todo="Enter the value again"
+        ) from None
     if 0 in data:
         raise NbserverError(f"the setting {name} contains a NUL byte, which bash cannot store", todo="Enter the value again")
     if all(32 <= byte < 127 and byte != 39 for byte in data):
@@ -100,5 +105,5 @@ def lock_block(lock: tuple[str, ...]) -> str:
     """Return `LOCK=( ... )` with each line of the lock as a literal."""
     for line in lock:
         if lock_lines.package_of(line, conditions=True) is None:
-            raise NbserverError(f"'{line[:80]}' is not a valid line of a lock file (name==version [; marker] --hash=sha256:...)")
+            raise NbserverError(f'"{line[:80]}" is not a valid line of a lock file; expected name==version [; marker] --hash=sha256:HASH')
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

@@ -1,4 +1,4 @@
-"""A checked Linux host and its lock, turned into its script."""
+"""Render the script of a validated Linux host from its settings and the lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from nbserver.render.settings import Certificate, Downloads
 
 
 def render(host: LinuxHost | LocalLinuxHost, lock: LinuxLock) -> Script:
-    """The script of a Linux host; the same bytes wherever it is rendered. That of this machine in user scope names the Python that runs this."""
+    """Return the script of a Linux host, which is the same on every workstation.
+
+    In user scope, the script names the Python that runs nbserver.
+    """
     settings = LinuxScriptSettings(
         architecture=host.architecture,
         certificate=Certificate(days=host.certificate.days, names=tuple(subject_alternative_names(host))),

@@ -1,4 +1,4 @@
-"""What the script of a Linux host receives: on a host of the inventory, and on this machine."""
+"""The settings that the script of a Linux host receives, for hosts in the inventory and for this machine."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from nbserver.settings.types import Array, VersionPrefix, refuse, unlike
 
 def _python_program(text: str) -> str:
     if not re.fullmatch(r"/(.+/)?bin/python3\.[0-9]{1,3}", text):
-        raise refuse("it is not the absolute path of a Python")
+        raise refuse("must be the absolute path of a Python program")
     return text
 
 
 @dataclass(frozen=True)
 class LinuxPackages(Packages):
-    source: Annotated[Literal["auto", "distribution", "wheels"], Field(description="auto, distribution or wheels")]
+    source: Annotated[Literal["auto", "distribution", "wheels"], Field(description="auto (same as wheels), distribution, or wheels")]
 
 
 @dataclass(frozen=True)
 class LinuxNotebook(Notebook):
-    directory: Annotated[str, AfterValidator(own_folder), Field(description="an absolute path of a folder")]
+    directory: Annotated[str, AfterValidator(own_folder), Field(description="the path of a folder that begins with / or ~/")]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LinuxPython(Table):
     program: Annotated[
         Annotated[str, AfterValidator(_python_program)] | None, Field(description="a path such as /usr/bin/python3.11, or null")
     ]
-    version: Annotated[VersionPrefix | None, Field(description="a version or its beginning, or null")]
+    version: Annotated[VersionPrefix | None, Field(description='a version or version prefix, such as "3.13", or null')]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class LinuxScriptSettings(ScriptSettings):
     notebook: LinuxNotebook
     packages: LinuxPackages
     python: LinuxPython
-    scope: Annotated[Literal["machine", "user"], Field(description="machine or user")]
-    skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array, Field(description="an array with firewall, or empty")]
-    system: Annotated[Literal["linux"], Field(description="linux")]
+    scope: Annotated[Literal["machine", "user"], Field(description='"machine" or "user"')]
+    skip: Annotated[
+        tuple[Literal["firewall"], ...], AfterValidator(unlike), Array, Field(description='an array that is empty or contains "firewall"')
+    ]
+    system: Annotated[Literal["linux"], Field(description='"linux"')]

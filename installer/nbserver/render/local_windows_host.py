@@ -1,4 +1,4 @@
-"""This machine, a Windows one, turned into a script that needs no administrator."""
+"""Render the script of this machine in user scope on Windows. The script needs no administrator rights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nbserver.render.windows_settings import PathEntries, PresentPython, Windows
 
 
 def render(host: LocalWindowsHost, catalog: Catalog) -> Script:
-    """The script in user scope. It is made for the Python that runs this. Raises UsageError."""
+    """Return the script for user scope, which uses the Python that runs nbserver. Raises UsageError."""
     python = this_python(catalog)
     settings = WindowsUserSettings(
         adopt=False,

@@ -1,4 +1,4 @@
-"""The Python that runs nbserver: on Windows a server in user scope is made from it, on Linux where the distribution's does not do."""
+"""The Python that runs nbserver. A server in user scope uses it on Windows, and on Linux if the distribution's Python is unsuitable."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nbserver.inventory.local_windows_host import own_architecture
 
 PLATFORMS = ("win-amd64", "win-arm64")
 STORE = "\\windowsapps\\"
-NEEDED = "cryptography=="  # it makes the certificate
+NEEDED = "cryptography=="  # creates the certificate
 
 
 @dataclass(frozen=True)
 class LocalPython:
-    """`folder` is where python.exe is, absolute; `branch` is such as "3.13"; `lock` has the packages that fit."""
+    """`folder` is the absolute path of the folder of python.exe, `branch` a version such as "3.13", `lock` the matching packages."""
 
     folder: str
     branch: str
@@ -27,21 +27,21 @@ class LocalPython:
 
 
 def own_program() -> str | None:
-    """The program of the Python below the virtual environment that runs this, absolute; None where it has another name."""
+    """Return the absolute path of the Python on which this virtual environment is based, or None if it is not named pythonX.Y."""
     program = Path(sys.base_prefix, "bin", f"python{sysconfig.get_python_version()}")
     return str(program) if program.is_file() else None
 
 
 def this_python(catalog: Catalog) -> LocalPython:
-    """The one below the virtual environment that runs this. Raises UsageError where no server can be made from it."""
+    """Return the Python on which this virtual environment is based. Raises UsageError if a server cannot use it."""
     folder, branch = sys.base_prefix.rstrip("\\"), sysconfig.get_python_version()
-    what, todo = "", "Make another environment for nbserver, with a 64-bit Python of python.org or of uv"
+    what, todo = "", "Install nbserver in an environment with a 64-bit Python from python.org or uv"
     if sysconfig.get_platform() not in PLATFORMS:
-        what = f"the Python that runs nbserver is one for {sysconfig.get_platform()}, and there are no packages for it"
+        what = f"the Python that runs nbserver is built for {sysconfig.get_platform()}, for which there are no packages"
     elif sys.implementation.name != "cpython":
-        what = f"the Python that runs nbserver is {sys.implementation.name}, and the packages are for CPython"
+        what = f"the Python that runs nbserver is {sys.implementation.name}, but the packages require CPython"
     elif STORE in f"{folder}\\".lower():
-        what = "the Python that runs nbserver is that of the Microsoft Store, which does not show its files to other programs"
+        what = "the Python that runs nbserver is from the Microsoft Store, which hides its files from other programs"
     if what:
         raise UsageError(what, where=folder, todo=todo)
     architecture = own_architecture()
@@ -51,6 +51,6 @@ def this_python(catalog: Catalog) -> LocalPython:
         if lock.architecture == architecture and any(line.startswith(NEEDED) for line in lock.lines)
     }
     if branch not in locks:
-        todo = f"Make another environment for nbserver, with a Python {', '.join(locks)}"
+        todo = f"Install nbserver in an environment with one of these Python versions: {', '.join(locks)}"
         raise UsageError(f"there are no packages for Python {branch}, which runs nbserver", where=folder, todo=todo)
     return LocalPython(folder, branch, locks[branch])

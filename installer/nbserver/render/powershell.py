@@ -15,9 +15,9 @@ from nbserver.render.windows_settings import WindowsScriptSettings
 
 
 def render_windows(settings: WindowsScriptSettings, lock: tuple[str, ...]) -> Script:
-    """The script of a Windows host; `lock` are lines `name==version --hash=...`.
+    """Return the script for a Windows host. `lock` contains lines such as `name==version --hash=...`.
 
-    Raises NbserverError when a text in the settings or the lock cannot stay data in a script.
+    Raises NbserverError if a text in the settings or the lock cannot be represented as data in the script.
     """
     body, steps = read_body("ps_scripts")
     values = settings.as_json()
@@ -56,23 +56,25 @@ def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
 
 
 def settings_block(settings: dict[str, Any]) -> str:
-    """`$Settings = ConvertFrom-Json '...'`: one literal in which nothing can end the quotes or leave ASCII.
+    """Return `$Settings = ConvertFrom-Json '...'`: one ASCII literal that no value can terminate.
 
-    The lines of the JSON are those of the manifest.
+    The JSON has the same lines as in the manifest.
     """
     require_keys(settings)
     for path, value in texts(settings):
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise NbserverError(f"the setting {path} contains half a character (a lone surrogate)", todo="Enter the value again")
+            raise NbserverError(
+                f"the setting {path} contains a lone surrogate, which is not a valid character", todo="Enter the value again"
+            )
         if becomes_date(value):
             raise NbserverError(
-                f"the setting {path} looks like a date, which PowerShell 7 would change", todo="Write the value in another form"
+                f"the setting {path} looks like a date, which PowerShell 7 would convert", todo="Write the value in another form"
             )
     return f"$Settings = ConvertFrom-Json '\n{json_lines.dumps(settings, indent=1)}\n'\n\n"
 
 
 def becomes_date(text: str) -> bool:
-    """Whether PowerShell 7 makes a date of a text, which Windows PowerShell does not: no setting may be one."""
+    """Return whether PowerShell 7 would convert a text to a date. Windows PowerShell would not, so no setting can be such a text."""
     return reads_like_date(text) or text.startswith("/Date(")
 
 
@@ -94,5 +96,5 @@ def lock_block(lock: tuple[str, ...]) -> str:
     """Return `$Lock = @(...)` with each line of the lock as a literal."""
     for line in lock:
         if lock_lines.package_of(line, conditions=False) is None:
-            raise NbserverError(f"'{line[:80]}' is not a valid line of a lock file (name==version --hash=sha256:...)")
+            raise NbserverError(f'"{line[:80]}" is not a valid line of a lock file; expected name==version --hash=sha256:HASH')
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

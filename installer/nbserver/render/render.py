@@ -1,4 +1,4 @@
-"""Checked hosts, turned into their scripts."""
+"""Render the scripts of validated hosts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nbserver.render.script import Script
 
 
 class Sources:
-    """Catalogs and the lock of Linux hosts, each read when a host first needs it, and once."""
+    """The catalogs, and the lock for Linux hosts. Each is read once, when a host first needs it."""
 
     def __init__(self) -> None:
         self.catalog, self.lock = cache(reader.load), cache(linux_lock.load)
 
 
 def render_all(hosts: Sequence[AnyHost]) -> list[tuple[Script, str]]:
-    """Each host's script, and the digest of the catalog it was rendered from. A catalog is read once. Raises CatalogError, UsageError."""
+    """Return the script of each host with the digest of its catalog. Raises CatalogError or UsageError."""
     sources = Sources()
     return [_render(host, sources) for host in hosts]
 

@@ -1,6 +1,6 @@
-"""The script of a host, and what the scripts of both systems have in common.
+"""The script of a host, and what the scripts for both systems have in common.
 
-A script is a head, which is the host's own (comments, settings, lock), and a body. The body begins at the line `# ==== body`.
+A script consists of a head, which differs per host (comments, settings, lock), and a body. The body begins at `# ==== body`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from nbserver.inventory.names import is_host
 
 @dataclass(frozen=True)
 class Script:
-    """What runs on one host. `text` is pure ASCII with LF line ends; the hashes are SHA-256, 64 lower-case hex digits.
+    """The script for one host. `text` is ASCII with LF line endings. The hashes are SHA-256, with 64 lower-case hex digits.
 
-    `head_sha256` is over everything above the body's first line, `body_sha256` over the rest.
+    `head_sha256` covers everything before the first line of the body, and `body_sha256` the rest.
     """
 
     host: str
@@ -36,26 +36,28 @@ class Script:
 
     @classmethod
     def joined(cls, settings: dict[str, Any], head: str, body: str, steps: tuple[str, ...], extension: str = "ps1") -> Script:
-        """The script of `head`, which is a host's own, and `body`. Raises NbserverError where they are not ASCII."""
+        """Return the script that consists of `head` and `body`. Raises NbserverError if it is not ASCII."""
         text = head + body
         try:
             code = text.encode("ascii")
         except UnicodeEncodeError as error:
-            raise NbserverError(f"the rendered script of {settings['host']} is not ASCII at character {error.start}") from error
+            raise NbserverError(
+                f"the rendered script of {settings['host']} has a character that is not ASCII at offset {error.start}"
+            ) from error
         sha256, head_sha256 = (hashlib.sha256(part).hexdigest() for part in (code, code[: len(head)]))
         return cls(settings["host"], text, settings, steps, sha256, body_sha256(body), extension, head_sha256)
 
 
 def body_sha256(body: str) -> str:
-    """The hash that a release publishes for its body: SHA-256 over its bytes."""
+    """Return the SHA-256 of a body, which each release publishes."""
     return hashlib.sha256(body.encode("ascii")).hexdigest()
 
 
 def host_of(settings: dict[str, Any]) -> str:
-    """The host's name, which stands in comments. Raises NbserverError for one that could end a comment."""
+    """Return the name of the host for use in comments. Raises NbserverError if it is not valid: it could end a comment."""
     host = settings["host"]
     if not isinstance(host, str) or not is_host(host):
-        raise NbserverError("the host of a script does not have the name of a host", todo="Correct the inventory")
+        raise NbserverError("settings.host is not a valid host name", todo="Correct the name in the inventory")
     return host
 
 
@@ -63,11 +65,13 @@ KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def require_keys(value: Any, path: str = "") -> None:
-    """Raises NbserverError for a setting whose name is more than a name: a script would take it for code."""
+    """Raise NbserverError if the key of a setting is not a plain name: a script could run it as code."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str) or not KEY.fullmatch(key):
-                raise NbserverError(f"a setting below {path or 'the top'} has a name that is not made of a-z, 0-9 and _ only")
+                raise NbserverError(
+                    f"a key in {path or 'settings'} is not valid: keys must begin with a-z and only contain a-z, 0-9, and _"
+                )
             require_keys(item, f"{path}.{key}".lstrip("."))
     elif isinstance(value, list):
         for item in value:

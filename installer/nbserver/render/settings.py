@@ -1,7 +1,7 @@
-"""What the scripts of both systems receive: the fields, and beside each of them what may be in it.
+"""The settings that the scripts for both systems receive, with the rules for each field.
 
-Nothing is checked when such an object is made: an inventory was checked before. `nbserver audit` checks settings that come
-from a manifest by the rules that stand here. docs/schemas/settings.json and settings_linux.json describe them for other programs.
+Creating an object checks nothing, because an inventory is validated before it is rendered. `nbserver audit` checks the settings in a
+manifest by these rules. docs/schemas/settings.json and settings_linux.json describe them for other programs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nbserver.settings.types import Array, HostName, ListenAddress, ProxyUrl, We
 
 def _host(text: str) -> str:
     if not is_host(text):
-        raise refuse("no host of an inventory has such a name")
+        raise refuse("this is not a valid host name")
     return text
 
 
@@ -31,7 +31,7 @@ class Table:
     """A table of settings."""
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain JSON values, as docs/formats.md describes them."""
+        """Return the settings as plain JSON values (see docs/formats.md)."""
         return {field.name: _json(getattr(self, field.name)) for field in fields(self)}
 
 
@@ -50,34 +50,34 @@ class Certificate(Table):
         tuple[Annotated[HostName, AfterValidator(str.lower)], ...],
         AfterValidator(unlike),
         Array,
-        Field(min_length=1, description="an array of DNS names in small letters, and IP addresses"),
+        Field(min_length=1, description="an array of lower-case DNS names and IP addresses"),
     ]
 
 
 @dataclass(frozen=True)
 class Downloads(Table):
-    proxy: Annotated[ProxyUrl | None, Field(description="a URL such as http://proxy.example.com:3128, or null")]
+    proxy: Annotated[ProxyUrl | None, Field(description="a URL such as http://proxy.example.com:3128, without credentials, or null")]
 
 
 @dataclass(frozen=True)
 class Packages(Table):
-    index_url: Annotated[WebAddress | None, Field(description="the URL of a package index without credentials, or null")]
-    installer: Annotated[Literal["auto", "uv", "pip"], Field(description="auto, uv or pip")]
+    index_url: Annotated[WebAddress | None, Field(description="the URL of a package index, without credentials, or null")]
+    installer: Annotated[Literal["auto", "uv", "pip"], Field(description="auto, uv, or pip")]
     lock_sha256: Sha256
 
 
 @dataclass(frozen=True)
 class Notebook(Table):
-    ip: Annotated[ListenAddress, Field(description='"*" or an IP address')]
+    ip: Annotated[ListenAddress, Field(description='"*" for all addresses of the host, or one IP address')]
     port: Annotated[int, Field(ge=1, le=65535, description="a whole number from 1 to 65535")]
     session: Annotated[int, Field(ge=1, le=744, description="a whole number of hours from 1 to 744")]
 
 
 @dataclass(frozen=True)
 class ScriptSettings(Table):
-    """What every script has."""
+    """The settings that every script has."""
 
     architecture: Annotated[Literal["x64", "arm64"], Field(description="x64 or arm64")]
     downloads: Downloads
-    host: Annotated[str, AfterValidator(_host), Field(description="the name of a host")]
+    host: Annotated[str, AfterValidator(_host), Field(description="the name of a host in the inventory, or local")]
     release: Release

@@ -1,4 +1,4 @@
-"""The files of ps_scripts and linux_scripts, in the order in which they stand in a script."""
+"""The files in ps_scripts and linux_scripts, in the order that they have in a script."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TITLE = re.compile(r"^[Ss]tep (\w+) '([^']+)'", re.MULTILINE)
 
 
 def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
-    """(body, names of its steps): prelude, steps and main of `kind`, word for word, joined with one empty line."""
+    """Return the body for `kind` (prelude, steps, and main, unchanged, separated by an empty line) and the names of its steps."""
     prelude, suffix = PRELUDE[kind]
     steps = STEPS[kind]
     folder = step_folder(kind)
@@ -42,12 +42,12 @@ def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
 
 
 def read_titles(kind: str) -> list[tuple[str, str]]:
-    """(name, title) of each step, in their order, as the steps declare them."""
+    """Return the (name, title) of each step, in order, as the steps declare them."""
     text, _ = read_body(kind)
     return _TITLE.findall(text)
 
 
 def step_folder(kind: str) -> Traversable:
-    """Where the files of `kind` are: inside the installed package, or beside it in a checkout."""
+    """Return the folder with the files of `kind`: in the installed package, or at the top of a checkout."""
     installed = resources.files("nbserver").joinpath(kind)
     return installed if installed.is_dir() else Path(__file__).parents[3] / kind

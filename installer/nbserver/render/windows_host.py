@@ -1,4 +1,4 @@
-"""A checked Windows host and the catalog, turned into its script."""
+"""Render the script of a validated Windows host from its settings and the catalog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROGRAMS = "%ProgramFiles%\\nbserver"
 
 
 def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
-    """The script of a Windows host; the same bytes wherever it is rendered. Raises CatalogError."""
+    """Return the script of a Windows host, which is the same on every workstation. Raises CatalogError."""
     programs = catalog.programs_for(host)
     python, lock = programs.python, programs.lock
     settings = WindowsMachineSettings(
@@ -50,9 +50,9 @@ def render(host: WindowsHost | LocalWindowsHost, catalog: Catalog) -> Script:
 
 
 def path(host: WindowsHost | LocalWindowsHost, python_version: str, lock_sha256: str) -> PathEntries:
-    """The entries of the machine's PATH: the inventory's, or those of what is installed.
+    """Return the entries for the PATH of the machine: those in the inventory, or the default entries.
 
-    Where an installer puts Python and OpenSSL is known on the host only, hence `programs` beside the entries.
+    Only the host knows where an installer puts Python and OpenSSL. `programs` makes the script add these folders.
     """
     if host.path.entries is not None:
         return PathEntries(entries=host.path.entries, programs=False)
@@ -60,12 +60,12 @@ def path(host: WindowsHost | LocalWindowsHost, python_version: str, lock_sha256:
 
 
 def default_path(python_version: str, lock_sha256: str) -> tuple[str, ...]:
-    """What is added to PATH where the inventory does not name any entries."""
+    """Return the entries for PATH if the inventory has none."""
     return (f"{PROGRAMS}\\env-{python_version}-{lock_sha256[:8]}\\Scripts",)
 
 
 def program(download: Download) -> Program:
-    """What a script has to know of an entry of the catalog. Raises ValueError for an unverified one, which no script may have."""
+    """Return what a script needs from an entry in the catalog. Raises ValueError if the entry is unverified."""
     if download.sha256 is None:
         raise ValueError(f"{download.name} {download.version} is unverified")
     return Program(download.executable, download.kind, download.sha256, download.size, download.url, download.version)

@@ -113,7 +113,7 @@ def test_other_values() -> None:
     )
 
 
-@pytest.mark.parametrize(("text", "words"), [("\ud800", "half a character"), ("a\0b", "a NUL byte")])
+@pytest.mark.parametrize(("text", "words"), [("\ud800", "a lone surrogate"), ("a\0b", "a NUL byte")])
 def test_what_bash_cannot_hold_is_refused(text: str, words: str) -> None:
     with pytest.raises(NbserverError, match=f"the setting NB_A contains {words}"):
         literal(text, "NB_A")

@@ -62,20 +62,25 @@ def test_it_can_be_rendered_audited_and_compared(tmp_path: Path) -> None:
     validate("manifest", manifest)
     assert manifest["hosts"]["local"]["downloads"] == []
     report = "\n".join(audit.audit(tmp_path))
-    assert "nothing by itself" in report and '"kind": "present"' in report and "package manager" not in report
+    assert "    no programs" in report and '"kind": "present"' in report and "package manager" not in report
 
 
 @pytest.mark.usefixtures("windows")
 @pytest.mark.parametrize(
     ("place", "name", "value", "words"),
     [
-        (sysconfig, "get_platform", lambda: "win32", "is one for win32"),
-        (sysconfig, "get_python_version", lambda: "3.99", "there are no packages for Python 3.99.* with a Python .*3.13"),
+        (sysconfig, "get_platform", lambda: "win32", "is built for win32, for which there are no packages"),
+        (
+            sysconfig,
+            "get_python_version",
+            lambda: "3.99",
+            "there are no packages for Python 3.99.* with one of these Python versions: .*3.13",
+        ),
         (
             sys,
             "base_prefix",
             "C:\\Program Files\\WindowsApps\\PythonSoftwareFoundation.Python.3.13_3.13.0_x64__qbz5n2kfra8p0",
-            "that of the Microsoft Store",
+            "is from the Microsoft Store",
         ),
     ],
 )
