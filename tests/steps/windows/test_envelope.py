@@ -46,7 +46,7 @@ def test_it_never_shows_its_secrets() -> None:
 
 @pytest.mark.parametrize("run", ["", "x" * 65, "a b", "a\nb", "a/b", "..", "a_b", "\u212a", "a\n"])
 def test_a_runs_name_cannot_be_more_than_a_name(run: str) -> None:
-    with pytest.raises(ValueError, match="a run's name"):
+    with pytest.raises(ValueError, match="a run ID must be"):
         Envelope("test", run)
 
 
