@@ -27,7 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from nbserver.verify import picture
-from tests.checkout import CHECKOUT
+from tests.checkout import CHECKOUT, PYTHON_PATH
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -154,7 +154,7 @@ def see_figure_apart(url: str, password: str, certificate: Path, folder: Path, p
     return subprocess.run(
         [sys.executable, "-m", "tests.browser", url, str(certificate), str(folder), str(pictures)],
         cwd=CHECKOUT,
-        env={**os.environ, "NOTEBOOK_PASSWORD": password},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH, "NOTEBOOK_PASSWORD": password},
         capture_output=True,
         text=True,
         timeout=1800,
