@@ -50,7 +50,7 @@ class Inventory:
                 raise InventoryError(
                     f'no host, group or pattern matches "{pattern}"{nearest(pattern, [*self.hosts, *self.groups])}',
                     where=str(self.path),
-                    todo=f"Hosts: {', '.join(self.hosts)}. Groups: {', '.join(self.groups) or 'none'}",
+                    todo=f"Hosts: {', '.join(self.hosts) or 'none'}. Groups: {', '.join(self.groups) or 'none'}",
                 )
             chosen.update(matches)
         here: list[AnyHost] = [self.local] if len(others) < len(patterns) else []

@@ -180,6 +180,11 @@ def test_select_unknown(tmp_path: Path, pattern: str) -> None:
     assert "Hosts: web2, Web1, db. Groups: lab, none" in str(error.value)
 
 
+def test_an_inventory_without_hosts_and_groups_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match=r"Hosts: none\. Groups: none"):
+        Inventory(tmp_path / "nbserver.toml", {}, {}).select(["web"])
+
+
 def test_the_schema_knows_what_the_inventory_knows() -> None:
     schema = json_schema()
     host = schema["$defs"]["host"]["properties"]
