@@ -71,16 +71,23 @@ FILES = {
 
 def write_index(folder: Path, mirror: Mirror) -> list[str]:
     """Makes the index (PEP 503) in `folder`; uv's wheel is the mirror's. Returns the lines of its lock."""
-    wheel = folder / "notebook" / "notebook-1.0-py3-none-any.whl"
-    wheel.parent.mkdir(parents=True)
+    return [put_notebook(folder, "1.0"), put_uv(folder, mirror)]
+
+
+def put_notebook(folder: Path, version: str) -> str:
+    """Puts a version of the small server into the index. Returns its line of a lock."""
+    wheel = folder / "notebook" / f"notebook-{version}-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, text in FILES.items():
             archive.writestr(name, text)
-        archive.writestr("notebook-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: notebook\nVersion: 1.0\n")
-        archive.writestr("notebook-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr("notebook-1.0.dist-info/RECORD", "")
+        archive.writestr(f"notebook-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: notebook\nVersion: {version}\n")
+        archive.writestr(
+            f"notebook-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"notebook-{version}.dist-info/RECORD", "")
     write_page(wheel.parent)
-    return [f"notebook==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}", put_uv(folder, mirror)]
+    return f"notebook=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
 
 
 def put_uv(folder: Path, mirror: Mirror) -> str:

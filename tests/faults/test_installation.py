@@ -29,6 +29,7 @@ from tests.faults.small_packages import write_index
 from tests.ports import free_port
 from tests.served import served
 from tests.site import Site, steps
+from tests.tier import points
 
 Point = Literal["wheels", "msi", "service"]
 STARTUP = TESTS / "faults" / "held_task_scheduler.ps1"
@@ -45,11 +46,6 @@ OPENSSL = r"C:\Program Files\OpenSSL\bin\openssl.exe"  # there in the middle of 
 CLOSING_TASK = "nbserver-close-ie_esc"
 # At each point: the step that is under way (or has just ended), and the one that has not begun.
 AROUND: dict[Point, tuple[str, str]] = {"wheels": ("packages", "path"), "msi": ("openssl", "packages"), "service": ("notebook", "firewall")}
-POINTS: dict[str, tuple[Point, ...]] = (
-    dict.fromkeys(("cut", "reboot", "kill"), tuple(AROUND))
-    if tier.FULL
-    else {"cut": ("wheels", "service"), "reboot": ("wheels", "msi"), "kill": ("service",)}
-)
 FULL: dict[tuple[str, Point], bool] = {("cut", "wheels"): tier.FULL, ("reboot", "wheels"): tier.FULL}
 TOO_LONG = 600.0  # seconds, on a machine that has much else to do
 
@@ -213,7 +209,7 @@ def wait(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("point", POINTS["cut"])
+@pytest.mark.parametrize("point", points(AROUND, "wheels", "service"))
 def test_connection_lost(installation: Installation, point: Point) -> None:
     """For so long that the shell is given up: the run goes on in it, and is heard to its end through another one."""
     full = FULL.get(("cut", point), False)
@@ -232,7 +228,7 @@ def test_connection_lost(installation: Installation, point: Point) -> None:
     installation.converged(verify=full)
 
 
-@pytest.mark.parametrize("point", POINTS["reboot"])
+@pytest.mark.parametrize("point", points(AROUND, "wheels", "msi"))
 def test_host_rebooted(installation: Installation, point: Point) -> None:
     """Everything that runs there dies. What the bracket left open is closed at startup, and the next run does what is left."""
     full = FULL.get(("reboot", point), False)
@@ -256,7 +252,7 @@ def test_host_rebooted(installation: Installation, point: Point) -> None:
     installation.converged(verify=full)
 
 
-@pytest.mark.parametrize("point", POINTS["kill"])
+@pytest.mark.parametrize("point", points(AROUND, "service"))
 def test_orchestrator_killed(installation: Installation, point: Point) -> None:
     """The run goes on without it; another one is refused meanwhile, and finds nothing to do afterwards."""
     installation.prepare(full=False)

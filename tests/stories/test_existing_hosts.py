@@ -6,9 +6,7 @@ notebook: what is looked at here is what was there before.
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import pytest
 from tests.boxes.mirror import Mirror
 from tests.boxes.server_settings import ENVIRONMENT
 from tests.boxes.windows import WindowsBox
-from tests.faults.small_packages import FILES, put_uv, write_page
+from tests.faults.small_packages import put_notebook, put_uv
 from tests.hand_made import LEFT, PATH, PROFILE, PYTHON, HandMade
 from tests.ports import free_port
 from tests.served import served
@@ -34,28 +32,12 @@ EVIDENCE = (
 OWN = ("ProgramData/nbserver/work/*", "ProgramData/nbserver/cache/*")  # what a server itself writes, and downloads
 
 
-def make_wheel(index: Path, version: str) -> str:
-    """Puts the small server into the index and returns its line of a lock."""
-    wheel = index / "notebook" / f"notebook-{version}-py3-none-any.whl"
-    wheel.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in FILES.items():
-            archive.writestr(name, text)
-        archive.writestr(f"notebook-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: notebook\nVersion: {version}\n")
-        archive.writestr(
-            f"notebook-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"notebook-{version}.dist-info/RECORD", "")
-    write_page(wheel.parent)
-    return f"notebook=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
-
-
 class Existing:
     """A site whose host has a past; `want` chooses what an upgrade is about."""
 
     def __init__(self, site: Site, host: WindowsBox, index: Path, url: str) -> None:
         self.site, self.host, self.url = site, host, url
-        self.lines = {version: make_wheel(index, version) for version in ("1.0", "2.0")}
+        self.lines = {version: put_notebook(index, version) for version in ("1.0", "2.0")}
         self.uv = put_uv(index, site.mirror)
 
     def want(self, notebook: str = "1.0", python: str = "3.11.9", **settings: Any) -> None:

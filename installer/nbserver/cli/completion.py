@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 import click
@@ -76,6 +75,8 @@ def complete_hosts(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
 
 def names(path: Path) -> list[tuple[str, str]]:
     """Return the name and the kind (host or group) of everything that HOST can be. A file that cannot be read has none."""
+    import tomllib
+
     found = {LOCAL: "this machine"}
     try:
         with path.open("rb") as file:

@@ -88,7 +88,7 @@ def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
         raise ApprovalError("the file is locked by another process", where=str(path), todo=todo) from None
     except OSError as error:
         todo = "Make the folder writable, or close the program that has the file open"
-        raise ApprovalError(f"could not write the file ({_reason(error)})", where=str(path), todo=todo) from None
+        raise ApprovalError(f"could not write the file ({error.strerror or type(error).__name__})", where=str(path), todo=todo) from None
 
 
 def _entry(path: Path, name: str, value: object) -> KnownCertificate:
@@ -100,7 +100,3 @@ def _entry(path: Path, name: str, value: object) -> KnownCertificate:
             f"the fingerprint of {name} must be SHA256: and 64 lower-case hexadecimal digits", where=str(path), todo=_RESTORE
         )
     return KnownCertificate(value["fingerprint"], value["run"], value["time"])
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else "not UTF-8"
