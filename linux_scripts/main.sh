@@ -1,4 +1,5 @@
-# ---- main ----------------------------------------------------------------------------------------------
+# ---- main ------------------------------------------------------------------------------------------
+# Run the steps in the mode that was asked for, and report the outcome.
 
 is_skipped() { # STEP
     local name
@@ -11,23 +12,29 @@ is_skipped() { # STEP
 test_step() { # STEP
     RUN_STEP=$1
     DIFFERENCES=()
-    assert_kept
-    read_last_error                                # what came before is not about this step
+    assert_events_kept
+    read_last_error                                # an earlier error is not about this step
     if ! is_skipped "$1"; then "$1_test"; fi
 }
 
 write_differences() {
     local -i i
     local is should
-    for ((i = 0; i < ${#DIFFERENCES[@]}; i += 3)); do
-        is=is should=should
-        if [[ ! ${DIFFERENCES[i + 1]} ]]; then is=is: DIFFERENCES[i + 1]=null; fi
-        if [[ ! ${DIFFERENCES[i + 2]} ]]; then should=should: DIFFERENCES[i + 2]=null; fi
-        write_event difference what "${DIFFERENCES[i]}" "$is" "${DIFFERENCES[i + 1]}" "$should" "${DIFFERENCES[i + 2]}"
+    for ((i = 0; i < ${#DIFFERENCES[@]}; i += 5)); do
+        json_or_null "${DIFFERENCES[i + 3]}"
+        is=$REPLY
+        json_or_null "${DIFFERENCES[i + 4]}"
+        should=$REPLY
+        write_event difference code "${DIFFERENCES[i]}" is: "$is" should: "$should" \
+            values: "${DIFFERENCES[i + 1]}" what "${DIFFERENCES[i + 2]}"
     done
 }
 
-# What differs from what the steps want. Leaves the host alone.
+json_or_null() { # TEXT
+    if [[ $1 ]]; then json_string "$1"; else REPLY=null; fi
+}
+
+# Test all steps, which changes nothing.
 plan() {
     local name
     for name in "${STEPS[@]}"; do
@@ -38,7 +45,7 @@ plan() {
     done
 }
 
-# Apply where something differs, then test again: what is still different then has failed.
+# Apply a step if something differs, then test it again: a difference that remains is a failure.
 apply_step() { # STEP
     test_step "$1"
     if ((${#DIFFERENCES[@]} == 0)); then
@@ -47,10 +54,13 @@ apply_step() { # STEP
     fi
     write_event started title "${STEP_TITLES[$1]}"
     write_differences
-    assert_kept
+    assert_events_kept
     "$1_apply"
     test_step "$1"
-    if ((${#DIFFERENCES[@]})); then fail "${DIFFERENCES[0]} is still '${DIFFERENCES[1]}' instead of '${DIFFERENCES[2]}'"; fi
+    if ((${#DIFFERENCES[@]})); then
+        fail still-differs '{what} is still "{is}" instead of "{should}"' \
+            what "${DIFFERENCES[2]}" is "${DIFFERENCES[3]}" should "${DIFFERENCES[4]}"
+    fi
     RUN_CHANGED=$((RUN_CHANGED + 1))
     write_event changed
 }
@@ -68,7 +78,7 @@ apply() {
     done
 }
 
-# Puts back what was there before, newest first. What can't be put back stays in the record and is told.
+# Restore the previous state, newest change first. What cannot be restored is reported and stays in the record.
 undo() {
     local line
     local -a lines=("${RECORD[@]}")
@@ -76,41 +86,50 @@ undo() {
     stop_recorded_units
     stop_recorded_processes
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
-        split_line "${lines[i]}"
-        RUN_STEP=$LINE_STEP
-        assert_kept
         line=${lines[i]}
+        split_line "$line"
+        RUN_STEP=$LINE_STEP
+        assert_events_kept
         if ! undo_line "$line"; then
             RUN_OUTCOME=failed
-            key_in_words
-            write_event failed text "$REPLY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
+            shorten_key
+            write_message failed text not-restored \
+                '{key} could not be restored: {cause}. Fix the cause, then run undo again' key "$REPLY"
         fi
     done
     remove_file_copies
 }
 
-# A run that changes something holds the lock and keeps its events; a test leaves no trace.
+# A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 start_run() {
-    local hash folder
+    local hash
     assert_scope
-    if [[ $RUN_MODE == test ]]; then
-        if [[ -e $STATE_FOLDER && ($EUID -eq 0 || $NB_SCOPE == user) ]]; then
-            assert_state_folder
-            read_record
-        fi
-    else
-        if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then fail 'root rights are missing. Run this as root, or with sudo'; fi
-        initialize_state_folder
-        enter_lock
+    if [[ $RUN_MODE != test ]]; then
+        start_change
+    elif [[ -e $STATE_FOLDER && ($EUID -eq 0 || $NB_SCOPE == user) ]]; then
+        assert_state_folder
         read_record
-        folder=$STATE_FOLDER/runs/$RUN_ID
-        if [[ -e $folder ]]; then fail "run '$RUN_ID' was here before; a run's name is used once"; fi
-        mkdir -p -- "$folder"
-        RUN_FOLDER=$folder
-        exec 8>>"$RUN_FOLDER/events.jsonl"
     fi
     read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
-    write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" script_sha256 "$hash"
+    write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
+        script_sha256 "$hash"
+}
+
+start_change() {
+    local folder
+    if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then
+        fail needs-root 'This script must run as root: use sudo'
+    fi
+    initialize_state_folder
+    enter_lock
+    read_record
+    folder=$STATE_FOLDER/runs/$RUN_ID
+    if [[ -e $folder ]]; then
+        fail run-id-used 'This host already has a run "{run}"; a run ID can be used only once' run "$RUN_ID"
+    fi
+    mkdir -p -- "$folder"
+    RUN_FOLDER=$folder
+    exec 8>>"$RUN_FOLDER/events.jsonl"
 }
 
 # The last thing of every run, however it ends.
@@ -118,14 +137,16 @@ start_run() {
 finish_run() { # EXIT-CODE
     trap - ERR EXIT
     trap '' TERM INT HUP
-    if [[ $RUN_MODE == events ]]; then exit "$1"; fi   # what this run says must not pass for what the other said
+    if [[ $RUN_MODE == events ]]; then exit "$1"; fi   # an event of this run must not be mistaken for one of the other
     if [[ ! $RUN_OUTCOME ]]; then
         RUN_OUTCOME=failed
         read_last_error
-        write_event failed text "the script ended with code $1 and did not say why; bash's own words: ${REPLY:-see standard error}"
+        write_message failed text script-ended 'The script stopped with exit code {exit_code}: {error}' \
+            exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''
-    write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" fingerprint "$RUN_FINGERPRINT"
+    write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" \
+        fingerprint "$RUN_FINGERPRINT"
     exit_lock
     if [[ $RUN_OUTCOME != ok ]]; then exit 3; fi
     if [[ $RUN_REBOOT == true ]]; then exit 102; fi
@@ -133,24 +154,29 @@ finish_run() { # EXIT-CODE
     exit 0
 }
 
-# A command failed that nobody asked about.
+# A command failed that no function handles: report the problem that it left, or its exit code.
 # shellcheck disable=SC2317 # a trap calls it
 give_up() { # CODE COMMAND
-    if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: the shell above it hears of it
-    local problem=$PROBLEM line
+    if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: the shell above it is told by its exit code
     trap - ERR
     RUN_OUTCOME=failed
     line_of_step
-    line=$REPLY
-    read_last_error
-    if [[ $RUN_MODE != events ]]; then write_event failed text "${problem:-$2 ended with code $1${REPLY:+. Its last words: $REPLY}}" at "line $line"; fi
+    if [[ $RUN_MODE == events ]]; then exit 3; fi
+    if [[ $PROBLEM ]]; then
+        write_event failed code "$PROBLEM_CODE" values: "$PROBLEM_VALUES" text "$PROBLEM" at "line $REPLY"
+    else
+        local line=$REPLY
+        read_last_error
+        write_message failed text command-failed '{command} exited with code {exit_code}: {error}' \
+            command "$2" exit_code "$1" error "${REPLY:-no error was printed}" -- at "line $line"
+    fi
     exit 3
 }
 
 main() { # [test|apply|undo|envelope]
-    # Events go to where standard output went; what anything else prints cannot pass for one.
+    # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
-    read_last_error                                # a file may hold lines of others
+    read_last_error                                # a file may already contain lines
     trap 'give_up "$?" "$BASH_COMMAND"' ERR
     trap 'finish_run "$?"' EXIT
     trap stop_run TERM INT HUP
@@ -159,7 +185,7 @@ main() { # [test|apply|undo|envelope]
     case ${1:-test} in
         test | apply | undo) RUN_MODE=${1:-test} ;;
         envelope) read_envelope ;;
-        *) fail "'$1' is no mode: test, apply or undo" ;;
+        *) fail unknown-mode '"{mode}" is not a mode: expected test, apply, or undo' mode "$1" ;;
     esac
     exec </dev/null
     name_run
@@ -170,7 +196,7 @@ main() { # [test|apply|undo|envelope]
         apply) apply ;;
         undo) undo ;;
     esac
-    assert_kept
+    assert_events_kept
     RUN_OUTCOME=${RUN_OUTCOME:-ok}
     exit 0
 }

@@ -1,4 +1,5 @@
-# ---- main ----------------------------------------------------------------------------------------------
+# ---- main ------------------------------------------------------------------------------------------
+# Run the steps in the mode of the envelope, and report the outcome.
 
 function Invoke-Test($Step) {
     $Run.Step = $Step.Name
@@ -6,42 +7,46 @@ function Invoke-Test($Step) {
     if ($SkippedSteps -notcontains $Step.Name) { & $Step.Test }
 }
 
-function Write-Differences {
+function Write-Difference {
     foreach ($difference in $Run.Differences) { Write-Event difference $difference }
 }
 
-# What differs from what the steps want. Leaves the host alone. Brackets want nothing for themselves.
+# Test all steps, which changes nothing. Brackets are left out, because they are only for changes.
 function Invoke-Plan {
     foreach ($step in $Steps) {
         if ($step.Bracket) { continue }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
         if ($Run.Mode -ne 'test') { continue }
-        if ($Run.Differences.Count) { Write-Differences } else { Write-Event unchanged }
+        if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }
 
-# Apply where something differs, then test again: what is still different then has failed.
+# Apply a step if something differs, then test it again: a difference that remains is a failure.
 function Invoke-Apply($Step) {
-    Assert-Kept
+    Assert-EventsKept
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
         $Run.Outcome = 'reboot'
-        Write-Event warning @{ text = 'not done: Windows has to restart first' }
+        Write-Notice warning waits-for-restart 'Not done, because Windows must restart first'
         return
     }
     Write-Event started @{ title = $Step.Title }
-    Write-Differences
+    Write-Difference
     & $Step.Apply
     Invoke-Test $Step
-    foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
+    foreach ($left in $Run.Differences) {
+        throw (New-Failure still-differs '{what} is still "{is}" instead of "{should}"' @{
+                what = $left.what; is = $left.is; should = $left.should
+            })
+    }
     if (-not $Step.Bracket) { $Run.Changed++ }
     Write-Event changed
 }
 
-# Step after step, to the end or to where Windows has to restart first. What is open then is closed before.
-function Invoke-Steps {
+# Apply step after step, until all are done or Windows must restart first. Then open brackets are undone.
+function Invoke-AllSteps {
     foreach ($step in $Steps) {
         Invoke-Apply $step
         if ($Run.Outcome -eq 'reboot') { break }
@@ -51,7 +56,7 @@ function Invoke-Steps {
     Complete-BeforeRestart
 }
 
-# Nothing differs, so nothing is tested again, and no bracket is opened.
+# Nothing differs, so nothing is tested again and no bracket is applied.
 function Write-AllUnchanged {
     foreach ($step in $Steps) {
         $Run.Step = $step.Name
@@ -59,31 +64,38 @@ function Write-AllUnchanged {
     }
 }
 
-# Puts back what was there before, newest first. What can't be put back stays in the record and is told.
+# Restore the previous state, newest change first. What cannot be restored is reported and stays in the record.
 function Undo-Record([switch]$BracketsOnly) {
     $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
-    $lines = @(Read-Record)
-    [Array]::Reverse($lines)
-    # A service or task that ran before is started when all else is back.
-    $started = 'service', 'task_state'
-    $lines = @($lines | Where-Object { $started -notcontains $_.kind }) + @($lines | Where-Object { $started -contains $_.kind })
-    foreach ($line in $lines) {
+    foreach ($line in @(Get-UndoOrder)) {
         if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
         $Run.Step = $line.step
-        try {
-            Undo-Line $line
-        }
+        try { Undo-Line $line }
         catch {
             $Run.Outcome = 'failed'
-            Write-Event failed @{ text = "$($line.key) could not be put back: $_. $(Get-Remedy $_.Exception 'Mend what stands in its way, then run undo again')" }
+            $failure = New-Failure not-restored ('{key} could not be restored: {cause}. ' +
+                'Fix the cause, then run undo again') @{ key = $line.key } -Cause $_.Exception
+            Write-Event failed (Get-FailureFields $failure)
         }
     }
     $Run.Step = ''
 }
 
-# What a request for a certificate needs, and then the request: mode request.
+# Services and tasks that ran before are started when everything else is restored.
+function Get-UndoOrder {
+    $lines = @(Read-Record)
+    [Array]::Reverse($lines)
+    $started = 'service', 'task_state'
+    $lines | Where-Object { $started -notcontains $_.kind }
+    $lines | Where-Object { $started -contains $_.kind }
+}
+
+# Mode request: apply what a certificate request needs, then report the request.
 function Invoke-Request {
-    if ($Settings.certificate.source -ne 'request') { throw 'the certificate of this host is not one that is requested. Write certificate.request = true into the inventory first' }
+    if ($Settings.certificate.source -ne 'request') {
+        throw (New-Failure no-certificate-request ('The settings of this host do not ask for a certificate request. ' +
+                'Set certificate.request = true in the inventory first'))
+    }
     foreach ($step in $Steps) {
         if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
         if ($Run.Outcome -eq 'reboot') { Complete-BeforeRestart; return }
@@ -92,27 +104,51 @@ function Invoke-Request {
     Send-CertificateRequest
 }
 
-# A run that changes something holds the lock and keeps its events; a test leaves no trace.
+# A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 function Start-Run {
     Assert-Scope
     if ($Run.Mode -eq 'events') { return }
     if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
     if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
-    if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
-    else {
-        Initialize-StateFolder
-        Enter-Lock
-        $folder = Join-Path $StateFolder "runs\$($Run.Id)"
-        if (Test-Path -LiteralPath $folder) { throw "run '$($Run.Id)' was here before; a run's name is used once" }
-        [void](New-Item -ItemType Directory -Force -Path $folder)
-        $Run.EventFile = Join-Path $folder 'events.jsonl'
+    if ($Run.Mode -ne 'test') { Start-Change }
+    elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    Write-Event started @{
+        run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
+        host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     }
-    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText)) }
+}
+
+function Start-Change {
+    Initialize-StateFolder
+    Enter-Lock
+    $folder = Join-Path $StateFolder "runs\$($Run.Id)"
+    if (Test-Path -LiteralPath $folder) {
+        throw (New-Failure run-id-used 'This host already has a run "{run}"; a run ID can be used only once' @{ run = $Run.Id })
+    }
+    [void](New-Item -ItemType Directory -Force -Path $folder)
+    $Run.EventFile = Join-Path $folder 'events.jsonl'
 }
 
 function Complete-Run {
     $Run.Step = ''
-    Write-Event finished @{ outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot; restarting = $Run.Restarting; fingerprint = $Run.Fingerprint }
+    Write-Event finished @{
+        outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
+        restarting = $Run.Restarting; fingerprint = $Run.Fingerprint
+    }
+}
+
+function Invoke-Mode {
+    if ($Run.Mode -eq 'undo') {
+        Stop-RecordedTask
+        Stop-RecordedBackground
+        Undo-Record
+        Remove-FileCopy
+        return
+    }
+    if ($Run.Mode -eq 'request') { Invoke-Request; return }
+    Invoke-Plan
+    if ($Run.Mode -ne 'apply') { return }
+    if ($Run.Differs) { Invoke-AllSteps } else { Write-AllUnchanged }
 }
 
 function Invoke-Run {
@@ -120,27 +156,20 @@ function Invoke-Run {
     try {
         Read-Envelope
         Start-Run
-        if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
-        if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
-        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Stop-RecordedBackground; Undo-Record; Remove-FileCopies }
-        elseif ($Run.Mode -eq 'request') { Invoke-Request }
-        else { Invoke-Plan }
-        if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
-        elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
-        Assert-Kept
+        if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After }
+        elseif ($Run.Outcome -ne 'waiting') { Invoke-Mode; Assert-EventsKept }
         $ended = $true
     }
     catch {
         $ended = $true
-        if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
+        if ($Run.Mode -eq 'events') { throw }   # an event of this run must not be mistaken for one of the other run
         $Run.Outcome = 'failed'
-        $text = [string]$_
-        if (Test-DiskFull $_.Exception) { $text += ". $(Get-Remedy $_.Exception)" }
-        Write-Event failed @{ text = $text; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
+        $fields = Get-FailureFields $_.Exception
+        $fields.at = "line $($_.InvocationInfo.ScriptLineNumber)"
+        Write-Event failed $fields
     }
     finally {
-        # Not ended: the workstation stopped the pipeline. Brackets are closed all the same.
-        if (-not $ended) { $Run.Stopped = $true; $Run.Outcome = 'stopped' }
+        if (-not $ended) { Stop-Run }
         if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
         if ($Run.Mode -ne 'events') { Complete-Run }
         Exit-Lock
@@ -148,12 +177,27 @@ function Invoke-Run {
     }
 }
 
+# The workstation stopped the pipeline, perhaps between writing an event and counting it.
+function Stop-Run {
+    $Run.Stopped = $true
+    $Run.Outcome = 'stopped'
+    if ($Run.EventFile) { $Run.Events = @(Read-CompleteLines $Run.EventFile).Count }
+}
+
+# Events are written to the output of this function, whichever function reports them: no expression can swallow one.
+function Invoke-Script {
+    [CmdletBinding()]
+    param()
+    $Run.Pipeline = $PSCmdlet
+    Invoke-Run | Write-OtherOutput
+}
+
 $ScriptText = $MyInvocation.MyCommand.ScriptBlock.ToString()
 $EnvelopeLines = @($input)
 
-Invoke-Run | ForEach-Object { if ($Run.Mode -eq 'events' -and $_ -is [string]) { $_ } else { $_ | Out-Event } }
+Invoke-Script
 
-if ($MyInvocation.MyCommand.CommandType -eq 'ExternalScript') {
+if ($IsFile) {
     if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }

@@ -1,149 +1,83 @@
-# ---- prelude: events, all that this script says --------------------------------------------------------
+# ---- prelude: events -------------------------------------------------------------------------------
+# Events: everything that this script reports, as lines of JSON.
 
-# An event is one line of JSON, in ASCII whatever it says. n counts up, so that a reader sees a loss.
-# A test leaves nothing on the host; other runs keep their events there too, before they are sent.
-# A KEY that ends in a colon has a literal for its value: a number, true, false or null.
-# Descriptor 3 is where events go; what else is written goes to standard error (see main).
+# The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host; other
+# runs write their events to a file on the host before they send them.
+# If KEY ends with a colon, VALUE is JSON: a number, true, false, null, or an object.
+# Events go to descriptor 3; all other output goes to standard error (see main).
 write_event() { # EVENT [KEY VALUE]...
-    local line fraction=0000000 now
-    if [[ ${EPOCHREALTIME:-} ]]; then              # bash 5
+    local line
+    event_time
+    line="{\"v\":1,\"n\":$((RUN_EVENTS + 1)),\"time\":\"$REPLY\",\"step\":\"$RUN_STEP\",\"event\":\"$1\""
+    shift
+    while (($#)); do
+        if [[ $1 == *: ]]; then
+            line+=",\"${1%:}\":$2"
+        else
+            json_string "$2"
+            line+=",\"$1\":$REPLY"
+        fi
+        shift 2
+    done
+    if [[ $RUN_FOLDER && ! $RUN_NOT_KEPT ]] && ! printf '%s}\n' "$line" >&8; then
+        # After the first event that cannot be written, none is: those behind a torn line would be lost.
+        read_last_error
+        RUN_NOT_KEPT=${REPLY:-unknown error}
+    fi
+    RUN_EVENTS=$((RUN_EVENTS + 1))
+    printf '%s}\n' "$line" >&3 2>/dev/null || true   # nobody reads any more; the file has the event
+}
+
+# REPLY: the time in UTC with seven digits of a second. Bash 4.4 has no EPOCHREALTIME, and writes zeros.
+event_time() {
+    local fraction=0000000 now
+    if [[ ${EPOCHREALTIME:-} ]]; then
         now=$EPOCHREALTIME
         fraction=${now#*.}0
         printf -v now '%(%Y-%m-%dT%H:%M:%S)T' "${now%.*}"
     else
         printf -v now '%(%Y-%m-%dT%H:%M:%S)T' -1
     fi
-    RUN_EVENTS=$((RUN_EVENTS + 1))
-    line="{\"v\":1,\"n\":$RUN_EVENTS,\"time\":\"$now.${fraction}Z\",\"step\":\"$RUN_STEP\",\"event\":\"$1\""
-    shift
-    while (($#)); do
-        if [[ $1 == *: ]]; then line+=",\"${1%:}\":$2"
-        else json_string "$2" && line+=",\"$1\":$REPLY"
-        fi
-        shift 2
-    done
-    if [[ $RUN_FOLDER && ! $RUN_UNKEPT ]] && ! printf '%s}\n' "$line" >&8; then
-        # From the first that could not be kept on none is: behind a torn line the others would be lost.
-        read_last_error
-        RUN_UNKEPT="this run's events could not be kept in $RUN_FOLDER${REPLY:+: $REPLY}. Mend that (where the disk is full: make room), then run this again"
+    REPLY=$now.${fraction}Z
+}
+
+# The events on the host are evidence: without them, a run does not continue.
+assert_events_kept() {
+    if [[ $RUN_NOT_KEPT ]]; then
+        fail events-not-kept 'The events of this run cannot be written to {folder}: {error}. '\
+'Make sure that the disk has free space and can be written to, then run this again' \
+            folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"
     fi
-    printf '%s}\n' "$line" >&3 2>/dev/null || true   # nobody listens any more; the file has the event
 }
 
-# What happens on a host is kept there as evidence: without it a run goes no further.
-assert_kept() {
-    if [[ $RUN_UNKEPT ]]; then fail "$RUN_UNKEPT"; fi
-}
-
-# The bytes of $1 as a JSON string: what is not UTF-8 becomes U+FFFD.
-json_string() { # TEXT
-    local text=$1 out='' plain code
-    local -i byte point more
-    text=${text//\\/\\\\}
-    text=${text//\"/\\\"}
-    while :; do
-        plain=${text%%[!\ -~]*}                    # all that is printable ASCII, at once
-        out+=$plain
-        text=${text:${#plain}}
-        [[ $text ]] || break
-        printf -v byte %d "'$text"
-        byte=$((byte & 255))
-        text=${text:1}
-        if ((byte < 128)); then point=byte more=0
-        elif ((byte >= 0xc2 && byte < 0xe0)); then point=$((byte & 31)) more=1
-        elif ((byte >= 0xe0 && byte < 0xf0)); then point=$((byte & 15)) more=2
-        elif ((byte >= 0xf0 && byte < 0xf5)); then point=$((byte & 7)) more=3
-        else point=0xfffd more=0
-        fi
-        if ((more)); then
-            utf8_tail "$text" "$point" "$more"
-            if ((REPLY < 0)); then point=0xfffd
-            else point=REPLY text=${text:more}
-            fi
-        fi
-        if ((point >= 0x10000)); then
-            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point - 0x10000 >> 10))) $((0xdc00 + (point - 0x10000 & 0x3ff)))
-        else
-            printf -v code '\\u%04x' "$point"
-        fi
-        out+=$code
-    done
-    REPLY="\"$out\""
-}
-
-# The code point whose first byte gave POINT and which has MORE bytes at the beginning of TEXT, or -1.
-utf8_tail() { # TEXT POINT MORE
-    local -i point=$2 i byte least
-    for ((i = 0; i < $3; i++)); do
-        byte=0
-        if [[ ${1:i:1} ]]; then printf -v byte %d "'${1:i:1}"; fi
-        byte=$((byte & 255))
-        if ((byte >> 6 != 2)); then REPLY=-1; return 0; fi
-        point=$((point << 6 | byte & 63))
-    done
-    least=$(($3 == 1 ? 0x80 : $3 == 2 ? 0x800 : 0x10000))
-    if ((point < least || point > 0x10ffff || point >= 0xd800 && point < 0xe000)); then point=-1; fi
-    REPLY=$point
-}
-
-# The text of a JSON string as json_string writes it, without its quotes.
-json_text() { # STRING
-    local rest=$1 out='' head byte
-    local -i point low
-    while [[ $rest == *\\* ]]; do
-        head=${rest%%\\*}
-        out+=$head
-        rest=${rest:${#head}+1}
-        if [[ $rest == u* ]]; then
-            point=0x${rest:1:4}
-            rest=${rest:5}
-            if ((point >= 0xd800 && point < 0xdc00)) && [[ $rest == \\u* ]]; then
-                low=0x${rest:2:4}
-                rest=${rest:6}
-                point=$((0x10000 + ((point & 0x3ff) << 10 | low & 0x3ff)))
-            fi
-            utf8_bytes "$point"
-            out+=$REPLY
-        else
-            out+=${rest:0:1}
-            rest=${rest:1}
-        fi
-    done
-    REPLY=$out$rest
-}
-
-utf8_bytes() { # POINT
-    local -i p=$1
-    local octal
-    if ((p < 0x80)); then printf -v octal '\\%03o' "$p"
-    elif ((p < 0x800)); then printf -v octal '\\%03o' $((0xc0 | p >> 6)) $((0x80 | p & 63))
-    elif ((p < 0x10000)); then printf -v octal '\\%03o' $((0xe0 | p >> 12)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
-    else printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
-    fi
-    # shellcheck disable=SC2059 # the octal digits are the format
-    printf -v REPLY "$octal"
-}
-
-# Sends again what run $RUN_ID wrote after event $RUN_AFTER, and goes on while that run holds the lock.
+# Send what run $RUN_ID wrote after event $RUN_AFTER, and continue as long as that run holds the lock.
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
-    local -i count=0
-    [[ -e $file ]] || { printf '%s\n' "this host knows no run '$RUN_ID'" >&2; exit 3; }
+    if [[ ! -e $file ]]; then
+        printf '%s\n' "This host has no run \"$RUN_ID\"" >&2
+        exit 3
+    fi
     exec 8<"$file"
     while :; do
-        # Asked before reading: what was written before the lock was given back is then read for certain.
+        # The lock is checked before the file is read, so that everything written before its release is read.
         lock_owner
         running=''
         if [[ $REPLY == "run $RUN_ID,"* ]]; then running=1; fi
-        # A line still being written, or torn by a crash, is left out.
+        # A line that is still being written, or torn by a crash, is left out.
         while IFS= read -r part <&8; do
             line+=$part
-            count+=1
-            if ((count > RUN_AFTER)); then printf '%s\n' "$line" >&3; fi
+            send_line "$line"
             line=''
         done
         line+=$part
         if [[ ! $running ]]; then break; fi
         sleep 0.5
     done
+}
+
+send_line() { # LINE
+    if [[ $1 =~ ^\{\"v\":1,\"n\":([0-9]{1,9}), ]] && ((BASH_REMATCH[1] > RUN_AFTER)); then
+        printf '%s\n' "$1" >&3
+        RUN_AFTER=${BASH_REMATCH[1]}
+    fi
 }

@@ -1,83 +1,117 @@
-# ---- prelude: other programs, all through this one wrapper ---------------------------------------------
+# ---- prelude: programs -----------------------------------------------------------------------------
+# Run other programs: all that change something or can take long go through run_program.
 
-CHILD='' CHILD_TO_ITS_END=''                       # the program that runs now, and whether a stop waits for it
-EXIT_CODE=0                                        # of the last one
+CHILD='' CHILD_TO_ITS_END=''                       # the program that runs, and whether a stop waits for it
+EXIT_CODE=0                                        # of the last program
+OUTPUT=()                                          # the last 50 lines of its output
 
-# Runs a program to its end, in a session of its own: no terminal, no input, none of this script's
-# descriptors. What it prints becomes log events, line by line. An exit code that --accept does not name is
-# a problem, told with --todo, what a person can do about it, and the program's last words.
-# --to-its-end: a stop waits for it, because it must not be cut off (package managers).
-# env: the variables are put into its environment by this script, not by the program env: a proxy or an index may
-# hold a password, and everybody can read the arguments of programs.
-run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
-    local accept=0 todo='' word name='' line='' part words code
-    local -a last=()
+# Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
+# Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
+# message of --failure. Its values are {program}, {exit_code}, and {output}: the errors in the output, or its last lines.
+# --to-its-end: a stop waits for the program, because it must not be interrupted (package managers).
+# env: this script sets the variables in the environment of the program. The program env is not used: a proxy or an
+# index may contain a password, and everybody can read the arguments of programs.
+run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    local accept=0 code=program-failed text='{program} exited with code {exit_code}. Its output: {output}' word name=''
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do
         case $1 in
             --accept) accept=$2; shift 2 ;;
-            --todo) todo=". $2"; shift 2 ;;
+            --failure) code=$2 text=$3; shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
-            *) fail "run_program does not know $1" ;;
+            *) fail unknown-option 'run_program has no option {option}' option "$1" ;;
         esac
     done
     for word in "$@"; do
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
     CHILD=starting
-    exec 7< <(
-        umask 022                                  # what they make is for all to read, as usual
-        if [[ $1 == env ]]; then
-            shift
-            while [[ $1 == *=* ]]; do
-                # shellcheck disable=SC2163        # it is NAME=VALUE
-                export "$1"
-                shift
-            done
-        fi
-        exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
-    )
+    exec 7< <(become_program "$@")
     CHILD=$!
     if [[ $RUN_STOPPING ]]; then stop_run; fi
-    while :; do
-        # With a limit: read does not hear of a signal that came just before it.
-        code=0
-        IFS= read -r -t 5 part <&7 || code=$?
-        line+=$part
-        if ((code > 128)); then continue; fi
-        if ((code)) && [[ ! $line ]]; then break; fi
-        line=${line%$'\r'}
-        line=${line##*$'\r'}                       # of a progress bar only its last state
-        if [[ ${line//[[:space:]]/} ]]; then
-            last+=("$line")
-            if ((${#last[@]} > 12)); then last=("${last[@]:1}"); fi
-            write_event log program "$name" text "${line:0:4000}"
-        fi
-        line=''
-    done
+    report_output "$name"
     exec 7<&-
-    EXIT_CODE=0
-    wait "$CHILD" || EXIT_CODE=$?
-    while kill -0 "$CHILD" 2>/dev/null; do         # a signal ended the waiting, not the program
-        EXIT_CODE=0
-        wait "$CHILD" || EXIT_CODE=$?
-    done
+    await_child
     CHILD=''
     if [[ $RUN_STOPPING ]]; then end_stopped; fi
-    assert_kept
+    assert_events_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
-    printf -v words ' / %s' "${last[@]}"
-    if ((${#last[@]} == 0)); then words=''; fi
-    PROBLEM="$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
+    error_text
+    format_message "$code" "$text" program "$name" exit_code "$EXIT_CODE" output "$REPLY"
+    PROBLEM=$MESSAGE PROBLEM_CODE=$MESSAGE_CODE PROBLEM_VALUES=$MESSAGE_VALUES
     return 1
 }
 
-# Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.
+# Replace this subshell by the program.
+become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    umask 022                                      # everybody may read what programs create, as usual
+    if [[ $1 == env ]]; then
+        shift
+        while [[ $1 == *=* ]]; do
+            # shellcheck disable=SC2163            # it is NAME=VALUE
+            export "$1"
+            shift
+        done
+    fi
+    exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
+}
+
+# Read descriptor 7 to its end. Of a progress bar, only the last state of a line is reported.
+report_output() { # PROGRAM
+    local line='' part status
+    OUTPUT=()
+    while :; do
+        # With a time limit, because read does not notice a signal that came just before it.
+        status=0
+        IFS= read -r -t 5 part <&7 || status=$?
+        line+=$part
+        if ((status > 128)); then continue; fi
+        if ((status)) && [[ ! $line ]]; then break; fi
+        line=${line%$'\r'}
+        line=${line##*$'\r'}
+        if [[ ${line//[[:space:]]/} ]]; then
+            OUTPUT+=("$line")
+            if ((${#OUTPUT[@]} > 50)); then OUTPUT=("${OUTPUT[@]:1}"); fi
+            write_event log program "$1" text "${line:0:4000}"
+        fi
+        line=''
+    done
+}
+
+# A signal ends the wait, but not the program: then it is awaited again.
+await_child() {
+    EXIT_CODE=0
+    wait "$CHILD" || EXIT_CODE=$?
+    while kill -0 "$CHILD" 2>/dev/null; do
+        EXIT_CODE=0
+        wait "$CHILD" || EXIT_CODE=$?
+    done
+}
+
+# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last three, in at most 600 characters.
+error_text() {
+    local line text=''
+    for line in "${OUTPUT[@]}"; do
+        case $line in
+            [Ee][Rr][Rr][Oo][Rr]* | [Ff]atal* | E:*) text+=" / $line" ;;
+        esac
+    done
+    if [[ ! $text ]] && ((${#OUTPUT[@]})); then
+        printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 3 ? ${#OUTPUT[@]} : 3)}"
+    fi
+    text=${text# / }
+    if ((${#text} > 600)); then text=${text:0:600}...; fi
+    REPLY=${text:-(none)}
+}
+
+# Stop the run: first the program, or wait until it exits.
 stop_run() {
     RUN_STOPPING=1
     if [[ ! $CHILD ]]; then end_stopped; fi
-    if [[ $CHILD == starting ]]; then return 0; fi # run_program comes back here
-    if [[ ! $CHILD_TO_ITS_END ]]; then { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true; fi
+    if [[ $CHILD == starting ]]; then return 0; fi # run_program calls this again
+    if [[ ! $CHILD_TO_ITS_END ]]; then
+        { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true
+    fi
 }
 
 end_stopped() {

@@ -66,7 +66,7 @@ undo_line() { # LINE
     done
     RECORD=("${left[@]}")
     write_record || problem "$RECORD_FILE could not be written" || return
-    key_in_words
+    shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
 
@@ -100,7 +100,7 @@ is_of_nbserver() { # KIND KEY BEFORE
 }
 
 # What a line is about, for a person: the packages of one installation can be hundreds.
-key_in_words() {
+shorten_key() {
     REPLY=$LINE_KEY
     if ((${#REPLY} > 300)); then REPLY="${REPLY:0:300}..."; fi
 }

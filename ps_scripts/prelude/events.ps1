@@ -1,65 +1,81 @@
-# ---- prelude: events, all that this script says --------------------------------------------------------
+# ---- prelude: events -------------------------------------------------------------------------------
+# Events: everything that this script reports, as lines of JSON.
 
-# An event is one line of JSON, in ASCII whatever it says. n counts up, so that a reader sees a loss.
-# A test leaves nothing on the host; other runs keep their events there too, before they are sent.
+# The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host;
+# other runs write their events to a file on the host before they send them.
 function Write-Event([string]$Event, [hashtable]$Data = @{}) {
-    $Run.Events++
-    $fields = [ordered]@{ v = 1; n = $Run.Events; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event }
+    $fields = [ordered]@{
+        v = 1; n = $Run.Events + 1; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event
+    }
     foreach ($name in $Data.Keys | Sort-Object) { $fields[$name] = $Data[$name] }
     $json = ConvertTo-AsciiJson (ConvertTo-Json $fields -Compress -Depth 4)
-    if ($Run.EventFile -and -not $Run.Unkept) {
-        # From the first that could not be kept on none is: behind a torn line the others would be lost.
-        try { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
-        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. $(Get-Remedy $_.Exception 'Mend that, then run this again')" }
-    }
-    # A stopped pipeline takes no output any more; the file has the event.
-    if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }
+    if ($Run.EventFile -and -not $Run.NotKept) { Save-Event $json }
+    $Run.Events++
+    # A stopped pipeline accepts no output; the file has the event.
+    if (-not $Run.Stopped) { $Run.Pipeline.WriteObject($json) }
 }
 
-# JSON that means the same in every encoding. Line feeds stay.
+# Anything else that a step outputs becomes a log event, so that it cannot be mistaken for an event.
+filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
+
+# After the first event that cannot be written, none is: those behind a torn line would be lost.
+function Save-Event([string]$Json) {
+    try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
+    catch {
+        $Run.NotKept = New-Failure events-not-kept ('The events of this run cannot be written to {file}: {cause}. ' +
+            'Make sure that the disk has free space and can be written to, then run this again') @{
+            file = $Run.EventFile
+        } -Cause $_.Exception
+    }
+}
+
+# The events on the host are evidence: without them, a run does not continue.
+function Assert-EventsKept {
+    if ($Run.NotKept) {
+        throw $Run.NotKept
+    }
+}
+
+# Return JSON that means the same in every encoding.
 function ConvertTo-AsciiJson([string]$Json) {
     [regex]::Replace($Json, '[^\n\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
 }
 
-# What happens on a host is kept there as evidence: without it a run goes no further.
-function Assert-Kept {
-    if ($Run.Unkept) { throw $Run.Unkept }
-}
-
-# The end of the pipe: events leave as their JSON, and whatever else a step let out becomes a log event,
-# so that no program's output can pass for an event.
-filter Out-Event {
-    if ($_ -is [Management.Automation.PSCustomObject] -and $_.PSObject.Properties['NbserverEvent']) { $_.NbserverEvent }
-    else { (Write-Event log @{ text = [string]$_ }).NbserverEvent }
-}
-
-# Sends again what run $Run.Id wrote after event $After, and goes on while that run holds the lock.
+# Send what run $Run.Id wrote after event $After, and continue as long as that run holds the lock.
 function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
-    if (-not (Test-Path -LiteralPath $file)) { throw "this host knows no run '$($Run.Id)'" }
+    if (-not (Test-Path -LiteralPath $file)) {
+        throw (New-Failure no-such-run 'This host has no run "{run}"' @{ run = $Run.Id })
+    }
     $sent = $After
     do {
-        # Asked before reading: what was written before the lock was given back is then read for certain.
+        # The lock is checked before the file is read, so that everything written before its release is read.
         $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id))\b"
-        $lines = @(Read-CompleteLines $file)
-        for ($i = $sent; $i -lt $lines.Count; $i++) { $lines[$i] }
-        if ($lines.Count -gt $sent) { $sent = $lines.Count }
+        foreach ($line in @(Read-CompleteLines $file)) {
+            $number = Get-EventNumber $line
+            if ($number -le $sent) { continue }
+            $Run.Pipeline.WriteObject($line)
+            $sent = $number
+        }
         if ($running) { [Threading.Thread]::Sleep(500) }
     } while ($running)
 }
 
-# Lines that end; a line still being written, or torn by a crash, is left out.
+function Get-EventNumber([string]$Line) {
+    if ($Line -cmatch '\A\{"v":1,"n":([0-9]{1,9}),') { [int]$Matches[1] } else { 0 }
+}
+
+# Return the lines that end with a line feed. A line that is still being written, or torn by a crash, does not.
 function Read-CompleteLines([string]$File) {
     $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite')
     try { $text = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
     $text.Substring(0, $text.LastIndexOf([char]10) + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
 }
 
-# The last lines of a file that others can write, such as the server's log: not of what a link leads to, and from the
-# last 16 KB only.
+# Return the last lines of a file that others can write, such as the server's log. Links are not followed, and
+# only the last 16 KB are read.
 function Read-LastLines([string]$File, [int]$Count) {
-    $links = @(Get-Links $File)
-    if ($links.Count) { return "it was not read, because $($links[0]) is a link" }
+    if (@(Get-Links $File).Count) { return '(not read, because its path contains a link)' }
     $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite, Delete')
     try {
         if ($stream.Length -gt 16384) { [void]$stream.Seek($stream.Length - 16384, 'Begin') }

@@ -119,7 +119,7 @@ $Restore.file = {
 }
 
 # Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
-function Remove-FileCopies {
+function Remove-FileCopy {
     $copies = Join-Path $StateFolder 'before'
     if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Folder $copies }
 }

@@ -44,7 +44,7 @@ function Start-Background([string]$File, [string[]]$Arguments, [string]$Folder, 
 # was cut off may have left one without a file.
 # The Python of an environment runs another one, elsewhere, which ends with it a moment later: then the log is closed.
 function Stop-Background {
-    Stop-ProcessesBelow $Programs
+    Stop-ProcessBelow $Programs
     for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) { [Threading.Thread]::Sleep(200) }
 }
 

@@ -1,34 +1,55 @@
-# ---- prelude: other programs, all through this one wrapper; only the server itself is prelude/processes --
+# ---- prelude: programs -----------------------------------------------------------------------------
+# Run other programs: all through Invoke-Program, except the server in user scope (prelude/processes).
 
-# Windows' rules for one argument of a command line: quotes around it, backslashes doubled before a quote.
+# Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
     if ($Text -match '^[^\s"]+$') { return $Text }
-    '"' + ([regex]::Replace([regex]::Replace($Text, '(\\*)"', '$1$1\"'), '(\\+)$', '$1$1')) + '"'
+    $escaped = [regex]::Replace($Text, '(\\*)"', '$1$1\"')
+    '"' + [regex]::Replace($escaped, '(\\+)$', '$1$1') + '"'
 }
 
-# The processes whose programs are in the folder, however deep.
-function Get-ProcessesBelow([string]$Folder) {
+# Return the processes whose programs are in the folder, at any depth.
+function Get-ProcessBelow([string]$Folder) {
     Get-Process | Where-Object { $_.Path -and (Test-Below $_.Path $Folder) }
 }
 
-function Stop-ProcessesBelow([string]$Folder) {
-    foreach ($process in @(Get-ProcessesBelow $Folder)) {
+function Stop-ProcessBelow([string]$Folder) {
+    foreach ($process in @(Get-ProcessBelow $Folder)) {
         try { $process.Kill(); [void]$process.WaitForExit(10000) }
-        catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
+        catch { Write-Notice log process-gone 'Process {id} had already exited: {reason}' @{ id = $process.Id; reason = "$_" } }
     }
 }
 
-# Runs a program to its end. What it prints becomes log events, line by line. An exit code that is not
-# in $Accept fails the step, with $Todo, what a person can do about it, and the program's last words.
-# $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
-function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
-    # OpenSSL opens files in the host's code page, which may lack letters of a path: relative ones have none.
-    # What it loads by default is in folders that were fixed when it was built, which anybody may be able to make.
-    if ((Split-Path -Leaf $File) -eq 'openssl.exe') {
-        $Arguments = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
-        $bin = Split-Path -Parent $File
-        $Environment = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $bin; OPENSSL_ENGINES = $bin }
+# Run a program until it exits, and report its output as log events, line by line. If the exit code is not in
+# $Accept, the step fails with $Code and $Text. Its values are {program}, {exit_code}, and {output}: the errors in the
+# output, or its last lines. With -Quiet, for a program that answers a question, the output goes to $Run.Output.
+# A variable in $Environment whose value is $null is removed.
+function Invoke-Program {
+    param(
+        [string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
+        [string]$Code = 'program-failed',
+        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}'
+    )
+    $name = Split-Path -Leaf $File
+    $process = [Diagnostics.Process]::Start((New-ProgramStart $File $Arguments $Environment))
+    try {
+        $process.StandardInput.Close()
+        $Run.Output = @(Read-ProgramOutput $process $name -Quiet:$Quiet)
+        while (-not $process.WaitForExit(500)) { continue }
+        $Run.ExitCode = $process.ExitCode
     }
+    finally {
+        if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
+        $process.Dispose()
+    }
+    if ($Accept -notcontains $Run.ExitCode) {
+        throw (New-Failure $Code $Text @{
+                program = $name; exit_code = $Run.ExitCode; output = Get-ErrorText $Run.Output
+            })
+    }
+}
+
+function New-ProgramStart([string]$File, [string[]]$Arguments, [hashtable]$Environment) {
     $start = New-Object Diagnostics.ProcessStartInfo
     $start.FileName = $File
     $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
@@ -40,8 +61,8 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     $start.RedirectStandardError = $true
     $start.StandardOutputEncoding = $Utf8
     $start.StandardErrorEncoding = $Utf8
-    # Python loads OpenSSL too. Variables that an earlier OpenSSL has left may name a file that others can write, and
-    # such a file names a DLL to load.
+    # Variables of another OpenSSL may name a file that others can write, and that file can name a DLL to load.
+    # Python loads OpenSSL too, so they are removed for every program.
     foreach ($name in @($start.EnvironmentVariables.Keys)) {
         if ($name.ToUpperInvariant() -cmatch '^OPENSSL_') { $start.EnvironmentVariables.Remove($name) }
     }
@@ -49,41 +70,41 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
         if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
         else { $start.EnvironmentVariables[$name] = $Environment[$name] }
     }
+    $start
+}
 
-    $name = Split-Path -Leaf $File
-    $last = New-Object Collections.Generic.Queue[string]
-    $process = [Diagnostics.Process]::Start($start)
-    try {
-        $process.StandardInput.Close()
-        $readers = $process.StandardOutput, $process.StandardError
-        $pending = [Threading.Tasks.Task[]]@($readers[0].ReadLineAsync(), $readers[1].ReadLineAsync())
-        $open = 2
-        while ($open) {
-            $i = [Threading.Tasks.Task]::WaitAny($pending, 500)
-            if ($i -lt 0) { continue }
-            $line = $pending[$i].Result
-            if ($null -eq $line) {
-                $open--
-                $pending[$i] = (New-Object Threading.Tasks.TaskCompletionSource[string]).Task   # never completes
-                continue
-            }
-            $pending[$i] = $readers[$i].ReadLineAsync()
-            if (-not $line.Trim()) { continue }
-            $last.Enqueue($line.Trim())
-            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
-            if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
+# Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50.
+function Read-ProgramOutput {
+    param($Process, [string]$Name, [switch]$Quiet)
+    $lines = New-Object Collections.Generic.Queue[string]
+    $readers = $Process.StandardOutput, $Process.StandardError
+    $pending = [Threading.Tasks.Task[]]@($readers[0].ReadLineAsync(), $readers[1].ReadLineAsync())
+    $open = 2
+    while ($open) {
+        $i = [Threading.Tasks.Task]::WaitAny($pending, 500)
+        if ($i -lt 0) { continue }
+        $line = $pending[$i].Result
+        if ($null -eq $line) {
+            $open--
+            $pending[$i] = (New-Object Threading.Tasks.TaskCompletionSource[string]).Task   # never completes
+            continue
         }
-        while (-not $process.WaitForExit(500)) { continue }
-        $Run.ExitCode = $process.ExitCode
-        $Run.Output = $last.ToArray()
+        $pending[$i] = $readers[$i].ReadLineAsync()
+        if (-not $line.Trim()) { continue }
+        $lines.Enqueue($line.Trim())
+        if ($Quiet) { continue }
+        if ($lines.Count -gt 50) { [void]$lines.Dequeue() }
+        Write-Event log @{ text = $line; program = $Name }
     }
-    finally {
-        if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
-        $process.Dispose()
-    }
-    if ($Accept -notcontains $Run.ExitCode) {
-        if ($Todo) { $Todo = ". $Todo" }
-        if ($last.Count) { $words = ". Its last words: $(@($last | Select-Object -Last 12) -join ' / ')" } else { $words = '' }
-        throw "$name ended with code $($Run.ExitCode)$Todo$words"
-    }
+    $lines.ToArray()
+}
+
+# Return the lines that say ERROR, or the last three, in at most 600 characters.
+function Get-ErrorText([string[]]$Lines) {
+    $errors = @($Lines | Where-Object { $_ -match '^(error|fatal)\b' })
+    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 3) }
+    $text = $errors -join ' / '
+    if (-not $text) { return '(none)' }
+    if ($text.Length -gt 600) { $text = $text.Substring(0, 600) + '...' }
+    $text
 }

@@ -65,11 +65,11 @@ $Restore.task_state = {
 # our folder, whatever else runs from there is ended too.
 function Stop-Task([string]$Name) {
     Stop-ScheduledTask -TaskName $Name -TaskPath '\'
-    if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessesBelow $Programs }
+    if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessBelow $Programs }
 }
 
 # Undo goes backwards, and what was installed last may be what a task runs from: tasks are ended first.
-function Stop-RecordedTasks {
+function Stop-RecordedTask {
     foreach ($line in @(Read-Record)) {
         if ($line.kind -eq 'task' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
     }

@@ -64,7 +64,7 @@ function Install-OwnCertificate {
     Set-TextFile $SourceFile 'host'
 }
 
-Step certificate 'the server has a certificate for its names, and only the service can read the key' -Test {
+Add-Step certificate 'the server has a certificate for its names, and only the service can read the key' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
     if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }

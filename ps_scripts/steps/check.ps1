@@ -77,7 +77,7 @@ function Assert-Closed {
     }
 }
 
-Step check 'the port answers with this certificate, and refuses whoever has no password' -Test {
+Add-Step check 'the port answers with this certificate, and refuses whoever has no password' -Test {
     $should = 'the certificate that the step of that name makes'
     $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }

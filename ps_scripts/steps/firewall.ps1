@@ -9,7 +9,7 @@ function Get-FirewallSettings {
     }
 }
 
-Step firewall 'the firewall lets the notebook port in' -Test {
+Add-Step firewall 'the firewall lets the notebook port in' -Test {
     $is = Get-FirewallRule 'nbserver'
     $should = Get-FirewallSettings
     foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }

@@ -68,7 +68,7 @@ function Test-DeployedPort([int]$Port) {
     [IO.File]::ReadAllText($ConfigurationFile, $Utf8) -cmatch "`"port`":\s+$Port\b"
 }
 
-Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
+Add-Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory

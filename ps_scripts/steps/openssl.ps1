@@ -37,7 +37,7 @@ function Assert-ForeignOpenSsl([string]$Path) {
     if (-not $Settings.adopt) { throw "$who. Set adopt = true in the inventory to use it as it is, or remove it" }
 }
 
-Step openssl 'OpenSSL is there' -Test {
+Add-Step openssl 'OpenSSL is there' -Test {
     if (-not $Settings.openssl) { return }
     $openssl = Get-OpenSsl
     if (-not (Test-Path -LiteralPath $openssl)) { Difference 'OpenSSL' $null $openssl; return }

@@ -73,7 +73,7 @@ function Add-OwnPackageEnvironment([hashtable]$Environment) {
     if ($own['cert'] -and (Test-Path -LiteralPath $own['cert'])) { $Environment.SSL_CERT_FILE = $own['cert'] }
 }
 
-Step packages 'the packages of the lock are installed in a virtual environment' -Test {
+Add-Step packages 'the packages of the lock are installed in a virtual environment' -Test {
     $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
     if (-not (Test-LockMark)) { Difference 'packages' $null (Get-EnvironmentFolder); return }
     $installed = @{}

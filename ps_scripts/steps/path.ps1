@@ -11,7 +11,7 @@ function Get-PathEntries {
     }
 }
 
-Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
+Add-Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
     foreach ($entry in Get-PathEntries) {
         if (-not (Test-PathEntry $entry)) { Difference 'PATH' $null $entry }
     }

@@ -46,7 +46,7 @@ function Get-WindowsFault([version]$Is, [string]$Type, [string]$Should) {
     "this is version $Is of Windows, and $means. $todo"
 }
 
-Step preflight 'this host can carry the notebook server' -Test {
+Add-Step preflight 'this host can carry the notebook server' -Test {
     Assert-ExecutionPolicy
     if ([IntPtr]::Size -ne 8) { throw 'this is a 32-bit Windows or a 32-bit PowerShell. Use a 64-bit one' }
 
@@ -148,7 +148,7 @@ function Assert-FreePort {
     if (-not (Test-PortListening $port)) { return }
     # That our server runs is not enough: it may listen on another port.
     $processes = @(Get-PortProcesses $port)
-    if (-not $processes.Count -and (Test-DeployedPort $port) -and @(Get-ProcessesBelow $Programs).Count) { return }
+    if (-not $processes.Count -and (Test-DeployedPort $port) -and @(Get-ProcessBelow $Programs).Count) { return }
     if (@($processes | Where-Object { $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs) }).Count) { return }
     $who = @($processes | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })
     throw "port $port is taken by another program$who. Stop it, or choose another notebook.port in the inventory"

@@ -71,7 +71,7 @@ function Assert-PresentPython {
     if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) { throw "$python has no pip. Run: `"$python`" -m ensurepip; or install a whole Python from python.org" }
 }
 
-Step python 'Python is there' -Test {
+Add-Step python 'Python is there' -Test {
     if ($Settings.python.kind -eq 'present') { Assert-PresentPython; return }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython

@@ -102,7 +102,7 @@ function Start-BackgroundServer {
     Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArguments) $WorkFolder (Get-ServerText)
 }
 
-Step service 'the notebook server runs: as a task from the start of Windows, or in user scope in the background' -Test {
+Add-Step service 'the notebook server runs: as a task from the start of Windows, or in user scope in the background' -Test {
     if ($Settings.scope -eq 'user') { Compare-BackgroundServer; return }
     $text = Get-TaskXml 'nbserver'
     if (-not $text) { Difference 'scheduled task nbserver' $null 'registered'; return }

@@ -3,7 +3,7 @@
 # on the host is changed. 0 is 'what Windows chooses', which includes 1.2 where it exists; 3072 is TLS 1.2,
 # by number because .NET before 4.5 has no name for it.
 
-Step tls 'downloads use TLS 1.2 or newer' -Test {
+Add-Step tls 'downloads use TLS 1.2 or newer' -Test {
     $now = [int][Net.ServicePointManager]::SecurityProtocol
     if ($now -eq 0 -or ($now -band 3072)) { return }
     try { [Net.ServicePointManager]::SecurityProtocol = $now -bor 3072 }

@@ -12,7 +12,7 @@ function Get-VcRuntimeVersion {
     if ($parts.Count -eq 3) { [version]($parts -join '.') }
 }
 
-Step vc_redist 'the Visual C++ runtime that OpenSSL needs is there' -Test {
+Add-Step vc_redist 'the Visual C++ runtime that OpenSSL needs is there' -Test {
     if (-not $Settings.vc_redist) { return }
     $is = Get-VcRuntimeVersion
     $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')

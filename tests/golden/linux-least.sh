@@ -193,7 +193,7 @@ DIFFERENCES=()                                     # three entries each: what, i
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # what password hashes a new one may replace; see the step notebook
-RUN_UNKEPT=''                                      # why this run's events are no longer kept on the host
+RUN_NOT_KEPT=''                                      # why this run's events are no longer kept on the host
 PROBLEM=''                                         # why the function that just returned 1 could not do its work
 ERRORS_READ=0                                      # lines of standard error
 
@@ -270,17 +270,17 @@ write_event() { # EVENT [KEY VALUE]...
         fi
         shift 2
     done
-    if [[ $RUN_FOLDER && ! $RUN_UNKEPT ]] && ! printf '%s}\n' "$line" >&8; then
+    if [[ $RUN_FOLDER && ! $RUN_NOT_KEPT ]] && ! printf '%s}\n' "$line" >&8; then
         # From the first that could not be kept on none is: behind a torn line the others would be lost.
         read_last_error
-        RUN_UNKEPT="this run's events could not be kept in $RUN_FOLDER${REPLY:+: $REPLY}. Mend that (where the disk is full: make room), then run this again"
+        RUN_NOT_KEPT="this run's events could not be kept in $RUN_FOLDER${REPLY:+: $REPLY}. Mend that (where the disk is full: make room), then run this again"
     fi
     printf '%s}\n' "$line" >&3 2>/dev/null || true   # nobody listens any more; the file has the event
 }
 
 # What happens on a host is kept there as evidence: without it a run goes no further.
-assert_kept() {
-    if [[ $RUN_UNKEPT ]]; then fail "$RUN_UNKEPT"; fi
+assert_events_kept() {
+    if [[ $RUN_NOT_KEPT ]]; then fail "$RUN_NOT_KEPT"; fi
 }
 
 # The bytes of $1 as a JSON string: what is not UTF-8 becomes U+FFFD.
@@ -564,7 +564,7 @@ undo_line() { # LINE
     done
     RECORD=("${left[@]}")
     write_record || problem "$RECORD_FILE could not be written" || return
-    key_in_words
+    shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
 
@@ -598,7 +598,7 @@ is_of_nbserver() { # KIND KEY BEFORE
 }
 
 # What a line is about, for a person: the packages of one installation can be hundreds.
-key_in_words() {
+shorten_key() {
     REPLY=$LINE_KEY
     if ((${#REPLY} > 300)); then REPLY="${REPLY:0:300}..."; fi
 }
@@ -675,7 +675,7 @@ run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VA
     done
     CHILD=''
     if [[ $RUN_STOPPING ]]; then end_stopped; fi
-    assert_kept
+    assert_events_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
     printf -v words ' / %s' "${last[@]}"
     if ((${#last[@]} == 0)); then words=''; fi
@@ -3085,7 +3085,7 @@ is_skipped() { # STEP
 test_step() { # STEP
     RUN_STEP=$1
     DIFFERENCES=()
-    assert_kept
+    assert_events_kept
     read_last_error                                # what came before is not about this step
     if ! is_skipped "$1"; then "$1_test"; fi
 }
@@ -3121,7 +3121,7 @@ apply_step() { # STEP
     fi
     write_event started title "${STEP_TITLES[$1]}"
     write_differences
-    assert_kept
+    assert_events_kept
     "$1_apply"
     test_step "$1"
     if ((${#DIFFERENCES[@]})); then fail "${DIFFERENCES[0]} is still '${DIFFERENCES[1]}' instead of '${DIFFERENCES[2]}'"; fi
@@ -3152,11 +3152,11 @@ undo() {
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         split_line "${lines[i]}"
         RUN_STEP=$LINE_STEP
-        assert_kept
+        assert_events_kept
         line=${lines[i]}
         if ! undo_line "$line"; then
             RUN_OUTCOME=failed
-            key_in_words
+            shorten_key
             write_event failed text "$REPLY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
         fi
     done
@@ -3244,7 +3244,7 @@ main() { # [test|apply|undo|envelope]
         apply) apply ;;
         undo) undo ;;
     esac
-    assert_kept
+    assert_events_kept
     RUN_OUTCOME=${RUN_OUTCOME:-ok}
     exit 0
 }

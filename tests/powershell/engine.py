@@ -39,7 +39,19 @@ def prelude(*names: str) -> str:
     """Files of ps_scripts/prelude, joined as in a rendered script. Everything that writes a file asks `paths` first."""
     if "record" in names and "paths" not in names:
         names = (*names, "paths")
-    return "\n".join((STEP_FILES / "prelude" / f"{name}.ps1").read_text("ascii") for name in names)
+    if "run" in names and "messages" not in names:
+        names = (*names, "messages")
+    parts = [(STEP_FILES / "prelude" / f"{name}.ps1").read_text("ascii") for name in names]
+    return "\n".join([*parts, SAID] if "run" in names else parts)
+
+
+# Events go to the pipeline of the script; a test collects them and asks for them with Get-Said.
+SAID = """
+$Said = New-Object Collections.ArrayList
+$Run.Pipeline = New-Object PSObject
+$Run.Pipeline | Add-Member ScriptMethod WriteObject { param($Line) [void]$Said.Add($Line) }
+function Get-Said { $Said.ToArray(); $Said.Clear() }
+"""
 
 
 def command(script: str) -> list[str]:

@@ -1,6 +1,6 @@
 # ---- step: openssl, what makes the request -------------------------------------------------------------
 
-Step openssl 'what makes the request is there' -Test {
+Add-Step openssl 'what makes the request is there' -Test {
     if (-not (Test-TextFile 'C:\faults\site\new.txt' 'ours')) { Difference 'new.txt' $null 'ours' }
 } -Apply {
     Set-TextFile 'C:\faults\site\new.txt' 'ours'

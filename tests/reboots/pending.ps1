@@ -1,5 +1,5 @@
 # ---- step: pending, says what preflight says where Windows waits for a reboot ---------------------------
 
-Step pending 'no reboot is pending' -Test {
+Add-Step pending 'no reboot is pending' -Test {
     if (Test-Path -LiteralPath 'C:\faults\pending') { $Run.Reboot = $true; $Run.Pending = ' (C:\faults\pending)' }
 } -Apply { throw 'pending has nothing to change' }

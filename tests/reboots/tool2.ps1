@@ -1,6 +1,6 @@
 # ---- step: tool2, a second installer after the first ---------------------------------------------------
 
-Step tool2 'the second tool is installed' -Test {
+Add-Step tool2 'the second tool is installed' -Test {
     if (-not (Test-Path -LiteralPath 'C:\faults\tool2\bin\openssl.exe')) { Difference 'tool2' $null 'installed' }
 } -Apply {
     Install-Inno 'C:\faults\setup.exe' 'C:\faults\tool2'

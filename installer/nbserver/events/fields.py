@@ -12,6 +12,7 @@ NAME_LENGTH = 64
 WORDS_LENGTH = 32_768
 TEXT_LENGTH = 1_000_000
 CSR_LENGTH = 65_536
+MOST_VALUES = 20  # in a message
 EXACT = 2**53 - 1  # the largest integer that every JSON reader keeps
 INT64 = 2**63
 
@@ -64,6 +65,16 @@ def _either(*kinds: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: any(kind(value) for kind in kinds)
 
 
+def _values(value: object) -> bool:
+    """Return whether a value has the named values of a message: texts, integers, and nulls."""
+    return isinstance(value, dict) and len(value) <= MOST_VALUES and all(_NAME(name) and _VALUE(item) for name, item in value.items())
+
+
+def _cause(value: object) -> bool:
+    """Return whether a value has the code and the values of another message."""
+    return isinstance(value, dict) and value.keys() == {"code", "values"} and _CODE(value["code"]) and _values(value["values"])
+
+
 def _null(value: object) -> bool:
     return value is None
 
@@ -78,6 +89,8 @@ _WORDS = _text(least=1, most=WORDS_LENGTH)
 _TEXT = _text()
 _VALUE = _either(_null, _TEXT, _integer(-INT64, INT64 - 1))
 _COUNT = _integer(0, EXACT)
+_NAME = _text("[a-z][a-z0-9_]*", most=NAME_LENGTH)
+_CODE = _text("[a-z][a-z0-9]*(-[a-z0-9]+)*", most=NAME_LENGTH)
 
 _COMMON = {
     "v": Field(_integer(VERSION, VERSION)),
@@ -88,6 +101,9 @@ _COMMON = {
 }
 _OF_A_STEP = {**_COMMON, "step": Field(_STEP)}
 _OF_THE_RUN = {**_COMMON, "step": Field(_NO_STEP)}
+
+# What a message consists of, next to its English text. The scripts of 0.2.0 and earlier did not report codes.
+_MESSAGE = {"code": Field(_CODE, required=False), "values": Field(_values, required=False), "cause": Field(_cause, required=False)}
 
 # By event name. "started step" is the form of `started` for a step.
 FORMS: Mapping[str, Mapping[str, Field]] = {
@@ -102,9 +118,10 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
         "boot": Field(_text("([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?"), required=False),
     },
     "started step": {**_OF_A_STEP, "title": Field(_WORDS)},
-    "difference": {**_OF_A_STEP, "what": Field(_WORDS), "is": Field(_VALUE), "should": Field(_VALUE)},
+    "difference": {**_OF_A_STEP, **_MESSAGE, "what": Field(_WORDS), "is": Field(_VALUE), "should": Field(_VALUE)},
     "progress": {
         **_OF_A_STEP,
+        **_MESSAGE,
         "what": Field(_WORDS),
         "done": Field(_COUNT, required=False),
         "total": Field(_either(_null, _COUNT), required=False),
@@ -113,9 +130,9 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
     "changed": _OF_A_STEP,
     "unchanged": _OF_A_STEP,
     "restored": {**_OF_A_STEP, "kind": Field(_WORDS), "what": Field(_WORDS)},
-    "warning": {**_COMMON, "text": Field(_TEXT)},
-    "failed": {**_COMMON, "text": Field(_TEXT), "at": Field(_text("line [0-9]*", most=NAME_LENGTH), required=False)},
-    "log": {**_COMMON, "text": Field(_TEXT), "program": Field(_WORDS, required=False)},
+    "warning": {**_COMMON, **_MESSAGE, "text": Field(_TEXT)},
+    "failed": {**_COMMON, **_MESSAGE, "text": Field(_TEXT), "at": Field(_text("line [0-9]*", most=NAME_LENGTH), required=False)},
+    "log": {**_COMMON, **_MESSAGE, "text": Field(_TEXT), "program": Field(_WORDS, required=False)},
     "request": {
         **_OF_A_STEP,
         "csr": Field(_text("-----BEGIN CERTIFICATE REQUEST-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE REQUEST-----\n", most=CSR_LENGTH)),

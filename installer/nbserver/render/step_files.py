@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 PRELUDE = {
     "ps_scripts": (
         (
-            "run hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs processes downloads "
-            "reboots installers tasks firewall services port_holder certificates certificate_program certificate_sources"
+            "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes downloads "
+            "reboots installers tasks firewall services port_process certificates certificate_program certificate_sources"
         ).split(),
         ".ps1",
     ),
     "linux_scripts": (
-        "run events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope starter service".split(),
+        "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope starter service".split(),
         ".sh",
     ),
 }
 STEPS = {
-    "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook past service firewall check former".split(),
-    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check former".split(),
+    "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook takeover service firewall check cleanup".split(),
+    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check cleanup".split(),
 }
 
-_TITLE = re.compile(r"^[Ss]tep (\w+) '([^']+)'", re.MULTILINE)
+_TITLE = re.compile(r"^(?:Add-Step|step) (\w+) '([^']+)'", re.MULTILINE)
 
 
 def read_body(kind: str) -> tuple[str, tuple[str, ...]]:

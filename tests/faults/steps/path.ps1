@@ -2,7 +2,7 @@
 
 $Bin = 'C:\Program Files\nbserver faults\bin'
 
-Step path 'the machine PATH has our entry' -Test {
+Add-Step path 'the machine PATH has our entry' -Test {
     Wait-Gate
     if (-not (Test-PathEntry $Bin)) { Difference 'PATH' $null $Bin }
 } -Apply {

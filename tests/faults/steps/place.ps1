@@ -2,7 +2,7 @@
 
 $Place = 'C:\Program Files\nbserver faults'
 
-Step place 'the folder and the registry values are there' -Test {
+Add-Step place 'the folder and the registry values are there' -Test {
     Wait-Gate
     Compare-Folder $Place $AdministratorsOnly
     Compare-RegistryValue $GuardKey New 7

@@ -1,6 +1,6 @@
 # ---- step: text, a file that is new and one that was somebody else's; and an event longer than a fragment
 
-Step text 'the text files say what they should' -Test {
+Add-Step text 'the text files say what they should' -Test {
     Wait-Gate
     foreach ($name in 'new.txt', 'old.txt') {
         if (-not (Test-TextFile "$Ground\site\$name" 'ours')) { Difference "$Ground\site\$name" 'another text' 'ours' }

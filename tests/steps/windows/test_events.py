@@ -117,7 +117,7 @@ READ_LINES = "$lines = @($input); $Run.Events = 0; $Run.EventFile = ''; $Run.Sto
 @many
 @given(st.lists(texts, min_size=2, max_size=4))
 def test_every_text_survives(session: Session, words: list[str]) -> None:
-    script = READ_LINES + "(Write-Event log @{ text = $lines[1]; list = @($lines); table = @{ is = $lines[1] } }).NbserverEvent"
+    script = READ_LINES + "Write-Event log @{ text = $lines[1]; list = @($lines); table = @{ is = $lines[1] } }; Get-Said"
     (line,) = session.run(script, words)
     assert line.isascii() and line.isprintable()
     read = read_object(line)
@@ -129,7 +129,7 @@ def test_every_text_survives(session: Session, words: list[str]) -> None:
 @given(texts, st.sampled_from(["text", "number"]))
 def test_whatever_else_comes_out_is_a_log_event(session: Session, text: str, kind: str) -> None:
     out = {"text": "$lines[1]", "number": "42"}[kind]
-    (line,) = session.run(READ_LINES + f"{out} | Out-Event", ["", text])
+    (line,) = session.run(READ_LINES + f"{out} | Write-OtherOutput; Get-Said", ["", text])
     read = parse(line)
     assert read.event == "log" and read.data == {"text": text if kind == "text" else "42"}
 
@@ -137,14 +137,14 @@ def test_whatever_else_comes_out_is_a_log_event(session: Session, text: str, kin
 def test_types_survive(session: Session) -> None:
     script = (
         READ_LINES
-        + "(Write-Event difference @{ is = $null; should = 7; yes = $true; none = @(); one = @('x'); long = 9007199254740993 }).NbserverEvent"
+        + "Write-Event difference @{ is = $null; should = 7; yes = $true; none = @(); one = @('x'); long = 9007199254740993 }; Get-Said"
     )
     (line,) = session.run(script, [""])
     assert {"is": None, "should": 7, "yes": True, "none": [], "one": ["x"], "long": 9007199254740993}.items() <= read_object(line).items()
 
 
 def test_events_count_up_in_a_run(session: Session) -> None:
-    script = READ_LINES + "foreach ($name in $lines) { if ($name) { (Write-Event $name).NbserverEvent } }"
+    script = READ_LINES + "foreach ($name in $lines) { if ($name) { Write-Event $name } }; Get-Said"
     names = sorted(NAMES)
     sequence = EventOrder()
     read = [read_object(line) for line in session.run(script, ["", *names])]
@@ -165,7 +165,7 @@ def test_a_kept_event_is_the_one_that_was_sent(session: Session, tmp_path: Path)
     file = tmp_path / "events.jsonl"
     script = (
         "$lines = @($input); $Run.Events = 0; $Run.Step = ''; $Run.EventFile = $lines[0]\n"
-        "(Write-Event log @{ text = $lines[1] }).NbserverEvent; $Run.Stopped = $true; Write-Event warning @{ text = 'x' }"
+        "Write-Event log @{ text = $lines[1] }; $Run.Stopped = $true; Write-Event warning @{ text = 'x' }; Get-Said"
     )
     sent = session.run(script, [host_path(file), "caf\u00e9 \u65e5\u672c"])
     kept = file.read_bytes()

@@ -136,11 +136,11 @@ def test_a_program_in_the_background_is_known_again(session: Session, background
         "True",
         "False",
     ]
-    assert session.run(background + "@(Get-ProcessesBelow $Programs).Count.ToString()") == ["1"]
+    assert session.run(background + "@(Get-ProcessBelow $Programs).Count.ToString()") == ["1"]
     (other,) = session.run(background + start("for that`n") + "[string](Get-Background).Id")
     assert session.run(
         background
-        + f"@(Get-ProcessesBelow $Programs | ForEach-Object {{ [string]$_.Id }}) -join ' '; @(Get-Process -Id {pid} -ErrorAction SilentlyContinue).Count.ToString()"
+        + f"@(Get-ProcessBelow $Programs | ForEach-Object {{ [string]$_.Id }}) -join ' '; @(Get-Process -Id {pid} -ErrorAction SilentlyContinue).Count.ToString()"
     ) == [other, "0"]
 
 
@@ -162,9 +162,9 @@ def test_undo_ends_it_and_all_that_runs_from_its_folder(session: Session, backgr
     session.run(background + start())
     (tmp_path / "process").rename(tmp_path / "elsewhere")  # as a run leaves it that was cut off before the file
     session.run(background + "Stop-RecordedBackground | Out-Null")
-    assert session.run(background + "@(Get-ProcessesBelow $Programs).Count.ToString()") == ["0"]
+    assert session.run(background + "@(Get-ProcessBelow $Programs).Count.ToString()") == ["0"]
     session.run(background + start() + "foreach ($line in @(Read-Record)) { Undo-Line $line | Out-Null }")
-    assert session.run(background + "@(Get-ProcessesBelow $Programs).Count.ToString(); @(Read-Record).Count.ToString()") == ["0", "0"]
+    assert session.run(background + "@(Get-ProcessBelow $Programs).Count.ToString(); @(Read-Record).Count.ToString()") == ["0", "0"]
     assert not (tmp_path / "process").exists()
     session.run(background + start() + "Write-Record @(); Stop-RecordedBackground | Out-Null")  # what the record does not know, it leaves
     assert session.run(background + "@(Get-Background).Count.ToString()") == ["1"]

@@ -1,4 +1,4 @@
-# ---- step: former --------------------------------------------------------------------------------------
+# ---- step: cleanup --------------------------------------------------------------------------------------
 # The Python, OpenSSL and environment that an earlier run of nbserver installed and the settings no longer
 # want. They go last, when the new server has answered: an upgrade that fails leaves what was there.
 # Only what stands in the record goes, by the same way as undo would take it.
@@ -29,7 +29,7 @@ function Get-FormerLines {
     $lines
 }
 
-Step former 'what an earlier release or setting installed is gone' -Test {
+Add-Step cleanup 'what an earlier release or setting installed is gone' -Test {
     foreach ($line in Get-FormerLines) { Difference $line.key 'installed' $null }
 } -Apply {
     foreach ($line in @(Get-FormerLines)) {

@@ -1,18 +1,18 @@
-# ---- step: former --------------------------------------------------------------------------------------
+# ---- step: cleanup --------------------------------------------------------------------------------------
 # The environments that an earlier run of nbserver made and the settings no longer want. They go last, when the
 # new server has answered: an upgrade that fails leaves what was there. Only what stands in the record goes, by
 # the same way as undo would take it. The distribution's packages stay until undo.
 
-step former 'what an earlier release or setting installed is gone'
+step cleanup 'what an earlier release or setting installed is gone'
 
-former_test() {
+cleanup_test() {
     local line
     for line in "${RECORD[@]}"; do
         if is_former_environment "$line"; then difference "$LINE_KEY" installed ''; fi
     done
 }
 
-former_apply() {
+cleanup_apply() {
     local line
     local -a lines=("${RECORD[@]}")
     for line in "${lines[@]}"; do

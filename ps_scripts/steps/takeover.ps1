@@ -1,4 +1,4 @@
-# ---- step: past ----------------------------------------------------------------------------------------
+# ---- step: takeover ----------------------------------------------------------------------------------------
 # What a host brings along: a notebook server set up by hand, an nbserver whose record is lost, a program of
 # others on the port. What would have to be overwritten or stopped is taken over only with adopt = true;
 # without it, an apply refuses before anything is changed. What does no harm to this server is told once.
@@ -92,7 +92,7 @@ function Get-EarlierProfiles {
     }
 }
 
-Step past 'nothing that was here before stands in the way' -Test {
+Add-Step takeover 'nothing that was here before stands in the way' -Test {
     $conflicts = @(Get-PastConflicts)
     foreach ($conflict in $conflicts) { Difference $conflict.what $conflict.is $conflict.should }
     if ($conflicts.Count -and (-not $Settings.adopt -or @($conflicts | Where-Object { -not $_.taken }).Count)) {

@@ -1,0 +1,66 @@
+# ---- prelude: messages -----------------------------------------------------------------------------
+# Messages: one English sentence with named values, and a code that is the same in every release.
+
+# Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are.
+function Format-Message([string]$Text, [hashtable]$Values) {
+    [regex]::Replace($Text, '\{([a-z0-9_]+)\}', { param($match) [string]$Values[$match.Groups[1].Value] })
+}
+
+# Return an exception to throw. {cause} in the text stands for the message of another exception, $Cause.
+function New-Failure {
+    param([string]$Code, [string]$Text, [hashtable]$Values = @{}, [Exception]$Cause)
+    if ($Cause) { $Values = $Values + @{ cause = $Cause.Message } }
+    $failure = New-Object InvalidOperationException((Format-Message $Text $Values), $Cause)
+    $failure.Data['code'] = $Code
+    $failure.Data['values'] = $Values
+    $failure
+}
+
+# Return the fields of an event that reports an exception. Exceptions of .NET and of commands have no code.
+function Get-FailureFields([Exception]$Exception) {
+    $failure = $Exception
+    if (-not $failure.Data.Contains('code')) { $failure = New-UncodedFailure $Exception }
+    $fields = @{ code = $failure.Data['code']; values = $failure.Data['values']; text = $failure.Message }
+    $cause = $failure.InnerException
+    if ($cause -and $cause.Data.Contains('code')) {
+        $fields.cause = @{ code = $cause.Data['code']; values = $cause.Data['values'] }
+    }
+    $fields
+}
+
+function New-UncodedFailure([Exception]$Exception) {
+    if (Test-DiskFull $Exception) {
+        return New-Failure disk-full 'The disk is full: {cause}. Make room on it, then run this again' -Cause $Exception
+    }
+    New-Failure unexpected-error '{cause}' -Cause $Exception
+}
+
+# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in text of its display language.
+function Test-DiskFull([Exception]$Exception) {
+    for ($inner = $Exception; $inner; $inner = $inner.InnerException) {
+        $code = '{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($inner)
+        if ('80070070', '80070027' -contains $code) { return $true }
+    }
+    $false
+}
+
+# Report something that a person should read: a warning, or a note in the log.
+function Write-Notice {
+    param([ValidateSet('warning', 'log')][string]$Event, [string]$Code, [string]$Text, [hashtable]$Values = @{})
+    Write-Event $Event @{ code = $Code; values = $Values; text = Format-Message $Text $Values }
+}
+
+# Report that a long action continues. $Unit is bytes, packages, or seconds; $Total may be unknown.
+function Write-StepProgress {
+    param([string]$Code, [string]$Text, [hashtable]$Values = @{}, $Done, $Total, [string]$Unit)
+    $fields = @{ code = $Code; values = $Values; what = Format-Message $Text $Values }
+    if ($null -ne $Done) { $fields.done = $Done; $fields.total = $Total; $fields.unit = $Unit }
+    Write-Event progress $fields
+}
+
+# A step's Test calls this for each difference. $Is and $Should are words or values; $null means absent.
+function Add-Difference {
+    param([string]$Code, [string]$What, $Is, $Should, [hashtable]$Values = @{})
+    $what = Format-Message $What $Values
+    [void]$Run.Differences.Add(@{ code = $Code; values = $Values; what = $what; is = $Is; should = $Should })
+}
