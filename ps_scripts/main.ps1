@@ -46,7 +46,7 @@ function Invoke-Apply($Step) {
 }
 
 # Apply step after step, until all are done or Windows must restart first. Then open brackets are undone.
-function Invoke-AllSteps {
+function Invoke-EveryStep {
     foreach ($step in $Steps) {
         Invoke-Apply $step
         if ($Run.Outcome -eq 'reboot') { break }
@@ -75,7 +75,7 @@ function Undo-Record([switch]$BracketsOnly) {
             $Run.Outcome = 'failed'
             $failure = New-Failure not-restored ('{key} could not be restored: {cause}. ' +
                 'Fix the cause, then run undo again') @{ key = $line.key } -Cause $_.Exception
-            Write-Event failed (Get-FailureFields $failure)
+            Write-Event failed (Get-FailureField $failure)
         }
     }
     $Run.Step = ''
@@ -123,7 +123,9 @@ function Start-Change {
     Enter-Lock
     $folder = Join-Path $StateFolder "runs\$($Run.Id)"
     if (Test-Path -LiteralPath $folder) {
-        throw (New-Failure run-id-used 'This host already has a run "{run}"; a run ID can be used only once' @{ run = $Run.Id })
+        throw (New-Failure run-id-used 'This host already has a run "{run}"; a run ID can be used only once' @{
+                run = $Run.Id
+            })
     }
     [void](New-Item -ItemType Directory -Force -Path $folder)
     $Run.EventFile = Join-Path $folder 'events.jsonl'
@@ -148,7 +150,7 @@ function Invoke-Mode {
     if ($Run.Mode -eq 'request') { Invoke-Request; return }
     Invoke-Plan
     if ($Run.Mode -ne 'apply') { return }
-    if ($Run.Differs) { Invoke-AllSteps } else { Write-AllUnchanged }
+    if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
 }
 
 function Invoke-Run {
@@ -164,7 +166,7 @@ function Invoke-Run {
         $ended = $true
         if ($Run.Mode -eq 'events') { throw }   # an event of this run must not be mistaken for one of the other run
         $Run.Outcome = 'failed'
-        $fields = Get-FailureFields $_.Exception
+        $fields = Get-FailureField $_.Exception
         $fields.at = "line $($_.InvocationInfo.ScriptLineNumber)"
         Write-Event failed $fields
     }
@@ -181,7 +183,7 @@ function Invoke-Run {
 function Stop-Run {
     $Run.Stopped = $true
     $Run.Outcome = 'stopped'
-    if ($Run.EventFile) { $Run.Events = @(Read-CompleteLines $Run.EventFile).Count }
+    if ($Run.EventFile) { $Run.Events = @(Read-CompleteLine $Run.EventFile).Count }
 }
 
 # Events are written to the output of this function, whichever function reports them: no expression can swallow one.

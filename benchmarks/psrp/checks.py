@@ -19,7 +19,7 @@ from tests.conftest import LOCK
 
 FOLDER = Path(__file__).parent / "checks"
 # On this host these have nothing to look at while nothing has to be changed, so nobody would send a check for them.
-NOTHING_TO_LOOK_AT = {"ie_esc", "vc_redist", "past", "former"}
+NOTHING_TO_LOOK_AT = {"ie_esc", "vc_redist", "takeover", "cleanup"}
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 # The service's own SID, and access lists in SDDL: SYSTEM and administrators everything, the service to read, or to read and write.
 SERVICE_SID = "S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054"
@@ -62,8 +62,7 @@ def _literal(value: str | int) -> str:
 
 def checks(prepared: PreparedHost) -> list[Check]:
     """One check for each step that nbserver tests, in its order. Raises LookupError when a step has none."""
-    _, steps = read_body("ps_scripts")
-    wanted = [step for step in steps if step not in NOTHING_TO_LOOK_AT]
+    wanted = [step for step in read_body("ps_scripts").steps if step not in NOTHING_TO_LOOK_AT]
     missing = [step for step in wanted if not (FOLDER / f"{step}.ps1").is_file()]
     if missing:
         raise LookupError(f"benchmarks/psrp/checks has no equivalent of the step {', '.join(missing)}")

@@ -1,5 +1,5 @@
 # ---- prelude: events -------------------------------------------------------------------------------
-# Events: everything that this script reports, as lines of JSON.
+# Report events: lines of JSON, which are the only output of this script.
 
 # The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host; other
 # runs write their events to a file on the host before they send them.

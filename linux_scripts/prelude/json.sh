@@ -1,5 +1,5 @@
 # ---- prelude: json ---------------------------------------------------------------------------------
-# Read and write JSON strings with bash alone, because a host may lack every program for it.
+# Read and write JSON strings in bash alone.
 
 # The bytes of $1 as a JSON string: what is not UTF-8 becomes U+FFFD.
 json_string() { # TEXT

@@ -2,7 +2,7 @@
 # Order: prelude (what the steps may use), steps (each has a test and an apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
-# The shell's options, the folders, and the state of this run.
+# Set the options of the shell, the folders, and the state of this run.
 
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
     printf '%s\n' 'This script needs bash 4.4 or newer' >&2

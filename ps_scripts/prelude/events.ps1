@@ -1,5 +1,5 @@
 # ---- prelude: events -------------------------------------------------------------------------------
-# Events: everything that this script reports, as lines of JSON.
+# Report events: lines of JSON, which are the only output of this script.
 
 # The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host;
 # other runs write their events to a file on the host before they send them.
@@ -51,7 +51,7 @@ function Send-EventsAfter([int]$After) {
     do {
         # The lock is checked before the file is read, so that everything written before its release is read.
         $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id))\b"
-        foreach ($line in @(Read-CompleteLines $file)) {
+        foreach ($line in @(Read-CompleteLine $file)) {
             $number = Get-EventNumber $line
             if ($number -le $sent) { continue }
             $Run.Pipeline.WriteObject($line)
@@ -66,7 +66,7 @@ function Get-EventNumber([string]$Line) {
 }
 
 # Return the lines that end with a line feed. A line that is still being written, or torn by a crash, does not.
-function Read-CompleteLines([string]$File) {
+function Read-CompleteLine([string]$File) {
     $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite')
     try { $text = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
     $text.Substring(0, $text.LastIndexOf([char]10) + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
@@ -74,7 +74,7 @@ function Read-CompleteLines([string]$File) {
 
 # Return the last lines of a file that others can write, such as the server's log. Links are not followed, and
 # only the last 16 KB are read.
-function Read-LastLines([string]$File, [int]$Count) {
+function Read-LastLine([string]$File, [int]$Count) {
     if (@(Get-Links $File).Count) { return '(not read, because its path contains a link)' }
     $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite, Delete')
     try {

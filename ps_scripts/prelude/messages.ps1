@@ -1,5 +1,5 @@
 # ---- prelude: messages -----------------------------------------------------------------------------
-# Messages: one English sentence with named values, and a code that is the same in every release.
+# Write messages: a sentence with named values, and a code that no release changes.
 
 # Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are.
 function Format-Message([string]$Text, [hashtable]$Values) {
@@ -17,7 +17,7 @@ function New-Failure {
 }
 
 # Return the fields of an event that reports an exception. Exceptions of .NET and of commands have no code.
-function Get-FailureFields([Exception]$Exception) {
+function Get-FailureField([Exception]$Exception) {
     $failure = $Exception
     if (-not $failure.Data.Contains('code')) { $failure = New-UncodedFailure $Exception }
     $fields = @{ code = $failure.Data['code']; values = $failure.Data['values']; text = $failure.Message }

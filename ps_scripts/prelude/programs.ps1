@@ -1,5 +1,5 @@
 # ---- prelude: programs -----------------------------------------------------------------------------
-# Run other programs: all through Invoke-Program, except the server in user scope (prelude/processes).
+# Run other programs, all through Invoke-Program, except the server in user scope.
 
 # Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
@@ -16,7 +16,11 @@ function Get-ProcessBelow([string]$Folder) {
 function Stop-ProcessBelow([string]$Folder) {
     foreach ($process in @(Get-ProcessBelow $Folder)) {
         try { $process.Kill(); [void]$process.WaitForExit(10000) }
-        catch { Write-Notice log process-gone 'Process {id} had already exited: {reason}' @{ id = $process.Id; reason = "$_" } }
+        catch {
+            Write-Notice log process-gone 'Process {id} had already exited: {reason}' @{
+                id = $process.Id; reason = "$_"
+            }
+        }
     }
 }
 
@@ -49,7 +53,8 @@ function Invoke-Program {
     }
 }
 
-function New-ProgramStart([string]$File, [string[]]$Arguments, [hashtable]$Environment) {
+function New-ProgramStart {
+    param([string]$File, [string[]]$Arguments, [hashtable]$Environment)
     $start = New-Object Diagnostics.ProcessStartInfo
     $start.FileName = $File
     $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
@@ -101,7 +106,7 @@ function Read-ProgramOutput {
 
 # Return the lines that say ERROR, or the last three, in at most 600 characters.
 function Get-ErrorText([string[]]$Lines) {
-    $errors = @($Lines | Where-Object { $_ -match '^(error|fatal)\b' })
+    $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
     if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 3) }
     $text = $errors -join ' / '
     if (-not $text) { return '(none)' }

@@ -93,6 +93,6 @@ Add-Step check 'the port answers with this certificate, and refuses whoever has 
         [Threading.Thread]::Sleep(1000)
     }
     $words = 'no log was written'
-    if (Test-Path -LiteralPath $ServerLog) { $words = @(Read-LastLines $ServerLog 3) -join ' / ' }
+    if (Test-Path -LiteralPath $ServerLog) { $words = @(Read-LastLine $ServerLog 3) -join ' / ' }
     throw "nothing answers on port $($Settings.notebook.port). The server's log ($ServerLog) ends with: $words"
 }

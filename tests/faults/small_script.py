@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nbserver import __version__
-from nbserver.render.powershell import head, lock_block
+from nbserver.render.body import Body
+from nbserver.render.powershell import head
 from nbserver.render.script import Script
 from nbserver.render.step_files import PRELUDE, step_folder
 
@@ -22,6 +23,6 @@ def small_script(host: str, steps: Mapping[str, Path] | None = None, **more: Any
     shipped = step_folder("ps_scripts")
     prelude = [shipped.joinpath(f"prelude/{name}{suffix}").read_bytes().decode("ascii") for name in names]
     parts = [(folder / f"{name}.ps1").read_text("ascii") for name, folder in {"gates": FOLDER, **folders}.items()]
-    body = "\n".join([*prelude, *parts, shipped.joinpath(f"main{suffix}").read_bytes().decode("ascii")])
+    body = Body.joined([*prelude, *parts, shipped.joinpath(f"main{suffix}").read_bytes().decode("ascii")], tuple(folders))
     settings: dict[str, Any] = {"host": host, "release": __version__, "reboot": "never", "scope": "machine", "skip": [], **more}
-    return Script.joined(settings, head(settings, tuple(folders)) + lock_block(()), body, tuple(folders))
+    return Script.joined(settings, head(settings, (), body), body)

@@ -18,9 +18,9 @@ WRITERS = frozenset(
 )
 READERS = frozenset("get-content import-csv import-clixml import-localizeddata select-string".split())
 # The two functions that start programs: one waits for their end, the other leaves the server in the background.
-STARTERS = frozenset({"invoke-program", "start-background"})
+STARTERS = frozenset({"invoke-program", "new-programstart", "start-background"})
 # Method of [IO.File] -> the one function that may call it; "" is every function.
-TEXT_METHODS = {"writealltext": "write-textfile", "appendalltext": "write-event", "readalltext": "", "readalllines": ""}
+TEXT_METHODS = {"writealltext": "write-textfile", "appendalltext": "save-event", "readalltext": "", "readalllines": ""}
 REFUSED_TEXT_METHODS = frozenset("writealllines appendalllines appendtext createtext opentext readlines".split())
 
 

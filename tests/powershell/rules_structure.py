@@ -34,7 +34,7 @@ def every_function_is_defined_once(scripts: Scripts) -> Iterator[str]:
 
 def a_step_file_has_one_step_of_its_name(scripts: Scripts) -> Iterator[str]:
     for file in scripts.files:
-        steps = list(Scripts([file], scripts.aliases, {}).commands("Step"))
+        steps = list(Scripts([file], scripts.aliases, {}).commands("Add-Step"))
         wanted = [PurePosixPath(file.name).stem] if file.name.startswith("steps/") else []
         if [step_name(step) for step in steps] != wanted:
             yield f"{file.place(steps[0].start if steps else 0)}: steps {[step_name(step) for step in steps]} instead of {wanted}"
@@ -48,7 +48,7 @@ def step_name(step: Node) -> str:
 
 
 def step_names(scripts: Scripts) -> list[str]:
-    return [step_name(command) for command in scripts.all("Command") if command_name(command) == "Step"]
+    return [step_name(command) for command in scripts.all("Command") if command_name(command) == "Add-Step"]
 
 
 def restorable(scripts: Scripts) -> dict[str, Node]:

@@ -190,13 +190,13 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "every_restore_has_a_kind_that_is_recorded": ("$Restore.file = { }; Save-Before 'file' $p $null", ("$Restore.file = { }",)),
     "every_function_is_defined_once": ("function F { } function G { }", ("function F { } function f { }", "filter F { } function F { }")),
     "a_step_file_has_one_step_of_its_name": (
-        "function F { } Step sample 'x' -Test { } -Apply { }",
+        "function F { } Add-Step sample 'x' -Test { } -Apply { }",
         (
             "function F { }",
-            "Step other 'x' -Test { }",
-            "Step sample 'x'; Step sample 'y'",
-            "if ($x) { Step sample 'x' }",
-            "function F { Step sample 'x' }",
+            "Add-Step other 'x' -Test { }",
+            "Add-Step sample 'x'; Add-Step sample 'y'",
+            "if ($x) { Add-Step sample 'x' }",
+            "function F { Add-Step sample 'x' }",
         ),
     ),
     "text_is_compared_by_no_culture": (
@@ -238,6 +238,60 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
             "[Convert]::ToDouble('1.5')",
             "$x.ToShortDateString()",
             "Get-Date -Format yyyy",
+        ),
+    ),
+    "lines_fit_into_120_columns": ("'" + "x" * 118 + "'", ("'" + "x" * 119 + "'",)),
+    "functions_have_at_most_40_lines": ("function Get-One {" + "\n" * 38 + "1\n}", ("function Get-One {" + "\n" * 39 + "1\n}",)),
+    "functions_have_a_verb_and_a_singular_noun": (
+        "function Get-Port { } filter Write-Process { } function Get-Status { } function Get-Access { }",
+        ("function Get-Ports { }", "function getPort { }", "function Port { }", "filter Write-Lines { }"),
+    ),
+    "three_parameters_have_a_block": (
+        "function Get-One($A, $B) { } function Get-Two { param($A, $B, $C) }",
+        ("function Get-One($A, $B, $C) { }", "function Get-One([string]$A, [int]$B, [switch]$C) { }"),
+    ),
+    "a_condition_and_its_throw_have_a_line_each": (
+        "if ($x) {\n    throw (New-Failure a 'b')\n}\ntry { 1 } catch { if ($x) { throw } }",
+        ("if ($x) { throw (New-Failure a 'b') }", "if ($x) { 1 } else { throw 'b' }"),
+    ),
+    "cdxml_cmdlets_stop_at_an_error": (
+        "Get-ScheduledTask -TaskName x -ErrorAction Stop; Get-NetFirewallRule -Name x -ErrorAction SilentlyContinue",
+        ("Get-ScheduledTask -TaskName x", "Stop-ScheduledTask x", "Get-NetFirewallPortFilter", "Get-NetTCPConnection -State Listen"),
+    ),
+    "a_file_says_first_what_it_does": (
+        "# ---- step: sample " + "-" * 82 + "\n# Install a sample.\n\n1",
+        (
+            "1",
+            "# ---- step: sample ---\n# Install a sample.",
+            "# ---- step: other " + "-" * 83 + "\n# Install a sample.",
+            "# ---- step: sample " + "-" * 82 + "\n# no sentence",
+            "# ---- step: sample " + "-" * 82 + "\n# A" + "x" * 90 + ".",
+        ),
+    ),
+    "everything_thrown_has_a_code": (
+        "throw (New-Failure a-b 'text'); try { 1 } catch { throw }; throw $Run.NotKept",
+        ("throw 'text'", 'throw "text $x"', "throw New-Failure a 'b'", "throw (New-Object Exception 'x')"),
+    ),
+    "messages_are_literal_and_complete": (
+        "New-Failure a-b 'no value'; New-Failure c ('{one} ' +\n    'and {two}') @{ one = 1; two = Get-Two } -Cause $x.y; "
+        "Write-Notice warning d '{a}' @{ a = 1 }; Add-Difference e 'the {a}' $is 'there' @{ a = $x }; Invoke-Program f @('x') -Code g -Text 'h {i}'; "
+        "Write-StepProgress j 'k' -Done 1 -Total 2 -Unit bytes; Invoke-Program f @('x') -Quiet".replace(
+            "'and {two}'", "'and {two}: {cause}'"
+        ),
+        (
+            "New-Failure $x 'text'",
+            'New-Failure a "text $x"',
+            "New-Failure A_b 'text'",
+            "New-Failure a '{one}'",
+            "New-Failure a 'text' @{ one = 1 }",
+            "New-Failure a '{cause}'",
+            "New-Failure a ('x' + $y)",
+            "Write-Notice warning a '{b}' @{ c = 1 }",
+            'Add-Difference a "b $c" 1 2',
+            "Add-Difference a 'b {c}' 1 2 @{ d = 1 }",
+            "Write-StepProgress a '{b}'",
+            "Invoke-Program f @('x') -Code a",
+            "Invoke-Program f @('x') -Code a -Text \"b $c\"",
         ),
     ),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbserver import __version__
 from nbserver.approval import manifest
-from nbserver.approval.reference import Body, Reference, Source, UnknownCatalogError
+from nbserver.approval.reference import Reference, ReleasedBody, Source, UnknownCatalogError
 from nbserver.approval.script_settings import AnyScriptSettings, typed
 from nbserver.base import json_lines, plain_file
 from nbserver.base.errors import ApprovalError, NbserverError
@@ -46,8 +46,8 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
         if entry["script"] not in names:
             raise ApprovalError(f"{entry['script']} is missing", where=plain_file.shown(folder), todo=AGAIN)
         settings = typed(entry["settings"])
-        source, body = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
-        reports.setdefault(body.system, _report_body(body)).extend(["", *_report(host, entry, source)])
+        source, released = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
+        reports.setdefault(released.system, _report_body(released)).extend(["", *_report(host, entry, source)])
     hosts = ", ".join(sorted(content["hosts"]))
     return [
         f"{manifest.FILE_NAME}: sha256 {hashlib.sha256(data).hexdigest()}, hosts: {hosts}",
@@ -93,9 +93,9 @@ def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: Any
     return source
 
 
-def _changed_part(code: bytes, script: Script, body: Body) -> str:
+def _changed_part(code: bytes, script: Script, released: ReleasedBody) -> str:
     """Return which part of the script differs from the script that its settings render to."""
-    head = script.text[: len(script.text) - len(body.text)].encode("ascii")
+    head = script.text[: len(script.text) - len(released.body.text)].encode("ascii")
     settings = head.rpartition(b"(\n")[0]
     if not code.startswith(settings):
         return "the header or settings of the script do not match the manifest"
@@ -104,11 +104,11 @@ def _changed_part(code: bytes, script: Script, body: Body) -> str:
     return f"the body of the script does not match release {__version__}"
 
 
-def _report_body(body: Body) -> list[str]:
-    lines = body.text.count("\n")
+def _report_body(released: ReleasedBody) -> list[str]:
+    lines = released.body.text.count("\n")
     return [
-        f"body of release {__version__} for {body.system} hosts: sha256 {body.sha256}, {lines} lines, identical in all scripts below",
-        *(f"    {name:<12} {title}" for name, title in body.titles),
+        f"body of release {__version__} for {released.system} hosts: sha256 {released.sha256}, {lines} lines, identical in all scripts below",
+        *(f"    {name:<12} {title}" for name, title in released.titles),
     ]
 
 

@@ -15,8 +15,9 @@ from nbserver.catalog.choice import begins
 from nbserver.catalog.entries import Lock
 from nbserver.catalog.linux_lock import LinuxLock
 from nbserver.render import bash, powershell, windows_host
+from nbserver.render.body import Body
 from nbserver.render.linux_settings import LinuxScriptSettings
-from nbserver.render.script import Script, body_sha256
+from nbserver.render.script import Script
 from nbserver.render.step_files import read_body, read_titles
 from nbserver.render.windows_settings import WindowsScriptSettings
 
@@ -28,20 +29,21 @@ class UnknownCatalogError(ValueError):
 
 
 @dataclass(frozen=True)
-class Body:
-    """The part that is identical in all scripts for a system. `titles` has the (name, title) of each step."""
+class ReleasedBody:
+    """The body of this release for a system. `titles` has the (name, title) of each step."""
 
     system: str
     extension: str
-    text: str
-    steps: tuple[str, ...]
+    body: Body
     titles: tuple[tuple[str, str], ...]
-    sha256: str
 
     @classmethod
-    def load(cls, system: str, extension: str, kind: str) -> Body:
-        text, steps = read_body(kind)
-        return cls(system, extension, text, steps, tuple(read_titles(kind)), body_sha256(text))
+    def load(cls, system: str, extension: str, kind: str) -> ReleasedBody:
+        return cls(system, extension, read_body(kind), tuple(read_titles(kind)))
+
+    @property
+    def sha256(self) -> str:
+        return self.body.sha256
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class Source:
 class Reference:
     """`shipped` is the catalog of this release; `site` maps the digest of each given site catalog to its title and the catalog."""
 
-    windows: Body
-    linux: Body
+    windows: ReleasedBody
+    linux: ReleasedBody
     shipped: Catalog
     linux_lock: LinuxLock
     site: Mapping[str, tuple[str, Catalog]]
@@ -68,14 +70,14 @@ class Reference:
         """Read the bodies, catalogs, and locks. Raises CatalogError."""
         loaded = [(_title(path.name), reader.load(path)) for path in site_catalogs]
         return cls(
-            Body.load("Windows", "ps1", "ps_scripts"),
-            Body.load("Linux", "sh", "linux_scripts"),
+            ReleasedBody.load("Windows", "ps1", "ps_scripts"),
+            ReleasedBody.load("Linux", "sh", "linux_scripts"),
             reader.load(),
             linux_lock.load(),
             {catalog.digest: (title, catalog) for title, catalog in loaded},
         )
 
-    def body(self, settings: AnyScriptSettings) -> Body:
+    def body(self, settings: AnyScriptSettings) -> ReleasedBody:
         return self.linux if isinstance(settings, LinuxScriptSettings) else self.windows
 
     def source(self, settings: AnyScriptSettings, digest: str) -> Source:
@@ -105,9 +107,8 @@ class Reference:
     def rendered(self, settings: AnyScriptSettings, source: Source) -> Script:
         """Return the script for these settings, exactly as `nbserver render` writes it. Raises NbserverError."""
         language = bash if isinstance(settings, LinuxScriptSettings) else powershell
-        body, values = self.body(settings), settings.as_json()
-        head = language.head(values, body.steps) + language.lock_block(source.lock)
-        return Script.joined(values, head, body.text, body.steps, body.extension)
+        released, values = self.body(settings), settings.as_json()
+        return Script.joined(values, language.head(values, source.lock, released.body), released.body, released.extension)
 
 
 def _title(name: str) -> str:

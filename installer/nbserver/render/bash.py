@@ -7,6 +7,8 @@ from typing import Any
 from nbserver import __version__
 from nbserver.base.errors import NbserverError
 from nbserver.catalog import lock_lines
+from nbserver.render.body import Body
+from nbserver.render.contents import contents
 from nbserver.render.linux_settings import LinuxScriptSettings
 from nbserver.render.script import Script, host_of, require_keys
 from nbserver.render.step_files import read_body
@@ -19,33 +21,38 @@ def render_linux(settings: LinuxScriptSettings, lock: tuple[str, ...]) -> Script
 
     Raises NbserverError if a text in the settings or the lock cannot be represented as data in the script.
     """
-    body, steps = read_body("linux_scripts")
+    body = read_body("linux_scripts")
     values = settings.as_json()
-    return Script.joined(values, head(values, steps) + lock_block(lock), body, steps, "sh")
+    return Script.joined(values, head(values, lock, body), body, "sh")
 
 
-def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """Return the part of the script before the lock."""
-    return header(settings, steps) + settings_block(settings)
+def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
+    """Return everything before the body: the header, the settings, and the lock. Raises NbserverError."""
+    blocks = [
+        ("settings", "What differs from host to host: data, no code.", settings_block(settings)),
+        ("lock", "The Python packages, with versions and hashes.", lock_block(lock)),
+    ]
+    text = header(settings)
+    table = contents(settings, body, [(title, sentence, block.count("\n")) for title, sentence, block in blocks], text.count("\n"))
+    return "".join([text, table, "\n", *(block for _, _, block in blocks)])
 
 
-def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
+def header(settings: dict[str, Any]) -> str:
     """Return the comment at the top: what the script does, for which host, and how to run it by hand. Raises NbserverError."""
     host = host_of(settings)
     user = settings["scope"] == "user"
-    bash, needs = ("bash", "a Python from 3.10 on with venv; no root's rights") if user else ("sudo bash", "systemd, and root's rights")
+    bash, needs = ("bash", "and Python 3.10 or newer with venv; root is not needed") if user else ("sudo bash", "systemd, and root")
     return f"""\
-# nbserver {__version__}: sets up a secured notebook server on the Linux host '{host}'.
+# nbserver {__version__}: sets up a secured notebook server on the Linux host {host}
 #
-# steps     {", ".join(steps)}
-# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
-# by hand   {bash} {host}.sh          tells what differs, changes nothing
-#           {bash} {host}.sh apply    changes it
-#           {bash} {host}.sh undo     puts back what was there before
-# ends with 0 as it should be, 2 something differs (test), 3 failed, 102 a reboot is needed
-# Needs bash 4.4 or newer, {needs}.
+# By hand:
+#   {bash} {host}.sh          reports differences, changes nothing
+#   {bash} {host}.sh apply    makes the changes
+#   {bash} {host}.sh undo     restores the previous state
+# Exit codes: 0 success, 2 differences (test), 3 failed, 102 success, but the host must restart
+# Requires bash 4.4 or newer, {needs}
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
-
+#
 """
 
 

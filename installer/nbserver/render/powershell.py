@@ -9,6 +9,8 @@ from nbserver.base import json_lines
 from nbserver.base.date_text import reads_like_date
 from nbserver.base.errors import NbserverError
 from nbserver.catalog import lock_lines
+from nbserver.render.body import Body
+from nbserver.render.contents import contents
 from nbserver.render.script import Script, host_of, require_keys
 from nbserver.render.step_files import read_body
 from nbserver.render.windows_settings import WindowsScriptSettings
@@ -19,17 +21,24 @@ def render_windows(settings: WindowsScriptSettings, lock: tuple[str, ...]) -> Sc
 
     Raises NbserverError if a text in the settings or the lock cannot be represented as data in the script.
     """
-    body, steps = read_body("ps_scripts")
+    body = read_body("ps_scripts")
     values = settings.as_json()
-    return Script.joined(values, head(values, steps) + lock_block(lock), body, steps)
+    return Script.joined(values, head(values, lock, body), body)
 
 
-def head(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
-    """Return the part of the script before the lock."""
-    return header(settings, steps) + PARAMETERS + settings_block(settings)
+def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
+    """Return everything before the body: the header, the parameters, the settings, and the lock. Raises NbserverError."""
+    blocks = [
+        ("parameters", "The mode for a run by hand.", PARAMETERS),
+        ("settings", "What differs from host to host: data, no code.", settings_block(settings)),
+        ("lock", "The Python packages, with versions and hashes.", lock_block(lock)),
+    ]
+    text = header(settings)
+    table = contents(settings, body, [(title, sentence, block.count("\n")) for title, sentence, block in blocks], text.count("\n"))
+    return "".join([text, table, "\n", *(block for _, _, block in blocks)])
 
 
-PARAMETERS = """
+PARAMETERS = """\
 param(
     [ValidateSet('test', 'apply', 'undo', 'request')]
     [string]$Mode = 'test'
@@ -38,20 +47,20 @@ param(
 """
 
 
-def header(settings: dict[str, Any], steps: tuple[str, ...]) -> str:
+def header(settings: dict[str, Any]) -> str:
     """Return the comment at the top: what the script does, for which host, and how to run it by hand. Raises NbserverError."""
     host = host_of(settings)
-    needs = "; no administrator's rights" if settings.get("scope") == "user" else ", and administrator rights"
+    rights = "; administrator rights are not needed" if settings.get("scope") == "user" else ", and administrator rights"
     return f"""\
-# nbserver {__version__}: sets up a secured notebook server on the Windows host '{host}'.
+# nbserver {__version__}: sets up a secured notebook server on the Windows host {host}
 #
-# steps     {", ".join(steps)}
-# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
-# by hand   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1               tells what differs, changes nothing
-#           powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply   changes it
-#           powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo    puts back what was there before
-# ends with 0 as it should be, 2 something differs (test), 3 failed, 3010 a reboot is needed
-# Needs Windows PowerShell 3.0 or newer, 64 bit{needs}.
+# By hand:
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1               reports differences, changes nothing
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply   makes the changes
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo    restores the previous state
+# Exit codes: 0 success, 2 differences (test), 3 failed, 3010 success, but Windows must restart
+# Requires Windows PowerShell 3.0 or newer, 64-bit{rights}
+#
 """
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from nbserver.base.errors import NbserverError
 from nbserver.inventory.names import is_host
+from nbserver.render.body import Body
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Script:
         return f"{self.host}.{self.extension}"
 
     @classmethod
-    def joined(cls, settings: dict[str, Any], head: str, body: str, steps: tuple[str, ...], extension: str = "ps1") -> Script:
+    def joined(cls, settings: dict[str, Any], head: str, body: Body, extension: str = "ps1") -> Script:
         """Return the script that consists of `head` and `body`. Raises NbserverError if it is not ASCII."""
-        text = head + body
+        text = head + body.text
         try:
             code = text.encode("ascii")
         except UnicodeEncodeError as error:
@@ -45,12 +46,7 @@ class Script:
                 f"the rendered script of {settings['host']} has a character that is not ASCII at offset {error.start}"
             ) from error
         sha256, head_sha256 = (hashlib.sha256(part).hexdigest() for part in (code, code[: len(head)]))
-        return cls(settings["host"], text, settings, steps, sha256, body_sha256(body), extension, head_sha256)
-
-
-def body_sha256(body: str) -> str:
-    """Return the SHA-256 of a body, which each release publishes."""
-    return hashlib.sha256(body.encode("ascii")).hexdigest()
+        return cls(settings["host"], text, settings, body.steps, sha256, body.sha256, extension, head_sha256)
 
 
 def host_of(settings: dict[str, Any]) -> str:

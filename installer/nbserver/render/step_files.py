@@ -7,6 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbserver.render.body import Body
+
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
@@ -31,20 +33,19 @@ STEPS = {
 _TITLE = re.compile(r"^(?:Add-Step|step) (\w+) '([^']+)'", re.MULTILINE)
 
 
-def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
-    """Return the body for `kind` (prelude, steps, and main, unchanged, separated by an empty line) and the names of its steps."""
+def read_body(kind: str) -> Body:
+    """Return the body for `kind`: prelude, steps, and main, unchanged."""
     prelude, suffix = PRELUDE[kind]
     steps = STEPS[kind]
     folder = step_folder(kind)
     names = [*(f"prelude/{name}" for name in prelude), *(f"steps/{name}" for name in steps), "main"]
     parts = [folder.joinpath(f"{name}{suffix}").read_bytes().decode("ascii").replace("\r\n", "\n") for name in names]
-    return "\n".join(parts), tuple(steps)
+    return Body.joined(parts, steps)
 
 
 def read_titles(kind: str) -> list[tuple[str, str]]:
     """Return the (name, title) of each step, in order, as the steps declare them."""
-    text, _ = read_body(kind)
-    return _TITLE.findall(text)
+    return _TITLE.findall(read_body(kind).text)
 
 
 def step_folder(kind: str) -> Traversable:

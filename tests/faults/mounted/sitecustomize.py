@@ -5,16 +5,19 @@ Python imports this before all else where its folder is in PYTHONPATH: the scrip
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nbserver.render import step_files
+from nbserver.render.body import Body
 
 FINDS = "    [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)\n"
 _read_body = step_files.read_body
 
 
-def read_body(kind: str) -> tuple[str, tuple[str, ...]]:
-    body, steps = _read_body(kind)
-    assert kind != "ps_scripts" or body.count(FINDS) == 1
-    return body.replace(FINDS, "    $false\n"), steps
+def read_body(kind: str) -> Body:
+    body = _read_body(kind)
+    assert kind != "ps_scripts" or body.text.count(FINDS) == 1
+    return replace(body, text=body.text.replace(FINDS, "    $false\n"))
 
 
 step_files.read_body = read_body

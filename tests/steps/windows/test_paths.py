@@ -172,7 +172,7 @@ def test_the_log_of_the_server_is_read_from_its_end_and_through_no_link(place: P
     (place.state / "work").mkdir()
     log = place.state / "work" / "notebook.log"
     log.write_text("x" * 3_000_000 + "\none\ntwo\nthree")
-    read = f"Read-LastLines '{host_path(log)}' 3"
+    read = f"Read-LastLine '{host_path(log)}' 3"
     assert place.run(read) == ["one", "two", "three"]
     log.write_text("y" * 3_000_000)
     assert place.run(read) == ["y" * 16384]

@@ -385,8 +385,8 @@ def test_a_password_stays_that_an_earlier_run_set(session: Session, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("scope", "needs"), [("user", "64 bit; no administrator's rights."), ("machine", "64 bit, and administrator rights.")]
+    ("scope", "needs"), [("user", "64-bit; administrator rights are not needed"), ("machine", "64-bit, and administrator rights")]
 )
 def test_the_header_says_which_rights_are_needed(scope: str, needs: str) -> None:
-    lines = header({"host": "local", "scope": scope}, STEPS).splitlines()
-    assert lines[-1] == f"# Needs Windows PowerShell 3.0 or newer, {needs}"
+    lines = header({"host": "local", "scope": scope}).splitlines()
+    assert lines[-2] == f"# Requires Windows PowerShell 3.0 or newer, {needs}"

@@ -19,7 +19,7 @@ import pytest
 from nbserver.render.script import Script
 from nbserver.render.step_files import PRELUDE, STEPS
 from tests import golden
-from tests.powershell import rules_commands, rules_culture, rules_effects, rules_language, rules_secrets, rules_structure
+from tests.powershell import rules_commands, rules_culture, rules_effects, rules_language, rules_readable, rules_secrets, rules_structure
 from tests.powershell.engine import STEP_FILES, require_engine
 from tests.powershell.findings import Profiles, Rule, Scripts
 from tests.powershell.syntax import ParsedScript, parse
@@ -30,11 +30,11 @@ COMMANDS_VARIABLE = "NBSERVER_TEST_POWERSHELL_COMMANDS"
 VERSIONS = ("3.0", "4.0", "5.1")
 RULES: dict[str, Rule] = {
     rule.__name__: rule
-    for module in (rules_language, rules_commands, rules_culture, rules_effects, rules_secrets, rules_structure)
+    for module in (rules_language, rules_commands, rules_culture, rules_effects, rules_secrets, rules_structure, rules_readable)
     for rule in module.RULES
 }
 NEEDS_PROFILES = {rule.__name__ for rule in rules_commands.NEEDS_PROFILES | rules_effects.NEEDS_PROFILES}
-FOR_FILES_ONLY = {"a_step_file_has_one_step_of_its_name"}
+FOR_FILES_ONLY = {"a_step_file_has_one_step_of_its_name", *(rule.__name__ for rule in rules_readable.FOR_FILES_ONLY)}
 
 
 @dataclass(frozen=True, repr=False)
