@@ -96,7 +96,9 @@ def written_events() -> set[tuple[str, frozenset[str]]]:
     """(event, fields) of every `Write-Event NAME @{ ... }` and of every message."""
     found = set()
     for path in SCRIPTS.rglob("*.ps1"):
-        for name, data in re.findall(r"Write-Event ([a-z]+)\b(?: @\{(.*?)\}$| (?=[$(]))?", path.read_text("ascii"), re.DOTALL | re.MULTILINE):
+        for name, data in re.findall(
+            r"Write-Event ([a-z]+)\b(?: @\{(.*?)\}$| (?=[$(]))?", path.read_text("ascii"), re.DOTALL | re.MULTILINE
+        ):
             bare = re.sub(r"\"[^\"]*\"|'[^']*'", "''", data)
             found.add((name, frozenset(re.findall(r"(?:^|[;\n])\s*(\w+) =", bare))))
     return {(name, fields) for name, fields in found if fields or name in ("changed", "unchanged")} | MESSAGES
