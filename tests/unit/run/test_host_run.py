@@ -94,7 +94,7 @@ def started(script: Script) -> dict[str, Any]:
     return begun(script)
 
 
-LOST = ConnectError("the connection to win1 was lost", host="win1")
+LOST = ConnectError("connection-lost", "the connection to win1 was lost", host="win1")
 FINISHED = ended(3, "ok", differs=True, changed=1, fingerprint="SHA256:" + "0" * 64)
 
 
@@ -160,7 +160,7 @@ def test_after_a_lost_connection_the_rest_is_asked_for_and_no_event_counts_twice
 
 
 def test_a_host_that_stays_away_is_a_failure_that_names_the_first_reason(run: Any, started: dict[str, Any]) -> None:
-    result, _ = run([started, LOST], [ConnectError("nothing listens there", host="win1")], [LOST])
+    result, _ = run([started, LOST], [ConnectError("nothing-listens", "nothing listens there", host="win1")], [LOST])
     assert result.outcome == "failed" and "the connection to win1 was lost" in result.error
 
 

@@ -123,7 +123,7 @@ def test_numbers_stay_numbers() -> None:
 
 
 def test_an_error_is_masked_wherever_it_holds_one() -> None:
-    error = NbserverError("it said correct horse", where="correct horse", todo="Do not say correct horse")
+    error = NbserverError("said", "it said {words}", where="correct horse", todo="Do not say {words}", words="correct horse")
     mask("correct horse").error(error)
     assert str(error) == f"{MARK}: it said {MARK}. Do not say {MARK}" and "correct" not in repr(error)
 
