@@ -13,7 +13,7 @@ from nbserver.approval.reference import Body, Reference, Source, UnknownCatalogE
 from nbserver.approval.script_settings import AnyScriptSettings, typed
 from nbserver.base import json_lines, plain_file
 from nbserver.base.errors import ApprovalError, NbserverError
-from nbserver.base.message import cause
+from nbserver.base.message import cause, message
 from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 
@@ -79,7 +79,7 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
 
 
 def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference) -> Source:
-    code = plain_file.read(path, LIMIT, todo=AGAIN)
+    code = plain_file.read(path, LIMIT, advice=message("render-again", AGAIN))
     digest = hashlib.sha256(code).hexdigest()
     if digest != entry["sha256"]:
         raise ApprovalError(

@@ -10,7 +10,7 @@ from nbserver import __version__
 from nbserver.approval import manifest_check
 from nbserver.base import json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
-from nbserver.base.message import cause
+from nbserver.base.message import cause, message
 from nbserver.render.script import Script
 
 FILE_NAME = "manifest.json"
@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def read_bytes(path: Path) -> bytes:
     """Return the contents of a manifest file. Raises ApprovalError."""
-    return plain_file.read(path, LIMIT, todo="Run nbserver render first")
+    return plain_file.read(path, LIMIT, advice=message("render-first", "Run nbserver render first"))
 
 
 def parse(data: bytes, path: Path) -> dict[str, Any]:

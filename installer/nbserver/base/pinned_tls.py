@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 
 from nbserver.base.allowance import keep_to
 from nbserver.base.errors import CertificateError
-from nbserver.base.message import Cause, DescribedError
+from nbserver.base.message import Cause, DescribedError, Message
 from nbserver.base.plain_text import clean
 
 if TYPE_CHECKING:
@@ -42,16 +42,17 @@ class FingerprintMismatch(Exception):
         self.expected = expected
         self.actual = actual
 
-    def for_host(self, host: str, *, where: str = "", todo: str = "") -> CertificateError:
-        """Return the mismatch as an error for the user."""
+    def for_host(self, host: str, *, where: str = "", advice: Message) -> CertificateError:
+        """Return the mismatch as an error for the user. `advice` is what to do."""
         return CertificateError(
             "other-certificate",
             "the server showed a different certificate: expected {expected}, got {actual}",
             host=host,
             where=where,
-            todo=todo,
+            todo="{advice}",
             expected=self.expected,
             actual=self.actual or None,
+            advice=advice,
         )
 
 

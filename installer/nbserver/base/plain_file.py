@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from nbserver.base.errors import ApprovalError
+from nbserver.base.message import Message
 from nbserver.base.plain_text import clean
 
 _NAME_SURROGATE = 0x20000000  # the bit of a reparse tag for a name that points to another location (Windows)
@@ -16,25 +17,34 @@ _FLAGS = (
 )
 
 
-def read(path: Path, limit: int, *, todo: str) -> bytes:
-    """Return the bytes of a regular file of at most `limit` bytes. Raises ApprovalError with `todo`."""
+def read(path: Path, limit: int, *, advice: Message) -> bytes:
+    """Return the bytes of a regular file of at most `limit` bytes. Raises ApprovalError with `advice`, what to do."""
     try:
         before = os.lstat(path)
         if is_link(before):
             raise ApprovalError("file-is-link", "this is a link, expected a file", where=shown(path), todo="Use the file itself")
         if not stat.S_ISREG(before.st_mode):
-            raise ApprovalError("not-a-regular-file", "this is not a regular file", where=shown(path), todo=todo)
+            raise ApprovalError("not-a-regular-file", "this is not a regular file", where=shown(path), todo="{advice}", advice=advice)
         with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 (the flags are what this is about)
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or not os.path.samestat(found, before):
-                raise ApprovalError("file-replaced", "the file was replaced while it was read", where=shown(path), todo=todo)
+                raise ApprovalError(
+                    "file-replaced", "the file was replaced while it was read", where=shown(path), todo="{advice}", advice=advice
+                )
             data = file.read(limit + 1) if found.st_size <= limit else None
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise ApprovalError(
-            "file-unreadable", "could not read the file ({reason})", where=shown(path), todo=todo, reason=_reason(error)
+            "file-unreadable",
+            "could not read the file ({reason})",
+            where=shown(path),
+            todo="{advice}",
+            advice=advice,
+            reason=_reason(error),
         ) from None
     if data is None or len(data) > limit:
-        raise ApprovalError("file-too-large", "the file is larger than {limit} bytes", where=shown(path), todo=todo, limit=limit)
+        raise ApprovalError(
+            "file-too-large", "the file is larger than {limit} bytes", where=shown(path), todo="{advice}", advice=advice, limit=limit
+        )
     return data
 
 

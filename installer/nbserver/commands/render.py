@@ -16,6 +16,7 @@ from nbserver.render.render import render_all
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
 
+RENDER_AGAIN = message("render-scripts-again", "Render the scripts again")
 LONGER = 16_000_000  # excess bytes up to which a file is reported as "differs" instead of as too large
 
 
@@ -54,7 +55,7 @@ def compare(found: Mapping[str, bytes], folder: Path) -> None:
     for name, data in sorted(found.items()):
         if name not in present:
             wrong.append(message("file-not-in-folder", "{file} is missing", file=name))
-        elif plain_file.read(folder / name, len(data) + LONGER, todo="Render the scripts again") != data:
+        elif plain_file.read(folder / name, len(data) + LONGER, advice=RENDER_AGAIN) != data:
             wrong.append(message("file-differs", "{file} differs", file=name))
     if wrong:
         raise ApprovalError(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nbserver.base import atomic_file, file_lock, plain_file
 from nbserver.base.errors import ApprovalError
+from nbserver.base.message import message
 
 FILE_NAME = "nbserver.known"
 VERSION = 1
@@ -42,7 +43,7 @@ def read(path: Path) -> dict[str, KnownCertificate]:
     if not os.path.lexists(path):
         return {}
     try:
-        content = json.loads(plain_file.read(path, LARGEST, todo=_RESTORE).decode("utf-8"))
+        content = json.loads(plain_file.read(path, LARGEST, advice=message("restore-known-certificates", _RESTORE)).decode("utf-8"))
     except UnicodeDecodeError:
         raise ApprovalError("known-not-utf8", "the file is not UTF-8 text", where=str(path), todo=_RESTORE) from None
     except (ValueError, RecursionError) as error:

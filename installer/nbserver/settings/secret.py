@@ -15,6 +15,8 @@ from nbserver.base.errors import SecretError
 from nbserver.settings.types import FilePath, Settings, refuse
 
 KEYRING_SERVICE = "nbserver"
+_SET = "Set it and run the command again"
+_SET_NAMED = "Set {name} and run the command again"
 LONGEST = 65536  # bytes of a secret file
 
 Ask = Callable[[str], str]  # prompts without echo, and returns what was entered
@@ -95,25 +97,24 @@ def _from_environment(name: str, what: str, host: str) -> str:
 
 
 def _no_variable(name: str, missing: bool, what: str, host: str) -> SecretError:
-    again, again_named = "Set it and run the command again", "Set {name} and run the command again"
     if name and missing:
         return SecretError(
-            "variable-not-set", "{key}: the environment variable {name} is not set", where=host, todo=again_named, key=what, name=name
+            "variable-not-set", "{key}: the environment variable {name} is not set", where=host, todo=_SET_NAMED, key=what, name=name
         )
     if name:
         return SecretError(
-            "variable-empty", "{key}: the environment variable {name} is empty", where=host, todo=again_named, key=what, name=name
+            "variable-empty", "{key}: the environment variable {name} is empty", where=host, todo=_SET_NAMED, key=what, name=name
         )
     if missing:
         return SecretError(
             "hidden-variable-not-set",
             "{key}: the environment variable named in the inventory is not set",
             where=host,
-            todo=again,
+            todo=_SET,
             key=what,
         )
     return SecretError(
-        "hidden-variable-empty", "{key}: the environment variable named in the inventory is empty", where=host, todo=again, key=what
+        "hidden-variable-empty", "{key}: the environment variable named in the inventory is empty", where=host, todo=_SET, key=what
     )
 
 

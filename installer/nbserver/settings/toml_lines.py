@@ -56,7 +56,7 @@ def read(path: Readable, error: type[NbserverError], *, name: str = "", missing:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise missing or error("toml-missing", "the file does not exist", where=name) from None
+        raise missing or error("file-missing", "the file does not exist", where=name) from None
     except OSError as reason:
         raise error("toml-unreadable", "could not read the file: {reason}", where=name, reason=reason.strerror) from None
     return parse(content, error, name=name)
@@ -110,7 +110,7 @@ def _explain(reason: Exception) -> Message:
     if re.fullmatch(r'Key ".*" already exists', text, re.DOTALL):
         return message("toml-key-twice", "a key or table is defined twice")
     if re.fullmatch(r"TOML value nested more than \d+ levels deep", text):
-        return message("toml-nested-too-deep", "the tables or arrays are nested too deeply")
+        return message("toml-too-deep", "the tables or arrays are nested too deeply")
     column = getattr(reason, "col", None)
     return _in_column(text, column + 1) if column else _in_line(text)
 

@@ -44,7 +44,7 @@ class Walk:
             error.where = self._where(name)
             raise
         except pinned_tls.FingerprintMismatch as error:
-            raise error.for_host(self.host, where=self._where(name), todo=OTHER_CERTIFICATE) from None
+            raise error.for_host(self.host, where=self._where(name), advice=OTHER_CERTIFICATE) from None
         except TooMuch as error:
             raise VerifyError(
                 "notebook-response-too-large",
@@ -132,7 +132,8 @@ class Walk:
         )
 
 
-OTHER_CERTIFICATE = (
+OTHER_CERTIFICATE = message(
+    "certificate-replaced",
     "If the certificate was replaced on purpose, run nbserver apply to record it; if not, this may be an attack: "
-    "do not enter the password in a browser"
+    "do not enter the password in a browser",
 )

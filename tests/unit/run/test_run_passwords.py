@@ -217,7 +217,9 @@ def test_an_error_of_a_host_is_shown_and_kept_without_a_secret(site: Site) -> No
     )
     result = site.run("apply", "lin1")["lin1"]
     assert result.outcome == "failed" and "it could not read secret notebook.password_hash ***** and *****" in result.error.replace("=", "")
+    assert result.detail["code"] == "not-read" and result.detail["values"]["password"] == "*****"
     kept = "".join(path.read_text() for path in (site.folder / "nbserver-runs").rglob("*") if path.is_file())
+    assert '"code": "not-read"' in kept
     assert PASSWORD not in kept + "".join(site.shown) and site.sent["lin1"][-1].split()[2].rstrip("=") not in kept + "".join(site.shown)
 
 

@@ -112,7 +112,6 @@ def _number(error: BaseException) -> int | None:
 def _refused(host: LinuxHost, place: str, logon: Logon | None) -> AuthenticationError:
     tried = logon.tried if logon is not None else []
     keys = _keys([way for way in tried if way != PASSWORD])
-    values = {"place": place, "user": host.user}
     if PASSWORD in tried and keys:
         return AuthenticationError(
             "ssh-password-and-keys-rejected",
@@ -120,7 +119,8 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
             host=host.name,
             todo="Check user and password in the inventory, and sshd's log on the host",
             keys=keys,
-            **values,
+            place=place,
+            user=host.user,
         )
     if PASSWORD in tried:
         return AuthenticationError(
@@ -128,7 +128,8 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
             "{place} rejected the password of {user}",
             host=host.name,
             todo="Check user and password in the inventory, and sshd's log on the host",
-            **values,
+            place=place,
+            user=host.user,
         )
     if keys and logon and logon.has_password:
         return AuthenticationError(
@@ -137,7 +138,8 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
             host=host.name,
             todo="Add the public key to ~{user}/.ssh/authorized_keys on the host, or correct user and key_file in the inventory",
             keys=keys,
-            **values,
+            place=place,
+            user=host.user,
         )
     if keys:
         return AuthenticationError(
@@ -146,7 +148,8 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
             host=host.name,
             todo="Add the public key to ~{user}/.ssh/authorized_keys on the host, or correct user and key_file in the inventory",
             keys=keys,
-            **values,
+            place=place,
+            user=host.user,
         )
     if logon and logon.has_password:
         return AuthenticationError(
@@ -154,7 +157,8 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
             "{place} does not accept passwords for {user}",
             host=host.name,
             todo="Use key_file or an SSH agent, or allow passwords in sshd's configuration (PasswordAuthentication)",
-            **values,
+            place=place,
+            user=host.user,
         )
     if host.agent:
         return AuthenticationError(

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, ScriptError
+from nbserver.base.message import message
 from nbserver.base.pinned_tls import FingerprintMismatch
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
     if isinstance(error, FingerprintMismatch):
         return error.for_host(
             name,
-            todo="If the listener's certificate was renewed, verify its fingerprint on the host and update fingerprint in the inventory",
+            advice=message(
+                "listener-certificate-renewed",
+                "If the listener's certificate was renewed, verify its fingerprint on the host and update fingerprint in the inventory",
+            ),
         )
     if _is(error, "AuthenticationError", "InvalidCredentialsError"):
         return _rejected(host, place)
