@@ -31,7 +31,7 @@ def collect(root: Path, checkout: Path) -> Found:
 
 def collect_modules(modules: Mapping[str, ast.Module]) -> Found:
     """Return the messages of parsed modules, by file name."""
-    functions, classes = _functions(modules.values()), _classes(modules.values())
+    functions, classes = functions_of(modules.values()), classes_of(modules.values())
     texts = {file: _constants(module) for file, module in modules.items()}
     found = Found()
     for file, module in modules.items():
@@ -41,12 +41,12 @@ def collect_modules(modules: Mapping[str, ast.Module]) -> Found:
     return found
 
 
-def _functions(modules: Iterable[ast.Module]) -> set[str]:
+def functions_of(modules: Iterable[ast.Module]) -> set[str]:
     """Return the names of the functions and methods whose calls are messages."""
     return {node.name for module in modules for node in ast.walk(module) if isinstance(node, ast.FunctionDef) and _takes_message(node)}
 
 
-def _classes(modules: Iterable[ast.Module]) -> set[str]:
+def classes_of(modules: Iterable[ast.Module]) -> set[str]:
     """Return the names of the classes whose calls are messages; a class inherits that."""
     found = [node for module in modules for node in ast.walk(module) if isinstance(node, ast.ClassDef)]
     names = {

@@ -11,7 +11,7 @@ from nbserver.base.plain_text import clean
 LONGEST = 4000  # maximum length of each part of a message
 
 
-class Fault(Protocol):
+class Wording(Protocol):
     """What an error can be made of: a code, two templates, and values."""
 
     code: str
@@ -35,7 +35,7 @@ class NbserverError(Described, Exception):
         self._set(fill(template, self.values), where, fill(todo, self.values))
 
     @classmethod
-    def of(cls, other: Fault, **places: str) -> Self:
+    def of(cls, other: Wording, **places: str) -> Self:
         """Return an error of this class with the code and text of another one. `places` are `where` and `host`."""
         return cls(other.code, other.template, todo=other.remedy, **places, **other.values)
 

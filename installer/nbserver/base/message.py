@@ -42,13 +42,13 @@ class Message(Described):
 
 
 class Lines(Described):
-    """Several messages, one per line. `separator` is what is between them."""
+    """Several messages, one per line, or with another `separator` between them. For a program, they are an array."""
 
     code = "several"
+    values: Mapping[str, Value] = {}
 
     def __init__(self, messages: Sequence[Described], separator: str = "\n") -> None:
         self.messages, self.separator = messages, separator
-        self.values = {str(number): message for number, message in enumerate(messages, 1)}
 
     def __str__(self) -> str:
         return self.separator.join(map(str, self.messages))
@@ -86,11 +86,8 @@ def fill(template: str, values: Mapping[str, Value]) -> str:
 
     Other braces are plain text. A value of None is shown as "none".
     """
-    return PLACEHOLDER.sub(lambda found: shown(values[found[1]]), template)
-
-
-def shown(value: Value) -> str:
-    return "none" if value is None else str(value)
+    shown = {name: "none" if value is None else str(value) for name, value in values.items()}
+    return PLACEHOLDER.sub(lambda found: shown[found[1]], template)
 
 
 def cause(error: Exception, limit: int = 2000) -> Described | str:

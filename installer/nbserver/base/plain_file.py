@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from nbserver.base.errors import ApprovalError
-from nbserver.base.message import Message
+from nbserver.base.message import Message, message
 from nbserver.base.plain_text import clean
 
 _NAME_SURROGATE = 0x20000000  # the bit of a reparse tag for a name that points to another location (Windows)
@@ -69,8 +69,8 @@ def names(folder: Path) -> set[str]:
         ) from None
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "not a valid path"
+def _reason(error: Exception) -> Message | str:
+    return getattr(error, "strerror", None) or message("not-a-valid-path", "not a valid path")
 
 
 def is_link(found: os.stat_result) -> bool:

@@ -29,7 +29,23 @@ class Requirement:
     accept_end_of_life: bool = False
 
     def __str__(self) -> str:
-        return f"{PROGRAMS[self.name]} {self.prefix} for {self.architecture}" + (f" as {self.kind}" if self.kind else "")
+        return str(self.described())
+
+    def described(self) -> Message:
+        """Return the requirement for a message."""
+        program = PROGRAMS[self.name]
+        if self.kind:
+            return message(
+                "program-of-kind",
+                "{program} {version} for {architecture} as {kind}",
+                program=program,
+                version=self.prefix,
+                architecture=self.architecture,
+                kind=self.kind,
+            )
+        return message(
+            "program", "{program} {version} for {architecture}", program=program, version=self.prefix, architecture=self.architecture
+        )
 
 
 def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
@@ -49,7 +65,7 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
             "{program} is unverified: the catalog has {versions}, but not its hash from the publisher",
             where="catalog",
             todo="{ways}",
-            program=str(wanted),
+            program=wanted.described(),
             versions=_versions(living),
             ways=_Ways([add, *_other_versions(entries, wanted)]),
         )
@@ -63,7 +79,7 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
         "{program} is not in the catalog",
         where="catalog",
         todo="{ways}",
-        program=str(wanted),
+        program=wanted.described(),
         ways=_Ways([*_other_versions(entries, wanted), add]),
     )
 
@@ -135,7 +151,7 @@ def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: R
             '{program} requires {needed} or newer, but the inventory has windows = "{windows}"',
             where="catalog",
             todo="{ways}",
-            program=str(wanted),
+            program=wanted.described(),
             needed=windows_releases.title(needed),
             windows=wanted.windows,
             ways=_Ways(
@@ -150,7 +166,7 @@ def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: R
         "{program} requires {needed} or newer, but the inventory does not set windows, so the host could run {oldest}",
         where="catalog",
         todo="{ways}",
-        program=str(wanted),
+        program=wanted.described(),
         needed=windows_releases.title(needed),
         oldest=windows_releases.title(windows_releases.OLDEST),
         ways=_Ways(

@@ -95,19 +95,19 @@ def dotted(key: Key) -> str:
     return text
 
 
-def kind(value: Any) -> str:
+def kind(value: Any) -> Message:
     """Return the TOML type of a value in words, without the value."""
     for types_, name in (
-        (bool, "true or false"),
-        (int, "a whole number"),
-        (float, "a decimal number"),
-        (str, "text"),
-        (list | tuple, "an array"),
-        (dict, "a table"),
+        (bool, message("kind-boolean", "true or false")),
+        (int, message("kind-whole-number", "a whole number")),
+        (float, message("kind-decimal-number", "a decimal number")),
+        (str, message("kind-text", "text")),
+        (list | tuple, message("kind-array", "an array")),
+        (dict, message("kind-table", "a table")),
     ):
         if isinstance(value, types_):
             return name
-    return "a date or time"
+    return message("kind-date", "a date or time")
 
 
 def _problem(details: ErrorDetails, description: str) -> Described:

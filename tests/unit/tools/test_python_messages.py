@@ -89,7 +89,7 @@ def test_no_raise_of_an_error_is_missed() -> None:
     """Each `raise` of a class that takes a message is a call that was collected, or passes on the text of another error."""
     classes = {
         "NbserverError",
-        *(name for name in python_messages._classes(modules()) if name.endswith(("Error", "Fault", "Refused", "Much"))),
+        *(name for name in python_messages.classes_of(modules()) if name.endswith(("Error", "Fault", "Refused", "Much"))),
     }
     known = {(entry.file, entry.line) for entry in FOUND.entries}
     missed = [

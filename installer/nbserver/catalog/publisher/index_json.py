@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbserver.base.errors import DownloadError
-from nbserver.base.message import DescribedError, Given, cause, message
+from nbserver.base.message import DescribedError, Given, Message, cause, message
+
+_OBJECT, _ARRAY, _TEXT = message("kind-object", "an object"), message("kind-array", "an array"), message("kind-text", "text")
+_BOOLEAN = message("kind-boolean", "true or false")
+_WHOLE_NUMBER, _NUMBER = message("kind-whole-number", "a whole number"), message("kind-number", "a number")
+_NULL = message("kind-null", "null")
+_KINDS = {dict: _OBJECT, list: _ARRAY, str: _TEXT, bool: _BOOLEAN, int: _NUMBER, float: _NUMBER}
 
 
 @dataclass(frozen=True)
@@ -41,21 +47,21 @@ class Table:
         )
 
     def text(self, key: str) -> str:
-        return str(self._value(key, str, "text"))
+        return str(self._value(key, str, _TEXT))
 
     def number(self, key: str) -> int:
-        return int(self._value(key, int, "a whole number"))
+        return int(self._value(key, int, _WHOLE_NUMBER))
 
     def flag(self, key: str) -> bool:
-        return bool(self._value(key, bool, "true or false"))
+        return bool(self._value(key, bool, _BOOLEAN))
 
     def table(self, key: str) -> Table:
-        return Table(self.url, self._below(key), self._value(key, dict, "an object"))
+        return Table(self.url, self._below(key), self._value(key, dict, _OBJECT))
 
     def tables(self, key: str) -> list[Table]:
         """Return an array that only contains objects."""
         found = []
-        for number, value in enumerate(self._value(key, list, "an array")):
+        for number, value in enumerate(self._value(key, list, _ARRAY)):
             at = f"{self._below(key)}[{number}]"
             if not isinstance(value, dict):
                 raise self.refuse("index-item-not-object", "{key}: expected an object, found {kind}", key=at, kind=_kind(value))
@@ -69,12 +75,12 @@ class Table:
             raise self.refuse("index-hash-malformed", "{key}: expected 64 hex digits, found {text}", key=key, text=shown(text))
         return text.lower()
 
-    def _value(self, key: str, type_: type, words: str) -> Any:
+    def _value(self, key: str, type_: type, expected: Message) -> Any:
         if key not in self.values:
             raise self.refuse("index-key-missing", "{key} is missing", key=key)
         value = self.values[key]
         if type(value) is not type_:
-            raise self.refuse("index-value-kind", "{key}: expected {expected}, found {kind}", key=key, expected=words, kind=_kind(value))
+            raise self.refuse("index-value-kind", "{key}: expected {expected}, found {kind}", key=key, expected=expected, kind=_kind(value))
         return value
 
     def _below(self, key: str) -> str:
@@ -133,6 +139,5 @@ def _no_constant(name: str) -> None:
     raise DescribedError("index-json-not-a-number", "{name} is not a number", name=name)
 
 
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "text", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
+def _kind(value: Any) -> Message:
+    return _KINDS.get(type(value), _NULL)

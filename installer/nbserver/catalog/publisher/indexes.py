@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nbserver.base.message import Message, message
 from nbserver.catalog.choice import numbers as _numbers
 from nbserver.catalog.entries import Download
 from nbserver.catalog.publisher.index_json import Table, shown
@@ -40,7 +41,7 @@ def python(pages: Sequence[Table], wanted: str, architecture: str, publisher: Pu
             others.add(match[1])
         elif match and not re.fullmatch(_VERSION.pattern + r"(a|b|rc)\d{1,3}", entry.text("sort-version"), re.ASCII):
             found.append((_version(entry, "sort-version", match[1]), entry))
-    version, entry = _newest(found, wanted, f"Python {wanted} for {architecture}", others, pages[0])
+    version, entry = _newest(found, wanted, _python(wanted, architecture), others, pages[0])
     if entry.number("schema") != 1:
         raise entry.refuse("index-schema-unknown", "schema {schema} is not supported; expected schema 1", schema=entry.number("schema"))
     sha256 = entry.table("hash").sha256("sha256")
@@ -92,7 +93,7 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
             if entry.text("url").rpartition("/")[2] != name:
                 raise entry.refuse("index-url-other-file", "url belongs to a different file: {url}", url=shown(entry.text("url")))
             found.append((version, entry))
-    text, entry = _newest(found, wanted, f"OpenSSL {wanted} for {architecture} as a Light {like.kind}", others, index)
+    text, entry = _newest(found, wanted, _light(wanted, architecture, like.kind), others, index)
     if not 0 < entry.number("size") < _LARGEST_FILE:
         raise entry.refuse("index-size-invalid", "size is out of range")
     return replace(
@@ -106,7 +107,17 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
     )
 
 
-def _newest(found: Sequence[tuple[Numbers, Table]], wanted: str, what: str, others: set[str], index: Table) -> tuple[str, Table]:
+def _python(version: str, architecture: str) -> Message:
+    return message("program", "{program} {version} for {architecture}", program="Python", version=version, architecture=architecture)
+
+
+def _light(version: str, architecture: str, kind: str) -> Message:
+    return message(
+        "openssl-light", "OpenSSL {version} for {architecture} as a Light {kind}", version=version, architecture=architecture, kind=kind
+    )
+
+
+def _newest(found: Sequence[tuple[Numbers, Table]], wanted: str, what: Message, others: set[str], index: Table) -> tuple[str, Table]:
     """Return the highest version, compared as numbers. Duplicates must be equal."""
     length = len(_numbers(wanted))
     fitting = [(numbers, entry) for numbers, entry in found if numbers[:length] == _numbers(wanted)]
