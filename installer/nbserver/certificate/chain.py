@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class ChainFault(Described, Exception):
-    """Why a certificate, its chain or its key cannot be used: `what` is wrong, and what to do about it (`todo`)."""
+    """Why a certificate, its chain or its key cannot be used. `remedy` is the template of what to do."""
 
     def __init__(self, code: str, template: str, /, *, todo: str = "", **values: Given) -> None:
         self.code, self.template, self.remedy = code, template, todo
