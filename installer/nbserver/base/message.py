@@ -41,6 +41,18 @@ class Message(Described):
         return hash((self.code, str(self)))
 
 
+@dataclass(frozen=True)
+class Reported(Described):
+    """A message that a script reported. Its text already has the values in it, and is not a template."""
+
+    code: str
+    text: str
+    values: Mapping[str, Value]
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class Lines(Described):
     """Several messages, one per line, or with another `separator` between them. For a program, they are an array."""
 

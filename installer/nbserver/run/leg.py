@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbserver.base.errors import StreamError
-from nbserver.base.message import Described, cause, message
+from nbserver.base.message import Described, Reported, cause, message
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render.script import Script
@@ -139,8 +139,13 @@ class Leg:
 
     def _fails(self, event: Event) -> None:
         self.failed = True
-        self.result.because(None)  # the error of an earlier failure
-        self.result.error = f"{self.host}, {event.step or 'script'}: {clean(event.data['text'])}"
+        text, code = clean(event.data["text"]), event.data.get("code")
+        reason = Reported(code, text, event.data.get("values", {})) if code else text
+        if event.step:
+            failure = message("step-failed", "{name}, {step}: {reason}", name=self.host, step=event.step, reason=reason)
+        else:
+            failure = message("script-failed", "{name}, script: {reason}", name=self.host, reason=reason)
+        self.result.because(failure)
 
     def _finish(self, data: Mapping[str, Any]) -> None:
         outcome = data["outcome"]
