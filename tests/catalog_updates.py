@@ -28,7 +28,7 @@ def update(pages: Mapping[str, bytes], output: Path = NOWHERE, *, mirrored: bool
 def fetch_from(pages: Mapping[str, bytes]) -> Fetch:
     def fetch(url: str) -> bytes:
         if url not in pages:
-            raise DownloadError("there is no such page", where=url)
+            raise DownloadError("no-such-page", "there is no such page", where=url)
         return pages[url]
 
     return fetch

@@ -195,7 +195,9 @@ def test_the_stream_of_a_verification_that_fails(capsys: pytest.CaptureFixture[s
         assert verify.verify_all(loaded, loaded.select(["win1"]), None, lambda question: "correct horse", True) == 3
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
     validate("stream", line)
-    assert line["hosts"]["win1"]["outcome"] == "failed"
+    failed = line["hosts"]["win1"]
+    assert (failed["outcome"], failed["code"]) == ("failed", "notebook-nothing-listening")
+    assert failed["values"] == {"place": f"127.0.0.1:{port}"}
 
 
 names = st.from_regex(r"\A[a-z][a-z0-9_.]{0,20}\Z")
@@ -240,6 +242,8 @@ def test_the_documented_keys_of_the_inventory_are_those_that_it_has() -> None:
 
 # ---- a schema that refuses nothing would prove nothing
 
+FAILED = {"outcome": "failed", "changed": 0, "reboot": False, "steps": {}, "error": "win1: lost"}
+
 
 @pytest.mark.parametrize(
     ("kind", "fields", "change", "words"),
@@ -263,6 +267,9 @@ def test_the_documented_keys_of_the_inventory_are_those_that_it_has() -> None:
         ("inventory", {}, {"hosts": {"lin1": {"transport": "telnet"}}}, "transport"),
         ("run", {}, {"mode": "plan"}, "mode"),
         ("summary", {}, {"hosts": {"win1": {"outcome": "ok"}}}, "changed"),
+        ("summary", {}, {"hosts": {"win1": {**FAILED, "code": "Not a code"}}}, "Not a code"),
+        ("summary", {}, {"hosts": {"win1": {**FAILED, "values": {"seconds": 1.5}}}}, "1.5"),
+        ("summary", {}, {"hosts": {"win1": {**FAILED, "values": {"reason": {"text": "x"}}}}}, "'text': 'x'"),
         ("known", {}, {"hosts": {"win1": {"fingerprint": "SHA256:00", "run": "a", "time": "2026-11-22T17:12:04Z"}}}, "fingerprint"),
         ("stream", {"event": "changed"}, {"event": "summary"}, "hosts"),
         ("stream", {"event": "changed"}, {"title": "x"}, "title"),

@@ -269,7 +269,7 @@ WINDOWS = {
     ],
 )
 def test_the_advice_ends_the_server_that_lets_everybody_in(host: AnyHost, command: str) -> None:
-    advice = stop_advice(host)
+    advice = str(stop_advice(host))
     assert advice.startswith(f"Stop it immediately ({command}). ")
     assert f"nbserver apply {host.name}" in advice
 

@@ -13,6 +13,7 @@ from nbserver.approval.reference import Reference, ReleasedBody, Source, Unknown
 from nbserver.approval.script_settings import AnyScriptSettings, typed
 from nbserver.base import json_lines, plain_file
 from nbserver.base.errors import ApprovalError, NbserverError
+from nbserver.base.message import cause, message
 from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 
@@ -36,15 +37,17 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
     strange = names - {manifest.FILE_NAME, *(entry["script"] for entry in content["hosts"].values())}
     if strange:
         raise ApprovalError(
-            f"{clean(min(strange), 100)} does not belong in this folder",
+            "file-not-in-render",
+            "{file} does not belong in this folder",
             where=plain_file.shown(folder),
             todo="Remove it, or render into an empty folder",
+            file=clean(min(strange), 100),
         )
     known = reference or Reference.load()
     reports: dict[str, list[str]] = {}
     for host, entry in sorted(content["hosts"].items()):
         if entry["script"] not in names:
-            raise ApprovalError(f"{entry['script']} is missing", where=plain_file.shown(folder), todo=AGAIN)
+            raise ApprovalError("script-missing", "{script} is missing", where=plain_file.shown(folder), todo=AGAIN, script=entry["script"])
         settings = typed(entry["settings"])
         source, released = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
         reports.setdefault(f"{released.system} {released.scope}", _report_body(released)).extend(["", *_report(host, entry, source)])
@@ -58,50 +61,94 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
 def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
     if content["release"] != __version__:
         raise ApprovalError(
-            f"the scripts were rendered by nbserver {content['release']}, but this is nbserver {__version__}",
+            "rendered-by-other-release",
+            "the scripts were rendered by nbserver {release}, but this is nbserver {own_release}",
             where=plain_file.shown(path),
-            todo=f"Audit them with nbserver {content['release']}, or render them again",
+            todo="Audit them with nbserver {release}, or render them again",
+            release=content["release"],
+            own_release=__version__,
         )
     if content["v"] != manifest.VERSION:
         raise ApprovalError(
-            f"version {content['v']} of the manifest has no hashes of the heads, which the audit requires",
+            "manifest-without-heads",
+            "version {version} of the manifest has no hashes of the heads, which the audit requires",
             where=plain_file.shown(path),
             todo=AGAIN,
+            version=content["v"],
         )
 
 
 def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference) -> Source:
-    code = plain_file.read(path, LIMIT, todo=AGAIN)
+    code = plain_file.read(path, LIMIT, advice=message("render-again", AGAIN))
     digest = hashlib.sha256(code).hexdigest()
     if digest != entry["sha256"]:
         raise ApprovalError(
-            f"the SHA-256 does not match the manifest: expected {entry['sha256']}, got {digest}", where=plain_file.shown(path), todo=COMPARE
+            "script-hash-differs",
+            "the SHA-256 does not match the manifest: expected {expected}, got {actual}",
+            where=plain_file.shown(path),
+            todo=COMPARE,
+            expected=entry["sha256"],
+            actual=digest,
         )
     try:
         source = known.source(settings, entry["catalog_sha256"])
         script = known.rendered(settings, source)
+    except UnknownCatalogError as error:
+        raise ApprovalError(
+            "catalog-unknown",
+            "hosts.{name}: {reason}",
+            where=plain_file.shown(manifest_path),
+            todo=ADD_CATALOG,
+            name=settings.host,
+            reason=error,
+        ) from None
     except (ValueError, NbserverError) as error:
-        todo = ADD_CATALOG if isinstance(error, UnknownCatalogError) else AGAIN
-        raise ApprovalError(f"hosts.{settings.host}: {clean(str(error))}", where=plain_file.shown(manifest_path), todo=todo) from None
+        raise ApprovalError(
+            "manifest-host-unrenderable",
+            "hosts.{name}: {reason}",
+            where=plain_file.shown(manifest_path),
+            todo=AGAIN,
+            name=settings.host,
+            reason=cause(error),
+        ) from None
     if code != script.text.encode("ascii"):
-        raise ApprovalError(_changed_part(code, script, known.body(settings)), where=plain_file.shown(path), todo=COMPARE)
+        raise _changed_part(code, script, known.body(settings), plain_file.shown(path))
     different = manifest.difference(entry, manifest.entry(script, entry["catalog_sha256"]))
     if different:
         raise ApprovalError(
-            f"hosts.{settings.host}.{different} does not match {path.name}", where=plain_file.shown(manifest_path), todo=COMPARE
+            "manifest-entry-differs",
+            "hosts.{name}.{key} does not match {file}",
+            where=plain_file.shown(manifest_path),
+            todo=COMPARE,
+            name=settings.host,
+            key=different,
+            file=path.name,
         )
     return source
 
 
-def _changed_part(code: bytes, script: Script, released: ReleasedBody) -> str:
-    """Return which part of the script differs from the script that its settings render to."""
+def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: str) -> ApprovalError:
+    """Return the error that says which part of the script differs from the script that its settings render to."""
     head = script.text[: len(script.text) - len(released.body.text)].encode("ascii")
     settings = head.rpartition(b"(\n")[0]
     if not code.startswith(settings):
-        return "the header or settings of the script do not match the manifest"
+        return ApprovalError(
+            "script-head-changed", "the header or settings of the script do not match the manifest", where=where, todo=COMPARE
+        )
     if not code.startswith(head):
-        return "the text between the settings and the body is not the lock in the manifest"
-    return f"the body of the script does not match release {__version__}"
+        return ApprovalError(
+            "script-lock-changed",
+            "the text between the settings and the body is not the lock in the manifest",
+            where=where,
+            todo=COMPARE,
+        )
+    return ApprovalError(
+        "script-body-changed",
+        "the body of the script does not match release {release}",
+        where=where,
+        todo=COMPARE,
+        release=__version__,
+    )
 
 
 def _report_body(released: ReleasedBody) -> list[str]:

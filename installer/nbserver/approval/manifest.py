@@ -10,13 +10,14 @@ from nbserver import __version__
 from nbserver.approval import manifest_check
 from nbserver.base import json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
-from nbserver.base.plain_text import clean
+from nbserver.base.message import cause, message
 from nbserver.render.script import Script
 
 FILE_NAME = "manifest.json"
 VERSION = 2
 LIMIT = 16_000_000  # maximum size in bytes, enough for about 4000 hosts
-HASHES = {"sha256": "script", "head_sha256": "head of the script", "body_sha256": "body of the script"}
+REVIEW = "Run nbserver render, review what changed, and have it approved again"
+HASHES = ("sha256", "head_sha256", "body_sha256")
 
 
 def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str]) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def read_bytes(path: Path) -> bytes:
     """Return the contents of a manifest file. Raises ApprovalError."""
-    return plain_file.read(path, LIMIT, todo="Run nbserver render first")
+    return plain_file.read(path, LIMIT, advice=message("render-first", "Run nbserver render first"))
 
 
 def parse(data: bytes, path: Path) -> dict[str, Any]:
@@ -60,30 +61,69 @@ def parse(data: bytes, path: Path) -> dict[str, Any]:
         value = strict_json.parse(data)
         manifest_check.require_manifest(value)
     except ValueError as error:
-        raise ApprovalError(clean(str(error), 1000), where=plain_file.shown(path), todo="Run nbserver render again") from None
+        raise ApprovalError(
+            "manifest-invalid", "{reason}", where=plain_file.shown(path), todo="Run nbserver render again", reason=cause(error, 1000)
+        ) from None
     found: dict[str, Any] = value
     return found
 
 
 def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) -> None:
     """Raise ApprovalError unless the manifest approves exactly this script and describes it correctly."""
-    where, again = plain_file.shown(path), "Run nbserver render, review what changed, and have it approved again"
+    where = plain_file.shown(path)
     approved = manifest["hosts"].get(script.host)
     if approved is None:
-        raise ApprovalError(f"{script.host} is not in the approved manifest", where=where, todo="Have its script approved first")
-    for key, what in HASHES.items():
+        raise ApprovalError(
+            "not-approved", "{name} is not in the approved manifest", where=where, todo="Have its script approved first", name=script.host
+        )
+    for key in HASHES:
         if key in approved and approved[key] != getattr(script, key):
-            raise ApprovalError(
-                f"the {what} of {script.host} is not the approved one: expected SHA-256 {approved[key]}, got {getattr(script, key)}",
-                where=where,
-                todo=again,
-            )
+            raise _not_the_approved(key, where, name=script.host, expected=approved[key], actual=getattr(script, key))
     described = {
         key: value for key, value in entry(script, approved["catalog_sha256"]).items() if key in approved or manifest["v"] == VERSION
     }
     different = difference(approved, described)
     if different:
-        raise ApprovalError(f"hosts.{script.host}.{different} does not match the approved script", where=where, todo=again)
+        raise ApprovalError(
+            "approved-entry-differs",
+            "hosts.{name}.{key} does not match the approved script",
+            where=where,
+            todo=REVIEW,
+            name=script.host,
+            key=different,
+        )
+
+
+def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual: str) -> ApprovalError:
+    if key == "sha256":
+        return ApprovalError(
+            "script-not-approved",
+            "the script of {name} is not the approved one: expected SHA-256 {expected}, got {actual}",
+            where=where,
+            todo=REVIEW,
+            name=name,
+            expected=expected,
+            actual=actual,
+        )
+    if key == "head_sha256":
+        return ApprovalError(
+            "head-not-approved",
+            "the head of the script of {name} is not the approved one: expected SHA-256 {expected}, got {actual}",
+            where=where,
+            todo=REVIEW,
+            name=name,
+            expected=expected,
+            actual=actual,
+        )
+    return ApprovalError(
+        "body-not-approved",
+        "the body of the script of {name} is not the approved one: expected SHA-256 {expected}, got {actual}",
+        where=where,
+        todo=REVIEW,
+        name=name,
+        expected=expected,
+        actual=actual,
+    )
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nbserver import __version__
 from nbserver.approval.script_settings import first_fault, is_linux
+from nbserver.base.message import DescribedError
 from nbserver.inventory.names import is_host
 from nbserver.render.settings import Release, Sha256
 from nbserver.settings.faults import dotted, faults, kind
@@ -58,22 +59,24 @@ def require_manifest(value: Any) -> None:
     """
     version = value.get("v") if isinstance(value, dict) else None
     if type(version) is not int or version not in ENTRIES:
-        raise ValueError(f"this is not a manifest of version {' or '.join(map(str, ENTRIES))}")
+        raise DescribedError(
+            "manifest-version-unknown", "this is not a manifest of version {versions}", versions=" or ".join(map(str, ENTRIES))
+        )
     _require(value, Manifest, "")
     taken: dict[str, str] = {}
     for host, entry in value["hosts"].items():
         at = dotted(("hosts", host))
         if not is_host(host):
-            raise ValueError(f"{at}: this is not a valid host name")
+            raise DescribedError("manifest-host-invalid", "{key}: this is not a valid host name", key=at)
         other = taken.setdefault(host.lower(), host)
         if other != host:
-            raise ValueError(f'{at}: the name differs from "{other}" only in case')
+            raise DescribedError("manifest-host-case", '{key}: the name differs from "{other}" only in case', key=at, other=other)
         _require(entry, ENTRIES[version], at)
         _require_of_host(host, entry, value["release"], at)
         if version == 2 and value["release"] == __version__:
             fault = first_fault(entry["settings"])
             if fault:
-                raise ValueError(f"{at}.settings.{fault}")
+                raise DescribedError("manifest-settings-invalid", "{key}.settings.{reason}", key=at, reason=fault)
 
 
 def _require_of_host(host: str, entry: dict[str, Any], release: str, at: str) -> None:
@@ -85,17 +88,22 @@ def _require_of_host(host: str, entry: dict[str, Any], release: str, at: str) ->
         ("script", entry["script"], script),
     ):
         if is_ != should or not isinstance(is_, str):
-            raise ValueError(f'{at}.{key}: must be "{should}"')
+            raise DescribedError("manifest-value-differs", '{table}.{key}: must be "{expected}"', table=at, key=key, expected=should)
 
 
 def _require(value: Any, model: type[Settings], at: str) -> None:
     if not isinstance(value, dict):
-        raise ValueError(f"{at}: expected a table, found {kind(value)}")
+        raise DescribedError("manifest-no-table", "{key}: expected a table, found {kind}", key=at, kind=kind(value))
     if (at and _count(value) > VALUES) or len(value) > VALUES:
-        raise ValueError(f"{at or 'the manifest'} contains more than {VALUES} values")
+        if at:
+            raise DescribedError("manifest-host-too-large", "{key} contains more than {limit} values", key=at, limit=VALUES)
+        raise DescribedError("manifest-too-large", "the manifest contains more than {limit} values", limit=VALUES)
     found = faults(value, model, {}, missing=True)
     if found:
-        raise ValueError(f"{at}{'.' if at else ''}{found[0][1]}")
+        reason = found[0][1]
+        if at:
+            raise DescribedError("manifest-host-fault", "{key}.{reason}", key=at, reason=reason)
+        raise DescribedError("manifest-fault", "{reason}", reason=reason)
 
 
 def _count(value: Any) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nbserver import __version__
 from nbserver.approval.script_settings import AnyScriptSettings
+from nbserver.base.message import DescribedError
 from nbserver.base.plain_text import clean
 from nbserver.catalog import linux_lock, reader
 from nbserver.catalog.catalog import Catalog
@@ -24,7 +25,7 @@ from nbserver.render.windows_settings import WindowsScriptSettings
 SHIPPED = f"of release {__version__}"
 
 
-class UnknownCatalogError(ValueError):
+class UnknownCatalogError(DescribedError):
     """The digest is that of neither the shipped catalog nor a given site catalog."""
 
 
@@ -85,7 +86,9 @@ class Reference:
         """Return the catalog and lock that the hashes identify. Raises ValueError or CatalogError if a hash or setting matches neither."""
         if isinstance(settings, LinuxScriptSettings):
             if digest != self.linux_lock.file_sha256:
-                raise ValueError(f"catalog_sha256 does not match the lock {SHIPPED} for Linux hosts")
+                raise DescribedError(
+                    "linux-lock-differs", "catalog_sha256 does not match the lock {release} for Linux hosts", release=SHIPPED
+                )
             _require_lock(settings, self.linux_lock.sha256)
             return Source(SHIPPED, f"{linux_lock.FILE} {SHIPPED}", self.linux_lock.lines)
         title, catalog = self._catalog(digest)
@@ -93,7 +96,9 @@ class Reference:
         _require_lock(settings, lock.sha256)
         _require_downloads(settings, catalog)
         if settings.path.programs and settings.path.entries != windows_host.default_path(settings.python.version, lock.sha256):
-            raise ValueError("settings.path.entries must be the default entries if settings.path.programs is true")
+            raise DescribedError(
+                "path-entries-not-default", "settings.path.entries must be the default entries if settings.path.programs is true"
+            )
         shipped = any(lock.sha256 == own.sha256 for own in self.shipped.locks)
         return Source(title, f"{_title(lock.file)} {SHIPPED if shipped else f'of {title}'}", lock.lines)
 
@@ -101,7 +106,11 @@ class Reference:
         if digest == self.shipped.digest:
             return SHIPPED, self.shipped
         if digest not in self.site:
-            raise UnknownCatalogError(f"catalog_sha256 matches neither the catalog {SHIPPED} nor a site catalog given with --catalog")
+            raise UnknownCatalogError(
+                "catalog-not-given",
+                "catalog_sha256 matches neither the catalog {release} nor a site catalog given with --catalog",
+                release=SHIPPED,
+            )
         title, catalog = self.site[digest]
         return title, catalog
 
@@ -119,7 +128,9 @@ def _title(name: str) -> str:
 
 def _require_lock(settings: AnyScriptSettings, sha256: str) -> None:
     if settings.packages.lock_sha256 != sha256:
-        raise ValueError(f"settings.packages.lock_sha256 does not match the lock for this host: expected {sha256}")
+        raise DescribedError(
+            "lock-differs", "settings.packages.lock_sha256 does not match the lock for this host: expected {expected}", expected=sha256
+        )
 
 
 def _lock(settings: WindowsScriptSettings, catalog: Catalog) -> Lock:
@@ -128,7 +139,9 @@ def _lock(settings: WindowsScriptSettings, catalog: Catalog) -> Lock:
     for lock in catalog.locks:
         if lock.architecture == architecture and (lock.python == python if user else begins(python, lock.python)):
             return lock
-    raise ValueError(f"the catalog has no lock for settings.python.version on {architecture}")
+    raise DescribedError(
+        "no-lock-for-architecture", "the catalog has no lock for settings.python.version on {architecture}", architecture=architecture
+    )
 
 
 def _require_downloads(settings: WindowsScriptSettings, catalog: Catalog) -> None:
@@ -137,8 +150,8 @@ def _require_downloads(settings: WindowsScriptSettings, catalog: Catalog) -> Non
     verified = [(entry, windows_host.program(entry)) for entry in catalog.downloads if entry.sha256]
     for name, program in (("python", settings.python), ("openssl", settings.openssl)):
         if program not in [found for entry, found in verified if (entry.name, entry.architecture) == (name, settings.architecture)]:
-            raise ValueError(f"settings.{name} does not match any verified entry in the catalog")
+            raise DescribedError("program-not-verified", "settings.{name} does not match any verified entry in the catalog", name=name)
     needed = any(entry.name == "openssl" and entry.needs_vc_redist and found == settings.openssl for entry, found in verified)
     wanted = windows_host.program(catalog.vc_redist(settings.architecture, windows=settings.windows)) if needed else None
     if settings.vc_redist != wanted:
-        raise ValueError("settings.vc_redist does not match what the catalog requires for settings.openssl")
+        raise DescribedError("vc-redist-differs", "settings.vc_redist does not match what the catalog requires for settings.openssl")

@@ -14,6 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, create_model
 
 from nbserver.base import strict_json
+from nbserver.base.message import Message, message
 from nbserver.inventory.names import LOCAL
 from nbserver.render.linux_settings import LinuxScriptSettings
 from nbserver.render.settings import Table
@@ -78,7 +79,7 @@ def is_linux(settings: Mapping[str, Any]) -> bool:
     return "system" in settings
 
 
-def first_fault(settings: Mapping[str, Any]) -> str | None:
+def first_fault(settings: Mapping[str, Any]) -> Message | None:
     """Return the first error as `KEY: problem`, or None if rendering an inventory could produce exactly these settings."""
     model = rules_of(settings).model
     found = faults(settings, model, {}, missing=True)
@@ -86,34 +87,48 @@ def first_fault(settings: Mapping[str, Any]) -> str | None:
         return found[0][1]
     plain = model.model_validate(settings).model_dump(mode="json")
     return next(_differences(settings, plain, ()), None) or next(
-        (f"{key}: {reason}" for key, reason in _contradictions(typed(settings))), None
+        (message("setting-invalid", "{key}: {reason}", key=key, reason=reason) for key, reason in _contradictions(typed(settings))), None
     )
 
 
-def _differences(given: Any, checked: Any, at: tuple[str, ...]) -> Iterator[str]:
+def _differences(given: Any, checked: Any, at: tuple[str, ...]) -> Iterator[Message]:
     """Yield an error for each missing key, and for each value that is not in its canonical form, such as `any` instead of `Any`."""
     if isinstance(given, dict) and isinstance(checked, dict):
         for key, value in checked.items():
             if key not in given:
-                yield f"{dotted((*at, key))}: this key is required"
+                required = message("key-required", "this key is required")
+                yield message("setting-invalid", "{key}: {reason}", key=dotted((*at, key)), reason=required)
             else:
                 yield from _differences(given[key], value, (*at, key))
     elif not strict_json.same(given, checked):
-        yield f"{dotted(at)}: must be in the form that nbserver render writes"
+        other = message("value-not-canonical", "must be in the form that nbserver render writes")
+        yield message("setting-invalid", "{key}: {reason}", key=dotted(at), reason=other)
 
 
-def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, str]]:
+def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, Message]]:
     user = settings.scope == "user"
     rules = [
-        ("skip", list(settings.skip) != sorted(settings.skip), "must be sorted"),
-        ("scope", user and settings.host != LOCAL, f'"user" is only valid for the host {LOCAL}'),
+        ("skip", list(settings.skip) != sorted(settings.skip), message("not-sorted", "must be sorted")),
+        ("scope", user and settings.host != LOCAL, message("user-scope-not-local", '"user" is only valid for the host {name}', name=LOCAL)),
     ]
     if isinstance(settings, LinuxScriptSettings):
         rules += [
-            ("notebook.directory", settings.notebook.directory.startswith("~") and not user, 'a folder below ~ requires scope = "user"'),
-            ("notebook.port", user and settings.notebook.port < 1024, 'a port below 1024 requires scope = "machine"'),
-            ("packages.source", user and settings.packages.source == "distribution", '"distribution" requires scope = "machine"'),
-            ("python.program", settings.python.program is not None and not user, 'requires scope = "user"'),
+            (
+                "notebook.directory",
+                settings.notebook.directory.startswith("~") and not user,
+                message("home-folder-in-machine-scope", 'a folder below ~ requires scope = "user"'),
+            ),
+            (
+                "notebook.port",
+                user and settings.notebook.port < 1024,
+                message("low-port-in-user-scope", 'a port below 1024 requires scope = "machine"'),
+            ),
+            (
+                "packages.source",
+                user and settings.packages.source == "distribution",
+                message("distribution-in-user-scope", '"distribution" requires scope = "machine"'),
+            ),
+            ("python.program", settings.python.program is not None and not user, message("user-scope-only", 'requires scope = "user"')),
         ]
     else:
         certificate, path = settings.certificate, settings.path
@@ -122,11 +137,19 @@ def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, str]]:
             (
                 "certificate.thumbprint",
                 store != (certificate.thumbprint is not None),
-                'must be set if certificate.source is "store", and must be null otherwise',
+                message("thumbprint-without-store", 'must be set if certificate.source is "store", and must be null otherwise'),
             ),
-            ("certificate.source", user and certificate.source != "host", 'must be "host" in user scope'),
-            ("adopt", user and settings.adopt, "must be false in user scope"),
-            ("path", user and (path.programs or bool(path.entries)), "entries must be empty and programs must be false in user scope"),
-            ("skip", user and bool(settings.skip), "must be empty in user scope"),
+            (
+                "certificate.source",
+                user and certificate.source != "host",
+                message("certificate-source-in-user-scope", 'must be "host" in user scope'),
+            ),
+            ("adopt", user and settings.adopt, message("true-in-user-scope", "must be false in user scope")),
+            (
+                "path",
+                user and (path.programs or bool(path.entries)),
+                message("path-in-user-scope", "entries must be empty and programs must be false in user scope"),
+            ),
+            ("skip", user and bool(settings.skip), message("skip-in-user-scope", "must be empty in user scope")),
         ]
     return [(key, reason) for key, broken, reason in rules if broken]

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nbserver.base.message import Cause
+
 LARGEST_ANSWER = 10 * 1024 * 1024
 """Maximum size of one response in bytes, including its headers."""
 
 _LARGEST_READ = 64 * 1024
 
 
-class TooMuch(Exception):
+class TooMuch(Cause):
     """The response has too many bytes. This is not an OSError, so that no library handles it as a lost connection."""
 
 
@@ -59,7 +61,7 @@ class Allowance:
         """Count received bytes. Raises TooMuch."""
         self._bytes -= size
         if self._bytes < 0:
-            raise TooMuch(f"sent more than {_human(self._size)} in one response")
+            raise TooMuch("response-too-large", "sent more than {size} in one response", size=_human(self._size))
 
 
 def keep_to(allowance: Allowance, context: ssl.SSLContext) -> ssl.SSLContext:

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+from nbserver.base.message import Described, Given, checked, fill
 from nbserver.base.plain_text import clean
 
 LONGEST = 4000  # maximum length of each part of a message
 
 
-class NbserverError(Exception):
-    """The base class. `where` is a file and line, a host or a step; `todo` is what to do.
+class Wording(Protocol):
+    """What an error can be made of: a code, two templates, and values."""
 
+    code: str
+    template: str
+    remedy: str
+    values: Mapping[str, Any]
+
+
+class NbserverError(Described, Exception):
+    """The base class. `code` identifies the text and stays the same in later releases; `values` are the named values in it.
+
+    `template` is what failed and `todo` what to do, with `{name}` for a value. `where` is a file and line, a host or a step.
     A part can contain untrusted text: it is cleaned line by line.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+    def __init__(self, code: str, template: str, /, *, where: str = "", todo: str = "", **values: Given) -> None:
+        self.code, self.template, self.remedy = code, template, todo
+        self.values = checked(code, (template, todo), values)
+        self._set(fill(template, self.values), where, fill(todo, self.values))
+
+    @classmethod
+    def of(cls, other: Wording, **places: str) -> Self:
+        """Return an error of this class with the code and text of another one. `places` are `where` and `host`."""
+        return cls(other.code, other.template, todo=other.remedy, **places, **other.values)
+
+    def _set(self, what: str, where: str, todo: str) -> None:
         what, where, todo = map(_clean_lines, (what, where, todo))
         super().__init__(what)
         self.what = what.rstrip(". \n")
@@ -68,9 +92,12 @@ class HostError(NbserverError):
     exit_code = 3
     one_line = True
 
-    def __init__(self, what: str, *, host: str, where: str = "", todo: str = "") -> None:
-        super().__init__(clean(what, LONGEST) if self.one_line else what, where=clean(where or host), todo=clean(todo, LONGEST))
+    def __init__(self, code: str, template: str, /, *, host: str, where: str = "", todo: str = "", **values: Given) -> None:
         self.host = host
+        super().__init__(code, template, where=where, todo=todo, **values)
+
+    def _set(self, what: str, where: str, todo: str) -> None:
+        super()._set(clean(what, LONGEST) if self.one_line else what, clean(where or self.host), clean(todo, LONGEST))
 
 
 class ConnectError(HostError):

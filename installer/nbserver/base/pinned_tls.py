@@ -20,6 +20,7 @@ from requests.adapters import HTTPAdapter
 
 from nbserver.base.allowance import keep_to
 from nbserver.base.errors import CertificateError
+from nbserver.base.message import Cause, DescribedError, Message
 from nbserver.base.plain_text import clean
 
 if TYPE_CHECKING:
@@ -41,13 +42,21 @@ class FingerprintMismatch(Exception):
         self.expected = expected
         self.actual = actual
 
-    def for_host(self, host: str, *, where: str = "", todo: str = "") -> CertificateError:
-        """Return the mismatch as an error for the user."""
-        what = f"the server showed a different certificate: expected {self.expected}, got {self.actual or 'none'}"
-        return CertificateError(what, host=host, where=where, todo=todo)
+    def for_host(self, host: str, *, where: str = "", advice: Message) -> CertificateError:
+        """Return the mismatch as an error for the user. `advice` is what to do."""
+        return CertificateError(
+            "other-certificate",
+            "the server showed a different certificate: expected {expected}, got {actual}",
+            host=host,
+            where=where,
+            todo="{advice}",
+            expected=self.expected,
+            actual=self.actual or None,
+            advice=advice,
+        )
 
 
-class ProxyRefused(OSError):
+class ProxyRefused(Cause, OSError):
     """The proxy did not open a tunnel."""
 
 
@@ -63,7 +72,7 @@ def normalize(text: str) -> str:
     """
     found = _FINGERPRINT.fullmatch(text.strip())
     if not found:
-        raise ValueError("expected SHA256: and 64 hex digits, with optional colons between bytes")
+        raise DescribedError("fingerprint-malformed", "expected SHA256: and 64 hex digits, with optional colons between bytes")
     return f"SHA256:{found[1].replace(':', '').lower()}"
 
 
@@ -196,11 +205,11 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
         return socket.create_connection((host, port), timeout)
     parts = urlsplit(proxy)
     if parts.scheme != "http" or not parts.hostname:
-        raise ProxyRefused(f"the proxy URL begins with {parts.scheme}://, expected http://")
+        raise ProxyRefused("proxy-not-http", "the proxy URL begins with {scheme}://, expected http://", scheme=parts.scheme)
     try:
         proxy_port = parts.port or 80
     except ValueError:
-        raise ProxyRefused(f"the port of the proxy {parts.hostname} is not a valid number") from None
+        raise ProxyRefused("proxy-port-invalid", "the port of the proxy {proxy} is not a valid number", proxy=parts.hostname) from None
     raw = socket.create_connection((parts.hostname, proxy_port), timeout)
     try:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -217,12 +226,18 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
             raw.settimeout(timeout)
             byte = raw.recv(1)
             if not byte or len(answer) >= _LONGEST_PROXY_ANSWER:
-                raise ProxyRefused(f"the proxy {parts.hostname} did not send a valid HTTP response")
+                raise ProxyRefused("proxy-no-http-response", "the proxy {proxy} did not send a valid HTTP response", proxy=parts.hostname)
             answer += byte
         status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
         if status != [b"200"]:
             code = clean(b"".join(status).decode("ascii", "replace"), _LONGEST_STATUS)
-            raise ProxyRefused(f"the proxy {parts.hostname} refused to connect to {target} (status {code})")
+            raise ProxyRefused(
+                "proxy-refused",
+                "the proxy {proxy} refused to connect to {target} (status {status})",
+                proxy=parts.hostname,
+                target=target,
+                status=code,
+            )
     except BaseException:
         raw.close()
         raise

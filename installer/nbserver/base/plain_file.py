@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from nbserver.base.errors import ApprovalError
+from nbserver.base.message import Message, message
 from nbserver.base.plain_text import clean
 
 _NAME_SURROGATE = 0x20000000  # the bit of a reparse tag for a name that points to another location (Windows)
@@ -16,27 +17,34 @@ _FLAGS = (
 )
 
 
-def read(path: Path, limit: int, *, todo: str) -> bytes:
-    """Return the bytes of a regular file of at most `limit` bytes. Raises ApprovalError with `todo`."""
-
-    def wrong(what: str, todo: str = todo) -> ApprovalError:
-        return ApprovalError(what, where=shown(path), todo=todo)
-
+def read(path: Path, limit: int, *, advice: Message) -> bytes:
+    """Return the bytes of a regular file of at most `limit` bytes. Raises ApprovalError with `advice`, what to do."""
     try:
         before = os.lstat(path)
         if is_link(before):
-            raise wrong("this is a link, expected a file", "Use the file itself")
+            raise ApprovalError("file-is-link", "this is a link, expected a file", where=shown(path), todo="Use the file itself")
         if not stat.S_ISREG(before.st_mode):
-            raise wrong("this is not a regular file")
+            raise ApprovalError("not-a-regular-file", "this is not a regular file", where=shown(path), todo="{advice}", advice=advice)
         with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 (the flags are what this is about)
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or not os.path.samestat(found, before):
-                raise wrong("the file was replaced while it was read")
+                raise ApprovalError(
+                    "file-replaced", "the file was replaced while it was read", where=shown(path), todo="{advice}", advice=advice
+                )
             data = file.read(limit + 1) if found.st_size <= limit else None
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
-        raise wrong(f"could not read the file ({getattr(error, 'strerror', None) or 'not a valid path'})") from None
+        raise ApprovalError(
+            "file-unreadable",
+            "could not read the file ({reason})",
+            where=shown(path),
+            todo="{advice}",
+            advice=advice,
+            reason=_reason(error),
+        ) from None
     if data is None or len(data) > limit:
-        raise wrong(f"the file is larger than {limit} bytes")
+        raise ApprovalError(
+            "file-too-large", "the file is larger than {limit} bytes", where=shown(path), todo="{advice}", advice=advice, limit=limit
+        )
     return data
 
 
@@ -45,15 +53,24 @@ def names(folder: Path) -> set[str]:
     try:
         found = os.lstat(folder)
         if is_link(found):
-            raise ApprovalError("this is a link, expected a folder", where=shown(folder), todo="Use the folder itself")
+            raise ApprovalError("folder-is-link", "this is a link, expected a folder", where=shown(folder), todo="Use the folder itself")
         if not stat.S_ISDIR(found.st_mode):
-            raise ApprovalError("this is not a folder", where=shown(folder), todo="Name the folder that nbserver render wrote")
+            raise ApprovalError(
+                "not-a-folder", "this is not a folder", where=shown(folder), todo="Name the folder that nbserver render wrote"
+            )
         return set(os.listdir(folder))  # noqa: PTH208 (names only)
     except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or "not a valid path"
         raise ApprovalError(
-            f"could not read the folder ({words})", where=shown(folder), todo="Name the folder that nbserver render wrote"
+            "folder-unreadable",
+            "could not read the folder ({reason})",
+            where=shown(folder),
+            todo="Name the folder that nbserver render wrote",
+            reason=_reason(error),
         ) from None
+
+
+def _reason(error: Exception) -> Message | str:
+    return getattr(error, "strerror", None) or message("not-a-valid-path", "not a valid path")
 
 
 def is_link(found: os.stat_result) -> bool:

@@ -6,25 +6,28 @@ import json
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from nbserver.base.message import DescribedError
+
 DEPTH = 20
-TOO_DEEP = f"objects or arrays are nested more than {DEPTH} levels deep"
 _DIGITS = 20
 
 
 def parse(data: bytes) -> Any:
     """Return the value. Raises ValueError with a message."""
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
-        raise ValueError("this is not UTF-8 text without a byte order mark")
+        raise DescribedError("json-not-plain-utf8", "this is not UTF-8 text without a byte order mark")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"this is not UTF-8 text (byte {error.start})") from None
+        raise DescribedError("json-not-utf8", "this is not UTF-8 text (byte {byte})", byte=error.start) from None
     try:
         value = loads(text, parse_int=_no_minus_zero)
     except json.JSONDecodeError as error:
-        raise ValueError(f"this is not valid JSON (line {error.lineno}, column {error.colno})") from None
+        raise DescribedError(
+            "json-invalid", "this is not valid JSON (line {line}, column {column})", line=error.lineno, column=error.colno
+        ) from None
     except RecursionError:
-        raise ValueError(TOO_DEEP) from None
+        raise DescribedError("json-too-deep", "objects or arrays are nested more than {limit} levels deep", limit=DEPTH) from None
     _require_flat(value)
     _require_characters(value)
     return value
@@ -51,7 +54,7 @@ def _require_flat(value: Any) -> None:
     for _ in range(DEPTH + 1):
         level = [below for item in level for below in _inside(item)]
     if level:
-        raise ValueError(TOO_DEEP)
+        raise DescribedError("json-too-deep", "objects or arrays are nested more than {limit} levels deep", limit=DEPTH)
 
 
 def _inside(value: Any) -> list[Any]:
@@ -62,7 +65,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f'the key "{key}" is defined twice in an object')
+            raise DescribedError("json-key-twice", 'the key "{key}" is defined twice in an object', key=key)
         found[key] = value
     return found
 
@@ -78,7 +81,7 @@ def _no_minus_zero(digits: str) -> int:
 
 
 def _no_number(_: str) -> NoReturn:
-    raise ValueError("a number is not a plain whole number")
+    raise DescribedError("json-number-not-whole", "a number is not a plain whole number")
 
 
 def _require_characters(value: Any) -> None:
@@ -86,4 +89,4 @@ def _require_characters(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("the text contains a lone surrogate") from None
+        raise DescribedError("json-lone-surrogate", "the text contains a lone surrogate") from None

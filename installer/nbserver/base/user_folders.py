@@ -13,7 +13,7 @@ def home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise UsageError("this user has no home folder", where="HOME", todo="Set HOME to a folder that you own") from None
+        raise UsageError("no-home-folder", "this user has no home folder", where="HOME", todo="Set HOME to a folder that you own") from None
 
 
 def folder(variable: str) -> Path:

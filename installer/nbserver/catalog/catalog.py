@@ -93,9 +93,13 @@ class Catalog:
             return found
         have = ", ".join(f"{lock.python} ({lock.architecture})" for lock in self.locks)
         raise CatalogError(
-            f"the catalog has no lock for Python {python_version} on {architecture}; it has locks for: {have}",
+            "no-lock-for-python",
+            "the catalog has no lock for Python {version} on {architecture}; it has locks for: {locks}",
             where="catalog",
             todo="Set python.version to one of these, or add a [[lock]] to a site catalog",
+            version=python_version,
+            architecture=architecture,
+            locks=have,
         )
 
     def _lock(self, python_version: str, architecture: str) -> Lock | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from nbserver.base.errors import CatalogError
+from nbserver.base.message import Described, Lines, Message, message
 from nbserver.catalog import windows_releases
 from nbserver.catalog.entries import Download
 
@@ -28,7 +29,23 @@ class Requirement:
     accept_end_of_life: bool = False
 
     def __str__(self) -> str:
-        return f"{PROGRAMS[self.name]} {self.prefix} for {self.architecture}" + (f" as {self.kind}" if self.kind else "")
+        return str(self.described())
+
+    def described(self) -> Message:
+        """Return the requirement for a message."""
+        program = PROGRAMS[self.name]
+        if self.kind:
+            return message(
+                "program-of-kind",
+                "{program} {version} for {architecture} as {kind}",
+                program=program,
+                version=self.prefix,
+                architecture=self.architecture,
+                kind=self.kind,
+            )
+        return message(
+            "program", "{program} {version} for {architecture}", program=program, version=self.prefix, architecture=self.architecture
+        )
 
 
 def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
@@ -42,13 +59,29 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
     if verified:
         return _best(verified)
     if living:
-        what = f"{wanted} is unverified: the catalog has {_versions(living)}, but not its hash from the publisher"
-        raise _refusal(what, entries, wanted, first="add an entry with the hash from the publisher to a site catalog")
+        add = message("add-verified-entry", "add an entry with the hash from the publisher to a site catalog")
+        raise CatalogError(
+            "program-unverified",
+            "{program} is unverified: the catalog has {versions}, but not its hash from the publisher",
+            where="catalog",
+            todo="{ways}",
+            program=wanted.described(),
+            versions=_versions(living),
+            ways=_Ways([add, *_other_versions(entries, wanted)]),
+        )
     if running:
         raise _ended(running, entries, wanted)
     if fitting:
         raise _too_new(fitting, entries, wanted)
-    raise _refusal(f"{wanted} is not in the catalog", entries, wanted, last="add it to a site catalog")
+    add = message("add-entry", "add it to a site catalog")
+    raise CatalogError(
+        "program-not-in-catalog",
+        "{program} is not in the catalog",
+        where="catalog",
+        todo="{ways}",
+        program=wanted.described(),
+        ways=_Ways([*_other_versions(entries, wanted), add]),
+    )
 
 
 def choose_default(downloads: Iterable[Download], wanted: Requirement, has_lock: Callable[[Download], bool]) -> Download:
@@ -97,29 +130,79 @@ def _best(entries: Sequence[Download]) -> Download:
 
 
 def _ended(ended: Sequence[Download], entries: Sequence[Download], wanted: Requirement) -> CatalogError:
-    what = f"{PROGRAMS[wanted.name]} {_versions(ended)} for {wanted.architecture} no longer receives security fixes"
-    return _refusal(what, entries, wanted, first="to use it anyway, set accept_end_of_life = true in the inventory")
+    accept = message("accept-end-of-life", "to use it anyway, set accept_end_of_life = true in the inventory")
+    return CatalogError(
+        "program-ended",
+        "{program} {versions} for {architecture} no longer receives security fixes",
+        where="catalog",
+        todo="{ways}",
+        program=PROGRAMS[wanted.name],
+        versions=_versions(ended),
+        architecture=wanted.architecture,
+        ways=_Ways([accept, *_other_versions(entries, wanted)]),
+    )
 
 
 def _too_new(fitting: Sequence[Download], entries: Sequence[Download], wanted: Requirement) -> CatalogError:
     needed = min((entry.windows for entry in fitting), key=numbers)
     if wanted.windows:
-        configured = f'the inventory has windows = "{wanted.windows}"'
-        last = "if the host runs a newer release, correct windows in the inventory"
-    else:
-        configured = f"the inventory does not set windows, so the host could run {windows_releases.title(windows_releases.OLDEST)}"
-        last = "if the host runs a newer release, set windows in the inventory"
-    return _refusal(f"{wanted} requires {windows_releases.title(needed)} or newer, but {configured}", entries, wanted, last=last)
+        return CatalogError(
+            "windows-too-old",
+            '{program} requires {needed} or newer, but the inventory has windows = "{windows}"',
+            where="catalog",
+            todo="{ways}",
+            program=wanted.described(),
+            needed=windows_releases.title(needed),
+            windows=wanted.windows,
+            ways=_Ways(
+                [
+                    *_other_versions(entries, wanted),
+                    message("correct-windows", "if the host runs a newer release, correct windows in the inventory"),
+                ]
+            ),
+        )
+    return CatalogError(
+        "windows-not-set",
+        "{program} requires {needed} or newer, but the inventory does not set windows, so the host could run {oldest}",
+        where="catalog",
+        todo="{ways}",
+        program=wanted.described(),
+        needed=windows_releases.title(needed),
+        oldest=windows_releases.title(windows_releases.OLDEST),
+        ways=_Ways(
+            [*_other_versions(entries, wanted), message("set-windows", "if the host runs a newer release, set windows in the inventory")]
+        ),
+    )
 
 
-def _refusal(what: str, entries: Sequence[Download], wanted: Requirement, *, first: str = "", last: str = "") -> CatalogError:
+class _Ways(Lines):
+    """Alternatives, each a clause. They begin a sentence."""
+
+    def __init__(self, messages: Sequence[Described]) -> None:
+        super().__init__(messages, ", or ")
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text[:1].upper() + text[1:]
+
+
+def _other_versions(entries: Sequence[Download], wanted: Requirement) -> list[Message]:
+    """Return the advice to set a version that can be used, if there is one."""
     usable = [x for x in entries if x.sha256 and runs(x, wanted) and (wanted.accept_end_of_life or not x.end_of_life)]
     like_it = [x for x in usable if _asked_for(x, wanted)]
-    choice = f"set {wanted.name}.version to one of: {_versions(like_it or usable)}" if usable and wanted.name != "vc_redist" else ""
-    if choice and not like_it:
-        choice = f"remove {wanted.name}.kind and {choice}"
-    todo = ", or ".join(filter(None, (first, choice, last)))
-    return CatalogError(what, where="catalog", todo=todo[:1].upper() + todo[1:])
+    if not usable or wanted.name == "vc_redist":
+        return []
+    versions = _versions(like_it or usable)
+    if like_it:
+        return [message("set-version", "set {program}.version to one of: {versions}", program=wanted.name, versions=versions)]
+    return [
+        message(
+            "set-version-without-kind",
+            "remove {program}.kind and set {program}.version to one of: {versions}",
+            program=wanted.name,
+            versions=versions,
+        )
+    ]
 
 
 def _versions(entries: Iterable[Download]) -> str:

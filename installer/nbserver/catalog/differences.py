@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from nbserver.base.message import Message, message
 from nbserver.catalog import windows_releases
 from nbserver.catalog.choice import PROGRAMS, numbers
 from nbserver.catalog.entries import Download
@@ -21,15 +22,22 @@ class Difference:
         """Return a heading, then the removed (`-`) and added (`+`) values of each field."""
         what = "added" if self.old is None else "removed" if self.new is None else "changed"
         before, after = _fields(self.old), _fields(self.new)
-        found = [f"{title(self.new or self.old)}: {what}"]
+        found = [f"{title(entry)}: {what}" for entry in [self.new or self.old] if entry]
         for key in dict.fromkeys([*before, *after]):
             if before.get(key) != after.get(key):
                 found += [f"{sign} {key:<10} {side[key]}" for sign, side in (("-", before), ("+", after)) if key in side]
         return found
 
 
-def title(download: Download | None) -> str:
-    return f"{PROGRAMS[download.name]} {download.version} for {download.architecture}" if download else ""
+def title(download: Download) -> Message:
+    """Return the program, version, and architecture of an entry for a message."""
+    return message(
+        "program",
+        "{program} {version} for {architecture}",
+        program=PROGRAMS[download.name],
+        version=download.version,
+        architecture=download.architecture,
+    )
 
 
 def keep_sources(old: Iterable[Download], new: Iterable[Download]) -> list[Download]:

@@ -36,9 +36,13 @@ def parse(content: bytes) -> LinuxLock:
         if not line or line.startswith("#"):
             continue
         if lock_lines.package_of(line, conditions=True) is None:
-            raise CatalogError("not a valid line; expected NAME==VERSION [; CONDITION] --hash=sha256:HEX", where=f"{FILE}:{number}")
+            raise CatalogError(
+                "linux-lock-line-invalid",
+                "not a valid line; expected NAME==VERSION [; CONDITION] --hash=sha256:HEX",
+                where=f"{FILE}:{number}",
+            )
         lines.append(line)
     if not lines:
-        raise CatalogError("the file contains no package", where=FILE)
+        raise CatalogError("lock-empty", "the file contains no package", where=FILE)
     lines.sort()
     return LinuxLock(tuple(lines), lock_lines.digest(lines), hashlib.sha256(content).hexdigest())

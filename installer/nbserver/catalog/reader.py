@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nbserver.base.errors import CatalogError
+from nbserver.base.message import Described, message
 from nbserver.catalog import lock_lines
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.entries import Download, Lock
 from nbserver.catalog.toml_tables import CatalogFile, LockEntry
-from nbserver.settings.faults import dotted, faults
+from nbserver.settings.faults import dotted, faults, in_file
 from nbserver.settings.toml_lines import Key, Readable, TomlFile, parse, read
 
 
@@ -62,9 +63,12 @@ class _Layer:
 
 
 def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
-    wrong = [(file.line(key), message) for key, message in faults(file.values, CatalogFile, {}, missing=True)]
+    wrong: list[tuple[int, Described]] = [(file.line(key), reason) for key, reason in faults(file.values, CatalogFile, {}, missing=True)]
     if not wrong:
-        wrong = [(file.line(key), f"{dotted(key)}: this is a duplicate of an earlier entry") for key in _repeated(file.values)]
+        wrong = [
+            (file.line(key), message("entry-twice", "{key}: this is a duplicate of an earlier entry", key=dotted(key)))
+            for key in _repeated(file.values)
+        ]
     _raise(file.name, wrong)
     checked = CatalogFile.model_validate(file.values)
     contents = [file.content]
@@ -74,8 +78,11 @@ def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
             content = folder.joinpath(entry.file).read_bytes()
         except OSError as reason:
             raise CatalogError(
-                f"could not read the lock {entry.file}: {reason.strerror}",
+                "lock-unreadable",
+                "could not read the lock {file}: {reason}",
                 where=file.where(("lock", index, "file")),
+                file=entry.file,
+                reason=reason.strerror,
             ) from None
         contents.append(content)
         locks.append(_lock(entry, content))
@@ -108,27 +115,30 @@ def _repeated(values: dict[str, Any]) -> list[Key]:
 def _lock(entry: LockEntry, content: bytes) -> Lock:
     """Read a lock. Each line must be empty, a comment, or one package with its hashes."""
     packages: dict[str, str] = {}
-    wrong: list[tuple[int, str]] = []
+    wrong: list[tuple[int, Described]] = []
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
         line = line.rstrip()
         name = lock_lines.package_of(line, conditions=False)
         if not line or line.startswith("#"):
             continue
         if name is None:
-            wrong.append((number, "not a valid line; expected NAME==VERSION --hash=sha256:HEX, with a lower-case name and 64 hex digits"))
+            malformed = message(
+                "lock-line-invalid",
+                "not a valid line; expected NAME==VERSION --hash=sha256:HEX, with a lower-case name and 64 hex digits",
+            )
+            wrong.append((number, malformed))
         elif name in packages:
-            wrong.append((number, f"{name} is listed twice"))
+            wrong.append((number, message("package-twice", "{name} is listed twice", name=name)))
         else:
             packages[name] = line
     if not packages and not wrong:
-        wrong.append((1, "the file contains no package"))
+        wrong.append((1, message("lock-empty", "the file contains no package")))
     _raise(entry.file, wrong)
     lines = tuple(packages[name] for name in sorted(packages))
     return Lock(entry.python, entry.architecture, entry.file, lines, lock_lines.digest(lines))
 
 
-def _raise(name: str, wrong: Iterable[tuple[int, str]]) -> None:
-    faults = sorted(set(wrong))
-    if faults:
-        text = [faults[0][1], *(f"{name}:{line}: {message}" for line, message in faults[1:])]
-        raise CatalogError("\n".join(text), where=f"{name}:{faults[0][0]}")
+def _raise(name: str, wrong: Iterable[tuple[int, Described]]) -> None:
+    found = sorted(set(wrong), key=lambda fault: (fault[0], str(fault[1])))
+    if found:
+        raise CatalogError("catalog-invalid", "{faults}", where=f"{name}:{found[0][0]}", faults=in_file(name, found))

@@ -32,9 +32,11 @@ def read(path: Path) -> list[Download]:
     for table, values in file.values.items():
         if values and table not in _PROGRAMS:
             raise CatalogError(
-                f"the file contains {f'[[{table}]]' if isinstance(values, list) else f'[{table}]'}, which would be lost: this command replaces the whole file",
+                "site-catalog-table-lost",
+                "the file contains {table}, which would be lost: this command replaces the whole file",
                 where=file.where((table,)),
                 todo="Write to another file with -o and copy the entries manually",
+                table=f"[[{table}]]" if isinstance(values, list) else f"[{table}]",
             )
     checked = CatalogFile.model_validate(file.values)
     return [

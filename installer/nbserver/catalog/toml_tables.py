@@ -13,13 +13,13 @@ from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress, 
 
 def _hash(text: str) -> str:
     if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
-        raise refuse(f"this is not a SHA-256 hash ({len(text)} characters)")
+        raise refuse("catalog-hash-malformed", "this is not a SHA-256 hash ({count} characters)", count=len(text))
     return text.lower()
 
 
 def _download_url(text: str) -> str:
     if text.endswith("/"):
-        raise refuse("must not end in /")
+        raise refuse("download-url-ends-in-slash", "must not end in /")
     return text
 
 
@@ -29,9 +29,9 @@ def _candidates(value: Any) -> Any:
 
 def _program_path(text: str) -> str:
     if "/" in text:
-        raise refuse("must use backslashes instead of /")
+        raise refuse("program-path-slash", "must use backslashes instead of /")
     if any(part in ("", ".", "..") for part in text.split("\\")):
-        raise refuse("must not contain empty components, . or ..")
+        raise refuse("program-path-component", "must not contain empty components, . or ..")
     return text
 
 
@@ -60,13 +60,14 @@ class Entry(Settings):
     def _fitting_executable(self) -> Entry:
         absolute = [bool(re.match(r"%\w[\w()]*%\\|[A-Za-z]:\\", path)) for path in self.executable]
         if self.kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in self.executable)):
-            raise refuse(
-                "executable of an exe must be one path inside its folder"
-                if self.kind == "exe"
-                else "executable of a zip must be one path inside the zip"
-            )
+            if self.kind == "exe":
+                raise refuse("exe-executable-outside-folder", "executable of an exe must be one path inside its folder")
+            raise refuse("zip-executable-outside-zip", "executable of a zip must be one path inside the zip")
         if self.kind == "msi" and not all(absolute):
-            raise refuse('executable of an msi must be an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"')
+            raise refuse(
+                "msi-executable-not-absolute",
+                'executable of an msi must be an absolute path such as "%ProgramFiles%\\OpenSSL\\bin\\openssl.exe"',
+            )
         return self
 
 

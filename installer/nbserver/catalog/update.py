@@ -20,6 +20,7 @@ from nbserver.catalog.publisher import indexes, urls
 from nbserver.catalog.publisher.download import LARGEST_INDEX, IndexDownload
 from nbserver.catalog.publisher.index_json import Table, parse
 from nbserver.catalog.publisher.urls import Publisher
+from nbserver.settings.types import reason_of
 
 Fetch = Callable[[str], bytes]
 """A function that returns the bytes at a URL; raises DownloadError."""
@@ -70,7 +71,13 @@ def run(output: Path, wanted: Wanted, *, date: str, ca_file: Path | None, dry_ru
         mode = output.stat().st_mode & 0o777 if output.exists() else 0o644
         atomic_file.write_text(output, update.text, mode=mode)
     except OSError as error:
-        raise UsageError(f"could not write the file ({error.strerror})", where=str(output), todo="Choose another file with -o") from None
+        raise UsageError(
+            "catalog-not-written",
+            "could not write the file ({reason})",
+            where=str(output),
+            todo="Choose another file with -o",
+            reason=error.strerror,
+        ) from None
     click.echo(f"{output} was written. Review it, then set catalog in the inventory")
     return 0
 
@@ -85,9 +92,13 @@ def prepare(output: Path, wanted: Wanted, fetch: Fetch, *, date: str, allow_down
     new = keep_sources(old, newest(wanted, shipped, fetch, date))
     for before, after in () if allow_downgrade else downgrades(old, new):
         raise DownloadError(
-            f"the index offers {title(after)}, but {output} already has {before.version}",
+            "index-downgrade",
+            "the index offers {offered}, but {file} already has {version}",
             where=after.source.partition(",")[0],
             todo="Nothing was written. An outdated index can hide a security fix; to downgrade on purpose, add --allow-downgrade",
+            offered=title(after),
+            file=output,
+            version=before.version,
         )
     return Update(site_catalog.text(new), differences(old, new), _warnings(old, new, shipped, output))
 
@@ -135,7 +146,7 @@ def _pages(url: str, fetch: Fetch) -> list[Table]:
         content = fetch(url)
         size += len(content)
         if size > LARGEST_INDEX:
-            raise Table(url, "", {}).refuse(f"the index is larger than {LARGEST_INDEX // 1024 // 1024} MB")
+            raise Table(url, "", {}).refuse("index-too-large", "the index is larger than {limit} MB", limit=LARGEST_INDEX // 1024 // 1024)
         page = parse(content, url)
         pages.append(page)
         if not page.values.get("next"):
@@ -143,9 +154,11 @@ def _pages(url: str, fetch: Fetch) -> list[Table]:
         try:
             url = urls.next_page(url, page.text("next"))
         except ValueError as reason:
-            raise page.refuse(f"next is not a valid URL: {reason}") from None
+            raise page.refuse("index-next-invalid", "next is not a valid URL: {reason}", reason=reason_of(reason)) from None
         if len(pages) == MOST_PAGES or url in (known.url for known in pages):
-            raise page.refuse(f"the index has more than {MOST_PAGES} pages, or next points to a previous page")
+            raise page.refuse(
+                "index-too-many-pages", "the index has more than {limit} pages, or next points to a previous page", limit=MOST_PAGES
+            )
 
 
 def _once(found: Sequence[Download]) -> list[Download]:
@@ -155,9 +168,12 @@ def _once(found: Sequence[Download]) -> list[Download]:
         first = kept.setdefault((download.name, download.version, download.architecture, download.kind), download)
         if (first.url, first.sha256) != (download.url, download.sha256):
             raise DownloadError(
-                f"the entry for {title(download)} differs from {first.source}",
+                "index-sources-differ",
+                "the entry for {download} differs from {source}",
                 where=download.source.partition(",")[0],
                 todo="Nothing was written. Compare both with the website of the publisher",
+                download=title(download),
+                source=first.source,
             )
     return list(kept.values())
 
@@ -166,6 +182,7 @@ def _versions(option: str, versions: Sequence[str]) -> list[str]:
     for version in versions:
         if not re.fullmatch(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){1,2}", version):
             raise UsageError(
+                "version-option-malformed",
                 "expected a version such as 3.13 or 3.13.16",
                 where=option,
                 todo="Leave out the option to use the default of the shipped catalog",
@@ -177,7 +194,13 @@ def _publisher(option: str, make: Callable[[str | None], Publisher], url: str | 
     try:
         return make(url)
     except ValueError as reason:
-        raise UsageError(f"the URL is not valid: {reason}", where=option, todo="Use a plain HTTPS URL without credentials") from None
+        raise UsageError(
+            "url-option-invalid",
+            "the URL is not valid: {reason}",
+            where=option,
+            todo="Use a plain HTTPS URL without credentials",
+            reason=reason_of(reason),
+        ) from None
 
 
 def _warnings(old: Sequence[Download], new: Sequence[Download], shipped: Catalog, output: Path) -> list[str]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from nbserver.base.message import Described, Given, checked, fill
+
 if TYPE_CHECKING:
     from cryptography import x509
 
@@ -18,17 +20,19 @@ RSA_BITS = range(2048, 8193)
 # By default, the TLS of Windows supports no other curve and no Ed25519 ("TLS Elliptic Curves in Windows 10 version 1607
 # and later" on learn.microsoft.com), nor do browsers. P-521 is excluded for the same reason.
 CURVES = ("secp256r1", "secp384r1")
+_ALLOWED_KEYS = "Use an RSA key of 2048 bits or more, or an EC key on P-256 or P-384"
 HASHES = ("sha256", "sha384", "sha512")
 
 T = TypeVar("T")
 
 
-class ChainFault(Exception):
-    """Why a certificate, its chain or its key cannot be used: `what` is wrong, and what to do about it (`todo`)."""
+class ChainFault(Described, Exception):
+    """Why a certificate, its chain or its key cannot be used. `remedy` is the template of what to do."""
 
-    def __init__(self, what: str, todo: str = "") -> None:
-        super().__init__(what)
-        self.what, self.todo = what, todo
+    def __init__(self, code: str, template: str, /, *, todo: str = "", **values: Given) -> None:
+        self.code, self.template, self.remedy = code, template, todo
+        self.values = checked(code, (template, todo), values)
+        super().__init__(fill(template, self.values))
 
 
 def read_pem(data: bytes) -> list[x509.Certificate]:
@@ -36,14 +40,21 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
     from cryptography import x509
 
     if len(data) > LONGEST:
-        raise ChainFault(f"the file is larger than {LONGEST} bytes", "Name the file with the certificate and its chain")
+        raise ChainFault(
+            "certificate-file-too-large",
+            "the file is larger than {limit} bytes",
+            todo="Name the file with the certificate and its chain",
+            limit=LONGEST,
+        )
     if b"PRIVATE KEY-----" in data:
-        raise ChainFault("the file contains a private key", "Move the key to a separate file")
+        raise ChainFault("certificate-file-with-key", "the file contains a private key", todo="Move the key to a separate file")
     try:
         found = x509.load_pem_x509_certificates(data)
     except (ValueError, x509.InvalidVersion):
         raise ChainFault(
-            "the file contains no valid certificate in PEM", "Convert it to PEM with: openssl x509 -in FILE -inform DER"
+            "certificate-not-pem",
+            "the file contains no valid certificate in PEM",
+            todo="Convert it to PEM with: openssl x509 -in FILE -inform DER",
         ) from None
     return readable(found)
 
@@ -65,7 +76,9 @@ def readable(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
                 one.signature_hash_algorithm,
             )
         except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
-            raise ChainFault("the file contains a certificate that is not valid", "Ask the issuer for a new certificate") from None
+            raise ChainFault(
+                "certificate-not-valid", "the file contains a certificate that is not valid", todo="Ask the issuer for a new certificate"
+            ) from None
     return list(dict.fromkeys(found))
 
 
@@ -76,10 +89,17 @@ def order(found: Sequence[x509.Certificate], public_key: bytes) -> list[x509.Cer
     """
     leaves = [one for one in found if spki(one.public_key()) == public_key]
     if not leaves:
-        raise ChainFault("no certificate in the file belongs to the key", "Use the certificate that was issued for this key")
+        raise ChainFault(
+            "certificate-for-other-key",
+            "no certificate in the file belongs to the key",
+            todo="Use the certificate that was issued for this key",
+        )
     if len(leaves) > 1:
         raise ChainFault(
-            f"the file contains {len(leaves)} certificates for the key", "Keep only the certificate that the server should use"
+            "certificate-key-twice",
+            "the file contains {count} certificates for the key",
+            todo="Keep only the certificate that the server should use",
+            count=len(leaves),
         )
     chain, rest = leaves, [one for one in found if one is not leaves[0]]
     while issuer := next((one for one in rest if _issued(chain[-1], one)), None):
@@ -87,8 +107,10 @@ def order(found: Sequence[x509.Certificate], public_key: bytes) -> list[x509.Cer
         rest.remove(issuer)
     if rest:
         raise ChainFault(
-            f"the file contains a certificate that is not part of the chain: {_subject(rest[0])}",
-            "Keep only the certificate of the server and its intermediate certificates",
+            "certificate-not-in-chain",
+            "the file contains a certificate that is not part of the chain: {subject}",
+            todo="Keep only the certificate of the server and its intermediate certificates",
+            subject=_subject(rest[0]),
         )
     return chain[:-1] if len(chain) > 1 and _issued(chain[-1], chain[-1]) else chain
 
@@ -102,7 +124,10 @@ def check(chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime
     for one in authorities:
         if not _is_authority(one):
             raise ChainFault(
-                f"{_subject(one)} issued a certificate of the chain but is not a CA certificate", "Ask the issuer for the correct chain"
+                "issuer-not-authority",
+                "{subject} issued a certificate of the chain but is not a CA certificate",
+                todo="Ask the issuer for the correct chain",
+                subject=_subject(one),
             )
     check_key_type(leaf.public_key())
     check_names(san_names(leaf), names)
@@ -113,15 +138,26 @@ def check_key_type(key: object) -> None:
     """Raise ChainFault for a key, private or public, that Windows or a browser does not support in TLS."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-    allowed = "Use an RSA key of 2048 bits or more, or an EC key on P-256 or P-384"
     if isinstance(key, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
         if key.key_size not in RSA_BITS:
-            raise ChainFault(f"the RSA key has {key.key_size} bits, expected {RSA_BITS.start} to {RSA_BITS.stop - 1}", allowed)
+            raise ChainFault(
+                "rsa-key-size",
+                "the RSA key has {bits} bits, expected {lowest} to {highest}",
+                todo=_ALLOWED_KEYS,
+                bits=key.key_size,
+                lowest=RSA_BITS.start,
+                highest=RSA_BITS.stop - 1,
+            )
     elif isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
         if key.curve.name not in CURVES:
-            raise ChainFault(f"the EC key uses the curve {key.curve.name}, which Windows or browsers do not support", allowed)
+            raise ChainFault(
+                "ec-key-curve",
+                "the EC key uses the curve {curve}, which Windows or browsers do not support",
+                todo=_ALLOWED_KEYS,
+                curve=key.curve.name,
+            )
     else:
-        raise ChainFault("the key is neither RSA nor EC, and Windows or browsers do not support it", allowed)
+        raise ChainFault("key-kind", "the key is neither RSA nor EC, and Windows or browsers do not support it", todo=_ALLOWED_KEYS)
 
 
 def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
@@ -129,15 +165,19 @@ def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
     wildcards = [name for name in shown if "*" in name]
     if wildcards:
         raise ChainFault(
-            f"the certificate has the wildcard name {wildcards[0]}, which is refused: notebooks run under the account of the server and can "
-            "read its key, so anyone who can use a notebook could impersonate every host that matches this name",
-            "Use a certificate for the names of this host only",
+            "certificate-wildcard",
+            "the certificate has the wildcard name {name}, which is refused: notebooks run under the account of the server and can read its key, so anyone who can use a notebook could impersonate every host that matches this name",
+            todo="Use a certificate for the names of this host only",
+            name=wildcards[0],
         )
     missing = [name for name in names if name not in shown]
     if missing:
         raise ChainFault(
-            f"the subject alternative names lack {', '.join(missing)} (found: {', '.join(shown) or 'none'})",
-            "Have it issued for the address of the host, the host of notebook.public_url, and certificate.names",
+            "certificate-names-missing",
+            "the subject alternative names lack {missing} (found: {found})",
+            todo="Have it issued for the address of the host, the host of notebook.public_url, and certificate.names",
+            missing=", ".join(missing),
+            found=", ".join(shown) or None,
         )
 
 
@@ -152,7 +192,9 @@ def san_names(certificate: x509.Certificate | x509.CertificateSigningRequest) ->
         addresses = [str(ipaddress.ip_address(str(address))) for address in names.get_values_for_type(x509.IPAddress)]
     except ValueError:  # a network: eight bytes, or thirty-two
         raise ChainFault(
-            "the certificate has a name that is neither a DNS name nor an IP address", "Ask the issuer for a new certificate"
+            "certificate-name-not-host",
+            "the certificate has a name that is neither a DNS name nor an IP address",
+            todo="Ask the issuer for a new certificate",
         ) from None
     return [*(name.lower() for name in names.get_values_for_type(x509.DNSName)), *addresses]
 
@@ -185,20 +227,39 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if ends <= now:
-        raise ChainFault(f"{_subject(certificate)} expired on {ends:%Y-%m-%d %H:%M} UTC", "Renew it")
+        raise ChainFault(
+            "certificate-expired",
+            "{subject} expired on {time} UTC",
+            todo="Renew it",
+            subject=_subject(certificate),
+            time=f"{ends:%Y-%m-%d %H:%M}",
+        )
     if begins > now:
         raise ChainFault(
-            f"{_subject(certificate)} is not valid before {begins:%Y-%m-%d %H:%M} UTC",
-            "Wait until then, or check the clock of this machine",
+            "certificate-not-yet-valid",
+            "{subject} is not valid before {time} UTC",
+            todo="Wait until then, or check the clock of this machine",
+            subject=_subject(certificate),
+            time=f"{begins:%Y-%m-%d %H:%M}",
         )
 
 
 def _check_signature(certificate: x509.Certificate) -> None:
     algorithm = certificate.signature_hash_algorithm
-    name = algorithm.name if algorithm else "an algorithm that Windows or browsers do not support"
-    if name not in HASHES:
+    if algorithm is None:
         raise ChainFault(
-            f"{_subject(certificate)} is signed with {name}", "Have it signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key"
+            "certificate-signature-unknown",
+            "{subject} is signed with an algorithm that Windows or browsers do not support",
+            todo="Have it signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
+            subject=_subject(certificate),
+        )
+    if algorithm.name not in HASHES:
+        raise ChainFault(
+            "certificate-signature",
+            "{subject} is signed with {algorithm}",
+            todo="Have it signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
+            subject=_subject(certificate),
+            algorithm=algorithm.name,
         )
 
 
@@ -208,15 +269,24 @@ def _check_purpose(leaf: x509.Certificate) -> None:
 
     if _is_authority(leaf):
         raise ChainFault(
+            "certificate-is-authority",
             "this is a CA certificate: notebooks can read the key of the server and could issue certificates with it",
-            "Use a server certificate (CA:FALSE)",
+            todo="Use a server certificate (CA:FALSE)",
         )
     purposes = _extension(leaf, x509.ExtendedKeyUsage)
     if purposes is not None and not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(purposes):
-        raise ChainFault("the extended key usage does not include server authentication", "Have it issued with serverAuth")
+        raise ChainFault(
+            "certificate-not-for-servers",
+            "the extended key usage does not include server authentication",
+            todo="Have it issued with serverAuth",
+        )
     usage = _extension(leaf, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
-        raise ChainFault("the key usage lacks digitalSignature, which TLS 1.2 and 1.3 require", "Have it issued with digitalSignature")
+        raise ChainFault(
+            "certificate-without-digital-signature",
+            "the key usage lacks digitalSignature, which TLS 1.2 and 1.3 require",
+            todo="Have it issued with digitalSignature",
+        )
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
@@ -233,7 +303,9 @@ def _extension(certificate: x509.Certificate | x509.CertificateSigningRequest, k
     try:
         return next((one.value for one in certificate.extensions if isinstance(one.value, kind)), None)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise ChainFault("an extension of the certificate is not valid", "Ask the issuer for a new certificate") from None
+        raise ChainFault(
+            "certificate-extension-invalid", "an extension of the certificate is not valid", todo="Ask the issuer for a new certificate"
+        ) from None
 
 
 def _subject(certificate: x509.Certificate) -> str:

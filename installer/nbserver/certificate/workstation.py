@@ -61,21 +61,33 @@ def _read_key(host: WindowsHost, pem: str, password: str | None) -> object:
 
     encrypted = "ENCRYPTED" in pem
     if encrypted and password is None:
-        raise SecretError("certificate.key: the key is encrypted", where=host.name, todo="Set certificate.password")
+        raise SecretError("key-encrypted", "certificate.key: the key is encrypted", where=host.name, todo="Set certificate.password")
     if password is not None and not encrypted:
-        raise SecretError("certificate.key: the key is not encrypted", where=host.name, todo="Remove certificate.password")
+        raise SecretError(
+            "key-not-encrypted", "certificate.key: the key is not encrypted", where=host.name, todo="Remove certificate.password"
+        )
     try:
         return load_pem_private_key(pem.encode("utf-8"), password.encode("utf-8") if password is not None else None)
     except UnsupportedAlgorithm:
         raise SecretError(
+            "key-unsupported",
             "certificate.key: the key type or encryption is not supported",
             where=host.name,
             todo="Convert it with: openssl pkcs8 -topk8 -v2 aes256",
         ) from None
     except (ValueError, TypeError):
-        wrong = "the password is wrong, or this is not a private key in PEM" if encrypted else "this is not a private key in PEM"
+        if encrypted:
+            raise SecretError(
+                "key-or-password-wrong",
+                "certificate.key: the password is wrong, or this is not a private key in PEM",
+                where=host.name,
+                todo="Use PKCS#8, PKCS#1, or SEC1, with the BEGIN and END lines",
+            ) from None
         raise SecretError(
-            f"certificate.key: {wrong}", where=host.name, todo="Use PKCS#8, PKCS#1, or SEC1, with the BEGIN and END lines"
+            "key-not-pem",
+            "certificate.key: this is not a private key in PEM",
+            where=host.name,
+            todo="Use PKCS#8, PKCS#1, or SEC1, with the BEGIN and END lines",
         ) from None
 
 
@@ -89,14 +101,22 @@ def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[obje
         pfx = load_pkcs12(data, (password or "").encode("utf-8"))
     except UnsupportedAlgorithm:
         raise InventoryError(
-            "the encryption of the file is not supported", where=where, todo="Export it again with AES-256 and SHA-256"
+            "pfx-encryption-unsupported",
+            "the encryption of the file is not supported",
+            where=where,
+            todo="Export it again with AES-256 and SHA-256",
         ) from None
     except ValueError:
         raise SecretError(
-            "the password is wrong, or this is not a PFX (PKCS#12) file", where=where, todo="Correct certificate.password or the file"
+            "pfx-or-password-wrong",
+            "the password is wrong, or this is not a PFX (PKCS#12) file",
+            where=where,
+            todo="Correct certificate.password or the file",
         ) from None
     if pfx.key is None:
-        raise InventoryError("the file contains no private key", where=where, todo="Export it again with the private key")
+        raise InventoryError(
+            "pfx-without-key", "the file contains no private key", where=where, todo="Export it again with the private key"
+        )
     return pfx.key, [one.certificate for one in ([pfx.cert] if pfx.cert else []) + list(pfx.additional_certs)]
 
 
@@ -113,10 +133,24 @@ def _bytes(host: WindowsHost, setting: str, path: Path) -> bytes:
             data = file.read(LONGEST + 1)
     except OSError as error:
         raise InventoryError(
-            f"{setting}: could not read {path} ({error.strerror})", where=host.name, todo="Correct the path or the file's permissions"
+            "certificate-file-unreadable",
+            "{setting}: could not read {path} ({reason})",
+            where=host.name,
+            todo="Correct the path or the file's permissions",
+            setting=setting,
+            path=path,
+            reason=error.strerror,
         ) from None
     if len(data) > LONGEST:
-        raise InventoryError(f"{setting}: {path} is larger than {LONGEST} bytes", where=host.name, todo="Correct the path")
+        raise InventoryError(
+            "certificate-setting-too-large",
+            "{setting}: {path} is larger than {limit} bytes",
+            where=host.name,
+            todo="Correct the path",
+            setting=setting,
+            path=path,
+            limit=LONGEST,
+        )
     return data
 
 
@@ -126,4 +160,4 @@ def _naming(host: WindowsHost, setting: str, path: Path) -> Iterator[None]:
     try:
         yield
     except ChainFault as fault:
-        raise InventoryError(fault.what, where=f"{host.name}, {setting} {path}", todo=fault.todo) from None
+        raise InventoryError.of(fault, where=f"{host.name}, {setting} {path}") from None

@@ -82,6 +82,12 @@ def install_certificate(
     loaded = reader.load(inventory_path)
     selected = loaded.select([host])
     if len(selected) != 1:
-        raise UsageError(f'"{host}" matches {len(selected)} hosts, but a certificate belongs to one', todo="Name a single host")
+        raise UsageError(
+            "certificate-for-one-host",
+            '"{pattern}" matches {count} hosts, but a certificate belongs to one',
+            todo="Name a single host",
+            pattern=host,
+            count=len(selected),
+        )
     options = Options(runs=runs, approved=approved, salt=salt)
     return certificate_request.install(loaded, selected[0], file, csr_file, options, asker(), choice.choose(as_json))

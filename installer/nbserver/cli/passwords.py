@@ -28,7 +28,9 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
     loaded = reader.load_for(inventory_path, [host])
     selected = loaded.select([host])
     if len(selected) != 1:
-        raise UsageError(f'"{host}" matches {len(selected)} hosts', todo="Name a single host")
+        raise UsageError(
+            "password-for-one-host", '"{pattern}" matches {count} hosts', todo="Name a single host", pattern=host, count=len(selected)
+        )
     ask = secret.confirmed(asker())
     plain = ask(f"Notebook password for {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")
     notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)

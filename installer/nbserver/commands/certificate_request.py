@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.base import atomic_file
 from nbserver.base.errors import InventoryError, ScriptError, UsageError
+from nbserver.base.message import cause
 from nbserver.certificate import chain as certificate_chain
 from nbserver.certificate.chain import LONGEST, ChainFault
 from nbserver.certificate.names import subject_alternative_names
@@ -45,7 +46,11 @@ def request(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"could not create the folder ({error.strerror})", where=str(folder), todo="Choose another folder with -o"
+            "request-folder-not-created",
+            "could not create the folder ({reason})",
+            where=str(folder),
+            todo="Choose another folder with -o",
+            reason=error.strerror,
         ) from None
     results = operate("request", inventory, hosts, options, ask, view)
     broken: list[ScriptError | UsageError] = []
@@ -84,20 +89,24 @@ def install(
         chain = certificate_chain.order(certificate_chain.read_pem(_read(file)), certificate_chain.spki(csr.public_key()))
         certificate_chain.check(chain, subject_alternative_names(host), now or datetime.now(UTC))
     except ChainFault as fault:
-        raise UsageError(fault.what, where=str(file), todo=fault.todo) from None
+        raise UsageError.of(fault, where=str(file)) from None
     sent = replace(options, chains={host.name: certificate_chain.to_pem(chain)})
     return exit_code(operate("apply", inventory, [host], sent, ask, view))
 
 
 def _refuse_linux(host: LinuxHost | LocalLinuxHost) -> None:
     raise InventoryError(
-        "only Windows hosts can request certificates, and this is a Linux host", where=host.name, todo="Leave out this host"
+        "request-on-linux",
+        "only Windows hosts can request certificates, and this is a Linux host",
+        where=host.name,
+        todo="Leave out this host",
     )
 
 
 def _require_request(host: WindowsHost | LocalWindowsHost) -> None:
     if host.certificate.source != "request":
         raise InventoryError(
+            "request-not-set",
             "certificate.request is not set for this host",
             where=host.name,
             todo="Set certificate.request = true in the inventory",
@@ -115,7 +124,11 @@ def _check_request(host: AnyHost, pem: str) -> None:
         certificate_chain.check_names(certificate_chain.san_names(csr), subject_alternative_names(host))
     except Exception as error:  # also an error of a library: the host controls the request, and those of the other hosts remain valid
         raise ScriptError(
-            f"the host returned a request that does not match it: {error}", host=host.name, todo="Run the command again"
+            "request-does-not-match",
+            "the host returned a request that does not match it: {reason}",
+            host=host.name,
+            todo="Run the command again",
+            reason=cause(error, 4000),
         ) from None
 
 
@@ -123,7 +136,13 @@ def _write(path: Path, pem: str) -> Path:
     try:
         atomic_file.write_text(path, pem)
     except OSError as error:
-        raise UsageError(f"could not write the file ({error.strerror})", where=str(path), todo="Choose another folder with -o") from None
+        raise UsageError(
+            "request-not-written",
+            "could not write the file ({reason})",
+            where=str(path),
+            todo="Choose another folder with -o",
+            reason=error.strerror,
+        ) from None
     return path
 
 
@@ -142,9 +161,11 @@ def _newest_request(runs: Path, host: AnyHost) -> x509.CertificateSigningRequest
             if event.event == "request":
                 return _load_request(event.data["csr"].encode("ascii"), str(run / host.name))
     raise UsageError(
-        f"no run in {runs} has a request from this host",
+        "no-request",
+        "no run in {folder} has a request from this host",
         where=host.name,
         todo="Name the request with --csr, or run nbserver certificate request again: it returns the same request",
+        folder=runs,
     )
 
 
@@ -159,7 +180,10 @@ def _load_request(pem: bytes, where: str) -> x509.CertificateSigningRequest:
         valid = False
     if not valid:
         raise UsageError(
-            "this is not a certificate signing request in PEM", where=where, todo="Name the file that nbserver certificate request wrote"
+            "request-not-pem",
+            "this is not a certificate signing request in PEM",
+            where=where,
+            todo="Name the file that nbserver certificate request wrote",
         )
     return csr
 
@@ -169,4 +193,6 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(LONGEST + 1)
     except OSError as error:
-        raise UsageError(f"could not read the file ({error.strerror})", where=str(path), todo="Correct the path") from None
+        raise UsageError(
+            "file-unreadable-path", "could not read the file ({reason})", where=str(path), todo="Correct the path", reason=error.strerror
+        ) from None

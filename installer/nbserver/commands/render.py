@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from nbserver.approval import manifest
 from nbserver.base import atomic_file, plain_file
 from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.message import Described, Lines, message
 from nbserver.base.plain_text import clean
 from nbserver.render.render import render_all
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
 
+RENDER_AGAIN = message("render-scripts-again", "Render the scripts again")
 LONGER = 16_000_000  # excess bytes up to which a file is reported as "differs" instead of as too large
 
 
@@ -35,22 +37,33 @@ def write(found: Mapping[str, bytes], folder: Path) -> None:
             atomic_file.write_bytes(folder / name, found[name])
     except OSError as error:
         raise UsageError(
-            f"could not write to the folder ({error.strerror})", where=plain_file.shown(folder), todo="Choose another folder with -o"
+            "render-not-written",
+            "could not write to the folder ({reason})",
+            where=plain_file.shown(folder),
+            todo="Choose another folder with -o",
+            reason=error.strerror,
         ) from None
 
 
 def compare(found: Mapping[str, bytes], folder: Path) -> None:
     """Raise an ApprovalError that names every file that is missing, differs or does not belong in the folder."""
     present = plain_file.names(folder)
-    wrong = [f"{clean(name, 100)} does not belong in this folder" for name in sorted(present - found.keys())]
+    wrong: list[Described] = [
+        message("file-not-rendered", "{file} does not belong in this folder", file=clean(name, 100))
+        for name in sorted(present - found.keys())
+    ]
     for name, data in sorted(found.items()):
         if name not in present:
-            wrong.append(f"{name} is missing")
-        elif plain_file.read(folder / name, len(data) + LONGER, todo="Render the scripts again") != data:
-            wrong.append(f"{name} differs")
+            wrong.append(message("file-not-in-folder", "{file} is missing", file=name))
+        elif plain_file.read(folder / name, len(data) + LONGER, advice=RENDER_AGAIN) != data:
+            wrong.append(message("file-differs", "{file} differs", file=name))
     if wrong:
         raise ApprovalError(
-            ", ".join(wrong), where=plain_file.shown(folder), todo="Render the scripts again and have the differences approved"
+            "folder-differs",
+            "{differences}",
+            where=plain_file.shown(folder),
+            todo="Render the scripts again and have the differences approved",
+            differences=Lines(wrong, ", "),
         )
 
 

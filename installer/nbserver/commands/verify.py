@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbserver.base.errors import HostError, NbserverError
+from nbserver.base.message import detail
 from nbserver.run import known_certificates
 from nbserver.run.notebook_password import plain
 from nbserver.run.secret_mask import SecretMask
@@ -44,7 +45,7 @@ def verify_all(
             error = reason if isinstance(reason, HostError) else _defect(reason, host.name)
             defects = defects or error is not reason
             mask.error(error)
-            summary[host.name] = {"outcome": "failed", "error": str(error)}
+            summary[host.name] = {"outcome": "failed", "error": str(error), **detail(error)}
             if not as_json:
                 click.echo(click.style("failed", fg="red") + f"  {error}")
         else:
@@ -63,7 +64,12 @@ def _defect(error: BaseException, host: str) -> NbserverError:
     if isinstance(error, NbserverError):
         return error
     return NbserverError(
-        f"internal error (a bug in nbserver): {type(error).__name__}: {error}", where=host, todo="Report it with this message"
+        "internal-error-in-verify",
+        "internal error (a bug in nbserver): {kind}: {reason}",
+        where=host,
+        todo="Report it with this message",
+        kind=type(error).__name__,
+        reason=str(error),
     )
 
 

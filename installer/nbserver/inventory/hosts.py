@@ -47,11 +47,32 @@ class Inventory:
             members = [member for name, group in self.groups.items() if name.lower() == wanted for member in group]
             matches = members or [name for name in self.hosts if fnmatch.fnmatchcase(name.lower(), wanted)]
             if not matches and wanted not in (name.lower() for name in self.groups):
-                raise InventoryError(
-                    f'no host, group or pattern matches "{pattern}"{nearest(pattern, [*self.hosts, *self.groups])}',
-                    where=str(self.path),
-                    todo=f"Hosts: {', '.join(self.hosts) or 'none'}. Groups: {', '.join(self.groups) or 'none'}",
-                )
+                raise self._no_match(pattern)
             chosen.update(matches)
         here: list[AnyHost] = [self.local] if len(others) < len(patterns) else []
         return here + [host for name, host in self.hosts.items() if name in chosen]
+
+    def _no_match(self, pattern: str) -> InventoryError:
+        where = str(self.path)
+        hosts, groups = ", ".join(self.hosts) or None, ", ".join(self.groups) or None
+        near = nearest(pattern, [*self.hosts, *self.groups])
+        if near:
+            return InventoryError(
+                "no-match-near",
+                'no host, group or pattern matches "{pattern}" (did you mean "{near}"?)',
+                where=where,
+                todo="Hosts: {hosts}. Groups: {groups}",
+                pattern=pattern,
+                near=near,
+                hosts=hosts,
+                groups=groups,
+            )
+        return InventoryError(
+            "no-match",
+            'no host, group or pattern matches "{pattern}"',
+            where=where,
+            todo="Hosts: {hosts}. Groups: {groups}",
+            pattern=pattern,
+            hosts=hosts,
+            groups=groups,
+        )

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
-from pydantic_core import PydanticCustomError
 
+from nbserver.base.message import Message, message
 from nbserver.inventory.windows_host import DownloadsSettings, HostCertificateSettings, NotebookSettings
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
@@ -26,6 +26,7 @@ from nbserver.settings.types import (
     Settings,
     VersionPrefix,
     WebAddress,
+    contradiction,
     one_firewall_rule,
     refuse,
     unlike,
@@ -45,28 +46,28 @@ _SYSTEM = re.compile(
 def linux_folder(text: str) -> str:
     """Return the absolute path of a folder that does not belong to the system."""
     if _SYSTEM.match(absolute_folder(text)):
-        raise refuse("must not be a folder of the system or of nbserver, or be inside one")
+        raise refuse("folder-of-system", "must not be a folder of the system or of nbserver, or be inside one")
     return text
 
 
 def absolute_folder(text: str) -> str:
     """Return an absolute path with at least two components, at most 200 characters, and without . and .. components."""
     if len(text) > 200:
-        raise refuse("must not be longer than 200 characters")
+        raise refuse("path-too-long", "must not be longer than 200 characters")
     if not text.startswith("/"):
-        raise refuse("must be an absolute path")
+        raise refuse("path-not-absolute", "must be an absolute path")
     if text.endswith("/") or "//" in text:
-        raise refuse("must not end in / or contain an empty component")
+        raise refuse("path-empty-component", "must not end in / or contain an empty component")
     if any(part in (".", "..") for part in text.split("/")):
-        raise refuse("must not contain . or .. as a component")
+        raise refuse("path-dots", "must not contain . or .. as a component")
     if text.count("/") < 2:
-        raise refuse("must not be directly below the root folder")
+        raise refuse("path-below-root", "must not be directly below the root folder")
     return text
 
 
 def user_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,99}", text):
-        raise refuse("contains a character that is not allowed in a user name")
+        raise refuse("user-name-invalid", "contains a character that is not allowed in a user name")
     return text
 
 
@@ -76,19 +77,19 @@ def public_host_key(text: str) -> str:
         return text.rstrip("=")
     words = text.split()
     if len(words) < 2 or not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+", words[0]):
-        raise refuse("this is neither a fingerprint nor a public key")
+        raise refuse("host-key-malformed", "this is neither a fingerprint nor a public key")
     try:
         blob = base64.b64decode(words[1], validate=True)
     except binascii.Error:
-        raise refuse("the key is not valid Base64; copy the whole line") from None
+        raise refuse("host-key-not-base64", "the key is not valid Base64; copy the whole line") from None
     if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != words[0].encode():
-        raise refuse("the key type does not match the key data; copy the whole line")
+        raise refuse("host-key-type-differs", "the key type does not match the key data; copy the whole line")
     return " ".join(words[:2])
 
 
 def _no_word_of_windows(text: str) -> str:
     if text == "LocalSubnet":
-        raise refuse('"LocalSubnet" is only valid for Windows hosts; enter the network instead')
+        raise refuse("local-subnet-on-linux", '"LocalSubnet" is only valid for Windows hosts; enter the network instead')
     return text
 
 
@@ -173,11 +174,11 @@ class LinuxHost(LinuxHostSettings):
     def _fit_together(self) -> LinuxHost:
         broken = contradictions(dict(self))
         if broken:
-            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)})
+            raise contradiction(broken)
         return self
 
 
-def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
     """Return (key, reason) for every rule between settings that a Linux host violates. Missing keys have their defaults."""
     has = {
         key for key in ("key_file", "key_password", "password", "host_key", "known_hosts", "sudo_password") if settings.get(key) is not None
@@ -185,18 +186,28 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     root = settings.get("user") == "root"
     no_sudo = settings.get("sudo", True) is False
     rules = [
-        ("key_password", "key_password" in has and "key_file" not in has, "only applies with key_file"),
-        ("known_hosts", has >= {"known_hosts", "host_key"}, "cannot be combined with host_key; use one or the other"),
-        ("sudo", no_sudo and not root, 'false is only valid with user = "root"; remove this key, or log in as root'),
+        ("key_password", "key_password" in has and "key_file" not in has, message("only-with-key-file", "only applies with key_file")),
+        (
+            "known_hosts",
+            has >= {"known_hosts", "host_key"},
+            message("known-hosts-with-host-key", "cannot be combined with host_key; use one or the other"),
+        ),
+        (
+            "sudo",
+            no_sudo and not root,
+            message("no-sudo-without-root", 'false is only valid with user = "root"; remove this key, or log in as root'),
+        ),
         (
             "sudo_password",
             "sudo_password" in has and (no_sudo or root),
-            "does not apply to root, which does not need sudo" if root else "only applies with sudo = true",
+            message("sudo-password-for-root", "does not apply to root, which does not need sudo")
+            if root
+            else message("only-with-sudo", "only applies with sudo = true"),
         ),
         (
             "agent",
             settings.get("agent", True) is False and not has & {"key_file", "password"},
-            "false requires key_file or password",
+            message("no-agent-without-credentials", "false requires key_file or password"),
         ),
     ]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
+from nbserver.base.message import message
 from nbserver.inventory.linux_host import (
     LinuxFirewallSettings,
     LinuxNotebookSettings,
@@ -21,7 +21,7 @@ from nbserver.inventory.linux_host import (
 )
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.windows_host import DownloadsSettings
-from nbserver.settings.types import Array, HostName, Settings, unlike
+from nbserver.settings.types import Array, HostName, Settings, contradiction, unlike
 
 
 def own_folder(text: str) -> str:
@@ -93,16 +93,23 @@ class LocalLinuxHost(Settings):
             (
                 "packages.source",
                 not machine and self.packages.source == "distribution",
-                '"distribution" requires scope = "machine"',
+                message("distribution-in-user-scope", '"distribution" requires scope = "machine"'),
             ),
-            ("notebook.port", not machine and self.notebook.port < 1024, 'a port below 1024 requires scope = "machine"'),
+            (
+                "notebook.port",
+                not machine and self.notebook.port < 1024,
+                message("low-port-in-user-scope", 'a port below 1024 requires scope = "machine"'),
+            ),
             (
                 "notebook.directory",
                 machine and self.notebook.directory.startswith("~/"),
-                'must be an absolute path such as /var/lib/nbserver/notebooks with scope = "machine", which is the default for root',
+                message(
+                    "directory-in-machine-scope",
+                    'must be an absolute path such as /var/lib/nbserver/notebooks with scope = "machine", which is the default for root',
+                ),
             ),
         ]
-        broken = [f"{key}: {reason}" for key, is_broken, reason in rules if is_broken]
+        broken = [(key, reason) for key, is_broken, reason in rules if is_broken]
         if broken:
-            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(broken)})
+            raise contradiction(broken)
         return self

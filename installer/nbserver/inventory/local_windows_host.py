@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
+from nbserver.base.message import message
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.windows_host import (
     DownloadsSettings,
@@ -26,6 +26,7 @@ from nbserver.settings.types import (
     HostName,
     Settings,
     WindowsFolder,
+    contradiction,
     unlike,
 )
 
@@ -103,14 +104,16 @@ class LocalWindowsHost(Settings):
     def _fit_together(self) -> LocalWindowsHost:
         given = self.model_fields_set
         if self.scope == "user":
-            broken = [f'{key}: requires scope = "machine"' for key in MACHINE_ONLY if key in given]
-            broken += [
-                f'{key}: with scope = "user", the Python that runs nbserver is used; remove this key, or set scope = "machine"'
-                for key in OF_PYTHON
-                if key in given
-            ]
+            machine_only = message("machine-scope-only", 'requires scope = "machine"')
+            own_python = message(
+                "own-python-in-user-scope",
+                'with scope = "user", the Python that runs nbserver is used; remove this key, or set scope = "machine"',
+            )
+            broken = [(key, machine_only) for key in MACHINE_ONLY if key in given]
+            broken += [(key, own_python) for key in OF_PYTHON if key in given]
         else:
-            broken = [] if self.notebook.password else ['notebook.password: required with scope = "machine"']
+            required = message("password-in-machine-scope", 'required with scope = "machine"')
+            broken = [] if self.notebook.password else [("notebook.password", required)]
         if broken:
-            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(broken)})
+            raise contradiction(broken)
         return self

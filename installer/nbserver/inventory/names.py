@@ -5,22 +5,25 @@ from __future__ import annotations
 import re
 
 from nbserver.base.date_text import reads_like_date
+from nbserver.base.message import Message, message
 
 NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$")
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 LOCAL = "local"
 
 
-def name_fault(name: str) -> str | None:
+def name_fault(name: str) -> Message | None:
     """Return why a host or group of an inventory cannot have this name, or None."""
     if not NAME.fullmatch(name):
-        return "a name has up to 100 letters, digits, and . - _, begins with a letter or digit, and does not end with a dot"
+        return message(
+            "name-malformed", "a name has up to 100 letters, digits, and . - _, begins with a letter or digit, and does not end with a dot"
+        )
     if RESERVED.fullmatch(name):
-        return "Windows reserves this name for a device"
+        return message("name-reserved-by-windows", "Windows reserves this name for a device")
     if name.lower() == LOCAL:
-        return '"local" is reserved for this machine'
+        return message("name-local", '"local" is reserved for this machine')
     if reads_like_date(name):
-        return "a name must not look like a date and time, which PowerShell would convert"
+        return message("name-like-date", "a name must not look like a date and time, which PowerShell would convert")
     return None
 
 

@@ -16,13 +16,14 @@ from pydantic import ValidationError
 
 from nbserver.base import user_folders
 from nbserver.base.errors import InventoryError, UsageError
+from nbserver.base.message import Described, Message, message
 from nbserver.inventory import linux_host, windows_host
 from nbserver.inventory.hosts import AnyHost, AnyLocal, Inventory, local_model
 from nbserver.inventory.linux_host import LinuxHost, LinuxHostSettings
 from nbserver.inventory.merging import layer_of, merge, of_model, overlap
 from nbserver.inventory.names import LOCAL, name_fault
 from nbserver.inventory.windows_host import WindowsHost, WindowsHostSettings
-from nbserver.settings.faults import dotted, faults, kind, nearest
+from nbserver.settings.faults import Fault, dotted, faults, in_file, is_unknown_key, kind, nearest, unknown
 from nbserver.settings.toml_lines import Key, TomlFile, read
 
 DEFAULT = Path("nbserver.toml")
@@ -31,7 +32,6 @@ MODELS: dict[str, type[WindowsHostSettings] | type[LinuxHostSettings]] = {"windo
 HOSTS: dict[str, type[WindowsHost] | type[LinuxHost]] = {"windows": WindowsHost, "linux": LinuxHost}
 CONTRADICTIONS = {"windows": windows_host.contradictions, "linux": linux_host.contradictions}
 NAMES = {"windows": "Windows", "linux": "Linux"}
-MISSING = "Create the inventory, name another file with -i, or run nbserver up to set up this machine without one"
 
 
 def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
@@ -41,7 +41,7 @@ def load_for(path: Path, patterns: Sequence[str]) -> Inventory:
     Raises InventoryError, and UsageError for `local` on a system other than Linux and Windows.
     """
     if any(pattern.lower() == LOCAL for pattern in patterns) and sys.platform not in ("linux", "win32"):
-        raise UsageError("only Linux and Windows are supported", where=LOCAL, todo="Select other hosts")
+        raise UsageError("local-system-unsupported", "only Linux and Windows are supported", where=LOCAL, todo="Select other hosts")
     if path == DEFAULT and not path.exists() and patterns and all(pattern.lower() == LOCAL for pattern in patterns):
         return Inventory(own_inventory(sys.platform), {}, {})
     return load(path)
@@ -53,7 +53,13 @@ def load(path: Path) -> Inventory:
     Raises InventoryError with every error of the file, one per line, each with file and line. It contains no value that could be
     a secret.
     """
-    file = read(path, InventoryError, missing=MISSING)
+    missing = InventoryError(
+        "inventory-missing",
+        "the file does not exist",
+        where=str(path),
+        todo="Create the inventory, name another file with -i, or run nbserver up to set up this machine without one",
+    )
+    file = read(path, InventoryError, missing=missing)
     return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
 
 
@@ -62,25 +68,33 @@ class _Reader:
 
     def __init__(self, file: TomlFile, path: Path) -> None:
         self.file, self.path = file, path
-        self.faults: list[tuple[int, str]] = []
+        self.faults: list[tuple[int, Described]] = []
         self.reported: set[Key] = set()  # keys whose value is already reported
         self.context = {"folder": path.parent}
 
     def inventory(self) -> Inventory:
         for key in self.file.values:
             if key not in TABLES:
-                hint = nearest(key, TABLES)
-                if not hint and any(key in model.model_fields for model in MODELS.values()):
-                    hint = " (to set it for all hosts, move it to [defaults])"
-                where = f"{dotted((key,))}: " if "for all hosts" in hint else ""  # a known key; any other could be a secret
-                self._fault((key,), f"{where}unknown key{hint}; valid keys: {', '.join(TABLES)}")
+                near = nearest(key, TABLES)
+                if not near and any(key in model.model_fields for model in MODELS.values()):  # a known key; any other could be a secret
+                    self._fault(
+                        (key,),
+                        message(
+                            "key-of-defaults",
+                            "{key}: unknown key (to set it for all hosts, move it to [defaults]); valid keys: {keys}",
+                            key=dotted((key,)),
+                            keys=", ".join(TABLES),
+                        ),
+                    )
+                else:
+                    self._fault((key,), unknown(near, TABLES))
         defaults = self._table(("defaults",))
         groups = self._tables("groups")
         hosts = self._tables("hosts")
         named = LOCAL in hosts
         local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
         if not hosts and not self.faults and not named:
-            self._fault(("hosts",), "the inventory has no hosts; add a table [hosts.NAME]")
+            self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a table [hosts.NAME]"))
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
         members = {name: self._members(name, groups[name], hosts) for name in groups}
         self._check_layer(("defaults",), defaults)
@@ -97,24 +111,25 @@ class _Reader:
         try:
             return model.model_validate(table, context=self.context)
         except ValidationError as error:
-            found = faults(table, model, self.context, missing=True) or [((), error.errors()[0]["msg"])]
-            for location, message in found:
-                self._fault(("hosts", LOCAL, *location), f"[hosts.{LOCAL}] {message}")
+            broken: list[tuple[Key, Described]] = [*faults(table, model, self.context, missing=True)]
+            for location, reason in broken or [((), error.errors()[0]["ctx"]["reason"])]:
+                self._fault(("hosts", LOCAL, *location), _in_table(("hosts", LOCAL), reason))
             return model()
 
     def _host(self, name: str, settings: Mapping[str, Any]) -> AnyHost:
         return HOSTS[settings["system"]].model_validate({**settings, "name": name}, context=self.context)
 
-    def _fault(self, key: Key, message: str) -> None:
-        fault = (self.file.line(key), message)
+    def _fault(self, key: Key, reason: Described) -> None:
+        fault = (self.file.line(key), reason)
         if fault not in self.faults:
             self.faults.append(fault)
 
     def _raise(self) -> None:
         if self.faults:
-            (line, first), *others = sorted(self.faults, key=lambda fault: fault[0])
-            text = [first, *(f"{self.file.name}:{line}: {message}" for line, message in others)]
-            raise InventoryError("\n".join(text), where=f"{self.file.name}:{line}")
+            found = sorted(self.faults, key=lambda fault: fault[0])
+            raise InventoryError(
+                "inventory-invalid", "{faults}", where=f"{self.file.name}:{found[0][0]}", faults=in_file(self.file.name, found)
+            )
 
     def _table(self, key: Key) -> dict[str, Any]:
         value: Any = self.file.values
@@ -123,7 +138,16 @@ class _Reader:
         if isinstance(value, dict):
             return value
         place = (key[0], "NAME") if len(key) > 1 else key  # an invalid name could be a secret
-        self._fault(key, f"{dotted(key[:1])}: expected a table [{dotted(place)}], found {kind(value)}")
+        self._fault(
+            key,
+            message(
+                "not-a-table",
+                "{key}: expected a table [{table}], found {kind}",
+                key=dotted(key[:1]),
+                table=dotted(place),
+                kind=kind(value),
+            ),
+        )
         return {}
 
     def _tables(self, key: str) -> dict[str, dict[str, Any]]:
@@ -139,72 +163,109 @@ class _Reader:
             name = str(key[1])
             fault = name_fault(name)
             if fault:
-                self._fault(key, f"{dotted(key[:1])}: {fault}")
+                self._fault(key, message("setting-invalid", "{key}: {reason}", key=dotted(key[:1]), reason=fault))
                 continue
             first = seen.setdefault(name.lower(), key)
             if first != key:
                 line = self.file.line(first)
                 self._fault(
                     key,
-                    f"{dotted(key)}: the name is already used by {dotted(first)} in line {line}; names are not case-sensitive",
+                    message(
+                        "name-twice",
+                        "{key}: the name is already used by {other} in line {line}; names are not case-sensitive",
+                        key=dotted(key),
+                        other=dotted(first),
+                        line=line,
+                    ),
                 )
 
     def _members(self, group: str, table: Mapping[str, Any], hosts: Mapping[str, Any]) -> tuple[str, ...]:
         key: Key = ("groups", group, "hosts")
-        label, expected = f"[{dotted(key[:2])}] hosts", "expected an array of host names"
+        table_name = dotted(key[:2])
         if "hosts" not in table:
-            self._fault(key, f"{label}: this key is required; {expected}")
+            self._fault(
+                key,
+                message("members-required", "[{group}] hosts: this key is required; expected an array of host names", group=table_name),
+            )
             return ()
         names = table["hosts"]
         if not isinstance(names, list):
-            self._fault(key, f"{label}: {expected}, found {kind(names)}")
+            self._fault(
+                key,
+                message(
+                    "members-not-array",
+                    "[{group}] hosts: expected an array of host names, found {kind}",
+                    group=table_name,
+                    kind=kind(names),
+                ),
+            )
             return ()
         members: list[str] = []
         for index, name in enumerate(names):
             if not isinstance(name, str):
-                self._fault((*key, index), f"{label}: {expected}, found {kind(name)} in the array")
+                self._fault(
+                    (*key, index),
+                    message(
+                        "member-not-text",
+                        "[{group}] hosts: expected an array of host names, found {kind} in the array",
+                        group=table_name,
+                        kind=kind(name),
+                    ),
+                )
             elif name in members:
-                self._fault((*key, index), f'{label}: "{name}" is listed twice')
+                self._fault(
+                    (*key, index), message("member-twice", '[{group}] hosts: "{name}" is listed twice', group=table_name, name=name)
+                )
             elif name in hosts:
                 members.append(name)
             else:
-                hint = nearest(name, hosts)
-                named = ", ".join(host for host in hosts if not name_fault(host))
-                self._fault((*key, index), f"{label}: no host has this name{hint}; hosts: {named or 'none'}")
+                self._fault((*key, index), _no_such_member(table_name, name, hosts))
         return tuple(members)
 
     def _check_layer(self, key: Key, table: Mapping[str, Any]) -> None:
         """Check a table whose hosts may run either system: report what is wrong for both."""
         windows, linux = (faults(table, model, self.context, missing=False) for model in MODELS.values())
-        for location, message in windows:
+        for location, reason in windows:
             other = next((found for found in linux if overlap(found[0], location)), None)
             if other is not None:
                 # Report the more specific location; if they are equal, the one whose system has the key.
-                unknown = "unknown key" in message and "unknown key" not in other[1]
+                unknown_here = is_unknown_key(reason) and not is_unknown_key(other[1])
                 self._report(
                     key,
-                    *(other if len(other[0]) > len(location) or (unknown and len(other[0]) == len(location)) else (location, message)),
+                    *(other if len(other[0]) > len(location) or (unknown_here and len(other[0]) == len(location)) else (location, reason)),
                     table,
                 )
 
     def _check_own(self, key: Key, table: Mapping[str, Any], system: str) -> None:
         """Check the table of a host, in which each key must be one of its system."""
         other = "linux" if system == "windows" else "windows"
-        strange = {location for location, words in faults(table, MODELS[other], self.context, missing=False) if "unknown key" in words}
-        for location, message in faults(table, MODELS[system], self.context, missing=False):
-            if "unknown key" in message and not any(location[: len(unknown)] == unknown for unknown in strange):
-                message = f'{dotted(location)}: only applies to {NAMES[other]} hosts, and this host has system = "{system}"'
-            self._report(key, location, message, table)
+        strange = {location for location, reason in faults(table, MODELS[other], self.context, missing=False) if is_unknown_key(reason)}
+        for location, reason in faults(table, MODELS[system], self.context, missing=False):
+            if is_unknown_key(reason) and not any(location[: len(unknown)] == unknown for unknown in strange):
+                reason = message(
+                    "key-of-other-system",
+                    '{key}: only applies to {other} hosts, and this host has system = "{system}"',
+                    key=dotted(location),
+                    other=NAMES[other],
+                    system=system,
+                )
+            self._report(key, location, reason, table)
 
-    def _report(self, key: Key, location: Key, message: str, table: Mapping[str, Any]) -> None:
-        hint = ""
+    def _report(self, key: Key, location: Key, reason: Described, table: Mapping[str, Any]) -> None:
+        found = _in_table(key, reason)
         if (
             len(key) == 2
             and not any(location[0] in model.model_fields for model in MODELS.values())
             and isinstance(table[str(location[0])], dict)
         ):
-            hint = f'; put a name with dots in quotes: [{key[0]}."{key[1]}.example"]'
-        self._fault((*key, *location), f"[{dotted(key)}] {message}{hint}")
+            found = message(
+                "dotted-name-without-quotes",
+                '{reason}; put a name with dots in quotes: [{table}."{name}.example"]',
+                reason=found,
+                table=str(key[0]),
+                name=str(key[1]),
+            )
+        self._fault((*key, *location), found)
         self.reported.add((*key, *location))
 
     def _merge(
@@ -228,31 +289,65 @@ class _Reader:
         if system:
             self._check_own(("hosts", name), hosts[name], system)
             settings = of_model(settings, MODELS[system])
-            for location, message in faults(settings, MODELS[system], self.context, missing=False):
+            for location, reason in faults(settings, MODELS[system], self.context, missing=False):
                 place = layer_of(location, layers)
                 if not any(overlap((*place, *location), reported) for reported in self.reported):
-                    self._fault((*place, *location), f"[{dotted(place)}] {message} (host {name}, {NAMES[system]})")
+                    self._fault(
+                        (*place, *location),
+                        message(
+                            "setting-of-host",
+                            "[{table}] {reason} (host {name}, {system})",
+                            table=dotted(place),
+                            reason=reason,
+                            name=name,
+                            system=NAMES[system],
+                        ),
+                    )
         else:
             self._check_layer(("hosts", name), hosts[name])
             system = "windows"
         settings.setdefault("notebook", {})
-        for _, message in self._missing(settings, system):
-            self._fault(("hosts", name), f"[{dotted(('hosts', name))}] {message}")
+        for _, reason in self._missing(settings, system):
+            self._fault(("hosts", name), _in_table(("hosts", name), reason))
         return settings, {key: (*place, key) for place, table in layers for key in table}
 
-    def _missing(self, settings: Mapping[str, Any], system: str) -> list[tuple[Key, str]]:
+    def _missing(self, settings: Mapping[str, Any], system: str) -> list[Fault]:
         reported = faults(settings, MODELS[system], self.context, missing=False)
         return [fault for fault in faults(settings, MODELS[system], self.context, missing=True) if fault not in reported]
 
     def _check_contradictions(self, merged: Mapping[str, tuple[dict[str, Any], dict[str, Key]]]) -> None:
         """Report a contradiction that several hosts get from one table once, with their names."""
-        found: dict[tuple[Key, str], list[str]] = {}
+        found: dict[tuple[Key, Message], list[str]] = {}
         for name, (settings, places) in merged.items():
             for key, reason in CONTRADICTIONS[_system(settings) or "windows"](settings):
-                found.setdefault((places[key], f"{key}: {reason}"), []).append(name)
-        for (place, message), names in found.items():
-            those = f"{'host' if len(names) == 1 else 'hosts'} {', '.join(names)}"
-            self._fault(place, f"[{dotted(place[:-1])}] {message} ({those})")
+                fault = message("setting-invalid", "{key}: {reason}", key=key, reason=reason)
+                found.setdefault((places[key], fault), []).append(name)
+        for (place, fault), names in found.items():
+            self._fault(place, _of_hosts(dotted(place[:-1]), fault, names))
+
+
+def _in_table(key: Key, reason: Described) -> Message:
+    return message("setting-in-table", "[{table}] {reason}", table=dotted(key), reason=reason)
+
+
+def _of_hosts(table: str, reason: Described, names: Sequence[str]) -> Message:
+    if len(names) == 1:
+        return message("settings-contradict-of-host", "[{table}] {reason} (host {name})", table=table, reason=reason, name=names[0])
+    return message("settings-contradict-of-hosts", "[{table}] {reason} (hosts {names})", table=table, reason=reason, names=", ".join(names))
+
+
+def _no_such_member(group: str, name: str, hosts: Mapping[str, Any]) -> Message:
+    named = ", ".join(host for host in hosts if not name_fault(host)) or None
+    near = nearest(name, hosts)
+    if near:
+        return message(
+            "no-such-member-near",
+            '[{group}] hosts: no host has this name (did you mean "{near}"?); hosts: {hosts}',
+            group=group,
+            near=near,
+            hosts=named,
+        )
+    return message("no-such-member", "[{group}] hosts: no host has this name; hosts: {hosts}", group=group, hosts=named)
 
 
 def _system(settings: Mapping[str, Any]) -> str:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
-from pydantic_core import PydanticCustomError
 
+from nbserver.base.message import Message, message
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     PASSWORD_MINIMUM,
@@ -30,6 +30,7 @@ from nbserver.settings.types import (
     WebAddress,
     WindowsFolder,
     WindowsPath,
+    contradiction,
     one_firewall_rule,
     refuse,
     unlike,
@@ -44,14 +45,15 @@ _PROXY = "a URL such as http://proxy.example.com:3128"
 def _known_architecture(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
         raise refuse(
-            "32-bit Windows is not supported: the catalog has no Python and no packages for it. For 64-bit Windows on Intel or AMD, use x64"
+            "architecture-32-bit",
+            "32-bit Windows is not supported: the catalog has no Python and no packages for it. For 64-bit Windows on Intel or AMD, use x64",
         )
     return value
 
 
 def _known_windows(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
-        raise refuse("must be text, not a number: put it in quotes")
+        raise refuse("windows-not-text", "must be text, not a number: put it in quotes")
     return value
 
 
@@ -205,57 +207,101 @@ class WindowsHost(WindowsHostSettings):
     def _fit_together(self) -> WindowsHost:
         broken = contradictions(dict(self))
         if broken:
-            raise PydanticCustomError("contradiction", "{reason}", {"reason": "; ".join(f"{k}: {r}" for k, r in broken)})
+            raise contradiction(broken)
         return self
 
 
-def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
     """Return (key, reason) for every rule between settings that a host violates. Missing keys have their defaults."""
     tls = settings.get("tls", True) is not False
     basic = settings.get("auth") == "basic"
     has = {key for key in ("user", "password", "ca_file", "fingerprint") if settings.get(key) is not None}
-    neither = "remove both to use the current Windows logon"
     winrm = settings.get("transport") == "winrm"
     kerberos = settings.get("auth") == "kerberos"
     configuration_name = settings.get("configuration_name", _CONFIGURATION_NAME)
-    ended = "no supported Python runs on Windows Server 2012; upgrade the host, or set accept_end_of_life = true to use the last Python release that runs on it"
+    only_with_tls = message("only-with-tls", "only applies with tls = true")
     rules = [
-        ("windows", settings.get("windows") == "2012" and settings.get("accept_end_of_life") is not True, ended),
-        ("auth", basic and not tls, '"basic" sends the password unencrypted and therefore requires tls = true'),
-        ("auth", basic and "user" not in has, '"basic" requires user and password'),
-        ("user", "user" in has and "password" not in has, f"requires password; {neither}"),
-        ("password", "password" in has and "user" not in has, f"requires user; {neither}"),
-        ("fingerprint", has >= {"fingerprint", "ca_file"}, "cannot be combined with ca_file; use one or the other"),
-        ("fingerprint", "fingerprint" in has and not tls, "only applies with tls = true"),
-        ("ca_file", "ca_file" in has and not tls, "only applies with tls = true"),
+        (
+            "windows",
+            settings.get("windows") == "2012" and settings.get("accept_end_of_life") is not True,
+            message(
+                "windows-2012-without-python",
+                "no supported Python runs on Windows Server 2012; upgrade the host, or set accept_end_of_life = true to use the last Python release that runs on it",
+            ),
+        ),
+        (
+            "auth",
+            basic and not tls,
+            message("basic-without-tls", '"basic" sends the password unencrypted and therefore requires tls = true'),
+        ),
+        ("auth", basic and "user" not in has, message("basic-without-user", '"basic" requires user and password')),
+        (
+            "user",
+            "user" in has and "password" not in has,
+            message("user-without-password", "requires password; remove both to use the current Windows logon"),
+        ),
+        (
+            "password",
+            "password" in has and "user" not in has,
+            message("password-without-user", "requires user; remove both to use the current Windows logon"),
+        ),
+        (
+            "fingerprint",
+            has >= {"fingerprint", "ca_file"},
+            message("fingerprint-with-ca-file", "cannot be combined with ca_file; use one or the other"),
+        ),
+        ("fingerprint", "fingerprint" in has and not tls, only_with_tls),
+        ("ca_file", "ca_file" in has and not tls, only_with_tls),
         (
             "transport",
             winrm and not kerberos and "user" not in has,
-            '"winrm" requires user and password; to use the current Windows logon, set auth = "kerberos" or transport = "psrp"',
+            message(
+                "winrm-without-user",
+                '"winrm" requires user and password; to use the current Windows logon, set auth = "kerberos" or transport = "psrp"',
+            ),
         ),
         (
             "user",
             winrm and kerberos and "user" in has,
-            'cannot be combined with transport = "winrm" and auth = "kerberos", which use the ticket of the current logon; remove user and password',
+            message(
+                "user-with-kerberos",
+                'cannot be combined with transport = "winrm" and auth = "kerberos", which use the ticket of the current logon; remove user and password',
+            ),
         ),
         (
             "configuration_name",
             winrm and configuration_name != _CONFIGURATION_NAME,
-            'only applies with transport = "psrp"',
+            message("only-with-psrp", 'only applies with transport = "psrp"'),
         ),
     ]
     rules += [("certificate", is_broken, reason) for is_broken, reason in _certificate_rules(settings.get("certificate"))]
     return [(key, reason) for key, is_broken, reason in rules if is_broken]
 
 
-def _certificate_rules(certificate: Any) -> list[tuple[bool, str]]:
+def _certificate_rules(certificate: Any) -> list[tuple[bool, Message]]:
     table = dict(certificate) if isinstance(certificate, (Mapping, CertificateSettings)) else {}
     has = {key for key, value in table.items() if value is not None and value is not False}
     sources = has & {"file", "pfx", "thumbprint", "request"}
     return [
-        (len(sources) > 1, f"{', '.join(sorted(sources))} cannot be combined; use at most one of file, pfx, thumbprint, and request"),
-        ("file" in has and "key" not in has, 'file requires its private key: add key = { file = "PATH" }'),
-        ("key" in has and "file" not in has, "key only applies with file"),
-        ("pfx" in has and "password" not in has, 'pfx requires its password: add password = { env = "NAME" }'),
-        ("password" in has and not has & {"file", "pfx"}, "password only applies with file or pfx"),
+        (
+            len(sources) > 1,
+            message(
+                "certificate-sources",
+                "{sources} cannot be combined; use at most one of file, pfx, thumbprint, and request",
+                sources=", ".join(sorted(sources)),
+            ),
+        ),
+        (
+            "file" in has and "key" not in has,
+            message("certificate-without-key", 'file requires its private key: add key = { file = "PATH" }'),
+        ),
+        ("key" in has and "file" not in has, message("key-without-certificate", "key only applies with file")),
+        (
+            "pfx" in has and "password" not in has,
+            message("pfx-without-password", 'pfx requires its password: add password = { env = "NAME" }'),
+        ),
+        (
+            "password" in has and not has & {"file", "pfx"},
+            message("password-without-certificate", "password only applies with file or pfx"),
+        ),
     ]

@@ -39,9 +39,11 @@ class LinuxService:
             done = _systemctl(self._where, "stop", UNIT)
             if done.returncode not in (0, 5):  # 5: the unit is not loaded
                 raise HostError(
-                    f"systemd could not stop the notebook server: {' '.join(done.stderr.split())}",
+                    "systemd-stop-failed",
+                    "systemd could not stop the notebook server: {reason}",
                     host=self._host.name,
                     todo="Run it as the user who owns the server",
+                    reason=" ".join(done.stderr.split()),
                 )
             return True
         pid = _running(self._where.process)
@@ -61,7 +63,9 @@ def _end(pid: int, file: Path, name: str) -> None:
                 os.kill(pid, signal.SIGKILL)
             until += STOP_SECONDS
         if time.monotonic() > until + STOP_SECONDS:
-            raise HostError(f"could not stop process {pid}", host=name, todo=f"Check it with: ps -p {pid}")
+            raise HostError(
+                "process-not-stopped-linux", "could not stop process {pid}", host=name, todo="Check it with: ps -p {pid}", pid=pid
+            )
         time.sleep(0.1)
 
 

@@ -23,6 +23,7 @@ class WindowsService:
     def __init__(self, host: LocalWindowsHost) -> None:
         if host.scope == "machine":
             raise UsageError(
+                "server-is-scheduled-task",
                 'with scope = "machine", the server is the scheduled task "nbserver"',
                 where=host.name,
                 todo="In an elevated PowerShell, show it with Get-ScheduledTask nbserver; stop it with Disable-ScheduledTask nbserver and Stop-ScheduledTask nbserver",
@@ -43,7 +44,13 @@ class WindowsService:
         if not found:
             return False
         if not windows_process.end(found, STOP_SECONDS):
-            raise HostError(f"could not stop process {found.pid}", host=self._host.name, todo=f"Check it with: Get-Process -Id {found.pid}")
+            raise HostError(
+                "process-not-stopped-windows",
+                "could not stop process {pid}",
+                host=self._host.name,
+                todo="Check it with: Get-Process -Id {pid}",
+                pid=found.pid,
+            )
         return True
 
 

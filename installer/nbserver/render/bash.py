@@ -65,7 +65,7 @@ def settings_block(settings: dict[str, Any]) -> str:
     variables = _variables(settings, "NB")
     names = [name for name, _ in variables]
     if len(set(names)) < len(names):
-        raise NbserverError("two settings would have the same bash variable")
+        raise NbserverError("bash-variable-twice", "two settings would have the same bash variable")
     return "".join(f"{name}={value}\n" for name, value in variables) + "\n"
 
 
@@ -93,16 +93,21 @@ def literal(value: str | int | bool | None, name: str) -> str:
     if isinstance(value, bool):
         value = "true" if value else "false"
     if not isinstance(value, str | int):
-        raise NbserverError(f"the setting {name} has a value that a bash variable cannot store")
+        raise NbserverError("setting-not-for-bash", "the setting {name} has a value that a bash variable cannot store", name=name)
     text = str(value)
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:
         raise NbserverError(
-            f"the setting {name} contains a lone surrogate, which is not a valid character", todo="Enter the value again"
+            "setting-lone-surrogate",
+            "the setting {name} contains a lone surrogate, which is not a valid character",
+            todo="Enter the value again",
+            name=name,
         ) from None
     if 0 in data:
-        raise NbserverError(f"the setting {name} contains a NUL byte, which bash cannot store", todo="Enter the value again")
+        raise NbserverError(
+            "setting-nul", "the setting {name} contains a NUL byte, which bash cannot store", todo="Enter the value again", name=name
+        )
     if all(32 <= byte < 127 and byte != 39 for byte in data):
         return f"'{text}'"
     return "$'" + "".join(chr(byte) if 32 <= byte < 127 and byte not in (39, 92) else f"\\{byte:03o}" for byte in data) + "'"
@@ -112,5 +117,9 @@ def lock_block(lock: tuple[str, ...]) -> str:
     """Return `LOCK=( ... )` with each line of the lock as a literal."""
     for line in lock:
         if lock_lines.package_of(line, conditions=True) is None:
-            raise NbserverError(f'"{line[:80]}" is not a valid line of a lock file; expected name==version [; marker] --hash=sha256:HASH')
+            raise NbserverError(
+                "linux-lock-line-malformed",
+                '"{line}" is not a valid line of a lock file; expected name==version [; marker] --hash=sha256:HASH',
+                line=line[:80],
+            )
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

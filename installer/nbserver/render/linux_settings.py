@@ -16,7 +16,7 @@ from nbserver.settings.types import Array, VersionPrefix, refuse, unlike
 
 def _python_program(text: str) -> str:
     if not re.fullmatch(r"/(.+/)?bin/python3\.[0-9]{1,3}", text):
-        raise refuse("must be the absolute path of a Python program")
+        raise refuse("python-program-path", "must be the absolute path of a Python program")
     return text
 
 

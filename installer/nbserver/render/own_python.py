@@ -14,6 +14,7 @@ from nbserver.inventory.local_windows_host import own_architecture
 
 PLATFORMS = ("win-amd64", "win-arm64")
 STORE = "\\windowsapps\\"
+OTHER_PYTHON = "Install nbserver in an environment with a 64-bit Python from python.org or uv"
 NEEDED = "cryptography=="  # creates the certificate
 
 
@@ -35,15 +36,29 @@ def own_program() -> str | None:
 def this_python(catalog: Catalog) -> LocalPython:
     """Return the Python on which this virtual environment is based. Raises UsageError if a server cannot use it."""
     folder, branch = sys.base_prefix.rstrip("\\"), sysconfig.get_python_version()
-    what, todo = "", "Install nbserver in an environment with a 64-bit Python from python.org or uv"
     if sysconfig.get_platform() not in PLATFORMS:
-        what = f"the Python that runs nbserver is built for {sysconfig.get_platform()}, for which there are no packages"
-    elif sys.implementation.name != "cpython":
-        what = f"the Python that runs nbserver is {sys.implementation.name}, but the packages require CPython"
-    elif STORE in f"{folder}\\".lower():
-        what = "the Python that runs nbserver is from the Microsoft Store, which hides its files from other programs"
-    if what:
-        raise UsageError(what, where=folder, todo=todo)
+        raise UsageError(
+            "own-python-platform",
+            "the Python that runs nbserver is built for {platform}, for which there are no packages",
+            where=folder,
+            todo=OTHER_PYTHON,
+            platform=sysconfig.get_platform(),
+        )
+    if sys.implementation.name != "cpython":
+        raise UsageError(
+            "own-python-not-cpython",
+            "the Python that runs nbserver is {implementation}, but the packages require CPython",
+            where=folder,
+            todo=OTHER_PYTHON,
+            implementation=sys.implementation.name,
+        )
+    if STORE in f"{folder}\\".lower():
+        raise UsageError(
+            "own-python-from-store",
+            "the Python that runs nbserver is from the Microsoft Store, which hides its files from other programs",
+            where=folder,
+            todo=OTHER_PYTHON,
+        )
     architecture = own_architecture()
     locks = {
         lock.python: lock
@@ -51,6 +66,12 @@ def this_python(catalog: Catalog) -> LocalPython:
         if lock.architecture == architecture and any(line.startswith(NEEDED) for line in lock.lines)
     }
     if branch not in locks:
-        todo = f"Install nbserver in an environment with one of these Python versions: {', '.join(locks)}"
-        raise UsageError(f"there are no packages for Python {branch}, which runs nbserver", where=folder, todo=todo)
+        raise UsageError(
+            "own-python-version",
+            "there are no packages for Python {version}, which runs nbserver",
+            where=folder,
+            todo="Install nbserver in an environment with one of these Python versions: {versions}",
+            version=branch,
+            versions=", ".join(locks),
+        )
     return LocalPython(folder, branch, locks[branch])

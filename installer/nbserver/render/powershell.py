@@ -73,11 +73,17 @@ def settings_block(settings: dict[str, Any]) -> str:
     for path, value in texts(settings):
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise NbserverError(
-                f"the setting {path} contains a lone surrogate, which is not a valid character", todo="Enter the value again"
+                "setting-lone-surrogate",
+                "the setting {name} contains a lone surrogate, which is not a valid character",
+                todo="Enter the value again",
+                name=path,
             )
         if becomes_date(value):
             raise NbserverError(
-                f"the setting {path} looks like a date, which PowerShell 7 would convert", todo="Write the value in another form"
+                "setting-looks-like-date",
+                "the setting {name} looks like a date, which PowerShell 7 would convert",
+                todo="Write the value in another form",
+                name=path,
             )
     return f"$Settings = ConvertFrom-Json '\n{json_lines.dumps(settings, indent=1)}\n'\n\n"
 
@@ -105,5 +111,9 @@ def lock_block(lock: tuple[str, ...]) -> str:
     """Return `$Lock = @(...)` with each line of the lock as a literal."""
     for line in lock:
         if lock_lines.package_of(line, conditions=False) is None:
-            raise NbserverError(f'"{line[:80]}" is not a valid line of a lock file; expected name==version --hash=sha256:HASH')
+            raise NbserverError(
+                "windows-lock-line-malformed",
+                '"{line}" is not a valid line of a lock file; expected name==version --hash=sha256:HASH',
+                line=line[:80],
+            )
     return LOCK_START + "".join(f"    '{line}'\n" for line in lock) + ")\n\n"

@@ -43,7 +43,10 @@ class Script:
             code = text.encode("ascii")
         except UnicodeEncodeError as error:
             raise NbserverError(
-                f"the rendered script of {settings['host']} has a character that is not ASCII at offset {error.start}"
+                "script-not-ascii",
+                "the rendered script of {name} has a character that is not ASCII at offset {offset}",
+                name=settings["host"],
+                offset=error.start,
             ) from error
         sha256, head_sha256 = (hashlib.sha256(part).hexdigest() for part in (code, code[: len(head)]))
         return cls(settings["host"], text, settings, body.steps, sha256, body.sha256, extension, head_sha256)
@@ -53,7 +56,7 @@ def host_of(settings: dict[str, Any]) -> str:
     """Return the name of the host for use in comments. Raises NbserverError if it is not valid: it could end a comment."""
     host = settings["host"]
     if not isinstance(host, str) or not is_host(host):
-        raise NbserverError("settings.host is not a valid host name", todo="Correct the name in the inventory")
+        raise NbserverError("settings-host-invalid", "settings.host is not a valid host name", todo="Correct the name in the inventory")
     return host
 
 
@@ -66,7 +69,9 @@ def require_keys(value: Any, path: str = "") -> None:
         for key, item in value.items():
             if not isinstance(key, str) or not KEY.fullmatch(key):
                 raise NbserverError(
-                    f"a key in {path or 'settings'} is not valid: keys must begin with a-z and only contain a-z, 0-9, and _"
+                    "settings-key-invalid",
+                    "a key in {table} is not valid: keys must begin with a-z and only contain a-z, 0-9, and _",
+                    table=path or "settings",
                 )
             require_keys(item, f"{path}.{key}".lstrip("."))
     elif isinstance(value, list):

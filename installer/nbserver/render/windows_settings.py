@@ -15,7 +15,7 @@ from nbserver.settings.types import Array, Thumbprint, VersionPrefix, WebAddress
 
 def _python_folder(text: str) -> str:
     if not re.match(r"([A-Za-z]:|\\\\[^\\]+)\\[^\\]", text):
-        raise refuse("must be an absolute Windows path")
+        raise refuse("windows-path-not-absolute", "must be an absolute Windows path")
     return text
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, HostKeyError, ScriptError, StreamError
+from nbserver.base.message import Message, message
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
 from nbserver.inventory.hosts import AnyHost
@@ -72,7 +73,7 @@ class HostRun:
                 again = replace(envelope, run=f"{self.run}-{number}", boot_before=self._leg.boot, restarts=allowed - number + 1)
                 self._come_back(connect, again, stop)
         if self.result.outcome == "reboot":
-            self.result.error = self._restart_first()
+            self.result.because(self._restart_first())
 
     def _come_back(self, connect: Connect, envelope: Envelope, stop: threading.Event) -> None:
         """Wait until Windows has restarted, and continue with the same script, which is a new run on the host."""
@@ -80,7 +81,7 @@ class HostRun:
         before = self.result.changed
         until = time.monotonic() + RESTART_TIMEOUT
         while not stop.wait(RESTART_PAUSE):
-            self.result.error = ""
+            self.result.because(None)
             former = self._leg
             leg = Leg(self.host.name, self.script, envelope, self.result, _deadline(), before, former.boot, former.words)
             error = self._run_leg(connect, leg, stop)
@@ -89,7 +90,10 @@ class HostRun:
                 return
             if time.monotonic() > until:
                 lost = ConnectError(
-                    f"the host did not come back within {RESTART_TIMEOUT / 60:.0f} minutes of its restart", host=self.host.name
+                    "host-did-not-restart",
+                    "the host did not come back within {minutes} minutes of its restart",
+                    host=self.host.name,
+                    minutes=f"{RESTART_TIMEOUT / 60:.0f}",
                 )
                 return self._fail(error or lost)
         self.result.outcome = "stopped"
@@ -97,13 +101,20 @@ class HostRun:
     def _may_restart(self) -> bool:
         return self.host.reboot == "if-needed"
 
-    def _restart_first(self) -> str:
+    def _restart_first(self) -> Message:
+        name = self.host.name
         if self._may_restart() and self._leg.words:
-            return f"{self.host.name}: {clean(self._leg.words)}"
-        todo = "Restart the host and try again"
+            return message("restart-not-done", "{name}: {reason}", name=name, reason=clean(self._leg.words))
         if "reboot" in type(self.host).model_fields and not self._may_restart():
-            todo += ', or set reboot = "if-needed" in the inventory'
-        return f"{self.host.name}: Windows must restart before the run can continue. {todo}"
+            return message(
+                "restart-not-allowed",
+                "{name}: Windows must restart before the run can continue. Restart the host and try again, "
+                'or set reboot = "if-needed" in the inventory',
+                name=name,
+            )
+        return message(
+            "restart-needed", "{name}: Windows must restart before the run can continue. Restart the host and try again", name=name
+        )
 
     def _run_leg(self, connect: Connect, leg: Leg, stop: threading.Event) -> HostError | None:
         """Run the script once, and return the error that ended it. Handles HostError and StopRequested; anything else is a bug."""
@@ -135,7 +146,14 @@ class HostRun:
         except StopRequested:
             self.result.outcome = "stopped"
         if self.result.outcome == "running":
-            self._fail(ScriptError("the script ended without reporting a result", host=self.host.name, todo="Run the command again"))
+            self._fail(
+                ScriptError(
+                    "script-without-result",
+                    "the script ended without reporting a result",
+                    host=self.host.name,
+                    todo="Run the command again",
+                )
+            )
         return answer
 
     def _timed(self, connect: Connect) -> Transport:
@@ -204,7 +222,9 @@ class HostRun:
         self._leg.gap = False
         self._hear(self._missed(transport))
         if self._leg.gap:
-            raise ScriptError("events are missing from the host's event file", host=self.host.name, todo="Run the command again")
+            raise ScriptError(
+                "events-missing-on-host", "events are missing from the host's event file", host=self.host.name, todo="Run the command again"
+            )
 
     def _hear(self, lines: Iterator[str]) -> None:
         """Process the events as they arrive. Output after the last event has its own time limit."""

@@ -41,7 +41,11 @@ class Journal:
             atomic_file.write_text(self.folder / "run.json", json.dumps(head, indent=2) + "\n")
         except OSError as error:
             raise UsageError(
-                f"could not write to the run folder {self.folder} ({error.strerror})", todo="Choose another folder with --runs"
+                "run-folder-not-written",
+                "could not write to the run folder {folder} ({reason})",
+                todo="Choose another folder with --runs",
+                folder=self.folder,
+                reason=error.strerror,
             ) from None
 
     def host(self, script: Script) -> HostJournal:
@@ -54,8 +58,11 @@ class Journal:
             atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
         except OSError as error:
             raise UsageError(
-                f"could not write {self.folder / 'summary.json'} ({error.strerror})",
+                "summary-not-written",
+                "could not write {file} ({reason})",
                 todo="Free disk space in this folder; the run itself has finished",
+                file=self.folder / "summary.json",
+                reason=error.strerror,
             ) from None
 
 
@@ -103,7 +110,11 @@ class HostJournal:
         try:
             yield
         except OSError as error:
-            todo = "Free disk space in this folder, or choose another one with --runs; then try again"
             raise JournalError(
-                f"could not save the host's events in {self.folder} ({error.strerror})", host=self._host, todo=todo
+                "events-not-saved",
+                "could not save the host's events in {folder} ({reason})",
+                host=self._host,
+                todo="Free disk space in this folder, or choose another one with --runs; then try again",
+                folder=self.folder,
+                reason=error.strerror,
             ) from None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nbserver.base import atomic_file, file_lock, plain_file
 from nbserver.base.errors import ApprovalError
+from nbserver.base.message import message
 
 FILE_NAME = "nbserver.known"
 VERSION = 1
@@ -42,21 +43,27 @@ def read(path: Path) -> dict[str, KnownCertificate]:
     if not os.path.lexists(path):
         return {}
     try:
-        content = json.loads(plain_file.read(path, LARGEST, todo=_RESTORE).decode("utf-8"))
+        content = json.loads(plain_file.read(path, LARGEST, advice=message("restore-known-certificates", _RESTORE)).decode("utf-8"))
     except UnicodeDecodeError:
-        raise ApprovalError("the file is not UTF-8 text", where=str(path), todo=_RESTORE) from None
+        raise ApprovalError("known-not-utf8", "the file is not UTF-8 text", where=str(path), todo=_RESTORE) from None
     except (ValueError, RecursionError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ApprovalError("the file is not valid JSON", where=f"{path}{line}", todo=_RESTORE) from None
+        raise ApprovalError("known-not-json", "the file is not valid JSON", where=f"{path}{line}", todo=_RESTORE) from None
     version = content.get("v") if isinstance(content, dict) else None
     if type(version) is not int:
-        raise ApprovalError('the file has no version ("v")', where=str(path), todo=_RESTORE)
+        raise ApprovalError("known-without-version", 'the file has no version ("v")', where=str(path), todo=_RESTORE)
     if version != VERSION:
-        what = f"the file has version {version}, but this release of nbserver supports version {VERSION}"
-        raise ApprovalError(what, where=str(path), todo="Use the release that wrote the file, or a newer one")
+        raise ApprovalError(
+            "known-version",
+            "the file has version {version}, but this release of nbserver supports version {supported}",
+            where=str(path),
+            todo="Use the release that wrote the file, or a newer one",
+            version=version,
+            supported=VERSION,
+        )
     hosts = content.get("hosts")
     if not isinstance(hosts, dict):
-        raise ApprovalError('the file has no "hosts"', where=str(path), todo=_RESTORE)
+        raise ApprovalError("known-without-hosts", 'the file has no "hosts"', where=str(path), todo=_RESTORE)
     return {name: _entry(path, name, value) for name, value in hosts.items()}
 
 
@@ -84,19 +91,32 @@ def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
             content = {"v": VERSION, "hosts": {name: asdict(hosts[name]) for name in sorted(hosts)}}
             atomic_file.write_text(path, json.dumps(content, indent=2) + "\n")
     except TimeoutError:
-        todo = "Stop the other nbserver that uses this inventory, or wait until it finishes; then try again"
-        raise ApprovalError("the file is locked by another process", where=str(path), todo=todo) from None
+        raise ApprovalError(
+            "known-locked",
+            "the file is locked by another process",
+            where=str(path),
+            todo="Stop the other nbserver that uses this inventory, or wait until it finishes; then try again",
+        ) from None
     except OSError as error:
-        todo = "Make the folder writable, or close the program that has the file open"
-        raise ApprovalError(f"could not write the file ({error.strerror or type(error).__name__})", where=str(path), todo=todo) from None
+        raise ApprovalError(
+            "known-not-written",
+            "could not write the file ({reason})",
+            where=str(path),
+            todo="Make the folder writable, or close the program that has the file open",
+            reason=error.strerror or type(error).__name__,
+        ) from None
 
 
 def _entry(path: Path, name: str, value: object) -> KnownCertificate:
     keys = ("fingerprint", "run", "time")
     if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in keys):
-        raise ApprovalError(f"the entry for {name} is incomplete", where=str(path), todo=_RESTORE)
+        raise ApprovalError("known-entry-incomplete", "the entry for {name} is incomplete", where=str(path), todo=_RESTORE, name=name)
     if not _FINGERPRINT.fullmatch(value["fingerprint"]):
         raise ApprovalError(
-            f"the fingerprint of {name} must be SHA256: and 64 lower-case hexadecimal digits", where=str(path), todo=_RESTORE
+            "known-fingerprint-malformed",
+            "the fingerprint of {name} must be SHA256: and 64 lower-case hexadecimal digits",
+            where=str(path),
+            todo=_RESTORE,
+            name=name,
         )
     return KnownCertificate(value["fingerprint"], value["run"], value["time"])

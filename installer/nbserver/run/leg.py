@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbserver.base.errors import StreamError
-from nbserver.events.description import failure
+from nbserver.base.message import Described, Reported, cause, message
+from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render.script import Script
 from nbserver.run.envelope import Envelope
@@ -54,10 +55,10 @@ class Leg:
         try:
             event = parse(line)
         except EventError as error:
-            raise self._broken(error) from None
+            raise self._broken(cause(error, 4000)) from None
         if event.event == "finished" and event.data["outcome"] == "waiting":
             if event.n != 1 or self.last or not self.envelope.boot_before:
-                raise self._broken("it waits for a restart that was not requested")
+                raise self._broken(message("waits-without-restart", "it waits for a restart that was not requested"))
             self.result.outcome = "waiting"
             self.ended = True
             return None
@@ -65,15 +66,21 @@ class Leg:
             new = not self.gap and self.order.accept(event)
         except EventError as error:
             if self.envelope.mode == "test":
-                raise self._broken(error) from None
+                raise self._broken(cause(error, 4000)) from None
             self.gap, new = True, False
         if not new:
             return None
         self._take(event)
         return event
 
-    def _broken(self, why: EventError | str) -> StreamError:
-        return StreamError(f"the script's output is invalid: {why}", host=self.host, todo="Run the command again")
+    def _broken(self, reason: Described | str) -> StreamError:
+        return StreamError(
+            "script-output-invalid",
+            "the script's output is invalid: {reason}",
+            host=self.host,
+            todo="Run the command again",
+            reason=reason,
+        )
 
     def _take(self, event: Event) -> None:
         """Apply an event to the result. This is the only place that does so."""
@@ -100,11 +107,11 @@ class Leg:
     def _begin(self, event: Event) -> None:
         data = event.data
         if event.n != 1:
-            raise self._broken("it starts a second time")
+            raise self._broken(message("starts-twice", "it starts a second time"))
         if data["script_sha256"] != self.script.sha256:
             raise self._another_script(data["script_sha256"])
         if (data["run"], data["mode"], data["host"]) != (self.envelope.run, self.envelope.mode, self.script.host):
-            raise self._broken("it is for another run, mode, or host")
+            raise self._broken(message("other-run", "it is for another run, mode, or host"))
         self.hashed, self.boot = True, data.get("boot", "")
 
     def _take_unhashed(self, event: Event) -> None:
@@ -122,21 +129,30 @@ class Leg:
 
     def _another_script(self, sha256: str) -> StreamError:
         return StreamError(
-            f"the host ran a different script: expected SHA-256 {self.script.sha256}, got {sha256}",
+            "other-script",
+            "the host ran a different script: expected SHA-256 {expected}, got {actual}",
             host=self.host,
             todo="Find out what changes scripts between the workstation and the host before you continue",
+            expected=self.script.sha256,
+            actual=sha256,
         )
 
     def _fails(self, event: Event) -> None:
         self.failed = True
-        self.result.error = failure(self.host, event)
+        text, code = clean(event.data["text"]), event.data.get("code")
+        reason = Reported(code, text, event.data.get("values", {})) if code else text
+        if event.step:
+            failure = message("step-failed", "{name}, {step}: {reason}", name=self.host, step=event.step, reason=reason)
+        else:
+            failure = message("script-failed", "{name}, script: {reason}", name=self.host, reason=reason)
+        self.result.because(failure)
 
     def _finish(self, data: Mapping[str, Any]) -> None:
         outcome = data["outcome"]
         if outcome == "ok" and self.failed:
-            raise self._broken("it reported a failure, and then success")
+            raise self._broken(message("success-after-failure", "it reported a failure, and then success"))
         if data.get("restarting") and not self.envelope.restarts:
-            raise self._broken("it restarts Windows, which was not requested")
+            raise self._broken(message("restarts-unasked", "it restarts Windows, which was not requested"))
         self.ended = True
         result = self.result
         result.outcome = "differs" if outcome == "ok" and self.envelope.mode == "test" and data["differs"] else outcome

@@ -39,9 +39,11 @@ def hash_password(password: str, salt: bytes) -> str:
         return f"argon2:{_argon2id(salt).derive_phc_encoded(password.encode())}"
     except MemoryError:
         raise SecretError(
-            f"not enough memory to hash the password: {MEMORY_KIB // 1024} MiB are required",
+            "password-hash-memory",
+            "not enough memory to hash the password: {limit} MiB are required",
             where="notebook.password",
             todo="Free some memory and try again",
+            limit=MEMORY_KIB // 1024,
         ) from None
 
 
@@ -53,6 +55,7 @@ def _argon2id(salt: bytes) -> Argon2id:
         return Argon2id(salt=salt, length=HASH_BYTES, iterations=ITERATIONS, lanes=LANES, memory_cost=MEMORY_KIB)
     except UnsupportedAlgorithm:
         raise SecretError(
+            "no-argon2id",
             "the Python package cryptography was built without Argon2id",
             where="notebook.password",
             todo="Install cryptography from a wheel, which includes an OpenSSL with Argon2id",
@@ -107,6 +110,7 @@ def plain(host: AnyHost, ask: Ask | None) -> str:
     if host.notebook.password is None:
         if ask is None:
             raise SecretError(
+                "password-not-set",
                 "the notebook password is not set, and there is no terminal to ask for it",
                 where=host.name,
                 todo="Set notebook.password in the inventory",
@@ -121,18 +125,24 @@ def check_password(password: str, *, host: str, minimum: int = PASSWORD_MINIMUM)
     The notebook server strips whitespace around the entered password and replaces control characters
     (`get_argument` of tornado 6.6, tornado/web.py), so such a password would never match its hash.
     """
-    todo = "Choose another password"
     if not password:
-        raise SecretError("the notebook password is empty", where=host, todo=todo)
+        raise SecretError("password-empty", "the notebook password is empty", where=host, todo="Choose another password")
     if password != password.strip():
-        raise SecretError("the notebook password begins or ends with whitespace", where=host, todo=todo)
+        raise SecretError(
+            "password-outer-space", "the notebook password begins or ends with whitespace", where=host, todo="Choose another password"
+        )
     if _CONTROL.search(password):
-        raise SecretError("the notebook password contains a control character", where=host, todo=todo)
+        raise SecretError(
+            "password-control-character", "the notebook password contains a control character", where=host, todo="Choose another password"
+        )
     if any("\ud800" <= character <= "\udfff" for character in password):
-        raise SecretError("the notebook password is not valid Unicode", where=host, todo=todo)
+        raise SecretError("password-not-unicode", "the notebook password is not valid Unicode", where=host, todo="Choose another password")
     if len(password) < minimum:
         raise SecretError(
-            f"the notebook password has {len(password)} characters; at least {minimum} are required, because anyone who can reach the port can try passwords",
+            "password-too-short",
+            "the notebook password has {count} characters; at least {minimum} are required, because anyone who can reach the port can try passwords",
             where=host,
             todo="Choose a longer one, such as four random words (notebook.password_minimum in the inventory sets the limit)",
+            count=len(password),
+            minimum=minimum,
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from nbserver.approval import manifest
 from nbserver.base.errors import NbserverError, ScriptError, SecretError
+from nbserver.base.message import message
 from nbserver.render import render
 from nbserver.run import fleet, host_job, known_certificates, notebook_password, site_salt
 from nbserver.run.envelope import Mode, PasswordHash
@@ -108,7 +109,7 @@ class _Run:
                     known_certificates.remember(self.known_file, name, result.fingerprint, self.journal.run)
         except BaseException as error:
             result.fail(error)
-            result.error = self.mask.text(result.error)
+            self.mask.result(result)
         with suppress(Exception):  # a closed terminal must not change the result
             self.view.host_ended(result)
         return result
@@ -126,11 +127,21 @@ class _Run:
 
         run = HostRun(job.host, job.script, self.mode, self.journal.run, part, shown)
         result = run.execute(connected, operator(), job.certificate, self.stop, self._password_hash(job))
-        result.error = self.mask.text(result.error)
+        self.mask.result(result)
         if leaks:
-            leak = f"{name}: an event of this host contains a secret, which nbserver masked. Change the secret, and find out what on the host prints it"
-            part.note(leak)
-            result.outcome, result.fingerprint, result.error = "failed", "", f"{leak}. {result.error}".rstrip(" .")
+            leak = message(
+                "secret-in-event",
+                "{name}: an event of this host contains a secret, which nbserver masked. "
+                "Change the secret, and find out what on the host prints it",
+                name=name,
+            )
+            part.note(str(leak))
+            result.outcome, result.fingerprint = "failed", ""
+            result.because(
+                leak
+                if not result.error
+                else message("secret-in-event-of-failure", "{leak}. {reason}", leak=leak, reason=result.error.rstrip(" ."))
+            )
         return result
 
     def _password_hash(self, job: HostJob) -> PasswordHash | None:
@@ -143,7 +154,7 @@ class _Run:
             try:
                 found = hashed()
             except SecretError as error:
-                raise ScriptError(error.what, host=host.name, todo=error.todo) from None
+                raise ScriptError.of(error, host=host.name) from None
             self.mask.add(found, found.rpartition("$")[2])
             return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbserver.base.errors import HostError, NbserverError
+from nbserver.base.message import Described, detail
 from nbserver.base.plain_text import clean
 
 LONGEST_ERROR = 12_000  # characters
@@ -17,7 +18,8 @@ class Result:
     """The result of a run on a host.
 
     `outcome` is ok, differs (plan), failed, stopped, or reboot (Windows must restart before the run can continue). `steps` maps
-    a step to its last event, across all restarts. `code` is the exit code of a failure.
+    a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
+    `code` is the exit code of a failure.
     """
 
     host: str
@@ -27,15 +29,28 @@ class Result:
     fingerprint: str = ""
     steps: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
     csr: str = ""
     code: int = HostError.exit_code
 
     def fail(self, error: BaseException) -> None:
         """Set the outcome to failed and keep the number of changes. An exception that is not an NbserverError is a bug in nbserver."""
         if not isinstance(error, NbserverError):
-            what = f"internal error (a bug in nbserver): {type(error).__name__}: {error}"
-            error = NbserverError(what, where=self.host, todo="Report it with the host's log from the run folder")
-        self.outcome, self.error, self.code, self.fingerprint = "failed", clean(str(error), LONGEST_ERROR), error.exit_code, ""
+            error = NbserverError(
+                "internal-error",
+                "internal error (a bug in nbserver): {kind}: {reason}",
+                where=self.host,
+                todo="Report it with the host's log from the run folder",
+                kind=type(error).__name__,
+                reason=str(error),
+            )
+        self.outcome, self.code, self.fingerprint = "failed", error.exit_code, ""
+        self.because(error)
+
+    def because(self, reason: Described | None) -> None:
+        """Set the text of the error and its detail, or remove both."""
+        self.error = clean(str(reason), LONGEST_ERROR) if reason else ""
+        self.detail = detail(reason) if reason else {}
 
     def as_json(self) -> dict[str, Any]:
         """Return the host's part of the summary."""
@@ -44,7 +59,7 @@ class Result:
             "changed": self.changed,
             "reboot": self.reboot,
             "steps": self.steps,
-            **({"error": self.error} if self.error else {}),
+            **({"error": self.error, **self.detail} if self.error else {}),
         }
 
 

@@ -16,9 +16,11 @@ from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
 from nbserver.base.errors import NbserverError
+from nbserver.base.message import as_json
 from nbserver.base.plain_text import without_colors
 
 if TYPE_CHECKING:
+    from nbserver.run.result import Result
     from nbserver.transports.transport import Transport
 
 SHORTEST = 6  # characters; a shorter secret occurs in too many words
@@ -101,9 +103,22 @@ class SecretMask:
         return transport
 
     def error(self, error: NbserverError) -> None:
-        """Mask the secrets in an error's message."""
+        """Mask the secrets in an error's message and values."""
         error.what, error.where, error.todo = self.text(error.what), self.text(error.where), self.text(error.todo)
         error.args = (error.what,)
+        error.values = self.value(as_json(error.values))
+
+    def result(self, result: Result) -> None:
+        """Mask the secrets in the error of a host's result."""
+        result.error, result.detail = self.text(result.error), self.value(result.detail)
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with every secret in its texts masked."""
+        if isinstance(value, dict):
+            return {key: self.value(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        return self.text(value) if isinstance(value, str) else value
 
 
 def _integer(digits: str) -> int | str:

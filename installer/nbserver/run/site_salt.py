@@ -53,18 +53,22 @@ def read(path: Path) -> bytes:
         # Opened without waiting for a writer, so a named pipe cannot hold up an unattended run.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise UsageError(f"the salt file cannot be read: {error.strerror}", where=str(path), todo=_RESTORE) from None
+        raise UsageError(
+            "salt-unreadable", "the salt file cannot be read: {reason}", where=str(path), todo=_RESTORE, reason=error.strerror
+        ) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise UsageError("the salt file is not a regular file", where=str(path), todo=_RESTORE)
+            raise UsageError("salt-not-regular", "the salt file is not a regular file", where=str(path), todo=_RESTORE)
         with open(handle, "rb", closefd=False) as file:
             content = file.read(LONGEST + 1)
     except OSError as error:
-        raise UsageError(f"the salt file cannot be read: {error.strerror}", where=str(path), todo=_RESTORE) from None
+        raise UsageError(
+            "salt-unreadable", "the salt file cannot be read: {reason}", where=str(path), todo=_RESTORE, reason=error.strerror
+        ) from None
     finally:
         os.close(handle)
     if len(content) > LONGEST:
-        raise UsageError(f"the salt file is longer than {LONGEST} bytes", where=str(path), todo=_RESTORE)
+        raise UsageError("salt-too-long", "the salt file is longer than {limit} bytes", where=str(path), todo=_RESTORE, limit=LONGEST)
     lines = [line.removesuffix("\r") for line in content.decode("ascii", "replace").split("\n")]
     found = [line for line in lines if line and not line.startswith("#")]
     match = _LINE.fullmatch(found[0]) if len(found) == 1 else None
@@ -74,7 +78,10 @@ def read(path: Path) -> bytes:
         salt = b""
     if len(salt) != SALT_BYTES or not match or base64.b64encode(salt).decode("ascii") != match.group(1):
         raise UsageError(
-            'the salt file is not valid: it must have one line "nbserver-salt-1" with 16 bytes in Base64', where=str(path), todo=_RESTORE
+            "salt-invalid",
+            'the salt file is not valid: it must have one line "nbserver-salt-1" with 16 bytes in Base64',
+            where=str(path),
+            todo=_RESTORE,
         )
     return salt
 
@@ -89,13 +96,18 @@ def ensure(path: Path) -> bytes:
                 atomic_file.write_text(path, text)
     except TimeoutError:
         raise UsageError(
-            "the salt file is locked by another process", where=str(path), todo="Wait until the other nbserver finishes, then try again"
+            "salt-locked",
+            "the salt file is locked by another process",
+            where=str(path),
+            todo="Wait until the other nbserver finishes, then try again",
         ) from None
     except OSError as error:
         if not path.exists():  # an existing file can be read in a read-only folder
             raise UsageError(
-                f"could not create the salt file: {error.strerror}",
+                "salt-not-created",
+                "could not create the salt file: {reason}",
                 where=str(path),
                 todo="Make the folder writable, or choose another file with --salt",
+                reason=error.strerror,
             ) from None
     return read(path)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from nbserver.base.message import Described, Lines, Message, message
 from nbserver.settings.toml_lines import Key
 from nbserver.settings.types import Settings
 
-Fault = tuple[Key, str]
+Fault = tuple[Key, Message]
 """A location in the table, and the message. Known keys are the only text of the file in it."""
 
 
@@ -38,28 +39,48 @@ def faults(values: Any, model: type[BaseModel], context: Mapping[str, Any], *, m
     return []
 
 
-def explain(details: ErrorDetails, model: type[BaseModel]) -> str:
+def explain(details: ErrorDetails, model: type[BaseModel]) -> Message:
     """Return `KEY: problem; expected ...` for one error of pydantic."""
     location = tuple(details["loc"])
     name = dotted(location)
     if details["type"] == "extra_forbidden":
         return unknown_key(location, model)
-    return f"{name}: {_problem(details, _description(model, location))}"
+    return message("setting-invalid", "{key}: {reason}", key=name, reason=_problem(details, _description(model, location)))
 
 
-def unknown_key(location: Key, model: type[BaseModel]) -> str:
+def unknown_key(location: Key, model: type[BaseModel]) -> Message:
     key, table = str(location[-1]), _model_at(model, location[:-1])
     allowed = list(table.model_fields)
     near = difflib.get_close_matches(key.lower(), allowed, 1) or [x for x in _dotted_names(model) if x.endswith(f".{key}")]
-    hint = f' (did you mean "{near[0]}"?)' if near else ""
+    reason = unknown(near[0] if near else "", allowed)
     where = dotted(location if key in _known_keys(Settings) else location[:-1])
-    return f"{where and f'{where}: '}unknown key{hint}; valid keys: {', '.join(allowed)}"
+    return message("setting-invalid", "{key}: {reason}", key=where, reason=reason) if where else reason
+
+
+def unknown(near: str, allowed: Iterable[str]) -> Message:
+    """Return that a key is unknown. `near` is the valid key that was probably meant, if there is one."""
+    keys = ", ".join(allowed)
+    if near:
+        return message("unknown-key-near", 'unknown key (did you mean "{near}"?); valid keys: {keys}', near=near, keys=keys)
+    return message("unknown-key", "unknown key; valid keys: {keys}", keys=keys)
+
+
+def is_unknown_key(fault: Message) -> bool:
+    reason = fault.values.get("reason", fault) if fault.code == "setting-invalid" else fault
+    return isinstance(reason, Message) and reason.code in ("unknown-key", "unknown-key-near")
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """Return ` (did you mean "..."?)` or nothing."""
-    near = difflib.get_close_matches(word.lower(), list(words), 1)
-    return f' (did you mean "{near[0]}"?)' if near else ""
+    """Return the word that was probably meant, or an empty string."""
+    return next(iter(difflib.get_close_matches(word.lower(), list(words), 1)), "")
+
+
+def in_file(name: str, faults: Sequence[tuple[int, Described]]) -> Lines:
+    """Return the faults of a file, sorted by line. The first one has no place: it is the place of the error."""
+    (_, first), *others = faults
+    return Lines(
+        [first, *(message("fault-in-line", "{file}:{line}: {reason}", file=name, line=line, reason=reason) for line, reason in others)]
+    )
 
 
 def dotted(key: Key) -> str:
@@ -74,39 +95,60 @@ def dotted(key: Key) -> str:
     return text
 
 
-def kind(value: Any) -> str:
+def kind(value: Any) -> Message:
     """Return the TOML type of a value in words, without the value."""
     for types_, name in (
-        (bool, "true or false"),
-        (int, "a whole number"),
-        (float, "a decimal number"),
-        (str, "text"),
-        (list | tuple, "an array"),
-        (dict, "a table"),
+        (bool, message("kind-boolean", "true or false")),
+        (int, message("kind-whole-number", "a whole number")),
+        (float, message("kind-decimal-number", "a decimal number")),
+        (str, message("kind-text", "text")),
+        (list | tuple, message("kind-array", "an array")),
+        (dict, message("kind-table", "a table")),
     ):
         if isinstance(value, types_):
             return name
-    return "a date or time"
+    return message("kind-date", "a date or time")
 
 
-def _problem(details: ErrorDetails, description: str) -> str:
+def _problem(details: ErrorDetails, description: str) -> Described:
     """Return what is wrong, followed by the `description` of what is expected, if there is one."""
     value, type_ = details["input"], details["type"]
-    expected = f"; expected {description}" if description else ""
-    if type_ == "missing":
-        return f"this key is required{expected}"
-    if type_ in ("refused", "contradiction"):
-        return f"{details['ctx']['reason']}{expected}"
-    if type_ == "literal_error" and isinstance(value, str):
-        allowed = re.findall(r"'([^']*)'", str(details["ctx"]["expected"]))
-        return f"unknown value{nearest(value, allowed)}{expected}"
-    if type_.startswith(("greater_than", "less_than")):
-        return f"the number is out of range{expected}"
     if type_ == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"expected text, found a number: put it in quotes{f'; the value must be {description}' if description else ''}"
+        text = message("number-not-text", "expected text, found a number: put it in quotes")
+        return (
+            message("value-must-be", "{reason}; the value must be {expected}", reason=text, expected=description) if description else text
+        )
     if type_ == "int_type" and isinstance(value, str):
-        return f"expected a number, found text: remove the quotes{f'; the value must be {description}' if description else ''}"
-    return f"expected {description}, found {kind(value)}" if description else f"{kind(value)} is not allowed"
+        number = message("text-not-number", "expected a number, found text: remove the quotes")
+        return (
+            message("value-must-be", "{reason}; the value must be {expected}", reason=number, expected=description)
+            if description
+            else number
+        )
+    reason = _reason(details)
+    if reason is not None:
+        return message("expected-after", "{reason}; expected {expected}", reason=reason, expected=description) if description else reason
+    if description:
+        return message("kind-unexpected", "expected {expected}, found {kind}", expected=description, kind=kind(value))
+    return message("kind-not-allowed", "{kind} is not allowed", kind=kind(value))
+
+
+def _reason(details: ErrorDetails) -> Described | None:
+    """Return the problem of an error that says more than the type of the value."""
+    value, type_ = details["input"], details["type"]
+    reason = details.get("ctx", {}).get("reason")
+    if isinstance(reason, Described):
+        return reason
+    if type_ == "missing":
+        return message("key-required", "this key is required")
+    if type_ == "literal_error" and isinstance(value, str):
+        near = nearest(value, re.findall(r"'([^']*)'", str(details["ctx"]["expected"])))
+        if near:
+            return message("unknown-value-near", 'unknown value (did you mean "{near}"?)', near=near)
+        return message("unknown-value", "unknown value")
+    if type_.startswith(("greater_than", "less_than")):
+        return message("number-out-of-range", "the number is out of range")
+    return None
 
 
 def _model_at(model: type[BaseModel], location: Key) -> type[BaseModel]:

@@ -15,6 +15,8 @@ from nbserver.base.errors import SecretError
 from nbserver.settings.types import FilePath, Settings, refuse
 
 KEYRING_SERVICE = "nbserver"
+_SET = "Set it and run the command again"
+_SET_NAMED = "Set {name} and run the command again"
 LONGEST = 65536  # bytes of a secret file
 
 Ask = Callable[[str], str]  # prompts without echo, and returns what was entered
@@ -22,7 +24,7 @@ Ask = Callable[[str], str]  # prompts without echo, and returns what was entered
 
 def _variable(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise refuse("this is not the name of an environment variable")
+        raise refuse("variable-name-invalid", "this is not the name of an environment variable")
     return text
 
 
@@ -42,13 +44,13 @@ class SecretReference(Settings):
     @classmethod
     def _not_the_secret(cls, value: Any) -> Any:
         if not isinstance(value, dict | SecretReference):
-            raise refuse('must be a reference such as { env = "NAME" }, never the secret itself')
+            raise refuse("secret-not-reference", 'must be a reference such as { env = "NAME" }, never the secret itself')
         return value
 
     @model_validator(mode="after")
     def _exactly_one(self) -> SecretReference:
         if [self.env is not None, self.keyring is not None, self.file is not None, self.prompt].count(True) != 1:
-            raise refuse("must have exactly one of env, keyring, file, and prompt")
+            raise refuse("secret-sources", "must have exactly one of env, keyring, file, and prompt")
         return self
 
 
@@ -76,7 +78,10 @@ def confirmed(ask: Ask | None) -> Ask | None:
         answer = ask(question)
         if answer and ask("Enter the same password again: ") != answer:
             raise SecretError(
-                "the two entries differ", where=question.rstrip(": "), todo="Run the command again and enter the same password twice"
+                "entries-differ",
+                "the two entries differ",
+                where=question.rstrip(": "),
+                todo="Run the command again and enter the same password twice",
             )
         return answer
 
@@ -87,11 +92,30 @@ def _from_environment(name: str, what: str, host: str) -> str:
     """Return the value of a variable. A message shows its name only if it is upper case with underscores: otherwise it could be the secret itself."""
     secret = os.environ.get(name)
     if not secret:
-        state = "is not set" if secret is None else "is empty"
-        usual = re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", name)
-        variable, it = (f"the environment variable {name}", name) if usual else ("the environment variable named in the inventory", "it")
-        raise SecretError(f"{what}: {variable} {state}", where=host, todo=f"Set {it} and run the command again")
+        raise _no_variable(name if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", name) else "", secret is None, what, host)
     return secret
+
+
+def _no_variable(name: str, missing: bool, what: str, host: str) -> SecretError:
+    if name and missing:
+        return SecretError(
+            "variable-not-set", "{key}: the environment variable {name} is not set", where=host, todo=_SET_NAMED, key=what, name=name
+        )
+    if name:
+        return SecretError(
+            "variable-empty", "{key}: the environment variable {name} is empty", where=host, todo=_SET_NAMED, key=what, name=name
+        )
+    if missing:
+        return SecretError(
+            "hidden-variable-not-set",
+            "{key}: the environment variable named in the inventory is not set",
+            where=host,
+            todo=_SET,
+            key=what,
+        )
+    return SecretError(
+        "hidden-variable-empty", "{key}: the environment variable named in the inventory is empty", where=host, todo=_SET, key=what
+    )
 
 
 def _from_keyring(entry: str, what: str, host: str) -> str:
@@ -100,23 +124,31 @@ def _from_keyring(entry: str, what: str, host: str) -> str:
         from keyring.errors import KeyringError
     except ImportError:
         raise SecretError(
-            f"{what}: the Python package keyring is not installed",
+            "keyring-not-installed",
+            "{key}: the Python package keyring is not installed",
             where=host,
             todo="Install keyring, or use env or file instead",
+            key=what,
         ) from None
     try:
         secret = keyring.get_password(KEYRING_SERVICE, entry)
     except (KeyringError, OSError, RuntimeError) as reason:
         raise SecretError(
-            f"{what}: could not read the keyring ({type(reason).__name__})",
+            "keyring-unreadable",
+            "{key}: could not read the keyring ({kind})",
             where=host,
             todo="Unlock or set up the keyring of this account, or use env or file instead",
+            key=what,
+            kind=type(reason).__name__,
         ) from None
     if not secret:
         raise SecretError(
-            f"{what}: the keyring has no entry for service {KEYRING_SERVICE} and the user name in the inventory",
+            "keyring-without-entry",
+            "{key}: the keyring has no entry for service {service} and the user name in the inventory",
             where=host,
-            todo=f"Add it with: keyring set {KEYRING_SERVICE} NAME",
+            todo="Add it with: keyring set {service} NAME",
+            key=what,
+            service=KEYRING_SERVICE,
         )
     return secret
 
@@ -127,18 +159,44 @@ def _from_file(path: Path, what: str, host: str) -> str:
         # O_NONBLOCK: a named pipe must not block an unattended run.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as reason:
-        raise SecretError(
-            # If the file does not exist, the path could be the secret itself.
-            f"{what}: could not read the secret file{f' {path}' if path.exists() else ''}: {reason.strerror}",
+        if path.exists():
+            raise SecretError(
+                "secret-file-unreadable",
+                "{key}: could not read the secret file {path}: {reason}",
+                where=host,
+                todo="Correct the path or the permissions of the file",
+                key=what,
+                path=path,
+                reason=reason.strerror,
+            ) from None
+        raise SecretError(  # the path could be the secret itself
+            "secret-file-missing",
+            "{key}: could not read the secret file: {reason}",
             where=host,
             todo="Correct the path or the permissions of the file",
+            key=what,
+            reason=reason.strerror,
         ) from None
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise SecretError(f"{what}: {path} is not a regular file", where=host, todo="Name a file that contains the secret")
+            raise SecretError(
+                "secret-file-not-regular",
+                "{key}: {path} is not a regular file",
+                where=host,
+                todo="Name a file that contains the secret",
+                key=what,
+                path=path,
+            )
         if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SecretError(f"{what}: other users can access the secret file {path}", where=host, todo=f"Run: chmod 600 {path}")
+            raise SecretError(
+                "secret-file-open-posix",
+                "{key}: other users can access the secret file {path}",
+                where=host,
+                todo="Run: chmod 600 {path}",
+                key=what,
+                path=path,
+            )
         if os.name == "nt":
             _refuse_open_to_everybody(handle, path, what, host)
         with open(handle, "rb", closefd=False) as file:
@@ -146,14 +204,36 @@ def _from_file(path: Path, what: str, host: str) -> str:
     finally:
         os.close(handle)
     if len(content) > LONGEST:
-        raise SecretError(f"{what}: the secret file {path} is larger than {LONGEST} bytes", where=host, todo="Correct the path")
+        raise SecretError(
+            "secret-file-too-large",
+            "{key}: the secret file {path} is larger than {limit} bytes",
+            where=host,
+            todo="Correct the path",
+            key=what,
+            path=path,
+            limit=LONGEST,
+        )
     try:
         secret = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise SecretError(f"{what}: the secret file {path} is not UTF-8 text", where=host, todo="Save the file as UTF-8") from None
+        raise SecretError(
+            "secret-file-not-utf8",
+            "{key}: the secret file {path} is not UTF-8 text",
+            where=host,
+            todo="Save the file as UTF-8",
+            key=what,
+            path=path,
+        ) from None
     secret = secret.removesuffix("\n").removesuffix("\r")
     if not secret:
-        raise SecretError(f"{what}: the secret file {path} is empty", where=host, todo="Write the secret to the file")
+        raise SecretError(
+            "secret-file-empty",
+            "{key}: the secret file {path} is empty",
+            where=host,
+            todo="Write the secret to the file",
+            key=what,
+            path=path,
+        )
     return secret
 
 
@@ -161,27 +241,52 @@ def _refuse_open_to_everybody(handle: int, path: Path, what: str, host: str) -> 
     from nbserver.settings import windows_access
 
     user = os.environ.get("USERNAME") or "YOU"
-    todo = f'Run: icacls "{path}" /inheritance:r /grant:r "{user}:F"'
     try:
         who = windows_access.everybody_with_access(windows_access.entries(handle))
     except OSError as reason:
         raise SecretError(
-            f"{what}: could not read the access list of the secret file {path}: {reason.strerror or reason}",
+            "secret-file-access-unreadable",
+            "{key}: could not read the access list of the secret file {path}: {reason}",
             where=host,
             todo="Store the file on a drive with access lists (NTFS)",
+            key=what,
+            path=path,
+            reason=reason.strerror or str(reason),
         ) from None
     if who:
-        raise SecretError(f"{what}: other users can access the secret file {path}: it is open to {who}", where=host, todo=todo)
+        raise SecretError(
+            "secret-file-open-windows",
+            "{key}: other users can access the secret file {path}: it is open to {who}",
+            where=host,
+            todo='Run: icacls "{path}" /inheritance:r /grant:r "{user}:F"',
+            key=what,
+            path=path,
+            who=who,
+            user=user,
+        )
 
 
 def _from_person(what: str, host: str, ask: Ask | None) -> str:
-    where_else = "Run the command in a terminal, or use env, keyring, or file in the inventory"
     if ask is None:
-        raise SecretError(f"{what}: the inventory has prompt = true, but there is no terminal to ask on", where=host, todo=where_else)
+        raise SecretError(
+            "no-terminal",
+            "{key}: the inventory has prompt = true, but there is no terminal to ask on",
+            where=host,
+            todo="Run the command in a terminal, or use env, keyring, or file in the inventory",
+            key=what,
+        )
     try:
         secret = ask(f"{what} for {host}: ")
     except EOFError:
-        raise SecretError(f"{what}: no answer was entered", where=host, todo=where_else) from None
+        raise SecretError(
+            "no-answer",
+            "{key}: no answer was entered",
+            where=host,
+            todo="Run the command in a terminal, or use env, keyring, or file in the inventory",
+            key=what,
+        ) from None
     if not secret:
-        raise SecretError(f"{what}: the answer was empty", where=host, todo="Run the command again and enter the secret")
+        raise SecretError(
+            "secret-answer-empty", "{key}: the answer was empty", where=host, todo="Run the command again and enter the secret", key=what
+        )
     return secret

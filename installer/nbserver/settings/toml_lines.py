@@ -16,6 +16,7 @@ import tomlkit
 from tomlkit.exceptions import ParseError, TOMLKitError
 
 from nbserver.base.errors import NbserverError
+from nbserver.base.message import Message, message
 
 Key = tuple[str | int, ...]
 """The path to a value from the top of the document; a number is the index in an array, from 0."""
@@ -46,18 +47,18 @@ class TomlFile:
         return f"{self.name}:{self.line(key)}"
 
 
-def read(path: Readable, error: type[NbserverError], *, name: str = "", missing: str = "") -> TomlFile:
+def read(path: Readable, error: type[NbserverError], *, name: str = "", missing: NbserverError | None = None) -> TomlFile:
     """Read a TOML file; raise `error` with file and line if it is missing, not UTF-8 or not TOML.
 
-    `missing` is what to do if the file does not exist.
+    `missing` is the error to raise instead if the file does not exist.
     """
     name = name or str(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise error("the file does not exist", where=name, todo=missing) from None
+        raise missing or error("file-missing", "the file does not exist", where=name) from None
     except OSError as reason:
-        raise error(f"could not read the file: {reason.strerror}", where=name) from None
+        raise error("toml-unreadable", "could not read the file: {reason}", where=name, reason=reason.strerror) from None
     return parse(content, error, name=name)
 
 
@@ -67,17 +68,19 @@ def parse(content: bytes, error: type[NbserverError], *, name: str) -> TomlFile:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
         line = content[: reason.start].count(b"\n") + 1
-        raise error("the text is not UTF-8", where=f"{name}:{line}", todo="Save the file as UTF-8") from None
+        raise error("toml-not-utf8", "the text is not UTF-8", where=f"{name}:{line}", todo="Save the file as UTF-8") from None
     try:
         values = tomlkit.parse(text).unwrap()
         return TomlFile(name, content, values, scan(text).lines)
     except ParseError as reason:
-        raise error(f"this is not valid TOML: {_explain(reason)}", where=f"{name}:{_line(reason, text)}") from None
+        raise error(
+            "toml-invalid", "this is not valid TOML: {reason}", where=f"{name}:{_line(reason, text)}", reason=_explain(reason)
+        ) from None
     except RecursionError:
-        raise error("the tables or arrays are nested too deeply", where=name) from None
+        raise error("toml-too-deep", "the tables or arrays are nested too deeply", where=name) from None
     except (TOMLKitError, ValueError) as reason:
         line = min(scan(text).repeated, default=1)
-        raise error(f"this is not valid TOML: {_explain(reason)}", where=f"{name}:{line}") from None
+        raise error("toml-invalid", "this is not valid TOML: {reason}", where=f"{name}:{line}", reason=_explain(reason)) from None
 
 
 # Messages of tomlkit that do not quote the file.
@@ -99,24 +102,53 @@ _PLAIN = frozenset(
 )
 
 
-def _explain(reason: Exception) -> str:
+def _explain(reason: Exception) -> Message:
     """Return the reason from tomlkit without the characters that it quotes: they could be part of a secret."""
     text = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
     if "\\x00" in text:
-        return "the file ends within a value, a table name, or a key"
-    column = getattr(reason, "col", None)
-    at = f" in column {column + 1}" if column else ""
-    if text.startswith("Unexpected character"):
-        return f"unexpected character{at} (text must be in quotes, and each line must be one `key = value`)"
-    if text.startswith("Invalid character"):
-        return f"unknown escape{at} (in \"text\", double each backslash; in 'text', write it once)"
-    if text.startswith("Control characters"):
-        return f"text without a closing quote, or with a control character{at}"
+        return message("toml-ends-early", "the file ends within a value, a table name, or a key")
     if re.fullmatch(r'Key ".*" already exists', text, re.DOTALL):
-        return "a key or table is defined twice"
+        return message("toml-key-twice", "a key or table is defined twice")
     if re.fullmatch(r"TOML value nested more than \d+ levels deep", text):
-        return "the tables or arrays are nested too deeply"
-    return text[:1].lower() + text[1:] + at if text in _PLAIN else f"syntax error{at}"
+        return message("toml-too-deep", "the tables or arrays are nested too deeply")
+    column = getattr(reason, "col", None)
+    return _in_column(text, column + 1) if column else _in_line(text)
+
+
+def _in_column(text: str, column: int) -> Message:
+    if text.startswith("Unexpected character"):
+        return message(
+            "toml-character-in-column",
+            "unexpected character in column {column} (text must be in quotes, and each line must be one `key = value`)",
+            column=column,
+        )
+    if text.startswith("Invalid character"):
+        return message(
+            "toml-escape-in-column",
+            "unknown escape in column {column} (in \"text\", double each backslash; in 'text', write it once)",
+            column=column,
+        )
+    if text.startswith("Control characters"):
+        return message(
+            "toml-quote-in-column",
+            "text without a closing quote, or with a control character in column {column}",
+            column=column,
+        )
+    if text in _PLAIN:
+        return message("toml-fault-in-column", "{reason} in column {column}", reason=text[:1].lower() + text[1:], column=column)
+    return message("toml-syntax-in-column", "syntax error in column {column}", column=column)
+
+
+def _in_line(text: str) -> Message:
+    if text.startswith("Unexpected character"):
+        return message("toml-character", "unexpected character (text must be in quotes, and each line must be one `key = value`)")
+    if text.startswith("Invalid character"):
+        return message("toml-escape", "unknown escape (in \"text\", double each backslash; in 'text', write it once)")
+    if text.startswith("Control characters"):
+        return message("toml-quote", "text without a closing quote, or with a control character")
+    if text in _PLAIN:
+        return message("toml-fault", "{reason}", reason=text[:1].lower() + text[1:])
+    return message("toml-syntax", "syntax error")
 
 
 def _line(reason: ParseError, text: str) -> int:

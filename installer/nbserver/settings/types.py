@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -17,12 +18,28 @@ from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from nbserver.base.date_text import reads_like_date
+from nbserver.base.message import Described, Given, Lines, message
 
 PASSWORD_MINIMUM = 12  # minimum length of a notebook password, unless the inventory sets notebook.password_minimum
 
 
-def refuse(reason: str) -> PydanticCustomError:
-    return PydanticCustomError("refused", "{reason}", {"reason": reason})
+def refuse(code: str, template: str, /, **values: Given) -> PydanticCustomError:
+    """Return the error to raise for a value. The code is also pydantic's type of the error."""
+    return PydanticCustomError(code, "{reason}", {"reason": message(code, template, **values)})
+
+
+def contradiction(broken: Sequence[tuple[str, Described]]) -> PydanticCustomError:
+    """Return the error to raise for settings that contradict each other: (key, reason) of each rule that they violate."""
+    reasons = [message("setting-invalid", "{key}: {reason}", key=key, reason=reason) for key, reason in broken]
+    return PydanticCustomError("contradiction", "{reason}", {"reason": Lines(reasons, "; ")})
+
+
+def reason_of(error: ValueError) -> Described | str:
+    """Return the reason of an error that a check of a value raised."""
+    if isinstance(error, PydanticCustomError):
+        reason: Described = (error.context or {})["reason"]
+        return reason
+    return error if isinstance(error, Described) else str(error)
 
 
 def plain_text(value: Any) -> Any:
@@ -31,15 +48,15 @@ def plain_text(value: Any) -> Any:
         if not isinstance(text, str):
             continue
         if not text:
-            raise refuse("must not be empty")
+            raise refuse("text-empty", "must not be empty")
         if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in text):
-            raise refuse("must not contain control characters")
+            raise refuse("text-control-characters", "must not contain control characters")
         if text != text.strip():
-            raise refuse("must not begin or end with a space")
+            raise refuse("text-outer-space", "must not begin or end with a space")
         if len(text) > 1000:
-            raise refuse("must not be longer than 1000 characters")
+            raise refuse("text-too-long", "must not be longer than 1000 characters")
         if reads_like_date(text):
-            raise refuse("must not look like a date and time, which PowerShell would convert")
+            raise refuse("text-like-date", "must not look like a date and time, which PowerShell would convert")
     return value
 
 
@@ -57,24 +74,24 @@ class Settings(BaseModel):
 def host_name(text: str) -> str:
     """Return a DNS name or IP address unchanged; an IPv6 address in its short form."""
     if "://" in text or "/" in text:
-        raise refuse("must not contain a scheme or path")
+        raise refuse("host-with-path", "must not contain a scheme or path")
     if "@" in text:
-        raise refuse("must not contain a user name")
+        raise refuse("host-with-user", "must not contain a user name")
     if text.startswith("["):
-        raise refuse("an IPv6 address must not be in brackets")
+        raise refuse("host-in-brackets", "an IPv6 address must not be in brackets")
     if ":" in text and text.count(":") == 1:
-        raise refuse("must not contain a port")
+        raise refuse("host-with-port", "must not contain a port")
     if "%" in text:
-        raise refuse("an IPv6 address must not have a zone, which is only valid on one machine")
+        raise refuse("host-with-zone", "an IPv6 address must not have a zone, which is only valid on one machine")
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
     labels = text.split(".")
     if len(text) > 253 or not all(re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", x) for x in labels):
-        raise refuse("this is neither a DNS name nor an IP address")
+        raise refuse("not-a-host", "this is neither a DNS name nor an IP address")
     if labels[-1].isdigit():
-        raise refuse("this is not a valid IPv4 address, and a DNS name cannot end in a number")
+        raise refuse("not-an-ipv4-address", "this is not a valid IPv4 address, and a DNS name cannot end in a number")
     return text
 
 
@@ -82,7 +99,7 @@ def listen_address(text: str) -> str:
     try:
         return text if text == "*" else str(ipaddress.ip_address(text))
     except ValueError:
-        raise refuse("this is not an IP address") from None
+        raise refuse("not-an-address", "this is not an IP address") from None
 
 
 def remote_address(text: str) -> str:
@@ -94,44 +111,44 @@ def remote_address(text: str) -> str:
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError as reason:
         if "host bits" in str(reason):
-            raise refuse("the network address has bits set after its prefix length") from None
-        raise refuse("this is not an IP address, a network, or a keyword of the firewall") from None
+            raise refuse("network-host-bits", "the network address has bits set after its prefix length") from None
+        raise refuse("not-a-remote-address", "this is not an IP address, a network, or a keyword of the firewall") from None
 
 
 def one_firewall_rule(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not texts:
-        raise refuse("must not be empty, or nobody could connect")
+        raise refuse("no-remote-address", "must not be empty, or nobody could connect")
     if "Any" in texts and len(texts) > 1:
-        raise refuse('"Any" cannot be combined with other addresses')
+        raise refuse("any-with-addresses", '"Any" cannot be combined with other addresses')
     return unlike(texts)
 
 
 def unlike(texts: tuple[str, ...]) -> tuple[str, ...]:
     if len({text.lower() for text in texts}) < len(texts):
-        raise refuse("the array contains a duplicate")
+        raise refuse("array-duplicate", "the array contains a duplicate")
     return texts
 
 
 def url(text: str, *schemes: str, path: bool) -> str:
     """Return a URL of printable ASCII with one of `schemes`, and without a user, password, query or fragment."""
     if "@" in text:
-        raise refuse("must not contain a user name or password")
+        raise refuse("url-with-credentials", "must not contain a user name or password")
     if not re.fullmatch(r"[!-~]+", text) or any(c in text for c in "\"'<>\\^`{|}"):
-        raise refuse("contains a character that is not allowed in a URL")
+        raise refuse("url-character", "contains a character that is not allowed in a URL")
     try:
         parts = urlsplit(text)
         name, port = parts.hostname, parts.port
     except ValueError:
-        raise refuse("the host or port of the URL is not valid") from None
+        raise refuse("url-host-invalid", "the host or port of the URL is not valid") from None
     if parts.scheme not in schemes:
-        raise refuse(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        raise refuse("url-scheme", "must begin with {schemes}", schemes=" or ".join(f"{scheme}://" for scheme in schemes))
     if not name or port == 0:
-        raise refuse("must contain a host, and its port must not be 0")
+        raise refuse("url-without-host", "must contain a host, and its port must not be 0")
     host_name(name)
     if "?" in text or "#" in text:
-        raise refuse("must not contain a query or fragment")
+        raise refuse("url-with-query", "must not contain a query or fragment")
     if not path and parts.path not in ("", "/"):
-        raise refuse("must not contain a path")
+        raise refuse("url-with-path", "must not contain a path")
     return text
 
 
@@ -150,21 +167,21 @@ def proxy_url(text: str) -> str:
 def windows_path(text: str) -> str:
     """Return an absolute path on a drive, or a path that begins with %Variable%; at most 200 characters."""
     if len(text) > 200:
-        raise refuse("must not be longer than 200 characters")
+        raise refuse("path-too-long", "must not be longer than 200 characters")
     start = re.match(r"([A-Za-z]:(?=\\)|%[A-Za-z_][A-Za-z0-9_()]*%(?=\\|$))", text)
     if not start:
-        raise refuse("must be an absolute path")
+        raise refuse("path-not-absolute", "must be an absolute path")
     if any(c in "\"'`;%/:*?<>|\u2018\u2019\u201a\u201b\u201c\u201d\u201e" for c in text[start.end() :]):
-        raise refuse("must not contain any of these characters: \" ' ` ; % / : * ? < > |")
+        raise refuse("windows-path-character", "must not contain any of these characters: \" ' ` ; % / : * ? < > |")
     if any(part in (".", "..") for part in text.split("\\")):
-        raise refuse("must not contain . or .. as a component")
+        raise refuse("path-dots", "must not contain . or .. as a component")
     return text
 
 
 def windows_folder(text: str) -> str:
     """Return a Windows path below the root of a drive or the folder of a variable: its permissions will be changed."""
     if not re.search(r"\\[^\\]", windows_path(text)):
-        raise refuse("must be a folder below the drive or the variable")
+        raise refuse("folder-at-root", "must be a folder below the drive or the variable")
     return text
 
 
@@ -172,7 +189,7 @@ def fingerprint(text: str) -> str:
     """Return SHA256: and 64 lower-case hex digits."""
     digits = text[7:].replace(":", "").lower()
     if text[:7].upper() != "SHA256:" or not re.fullmatch(r"[0-9a-f]{64}", digits):
-        raise refuse("this is not SHA256: followed by 64 hex digits")
+        raise refuse("not-a-fingerprint", "this is not SHA256: followed by 64 hex digits")
     return f"SHA256:{digits}"
 
 
@@ -180,19 +197,19 @@ def thumbprint(text: str) -> str:
     """Return 40 upper-case hex digits. The certificate dialog of Windows shows them with spaces, after an invisible mark."""
     digits = re.sub("[ :\u200e]", "", text).upper()
     if not re.fullmatch(r"[0-9A-F]{40}", digits):
-        raise refuse("this is not a thumbprint of 40 hex digits")
+        raise refuse("not-a-thumbprint", "this is not a thumbprint of 40 hex digits")
     return digits
 
 
 def version_prefix(text: str) -> str:
     if not re.fullmatch(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){0,3}", text):
-        raise refuse("this is not a version of numbers and dots")
+        raise refuse("not-a-version", "this is not a version of numbers and dots")
     return text
 
 
 def configuration_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", text):
-        raise refuse("must only contain letters, digits, and . _ -")
+        raise refuse("configuration-name-invalid", "must only contain letters, digits, and . _ -")
     return text
 
 
@@ -203,14 +220,14 @@ def _relative_to_file(value: Any, info: ValidationInfo) -> Any:
     try:
         path = Path(value).expanduser()
     except RuntimeError:
-        raise refuse("there is no home folder for ~") from None
+        raise refuse("no-home-for-tilde", "there is no home folder for ~") from None
     folder = (info.context or {}).get("folder", Path())
     return Path(os.path.abspath(folder / path))  # noqa: PTH100 (a link stays a link)
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise refuse("the file does not exist")
+        raise refuse("file-missing", "the file does not exist")
     return path
 
 

@@ -28,37 +28,67 @@ class StreamAllowance:
         """Count received bytes."""
         self._bytes += count
         if self._bytes > LARGEST_STREAM:
-            raise StreamError(f"the host sent more than {LARGEST_STREAM // 1_000_000} MB in one run", host=self._host, todo=_TODO)
+            raise StreamError(
+                "output-too-large",
+                "the host sent more than {limit} MB in one run",
+                host=self._host,
+                todo=_TODO,
+                limit=LARGEST_STREAM // 1000000,
+            )
 
     def line(self) -> None:
         """Count a received line."""
         self._lines += 1
         if self._lines > MOST_LINES:
-            raise StreamError(f"the host sent more than {MOST_LINES:,} lines in one run", host=self._host, todo=_TODO)
+            raise StreamError(
+                "output-too-many-lines",
+                "the host sent more than {limit} lines in one run",
+                host=self._host,
+                todo=_TODO,
+                limit=f"{MOST_LINES:,}",
+            )
 
     def length(self, count: int) -> None:
         """Check the length of a line, which may be incomplete."""
         if count > LONGEST_LINE:
-            raise StreamError(f"the host sent a line longer than {LONGEST_LINE // 1_000_000} MB", host=self._host, todo=_TODO)
+            raise StreamError(
+                "output-line-too-long",
+                "the host sent a line longer than {limit} MB",
+                host=self._host,
+                todo=_TODO,
+                limit=LONGEST_LINE // 1000000,
+            )
 
 
 def complaint_is_too_long(host: str, length: int) -> None:
     """Raise StreamError if the error output, of `length` bytes, exceeds the limit."""
     if length > LARGEST_STREAM:
-        raise StreamError(f"the script wrote more than {LARGEST_STREAM // 1_000_000} MB to standard error", host=host, todo=_TODO)
+        raise StreamError(
+            "error-output-too-large",
+            "the script wrote more than {limit} MB to standard error",
+            host=host,
+            todo=_TODO,
+            limit=LARGEST_STREAM // 1000000,
+        )
 
 
 def start_is_too_long(host: str, length: int) -> None:
     """Raise StreamError if the output before the bootstrap is ready, of `length` bytes, exceeds the limit."""
     if length > LARGEST_START:
-        todo = "Check what the start-up files of the user's shell on the host print"
-        raise StreamError(f"the host sent more than {LARGEST_START // 1000} kB before the script started", host=host, todo=todo)
+        raise StreamError(
+            "start-output-too-large",
+            "the host sent more than {limit} kB before the script started",
+            host=host,
+            todo="Check what the start-up files of the user's shell on the host print",
+            limit=LARGEST_START // 1000,
+        )
 
 
 def in_time(host: str, deadline: float) -> None:
     """Raise StreamError if the deadline has passed."""
     if time.monotonic() > deadline:
         raise StreamError(
+            "run-too-slow",
             "the run did not finish in time, and nbserver closed the connection",
             host=host,
             todo="Find out what the host is doing, then try again",

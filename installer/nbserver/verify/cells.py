@@ -86,7 +86,7 @@ def answer_of(output: Output, host: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise VerifyError("the cell printed unexpected output", host=host, todo=NOT_OURS)
+        raise VerifyError("cell-output-unexpected", "the cell printed unexpected output", host=host, todo=NOT_OURS)
     return answer
 
 
@@ -102,7 +102,13 @@ def check_results(answer: dict[str, Any], terms: int, host: str) -> None:
     except (KeyError, TypeError, ValueError, OverflowError):
         complete = False
     if not complete:
-        raise VerifyError("the cell printed unexpected output", host=host, todo=NOT_OURS)
+        raise VerifyError("cell-output-unexpected", "the cell printed unexpected output", host=host, todo=NOT_OURS)
     if not all(math.isclose(is_, should, rel_tol=1e-9) for is_, should in zip(results, expected, strict=True)):
-        what = f"NumPy computed wrong results: expected {expected}, got {results}"
-        raise VerifyError(what, host=host, todo="The installed packages may be damaged; run nbserver apply")
+        raise VerifyError(
+            "numpy-wrong-results",
+            "NumPy computed wrong results: expected {expected}, got {actual}",
+            host=host,
+            todo="The installed packages may be damaged; run nbserver apply",
+            expected=str(expected),
+            actual=str(results),
+        )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from nbserver.base import atomic_file
 from nbserver.base.allowance import Allowance
 from nbserver.base.errors import VerifyError
+from nbserver.base.message import Described, Message, cause, message
 from nbserver.base.plain_text import clean
 from nbserver.inventory.by_kind import ByKind
 from nbserver.verify import notebook_client, picture
@@ -131,20 +132,28 @@ def address_of(host: AnyHost) -> Address:
 
 
 # The command that stops a server with open access. On Windows, the task would restart it within five minutes.
-END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
+END_TASK = message("end-task", "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver")
+END_UNIT = message("end-unit", "on the host, as root: systemctl disable --now nbserver")
 _end_command = ByKind(
     windows=lambda host: END_TASK,
-    linux=lambda host: "on the host, as root: systemctl disable --now nbserver",
-    local_windows=lambda host: END_TASK if host.scope == "machine" else f"nbserver stop {host.name}",
-    local_linux=lambda host: f"nbserver stop {host.name}",
+    linux=lambda host: END_UNIT,
+    local_windows=lambda host: END_TASK if host.scope == "machine" else _stop_local(host.name),
+    local_linux=lambda host: _stop_local(host.name),
 )
 
 
-def stop_advice(host: AnyHost) -> str:
+def _stop_local(name: str) -> Message:
+    return message("stop-local", "nbserver stop {name}", name=name)
+
+
+def stop_advice(host: AnyHost) -> Message:
     """Return what to do with a server with open access: stop it, and start it with nbserver's configuration only."""
-    return (
-        f"Stop it immediately ({_end_command(host)}). If it used other settings than nbserver's, nbserver apply {host.name} starts it "
-        "with only nbserver's settings; if it is another server, find out what else is listening on the port"
+    return message(
+        "stop-server",
+        "Stop it immediately ({command}). If it used other settings than nbserver's, nbserver apply {name} starts it "
+        "with only nbserver's settings; if it is another server, find out what else is listening on the port",
+        command=_end_command(host),
+        name=host.name,
     )
 
 
@@ -161,7 +170,7 @@ def _once_it_answers(ask: Callable[[], tuple[str, datetime]], seconds: float) ->
 
 
 def _use_kernel(
-    walk: Walk, client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float, port: int, stop: str
+    walk: Walk, client: NotebookClient, kernel: str, fingerprint: str | None, seconds: float, port: int, stop: Described
 ) -> tuple[dict[str, str], bytes]:
     """Return the versions that the kernel reports, and the picture that it drew."""
     with ExitStack() as open_channels:
@@ -173,7 +182,11 @@ def _use_kernel(
             check_results(answer, terms, walk.host)
             if answer.get("accepts_token"):
                 raise VerifyError(
-                    "in addition to the password, the server accepts a token that nbserver did not set", host=walk.host, todo=stop
+                    "token-accepted",
+                    "in addition to the password, the server accepts a token that nbserver did not set",
+                    host=walk.host,
+                    todo="{advice}",
+                    advice=stop,
                 )
             versions = versions_of(answer["versions"])
             say(f"NumPy {versions.get('numpy')} computes correctly on Python {versions.get('python')}")
@@ -181,9 +194,14 @@ def _use_kernel(
             output = channel.run(DRAW.replace("MARK", MARK), seconds=seconds)
             backend = clean(str(answer_of(output, walk.host).get("backend")), VERSION_CHARACTERS)
             if len(output.pictures) != 1:
-                what = f"the cell drew {len(output.pictures)} pictures; expected 1 (the Matplotlib backend is {backend})"
-                todo = "Remove MPLBACKEND and the backend in matplotlibrc on the host: a notebook needs the inline backend"
-                raise VerifyError(what, host=walk.host, todo=todo)
+                raise VerifyError(
+                    "pictures-drawn",
+                    "the cell drew {count} pictures; expected 1 (the Matplotlib backend is {backend})",
+                    host=walk.host,
+                    todo="Remove MPLBACKEND and the backend in matplotlibrc on the host: a notebook needs the inline backend",
+                    count=len(output.pictures),
+                    backend=backend,
+                )
             say(f"Matplotlib {versions.get('matplotlib')} draws")
     return versions, output.pictures[0]
 
@@ -207,7 +225,9 @@ def _keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[
     try:
         size = picture.check(png, colours=CURVES)
     except ValueError as error:
-        raise VerifyError(str(error), host=host, todo="Draw a figure in a notebook in a browser and compare") from None
+        raise VerifyError(
+            "picture-unexpected", "{reason}", host=host, todo="Draw a figure in a notebook in a browser and compare", reason=cause(error)
+        ) from None
     if directory is None:
         return size, None
     path = directory / f"{host}.png"
@@ -216,5 +236,7 @@ def _keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[
         atomic_file.write_bytes(path, png)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise VerifyError(f"could not write {path} ({reason})", host=host, todo="Choose another folder") from None
+        raise VerifyError(
+            "picture-not-written", "could not write {path} ({reason})", host=host, todo="Choose another folder", path=path, reason=reason
+        ) from None
     return size, path

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import websocket
 
 from nbserver.base.errors import VerifyError
+from nbserver.base.message import DescribedError, cause, message
 from nbserver.base.plain_text import clean
 from nbserver.verify.notebook_client import NOT_A_NOTEBOOK
 
@@ -58,7 +59,7 @@ class Output:
             data = content.get("data")
             if isinstance(data, dict) and "image/png" in data:
                 if len(self.pictures) == _MOST_PICTURES:
-                    raise ValueError(f"more than {_MOST_PICTURES} pictures")
+                    raise DescribedError("too-many-pictures", "more than {limit} pictures", limit=_MOST_PICTURES)
                 self.pictures.append(_decoded(_text(data, "image/png")))
         elif kind == "execute_reply":
             self.reply = content
@@ -107,12 +108,18 @@ class KernelChannel:
             )
         except websocket.WebSocketBadStatusException as error:
             tls.close()
-            what = f"the server rejected the WebSocket to the kernel with status {error.status_code}"
-            todo = "If a proxy or load balancer is in front of the server, it must pass on WebSockets, Host, and Origin unchanged"
-            raise VerifyError(what, host=host, todo=todo) from None
+            raise VerifyError(
+                "websocket-rejected",
+                "the server rejected the WebSocket to the kernel with status {status}",
+                host=host,
+                todo="If a proxy or load balancer is in front of the server, it must pass on WebSockets, Host, and Origin unchanged",
+                status=error.status_code,
+            ) from None
         except (ValueError, LookupError, CookieError):
             tls.close()
-            raise VerifyError("the server's response to the WebSocket request is not valid HTTP", host=host, todo=NOT_A_NOTEBOOK) from None
+            raise VerifyError(
+                "websocket-not-http", "the server's response to the WebSocket request is not valid HTTP", host=host, todo=NOT_A_NOTEBOOK
+            ) from None
         except BaseException:
             tls.close()
             raise
@@ -135,9 +142,12 @@ class KernelChannel:
             while not output.done:
                 self._take(self._receive(), request, output)
         except (TimeoutError, websocket.WebSocketTimeoutException):
-            todo = "The host may be slow or out of memory: check its load, then run nbserver verify again"
             raise VerifyError(
-                f"the cell did not finish within {self._allowance.over() or seconds:.0f} s", host=self.host, todo=todo
+                "cell-too-slow",
+                "the cell did not finish within {seconds} s",
+                host=self.host,
+                todo="The host may be slow or out of memory: check its load, then run nbserver verify again",
+                seconds=f"{self._allowance.over() or seconds:.0f}",
             ) from None
         self._raise_where_failed(output.reply or {})
         return output
@@ -145,13 +155,19 @@ class KernelChannel:
     def _take(self, message: dict[str, Any], request: str, output: Output) -> None:
         kind, content = message["header"].get("msg_type"), message["content"]
         if kind == "status" and content.get("execution_state") in _GONE:
-            todo = "Check the notebook server's log on the host for a lack of memory or a library that does not load"
-            raise VerifyError("the kernel died while running the cell", host=self.host, todo=todo)
+            raise VerifyError(
+                "kernel-died",
+                "the kernel died while running the cell",
+                host=self.host,
+                todo="Check the notebook server's log on the host for a lack of memory or a library that does not load",
+            )
         if message["parent_header"].get("msg_id") == request:
             try:
                 output.take(kind, content)
             except ValueError as error:
-                raise VerifyError(f"the kernel sent {error}", host=self.host, todo=NOT_A_NOTEBOOK) from None
+                raise VerifyError(
+                    "kernel-sent", "the kernel sent {reason}", host=self.host, todo=NOT_A_NOTEBOOK, reason=cause(error)
+                ) from None
 
     def _receive(self) -> dict[str, Any]:
         """Return the next message of the kernel's protocol."""
@@ -159,7 +175,9 @@ class KernelChannel:
             try:
                 message = json.loads(self._receive_text())
             except (ValueError, RecursionError):
-                raise VerifyError("the server sent a message that is not valid JSON", host=self.host, todo=NOT_A_NOTEBOOK) from None
+                raise VerifyError(
+                    "kernel-message-not-json", "the server sent a message that is not valid JSON", host=self.host, todo=NOT_A_NOTEBOOK
+                ) from None
             if isinstance(message, dict) and all(isinstance(message.get(part), dict) for part in ("header", "parent_header", "content")):
                 return message
 
@@ -173,7 +191,13 @@ class KernelChannel:
             frame = self._socket.recv_frame()
             self._frames += 1
             if self._frames > _MOST_FRAMES:
-                raise VerifyError(f"the server sent more than {_MOST_FRAMES} messages for one cell", host=self.host, todo=NOT_A_NOTEBOOK)
+                raise VerifyError(
+                    "kernel-too-many-messages",
+                    "the server sent more than {limit} messages for one cell",
+                    host=self.host,
+                    todo=NOT_A_NOTEBOOK,
+                    limit=_MOST_FRAMES,
+                )
             if frame.opcode == websocket.ABNF.OPCODE_CLOSE:
                 raise websocket.WebSocketConnectionClosedException("closed")
             if frame.opcode == websocket.ABNF.OPCODE_PING:
@@ -218,11 +242,29 @@ class KernelChannel:
     def _raise_where_failed(self, reply: dict[str, Any]) -> None:
         if reply.get("status") == "ok":
             return
-        what = f"the cell failed with {clean(_text(reply, 'ename') or 'an error', _LINE_CHARACTERS)}: {clean(_text(reply, 'evalue'))}"
+        error = clean(_text(reply, "ename"), _LINE_CHARACTERS) or message("some-error", "an error")
+        reason = clean(_text(reply, "evalue"))
         traceback = reply.get("traceback")
         lines = [line for part in traceback if isinstance(part, str) for line in part.splitlines()] if isinstance(traceback, list) else []
         shown = "".join(f"\n    {clean(line, _LINE_CHARACTERS)}" for line in lines[-_TRACEBACK_LINES:])
-        raise VerifyError(what + (f"{shown}\n" if shown else ""), host=self.host, todo="Run nbserver plan to see what differs on the host")
+        if shown:
+            raise VerifyError(
+                "cell-failed-with-traceback",
+                "the cell failed with {error}: {reason}{traceback}\n",
+                host=self.host,
+                todo="Run nbserver plan to see what differs on the host",
+                error=error,
+                reason=reason,
+                traceback=shown,
+            )
+        raise VerifyError(
+            "cell-failed",
+            "the cell failed with {error}: {reason}",
+            host=self.host,
+            todo="Run nbserver plan to see what differs on the host",
+            error=error,
+            reason=reason,
+        )
 
 
 def _text(values: dict[str, Any], name: str) -> str:
@@ -235,4 +277,4 @@ def _decoded(picture: str) -> bytes:
     try:
         return base64.b64decode("".join(picture.split()), validate=True)
     except ValueError:  # also for non-ASCII characters
-        raise ValueError("a picture that is not valid Base64") from None
+        raise DescribedError("picture-not-base64", "a picture that is not valid Base64") from None

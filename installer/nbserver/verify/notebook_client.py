@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from nbserver.base.errors import UsageError, VerifyError
+from nbserver.base.message import Described, Message, message
 from nbserver.base.pinned_tls import PinnedAdapter, SystemTrustAdapter, proxy_for
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ _KERNEL_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _LONGEST_KERNEL = 64 * 1024
 _PROTECTED = ("/api/kernels", "/api/contents")
 NOT_A_NOTEBOOK = "Check address, notebook.port, and public_url in the inventory: another server may be using this address"
-STOP = "Stop the notebook server immediately, then run nbserver apply, which starts it with only nbserver's configuration"
+_USE_A_URL = "Use a URL such as https://notebooks.example.com or https://192.0.2.7:9999"
+STOP = message(
+    "stop-notebook-server",
+    "Stop the notebook server immediately, then run nbserver apply, which starts it with only nbserver's configuration",
+)
 
 
 @dataclass(frozen=True)
@@ -62,16 +67,17 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Address:
         """Return the address of an `https://` URL without credentials; the default port is 443. Raises UsageError."""
-        todo = "Use a URL such as https://notebooks.example.com or https://192.0.2.7:9999"
         try:
             parts = urlsplit(url)
             port = 443 if parts.port is None else parts.port
         except ValueError:
-            raise UsageError("the notebook's URL is not valid", todo=todo) from None
+            raise UsageError("notebook-url-invalid", "the notebook's URL is not valid", todo=_USE_A_URL) from None
         if parts.scheme != "https" or not parts.hostname or not port:
-            raise UsageError("the notebook's URL must be an https:// URL with a host", todo=todo)
+            raise UsageError("notebook-url-not-https", "the notebook's URL must be an https:// URL with a host", todo=_USE_A_URL)
         if "@" in parts.netloc or parts.query or parts.fragment:
-            raise UsageError("the notebook's URL must not contain credentials, a query, or a fragment", todo=todo)
+            raise UsageError(
+                "notebook-url-not-plain", "the notebook's URL must not contain credentials, a query, or a fragment", todo=_USE_A_URL
+            )
         return cls(parts.hostname, port, parts.path.rstrip("/"))
 
 
@@ -98,7 +104,7 @@ class NotebookClient:
     `allowance` limits every response. `stop` is the advice for a server with open access.
     """
 
-    def __init__(self, address: Address, *, host: str, fingerprint: str | None, allowance: Allowance, stop: str = STOP) -> None:
+    def __init__(self, address: Address, *, host: str, fingerprint: str | None, allowance: Allowance, stop: Described = STOP) -> None:
         self.address = address
         self.host = host
         self.proxy = proxy_for(address.url)
@@ -122,40 +128,48 @@ class NotebookClient:
         """Check that kernels and files are inaccessible without a login."""
         for path in _PROTECTED:
             self._expect_refused(
-                self._send("GET", path).status, f"GET {path} without a login", "the server accepts requests without a password"
+                self._send("GET", path).status,
+                message("request-without-login", "GET {path} without a login", path=path),
+                message("server-without-password", "the server accepts requests without a password"),
             )
 
     def expect_any_token_refused(self) -> None:
         """Check that a random token, in the header or in the URL, is rejected."""
         token = secrets.token_urlsafe(24)
-        ways: dict[str, dict[str, Any]] = {
-            "in the header": {"headers": {"Authorization": f"token {token}"}},
-            "in the address": {"params": {"token": token}},
-        }
+        open_to_all = message("server-with-any-token", "the server accepts any token instead of the password")
         for path in _PROTECTED:
-            for way, options in ways.items():
-                status = self._send("GET", path, **options).status
-                self._expect_refused(status, f"GET {path} with a wrong token {way}", "the server accepts any token instead of the password")
+            status = self._send("GET", path, headers={"Authorization": f"token {token}"}).status
+            request = message("request-with-token-in-header", "GET {path} with a wrong token in the header", path=path)
+            self._expect_refused(status, request, open_to_all)
+            status = self._send("GET", path, params={"token": token}).status
+            request = message("request-with-token-in-address", "GET {path} with a wrong token in the address", path=path)
+            self._expect_refused(status, request, open_to_all)
 
     def expect_wrong_password_refused(self) -> None:
         """Check that a random password is answered with 401."""
         status = self._post_login(secrets.token_urlsafe(24)).status
         if status == 302:
-            raise VerifyError("the server accepts any password", host=self.host, todo=self._stop)
+            raise VerifyError(
+                "any-password-accepted", "the server accepts any password", host=self.host, todo="{advice}", advice=self._stop
+            )
         if status != 401:
-            raise self._unexpected("a login with a wrong password", status, "401")
+            raise self._unexpected(message("wrong-login", "a login with a wrong password"), status, "401")
 
     def login(self, password: str) -> None:
         """Log in, and check that the session's cookie gives access to `GET /api/status`."""
         status = self._post_login(password).status
         if status == 401:
-            todo = "Check that notebook.password in the inventory is the password of the last nbserver apply"
-            raise VerifyError("the server rejects the password", host=self.host, todo=todo)
+            raise VerifyError(
+                "password-rejected",
+                "the server rejects the password",
+                host=self.host,
+                todo="Check that notebook.password in the inventory is the password of the last nbserver apply",
+            )
         if status != 302:
-            raise self._unexpected("the login", status, "302")
+            raise self._unexpected(message("login", "the login"), status, "302")
         status = self._send("GET", "/api/status").status
         if status != 200:
-            raise self._unexpected("GET /api/status after the login", status, "200")
+            raise self._unexpected(message("status-after-login", "GET /api/status after the login"), status, "200")
 
     def start_kernel(self, *, seconds: float) -> tuple[str, int]:
         """Start a Python kernel, and return its ID and the number of attempts. On a busy host, the first attempt can fail with 500."""
@@ -169,7 +183,7 @@ class NotebookClient:
             raise self._unexpected("POST /api/kernels", answer.status, "201")
         kernel = _kernel_id(answer.body)
         if kernel is None:
-            raise VerifyError("the server started a kernel without a valid ID", host=self.host, todo=NOT_A_NOTEBOOK)
+            raise VerifyError("kernel-without-id", "the server started a kernel without a valid ID", host=self.host, todo=NOT_A_NOTEBOOK)
         return kernel, tries
 
     def stop_kernel(self, kernel: str) -> None:
@@ -191,7 +205,7 @@ class NotebookClient:
     def _post_login(self, password: str) -> Answer:
         page = self._send("GET", "/login")
         if page.status != 200 or not self._xsrf():
-            raise self._unexpected("GET /login", page.status, "200 and a cookie _xsrf")
+            raise self._unexpected("GET /login", page.status, message("status-and-cookie", "200 and a cookie _xsrf"))
         form = {"password": password, "_xsrf": self._xsrf()}
         return self._send("POST", "/login", params={"next": f"{self.address.path}/api/status"}, data=form)
 
@@ -215,18 +229,41 @@ class NotebookClient:
             )
         with response:
             if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-                what = f"the response to {method} {path} has a content encoding that was not requested"
-                raise VerifyError(what, host=self.host, todo=NOT_A_NOTEBOOK)
+                raise VerifyError(
+                    "response-encoded",
+                    "the response to {method} {path} has a content encoding that was not requested",
+                    host=self.host,
+                    todo=NOT_A_NOTEBOOK,
+                    method=method,
+                    path=path,
+                )
             return Answer(response.status_code, response.content)
 
-    def _expect_refused(self, status: int, what: str, open_to_all: str) -> None:
+    def _expect_refused(self, status: int, what: Message, open_to_all: Message) -> None:
         if 200 <= status < 300:
-            raise VerifyError(f"{open_to_all} ({what} returned {status})", host=self.host, todo=self._stop)
+            raise VerifyError(
+                "server-open",
+                "{reason} ({request} returned {status})",
+                host=self.host,
+                todo="{advice}",
+                reason=open_to_all,
+                request=what,
+                status=status,
+                advice=self._stop,
+            )
         if status not in (401, 403):
             raise self._unexpected(what, status, "403")
 
-    def _unexpected(self, what: str, status: int, expected: str) -> VerifyError:
-        return VerifyError(f"unexpected response to {what}: expected {expected}, got {status}", host=self.host, todo=NOT_A_NOTEBOOK)
+    def _unexpected(self, what: Described | str, status: int, expected: Described | str) -> VerifyError:
+        return VerifyError(
+            "response-unexpected",
+            "unexpected response to {request}: expected {expected}, got {actual}",
+            host=self.host,
+            todo=NOT_A_NOTEBOOK,
+            request=what,
+            expected=expected,
+            actual=status,
+        )
 
 
 def _kernel_id(body: bytes) -> str | None:

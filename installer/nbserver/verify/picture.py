@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Sequence
 from typing import cast
 
+from nbserver.base.message import DescribedError
+
 LEAST_SIZE = (300, 200)
 MOST_PIXELS = 4_000_000
 MOST_COLOURS = 65_536
@@ -43,17 +45,32 @@ def check(png: bytes, *, colours: Sequence[Colour] = ()) -> tuple[int, int]:
     (width, height), counted = _decode(png)
     if width < LEAST_SIZE[0] or height < LEAST_SIZE[1]:
         least = f"{LEAST_SIZE[0]} x {LEAST_SIZE[1]}"
-        raise ValueError(f"the picture is too small: expected at least {least} pixels, got {width} x {height}")
+        raise DescribedError(
+            "picture-too-small",
+            "the picture is too small: expected at least {least} pixels, got {width} x {height}",
+            least=least,
+            width=width,
+            height=height,
+        )
     pixels = width * height
     drawn = pixels - max(counted.values())
     if len(counted) < LEAST_COLOURS or drawn < LEAST_DRAWN * pixels:
         share = 100 * drawn / pixels
-        raise ValueError(
-            f"the picture is blank: it has {len(counted)} {'color' if len(counted) == 1 else 'colors'}, and {share:.1f} % is not background"
+        if len(counted) == 1:
+            raise DescribedError(
+                "picture-one-color", "the picture is blank: it has 1 color, and {share} % is not background", share=f"{share:.1f}"
+            )
+        raise DescribedError(
+            "picture-blank",
+            "the picture is blank: it has {count} colors, and {share} % is not background",
+            count=len(counted),
+            share=f"{share:.1f}",
         )
     for colour in colours:
         if counted.get(colour, 0) < LEAST_OF_A_COLOUR * pixels:
-            raise ValueError(f"the picture does not contain the curve in the color #{bytes(colour).hex()}")
+            raise DescribedError(
+                "picture-without-curve", "the picture does not contain the curve in the color #{color}", color=bytes(colour).hex()
+            )
     return width, height
 
 
@@ -78,9 +95,11 @@ def _decode(png: bytes) -> tuple[tuple[int, int], dict[Colour, int]]:
                 if counted is not None:
                     return page.size, {cast(Colour, colour): count for count, colour in counted}
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError("the picture is not a valid PNG file") from None
+        raise DescribedError("picture-not-png", "the picture is not a valid PNG file") from None
     except _DAMAGED:
-        raise ValueError("the PNG file is damaged or truncated") from None
+        raise DescribedError("picture-damaged", "the PNG file is damaged or truncated") from None
     if pixels > MOST_PIXELS:
-        raise ValueError(f"the picture is too large to check ({pixels} pixels)")
-    raise ValueError(f"the picture has more than {MOST_COLOURS} colors, so it is not the requested one")
+        raise DescribedError("picture-too-large", "the picture is too large to check ({pixels} pixels)", pixels=pixels)
+    raise DescribedError(
+        "picture-too-many-colors", "the picture has more than {limit} colors, so it is not the requested one", limit=MOST_COLOURS
+    )

@@ -30,19 +30,34 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
             der = tls.getpeercert(binary_form=True) or b""
     except ssl.SSLCertVerificationError as error:
         shown = pinned_tls.certificate_at(address.host, address.port, timeout=min(seconds, walk.allowance.left()), proxy=proxy)
-        reason = f"{pinned_tls.fingerprint_of(shown)}: {error.verify_message}"
-        todo = "Run nbserver apply, which records the certificate, or trust the CA that signed it on this workstation"
-        raise CertificateError(f"this workstation does not trust the certificate {reason}", host=walk.host, todo=todo) from None
+        raise CertificateError(
+            "notebook-certificate-untrusted",
+            "this workstation does not trust the certificate {fingerprint}: {reason}",
+            host=walk.host,
+            todo="Run nbserver apply, which records the certificate, or trust the CA that signed it on this workstation",
+            fingerprint=pinned_tls.fingerprint_of(shown),
+            reason=error.verify_message,
+        ) from None
     try:
         certificate = x509.load_der_x509_certificate(der)
         start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except (ValueError, x509.InvalidVersion):
-        what = f"the certificate {pinned_tls.fingerprint_of(der)} is not valid X.509"
-        raise CertificateError(what, host=walk.host, todo="Run nbserver apply, which creates a new certificate") from None
+        raise CertificateError(
+            "notebook-certificate-invalid",
+            "the certificate {fingerprint} is not valid X.509",
+            host=walk.host,
+            todo="Run nbserver apply, which creates a new certificate",
+            fingerprint=pinned_tls.fingerprint_of(der),
+        ) from None
     if not start <= datetime.now(UTC) <= end:
-        what = f"the certificate is valid only from {start:%Y-%m-%d} to {end:%Y-%m-%d}, so browsers reject it"
-        todo = "Run nbserver apply, which creates a new certificate, or correct this workstation's clock"
-        raise CertificateError(what, host=walk.host, todo=todo)
+        raise CertificateError(
+            "notebook-certificate-dates",
+            "the certificate is valid only from {start} to {end}, so browsers reject it",
+            host=walk.host,
+            todo="Run nbserver apply, which creates a new certificate, or correct this workstation's clock",
+            start=f"{start:%Y-%m-%d}",
+            end=f"{end:%Y-%m-%d}",
+        )
     return pinned_tls.fingerprint_of(der), end
 
 

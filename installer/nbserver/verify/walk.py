@@ -17,6 +17,7 @@ import websocket
 from nbserver.base import pinned_tls
 from nbserver.base.allowance import Allowance, TooMuch
 from nbserver.base.errors import ConnectError, HostError, VerifyError
+from nbserver.base.message import message
 from nbserver.verify.notebook_client import NOT_A_NOTEBOOK, Address
 
 if TYPE_CHECKING:
@@ -43,10 +44,17 @@ class Walk:
             error.where = self._where(name)
             raise
         except pinned_tls.FingerprintMismatch as error:
-            raise error.for_host(self.host, where=self._where(name), todo=OTHER_CERTIFICATE) from None
+            raise error.for_host(self.host, where=self._where(name), advice=OTHER_CERTIFICATE) from None
         except TooMuch as error:
-            what = f"{self.address.netloc} {error}"
-            raise VerifyError(what, host=self.host, where=self._where(name), todo=NOT_A_NOTEBOOK) from None
+            raise VerifyError(
+                "notebook-response-too-large",
+                "{place} sent more than {size} in one response",
+                host=self.host,
+                where=self._where(name),
+                todo=NOT_A_NOTEBOOK,
+                place=self.address.netloc,
+                size=error.values["size"],
+            ) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, websocket.WebSocketException, OSError, UnicodeError) as error:
             raise self._connect_error(error, self._where(name)) from None
         self.seconds[name] = time.monotonic() - start
@@ -56,31 +64,76 @@ class Walk:
         return f"{self.host}: verify: {name}"
 
     def _connect_error(self, error: Exception, where: str) -> HostError:
-        there = self.address.netloc
+        host, place = self.host, self.address.netloc
         if seconds := self.allowance.over():
-            what = f"{there} did not send a complete response within {seconds:.0f} s"
-            todo = "Check the load of the host and the network, and that this is the address of the notebook server"
-        elif isinstance(error, (socket.gaierror, UnicodeError)):
-            what = f"this workstation could not resolve the name {self.address.host}"
-            todo = "Check address and public_url in the inventory, and DNS"
-        elif isinstance(error, ConnectionRefusedError):
-            what, todo = f"nothing is listening on {there}", "Check the port, and that the service nbserver is running on the host"
-        elif isinstance(error, (TimeoutError, requests.Timeout, websocket.WebSocketTimeoutException)):
-            what = f"{there} did not answer in time"
-            todo = "Check the firewall, the cloud provider's rules for the port, and that the service nbserver is running on the host"
-        elif isinstance(error, pinned_tls.ProxyRefused):
-            what, todo = str(error), "Check HTTPS_PROXY and NO_PROXY on this workstation"
-        elif isinstance(error, ssl.SSLError):
-            what = f"{there} does not speak TLS ({error.reason or 'no handshake'})"
-            todo = "Check the port: the notebook server accepts only HTTPS"
-        else:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            what = f"the connection to {there} failed ({reason})"
-            todo = "Check the network and run nbserver verify again"
-        return ConnectError(what, host=self.host, where=where, todo=todo)
+            return ConnectError(
+                "response-incomplete",
+                "{place} did not send a complete response within {seconds} s",
+                host=host,
+                where=where,
+                todo="Check the load of the host and the network, and that this is the address of the notebook server",
+                place=place,
+                seconds=f"{seconds:.0f}",
+            )
+        if isinstance(error, (socket.gaierror, UnicodeError)):
+            return ConnectError(
+                "notebook-name-not-resolved",
+                "this workstation could not resolve the name {address}",
+                host=host,
+                where=where,
+                todo="Check address and public_url in the inventory, and DNS",
+                address=self.address.host,
+            )
+        if isinstance(error, ConnectionRefusedError):
+            return ConnectError(
+                "notebook-nothing-listening",
+                "nothing is listening on {place}",
+                host=host,
+                where=where,
+                todo="Check the port, and that the service nbserver is running on the host",
+                place=place,
+            )
+        if isinstance(error, (TimeoutError, requests.Timeout, websocket.WebSocketTimeoutException)):
+            return ConnectError(
+                "notebook-no-answer",
+                "{place} did not answer in time",
+                host=host,
+                where=where,
+                todo="Check the firewall, the cloud provider's rules for the port, and that the service nbserver is running on the host",
+                place=place,
+            )
+        if isinstance(error, pinned_tls.ProxyRefused):
+            return ConnectError(
+                "notebook-proxy",
+                "{reason}",
+                host=host,
+                where=where,
+                todo="Check HTTPS_PROXY and NO_PROXY on this workstation",
+                reason=error,
+            )
+        if isinstance(error, ssl.SSLError):
+            return ConnectError(
+                "notebook-no-tls",
+                "{place} does not speak TLS ({reason})",
+                host=host,
+                where=where,
+                todo="Check the port: the notebook server accepts only HTTPS",
+                place=place,
+                reason=error.reason or message("no-handshake", "no handshake"),
+            )
+        return ConnectError(
+            "notebook-connection-failed",
+            "the connection to {place} failed ({reason})",
+            host=host,
+            where=where,
+            todo="Check the network and run nbserver verify again",
+            place=place,
+            reason=getattr(error, "strerror", None) or type(error).__name__,
+        )
 
 
-OTHER_CERTIFICATE = (
+OTHER_CERTIFICATE = message(
+    "certificate-replaced",
     "If the certificate was replaced on purpose, run nbserver apply to record it; if not, this may be an attack: "
-    "do not enter the password in a browser"
+    "do not enter the password in a browser",
 )

@@ -69,7 +69,7 @@ def faults(session: Session, one: x509.Certificate) -> tuple[str, str]:
     try:
         check([one], NAMES, NOW)
     except ChainFault as fault:
-        return host, fault.what
+        return host, str(fault)
     return host, ""
 
 

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import CertificateError
+from nbserver.base.message import message
 from nbserver.base.pinned_tls import (
     FingerprintMismatch,
     PinnedAdapter,
@@ -190,7 +191,7 @@ def test_connect_refuses_another_certificate(certificate: Certificate) -> None:
     with _recording(certificate) as server, pytest.raises(FingerprintMismatch) as refused:
         connect("127.0.0.1", server.port, fingerprint=OTHER, timeout=20)
     assert server.received == b""
-    error = refused.value.for_host("win1", todo="Ask")
+    error = refused.value.for_host("win1", advice=message("ask", "Ask"))
     assert isinstance(error, CertificateError)
     assert str(error) == (f"win1: the server showed a different certificate: expected {OTHER}, got {certificate.fingerprint}. Ask")
 

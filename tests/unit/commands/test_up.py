@@ -45,7 +45,7 @@ def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.Captur
         assert ("abcd-efgh" in out.err) is shown and out.out == ""
 
 
-@pytest.mark.parametrize("ends", [KeyboardInterrupt(), VerifyError("it drips", host="local"), RuntimeError()])
+@pytest.mark.parametrize("ends", [KeyboardInterrupt(), VerifyError("it-drips", "it drips", host="local"), RuntimeError()])
 def test_a_password_is_shown_however_the_verification_ends(
     ends: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

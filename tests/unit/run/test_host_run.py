@@ -8,6 +8,7 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from nbserver.base.errors import ConnectError
 from nbserver.catalog import reader as catalog
+from nbserver.events.reader import Event, parse
 from nbserver.inventory import reader
 from nbserver.render.script import Script
 from nbserver.render.windows_host import render
@@ -94,7 +96,7 @@ def started(script: Script) -> dict[str, Any]:
     return begun(script)
 
 
-LOST = ConnectError("the connection to win1 was lost", host="win1")
+LOST = ConnectError("connection-lost", "the connection to win1 was lost", host="win1")
 FINISHED = ended(3, "ok", differs=True, changed=1, fingerprint="SHA256:" + "0" * 64)
 
 
@@ -118,6 +120,24 @@ def test_another_script_than_the_one_sent_is_a_failure(run: Any, started: dict[s
 def test_a_script_that_fails_before_it_can_hash_itself_tells_its_own_reason(run: Any) -> None:
     result, _ = run([event(1, "failed", text="PowerShell runs in ConstrainedLanguage mode here"), ended(2, "failed")])
     assert (result.outcome, result.error) == ("failed", "win1, script: PowerShell runs in ConstrainedLanguage mode here")
+    assert result.detail == {
+        "code": "script-failed",
+        "values": {"name": "win1", "reason": "PowerShell runs in ConstrainedLanguage mode here"},
+    }
+
+
+def test_the_code_of_a_failed_step_is_kept_and_its_text_is_no_template(
+    run: Any, started: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_code(line: str) -> Event:
+        found = parse(line)
+        return replace(found, data={**found.data, "code": "port-taken", "values": {"port": 9999}}) if found.event == "failed" else found
+
+    monkeypatch.setattr("nbserver.run.leg.parse", with_code)
+    result, _ = run([started, event(2, "failed", "preflight", text="TCP port {port} is \x1b[1mtaken"), ended(3, "failed")])
+    assert result.error == "win1, preflight: TCP port {port} is taken"
+    reason = {"text": "TCP port {port} is taken", "code": "port-taken", "values": {"port": 9999}}
+    assert result.detail == {"code": "step-failed", "values": {"name": "win1", "step": "preflight", "reason": reason}}
 
 
 @pytest.mark.parametrize("first", [event(1, "changed", "path"), event(1, "log", text="x"), ended(1, "ok")])
@@ -160,7 +180,7 @@ def test_after_a_lost_connection_the_rest_is_asked_for_and_no_event_counts_twice
 
 
 def test_a_host_that_stays_away_is_a_failure_that_names_the_first_reason(run: Any, started: dict[str, Any]) -> None:
-    result, _ = run([started, LOST], [ConnectError("nothing listens there", host="win1")], [LOST])
+    result, _ = run([started, LOST], [ConnectError("nothing-listens", "nothing listens there", host="win1")], [LOST])
     assert result.outcome == "failed" and "the connection to win1 was lost" in result.error
 
 

@@ -104,14 +104,16 @@ def test_what_is_asked_for_again_is_believed_no_more_than_the_first_time(run: Ru
     assert result.outcome == "ok", "an event that was here before is left out"
 
 
-@pytest.mark.parametrize("error", [HostKeyError("another key", host="win1"), CertificateError("another one", host="win1")])
+@pytest.mark.parametrize(
+    "error", [HostKeyError("another-key", "another key", host="win1"), CertificateError("another-certificate", "another one", host="win1")]
+)
 def test_another_host_at_the_same_address_is_not_asked_again(run: Run, script: Script, error: Exception) -> None:
     result, _ = run([begun(script), LOST], [error], [OK])
     assert result.outcome == "failed" and "another" in result.error
 
 
 def test_a_host_that_refuses_for_a_moment_is_asked_again(run: Run, script: Script) -> None:
-    result, _ = run([begun(script), LOST], [AuthenticationError("not now", host="win1")], [OK])
+    result, _ = run([begun(script), LOST], [AuthenticationError("not-now", "not now", host="win1")], [OK])
     assert result.outcome == "ok"
 
 

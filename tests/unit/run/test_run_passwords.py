@@ -61,7 +61,7 @@ class Site:
     def _connect(self, host: Any, logon: Any, stop: threading.Event) -> Any:
         self.there_when_contacted.add(self.salt.exists())
         if host.name in self.down:
-            raise ConnectError("no answer", host=host.name)
+            raise ConnectError("no-answer", "no answer", host=host.name)
         return Answering(self.sent, host.name, self.says)
 
     def run(self, mode: Any, *patterns: str, ask: Any = None, view: View | None = None, **options: Any) -> dict[str, Result]:
@@ -212,10 +212,14 @@ def test_an_event_with_a_secret_fails_the_run_and_is_kept_without_it(
 
 
 def test_an_error_of_a_host_is_shown_and_kept_without_a_secret(site: Site) -> None:
-    site.says = lambda name, envelope: ScriptError(f"it could not read {envelope[-1]} and {PASSWORD}", host=name)
+    site.says = lambda name, envelope: ScriptError(
+        "not-read", "it could not read {envelope} and {password}", host=name, envelope=envelope[-1], password=PASSWORD
+    )
     result = site.run("apply", "lin1")["lin1"]
     assert result.outcome == "failed" and "it could not read secret notebook.password_hash ***** and *****" in result.error.replace("=", "")
+    assert result.detail["code"] == "not-read" and result.detail["values"]["password"] == "*****"
     kept = "".join(path.read_text() for path in (site.folder / "nbserver-runs").rglob("*") if path.is_file())
+    assert '"code": "not-read"' in kept
     assert PASSWORD not in kept + "".join(site.shown) and site.sent["lin1"][-1].split()[2].rstrip("=") not in kept + "".join(site.shown)
 
 
@@ -258,7 +262,7 @@ def test_a_hash_that_cannot_be_computed_is_the_failure_of_its_hosts_only(site: S
 
     def full(password: str, salt: bytes) -> str:
         if password == OTHER:
-            raise SecretError("there is not enough memory", where="notebook.password")
+            raise SecretError("not-enough-memory", "there is not enough memory", where="notebook.password")
         return real(password, salt)
 
     monkeypatch.setattr(notebook_password, "hash_password", full)

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import NbserverError
+from nbserver.base.message import Lines, detail, message
+from nbserver.run.result import Result
 from nbserver.run.secret_mask import MARK, SecretMask
 
 SECRET = 'corr\u00e9ct "horse" b\\ttery'
@@ -123,9 +125,22 @@ def test_numbers_stay_numbers() -> None:
 
 
 def test_an_error_is_masked_wherever_it_holds_one() -> None:
-    error = NbserverError("it said correct horse", where="correct horse", todo="Do not say correct horse")
+    error = NbserverError("said", "it said {words}", where="correct horse", todo="Do not say {words}", words="correct horse")
     mask("correct horse").error(error)
     assert str(error) == f"{MARK}: it said {MARK}. Do not say {MARK}" and "correct" not in repr(error)
+    assert detail(error) == {"code": "said", "values": {"words": MARK}}
+
+
+def test_a_reason_in_an_error_is_masked() -> None:
+    reason = message("inner", "because of {words}", words="correct horse")
+    error = NbserverError("outer", "failed: {reason}{n}", reason=reason, n=3)
+    mask("correct horse").error(error)
+    inner = {"text": f"because of {MARK}", "code": "inner", "values": {"words": MARK}}
+    assert detail(error) == {"code": "outer", "values": {"reason": inner, "n": 3}}
+    result = Result("win1")
+    result.because(Lines([reason, reason]))
+    mask("correct horse").result(result)
+    assert "correct" not in json.dumps(result.as_json()) and result.error == f"because of {MARK} / because of {MARK}"
 
 
 def test_a_transport_is_watched() -> None:

@@ -153,12 +153,14 @@ def test_what_a_host_says_does_nothing_to_a_terminal(capsys: pytest.CaptureFixtu
 
 
 def test_an_error_is_shown_clean_wherever_its_text_comes_from() -> None:
-    error = ScriptError(f"PowerShell could not run the script: {NASTY}", host="win1", todo=NASTY)
+    error = ScriptError(
+        "powershell-failed", "PowerShell could not run the script: {reason}", host="win1", todo="{advice}", reason=NASTY, advice=NASTY
+    )
     assert str(error) == f"win1: PowerShell could not run the script: {CLEAN}. {CLEAN}" and str(error).isprintable()
     result = Result("win1")
-    result.fail(InventoryError(f"two\nlines \x1b[2J {NASTY}"))
+    result.fail(InventoryError("two-lines", "two\nlines \x1b[2J {text}", text=NASTY))
     assert result.error.isprintable()
-    assert str(InventoryError("two\nlines\x1b")) == "two\nlines\ufffd"
+    assert str(InventoryError("two-lines", "two\nlines\x1b")) == "two\nlines\ufffd"
 
 
 def test_a_terminal_that_lacks_a_character_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:

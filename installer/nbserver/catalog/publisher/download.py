@@ -16,6 +16,7 @@ from nbserver import __version__
 from nbserver.base.errors import DownloadError, NbserverError, UsageError
 from nbserver.base.pinned_tls import SystemTrustAdapter, proxy_for
 from nbserver.catalog.publisher.urls import redirected
+from nbserver.settings.types import reason_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -62,7 +63,10 @@ class IndexDownload:
             self._session.mount("https://", _Adapter(ca_file))
         except (OSError, ssl.SSLError):
             raise UsageError(
-                "the file contains no certificate in PEM", where=str(ca_file), todo="Name a file with CA certificates with --ca-file"
+                "ca-file-without-certificate",
+                "the file contains no certificate in PEM",
+                where=str(ca_file),
+                todo="Name a file with CA certificates with --ca-file",
             ) from None
 
     def __enter__(self) -> Self:
@@ -75,8 +79,7 @@ class IndexDownload:
         try:
             return _within(self._whole_seconds, lambda: self._follow(url))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
-            what, todo = _explain(error)
-            raise DownloadError(what, where=url, todo=todo) from None
+            raise _explain(error, url) from None
 
     def _follow(self, url: str) -> bytes:
         target = url
@@ -93,12 +96,22 @@ class IndexDownload:
                 if response.status_code == 200:
                     return _body(response, url)
                 if response.status_code not in (301, 302, 303, 307, 308):
-                    raise DownloadError(f"the server responded with HTTP status {response.status_code}", where=url, todo=_WAY)
+                    raise DownloadError(
+                        "index-http-status",
+                        "the server responded with HTTP status {status}",
+                        where=url,
+                        todo=_WAY,
+                        status=response.status_code,
+                    )
                 try:
                     target = redirected(target, response.headers.get("Location", ""))
                 except ValueError as reason:
-                    raise DownloadError(f"the redirect is not allowed: {reason}", where=url, todo=_WAY) from None
-        raise DownloadError(f"the server responded with more than {_MOST_REDIRECTS} redirects", where=url, todo=_WAY)
+                    raise DownloadError(
+                        "index-redirect-refused", "the redirect is not allowed: {reason}", where=url, todo=_WAY, reason=reason_of(reason)
+                    ) from None
+        raise DownloadError(
+            "index-too-many-redirects", "the server responded with more than {limit} redirects", where=url, todo=_WAY, limit=_MOST_REDIRECTS
+        )
 
 
 def _body(response: requests.Response, url: str) -> bytes:
@@ -107,7 +120,13 @@ def _body(response: requests.Response, url: str) -> bytes:
     for chunk in chunks:
         size += len(chunk)
         if size > LARGEST_INDEX:
-            raise DownloadError(f"the response is larger than {LARGEST_INDEX // 1024 // 1024} MB", where=url, todo=_WAY)
+            raise DownloadError(
+                "index-response-too-large",
+                "the response is larger than {limit} MB",
+                where=url,
+                todo=_WAY,
+                limit=LARGEST_INDEX // 1024 // 1024,
+            )
         parts.append(chunk)
     return b"".join(parts)
 
@@ -132,26 +151,41 @@ def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
     return results[0]
 
 
-def _explain(error: Exception) -> tuple[str, str]:
-    """Return what failed and what to do. Messages of libraries are only shown if they cannot contain the URL of a proxy."""
+def _explain(error: Exception, url: str) -> DownloadError:
+    """Return the error to show. Messages of libraries are only shown if they cannot contain the URL of a proxy."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the server's certificate is not trusted: {cause.verify_message}",
-                "Nothing was written. If a proxy or mirror of your site responds at this URL, name its CA certificate with --ca-file",
+            return DownloadError(
+                "index-certificate-untrusted",
+                "the server's certificate is not trusted: {reason}",
+                where=url,
+                todo="Nothing was written. If a proxy or mirror of your site responds at this URL, name its CA certificate with --ca-file",
+                reason=cause.verify_message,
             )
-    if any(isinstance(cause, (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)) for cause in causes):
-        return "could not connect through the proxy of the environment", _WAY
-    for types, what in (
-        ((socket.gaierror, UnicodeError), "could not resolve the name of the server"),
-        ((ConnectionRefusedError,), "the server refused the connection"),
-        ((TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError), "the server did not respond completely in time"),
-        ((ssl.SSLError,), "the server does not support a TLS version that this workstation accepts"),
-    ):
-        if any(isinstance(cause, types) for cause in causes):
-            return what, _WAY
-    return f"the connection was lost before the response was complete ({type(error).__name__})", _WAY
+
+    def has(*types: type[Exception]) -> bool:
+        return any(isinstance(cause, types) for cause in causes)
+
+    if has(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
+        return DownloadError("index-proxy", "could not connect through the proxy of the environment", where=url, todo=_WAY)
+    if has(socket.gaierror, UnicodeError):
+        return DownloadError("index-name-not-resolved", "could not resolve the name of the server", where=url, todo=_WAY)
+    if has(ConnectionRefusedError):
+        return DownloadError("index-refused-connection", "the server refused the connection", where=url, todo=_WAY)
+    if has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
+        return DownloadError("index-too-slow", "the server did not respond completely in time", where=url, todo=_WAY)
+    if has(ssl.SSLError):
+        return DownloadError(
+            "index-tls-version", "the server does not support a TLS version that this workstation accepts", where=url, todo=_WAY
+        )
+    return DownloadError(
+        "index-connection-lost",
+        "the connection was lost before the response was complete ({kind})",
+        where=url,
+        todo=_WAY,
+        kind=type(error).__name__,
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

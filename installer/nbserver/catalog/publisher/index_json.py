@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbserver.base.errors import DownloadError
+from nbserver.base.message import DescribedError, Given, Message, cause, message
 
-_TODO = "Nothing was written. If this persists, compare the index with the website of the publisher, or update nbserver"
+_OBJECT, _ARRAY, _TEXT = message("kind-object", "an object"), message("kind-array", "an array"), message("kind-text", "text")
+_BOOLEAN = message("kind-boolean", "true or false")
+_WHOLE_NUMBER, _NUMBER = message("kind-whole-number", "a whole number"), message("kind-number", "a number")
+_NULL = message("kind-null", "null")
+_KINDS = {dict: _OBJECT, list: _ARRAY, str: _TEXT, bool: _BOOLEAN, int: _NUMBER, float: _NUMBER}
 
 
 @dataclass(frozen=True)
@@ -21,29 +26,45 @@ class Table:
     at: str
     values: dict[str, Any]
 
-    def refuse(self, what: str) -> DownloadError:
+    def refuse(self, code: str, template: str, /, **values: Given) -> DownloadError:
         """Return the error to raise for this object."""
-        return DownloadError(f"{self.at}: {what}" if self.at else what, where=self.url, todo=_TODO)
+        reason = message(code, template, **values)
+        if self.at:
+            return DownloadError(
+                "index-entry-invalid",
+                "{key}: {reason}",
+                where=self.url,
+                todo="Nothing was written. If this persists, compare the index with the website of the publisher, or update nbserver",
+                key=self.at,
+                reason=reason,
+            )
+        return DownloadError(
+            "index-invalid",
+            "{reason}",
+            where=self.url,
+            todo="Nothing was written. If this persists, compare the index with the website of the publisher, or update nbserver",
+            reason=reason,
+        )
 
     def text(self, key: str) -> str:
-        return str(self._value(key, str, "text"))
+        return str(self._value(key, str, _TEXT))
 
     def number(self, key: str) -> int:
-        return int(self._value(key, int, "a whole number"))
+        return int(self._value(key, int, _WHOLE_NUMBER))
 
     def flag(self, key: str) -> bool:
-        return bool(self._value(key, bool, "true or false"))
+        return bool(self._value(key, bool, _BOOLEAN))
 
     def table(self, key: str) -> Table:
-        return Table(self.url, self._below(key), self._value(key, dict, "an object"))
+        return Table(self.url, self._below(key), self._value(key, dict, _OBJECT))
 
     def tables(self, key: str) -> list[Table]:
         """Return an array that only contains objects."""
         found = []
-        for number, value in enumerate(self._value(key, list, "an array")):
+        for number, value in enumerate(self._value(key, list, _ARRAY)):
             at = f"{self._below(key)}[{number}]"
             if not isinstance(value, dict):
-                raise self.refuse(f"{at}: expected an object, found {_kind(value)}")
+                raise self.refuse("index-item-not-object", "{key}: expected an object, found {kind}", key=at, kind=_kind(value))
             found.append(Table(self.url, at, value))
         return found
 
@@ -51,15 +72,15 @@ class Table:
         """Return 64 hex digits in lower case."""
         text = self.text(key)
         if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
-            raise self.refuse(f"{key}: expected 64 hex digits, found {shown(text)}")
+            raise self.refuse("index-hash-malformed", "{key}: expected 64 hex digits, found {text}", key=key, text=shown(text))
         return text.lower()
 
-    def _value(self, key: str, type_: type, words: str) -> Any:
+    def _value(self, key: str, type_: type, expected: Message) -> Any:
         if key not in self.values:
-            raise self.refuse(f"{key} is missing")
+            raise self.refuse("index-key-missing", "{key} is missing", key=key)
         value = self.values[key]
         if type(value) is not type_:
-            raise self.refuse(f"{key}: expected {words}, found {_kind(value)}")
+            raise self.refuse("index-value-kind", "{key}: expected {expected}, found {kind}", key=key, expected=expected, kind=_kind(value))
         return value
 
     def _below(self, key: str) -> str:
@@ -70,21 +91,27 @@ def parse(content: bytes, url: str) -> Table:
     """Parse the response of `url`: strict JSON (no duplicate keys, no NaN) with an object at the top. Raises DownloadError."""
     whole = Table(url, "", {})
     if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise whole.refuse("expected an index in JSON, found a web page")
+        raise whole.refuse("index-is-web-page", "expected an index in JSON, found a web page")
     try:
         value = json.loads(
             content.decode("utf-8-sig"), object_pairs_hook=_no_key_twice, parse_int=_whole_number, parse_constant=_no_constant
         )
     except RecursionError:
-        raise whole.refuse("objects or arrays are nested too deeply") from None
+        raise whole.refuse("index-too-deep", "objects or arrays are nested too deeply") from None
     except UnicodeDecodeError:
-        raise whole.refuse("the text is not UTF-8") from None
+        raise whole.refuse("index-not-utf8", "the text is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise whole.refuse(f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise whole.refuse(
+            "index-not-json",
+            "not valid JSON: {reason} (line {line}, column {column})",
+            reason=error.msg,
+            line=error.lineno,
+            column=error.colno,
+        ) from None
     except ValueError as error:
-        raise whole.refuse(f"not acceptable JSON: {error}") from None
+        raise whole.refuse("index-json-refused", "not acceptable JSON: {reason}", reason=cause(error, 4000)) from None
     if not isinstance(value, dict):
-        raise whole.refuse(f"expected an object, found {_kind(value)}")
+        raise whole.refuse("index-not-object", "expected an object, found {kind}", kind=_kind(value))
     return Table(url, "", value)
 
 
@@ -98,20 +125,19 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"duplicate key {shown(twice)} in an object")
+        raise DescribedError("index-json-key-twice", "duplicate key {key} in an object", key=shown(twice))
     return values
 
 
 def _whole_number(digits: str) -> int:
     if len(digits) > 18:
-        raise ValueError(f"a number has {len(digits)} digits")
+        raise DescribedError("index-json-number-too-long", "a number has {count} digits", count=len(digits))
     return int(digits)
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
+    raise DescribedError("index-json-not-a-number", "{name} is not a number", name=name)
 
 
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "text", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
+def _kind(value: Any) -> Message:
+    return _KINDS.get(type(value), _NULL)

@@ -9,10 +9,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nbserver.base.message import Message, message
 from nbserver.catalog.choice import numbers as _numbers
 from nbserver.catalog.entries import Download
 from nbserver.catalog.publisher.index_json import Table, shown
 from nbserver.catalog.publisher.urls import Publisher, file_url
+from nbserver.settings.types import reason_of
 
 Numbers = tuple[int, ...]
 
@@ -39,13 +41,15 @@ def python(pages: Sequence[Table], wanted: str, architecture: str, publisher: Pu
             others.add(match[1])
         elif match and not re.fullmatch(_VERSION.pattern + r"(a|b|rc)\d{1,3}", entry.text("sort-version"), re.ASCII):
             found.append((_version(entry, "sort-version", match[1]), entry))
-    version, entry = _newest(found, wanted, f"Python {wanted} for {architecture}", others, pages[0])
+    version, entry = _newest(found, wanted, _python(wanted, architecture), others, pages[0])
     if entry.number("schema") != 1:
-        raise entry.refuse(f"schema {entry.number('schema')} is not supported; expected schema 1")
+        raise entry.refuse("index-schema-unknown", "schema {schema} is not supported; expected schema 1", schema=entry.number("schema"))
     sha256 = entry.table("hash").sha256("sha256")
     program = _PROGRAM.fullmatch(entry.text("executable"))
     if not program:
-        raise entry.refuse(f"executable is not a path inside the zip: {shown(entry.text('executable'))}")
+        raise entry.refuse(
+            "index-executable-outside-zip", "executable is not a path inside the zip: {path}", path=shown(entry.text("executable"))
+        )
     return Download(
         name="python",
         version=version,
@@ -71,7 +75,7 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
     others: set[str] = set()
     for name, values in index.table("files").values.items():
         if not isinstance(values, dict):
-            raise index.refuse(f"files[{shown(name)}] is not an object")
+            raise index.refuse("index-file-not-object", "files[{name}] is not an object", name=shown(name))
         entry = Table(index.url, f"files[{shown(name)}]", values)
         if entry.text("installer") != like.kind or not entry.flag("light") or entry.number("bits") != 64:
             continue
@@ -81,13 +85,17 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
         others.add(_branch(entry.text("basever")))
         if version[:2] == _numbers(_branch(wanted)):
             if entry.text("subver"):
-                raise entry.refuse(f"the version must only contain numbers, but subver is {shown(entry.text('subver'))}")
+                raise entry.refuse(
+                    "index-subversion",
+                    "the version must only contain numbers, but subver is {subversion}",
+                    subversion=shown(entry.text("subver")),
+                )
             if entry.text("url").rpartition("/")[2] != name:
-                raise entry.refuse(f"url belongs to a different file: {shown(entry.text('url'))}")
+                raise entry.refuse("index-url-other-file", "url belongs to a different file: {url}", url=shown(entry.text("url")))
             found.append((version, entry))
-    text, entry = _newest(found, wanted, f"OpenSSL {wanted} for {architecture} as a Light {like.kind}", others, index)
+    text, entry = _newest(found, wanted, _light(wanted, architecture, like.kind), others, index)
     if not 0 < entry.number("size") < _LARGEST_FILE:
-        raise entry.refuse("size is out of range")
+        raise entry.refuse("index-size-invalid", "size is out of range")
     return replace(
         like,
         version=text,
@@ -99,28 +107,45 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
     )
 
 
-def _newest(found: Sequence[tuple[Numbers, Table]], wanted: str, what: str, others: set[str], index: Table) -> tuple[str, Table]:
+def _python(version: str, architecture: str) -> Message:
+    return message("program", "{program} {version} for {architecture}", program="Python", version=version, architecture=architecture)
+
+
+def _light(version: str, architecture: str, kind: str) -> Message:
+    return message(
+        "openssl-light", "OpenSSL {version} for {architecture} as a Light {kind}", version=version, architecture=architecture, kind=kind
+    )
+
+
+def _newest(found: Sequence[tuple[Numbers, Table]], wanted: str, what: Message, others: set[str], index: Table) -> tuple[str, Table]:
     """Return the highest version, compared as numbers. Duplicates must be equal."""
     length = len(_numbers(wanted))
     fitting = [(numbers, entry) for numbers, entry in found if numbers[:length] == _numbers(wanted)]
     if not fitting:
         known = sorted(others | {_text(numbers) for numbers, _ in found}, key=_numbers)
-        have = f"; found: {', '.join(known)}" if known else ""
-        raise index.refuse(f"the index has no release of {what}{have}")
+        if known:
+            raise index.refuse(
+                "index-without-release-found", "the index has no release of {what}; found: {found}", what=what, found=", ".join(known)
+            )
+        raise index.refuse("index-without-release", "the index has no release of {what}", what=what)
     highest = max(numbers for numbers, _ in fitting)
     first, *more = [entry for numbers, entry in fitting if numbers == highest]
     for entry in more:
         if any(entry.values.get(key) != first.values.get(key) for key in ("url", "hash", "sha256", "size", "executable")):
-            raise entry.refuse(f"the entry for {_text(highest)} differs from {first.at}")
+            raise entry.refuse(
+                "index-entries-differ", "the entry for {version} differs from {other}", version=_text(highest), other=first.at
+            )
     return _text(highest), first
 
 
 def _version(entry: Table, key: str, branch: str) -> Numbers:
     text = entry.text(key)
     if not _VERSION.fullmatch(text) or not text.isascii():
-        raise entry.refuse(f"{key}: expected a version of three numbers, found {shown(text)}")
+        raise entry.refuse("index-version-malformed", "{key}: expected a version of three numbers, found {text}", key=key, text=shown(text))
     if branch and _branch(text) != branch:
-        raise entry.refuse(f"{key} {text} does not belong to {branch}")
+        raise entry.refuse(
+            "index-version-other-branch", "{key} {version} does not belong to {branch}", key=key, version=text, branch=branch
+        )
     return _numbers(text)
 
 
@@ -129,9 +154,11 @@ def _url(entry: Table, name: str, publisher: Publisher) -> str:
     try:
         url = file_url(text, publisher)
     except ValueError as reason:
-        raise entry.refuse(f"url is not valid: {reason}: {shown(text)}") from None
+        raise entry.refuse("index-url-invalid", "url is not valid: {reason}: {url}", reason=reason_of(reason), url=shown(text)) from None
     if url.rpartition("/")[2] != name:
-        raise entry.refuse(f"url is not valid: expected the file {name}, found {shown(text)}")
+        raise entry.refuse(
+            "index-url-unexpected-file", "url is not valid: expected the file {file}, found {url}", file=name, url=shown(text)
+        )
     return url
 
 

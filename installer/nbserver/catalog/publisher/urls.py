@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from nbserver.base.message import DescribedError
 from nbserver.settings import types
 
 _PATH = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9._+~-]*)*/?")
@@ -38,11 +39,13 @@ def checked(url: str) -> str:
     """Return a plain https URL: no credentials, query, escapes or `..`. Raises ValueError with the reason, not the URL."""
     types.url(url, "https", path=True)
     if len(url) > 500:
-        raise ValueError("must not be longer than 500 characters")
+        raise DescribedError("url-too-long", "must not be longer than 500 characters")
     if not url.startswith("https://"):
-        raise ValueError("must begin with https://")
+        raise DescribedError("url-not-https", "must begin with https://")
     if not _PATH.fullmatch(urlsplit(url).path):
-        raise ValueError("the path must not contain an empty component, a component that begins with a dot, or an escape")
+        raise DescribedError(
+            "url-path-not-plain", "the path must not contain an empty component, a component that begins with a dot, or an escape"
+        )
     return url
 
 
@@ -58,16 +61,20 @@ def file_url(url: str, publisher: Publisher) -> str:
     checked(url)
     if url.startswith(publisher.files) or (publisher.mirrored and origin(url) == origin(publisher.index)):
         return url
-    raise ValueError(f"must be below {publisher.files}" + (f" or {origin(publisher.index)}/" if publisher.mirrored else ""))
+    if publisher.mirrored:
+        raise DescribedError(
+            "url-outside-mirror", "must be below {files} or {mirror}/", files=publisher.files, mirror=origin(publisher.index)
+        )
+    raise DescribedError("url-outside-publisher", "must be below {files}", files=publisher.files)
 
 
 def next_page(page: str, name: str) -> str:
     """Return the URL of the page that follows `page`. Raises ValueError with the reason."""
     if not re.fullmatch(r"[!-~]+", name) or ".." in name.split("/"):
-        raise ValueError("must be the name or URL of a page")
+        raise DescribedError("url-not-a-page", "must be the name or URL of a page")
     url = checked(urljoin(page, name))
     if origin(url) != origin(page):
-        raise ValueError("must not point to another host")
+        raise DescribedError("url-other-host", "must not point to another host")
     return url
 
 
@@ -75,5 +82,5 @@ def redirected(url: str, location: str) -> str:
     """Return the target of a redirect: on the same host, or from github.com to the host of its files. Raises ValueError."""
     target = checked(urljoin(url, location))
     if origin(target) != origin(url) and (origin(url), origin(target)) not in _REDIRECTS:
-        raise ValueError(f"must not point to {origin(target)}")
+        raise DescribedError("redirect-to-other-host", "must not point to {origin}", origin=origin(target))
     return target

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, ScriptError
+from nbserver.transports import last_words
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
 from nbserver.transports.ssh.bootstrap import READY, STOP, arguments, standard_input
@@ -81,7 +82,8 @@ class LocalTransport:
             raise StopRequested
         if code not in SCRIPT_ENDED:
             words = " ".join(errors.decode("utf-8", "replace").split())
-            raise ScriptError(f"bash could not run the script: {words or f'exit code {code}, no error output'}", host=self._host.name)
+            reason = last_words.of_exit_code(words, code)
+            raise ScriptError("bash-failed", "bash could not run the script: {reason}", host=self._host.name, reason=reason)
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         try:
@@ -95,7 +97,9 @@ class LocalTransport:
                 start_new_session=True,
             )
         except OSError as error:
-            raise ConnectError(f"could not start bash ({error.strerror})", host=self._host.name, todo="Install bash") from None
+            raise ConnectError(
+                "bash-not-started", "could not start bash ({reason})", host=self._host.name, todo="Install bash", reason=error.strerror
+            ) from None
         return self._process
 
     def _code(self, process: subprocess.Popen[bytes]) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from nbserver.base.errors import ScriptError
+from nbserver.transports import last_words
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time
 from nbserver.transports.lines import Lines
 from nbserver.transports.local.linux import PASSED_ON_BEGINS, PASSED_ON_ENDS
@@ -94,7 +95,8 @@ class LocalWindowsTransport:
             words = " ".join(
                 (complaint + _all(errors))[:ERRORS_KEPT].decode("oem" if sys.platform == "win32" else "utf-8", "replace").split()
             )
-            raise ScriptError(f"PowerShell could not run the script: {words or f'exit code {code}, no error output'}", host=self._host.name)
+            reason = last_words.of_exit_code(words, code)
+            raise ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = os.environ.get("SYSTEMROOT", "C:\\Windows")
@@ -111,11 +113,14 @@ class LocalWindowsTransport:
                 creationflags=CREATE_NO_WINDOW,
             )
         except OSError as error:
-            words, todo = (
-                f"could not start Windows PowerShell ({error.strerror}): {program}",
-                "Ask the administrator of this machine whether a policy forbids it",
-            )
-            raise ScriptError(words, host=self._host.name, todo=todo) from None
+            raise ScriptError(
+                "powershell-not-started",
+                "could not start Windows PowerShell ({reason}): {program}",
+                host=self._host.name,
+                todo="Ask the administrator of this machine whether a policy forbids it",
+                reason=error.strerror,
+                program=program,
+            ) from None
         return self._process
 
     def close(self) -> None:

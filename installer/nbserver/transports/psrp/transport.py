@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbserver.base.errors import ConnectError, ScriptError, StreamError
+from nbserver.base.message import message
 from nbserver.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
 from nbserver.transports.psrp import private_names
 from nbserver.transports.transport import StopRequested
@@ -103,7 +104,9 @@ class PsrpTransport:
                     time.sleep(IDLE_PAUSE)
                 yield from _taken(pipeline, allowance)
                 if self._no_more and pipeline.state == PSInvocationState.RUNNING:
-                    raise ConnectError("the end of a response was lost", host=self._host.name, todo="Run the command again")
+                    raise ConnectError(
+                        "response-end-lost", "the end of a response was lost", host=self._host.name, todo="Run the command again"
+                    )
         except GeneratorExit:
             raise
         except Exception as error:
@@ -114,8 +117,9 @@ class PsrpTransport:
         if pipeline.state == PSInvocationState.STOPPED:
             raise StopRequested
         if pipeline.state == PSInvocationState.FAILED:
-            words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error) or "no error output"
-            raise ScriptError(f"PowerShell could not run the script: {words}", host=self._host.name)
+            words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error)
+            reason = words or message("no-error-output", "no error output")
+            raise ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
 
     def _poll(self, pipeline: PowerShell) -> None:
         """Wait for output. The shell on the host survives a lost connection, and a new connection continues with it.
@@ -136,7 +140,10 @@ class PsrpTransport:
     def _look_at_unfinished(self) -> None:
         if private_names.unfinished_bytes(self._pool) > LARGEST_UNFINISHED:
             raise StreamError(
-                "the server sent a message without an end", host=self._host.name, todo="Find out which server this address belongs to"
+                "message-without-end",
+                "the server sent a message without an end",
+                host=self._host.name,
+                todo="Find out which server this address belongs to",
             )
 
     def close(self) -> None:

@@ -153,4 +153,4 @@ def _keys(host: LinuxHost, secrets: LogonSecrets) -> Sequence[asyncssh.SSHKeyPai
     try:
         return load_key(host.key_file, secrets.key_password, host=host.name)
     except SecretError as error:
-        raise AuthenticationError(error.what, host=host.name, todo=error.todo) from None
+        raise AuthenticationError.of(error, host=host.name) from None

@@ -10,26 +10,15 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from nbserver.base.errors import AuthenticationError, ConnectError, HostError, ScriptError
+from nbserver.base.message import Message, message
+from nbserver.transports import last_words
+from nbserver.transports.ssh.logon import AGENT, PASSWORD
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.transports.ssh.logon import Logon
 
 _SHELL_FINDS_NOTHING = 127
-# Messages of sudo and sudo-rs. They are in English because the command sets LC_ALL=C.
-_SUDO = (
-    (
-        ("must have a tty", "you must have a tty"),
-        "sudo requires a terminal for {user} (requiretty)",
-        'Add the line "Defaults:{user} !requiretty" to a file in /etc/sudoers.d on the host',
-    ),
-    (("bash: command not found",), "bash is not installed on the host", "Install bash on the host"),
-    (
-        ("not in the sudoers file", "is not allowed to", "may not run sudo", "I'm afraid I can't do that"),
-        "sudo does not allow {user} to run bash as root",
-        'Add the line "{user} ALL=(root) ALL" to a file in /etc/sudoers.d on the host, or set another user in the inventory',
-    ),
-)
 
 
 def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -> HostError:
@@ -41,39 +30,73 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
         return logon.host_keys.refusal(str(error))
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return ConnectError(
-            f"no encryption algorithm in common with {place}: {error.reason}", host=name, todo="Update the SSH server on the host"
+            "ssh-no-common-algorithm",
+            "no encryption algorithm in common with {place}: {reason}",
+            host=name,
+            todo="Update the SSH server on the host",
+            place=place,
+            reason=error.reason,
         )
     if isinstance(error, asyncssh.PermissionDenied) or (logon is not None and "Too many authentication failures" in str(error)):
         return _refused(host, place, logon)
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)) or _number(error) == errno.ETIMEDOUT:
         return ConnectError(
-            f"{place} did not answer within {host.connect_timeout:g} s",
+            "ssh-no-answer",
+            "{place} did not answer within {seconds} s",
             host=name,
             todo="Check that the host is up and that no firewall blocks the port, or increase connect_timeout",
+            place=place,
+            seconds=f"{host.connect_timeout:g}",
         )
     if isinstance(error, socket.gaierror):
         return ConnectError(
-            f"this workstation could not resolve the name {host.address}", host=name, todo="Check address in the inventory, and DNS"
+            "name-not-resolved",
+            "this workstation could not resolve the name {address}",
+            host=name,
+            todo="Check address in the inventory, and DNS",
+            address=host.address,
         )
     if isinstance(error, ConnectionRefusedError) or _number(error) == errno.ECONNREFUSED:
         return ConnectError(
-            f"nothing is listening on {place}", host=name, todo="Start the SSH server on the host, or correct port in the inventory"
+            "ssh-nothing-listening",
+            "nothing is listening on {place}",
+            host=name,
+            todo="Start the SSH server on the host, or correct port in the inventory",
+            place=place,
         )
     if (
         isinstance(error, asyncssh.ChannelOpenError) and error.code != asyncssh.OPEN_CONNECT_FAILED
     ):  # OPEN_CONNECT_FAILED means that the connection was lost
         return ConnectError(
-            f"{host.user} can log on to {place}, but the host refuses to open a session: {error.reason}",
+            "ssh-no-session",
+            "{user} can log on to {place}, but the host refuses to open a session: {reason}",
             host=name,
             todo="Check sshd's log on the host",
+            user=host.user,
+            place=place,
+            reason=error.reason,
         )
     if isinstance(error, (asyncssh.ProtocolError, asyncssh.ProtocolNotSupported)) and logon is not None:
         return ConnectError(
-            f"{place} answered, but does not speak SSH: {error.reason}", host=name, todo="Check address and port in the inventory"
+            "not-ssh",
+            "{place} answered, but does not speak SSH: {reason}",
+            host=name,
+            todo="Check address and port in the inventory",
+            place=place,
+            reason=error.reason,
         )
     if isinstance(error, (asyncssh.Error, OSError)):
-        return ConnectError(f"the connection to {place} was lost", host=name, todo="Check the network and try again")
-    return ScriptError(f"the connection failed with a protocol error: {type(error).__name__}: {error}", host=name, todo="Try again")
+        return ConnectError(
+            "connection-lost", "the connection to {place} was lost", host=name, todo="Check the network and try again", place=place
+        )
+    return ScriptError(
+        "protocol-error",
+        "the connection failed with a protocol error: {kind}: {reason}",
+        host=name,
+        todo="Try again",
+        kind=type(error).__name__,
+        reason=str(error),
+    )
 
 
 def _number(error: BaseException) -> int | None:
@@ -88,73 +111,178 @@ def _number(error: BaseException) -> int | None:
 
 def _refused(host: LinuxHost, place: str, logon: Logon | None) -> AuthenticationError:
     tried = logon.tried if logon is not None else []
-    if "the password" in tried:
-        others = [words for words in tried if words != "the password"]
-        also = f", as well as {' and '.join(others)}" if others else ""
+    keys = _keys([way for way in tried if way != PASSWORD])
+    if PASSWORD in tried and keys:
         return AuthenticationError(
-            f"{place} rejected the password of {host.user}{also}",
+            "ssh-password-and-keys-rejected",
+            "{place} rejected the password of {user}, as well as {keys}",
             host=host.name,
             todo="Check user and password in the inventory, and sshd's log on the host",
+            keys=keys,
+            place=place,
+            user=host.user,
         )
-    if tried:
-        password = "; it does not accept passwords" if logon and logon.has_password else ""
+    if PASSWORD in tried:
         return AuthenticationError(
-            f"{place} rejected {' and '.join(tried)} for {host.user}{password}",
+            "ssh-password-rejected",
+            "{place} rejected the password of {user}",
             host=host.name,
-            todo=f"Add the public key to ~{host.user}/.ssh/authorized_keys on the host, or correct user and key_file in the inventory",
+            todo="Check user and password in the inventory, and sshd's log on the host",
+            place=place,
+            user=host.user,
+        )
+    if keys and logon and logon.has_password:
+        return AuthenticationError(
+            "ssh-keys-rejected-no-passwords",
+            "{place} rejected {keys} for {user}; it does not accept passwords",
+            host=host.name,
+            todo="Add the public key to ~{user}/.ssh/authorized_keys on the host, or correct user and key_file in the inventory",
+            keys=keys,
+            place=place,
+            user=host.user,
+        )
+    if keys:
+        return AuthenticationError(
+            "ssh-keys-rejected",
+            "{place} rejected {keys} for {user}",
+            host=host.name,
+            todo="Add the public key to ~{user}/.ssh/authorized_keys on the host, or correct user and key_file in the inventory",
+            keys=keys,
+            place=place,
+            user=host.user,
         )
     if logon and logon.has_password:
         return AuthenticationError(
-            f"{place} does not accept passwords for {host.user}",
+            "ssh-passwords-not-accepted",
+            "{place} does not accept passwords for {user}",
             host=host.name,
             todo="Use key_file or an SSH agent, or allow passwords in sshd's configuration (PasswordAuthentication)",
+            place=place,
+            user=host.user,
         )
-    agent = ", and the SSH agent has no keys" if host.agent else ""
+    if host.agent:
+        return AuthenticationError(
+            "ssh-no-credentials-empty-agent",
+            "no credentials for {place}: neither key_file nor password is set, and the SSH agent has no keys",
+            host=host.name,
+            todo="Set key_file or password in the inventory, or add a key to your SSH agent with ssh-add",
+            place=place,
+        )
     return AuthenticationError(
-        f"no credentials for {place}: neither key_file nor password is set{agent}",
+        "ssh-no-credentials",
+        "no credentials for {place}: neither key_file nor password is set",
         host=host.name,
         todo="Set key_file or password in the inventory, or add a key to your SSH agent with ssh-add",
+        place=place,
     )
+
+
+def _keys(tried: list[str]) -> Message | None:
+    """Return which keys the host rejected, if any."""
+    if len(tried) > 1:
+        return message("ssh-key-file-and-agent", "the key in key_file and the keys in the SSH agent")
+    if tried == [AGENT]:
+        return message("ssh-agent-keys", "the keys in the SSH agent")
+    return message("ssh-key-file", "the key in key_file") if tried else None
 
 
 def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> HostError:
     """Return why the bootstrap did not start. `words` is the error output of the host's shell or of sudo; without a `code`, it is still running."""
+    if code == _SHELL_FINDS_NOTHING and sudo:
+        return ScriptError(
+            "sudo-missing",
+            "sudo is not installed on the host: {reason}",
+            host=host.name,
+            todo="Install sudo on the host, or log on as root",
+            reason=words,
+        )
     if code == _SHELL_FINDS_NOTHING:
-        what, todo = ("sudo", "Install sudo on the host, or log on as root") if sudo else ("bash", "Install bash on the host")
-        return ScriptError(f"{what} is not installed on the host: {words}", host=host.name, todo=todo)
+        return ScriptError(
+            "bash-missing", "bash is not installed on the host: {reason}", host=host.name, todo="Install bash on the host", reason=words
+        )
+    refused = _sudo_refuses(host, words) if sudo else None
+    if refused:
+        return refused
+    silence = message("no-output-within", "no output within {seconds} s", seconds=host.connect_timeout)
+    reason = last_words.of_exit_code(words, code) if code is not None else words or silence
     if sudo:
-        for signs, what, todo in _SUDO:
-            if any(sign in words for sign in signs):
-                return AuthenticationError(what.format(user=host.user), host=host.name, todo=todo.format(user=host.user))
-    by = "sudo" if sudo else "the host's shell"
-    silence = f"no output within {host.connect_timeout} s" if code is None else f"exit code {code}, no error output"
+        return ScriptError(
+            "sudo-did-not-start",
+            "sudo did not start the script: {reason}",
+            host=host.name,
+            todo="Log on as {user} and run: sudo bash -c true",
+            reason=reason,
+            user=host.user,
+        )
     return ScriptError(
-        f"{by} did not start the script: {words or silence}",
+        "shell-did-not-start",
+        "the host's shell did not start the script: {reason}",
         host=host.name,
-        todo=f"Log on as {host.user} and run: {'sudo ' if sudo else ''}bash -c true",
+        todo="Log on as {user} and run: bash -c true",
+        reason=reason,
+        user=host.user,
     )
+
+
+def _sudo_refuses(host: LinuxHost, words: str) -> AuthenticationError | None:
+    """Return the error for a refusal of sudo or sudo-rs. Its messages are in English because the command sets LC_ALL=C."""
+
+    def said(*signs: str) -> bool:
+        return any(sign in words for sign in signs)
+
+    if said("must have a tty", "you must have a tty"):
+        return AuthenticationError(
+            "sudo-requires-terminal",
+            "sudo requires a terminal for {user} (requiretty)",
+            host=host.name,
+            todo='Add the line "Defaults:{user} !requiretty" to a file in /etc/sudoers.d on the host',
+            user=host.user,
+        )
+    if said("bash: command not found"):
+        return AuthenticationError(
+            "sudo-without-bash", "bash is not installed on the host", host=host.name, todo="Install bash on the host"
+        )
+    if said("not in the sudoers file", "is not allowed to", "may not run sudo", "I'm afraid I can't do that"):
+        return AuthenticationError(
+            "sudo-not-allowed",
+            "sudo does not allow {user} to run bash as root",
+            host=host.name,
+            todo='Add the line "{user} ALL=(root) ALL" to a file in /etc/sudoers.d on the host, or set another user in the inventory',
+            user=host.user,
+        )
+    return None
 
 
 def sudo_wants_password(host: LinuxHost) -> AuthenticationError:
     """Return the error for a sudo that asks for a password when none is set."""
     return AuthenticationError(
-        f"sudo on the host requires the password of {host.user}, but sudo_password is not set",
+        "sudo-wants-password",
+        "sudo on the host requires the password of {user}, but sudo_password is not set",
         host=host.name,
         todo="Set sudo_password in the inventory, or allow sudo without a password on the host (NOPASSWD in /etc/sudoers.d)",
+        user=host.user,
     )
 
 
 def sudo_refuses_password(host: LinuxHost) -> AuthenticationError:
     """Return the error for a rejected password. There is only one attempt, because more could lock the account."""
     return AuthenticationError(
-        f"sudo on the host rejected sudo_password for {host.user}", host=host.name, todo="Correct sudo_password in the inventory"
+        "sudo-rejected-password",
+        "sudo on the host rejected sudo_password for {user}",
+        host=host.name,
+        todo="Correct sudo_password in the inventory",
+        user=host.user,
     )
 
 
 def sudo_is_silent(host: LinuxHost, words: str) -> AuthenticationError:
     """Return the error for a sudo that neither prompts nor starts the bootstrap: it waits for something other than a password."""
     return AuthenticationError(
-        f"sudo on the host did not respond within {host.connect_timeout:g} s ({words or 'no output'})",
+        "sudo-silent",
+        "sudo on the host did not respond within {seconds} s ({reason})",
         host=host.name,
-        todo=f"Log on as {host.user} and run: sudo -S bash -c true",
+        todo="Log on as {user} and run: sudo -S bash -c true",
+        seconds=f"{host.connect_timeout:g}",
+        reason=words or message("no-output", "no output"),
+        user=host.user,
     )

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 
 from nbserver.base.errors import HostKeyError
+from nbserver.base.message import Message, message
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
 
 DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts"
 DEFAULT_PORT = 22
+_ATTACK = "This may be an attack, or the host was reinstalled: ask the host's owner before you continue. Only then {action}"
 # The order in which OpenSSH prefers plain keys.
 _KINDS = {
     "ED25519": ["ssh-ed25519"],
@@ -46,6 +48,7 @@ class HostKeys:
             return asyncssh.import_public_key(text)
         except asyncssh.KeyImportError:
             raise HostKeyError(
+                "host-key-invalid",
                 "host_key is not a valid public key",
                 host=self._host.name,
                 todo='Use "SHA256:..." as printed by ssh-keygen -lf, or a complete public key such as "ssh-ed25519 AAAA..."',
@@ -59,9 +62,14 @@ class HostKeys:
         try:
             known = asyncssh.import_known_hosts(self._file.read_text("utf-8")) if self._file.exists() else asyncssh.import_known_hosts("")
         except (OSError, ValueError) as error:
-            words = error.strerror if isinstance(error, OSError) else error
+            words = error.strerror if isinstance(error, OSError) else str(error)
             raise HostKeyError(
-                f"could not read {self._file}: {words}", host=self._host.name, todo="Correct the file, or set known_hosts to another file"
+                "known-hosts-unreadable",
+                "could not read {file}: {reason}",
+                host=self._host.name,
+                todo="Correct the file, or set known_hosts to another file",
+                file=self._file,
+                reason=words,
             ) from None
         name = self._host.address.lower()
         port = self._host.port if self._host.port != DEFAULT_PORT else None
@@ -102,41 +110,64 @@ class HostKeys:
         host, place = self._host, f"{self._host.address}:{self._host.port}"
         if "revoked" in words:
             return HostKeyError(
-                f"{place} presented a host key that {self._file} marks as revoked",
+                "host-key-revoked",
+                "{place} presented a host key that {file} marks as revoked",
                 host=host.name,
                 todo="Do not continue; ask the host's owner",
+                place=place,
+                file=self._file,
             )
         if self.shown is None:
             return HostKeyError(
-                f"{place} presented a host certificate that is not accepted: {words}",
+                "host-certificate-refused",
+                "{place} presented a host certificate that is not accepted: {reason}",
                 host=host.name,
-                todo=f"Check @cert-authority in {self._file}, and the principals and dates of the certificate",
+                todo="Check @cert-authority in {file}, and the principals and dates of the certificate",
+                place=place,
+                reason=words,
+                file=self._file,
             )
         shown = describe(self.shown)
         if self._pin is not None:
-            return self._changed(
-                f"{place} presented a host key that does not match host_key in the inventory: the {shown}", "set host_key to the new key"
+            return HostKeyError(
+                "host-key-not-pinned",
+                "{place} presented a host key that does not match host_key in the inventory: the {key}",
+                host=host.name,
+                todo=_ATTACK,
+                place=place,
+                key=shown,
+                action=self._remove(),
             )
         if not self._trusted and not self._authorities:
             named = host.address if host.port == DEFAULT_PORT else f"-p {host.port} {host.address}"
             return HostKeyError(
-                f"the host key of {place} is not known on this workstation: the {shown}",
+                "host-key-unknown",
+                "the host key of {place} is not known on this workstation: the {key}",
                 host=host.name,
-                todo="Run on the host: ssh-keygen -lf "
-                f"/etc/ssh/ssh_host_{_kind(self.shown).lower()}_key.pub . If it prints the same fingerprint, set "
-                f'host_key = "{self.shown.get_fingerprint()}" in the inventory, or append the output of ssh-keyscan {named} to {self._file}',
+                todo='Run on the host: ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub . If it prints the same fingerprint, set host_key = "{fingerprint}" in the inventory, or append the output of ssh-keyscan {scan} to {file}',
+                place=place,
+                key=shown,
+                kind=_kind(self.shown).lower(),
+                fingerprint=self.shown.get_fingerprint(),
+                scan=named,
+                file=self._file,
             )
-        return self._changed(f"the host key of {place} has changed: the {shown}, which is not in {self._file}", self._remove())
+        return HostKeyError(
+            "host-key-changed",
+            "the host key of {place} has changed: the {key}, which is not in {file}",
+            host=host.name,
+            todo=_ATTACK,
+            place=place,
+            key=shown,
+            file=self._file,
+            action=self._remove(),
+        )
 
-    def _changed(self, what: str, then: str) -> HostKeyError:
-        todo = f"This may be an attack, or the host was reinstalled: ask the host's owner before you continue. Only then {then}"
-        return HostKeyError(what, host=self._host.name, todo=todo)
-
-    def _remove(self) -> str:
+    def _remove(self) -> Message:
         if self._pin is not None:
-            return "set host_key to the new key"
+            return message("set-host-key", "set host_key to the new key")
         named = self._host.address if self._host.port == DEFAULT_PORT else f"[{self._host.address}]:{self._host.port}"
-        return f"remove the old key with ssh-keygen -R '{named}' -f {self._file}"
+        return message("remove-host-key", "remove the old key with ssh-keygen -R '{name}' -f {file}", name=named, file=str(self._file))
 
 
 def describe(key: asyncssh.SSHKey) -> str:

@@ -19,25 +19,51 @@ def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyP
     try:
         return asyncssh.load_keypairs([str(path)], password)
     except OSError as error:
-        raise SecretError(f"key_file: could not read {path}: {error.strerror}", where=host, todo="Correct the path or the file") from None
+        raise SecretError(
+            "key-file-unreadable",
+            "key_file: could not read {path}: {reason}",
+            where=host,
+            todo="Correct the path or the file",
+            path=path,
+            reason=error.strerror,
+        ) from None
     except asyncssh.KeyEncryptionError:
-        what = (
-            f"key_file: key_password does not decrypt {path}" if password else f"key_file: {path} is encrypted with an unsupported method"
-        )
-        raise SecretError(what, where=host, todo="Correct key_password in the inventory, or use a key created with ssh-keygen") from None
+        if password:
+            raise SecretError(
+                "key-password-wrong-or-unsupported",
+                "key_file: key_password does not decrypt {path}",
+                where=host,
+                todo="Correct key_password in the inventory, or use a key created with ssh-keygen",
+                path=path,
+            ) from None
+        raise SecretError(
+            "key-file-encryption-unsupported",
+            "key_file: {path} is encrypted with an unsupported method",
+            where=host,
+            todo="Correct key_password in the inventory, or use a key created with ssh-keygen",
+            path=path,
+        ) from None
     except asyncssh.KeyImportError as error:
         if password is None and ("assphrase" in str(error)):
             raise SecretError(
-                f"key_file: {path} is encrypted, but key_password is not set",
+                "key-file-encrypted",
+                "key_file: {path} is encrypted, but key_password is not set",
                 where=host,
                 todo="Set key_password in the inventory, or remove key_file and add the key to your SSH agent with ssh-add",
+                path=path,
             ) from None
         if password is not None and "nable to decrypt" in str(error):
             raise SecretError(
-                f"key_file: key_password does not decrypt {path}", where=host, todo="Correct key_password in the inventory"
+                "key-password-wrong",
+                "key_file: key_password does not decrypt {path}",
+                where=host,
+                todo="Correct key_password in the inventory",
+                path=path,
             ) from None
         raise SecretError(
-            f"key_file: {path} is not a supported private key",
+            "key-file-unsupported",
+            "key_file: {path} is not a supported private key",
             where=host,
             todo="Use the private key, not the .pub file; convert a PuTTY .ppk file with: puttygen KEY.ppk -O private-openssh-new",
+            path=path,
         ) from None

@@ -10,6 +10,8 @@ import asyncssh
 
 from nbserver.transports.ssh.host_keys import HostKeys
 
+KEY_FILE, AGENT, PASSWORD = "key_file", "agent", "password"  # what a logon has tried
+
 
 class Logon(asyncssh.SSHClient):
     """Answers a host's questions at logon: with the key file, then the agent's keys, then the password, which is sent only once.
@@ -34,7 +36,7 @@ class Logon(asyncssh.SSHClient):
     async def public_key_auth_requested(self) -> Sequence[asyncssh.SSHKeyPair] | None:
         if self._keys:
             keys, self._keys = self._keys, []
-            self.tried.append("the key in key_file")
+            self.tried.append(KEY_FILE)
             return keys
         if self._use_agent:
             self._use_agent = False
@@ -42,14 +44,14 @@ class Logon(asyncssh.SSHClient):
                 self._agent = await asyncssh.connect_agent()
                 found = await self._agent.get_keys()
                 if found:
-                    self.tried.append("the keys in the SSH agent")
+                    self.tried.append(AGENT)
                     return list(found)
         return None
 
     def password_auth_requested(self) -> str | None:
         password, self._password = self._password, None
         if password is not None:
-            self.tried.append("the password")
+            self.tried.append(PASSWORD)
         return password
 
     def kbdint_auth_requested(self) -> str | None:

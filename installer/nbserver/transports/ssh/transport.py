@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from nbserver.base.errors import ConnectError, HostError, ScriptError
+from nbserver.transports import last_words
 from nbserver.transports.answer_limits import complaint_is_too_long, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
 from nbserver.transports.ssh.bootstrap import PROMPT, READY, STOP, command, standard_input
@@ -124,12 +125,15 @@ class SshTransport:
         if started.lost is not None:
             return explain(started.lost, self._host)
         if started.exit_code is None:
-            return ConnectError("the host closed the session", host=self._host.name, todo="Check sshd's log on the host")
+            return ConnectError(
+                "ssh-session-closed", "the host closed the session", host=self._host.name, todo="Check sshd's log on the host"
+            )
         return not_started(self._host, started.exit_code, _words(started.stderr or output), sudo=self._sudo)
 
     def _failed(self, started: RemoteCommand) -> ScriptError:
-        ended = f"killed by SIG{started.signal}" if started.signal else f"exit code {started.exit_code}"
-        return ScriptError(f"bash could not run the script: {_words(started.stderr) or f'{ended}, no error output'}", host=self._host.name)
+        words = _words(started.stderr)
+        reason = last_words.of_signal(words, started.signal) if started.signal else last_words.of_exit_code(words, started.exit_code)
+        return ScriptError("bash-failed", "bash could not run the script: {reason}", host=self._host.name, reason=reason)
 
     def close(self) -> None:
         """See Transport.close. A running script continues."""

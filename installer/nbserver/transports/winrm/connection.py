@@ -77,6 +77,7 @@ def _method(host: WindowsHost) -> Method:
 
     if not HAVE_KERBEROS:
         raise AuthenticationError(
+            "kerberos-not-installed",
             'auth = "kerberos" with transport = "winrm" requires a Python package that is not installed',
             host=host.name,
             todo="Run pip install 'pywinrm[kerberos]', or set transport = \"psrp\"",

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, ScriptError
+from nbserver.transports import last_words
 from nbserver.transports.answer_limits import IDLE_PAUSE, complaint_is_too_long, in_time
 from nbserver.transports.lines import Lines
 from nbserver.transports.transport import StopRequested
@@ -100,10 +101,8 @@ class WinrmTransport:
 
     def _failed(self, command: RemoteCommand) -> ScriptError:
         words = " ".join(_COLOURS.sub("", command.stderr.decode("cp437")).split())
-        return ScriptError(
-            f"PowerShell could not run the script: {words or f'exit code {command.exit_code}, no error output'}",
-            host=self._host.name,
-        )
+        reason = last_words.of_exit_code(words, command.exit_code)
+        return ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
 
     def close(self) -> None:
         """See Transport.close. After a lost connection, the shell stays open: closing it would stop the script."""

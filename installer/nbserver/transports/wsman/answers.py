@@ -71,9 +71,11 @@ class _Limited(BaseAdapter):
         if response.is_redirect:
             response.close()
             raise ConnectError(
-                f"the server answered with a redirect (HTTP status {response.status_code})",
+                "winrm-redirect",
+                "the server answered with a redirect (HTTP status {status})",
                 host=self._host,
                 todo="Check address and port in the inventory",
+                status=response.status_code,
             )
         response.connection = self  # type: ignore[assignment]  # a logon sends its next message through this
         response.raw.stream = self._counted(response)
@@ -94,9 +96,11 @@ class _Limited(BaseAdapter):
                     if size > LARGEST_ANSWER:
                         response.raw.close()
                         raise StreamError(
-                            f"the server sent a response larger than {LARGEST_ANSWER // 1_000_000} MB",
+                            "winrm-response-too-large",
+                            "the server sent a response larger than {limit} MB",
                             host=self._host,
                             todo="Find out which server this address belongs to",
+                            limit=LARGEST_ANSWER // 1000000,
                         )
                     yield part
             self._end()
@@ -129,7 +133,9 @@ class _Limited(BaseAdapter):
                 raise
         if self._cut_off:  # a library may take a closed connection for the end of a response
             raise StreamError(
-                f"a response took longer than {ANSWER_TIMEOUT:.0f} s",
+                "winrm-response-too-slow",
+                "a response took longer than {seconds} s",
                 host=self._host,
                 todo="Find out what the host is doing, then try again",
+                seconds=f"{ANSWER_TIMEOUT:.0f}",
             )

@@ -6,21 +6,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import AuthenticationError, CertificateError, ConnectError, HostError, ScriptError
+from nbserver.base.message import message
 from nbserver.base.pinned_tls import FingerprintMismatch
 
 if TYPE_CHECKING:
     from nbserver.inventory.windows_host import WindowsHost
 
 _TIMED_OUT = 2150858793
-# [MS-WSMV] 2.2.4.43 and wsmerror.h
-_FAULTS = {
-    5: ("the host denied access", "Use an account in the group Administrators or Remote Management Users"),
-    995: ("the host closed the shell during the run", "Check the host's event log and try again"),
-    _TIMED_OUT: ("the host took too long to open a PowerShell session", "Try again; a host under load is slower"),
-    2150858811: ("the host does not have this PowerShell endpoint", "Check configuration_name, or run Enable-PSRemoting on the host"),
-    2150858843: ("the shell on the host no longer exists: the host restarted or closed it", "Try again"),
-    2150859174: ("this user has too many open shells on the host", "Close other sessions, or wait until they end"),
-}
 
 
 def explain(error: Exception, host: WindowsHost) -> HostError:
@@ -34,44 +26,67 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
     if isinstance(error, FingerprintMismatch):
         return error.for_host(
             name,
-            todo="If the listener's certificate was renewed, verify its fingerprint on the host and update fingerprint in the inventory",
+            advice=message(
+                "listener-certificate-renewed",
+                "If the listener's certificate was renewed, verify its fingerprint on the host and update fingerprint in the inventory",
+            ),
         )
     if _is(error, "AuthenticationError", "InvalidCredentialsError"):
-        who = f"the user {host.user}" if host.user else "the current Windows logon"
-        return AuthenticationError(
-            f"{place} rejected {who} (auth: {host.auth})", host=name, todo="Check user, password, and auth in the inventory"
-        )
+        return _rejected(host, place)
     if _is(error, "WinRMTransportError"):
         return _http(error.code, host, place)  # type: ignore[attr-defined]
     fault = _fault(error)
     if fault is not None:
-        what, todo = _FAULTS.get(
-            fault, (f"the host returned WSMan fault {fault}: {error}", "Look up the fault, or run winrm quickconfig on the host")
-        )
-        return ConnectError(what, host=name, todo=todo)
+        return _of_fault(fault, str(error), name)
     if isinstance(error, requests.exceptions.ProxyError):
-        return ConnectError(f"the proxy {host.proxy} could not connect to {place}", host=name, todo="Check proxy in the inventory")
+        return ConnectError(
+            "proxy-not-connected",
+            "the proxy {proxy} could not connect to {place}",
+            host=name,
+            todo="Check proxy in the inventory",
+            proxy=host.proxy,
+            place=place,
+        )
     if host.ca_file and any(sign in str(error) for sign in ("NO_CERTIFICATE_OR_CRL_FOUND", "PEM lib", "invalid path")):
         return CertificateError(
-            f"{host.ca_file} contains no PEM certificate", host=name, todo="Save the CA's certificate in this file in PEM format"
+            "ca-file-not-pem",
+            "{file} contains no PEM certificate",
+            host=name,
+            todo="Save the CA's certificate in this file in PEM format",
+            file=host.ca_file,
         )
     if isinstance(error, requests.exceptions.SSLError):
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):
-        return ConnectError("a part of a response was lost", host=name, todo="Try again")
+        return ConnectError("response-part-lost", "a part of a response was lost", host=name, todo="Try again")
     if isinstance(error, PermissionError) and "NTLM" in str(error):
         return AuthenticationError(
-            f"{place} does not offer NTLM", host=name, todo='Set auth to another method in the inventory, or set transport = "psrp"'
+            "ntlm-not-offered",
+            "{place} does not offer NTLM",
+            host=name,
+            todo='Set auth to another method in the inventory, or set transport = "psrp"',
+            place=place,
         )
     if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.Timeout, OSError)):
         return _network(error, host, place)
     if type(error).__module__.startswith("spnego"):
         return AuthenticationError(
-            f"this workstation cannot log on to {place} with auth {host.auth}: {error}",
+            "logon-impossible",
+            "this workstation cannot log on to {place} with auth {auth}: {reason}",
             host=name,
             todo="Set user and password in the inventory, or log on to the domain",
+            place=place,
+            auth=host.auth,
+            reason=str(error),
         )
-    return ScriptError(f"the connection failed with a protocol error: {type(error).__name__}: {error}", host=name, todo="Try again")
+    return ScriptError(
+        "protocol-error",
+        "the connection failed with a protocol error: {kind}: {reason}",
+        host=name,
+        todo="Try again",
+        kind=type(error).__name__,
+        reason=str(error),
+    )
 
 
 def _is(error: Exception, *names: str) -> bool:
@@ -89,21 +104,101 @@ def _fault(error: Exception) -> int | None:
     return None
 
 
+def _rejected(host: WindowsHost, place: str) -> AuthenticationError:
+    if host.user:
+        return AuthenticationError(
+            "user-rejected",
+            "{place} rejected the user {user} (auth: {auth})",
+            host=host.name,
+            todo="Check user, password, and auth in the inventory",
+            place=place,
+            user=host.user,
+            auth=host.auth,
+        )
+    return AuthenticationError(
+        "logon-rejected",
+        "{place} rejected the current Windows logon (auth: {auth})",
+        host=host.name,
+        todo="Check user, password, and auth in the inventory",
+        place=place,
+        auth=host.auth,
+    )
+
+
+def _of_fault(fault: int, words: str, host: str) -> ConnectError:
+    """Return the error for a WSMan fault: [MS-WSMV] 2.2.4.43 and wsmerror.h."""
+    if fault == 5:
+        return ConnectError(
+            "winrm-access-denied",
+            "the host denied access",
+            host=host,
+            todo="Use an account in the group Administrators or Remote Management Users",
+        )
+    if fault == 995:
+        return ConnectError(
+            "winrm-shell-closed",
+            "the host closed the shell during the run",
+            host=host,
+            todo="Check the host's event log and try again",
+        )
+    if fault == _TIMED_OUT:
+        return ConnectError(
+            "winrm-session-too-slow",
+            "the host took too long to open a PowerShell session",
+            host=host,
+            todo="Try again; a host under load is slower",
+        )
+    if fault == 2150858811:
+        return ConnectError(
+            "winrm-no-endpoint",
+            "the host does not have this PowerShell endpoint",
+            host=host,
+            todo="Check configuration_name, or run Enable-PSRemoting on the host",
+        )
+    if fault == 2150858843:
+        return ConnectError(
+            "winrm-shell-gone", "the shell on the host no longer exists: the host restarted or closed it", host=host, todo="Try again"
+        )
+    if fault == 2150859174:
+        return ConnectError(
+            "winrm-too-many-shells",
+            "this user has too many open shells on the host",
+            host=host,
+            todo="Close other sessions, or wait until they end",
+        )
+    return ConnectError(
+        "winrm-fault",
+        "the host returned WSMan fault {fault}: {reason}",
+        host=host,
+        todo="Look up the fault, or run winrm quickconfig on the host",
+        fault=fault,
+        reason=words,
+    )
+
+
 def _http(code: int, host: WindowsHost, place: str) -> HostError:
     if code == 413:
         return ConnectError(
+            "envelope-size-too-small",
             "the host's MaxEnvelopeSizekb is too small for the script",
             host=host.name,
             todo="Run on the host: Set-Item WSMan:\\localhost\\MaxEnvelopeSizekb 500",
         )
     if code == 404:
         return ConnectError(
-            f"{place} answered, but is not a WinRM listener", host=host.name, todo="Check address and port in the inventory"
+            "not-winrm",
+            "{place} answered, but is not a WinRM listener",
+            host=host.name,
+            todo="Check address and port in the inventory",
+            place=place,
         )
     return ConnectError(
-        f"{place} returned HTTP status {code}",
+        "winrm-http-status",
+        "{place} returned HTTP status {status}",
         host=host.name,
         todo="Check that port and tls match the host's listener, and check the host's event log",
+        place=place,
+        status=code,
     )
 
 
@@ -111,14 +206,19 @@ def _tls(words: str, host: WindowsHost, place: str) -> HostError:
     if "CERTIFICATE_VERIFY_FAILED" in words or "certificate verify failed" in words:
         reason = words.rpartition("certificate verify failed: ")[2].split(" (_ssl")[0].rstrip("\"')")
         return CertificateError(
-            f"the certificate of {place} is not trusted: {reason}",
+            "winrm-certificate-untrusted",
+            "the certificate of {place} is not trusted: {reason}",
             host=host.name,
             todo="Set ca_file to the CA's certificate, or set fingerprint to pin the listener's certificate",
+            place=place,
+            reason=reason,
         )
     return ConnectError(
-        f"could not establish a TLS connection with {place}",
+        "winrm-no-tls",
+        "could not establish a TLS connection with {place}",
         host=host.name,
         todo="Check port and tls in the inventory (port 5986 uses TLS, port 5985 does not)",
+        place=place,
     )
 
 
@@ -126,16 +226,28 @@ def _network(error: Exception, host: WindowsHost, place: str) -> ConnectError:
     words = str(error)
     if "NameResolution" in words or "getaddrinfo" in words or "Name or service not known" in words:
         return ConnectError(
-            f"this workstation could not resolve the name {host.address}", host=host.name, todo="Check address in the inventory, and DNS"
+            "name-not-resolved",
+            "this workstation could not resolve the name {address}",
+            host=host.name,
+            todo="Check address in the inventory, and DNS",
+            address=host.address,
         )
     if "refused" in words or "10061" in words:
         return ConnectError(
-            f"nothing is listening on {place}",
+            "winrm-nothing-listening",
+            "nothing is listening on {place}",
             host=host.name,
             todo="Enable PowerShell remoting on the host (see README.md), or correct port in the inventory",
+            place=place,
         )
     if "timed out" in words or "Timeout" in words:
         return ConnectError(
-            f"{place} did not answer", host=host.name, todo="Check that the host is up and that no firewall blocks the port"
+            "winrm-no-answer",
+            "{place} did not answer",
+            host=host.name,
+            todo="Check that the host is up and that no firewall blocks the port",
+            place=place,
         )
-    return ConnectError(f"the connection to {place} was lost", host=host.name, todo="Check the network and try again")
+    return ConnectError(
+        "connection-lost", "the connection to {place} was lost", host=host.name, todo="Check the network and try again", place=place
+    )

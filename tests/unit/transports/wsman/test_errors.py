@@ -51,5 +51,5 @@ def test_words(error: Exception, words: str) -> None:
 
 
 def test_what_was_told_already_stays_as_it_is() -> None:
-    told = ConnectError("nothing listens there", host="win1")
+    told = ConnectError("nothing-listens", "nothing listens there", host="win1")
     assert explain(told, HOST) is told and isinstance(told, HostError)

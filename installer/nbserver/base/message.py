@@ -1,0 +1,126 @@
+"""Messages for users: a stable code, an English template, and the named values in it. The events of scripts have the same form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from nbserver.base.plain_text import clean
+
+CODE = re.compile(r"(?=.{1,64}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+LONGEST = 4000  # characters of a value
+
+
+class Described:
+    """Something that has a code and values, and whose text is `str()` of it: a message, or an error."""
+
+    code: str
+    values: Mapping[str, Value]
+
+
+Value = str | int | None | Described
+Given = Value | PurePath
+
+
+@dataclass(frozen=True)
+class Message(Described):
+    """A message as part of another one: a reason, or one of several faults."""
+
+    code: str
+    template: str
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return fill(self.template, self.values)
+
+    def __hash__(self) -> int:
+        return hash((self.code, str(self)))
+
+
+@dataclass(frozen=True)
+class Reported(Described):
+    """A message that a script reported. Its text already has the values in it, and is not a template."""
+
+    code: str
+    text: str
+    values: Mapping[str, Value]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Lines(Described):
+    """Several messages, one per line, or with another `separator` between them. For a program, they are an array."""
+
+    code = "several"
+    values: Mapping[str, Value] = {}
+
+    def __init__(self, messages: Sequence[Described], separator: str = "\n") -> None:
+        self.messages, self.separator = messages, separator
+
+    def __str__(self) -> str:
+        return self.separator.join(map(str, self.messages))
+
+
+class Cause(Described, Exception):
+    """An exception whose text becomes part of an error for the user: a reason with its code."""
+
+    def __init__(self, code: str, template: str, /, **values: Given) -> None:
+        self.code, self.values = code, checked(code, (template,), values)
+        super().__init__(fill(template, self.values))
+
+
+class DescribedError(Cause, ValueError):
+    """A value is not acceptable, and why."""
+
+
+def message(code: str, template: str, /, **values: Given) -> Message:
+    """Return a message after checking that it is complete."""
+    return Message(code, template, checked(code, (template,), values))
+
+
+def checked(code: str, templates: tuple[str, ...], values: Mapping[str, Given]) -> dict[str, Value]:
+    """Return the values. Raises AssertionError if the code is not valid, or if placeholders and values do not match: that is a bug."""
+    if not CODE.fullmatch(code):
+        raise AssertionError(f"not a code: {code!r}")
+    used = {name for template in templates for name in PLACEHOLDER.findall(template)}
+    if used != values.keys():
+        raise AssertionError(f"{code}: the placeholders are {sorted(used)}, the values {sorted(values)}")
+    return {name: value if value is None or isinstance(value, (str, int, Described)) else str(value) for name, value in values.items()}
+
+
+def fill(template: str, values: Mapping[str, Value]) -> str:
+    """Return the template with each `{name}` replaced by its value, in a single pass: braces in a value are never expanded.
+
+    Other braces are plain text. A value of None is shown as "none".
+    """
+    shown = {name: "none" if value is None else str(value) for name, value in values.items()}
+    return PLACEHOLDER.sub(lambda found: shown[found[1]], template)
+
+
+def cause(error: Exception, limit: int = 2000) -> Described | str:
+    """Return the reason that an exception gives: itself if it has a code, otherwise its text, cleaned and shortened."""
+    text = clean(str(error), limit)
+    return error if isinstance(error, Described) and text == str(error) else text
+
+
+def detail(reason: Described) -> dict[str, Any]:
+    """Return the code and the values for machine output, next to the text."""
+    return {"code": reason.code, "values": as_json(reason.values)}
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for machine output: text is cleaned and shortened like that of a message, a reason is an object."""
+    return {name: _as_json(value) for name, value in values.items()}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Lines):
+        return [_as_json(part) for part in value.messages]
+    if isinstance(value, Described):
+        return {"text": clean(str(value), LONGEST), **detail(value)}
+    return clean(value, LONGEST) if isinstance(value, str) else value  # None, a number, or already JSON

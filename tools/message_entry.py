@@ -1,0 +1,25 @@
+"""One message of the sources: its code, its text, and where it arises."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+CODE = re.compile(r"(?=.{1,64}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """`remedy` is what to do, if it is separate from the text. `file` is relative to the checkout.
+
+    `kind` is "" or, in a script, "difference" or "step". `words` are the literal words of a difference: what is, and what should be.
+    """
+
+    code: str
+    text: str
+    remedy: str
+    file: str
+    line: int = 0
+    kind: str = ""
+    words: tuple[str, ...] = ()

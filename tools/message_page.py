@@ -1,0 +1,88 @@
+"""docs/messages.md as text: one table of messages for each of the three systems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools import python_messages, script_messages
+from tools.message_entry import Entry
+
+HEAD = """\
+# Messages
+
+Look up a message by its code. A code stays the same across releases, even if the text changes; so a program should
+recognize an error by its code (see [Formats](formats.md#messages)).
+
+`{name}` is a named value; it can be a message itself, such as the reason of an error. A message without a separate
+remedy says what to do in its text, or is a part of another one. `tools/messages` writes this page from the source; do
+not edit it.
+"""
+TABLE = "| Code | Message | {third} | Raised in |\n| --- | --- | --- | --- |\n"
+
+
+def collect(root: Path) -> tuple[dict[str, list[Entry]], list[str]]:
+    """Return the messages of a checkout, by heading, and the rules that they break."""
+    found = python_messages.collect(root / "installer" / "nbserver", root)
+    systems = {
+        "Orchestrator": found.entries,
+        "Windows script": script_messages.collect(root / "ps_scripts", root),
+        "Linux script": script_messages.collect(root / "linux_scripts", root),
+    }
+    shared = [f"{title}: two texts have the code {code}" for title, entries in systems.items() for code in twice(entries)]
+    return systems, [*found.faults, *shared]
+
+
+def page(systems: Mapping[str, Sequence[Entry]]) -> str:
+    """Return the page. `systems` maps each heading to its messages."""
+    return HEAD + "".join(
+        f"\n## {title}\n\n{_table(title)}{''.join(row.line() for row in rows(entries))}" for title, entries in systems.items()
+    )
+
+
+def _table(title: str) -> str:
+    return TABLE.replace("{third}", "What to do" if title == "Orchestrator" else "Words for what is and should be")
+
+
+@dataclass
+class Row:
+    """One message, with all places where it arises."""
+
+    code: str
+    kind: str
+    text: str
+    remedy: str
+    files: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        code = f"`{self.code}` ({self.kind})" if self.kind else f"`{self.code}`"
+        last = _code_span(self.remedy) or ", ".join(map(_code_span, self.words))
+        return f"| {code} | {_code_span(self.text)} | {last} | {', '.join(map(_code_span, self.files))} |\n"
+
+
+def rows(entries: Sequence[Entry]) -> list[Row]:
+    """Return each message once, sorted by code."""
+    found: dict[tuple[str, str, str, str], Row] = {}
+    for entry in sorted(entries):
+        key = (entry.code, entry.kind, entry.text, entry.remedy)
+        row = found.setdefault(key, Row(*key))
+        row.files += [file for file in [entry.file] if file not in row.files]
+        row.words += [word for word in entry.words if word not in row.words]
+    return list(found.values())
+
+
+def twice(entries: Sequence[Entry]) -> list[str]:
+    """Return the codes that have two texts."""
+    codes = [row.code for row in rows(entries)]
+    return sorted({code for code in codes if codes.count(code) > 1})
+
+
+def _code_span(text: str) -> str:
+    """Return text for a cell of a table, as code. A vertical bar needs a backslash there, even in a code span."""
+    text = " ".join(text.split())
+    if "`" in text:
+        return re.sub(r"[\\`*_{}\[\]<>|&]", lambda found: f"&#{ord(found[0])};", text)  # not code: a span cannot contain its end
+    return f"`{text}`".replace("|", "\\|") if text else ""
