@@ -84,13 +84,19 @@ def kind(node: Schema, schema: Schema) -> str:
         return f"as in [{name}.json](schemas/{name}.json)"
     node = resolved(node, schema)
     if "anyOf" in node:
-        return " or ".join(dict.fromkeys(kind(one, schema) for one in node["anyOf"]))
+        return alternatives([kind(one, schema) for one in node["anyOf"]])
     if "const" in node:
         return f"`{json.dumps(node['const'])}`"
     if "enum" in node:
         return ", ".join(f"`{json.dumps(value)}`" for value in node["enum"])
     types = node.get("type", "object" if "properties" in node else "any")
-    return " or ".join(word(one, node, schema) for one in ([types] if isinstance(types, str) else types))
+    return alternatives([word(one, node, schema) for one in ([types] if isinstance(types, str) else types)])
+
+
+def alternatives(words: list[str]) -> str:
+    """Return `A`, `A or B`, or `A, B, or C`; null comes last."""
+    ordered = sorted(dict.fromkeys(words), key=lambda one: one == "null")
+    return " or ".join(ordered) if len(ordered) < 3 else f"{', '.join(ordered[:-1])}, or {ordered[-1]}"
 
 
 def word(name: str, node: Schema, schema: Schema) -> str:
