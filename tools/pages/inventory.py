@@ -28,7 +28,7 @@ CONSTANT = ("name", "system", "transport")  # of this machine: nobody writes the
 DEFAULT = re.compile(r" \((?:[^()]*; )?default: (?P<default>[^()]*(?:\([^()]*\))?[^()]*)\)$")
 ASIDE = re.compile(r" \((?:whether|how long|minimum length|root does not) [^()]*\)$")
 VALUE = re.compile(
-    r"\bnotebook\.\w+|%\w+%(?:\\\w+)*|~/[\w./]+|https://ADDRESS:PORT|\w+ = \w+|\{ \w+ = (?:\"\w+\"|true) \}|\"[^\"]+\"|Cert:\S+"
+    r"\bnotebook\.\w+|%\w+%(?:\\\w+)*|~/[\w./]+|https://ADDRESS:PORT|\w+ = \w+|[a-z]+_[a-z_]+|keyring set nbserver NAME|ssh-keygen -l|\{ \w+ = (?:\"\w+\"|true) \}|\"[^\"]+\"|Cert:\S+"
 )
 SECRET = "a [secret reference](#refer-to-secrets)"
 MORE = {  # the page that explains a key

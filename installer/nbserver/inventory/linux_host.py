@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from nbserver.inventory.windows_host import DownloadsSettings, HostCertificateSettings, NotebookSettings
+from nbserver.inventory.windows_tables import DownloadsSettings, HostCertificateSettings, NotebookSettings
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     Array,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from nbserver.inventory.windows_host import NotebookSettings
+from nbserver.inventory.windows_tables import NotebookSettings
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import PASSWORD_MINIMUM, Array, HostName, ListenAddress, PublicUrl, Settings, unlike
 

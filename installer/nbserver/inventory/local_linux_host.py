@@ -20,7 +20,7 @@ from nbserver.inventory.linux_host import (
     absolute_folder,
 )
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
-from nbserver.inventory.windows_host import DownloadsSettings
+from nbserver.inventory.windows_tables import DownloadsSettings
 from nbserver.settings.types import Array, HostName, Settings, unlike
 
 

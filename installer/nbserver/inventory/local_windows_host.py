@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
-from nbserver.inventory.windows_host import (
+from nbserver.inventory.windows_host import WindowsHostSettings
+from nbserver.inventory.windows_tables import (
     DownloadsSettings,
     FirewallSettings,
     NotebookSettings,
@@ -18,7 +19,6 @@ from nbserver.inventory.windows_host import (
     PackagesSettings,
     PathSettings,
     PythonSettings,
-    WindowsHostSettings,
 )
 from nbserver.settings.types import (
     Array,
