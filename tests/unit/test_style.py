@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkout import CHECKOUT, SOURCE
+from tests.markdown_code import code_lines
 
 LINKING = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "STYLE.md")] + sorted(
     (CHECKOUT / "docs").glob("*.md")
@@ -67,16 +68,19 @@ PHRASES = {
 }
 
 
+MARK = "\N{CURRENCY SIGN}"
+
+
 def blank(found: re.Match[str]) -> str:
     """Return as many lines as the match has, without its text."""
-    return re.sub(r"[^\n]", "\N{CURRENCY SIGN}", found.group())
+    return re.sub(r"[^\n]", MARK, found.group())
 
 
 def prose(text: str) -> str:
     """Return a page without its code, which is replaced so that every other character keeps its place."""
-    text = re.sub(r"^```.*?^```$", blank, text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"(?<=\n\n)(?: {4,}(?![-*] |\d+\. ).*\n|\n(?= {4}))+", blank, text)  # indented code follows an empty line
-    return re.sub(r"`[^`]*`", blank, text)
+    code = code_lines(text)
+    lines = (re.sub(r"[^\n]", MARK, line) if number in code else line for number, line in enumerate(text.splitlines(keepends=True)))
+    return re.sub(r"`[^`]*`", blank, "".join(lines))
 
 
 def occurrences(pattern: str, text: str) -> Iterator[tuple[int, str]]:
@@ -149,6 +153,8 @@ def test_a_phrase_would_be_found(pattern: str) -> None:
 def test_code_is_not_prose() -> None:
     text = "Run this:\n\n    echo tells\n\n```text\ntells\n```\n\nand `tells`, which tells.\n"
     assert list(occurrences("tells|told", text)) == [(9, "tells")]
+    nested = "1.  Run:\n\n        echo tells\n\n    It tells.\n\n- This\n  tells.\n"
+    assert list(occurrences("tells|told", nested)) == [(5, "tells"), (8, "tells")]
     assert list(occurrences("of its own", "in a session of\nits own.\n")) == [(1, "of its own")]
 
 

@@ -1,6 +1,7 @@
 """The settings of a Linux host: names, types, valid values and defaults.
 
-The description of a field follows "expected" in error messages, and is its description in the JSON Schema.
+The title of a field says what it sets; docs/inventory.md and the JSON Schema have it. The description follows "expected" in error
+messages, and is also in both.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
-from nbserver.inventory.windows_host import DownloadsSettings, HostCertificateSettings, NotebookSettings
+from nbserver.inventory.windows_tables import DownloadsSettings, HostCertificateSettings, NotebookSettings
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     Array,
@@ -96,19 +97,32 @@ def _no_word_of_windows(text: str) -> str:
 class LinuxPythonSettings(Settings):
     version: VersionPrefix | None = Field(
         default=None,
+        title="The version of Python",
         description='a version or version prefix, such as "3.13" (default: python3 of the distribution, or its newest Python if that is older than 3.10)',
     )
 
 
 class LinuxPackagesSettings(Settings):
-    source: Literal["auto", "distribution", "wheels"] = Field(default="auto", description="auto (same as wheels), distribution, or wheels")
-    index_url: WebAddress | None = Field(default=None, description="the URL of a package index, without credentials")
-    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv, or pip")
+    source: Literal["auto", "distribution", "wheels"] = Field(
+        default="auto",
+        title="Where packages come from: wheels of the lock, or the packages of the distribution",
+        description="auto (same as wheels), distribution, or wheels",
+    )
+    index_url: WebAddress | None = Field(
+        default=None,
+        title="The package index for wheels (default: the index of pip and uv)",
+        description="the URL of a package index, without credentials",
+    )
+    installer: Literal["auto", "uv", "pip"] = Field(
+        default="auto", title="What installs wheels; auto is uv", description="auto, uv, or pip"
+    )
 
 
 class LinuxNotebookSettings(NotebookSettings):
     directory: Annotated[str, AfterValidator(linux_folder)] = Field(
-        default="/var/lib/nbserver/notebooks", description="the absolute path of a folder on the host, such as /srv/notebooks"
+        default="/var/lib/nbserver/notebooks",
+        title="The folder of the notebooks",
+        description="the absolute path of a folder on the host, such as /srv/notebooks",
     )
 
 
@@ -117,6 +131,7 @@ class LinuxFirewallSettings(Settings):
         tuple[Annotated[RemoteAddress, AfterValidator(_no_word_of_windows)], ...], AfterValidator(one_firewall_rule), Array
     ] = Field(
         default=("Any",),
+        title="Who may connect to the port of the notebook server",
         description='an array of IP addresses and networks such as 192.0.2.0/24, or "Any"',
     )
 
@@ -124,15 +139,28 @@ class LinuxFirewallSettings(Settings):
 class LinuxHostSettings(Settings):
     """The keys of [defaults], [groups.NAME] and [hosts.NAME] for Linux hosts."""
 
-    system: Literal["linux"] = Field(description='"windows" or "linux"')
-    address: HostName = Field(description="a DNS name or an IP address, without a scheme or port")
-    transport: Literal["ssh"] = Field(default="ssh", description='"ssh"')
-    port: int = Field(default=22, ge=1, le=65535, description="a whole number from 1 to 65535 (default: 22)")
-    user: Annotated[str, AfterValidator(user_name)] = Field(description="the name of a user who can log in over SSH")
-    key_file: ExistingFile | None = Field(default=None, description="the path of a private key file, relative to the inventory")
-    key_password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    agent: bool = Field(default=True, description="true or false (whether to try the keys of the SSH agent)")
-    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    system: Literal["linux"] = Field(title="The operating system of the host", description='"windows" or "linux"')
+    address: HostName = Field(
+        title="Where the host is; also a name in the certificate of the notebook server",
+        description="a DNS name or an IP address, without a scheme or port",
+    )
+    transport: Literal["ssh"] = Field(default="ssh", title="How nbserver reaches the host", description='"ssh"')
+    port: int = Field(
+        default=22, ge=1, le=65535, title="The port of the SSH server", description="a whole number from 1 to 65535 (default: 22)"
+    )
+    user: Annotated[str, AfterValidator(user_name)] = Field(
+        title="Who logs in over SSH", description="the name of a user who can log in over SSH"
+    )
+    key_file: ExistingFile | None = Field(
+        default=None, title="The private key for the login", description="the path of a private key file, relative to the inventory"
+    )
+    key_password: SecretReference | None = Field(default=None, title="The password that opens key_file", description=_REFERENCE)
+    agent: bool = Field(
+        default=True,
+        title="Whether to try the keys of the SSH agent",
+        description="true or false (whether to try the keys of the SSH agent)",
+    )
+    password: SecretReference | None = Field(default=None, title="The password of user", description=_REFERENCE)
     host_key: (
         Annotated[
             str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "^(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})
@@ -140,17 +168,32 @@ class LinuxHostSettings(Settings):
         | None
     ) = Field(
         default=None,
+        title="The only key that the host may show; cannot be combined with known_hosts",
         description='a fingerprint as printed by ssh-keygen -l (SHA256: and 43 characters), or a public key such as "ssh-ed25519 AAAA..."',
     )
-    known_hosts: FilePath | None = Field(default=None, description="the path of a known_hosts file (default: ~/.ssh/known_hosts)")
-    connect_timeout: int = Field(default=20, ge=1, le=600, description=f"{_SECONDS} (default: 20)")
-    keepalive: int = Field(default=15, ge=1, le=600, description=f"{_SECONDS} (default: 15)")
-    sudo: bool = Field(default=True, description="true or false (root does not need it)")
-    sudo_password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    architecture: Literal["x64", "arm64"] = Field(default="x64", description="x64 or arm64")
-    scope: Literal["machine"] = Field(default="machine", description='"machine"')
+    known_hosts: FilePath | None = Field(
+        default=None,
+        title="Where the keys of hosts are looked up",
+        description="the path of a known_hosts file (default: ~/.ssh/known_hosts)",
+    )
+    connect_timeout: int = Field(
+        default=20, ge=1, le=600, title="How many seconds connecting and logging in may take", description=f"{_SECONDS} (default: 20)"
+    )
+    keepalive: int = Field(
+        default=15,
+        ge=1,
+        le=600,
+        title="After how many seconds of silence nbserver sends a request to the host",
+        description=f"{_SECONDS} (default: 15)",
+    )
+    sudo: bool = Field(
+        default=True, title="Whether the script runs with sudo; root does not need it", description="true or false (root does not need it)"
+    )
+    sudo_password: SecretReference | None = Field(default=None, title="The password that sudo asks for", description=_REFERENCE)
+    architecture: Literal["x64", "arm64"] = Field(default="x64", title="The processor architecture of the host", description="x64 or arm64")
+    scope: Literal["machine"] = Field(default="machine", title="Whose notebook server it is: that of the machine", description='"machine"')
     skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description='an array that is empty or contains "firewall"'
+        default=(), title="Steps to leave out", description='an array that is empty or contains "firewall"'
     )
     python: LinuxPythonSettings = LinuxPythonSettings()
     packages: LinuxPackagesSettings = LinuxPackagesSettings()

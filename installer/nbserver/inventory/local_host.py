@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from nbserver.inventory.windows_host import NotebookSettings
+from nbserver.inventory.windows_tables import NotebookSettings
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import PASSWORD_MINIMUM, Array, HostName, ListenAddress, PublicUrl, Settings, unlike
 
@@ -15,22 +15,36 @@ def _description(key: str) -> str:
     return str(NotebookSettings.model_fields[key].description)
 
 
+def _title(key: str) -> str:
+    return str(NotebookSettings.model_fields[key].title)
+
+
 class LocalCertificateSettings(Settings):
     names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
-        default=("127.0.0.1", "::1"), description="an array of DNS names and IP addresses"
+        default=("127.0.0.1", "::1"),
+        title="Names in the certificate, in addition to address and the host of notebook.public_url",
+        description="an array of DNS names and IP addresses",
     )
-    days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
+    days: int = Field(default=397, ge=1, le=397, title="How many days a certificate is valid", description="a whole number from 1 to 397")
 
 
 class LocalNotebookSettings(Settings):
     """The rules and the default of `directory` depend on the operating system."""
 
-    port: int = Field(default=9999, ge=1, le=65535, description="a whole number from 1 to 65535")
+    port: int = Field(default=9999, ge=1, le=65535, title=_title("port"), description="a whole number from 1 to 65535")
     ip: ListenAddress = Field(
-        default="127.0.0.1", description='"127.0.0.1" for this machine only, "*" for all its addresses, or another IP address'
+        default="127.0.0.1",
+        title=_title("ip"),
+        description='"127.0.0.1" for this machine only, "*" for all its addresses, or another IP address',
     )
     directory: str
-    public_url: PublicUrl | None = Field(default=None, description=_description("public_url"))
-    password: SecretReference | None = Field(default=None, description=_description("password"))
-    password_minimum: int = Field(default=PASSWORD_MINIMUM, ge=8, le=128, description=_description("password_minimum"))
-    session: int = Field(default=12, ge=1, le=744, description=_description("session"))
+    public_url: PublicUrl | None = Field(default=None, title=_title("public_url"), description=_description("public_url"))
+    password: SecretReference | None = Field(
+        default=None,
+        title="What people enter in the browser (default: a generated password, which is shown once)",
+        description=_description("password"),
+    )
+    password_minimum: int = Field(
+        default=PASSWORD_MINIMUM, ge=8, le=128, title=_title("password_minimum"), description=_description("password_minimum")
+    )
+    session: int = Field(default=12, ge=1, le=744, title=_title("session"), description=_description("session"))

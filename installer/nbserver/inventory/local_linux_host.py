@@ -20,7 +20,7 @@ from nbserver.inventory.linux_host import (
     absolute_folder,
 )
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
-from nbserver.inventory.windows_host import DownloadsSettings
+from nbserver.inventory.windows_tables import DownloadsSettings
 from nbserver.settings.types import Array, HostName, Settings, contradiction, unlike
 
 
@@ -31,7 +31,7 @@ def own_folder(text: str) -> str:
 
 class LocalLinuxNotebookSettings(LocalNotebookSettings):
     directory: Annotated[str, AfterValidator(own_folder)] = Field(
-        default="~/notebooks", description="the path of a folder that begins with / or ~/"
+        default="~/notebooks", title="The folder of the notebooks", description="the path of a folder that begins with / or ~/"
     )
 
 
@@ -51,15 +51,25 @@ class LocalLinuxHost(Settings):
     """The host `local`: this machine, running Linux. These are the keys of [hosts.local]; all have defaults."""
 
     name: Literal["local"] = "local"
-    system: Literal["linux"] = Field(default="linux", description='"linux"')
-    transport: Literal["local"] = Field(default="local", description='"local"')
-    address: HostName = Field(default="localhost", description="the DNS name or IP address at which browsers reach this machine")
-    architecture: Literal["x64", "arm64"] = Field(
-        default_factory=lambda: "arm64" if platform.machine().lower() in ("aarch64", "arm64") else "x64", description="x64 or arm64"
+    system: Literal["linux"] = Field(default="linux", title="The operating system of this machine", description='"linux"')
+    transport: Literal["local"] = Field(default="local", title="How nbserver reaches this machine", description='"local"')
+    address: HostName = Field(
+        default="localhost",
+        title="The name that browsers use; also a name in the certificate",
+        description="the DNS name or IP address at which browsers reach this machine",
     )
-    scope: Literal["user", "machine"] = Field(default_factory=own_scope, description='"user" or "machine"')
+    architecture: Literal["x64", "arm64"] = Field(
+        default_factory=lambda: "arm64" if platform.machine().lower() in ("aarch64", "arm64") else "x64",
+        title="The processor architecture (default: that of this machine)",
+        description="x64 or arm64",
+    )
+    scope: Literal["user", "machine"] = Field(
+        default_factory=own_scope,
+        title="Whose notebook server it is: yours, or that of the machine (default: machine for root where systemd runs the machine, otherwise user)",
+        description='"user" or "machine"',
+    )
     skip: Annotated[tuple[Literal["firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description='an array that is empty or contains "firewall"'
+        default=(), title="Steps to leave out", description='an array that is empty or contains "firewall"'
     )
     python: LinuxPythonSettings = LinuxPythonSettings()
     packages: LinuxPackagesSettings = LinuxPackagesSettings()

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from nbserver.base.message import message
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
-from nbserver.inventory.windows_host import (
+from nbserver.inventory.windows_host import WindowsHostSettings
+from nbserver.inventory.windows_tables import (
     DownloadsSettings,
     FirewallSettings,
     NotebookSettings,
@@ -18,7 +19,6 @@ from nbserver.inventory.windows_host import (
     PackagesSettings,
     PathSettings,
     PythonSettings,
-    WindowsHostSettings,
 )
 from nbserver.settings.types import (
     Array,
@@ -45,6 +45,10 @@ def _description(key: str) -> str:
     return str(WindowsHostSettings.model_fields[key].description)
 
 
+def _title(key: str) -> str:
+    return str(WindowsHostSettings.model_fields[key].title)
+
+
 class LocalWindowsCertificateSettings(LocalCertificateSettings):
     @property
     def source(self) -> Literal["host"]:
@@ -58,27 +62,41 @@ class LocalWindowsCertificateSettings(LocalCertificateSettings):
 
 
 class LocalWindowsNotebookSettings(LocalNotebookSettings):
-    directory: WindowsFolder = Field(default=FOLDERS["user"], description=str(NotebookSettings.model_fields["directory"].description))
+    directory: WindowsFolder = Field(
+        default=FOLDERS["user"],
+        title=str(NotebookSettings.model_fields["directory"].title),
+        description=str(NotebookSettings.model_fields["directory"].description),
+    )
 
 
 class LocalWindowsHost(Settings):
     """The host `local`: this machine, running Windows. These are the keys of [hosts.local]; all have defaults."""
 
     name: Literal["local"] = "local"
-    system: Literal["windows"] = Field(default="windows", description='"windows"')
-    transport: Literal["local"] = Field(default="local", description='"local"')
-    address: HostName = Field(default="localhost", description="the DNS name or IP address at which browsers reach this machine")
-    architecture: Literal["x64", "arm64"] = Field(default_factory=own_architecture, description=_description("architecture"))
-    scope: Literal["user", "machine"] = Field(default="user", description='"user" or "machine"')
+    system: Literal["windows"] = Field(default="windows", title="The operating system of this machine", description='"windows"')
+    transport: Literal["local"] = Field(default="local", title="How nbserver reaches this machine", description='"local"')
+    address: HostName = Field(
+        default="localhost",
+        title="The name that browsers use; also a name in the certificate",
+        description="the DNS name or IP address at which browsers reach this machine",
+    )
+    architecture: Literal["x64", "arm64"] = Field(
+        default_factory=own_architecture,
+        title="The processor architecture (default: that of the Python that runs nbserver)",
+        description=_description("architecture"),
+    )
+    scope: Literal["user", "machine"] = Field(
+        default="user", title="Whose notebook server it is: yours, or that of the machine", description='"user" or "machine"'
+    )
     windows: Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"] | None = Field(
-        default=None, description=_description("windows")
+        default=None, title=_title("windows"), description=_description("windows")
     )
-    accept_end_of_life: bool = Field(default=False, description=_description("accept_end_of_life"))
-    catalog: ExistingFile | None = Field(default=None, description=_description("catalog"))
+    accept_end_of_life: bool = Field(default=False, title=_title("accept_end_of_life"), description=_description("accept_end_of_life"))
+    catalog: ExistingFile | None = Field(default=None, title=_title("catalog"), description=_description("catalog"))
     skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description=_description("skip")
+        default=(), title=_title("skip"), description=_description("skip")
     )
-    adopt: bool = Field(default=False, description=_description("adopt"))
+    adopt: bool = Field(default=False, title=_title("adopt"), description=_description("adopt"))
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()
     packages: PackagesSettings = PackagesSettings()

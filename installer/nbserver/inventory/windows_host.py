@@ -1,6 +1,7 @@
 """The settings of a Windows host: names, types, valid values and defaults.
 
-The description of a field follows "expected" in error messages, and is its description in the JSON Schema.
+The title of a field says what it sets; docs/inventory.md and the JSON Schema have it. The description follows "expected" in error
+messages, and is also in both.
 """
 
 from __future__ import annotations
@@ -12,34 +13,34 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
+from nbserver.inventory.windows_tables import (
+    PORT,
+    PROXY,
+    REFERENCE,
+    CertificateSettings,
+    DownloadsSettings,
+    FirewallSettings,
+    NotebookSettings,
+    OpensslSettings,
+    PackagesSettings,
+    PathSettings,
+    PythonSettings,
+)
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
-    PASSWORD_MINIMUM,
     Array,
     ConfigurationName,
     ExistingFile,
     Fingerprint,
     HostName,
-    ListenAddress,
     ProxyUrl,
-    PublicUrl,
-    RemoteAddress,
     Settings,
-    Thumbprint,
-    VersionPrefix,
-    WebAddress,
-    WindowsFolder,
-    WindowsPath,
     contradiction,
-    one_firewall_rule,
     refuse,
     unlike,
 )
 
-_REFERENCE = 'a reference to a secret ({ env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, or { prompt = true })'
-_PORT = "a whole number from 1 to 65535"
 _CONFIGURATION_NAME = "Microsoft.PowerShell"
-_PROXY = "a URL such as http://proxy.example.com:3128"
 
 
 def _known_architecture(value: Any) -> Any:
@@ -57,136 +58,88 @@ def _known_windows(value: Any) -> Any:
     return value
 
 
-class PythonSettings(Settings):
-    version: VersionPrefix | None = Field(default=None, description='a version or version prefix in the catalog, such as "3.13"')
-    kind: Literal["zip", "exe"] | None = Field(default=None, description="zip or exe (default: zip if the catalog has one, else exe)")
-
-
-class OpensslSettings(Settings):
-    version: VersionPrefix | None = Field(default=None, description='a version or version prefix in the catalog, such as "3.5"')
-    kind: Literal["zip", "msi", "exe"] | None = Field(
-        default=None, description="zip, msi, or exe (default: exe only if the catalog has no zip or msi)"
-    )
-
-
-class PackagesSettings(Settings):
-    index_url: WebAddress | None = Field(default=None, description="the URL of a package index, without credentials")
-    installer: Literal["auto", "uv", "pip"] = Field(default="auto", description="auto, uv, or pip")
-
-
-class DownloadsSettings(Settings):
-    proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
-
-
-class PathSettings(Settings):
-    entries: Annotated[tuple[WindowsPath, ...], AfterValidator(unlike), Array] | None = Field(
-        default=None, description="an array of Windows paths that are absolute or begin with %Variable%, without semicolons"
-    )
-
-
-class HostCertificateSettings(Settings):
-    """A certificate that the host creates itself."""
-
-    names: Annotated[tuple[HostName, ...], AfterValidator(unlike), Array] = Field(
-        default=(), description="an array of DNS names and IP addresses"
-    )
-    days: int = Field(default=397, ge=1, le=397, description="a whole number from 1 to 397")
-
-
-class CertificateSettings(HostCertificateSettings):
-    """A certificate from one of the four sources of a Windows host."""
-
-    file: ExistingFile | None = Field(
-        default=None, description="the path of a PEM file with the certificate and its chain, relative to the inventory"
-    )
-    key: SecretReference | None = Field(default=None, description=_REFERENCE)
-    pfx: ExistingFile | None = Field(
-        default=None, description="the path of a PFX file with the certificate and its key, relative to the inventory"
-    )
-    password: SecretReference | None = Field(default=None, description=_REFERENCE)
-    thumbprint: Thumbprint | None = Field(
-        default=None, description="the thumbprint (40 hex digits) of a certificate in Cert:\\LocalMachine\\My on the host"
-    )
-    request: bool = Field(default=False, description="true or false (whether the host creates a certificate request for your CA to sign)")
-
-    @property
-    def source(self) -> Literal["host", "workstation", "store", "request"]:
-        """Return where the certificate comes from; "host" means that the host creates it."""
-        if self.file or self.pfx:
-            return "workstation"
-        if self.thumbprint:
-            return "store"
-        return "request" if self.request else "host"
-
-
-class NotebookSettings(Settings):
-    port: int = Field(default=9999, ge=1, le=65535, description=_PORT)
-    ip: ListenAddress = Field(default="*", description='"*" for all addresses of the host, or one IP address')
-    directory: WindowsFolder = Field(
-        default="%ProgramData%\\nbserver\\notebooks",
-        description="the path of a Windows folder that is absolute or begins with %Variable%",
-    )
-    public_url: PublicUrl | None = Field(default=None, description="a URL such as https://notebooks.example.com, without a path")
-    password: SecretReference = Field(description=_REFERENCE)
-    password_minimum: int = Field(
-        default=PASSWORD_MINIMUM,
-        ge=8,
-        le=128,
-        description="a whole number from 8 to 128 (minimum length of the password; default: 12)",
-    )
-    session: int = Field(
-        default=12, ge=1, le=744, description="a whole number of hours from 1 to 744 (how long a login lasts; default: 12)"
-    )
-
-
-class FirewallSettings(Settings):
-    remote_addresses: Annotated[tuple[RemoteAddress, ...], AfterValidator(one_firewall_rule), Array] = Field(
-        default=("Any",),
-        description='an array of IP addresses, networks such as 192.0.2.0/24, and "LocalSubnet", or "Any"',
-    )
-
-
 class WindowsHostSettings(Settings):
     """The keys of [defaults], [groups.NAME] and [hosts.NAME] for Windows hosts."""
 
-    system: Literal["windows"] = Field(description='"windows" or "linux"')
-    address: HostName = Field(description="a DNS name or an IP address, without a scheme or port")
-    transport: Literal["psrp", "winrm"] = Field(default="psrp", description='"psrp" or "winrm"')
-    tls: bool = Field(default=True, description="true or false")
+    system: Literal["windows"] = Field(title="The operating system of the host", description='"windows" or "linux"')
+    address: HostName = Field(
+        title="Where the host is; also a name in the certificate of the notebook server",
+        description="a DNS name or an IP address, without a scheme or port",
+    )
+    transport: Literal["psrp", "winrm"] = Field(
+        default="psrp",
+        title="How nbserver reaches the host: over PowerShell remoting (psrp), or through a WinRM command shell (winrm)",
+        description='"psrp" or "winrm"',
+    )
+    tls: bool = Field(
+        default=True, title="Whether WinRM uses HTTPS; false means message encryption inside HTTP", description="true or false"
+    )
     port: int = Field(
         default_factory=lambda settings: 5986 if settings.get("tls", True) else 5985,
         ge=1,
         le=65535,
-        description=f"{_PORT} (default: 5986 with tls = true, else 5985)",
+        title="The port of the WinRM listener",
+        description=f"{PORT} (default: 5986 with tls = true, else 5985)",
     )
-    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(default="negotiate", description="negotiate, kerberos, ntlm, or basic")
+    auth: Literal["negotiate", "kerberos", "ntlm", "basic"] = Field(
+        default="negotiate",
+        title="How nbserver logs on; basic requires tls, user, and password",
+        description="negotiate, kerberos, ntlm, or basic",
+    )
     ca_file: ExistingFile | None = Field(
-        default=None, description="the path of a PEM file with certificate authorities, relative to the inventory"
+        default=None,
+        title="The authorities of the WinRM listener's certificate (default: the trust store of the system)",
+        description="the path of a PEM file with certificate authorities, relative to the inventory",
     )
     fingerprint: Annotated[Fingerprint, WithJsonSchema({"type": "string", "pattern": "^[Ss][Hh][Aa]256:([0-9A-Fa-f]:?){64}$"})] | None = (
-        Field(default=None, description="the SHA-256 fingerprint of the WinRM listener's certificate (SHA256: and 64 hex digits)")
+        Field(
+            default=None,
+            title="The only certificate that the WinRM listener may show; cannot be combined with ca_file",
+            description="the SHA-256 fingerprint of the WinRM listener's certificate (SHA256: and 64 hex digits)",
+        )
     )
-    configuration_name: ConfigurationName = Field(default=_CONFIGURATION_NAME, description="the name of a PowerShell session configuration")
-    proxy: ProxyUrl | None = Field(default=None, description=f"{_PROXY}, without credentials")
-    user: str | None = Field(default=None, description="a user name (default: the current Windows logon, if password is not set either)")
-    password: SecretReference | None = Field(default=None, description=_REFERENCE)
+    configuration_name: ConfigurationName = Field(
+        default=_CONFIGURATION_NAME,
+        title="The session configuration that runs the script; only applies with psrp",
+        description="the name of a PowerShell session configuration",
+    )
+    proxy: ProxyUrl | None = Field(
+        default=None,
+        title="The proxy between the workstation and the host; the one in the environment is not used",
+        description=f"{PROXY}, without credentials",
+    )
+    user: str | None = Field(
+        default=None,
+        title="Who logs on; requires password",
+        description="a user name (default: the current Windows logon, if password is not set either)",
+    )
+    password: SecretReference | None = Field(default=None, title="The password of user", description=REFERENCE)
     architecture: Annotated[Literal["x64", "arm64"], BeforeValidator(_known_architecture)] = Field(
-        default="x64", description="x64 or arm64"
+        default="x64", title="The processor architecture of the host; 32-bit systems are not supported", description="x64 or arm64"
     )
     windows: Annotated[Literal["2012", "2012r2", "2016", "2019", "2022", "2025", "10", "11"], BeforeValidator(_known_windows)] | None = (
         Field(
             default=None,
+            title="The release of Windows on the host, or an older one",
             description='"2012", "2012r2", "2016", "2019", "2022", "2025", "10", or "11" (default: Windows 10, Server 2016, or newer)',
         )
     )
-    accept_end_of_life: bool = Field(default=False, description="true or false")
-    catalog: ExistingFile | None = Field(default=None, description="the path of a site catalog, relative to the inventory")
-    skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
-        default=(), description='an array with any of "ie_esc", "path", and "firewall"'
+    accept_end_of_life: bool = Field(
+        default=False, title="Whether to allow programs whose publishers no longer fix vulnerabilities", description="true or false"
     )
-    adopt: bool = Field(default=False, description="true or false")
+    catalog: ExistingFile | None = Field(
+        default=None,
+        title="A site catalog, which takes precedence over the shipped one",
+        description="the path of a site catalog, relative to the inventory",
+    )
+    skip: Annotated[tuple[Literal["ie_esc", "path", "firewall"], ...], AfterValidator(unlike), Array] = Field(
+        default=(), title="Steps to leave out", description='an array with any of "ie_esc", "path", and "firewall"'
+    )
+    adopt: bool = Field(default=False, title="Whether to adopt what is in the way on the host", description="true or false")
     reboot: Literal["never", "if-needed"] = Field(
-        default="never", description='"never" or "if-needed" (whether to restart Windows if an installer requires it)'
+        default="never",
+        title="Whether nbserver may restart Windows",
+        description='"never" or "if-needed" (whether to restart Windows if an installer requires it)',
     )
     python: PythonSettings = PythonSettings()
     openssl: OpensslSettings = OpensslSettings()

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from nbserver.inventory.windows_host import FirewallSettings
+from nbserver.inventory.windows_tables import FirewallSettings
 from nbserver.render.settings import Certificate, Notebook, Packages, ScriptSettings, Sha256, Table
 from nbserver.settings.types import Array, Thumbprint, VersionPrefix, WebAddress, WindowsFolder, WindowsPath, refuse, unlike
 

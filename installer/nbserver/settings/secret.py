@@ -34,11 +34,24 @@ class SecretReference(Settings):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     env: Annotated[str, AfterValidator(_variable)] | None = Field(
-        None, description="the name of an environment variable (letters, digits, and _)"
+        None, title="In an environment variable", description="the name of an environment variable (letters, digits, and _)"
     )
-    keyring: str | None = Field(default=None, description=f'the user name of a keyring entry with the service name "{KEYRING_SERVICE}"')
-    file: FilePath | None = Field(default=None, description="the path of a file that contains the secret, relative to the inventory")
-    prompt: bool = Field(default=False, description="true, to prompt for the secret", json_schema_extra={"const": True})
+    keyring: str | None = Field(
+        default=None,
+        title="In the keyring of your account; keyring set nbserver NAME stores it",
+        description=f'the user name of a keyring entry with the service name "{KEYRING_SERVICE}"',
+    )
+    file: FilePath | None = Field(
+        default=None,
+        title="In a file that only its owner can read or, on Windows, one that is not open to everybody; a line end at the end of the file is ignored",
+        description="the path of a file that contains the secret, relative to the inventory",
+    )
+    prompt: bool = Field(
+        default=False,
+        title="Nowhere: nbserver asks for it",
+        description="true, to prompt for the secret",
+        json_schema_extra={"const": True},
+    )
 
     @model_validator(mode="before")
     @classmethod
