@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PRELUDE = {
     "ps_scripts": (
         (
-            "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes downloads "
+            "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal data_folder_names data_folders scope starter programs openssl processes downloads "
             "reboots installers tasks firewall services port_process certificates certificate_program certificate_sources"
         ).split(),
         ".ps1",
