@@ -56,7 +56,7 @@ function New-ClosedFolder([string]$Path, [string]$Sddl) {
 # ---- who else has access
 
 # Rights as bits of an access mask. Source: "ACCESS_MASK" and "File Access Rights Constants" on learn.microsoft.com.
-$AnyRight = -1                        # all bits
+$AnyRight = -bnot 0                   # all bits
 $RightToDeleteChildren = 0x40
 $RightToDelete = 0x10000
 $RightToChangePermissions = 0x40000

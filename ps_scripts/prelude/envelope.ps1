@@ -45,8 +45,8 @@ function Read-Envelope {
 }
 
 function ConvertFrom-UtcTime([string]$Text) {
-    $culture = [Globalization.CultureInfo]::InvariantCulture
-    [DateTime]::ParseExact($Text, "yyyy-MM-dd'T'HH:mm:ss'Z'", $culture, 'AssumeUniversal, AdjustToUniversal')
+    [DateTime]::ParseExact($Text, "yyyy-MM-dd'T'HH:mm:ss'Z'",
+        [Globalization.CultureInfo]::InvariantCulture, 'AssumeUniversal, AdjustToUniversal')
 }
 
 function New-RunId {

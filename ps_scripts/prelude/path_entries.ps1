@@ -1,5 +1,5 @@
 # ---- prelude: path_entries -------------------------------------------------------------------------
-# Add, remove, and restore entries of the machine's PATH; the text around them stays the same.
+# Add, remove, and restore entries of the machine's PATH, and nothing else in it.
 
 $MachineEnvironment = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
 
@@ -86,7 +86,7 @@ function Get-EntryPlace {
     if (Test-SameBeginning $Now $Then $Index) { return $Index }
     for ($i = $Index - 1; $i -ge 0; $i--) {
         $found = @(Find-PathEntry $Now $Then[$i])
-        if ($found.Count) { return $found[-1] + 1 }
+        if ($found.Count) { return $found[$found.Count - 1] + 1 }
     }
     for ($i = $Index + 1; $i -lt $Then.Count; $i++) {
         $found = @(Find-PathEntry $Now $Then[$i])

@@ -1,5 +1,5 @@
 # ---- prelude: paths --------------------------------------------------------------------------------
-# Check paths before each change: nothing is changed through a link, and undo keeps to known folders.
+# Refuse to change anything through a link, or outside of nbserver's folders at undo.
 
 # The service account, and people who share a folder with it, could replace a folder in which this script works with a
 # link: a junction that leads to a folder of Windows, for example.
