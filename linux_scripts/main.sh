@@ -157,7 +157,7 @@ finish_run() { # EXIT-CODE
 # A command failed that no function handles: report the problem that it left, or its exit code.
 # shellcheck disable=SC2317 # a trap calls it
 give_up() { # CODE COMMAND
-    if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: the shell above it is told by its exit code
+    if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: its parent gets the exit code
     trap - ERR
     RUN_OUTCOME=failed
     line_of_step

@@ -40,10 +40,10 @@ def host_path(path: Path) -> str:
 
 def prelude(*names: str) -> str:
     """Files of ps_scripts/prelude and those that they need, joined in the order of a rendered script."""
-    unknown = set(names).difference(PRELUDE["ps_scripts"][0])
+    unknown = set(names).difference(PRELUDE["ps_scripts", "machine"])
     assert not unknown, f"not in the prelude: {sorted(unknown)}"
     needed = {other for name, others in NEEDED.items() if name in names for other in others}
-    ordered = [name for name in PRELUDE["ps_scripts"][0] if name in needed.union(names)]
+    ordered = [name for name in PRELUDE["ps_scripts", "machine"] if name in needed.union(names)]
     parts = [(STEP_FILES / "prelude" / f"{name}.ps1").read_text("ascii") for name in ordered]
     return "\n".join([*parts, SAID] if "run" in names else parts)
 

@@ -18,9 +18,9 @@ LINKING = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGEL
 )
 # The word list of STYLE.md contains the phrases, and body-hashes.md is a publication: their links are checked, their words are not.
 PAGES = [page for page in LINKING if page.name not in ("STYLE.md", "body-hashes.md")]
-
-# What these write into the head of a script belongs to the scripts' text, which is not checked yet.
-SCRIPT_TEXT = {SOURCE / "nbserver" / "render" / name for name in ("bash.py", "powershell.py")}
+SCRIPTS = sorted(
+    path for folder in ("ps_scripts", "linux_scripts") for path in (CHECKOUT / folder).rglob("*.*") if path.suffix in (".ps1", ".sh")
+)
 
 # Pattern -> (what to write instead, a sentence that must not pass). A space matches any white space, so also a line break.
 PHRASES = {
@@ -107,12 +107,38 @@ def pieces(path: Path) -> Iterator[tuple[int, str]]:
 def test_no_message_docstring_or_comment_has_such_a_phrase() -> None:
     found = [
         f"{path.relative_to(CHECKOUT)}:{line}: {words}, write: {PHRASES[pattern][0]}"
-        for path in sorted(set(SOURCE.rglob("*.py")) - SCRIPT_TEXT)
+        for path in sorted(SOURCE.rglob("*.py"))
         for line, text in pieces(path)
         for pattern in PHRASES
         for _, words in occurrences(pattern, text)
     ]
     assert not found, "\n".join(found)
+
+
+def script_pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each comment of a script, and of each literal of several words."""
+    for number, line in enumerate(text.splitlines(), 1):
+        comment = re.search(r"(?:^|\s)# (.*)", line)
+        if comment:
+            yield number, comment[1]
+        for literal in re.findall(r"'([^']*\s[^']*)'", line[: comment.start()] if comment else line):
+            yield number, literal
+
+
+def test_no_script_has_such_a_phrase() -> None:
+    found = [
+        f"{path.relative_to(CHECKOUT)}:{number}: {words}, write: {PHRASES[pattern][0]}"
+        for path in SCRIPTS
+        for number, text in script_pieces(path.read_text("ascii"))
+        for pattern in PHRASES
+        for _, words in occurrences(pattern, text)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_the_text_of_a_script_is_read() -> None:
+    text = "# It is told.\nfail code 'It is told' name \"$x\"   # of others\nx='told'\n"
+    assert list(script_pieces(text)) == [(1, "It is told."), (2, "of others"), (2, "It is told")]
 
 
 @pytest.mark.parametrize("pattern", PHRASES)

@@ -14,6 +14,11 @@ def describe(event: Event) -> str:
     return clean(_said(event))
 
 
+def failure(host: str, event: Event) -> str:
+    """Return the error of a host that reported a `failed` event."""
+    return f"{host}, {event.step or 'script'}: {clean(event.data['text'])}"
+
+
 def _said(event: Event) -> str:
     data = event.data
     if event.event == "difference":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbserver.base.errors import StreamError
-from nbserver.base.plain_text import clean
+from nbserver.events.description import failure
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render.script import Script
 from nbserver.run.envelope import Envelope
@@ -129,7 +129,7 @@ class Leg:
 
     def _fails(self, event: Event) -> None:
         self.failed = True
-        self.result.error = f"{self.host}, {event.step or 'script'}: {clean(event.data['text'])}"
+        self.result.error = failure(self.host, event)
 
     def _finish(self, data: Mapping[str, Any]) -> None:
         outcome = data["outcome"]

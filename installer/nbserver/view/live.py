@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from nbserver.base.plain_text import clean
-from nbserver.events.description import describe
+from nbserver.events.description import describe, failure
 from nbserver.events.reader import Event
 from nbserver.view.summary import COLORS, STOPPING, summary_lines
 
@@ -42,6 +42,7 @@ class LiveView:
         self._told = TOLD
         self._ended = ENDED
         self._planning = False
+        self._failed: set[str] = set()
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         self._planning = mode == "test"
@@ -55,6 +56,8 @@ class LiveView:
 
     def event(self, host: str, event: Event) -> None:
         bar = self._bars[host]
+        if event.event == "failed":
+            self._failed.add(failure(host, event))
         if event.event in self._told:
             line = Text(f"{host}  {event.step:<11} ").append(event.event, COLORS.get(event.event, "default")).append(f" {describe(event)}")
             self._console.print(line)  # a Text, so that nothing in it is taken for markup
@@ -91,5 +94,5 @@ class LiveView:
         self._progress.stop()
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
-        for line in summary_lines(mode, results, folder):
+        for line in summary_lines(mode, results, folder, self._failed):
             click.echo(line)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.events.description import describe
+from nbserver.events.description import describe, failure
 from nbserver.events.reader import Event
 from nbserver.view.summary import COLORS, STOPPING, summary_lines
 
@@ -25,6 +25,7 @@ class PlainLines:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._width = 0
+        self._failed: set[str] = set()
 
     def begin(self, mode: str, steps: Mapping[str, tuple[str, ...]]) -> None:
         self._width = max(map(len, steps), default=0)
@@ -32,6 +33,8 @@ class PlainLines:
     def event(self, host: str, event: Event) -> None:
         if event.event in QUIET or (event.event == "started" and not event.step):
             return
+        if event.event == "failed":
+            self._failed.add(failure(host, event))
         said = click.style(f"{event.event:<10}", fg=COLORS.get(event.event))
         self._write(f"{host:<{self._width}}  {event.step:<11} {said} {describe(event)}".rstrip())
 
@@ -47,5 +50,5 @@ class PlainLines:
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         self._write("")
-        for line in summary_lines(mode, results, folder):
+        for line in summary_lines(mode, results, folder, self._failed):
             self._write(line)

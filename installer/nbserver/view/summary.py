@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +32,11 @@ WORDS = {
 STOPPING = "Stopping: hosts are undoing temporary changes. Press Ctrl-C again to quit now."
 
 
-def summary_lines(mode: str, results: Mapping[str, Result], folder: Path) -> list[str]:
-    """Return one line per host, its error below it, and the folder with the run's files."""
+def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown: Collection[str] = ()) -> list[str]:
+    """Return one line per host, its error below it, and the folder with the run's files.
+
+    `shown` are the errors that were shown as events. With a single host, that line is close, and the error is not repeated.
+    """
     width = max(map(len, results), default=0)
     lines = []
     for name, result in results.items():
@@ -46,6 +49,6 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path) -> lis
         if mode == "request" and result.outcome == "ok":
             words = "  certificate request ready to be signed"
         lines.append(f"{name:<{width}}  {said}{words}{changed}{reboot}")
-        if result.error:
+        if result.error and not (len(results) == 1 and result.error in shown):
             lines.append(f"    {result.error}")
     return [*lines, f"Scripts, events, and logs are in {folder}"]

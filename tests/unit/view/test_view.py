@@ -6,11 +6,13 @@ import io
 import json
 from pathlib import Path
 
+import click
 import pytest
 from rich.console import Console
 
 from nbserver.base.errors import InventoryError, ScriptError
 from nbserver.cli import program
+from nbserver.events.description import failure
 from nbserver.events.reader import Event, parse
 from nbserver.run.result import Result
 from nbserver.run.view import View
@@ -66,6 +68,26 @@ def test_plain_lines_say_what_is_new_and_the_error_once(capsys: pytest.CaptureFi
     assert not [line for line in lines if "secretly busy" in line or "python.zip" in line]
     assert sum(FAILED.error in line for line in lines) == 1
     assert lines[-1] == "Scripts, events, and logs are in runs"
+
+
+@pytest.mark.parametrize("kind", [PlainLines, LiveView])
+def test_a_failure_that_was_shown_is_not_repeated_for_a_single_host(
+    kind: type[PlainLines | LiveView], capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = PlainLines(click.echo) if kind is PlainLines else LiveView(Console(stderr=True, highlight=False))
+    line = {"v": 1, "n": 2, "time": "2026-11-22T10:00:00.0000000Z", "step": "python", "event": "failed", "text": "there is no space"}
+    failed = parse(json.dumps(line))
+    view.begin("apply", {"win2": ("python",)})
+    view.event("win2", failed)
+    view.end()
+    result = Result("win2", error=failure("win2", failed))
+    view.summary("apply", {"win2": result}, Path("runs"))
+    said = "".join(capsys.readouterr())
+    assert said.count("there is no space") == 1 and "win2  failed" in said
+    view.summary("apply", {"win1": RESULT, "win2": result}, Path("runs"))
+    view.summary("apply", {"win2": Result("win2", error="win2: connection lost")}, Path("runs"))
+    said = "".join(capsys.readouterr())
+    assert said.count("there is no space") == 1 and "connection lost" in said
 
 
 def test_json_lines_are_the_events_with_their_host_and_the_summary_last(capsys: pytest.CaptureFixture[str]) -> None:
