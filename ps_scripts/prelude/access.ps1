@@ -55,13 +55,13 @@ function New-ClosedFolder([string]$Path, [string]$Sddl) {
 
 # ---- who else has access
 
-# Rights as bits of an access mask. Source: "ACCESS_MASK" and "File Access Rights Constants" on learn.microsoft.com.
-$AnyRight = -bnot 0                   # all bits
-$RightToDeleteChildren = 0x40
-$RightToDelete = 0x10000
-$RightToChangePermissions = 0x40000
-$RightToTakeOwnership = 0x80000
+# Rights as bits of an access mask. .NET has no name for the generic right; source: "ACCESS_MASK" on
+# learn.microsoft.com.
+$AnyRight = -bnot 0
 $GenericAll = 0x10000000
+$DeleteRight = [int][Security.AccessControl.FileSystemRights]::Delete
+$DeleteContentRight = [int][Security.AccessControl.FileSystemRights]::DeleteSubdirectoriesAndFiles
+$OwnershipRights = [int][Security.AccessControl.FileSystemRights]'ChangePermissions, TakeOwnership'
 
 # Return a failure if an account that is not in $Allowed owns the path or has one of the rights, else nothing. With
 # -SkipInheritOnly, entries that apply only to what is created in the folder do not count.
@@ -90,9 +90,9 @@ function Get-PathFault([string]$Path, [string[]]$Allowed) {
     $current = $Path
     while ($current) {
         $parent = Split-Path -Parent $current
-        $rights = $GenericAll -bor $RightToTakeOwnership -bor $RightToChangePermissions
-        if ($parent) { $rights = $rights -bor $RightToDelete }   # a drive cannot be deleted or renamed
-        if ($current -ne $Path) { $rights = $rights -bor $RightToDeleteChildren }
+        $rights = $GenericAll -bor $OwnershipRights
+        if ($parent) { $rights = $rights -bor $DeleteRight }   # a drive cannot be deleted or renamed
+        if ($current -ne $Path) { $rights = $rights -bor $DeleteContentRight }
         if (Test-Path -LiteralPath $current) {
             $fault = Get-AccessFault $current $Allowed $rights -SkipInheritOnly
             if ($fault) { return $fault }

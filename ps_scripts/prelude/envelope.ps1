@@ -13,25 +13,25 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '\Amode (test|apply|undo|request|events)\z' { $Run.Mode = $Matches[1]; break }
-            '\Arun ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
-            '\Aoperator ([^ ]*)\z' {
+            '^mode (test|apply|undo|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
+            '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
                 break
             }
-            '\Atime ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
+            '^time ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
                 $Run.ClockAhead = [DateTime]::UtcNow - (ConvertFrom-UtcTime $Matches[1])
                 break
             }
-            '\Aafter ([0-9]{1,9})\z' { $Run.After = [int]$Matches[1]; break }
-            '\Aboot-before ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
+            '^after ([0-9]{1,9})\z' { $Run.After = [int]$Matches[1]; break }
+            '^boot-before ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
                 $Run.BootBefore = $Matches[1]
                 break
             }
-            '\Arestarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
-            '\Aformer-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
-            '\Anew-salt yes\z' { $Run.NewSalt = $true; break }
-            '\Asecret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
+            '^restarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
+            '^former-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
+            '^new-salt yes\z' { $Run.NewSalt = $true; break }
+            '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
                 $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
                 break
             }
