@@ -54,7 +54,7 @@ function New-DataFolder([string]$Path) {
     New-ClosedFolder $Path $ServiceWrites
     $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
     if ($fault) {
-        throw (New-Failure data-folder-race ('another account created {path} at the same moment: {cause}. ' +
+        throw (New-Failure data-folder-race ('Another account created {path} at the same moment: {cause}. ' +
                 'Remove it, then run this again') @{ path = $Path } -Cause $fault)
     }
 }
@@ -101,8 +101,8 @@ function Remove-Grant([string]$Path) {
     if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Set-Acl -LiteralPath $Path -AclObject $acl }
 }
 
-# Do so for everything in the folder, at any depth, but not for what links lead to. Return a failure for each file or
-# folder for which it failed.
+# Call Remove-Grant for everything in the folder, at any depth, but not for what links lead to. Return a failure for
+# each file or folder that keeps an entry.
 function Remove-GrantBelow([string]$Path, [string]$Except) {
     $watch = [Diagnostics.Stopwatch]::StartNew()
     $folders = New-Object Collections.Generic.Stack[string]

@@ -36,8 +36,8 @@ function Read-Envelope {
                 break
             }
             default {
-                throw (New-Failure envelope-line ('line {line} of the envelope is not one that this script supports. ' +
-                        'Use the nbserver release that rendered this script') @{ line = $number })
+                throw (New-Failure envelope-line-unknown ('Line {number} of the envelope is not a line that this ' +
+                        'script accepts') @{ number = $number })
             }
         }
     }

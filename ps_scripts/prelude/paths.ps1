@@ -32,7 +32,7 @@ function Get-Link([string]$Path) {
 # This is called immediately before each change.
 function Assert-NoLink([string]$Path) {
     foreach ($link in @(Get-Link $Path)) {
-        throw (New-Failure path-has-link ('{path} was not changed, because {link} is a link (a junction, symbolic ' +
+        throw (New-Failure link-in-path ('{path} was not changed, because {link} is a link (a junction, symbolic ' +
                 'link, or mounted volume). Check where it leads, remove it, then run this again') @{
                 path = $Path; link = $link
             })
