@@ -142,6 +142,26 @@ def test_a_folder_is_closed_from_its_beginning(place: Place, make: str) -> None:
     assert made.stat().st_mode & 0o007 == 0
 
 
+def test_a_refusal_has_a_code_and_its_cause_has_another(place: Place) -> None:
+    (failure,) = place.run("try { Assert-StateFolder } catch { ConvertTo-Json (Get-FailureField $_.Exception) -Depth 4 -Compress }")
+    fields = json.loads(failure)
+    state, users = host_path(place.state), "S-1-5-32-545"
+    assert fields["code"] == "state-folder-untrusted"
+    assert fields["values"] == {"path": state, "cause": f"{users} has access to {state}"}
+    assert fields["cause"] == {"code": "access-granted", "values": {"account": users, "path": state}}
+
+
+def test_a_long_removal_reports_progress(place: Place) -> None:
+    watch = "$watch = New-Object PSObject -Property @{ ElapsedMilliseconds = 5000 }; $watch | Add-Member ScriptMethod Restart { }; "
+    report = "Write-RemovalProgress @{ Path = 'C:\\x'; Count = 7; Watch = $watch }; "
+    said = place.run(
+        f"[void](Get-Said); {watch}{report}$watch.ElapsedMilliseconds = 4999; {report}$watch.ElapsedMilliseconds = 5000; $Run.Step = ''; {report}Get-Said"
+    )
+    assert [(event["event"], event["code"], event["what"]) for event in map(json.loads, said)] == [
+        ("progress", "removing-folder", r"Removing C:\x (7 files and folders removed)")
+    ]
+
+
 # -- tasks
 
 
