@@ -83,5 +83,6 @@ function Read-LastLine([string]$File, [int]$Count) {
         $size = $stream.Read($bytes, 0, $bytes.Length)
     }
     finally { $stream.Close() }
-    $Utf8.GetString($bytes, 0, $size).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries) | Select-Object -Last $Count
+    $lines = $Utf8.GetString($bytes, 0, $size).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
+    $lines | Select-Object -Last $Count
 }
