@@ -1,49 +1,62 @@
-# nbserver bootstrap, for hosts without PowerShell remoting. Runs the script on standard input, and nothing else:
-#   script LENGTH SHA256    one line; then LENGTH bytes of script, then its envelope
-# Its file is for its user, SYSTEM and administrators only.
-$mode = $ExecutionContext.SessionState.LanguageMode
-if ("$mode" -ne 'FullLanguage') {
+# nbserver bootstrap, for hosts without PowerShell remoting: runs the script on standard input, and nothing else.
+# Input: a line "script LENGTH SHA256", LENGTH bytes of script, and its envelope.
+$mode = "$($ExecutionContext.SessionState.LanguageMode)"
+if ($mode -ne 'FullLanguage') {
     $head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
-    $head + '1,"event":"failed","text":"PowerShell runs in ' + $mode + ' mode here. Ask for an exception in the application control policy of this host (WDAC or AppLocker)"}'
+    $head + '1,"event":"failed","code":"restricted-language","values":{"mode":"' + $mode +
+    '"},"text":"PowerShell runs in ' + $mode + ' mode, and nbserver needs FullLanguage. ' +
+    'Ask for an exception in the application control policy of this host (WDAC or AppLocker)"}'
     $head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
     exit 3
 }
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = $WarningPreference = 'SilentlyContinue'
-$code = 1; $file = $null
-try {
-    if ("$(Get-ExecutionPolicy)" -eq 'AllSigned') { throw 'a group policy allows signed scripts only (AllSigned): ask for an exemption of this host' }
-    $stream = [Console]::OpenStandardInput()
-    $line = ''
-    while ($line.Length -lt 99 -and ($byte = $stream.ReadByte()) -gt 10) { $line += [char]$byte }
-    if (-not ($line -cmatch '^script ([1-9][0-9]{0,6}) ([0-9a-f]{64})$')) { throw 'the input does not begin with a script' }
-    $bytes = New-Object byte[] ([int]$Matches[1])
-    for ($have = 0; $have -lt $bytes.Length; $have += $count) {
-        $count = $stream.Read($bytes, $have, $bytes.Length - $have)
-        if (-not $count) { throw "the input ended after $have of $($bytes.Length) bytes of the script" }
-    }
-    $Utf8 = New-Object Text.UTF8Encoding $false
-    $envelope = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() -split "`n" -ne ''
-
-    $me = [Security.Principal.WindowsIdentity]::GetCurrent().User
-    $folder = "$([IO.Path]::GetTempPath())nbserver-$([Guid]::NewGuid())"
-    $access = New-Object Security.AccessControl.DirectorySecurity
-    $access.SetSecurityDescriptorSddlForm("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$me)")
-    if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($folder, $access) }
-    else { [IO.FileSystemAclExtensions]::Create($folder, $access) }
-    try {
-        $path = "$folder\nbserver.ps1"
-        [IO.File]::WriteAllBytes($path, $bytes)
-        $file = [IO.File]::OpenRead($path)   # so nobody can change it
-        $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-        $hash = [BitConverter]::ToString($sha256.ComputeHash($file)) -replace '-'
-        if ($hash -ne $Matches[2]) { throw "the script's SHA-256 is $hash, announced was $($Matches[2])" }
-        $global:LASTEXITCODE = 0
-        $envelope | & $path | ForEach-Object { [Console]::Out.WriteLine($_) }
-        $code = $LASTEXITCODE
-    }
-    finally { if ($file) { $file.Close() }; [IO.Directory]::Delete($folder, $true) }
+$code = 1
+trap { [Console]::Error.WriteLine("$_"); exit $code }
+if ("$(Get-ExecutionPolicy)" -eq 'AllSigned') {
+    throw 'a group policy allows only signed scripts (AllSigned). Ask for an exemption for this host'
 }
-catch { [Console]::Error.WriteLine("$_") }
+
+$in = [Console]::OpenStandardInput()
+$line = ''
+while ($line.Length -lt 99 -and ($byte = $in.ReadByte()) -gt 10) { $line += [char]$byte }
+if (-not ($line -cmatch '^script ([1-9][0-9]{0,6}) ([0-9a-f]{64})$')) {
+    throw 'the input does not begin with a script'
+}
+$bytes = New-Object byte[] ([int]$Matches[1])
+for ($have = 0; $have -lt $bytes.Length; $have += $count) {
+    $count = $in.Read($bytes, $have, $bytes.Length - $have)
+    if (-not $count) {
+        throw "the input ended after $have of $($bytes.Length) bytes of the script"
+    }
+}
+$Utf8 = New-Object Text.UTF8Encoding $false
+$envelope = (New-Object IO.StreamReader($in, $Utf8)).ReadToEnd() -split "`n" -ne ''
+
+# A new folder for SYSTEM, administrators, and this user only.
+$user = [Security.Principal.WindowsIdentity]::GetCurrent().User
+$folder = "$([IO.Path]::GetTempPath())nbserver-$([Guid]::NewGuid())"
+$access = New-Object Security.AccessControl.DirectorySecurity
+$access.SetSecurityDescriptorSddlForm("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$user)")
+if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($folder, $access) }
+else { [IO.FileSystemAclExtensions]::Create($folder, $access) }
+$file = $null
+try {
+    $path = "$folder\nbserver.ps1"
+    [IO.File]::WriteAllBytes($path, $bytes)
+    $file = [IO.File]::OpenRead($path)   # until it is closed, nobody can change it
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    $hash = [BitConverter]::ToString($sha256.ComputeHash($file)) -replace '-'
+    if ($hash -ne $Matches[2]) {
+        throw "the script has SHA-256 $hash, expected $($Matches[2])"
+    }
+    $global:LASTEXITCODE = 0
+    $envelope | & $path | ForEach-Object { [Console]::Out.WriteLine($_) }
+    $code = $LASTEXITCODE
+}
+finally {
+    if ($file) { $file.Close() }
+    [IO.Directory]::Delete($folder, $true)
+}
 exit $code

@@ -1,11 +1,12 @@
 # ---- prelude: the program that starts the notebook server ----------------------------------------------
 # Python, the same text on every system. It is a file next to the configuration that only root can write.
 
-STARTER='# Starts the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
-# Nothing configures the server and its kernels but CONFIGURATION and what the packages of this Python have in
-# their own folders: no configuration of the machine or of a user counts, neither for Jupyter and IPython nor for
-# pip and uv. If the server would not do what CONFIGURATION says, it does not start.
-# The server and its kernels write to the folder WORK. The log is a file only where no system service keeps it.
+STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
+#
+# Only CONFIGURATION and the packages of this Python, in their own folders, configure the server and its kernels. Other
+# configuration of Jupyter, IPython, pip, and uv is ignored, whether it is for all users or for one. If the server would
+# still not do what CONFIGURATION says, it does not start.
+# The server and its kernels write to the folder WORK. LOG is a file for the log where no system service keeps it.
 import importlib.util
 import json
 import os
@@ -15,22 +16,22 @@ configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
-os.chdir(folder)                                    # Jupyter of before 2022 reads configuration in its working folder
+os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
     if os.path.exists(log):
         os.replace(log, log + ".before")
     sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
-    # Kernels inherit the streams below those, and a program without a console has none that they could use.
-    for stream in range(3):
-        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+    # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
+    for descriptor in range(3):
+        os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
-# ---- variables: kernels and terminals inherit them
+# ---- environment variables, which kernels and terminals inherit
 
-foreign = "JUPYTER", "JPY_", "IPYTHON", "PYTHON", "OPENSSL_", "PIP_", "UV_", "MPL", "MATPLOTLIB"
+ignored = "JUPYTER", "JPY_", "IPYTHON", "PYTHON", "OPENSSL_", "PIP_", "UV_", "MPL", "MATPLOTLIB"
 for name in list(os.environ):
-    if name.upper().startswith(foreign):
+    if name.upper().startswith(ignored):
         del os.environ[name]
 os.environ.update(
     JUPYTER_CONFIG_DIR=folder,
@@ -48,7 +49,7 @@ os.environ.update(
 if os.name == "nt":
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 
-# ---- folders: where Jupyter looks for configuration, kernel specifications and extensions
+# ---- folders in which Jupyter finds configuration, kernel specifications, and extensions
 
 from jupyter_core import paths
 
@@ -61,7 +62,7 @@ def configuration_path():
     return [folder, own_configuration]
 
 
-# Other modules import these by name, so they are replaced before any of them is imported.
+# Other modules import these names, so they are replaced before any of these modules is imported.
 paths.jupyter_path = data_path
 paths.jupyter_config_path = configuration_path
 paths.SYSTEM_JUPYTER_PATH[:] = [own_data]
@@ -69,8 +70,8 @@ paths.SYSTEM_CONFIG_PATH[:] = [own_configuration]
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-# IPython has no setting that keeps it from reading the configuration of the machine.
-# The working folder, which Python searches first, is searched only by what people write.
+# IPython reads the configuration of the machine, and no setting prevents it. Python searches the working folder first;
+# without sys.path[0], imports of the kernel itself do not search it, and imports in a notebook still do.
 KERNEL = (
     "import sys; del sys.path[0]; "
     "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
@@ -79,20 +80,20 @@ KERNEL = (
 
 
 class OwnKernels(KernelSpecManager):
-    """Kernels that are installed with this Python, and in no folder that a kernel can write to."""
+    """The kernels that are installed with this Python, in folders that no kernel can write to."""
 
     def _kernel_dirs_default(self):
         return data_path("kernels")
 
     def get_kernel_spec(self, kernel_name):
         found = super().get_kernel_spec(kernel_name)
-        if "ipykernel_launcher" in found.argv:      # after "-m"
+        if "ipykernel_launcher" in found.argv:      # its arguments are -m ipykernel_launcher
             at = found.argv.index("ipykernel_launcher")
             found.argv[at - 1 : at + 1] = ["-c", KERNEL]
         return found
 
 
-# ---- the server, made but not yet serving
+# ---- create the server, which does not serve yet
 
 if importlib.util.find_spec("notebook.app"):        # notebook 7
     from jupyter_server.auth.authorizer import AllowAllAuthorizer
@@ -102,7 +103,7 @@ if importlib.util.find_spec("notebook.app"):        # notebook 7
 
     extensions = ["notebook"]
     if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
-        # Packages of a distribution enable themselves in the folders of the machine.
+        # Packages of a Linux distribution enable their extensions in folders of the machine, which are ignored.
         extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
     enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
     server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
@@ -127,7 +128,7 @@ else:                                               # notebook 6
     classes = [("the login handler", server.login_handler_class, LoginHandler)]
 classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
 
-# ---- whether it would do what the configuration says: its own values, and those that answer requests
+# ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
 with open(configuration, encoding="ascii") as file:
     settings = json.load(file)
@@ -142,13 +143,13 @@ for section, owner in sections.items():
         if name in ("root_dir", "notebook_dir") and server.contents_manager.root_dir != expected:
             differs.append("the folder of the contents manager")
 if differs:
+    names = ", ".join(differs)
     print(
-        "The notebook server does not start, because its effective configuration differs from " + configuration
-        + ": " + ", ".join(differs) + ". Remove other configuration of Jupyter from " + folder + " and "
-        + own_configuration + ", then run nbserver apply.",
+        f"The notebook server does not start, because its effective configuration differs from {configuration}: "
+        f"{names}. Remove other Jupyter configuration from {folder} and {own_configuration}, then run nbserver apply",
         file=sys.stderr,
     )
-    sys.exit(78)                                    # EX_CONFIG
+    sys.exit(78)                                    # EX_CONFIG: starting it again would not help
 os.chdir(work)
 server.start()
 '

@@ -1,32 +1,65 @@
-# ---- prelude: folders that hold people's files ---------------------------------------------------------
-# The service is let in beside those who have access already. Undo removes the folder only when it is empty; what
-# stays belongs to those who had it before, and what the service made in it to administrators.
+# ---- prelude: data_folders -------------------------------------------------------------------------
+# Give the service access to folders with people's files, and take it away at undo.
 
-$LocalService = 'S-1-5-19'   # the account of the service, which other services of Windows have too
+# The accounts that already have access keep it. Undo removes such a folder only if it is empty; what the service
+# created in it then belongs to administrators.
 
 function Test-ServiceGrant([string]$Path) {
-    # The server of scope user is the user, who chose the folder.
-    if ($Settings.scope -eq 'user') { return Test-Path -LiteralPath $Path }
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
+    if ($Settings.scope -eq 'user') { return $true }   # the server runs as the user, who chose the folder
     (Get-AccessSddl $Path) -cmatch "\(A;OICI(ID)?;0x1301bf;;;$ServiceSid\)"
 }
 
-# One that is made here is for administrators and the service: what a drive's root would give to everybody includes the
-# right to replace it.
+# This is called in preflight, and immediately before each change to the folder. In user scope, the server has the
+# user's rights anyway.
+function Assert-DataFolder([string]$Path) {
+    if ($Settings.scope -eq 'user') { return }
+    $folder = $Path.TrimEnd('\')
+    $fault = Get-FolderNameFault $folder
+    if ($fault) {
+        throw (New-Failure data-folder-refused ('{path} cannot be notebook.directory: {cause}. ' +
+                'Choose another folder in the inventory') @{ path = $Path } -Cause $fault)
+    }
+    Assert-NoLink $folder
+    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
+    if (Test-Path -LiteralPath $folder) {
+        $allowed += (Get-Acl -LiteralPath $folder).GetOwner([Security.Principal.SecurityIdentifier]).Value
+    }
+    $fault = Get-PathFault $folder $allowed
+    if ($fault) {
+        throw (New-Failure data-folder-replaceable ('{path} cannot be notebook.directory, because other accounts ' +
+                'could replace it: {cause}. Let only administrators own it, delete it, and change its permissions, ' +
+                'or choose another folder in the inventory') @{ path = $Path } -Cause $fault)
+    }
+}
+
 function Add-DataFolder([string]$Path) {
     Assert-DataFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) {
         Save-Before 'data_folder' $Path $null
         if ($Settings.scope -eq 'user') { [void](New-Item -ItemType Directory -Path $Path); return }
-        Save-Before 'grant' $Path $null
-        $above = Split-Path -Parent $Path
-        if (-not (Test-Path -LiteralPath $above)) { New-ClosedFolder $above $AdministratorsOnly }
-        New-ClosedFolder $Path $ServiceWrites
-        $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) -1
-        if ($fault) { throw "$Path was made by somebody else at the same moment: $fault. Remove it and run this again" }
+        New-DataFolder $Path
     }
     if (Test-ServiceGrant $Path) { return }
     Save-Before 'grant' $Path $null
+    Add-Grant $Path
+}
+
+# A new folder is for administrators and the service: what it would inherit from a drive's root lets everybody replace
+# it.
+function New-DataFolder([string]$Path) {
+    Save-Before 'grant' $Path $null
+    $parent = Split-Path -Parent $Path
+    if (-not (Test-Path -LiteralPath $parent)) { New-ClosedFolder $parent $AdministratorsOnly }
+    New-ClosedFolder $Path $ServiceWrites
+    $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
+    if ($fault) {
+        throw (New-Failure data-folder-race ('Another account created {path} at the same moment: {cause}. ' +
+                'Remove it, then run this again') @{ path = $Path } -Cause $fault)
+    }
+}
+
+function Add-Grant([string]$Path) {
     $lock = Lock-Folder $Path
     try {
         $acl = Get-Acl -LiteralPath $Path
@@ -38,22 +71,26 @@ function Add-DataFolder([string]$Path) {
     finally { $lock.Close() }
 }
 
-# What is in a folder comes first: Windows then hands down the folder's own list to things that have other owners.
+# The content of the folder comes before the folder itself: Windows then passes the new list of the folder on to files
+# and folders that have other owners.
 $Restore.grant = {
     param($Path)
     if (-not (Test-Path -LiteralPath $Path)) { return }
     Assert-DataFolder $Path
     $lock = Lock-Folder $Path
     try {
-        $left = @(Remove-GrantsBelow $Path $lock.Name)
+        $left = @(Remove-GrantBelow $Path $lock.Name)
         Remove-Grant $Path
     }
     finally { $lock.Close() }
-    if ($left.Count) { throw "the service keeps its access to $($left.Count) files or folders in it, first $($left[0])" }
+    if ($left.Count) {
+        throw (New-Failure grant-not-removed ('the service still has access to {count} files or folders in {path}, ' +
+                'first {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+    }
 }
 
-# Takes the service's own entries from the access list. What the service made belongs to administrators then, and has
-# the access list of the folder that it is in.
+# Remove the entries of the service from the access list. What the service created gets administrators as its owner,
+# and the access list of the folder that contains it.
 function Remove-Grant([string]$Path) {
     $acl = Get-Acl -LiteralPath $Path
     $before = $acl.GetSecurityDescriptorSddlForm('Owner, Access')
@@ -64,26 +101,39 @@ function Remove-Grant([string]$Path) {
     if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Set-Acl -LiteralPath $Path -AclObject $acl }
 }
 
-# For all that is in the folder, however deep, but not what links lead to. Puts out what it could not do, in words.
-function Remove-GrantsBelow([string]$Path, [string]$Except) {
+# Call Remove-Grant for everything in the folder, at any depth, but not for what links lead to. Return a failure for
+# each file or folder that keeps an entry.
+function Remove-GrantBelow([string]$Path, [string]$Except) {
+    $watch = [Diagnostics.Stopwatch]::StartNew()
     $folders = New-Object Collections.Generic.Stack[string]
     $folders.Push($Path)
     while ($folders.Count) {
         $folder = $folders.Pop()
-        try { $items = (New-Object IO.DirectoryInfo $folder).GetFileSystemInfos() } catch { "${folder}: $_"; continue }
+        try { $items = (New-Object IO.DirectoryInfo $folder).GetFileSystemInfos() }
+        catch { New-GrantFailure $folder $_.Exception; continue }
         foreach ($item in $items) {
             if ($item.FullName -eq $Except) { continue }
             if ($item.Attributes -band [IO.FileAttributes]::ReparsePoint) { continue }
-            try { Remove-Grant $item.FullName } catch { "$($item.FullName): $_" }
+            try { Remove-Grant $item.FullName } catch { New-GrantFailure $item.FullName $_.Exception }
             if ($item.Attributes -band [IO.FileAttributes]::Directory) { $folders.Push($item.FullName) }
         }
+        if ($watch.ElapsedMilliseconds -lt 5000) { continue }
+        Write-StepProgress removing-access 'Removing the access of the service from {path}' @{ path = $folder }
+        $watch.Restart()
     }
+}
+
+function New-GrantFailure([string]$Path, [Exception]$Cause) {
+    New-Failure grant-kept '{path}: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {
     param($Path)
     if (-not (Test-Path -LiteralPath $Path)) { return }
     if ($Settings.scope -ne 'user') { Assert-NoLink $Path }
-    if (-not @(Get-ChildItem -LiteralPath $Path -Force).Count) { [IO.Directory]::Delete($Path, $false); return }
-    Write-Event warning @{ text = "$Path holds files and stays" }
+    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
+        Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
+        return
+    }
+    [IO.Directory]::Delete($Path, $false)
 }

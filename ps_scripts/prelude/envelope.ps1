@@ -1,58 +1,81 @@
-# ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
-# Lines of `name value`: mode test|apply|undo|request|events, run ID, operator BASE64, time UTC, after N,
-# boot-before TIME, restarts N, former-salt SALT, new-salt yes, secret NAME BASE64.
-# Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
-# can end in Windows' module logging.
+# ---- prelude: envelope -----------------------------------------------------------------------------
+# Read the envelope: the only input of a run in addition to this script.
 
+# Secrets stay in $Secrets, and only .NET methods receive them: what is passed to a command can appear in the logs of
+# Windows (module logging).
 $Secrets = @{}
 
+# Read the lines of the envelope: a name and one or two values, separated by a space. Operator and secrets are Base64.
+# A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
-        $word = ([string]$line).Split([char[]]' ')
-        if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'request', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
-        elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9A-Za-z-]{1,64}\z') { $Run.Id = $word[1] }
-        elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
-        elseif ($word[0] -ceq 'time' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') {
-            # How much this host's clock is ahead of the workstation's, as a time span; preflight looks at it.
-            $theirs = [DateTime]::ParseExact($word[1], "yyyy-MM-dd'T'HH:mm:ss'Z'", [Globalization.CultureInfo]::InvariantCulture, 'AssumeUniversal, AdjustToUniversal')
-            $Run.ClockAhead = [DateTime]::UtcNow - $theirs
+        switch -CaseSensitive -Regex ([string]$line) {
+            '^mode (test|apply|undo|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
+            '^operator ([^ ]*)\z' {
+                $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
+                break
+            }
+            '^time ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
+                $Run.ClockAhead = [DateTime]::UtcNow - (ConvertFrom-UtcTime $Matches[1])
+                break
+            }
+            '^after ([0-9]{1,9})\z' { $Run.After = [int]$Matches[1]; break }
+            '^boot-before ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
+                $Run.BootBefore = $Matches[1]
+                break
+            }
+            '^restarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
+            '^former-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
+            '^new-salt yes\z' { $Run.NewSalt = $true; break }
+            '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
+                $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
+                break
+            }
+            default {
+                throw (New-Failure envelope-line-unknown ('Line {number} of the envelope is not a line that this ' +
+                        'script accepts') @{ number = $number })
+            }
         }
-        elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
-        elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
-        elseif ($word[0] -ceq 'restarts' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]\z') { $Run.Restarts = [int]$word[1] }
-        elseif ($word[0] -ceq 'former-salt' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[A-Za-z0-9+/]{22}\z') {
-            $Run.FormerSalt = $word[1]
-        }
-        elseif ($word[0] -ceq 'new-salt' -and $word.Count -eq 2 -and $word[1] -ceq 'yes') { $Run.NewSalt = $true }
-        elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
-        else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }
-    if (-not $Run.Id) { $Run.Id = [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand' }
+    if (-not $Run.Id) { $Run.Id = New-RunId }
 }
 
-# Run by hand, an apply asks for what the envelope would have brought.
+function ConvertFrom-UtcTime([string]$Text) {
+    [DateTime]::ParseExact($Text, "yyyy-MM-dd'T'HH:mm:ss'Z'",
+        [Globalization.CultureInfo]::InvariantCulture, 'AssumeUniversal, AdjustToUniversal')
+}
+
+function New-RunId {
+    [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand'
+}
+
+# An apply that is run by hand asks for what the envelope would contain.
 function Request-Secret([string]$Name, [string]$Prompt) {
     if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
 
-# Where none is given, the one that an earlier run put into a file stays: $Pattern's first group.
-function Read-KeptSecret([string]$Name, [string]$File, [string]$Pattern) {
-    if ($Secrets.ContainsKey($Name) -or -not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
+# Without a new secret, the secret that an earlier run wrote to a file is kept. $Pattern's first group matches it.
+function Read-KeptSecret {
+    param([string]$Name, [string]$File, [string]$Pattern)
+    if ($Secrets.ContainsKey($Name)) { return }
+    if (-not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
     $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
     if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
 }
 
-# The part of a secret that is not secret, such as the salt in a hash: $Pattern's first group.
+# Return the part of a secret that is not secret, such as the salt of a hash. $Pattern's first group matches it.
 function Get-SecretPart([string]$Name, [string]$Pattern) {
-    if ($Secrets.ContainsKey($Name)) { [regex]::Match($Secrets[$Name], $Pattern).Groups[1].Value } else { '' }
+    if (-not $Secrets.ContainsKey($Name)) { return '' }
+    [regex]::Match($Secrets[$Name], $Pattern).Groups[1].Value
 }
 
-# The text with its @NAME@ replaced by the secret of that name.
+# Return the text with @NAME@ replaced by the secret of that name.
 function Expand-Secret([string]$Text, [string]$Name) {
     if ($Name) { $Text.Replace("@$Name@", $Secrets[$Name]) } else { $Text }
 }

@@ -75,7 +75,7 @@ function Read-CompleteLine([string]$File) {
 # Return the last lines of a file that others can write, such as the server's log. Links are not followed, and
 # only the last 16 KB are read.
 function Read-LastLine([string]$File, [int]$Count) {
-    if (@(Get-Links $File).Count) { return '(not read, because its path contains a link)' }
+    if (@(Get-Link $File).Count) { return '(not read, because its path contains a link)' }
     $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite, Delete')
     try {
         if ($stream.Length -gt 16384) { [void]$stream.Seek($stream.Length - 16384, 'Begin') }
@@ -83,5 +83,6 @@ function Read-LastLine([string]$File, [int]$Count) {
         $size = $stream.Read($bytes, 0, $bytes.Length)
     }
     finally { $stream.Close() }
-    $Utf8.GetString($bytes, 0, $size).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries) | Select-Object -Last $Count
+    $lines = $Utf8.GetString($bytes, 0, $size).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
+    $lines | Select-Object -Last $Count
 }

@@ -1,9 +1,13 @@
-# ---- prelude: the one hash of this script --------------------------------------------------------------
+# ---- prelude: hashes -------------------------------------------------------------------------------
+# Compute SHA-256, the only hash that this script uses.
 
-# The SHA-256 of bytes, or of a stream to its end, in hex. FIPS mode forbids the managed class; this one
-# calls Windows.
+# Return the SHA-256 of bytes, or of a stream from its position to its end, in lower-case hex. A host in FIPS mode
+# refuses the managed class of .NET; this class calls Windows.
 function Get-Sha256($Source) {
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    try { ([BitConverter]::ToString($sha256.ComputeHash($Source)) -replace '-', '').ToLowerInvariant() }
+    try {
+        $hex = [BitConverter]::ToString($sha256.ComputeHash($Source)) -replace '-', ''
+        $hex.ToLowerInvariant()
+    }
     finally { $sha256.Dispose() }
 }

@@ -1,19 +1,35 @@
-# ---- prelude: one run at a time on this host -----------------------------------------------------------
+# ---- prelude: lock ---------------------------------------------------------------------------------
+# Allow only one run at a time to change this host.
 
-# Windows itself gives the lock back when the process that holds it ends, however it ends.
+# Take the lock. Windows releases it when the process that holds it exits, for whatever reason. Get-LockOwner in another
+# process may have the file open for a moment, so the lock is tried for half a second.
 function Enter-Lock {
-    # Who asks for the owner (Get-LockOwner) has the file open for a moment: that is no other run.
     for ($try = 1; -not $Run.Lock; $try++) {
         try { $Run.Lock = [IO.File]::Open($LockFile, 'OpenOrCreate', 'ReadWrite', 'Read') }
         catch [IO.IOException] {
-            if ($try -ge 6) { throw "another run changes this host: $(Get-LockOwner). Wait until it ends, then run this again" }
+            if ($try -ge 6) {
+                $failure = New-LockFailure $_.Exception
+                throw $failure
+            }
             [Threading.Thread]::Sleep(100)
         }
     }
-    $owner = $Utf8.GetBytes("run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, since $([DateTime]::UtcNow.ToString('o'))")
+    $owner = "run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, " +
+    "since $([DateTime]::UtcNow.ToString('o'))"
+    $bytes = $Utf8.GetBytes($owner)
     $Run.Lock.SetLength(0)
-    $Run.Lock.Write($owner, 0, $owner.Length)
+    $Run.Lock.Write($bytes, 0, $bytes.Length)
     $Run.Lock.Flush()
+}
+
+function New-LockFailure([Exception]$Cause) {
+    $owner = Get-LockOwner
+    if ($owner) {
+        return New-Failure run-in-progress ('Another run is changing this host: {owner}. ' +
+            'Wait until it ends, then run this again') @{ owner = $owner }
+    }
+    New-Failure lock-not-opened ('{file} could not be opened: {cause}. ' +
+        'Close the program that uses it, then run this again') @{ file = $LockFile } -Cause $Cause
 }
 
 function Exit-Lock {
@@ -23,8 +39,8 @@ function Exit-Lock {
     $Run.Lock = $null
 }
 
-# Who holds the lock, or nothing: the text is emptied when the lock is given back, and a lock that can be
-# taken belongs to nobody, whatever its dead owner left in it.
+# Return which run holds the lock, or nothing. Only a lock that cannot be taken has an owner: the text in the file may
+# be of a run that was killed.
 function Get-LockOwner {
     if (-not (Test-Path -LiteralPath $LockFile)) { return }
     try { [IO.File]::Open($LockFile, 'Open', 'ReadWrite', 'Read').Close() }

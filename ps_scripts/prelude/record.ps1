@@ -1,43 +1,51 @@
-# ---- prelude: the record, what was there before a thing was first changed ------------------------------
-# One line a thing: step, kind, key, before. Every change below goes through a function of its kind that
-# writes here first; $Restore holds how a kind is put back; undo plays the record backwards.
+# ---- prelude: record -------------------------------------------------------------------------------
+# Keep the record: the state of each thing before its first change, for undo.
 
+# A line has a step, a kind, a key, and the state before. Every function that changes something calls Save-Before
+# first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
 $Restore = @{}
 
-function Save-Before([string]$Kind, [string]$Key, $Before) {
+function Save-Before {
+    param([string]$Kind, [string]$Key, $Before)
     if (Test-Record $Kind $Key) { return }
     Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
 function Read-Record {
-    if (Test-Path -LiteralPath $RecordFile) {
-        [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
-    }
+    if (-not (Test-Path -LiteralPath $RecordFile)) { return }
+    [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
 }
 
 function Test-Record([string]$Kind, [string]$Key) {
-    foreach ($line in @(Read-Record)) { if ($line.kind -eq $Kind -and $line.key -eq $Key) { return $true } }
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq $Kind -and $line.key -eq $Key) { return $true }
+    }
     $false
 }
 
-# Puts one thing back now, and takes it off the record.
+# Restore one thing, then remove its line from the record.
 function Undo-Line($Line) {
-    if (-not $Restore.ContainsKey($Line.kind)) { throw "this script cannot put back a '$($Line.kind)'; use the release that wrote it" }
+    if (-not $Restore.ContainsKey($Line.kind)) {
+        throw (New-Failure unknown-kind ('this script cannot restore the kind "{kind}". ' +
+                'Use the release that recorded it') @{ kind = $Line.kind })
+    }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     & $Restore[$Line.kind] $Line.key $Line.before
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
 }
 
-# Whole and at once: a torn record would put back the wrong things.
 function Write-Record($Lines) {
     $text = -join @($Lines | ForEach-Object { (ConvertTo-Json $_ -Compress -Depth 6) + "`n" })
     Write-TextFile $RecordFile $text
 }
 
-# The one writer of text files: UTF-8 without BOM, whole and at once.
-function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
-    foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
+# Write a text file in UTF-8 without BOM; no other function writes one. The new file replaces the old file at once, so a
+# run that is killed leaves one of the two, and never a part.
+function Write-TextFile {
+    param([string]$Path, [string]$Text, [string]$Secret)
+    Assert-NoLink "$Path.new"
+    Assert-NoLink $Path
     try {
         [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
         if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }

@@ -15,9 +15,9 @@ Add-Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
     foreach ($entry in Get-PathEntries) {
         if (-not (Test-PathEntry $entry)) { Difference 'PATH' $null $entry }
     }
-    foreach ($line in Get-FormerPathEntries @(Get-PathEntries)) { Difference 'PATH' $line.key $null }
+    foreach ($line in Get-ObsoletePathEntry @(Get-PathEntries)) { Difference 'PATH' $line.key $null }
 } -Apply {
-    foreach ($line in Get-FormerPathEntries @(Get-PathEntries)) { Undo-Line $line }
+    foreach ($line in Get-ObsoletePathEntry @(Get-PathEntries)) { Undo-Line $line }
     foreach ($entry in Get-PathEntries) {
         if (-not (Test-PathEntry $entry)) { Add-PathEntry $entry }
     }

@@ -56,7 +56,7 @@ function Assert-RegisteredPython($Registered) {
         throw "Python $($Registered.Version) is registered in $folder, and its $($Settings.python.executable[0]) is not there. Repair or remove it in Apps in Settings, $other"
     }
     $fault = Get-ProgramFault $folder
-    if ($fault) { throw "Python $($Registered.Version) in $folder would run as administrator, and others could change it: $fault. Let only SYSTEM and administrators write there, $other" }
+    if ($fault) { throw "Python $($Registered.Version) in $folder would run as administrator, and others could change it: $($fault.Message). Let only SYSTEM and administrators write there, $other" }
 }
 
 # A Python from the Store keeps what it writes in a place that other programs do not see.

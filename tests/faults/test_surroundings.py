@@ -197,7 +197,7 @@ def test_program_data_that_cannot_be_written(site: Site, windows_host: WindowsBo
         place.unlink()
         kept.rename(place)
     assert done.returncode == 3 and "Traceback" not in done.stdout + done.stderr
-    assert r"C:\ProgramData\nbserver could not be made: " in done.stdout and r"able to write to C:\ProgramData" in done.stdout
+    assert r"C:\ProgramData\nbserver could not be created: " in done.stdout and r"can write to C:\ProgramData" in done.stdout
     assert after == before
 
 

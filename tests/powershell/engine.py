@@ -12,12 +12,15 @@ from types import TracebackType
 
 import pytest
 
+from nbserver.render.step_files import PRELUDE
 from tests.boxes.wine import DOTNET, PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_path
 from tests.checkout import CHECKOUT
 
 FOLDER = Path(__file__).parent
 STEP_FILES = CHECKOUT / "ps_scripts"
 SECONDS = 300
+# File of the prelude -> what it needs: whatever writes a file checks paths first.
+NEEDED = {"run": ["messages"], "record": ["paths"], "files": ["access", "state_folder"], "data_folders": ["data_folder_names"]}
 
 
 class EngineError(Exception):
@@ -36,12 +39,12 @@ def host_path(path: Path) -> str:
 
 
 def prelude(*names: str) -> str:
-    """Files of ps_scripts/prelude, joined as in a rendered script. Everything that writes a file asks `paths` first."""
-    if "record" in names and "paths" not in names:
-        names = (*names, "paths")
-    if "run" in names and "messages" not in names:
-        names = (*names, "messages")
-    parts = [(STEP_FILES / "prelude" / f"{name}.ps1").read_text("ascii") for name in names]
+    """Files of ps_scripts/prelude and those that they need, joined in the order of a rendered script."""
+    unknown = set(names).difference(PRELUDE["ps_scripts", "machine"])
+    assert not unknown, f"not in the prelude: {sorted(unknown)}"
+    needed = {other for name, others in NEEDED.items() if name in names for other in others}
+    ordered = [name for name in PRELUDE["ps_scripts", "machine"] if name in needed.union(names)]
+    parts = [(STEP_FILES / "prelude" / f"{name}.ps1").read_text("ascii") for name in ordered]
     return "\n".join([*parts, SAID] if "run" in names else parts)
 
 

@@ -240,7 +240,7 @@ def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsBox)
             folder.rmdir()
         for path, text in kept.items():
             path.write_text(text)
-    assert "cannot be trusted with what undo would put back" in said and "has access to C:" in said
+    assert "cannot be trusted with what undo restores" in said and "has access to C:" in said
 
 
 def test_pending_reboot_is_told(site: Site, windows_host: WindowsBox) -> None:
@@ -313,7 +313,7 @@ def test_two_runs_at_once(site: Site) -> None:
     finally:
         first.send_signal(signal.SIGINT)
         out, err = first.communicate(timeout=600)
-    assert f"another run changes this host: run {run}, mode apply, by '" in said
+    assert f"Another run is changing this host: run {run}, mode apply, by '" in said
     assert first.returncode == 3 and "run the command again to continue" in out, "the first one was not disturbed: " + out + err
     assert site.run("undo", "win1").returncode == 0, "and the lock is free again"
 

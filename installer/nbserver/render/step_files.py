@@ -20,12 +20,14 @@ SCOPES = ("machine", "user")
 
 PRELUDE = {
     ("ps_scripts", "machine"): (
-        "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes "
-        "downloads reboots installers tasks firewall services port_process certificates certificate_program certificate_sources"
+        "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal "
+        "data_folder_names data_folders scope starter programs openssl processes downloads reboots installers tasks firewall services "
+        "port_process certificates certificate_program certificate_sources"
     ).split(),
     ("ps_scripts", "user"): (
-        "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes "
-        "downloads reboots installers tasks firewall services port_process certificates certificate_program certificate_sources"
+        "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal "
+        "data_folder_names data_folders scope starter programs openssl processes downloads reboots installers tasks firewall services "
+        "port_process certificates certificate_program certificate_sources"
     ).split(),
     ("linux_scripts", "machine"): (
         "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope "

@@ -209,6 +209,6 @@ def test_by_hand_there_is_no_envelope(session: Session) -> None:
 
 def test_no_event_of_a_run_tells_its_secrets(session: Session) -> None:
     """The started event has what the envelope says, without them."""
-    script = READ + "(Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator }).NbserverEvent"
+    script = READ + "Write-Event started @{ run = $Run.Id; mode = $Run.Mode; operator = $Run.Operator }; Get-Said"
     out = session.run(script, Envelope("apply", "x", "me", secrets={"a": SECRET}).lines())
     assert json.loads(out[-1])["operator"] == "me" and "correct horse" not in out[-1]

@@ -45,7 +45,7 @@ def test_a_folder_that_others_may_replace_is_refused(notebooks: Place, path: str
     notebooks.set_access(path, sddl)
     before = notebooks.access(NOTEBOOKS)
     said = notebooks.refused(f"Add-DataFolder '{NOTEBOOKS}'")
-    assert words in said and "others could put another folder in its place" in said
+    assert words in said and "other accounts could replace it" in said
     assert notebooks.access(NOTEBOOKS) == before
 
 
@@ -155,7 +155,7 @@ def test_undo_takes_the_access_away_and_what_the_service_made(notebooks: Place) 
 def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks: Place) -> None:
     notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'; [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')")
     stubborn = "$real = ${function:Remove-Grant}; function Remove-Grant([string]$Path) { if ($Path -like '*.ipynb') { throw 'denied' }; . $real $Path }; "
-    assert f"the service keeps its access to 1 files or folders in it, first {NOTEBOOKS}\\b.ipynb: denied" in notebooks.refused(
+    assert f"the service still has access to 1 files or folders in {NOTEBOOKS}, first {NOTEBOOKS}\\b.ipynb: denied" in notebooks.refused(
         f"{stubborn}& $Restore.grant '{NOTEBOOKS}'"
     )
     assert SERVICE not in notebooks.access(NOTEBOOKS)

@@ -50,7 +50,7 @@ def test_nothing_is_changed_through_a_link(place: Place, change: str, where: str
     before = place.access(place.target)
     path = where.format(state=host_path(place.state))
     said = place.refused(CHANGES[change].format(path=path))
-    assert "is a link" in said and "Look at where it leads and remove" in said
+    assert "is a link" in said and "Check where it leads, remove it" in said
     assert sorted(str(path.relative_to(place.target)) for path in place.target.rglob("*")) == ["inner", "inner/kept.txt", "kept.txt"]
     assert [path.read_text() for path in sorted(place.target.rglob("*.txt"))] == ["kept"] * 2
     assert [place.access(path) for path in (place.target, place.target / "inner")] == [before] * 2
@@ -121,7 +121,7 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
     (place.state / "record.jsonl").write_text(record)
     said = place.run('foreach ($line in @(Read-Record)) { try { Undo-Line $line | Out-Null; "done $($line.key)" } catch { "$_" } }')
     assert said[0] == rf"done {own}\cache" and not (place.state / "cache").exists()
-    assert all("the record names" in text for text in said[1:]) and "write it into the inventory and run undo again" in said[-1]
+    assert all("the record names" in text for text in said[1:]) and "in the inventory, then run undo again" in said[-1]
     assert (foreign / "kept.txt").read_text() == "kept"
     assert len((place.state / "record.jsonl").read_text().splitlines()) == 7
     (place.state / "record.jsonl").unlink()
@@ -140,6 +140,26 @@ def test_a_folder_is_closed_from_its_beginning(place: Place, make: str) -> None:
     place.run(never + make.format(folder=host_path(place.folder / "made"), state=host_path(place.state)))
     (made,) = [path for path in (place.folder / "made", place.state / "before") if path.exists()]
     assert made.stat().st_mode & 0o007 == 0
+
+
+def test_a_refusal_has_a_code_and_its_cause_has_another(place: Place) -> None:
+    (failure,) = place.run("try { Assert-StateFolder } catch { ConvertTo-Json (Get-FailureField $_.Exception) -Depth 4 -Compress }")
+    fields = json.loads(failure)
+    state, users = host_path(place.state), "S-1-5-32-545"
+    assert fields["code"] == "state-folder-untrusted"
+    assert fields["values"] == {"path": state, "cause": f"{users} has access to {state}"}
+    assert fields["cause"] == {"code": "access-granted", "values": {"account": users, "path": state}}
+
+
+def test_a_long_removal_reports_progress(place: Place) -> None:
+    watch = "$watch = New-Object PSObject -Property @{ ElapsedMilliseconds = 5000 }; $watch | Add-Member ScriptMethod Restart { }; "
+    report = "Write-RemovalProgress @{ Path = 'C:\\x'; Count = 7; Watch = $watch }; "
+    said = place.run(
+        f"[void](Get-Said); {watch}{report}$watch.ElapsedMilliseconds = 4999; {report}$watch.ElapsedMilliseconds = 5000; $Run.Step = ''; {report}Get-Said"
+    )
+    assert [(event["event"], event["code"], event["what"]) for event in map(json.loads, said)] == [
+        ("progress", "removing-folder", r"Removing C:\x (7 files and folders removed)")
+    ]
 
 
 # -- tasks
@@ -181,4 +201,4 @@ def test_the_log_of_the_server_is_read_from_its_end_and_through_no_link(place: P
     log.unlink()
     (place.state / "work").rmdir()
     (place.state / "work").symlink_to(place.target)
-    assert place.run(read.replace("notebook.log", "kept.txt")) == [f"it was not read, because {host_path(place.state)}\\work is a link"]
+    assert place.run(read.replace("notebook.log", "kept.txt")) == ["(not read, because its path contains a link)"]

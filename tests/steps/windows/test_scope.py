@@ -79,7 +79,7 @@ def test_machine_scope_has_the_machines(session: Session) -> None:
     assert found["ServerLog"] == r"C:\ProgramData\nbserver\work\notebook.log"
 
 
-@pytest.mark.parametrize(("scope", "skipped"), [("user", "path ie_esc path past firewall"), ("machine", "path")])
+@pytest.mark.parametrize(("scope", "skipped"), [("user", "path ie_esc path takeover firewall"), ("machine", "path")])
 def test_the_machines_own_steps_are_skipped(session: Session, scope: str, skipped: str) -> None:
     assert session.run(f"{settings(scope)}\n{prelude(*FILES, 'scope')}\n$SkippedSteps -join ' '") == [skipped]
 
@@ -95,12 +95,12 @@ def test_only_the_user_system_and_administrators_have_access(session: Session) -
 @pytest.mark.parametrize("folder", ["", "nbserver", r"\\server\profiles\anna", r"C:\there is no such folder"])
 def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -> None:
     body = f"{settings('user')}\n{prelude(*FILES, 'scope')}\nAssert-Scope"
-    with pytest.raises(EngineError, match=r"LOCALAPPDATA is '.*', which is no folder on a drive"):
+    with pytest.raises(EngineError, match=r'LOCALAPPDATA is ".*", which is not a folder on a drive'):
         session.run(
             f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}"
         )
     assert session.run(body) == session.run(f"{body}; $UserSid = 'S-1-5-18'; {settings('machine')} Assert-Scope") == []
-    with pytest.raises(EngineError, match="this runs as SYSTEM"):
+    with pytest.raises(EngineError, match="This runs as SYSTEM"):
         session.run(body.replace("\nAssert-Scope", "\n$UserSid = 'S-1-5-18'; Assert-Scope"))
 
 

@@ -206,5 +206,5 @@ def test_a_tasks_sid_is_computed_as_windows_does(name: str, sid: str) -> None:
 
 def test_the_service_has_the_sid_of_its_task(parsed: Parsed) -> None:
     assignments = [node for node in parsed.files.all("AssignmentStatement") if node.children[0].text == "$ServiceSid"]
-    assert [node.script.name for node in assignments] == ["prelude/files.ps1"]
+    assert [node.script.name for node in assignments] == ["prelude/access.ps1"]
     assert assignments[0].children[1].text == f"'{task_sid('nbserver')}'"

@@ -227,8 +227,8 @@ def test_a_real_program_gets_them(session: Session, tmp_path: Path) -> None:
     script = (
         "$StateFolder = [Environment]::SystemDirectory\n"
         "$lines = @($input)\n"
-        "$out = Invoke-Program ([Diagnostics.Process]::GetCurrentProcess().MainModule.FileName) $lines\n"
-        "foreach ($one in $out) { $one.NbserverEvent }"
+        "Invoke-Program ([Diagnostics.Process]::GetCurrentProcess().MainModule.FileName) $lines\n"
+        "Get-Said"
     )
     given_arguments = [*options[:-1], host_path(echo_arguments), *TRAILING]
     events = [json.loads(line) for line in session.run(script, given_arguments)]
