@@ -15,7 +15,7 @@ if ($Settings.scope -eq 'user') {
     $RecordFile = Join-Path $StateFolder 'record.jsonl'
     $LockFile = Join-Path $StateFolder 'lock'
     $ServerLog = Join-Path $StateFolder 'server.log'
-    $SkippedSteps += 'ie_esc', 'path', 'past', 'firewall'   # these are the machine's
+    $SkippedSteps += 'ie_esc', 'path', 'takeover', 'firewall'   # these are the machine's
     # The server is a process of this user, who may do with it what they like. Windows has short names for
     # some SIDs in SDDL, so it writes the list itself.
     $ServiceReads = (New-Object Security.AccessControl.RawSecurityDescriptor "$AdministratorsOnly(A;OICI;FA;;;$UserSid)").GetSddlForm('Access')

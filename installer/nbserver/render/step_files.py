@@ -16,7 +16,8 @@ PRELUDE = {
     "ps_scripts": (
         (
             "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes downloads "
-            "reboots installers tasks firewall services port_process certificates certificate_program certificate_sources"
+            "reboots windows_version foreign_configuration package_environment installers tasks firewall services port_process earlier_servers "
+            "certificates certificate_program certificate_sources server_check"
         ).split(),
         ".ps1",
     ),
