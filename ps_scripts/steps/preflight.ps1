@@ -81,11 +81,11 @@ function Assert-Clock {
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
     if ($minutes -gt 24 * 60) {
-        throw (New-Failure clock-wrong ('The clock of this host says {host_time}, and the clock of the workstation ' +
+        throw (New-Failure clock-wrong ('The clock of this host says {host_time}, and that of the workstation ' +
                 'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date), then run ' +
                 'this again') $times)
     }
-    Write-Notice warning clock-differs ('The clock of this host says {host_time}, and the clock of the workstation ' +
+    Write-Notice warning clock-differs ('The clock of this host says {host_time}, and that of the workstation ' +
         'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date)') $times
     $Run.ClockAhead = [TimeSpan]::Zero   # so that the next Test does not report it again
 }
