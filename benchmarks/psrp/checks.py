@@ -62,7 +62,7 @@ def _literal(value: str | int) -> str:
 
 def checks(prepared: PreparedHost) -> list[Check]:
     """One check for each step that nbserver tests, in its order. Raises LookupError when a step has none."""
-    wanted = [step for step in read_body("ps_scripts").steps if step not in NOTHING_TO_LOOK_AT]
+    wanted = [step for step in read_body("ps_scripts", "machine").steps if step not in NOTHING_TO_LOOK_AT]
     missing = [step for step in wanted if not (FOLDER / f"{step}.ps1").is_file()]
     if missing:
         raise LookupError(f"benchmarks/psrp/checks has no equivalent of the step {', '.join(missing)}")

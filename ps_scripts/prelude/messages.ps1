@@ -9,30 +9,39 @@ function Format-Message([string]$Text, [hashtable]$Values) {
 # Return an exception to throw. {cause} in the text stands for the message of another exception, $Cause.
 function New-Failure {
     param([string]$Code, [string]$Text, [hashtable]$Values = @{}, [Exception]$Cause)
-    if ($Cause) { $Values = $Values + @{ cause = $Cause.Message } }
-    $failure = New-Object InvalidOperationException((Format-Message $Text $Values), $Cause)
-    $failure.Data['code'] = $Code
-    $failure.Data['values'] = $Values
-    $failure
+    if (-not $Cause) { return New-CodedException $Code $Text $Values }
+    $failure = ConvertTo-Failure $Cause
+    New-CodedException $Code $Text ($Values + @{ cause = $failure.Message }) $failure
 }
 
-# Return the fields of an event that reports an exception. Exceptions of .NET and of commands have no code.
+function New-CodedException {
+    param([string]$Code, [string]$Text, [hashtable]$Values, [Exception]$Inner)
+    $exception = New-Object InvalidOperationException((Format-Message $Text $Values), $Inner)
+    $exception.Data['code'] = $Code
+    $exception.Data['values'] = $Values
+    $exception
+}
+
+# Exceptions of .NET and of commands have no code: they get one.
+function ConvertTo-Failure([Exception]$Exception) {
+    if ($Exception.Data.Contains('code')) { return $Exception }
+    $values = @{ error = $Exception.Message }
+    if (Test-DiskFull $Exception) {
+        $text = 'The disk is full: {error}. Make room on it, then run this again'
+        return New-CodedException disk-full $text $values $Exception
+    }
+    New-CodedException unexpected-error '{error}' $values $Exception
+}
+
+# Return the fields of an event that reports an exception.
 function Get-FailureField([Exception]$Exception) {
-    $failure = $Exception
-    if (-not $failure.Data.Contains('code')) { $failure = New-UncodedFailure $Exception }
+    $failure = ConvertTo-Failure $Exception
     $fields = @{ code = $failure.Data['code']; values = $failure.Data['values']; text = $failure.Message }
     $cause = $failure.InnerException
     if ($cause -and $cause.Data.Contains('code')) {
         $fields.cause = @{ code = $cause.Data['code']; values = $cause.Data['values'] }
     }
     $fields
-}
-
-function New-UncodedFailure([Exception]$Exception) {
-    if (Test-DiskFull $Exception) {
-        return New-Failure disk-full 'The disk is full: {cause}. Make room on it, then run this again' -Cause $Exception
-    }
-    New-Failure unexpected-error '{cause}' -Cause $Exception
 }
 
 # Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in text of its display language.

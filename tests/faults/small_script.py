@@ -10,7 +10,7 @@ from nbserver import __version__
 from nbserver.render.body import Body
 from nbserver.render.powershell import head
 from nbserver.render.script import Script
-from nbserver.render.step_files import PRELUDE, step_folder
+from nbserver.render.step_files import PRELUDE, read_part
 
 FOLDER = Path(__file__).parent / "steps"
 STEPS = ("guard", "text", "path", "place")  # guard is a bracket
@@ -19,10 +19,8 @@ STEPS = ("guard", "text", "path", "place")  # guard is a bracket
 def small_script(host: str, steps: Mapping[str, Path] | None = None, **more: Any) -> Script:
     """The script of `host`; `steps` are others than STEPS, each with its folder, and `more` are settings."""
     folders = dict(steps or dict.fromkeys(STEPS, FOLDER))
-    names, suffix = PRELUDE["ps_scripts"]
-    shipped = step_folder("ps_scripts")
-    prelude = [shipped.joinpath(f"prelude/{name}{suffix}").read_bytes().decode("ascii") for name in names]
+    prelude = [read_part("ps_scripts", f"prelude/{name}") for name in PRELUDE["ps_scripts", "machine"]]
     parts = [(folder / f"{name}.ps1").read_text("ascii") for name, folder in {"gates": FOLDER, **folders}.items()]
-    body = Body.joined([*prelude, *parts, shipped.joinpath(f"main{suffix}").read_bytes().decode("ascii")], tuple(folders))
+    body = Body.joined([*prelude, *parts, read_part("ps_scripts", "main")], tuple(folders))
     settings: dict[str, Any] = {"host": host, "release": __version__, "reboot": "never", "scope": "machine", "skip": [], **more}
     return Script.joined(settings, head(settings, (), body), body)

@@ -40,9 +40,8 @@ def require_bash() -> str:
 
 
 @functools.cache
-def prelude() -> str:
-    names, suffix = PRELUDE["linux_scripts"]
-    return "\n".join((FILES / "prelude" / f"{name}{suffix}").read_text("ascii") for name in names)
+def prelude(scope: str = "machine") -> str:
+    return "\n".join((FILES / "prelude" / f"{name}.sh").read_text("ascii") for name in PRELUDE["linux_scripts", scope])
 
 
 def step(name: str) -> str:
@@ -52,7 +51,8 @@ def step(name: str) -> str:
 
 def script(steps: Iterable[str], **settings: Any) -> str:
     """A whole script with these steps, given as text."""
-    return "\n".join([settings_block({**SETTINGS, **settings}), prelude(), *steps, (FILES / "main.sh").read_text("ascii")])
+    whole = {**SETTINGS, **settings}
+    return "\n".join([settings_block(whole), prelude(whole["scope"]), *steps, (FILES / "main.sh").read_text("ascii")])
 
 
 def run(code: str, *arguments: bytes | str, input: bytes = b"", main: bool = False) -> subprocess.CompletedProcess[bytes]:

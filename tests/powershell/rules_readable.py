@@ -85,7 +85,7 @@ def everything_thrown_has_a_code(scripts: Scripts) -> Iterator[str]:
 
 def messages_are_literal_and_complete(scripts: Scripts) -> Iterator[str]:
     for command in scripts.commands(*MESSAGES, "Invoke-Program", "Invoke-OpenSsl"):
-        if command.function.lower() in ("new-uncodedfailure", "invoke-openssl", "invoke-program"):
+        if command.function.lower() in ("new-failure", "convertto-failure", "invoke-openssl", "invoke-program"):
             continue
         code, text, values = _parts(command)
         if code is None and text is None:

@@ -19,7 +19,7 @@ from tests.ports import free_port
 from tests.site import Site
 
 PASSWORD = "Tr0ub4dor"
-CONSTRAINED = "PowerShell runs in ConstrainedLanguage mode here"
+CONSTRAINED = "PowerShell runs in ConstrainedLanguage mode"
 TODO = "application control policy of this host (WDAC or AppLocker)"
 POLICIES = r"HKLM:\SOFTWARE\Policies\Microsoft\PowerShellCore"
 

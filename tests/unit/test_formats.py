@@ -75,15 +75,33 @@ def test_the_events_of_the_examples_are_events() -> None:
 # ---- what the scripts write, read off their source
 
 
+# (event, fields) of the functions in prelude/messages. Only bash reports a warning with a cause.
+MESSAGES = {
+    (event, frozenset(fields.split()))
+    for event, fields in (
+        ("warning", "code values text"),
+        ("warning", "code values text cause"),
+        ("log", "code values text"),
+        ("progress", "code values what"),
+        ("progress", "code values what done total unit"),
+        ("difference", "code values what is should"),
+        ("failed", "code values text at"),
+        ("failed", "code values text cause at"),
+        ("failed", "code values text cause"),
+    )
+}
+
+
 def written_events() -> set[tuple[str, frozenset[str]]]:
-    """(event, fields) of every `Write-Event NAME @{ ... }`, plus the differences that `Difference` makes."""
+    """(event, fields) of every `Write-Event NAME @{ ... }` and of every message."""
     found = set()
     for path in SCRIPTS.rglob("*.ps1"):
-        for name, data in re.findall(r"Write-Event ([a-z]+)(?: @\{(.*)\})?", path.read_text(encoding="ascii")):
+        for name, data in re.findall(
+            r"Write-Event ([a-z]+)\b(?: @\{(.*?)\}$| (?=[$(]))?", path.read_text("ascii"), re.DOTALL | re.MULTILINE
+        ):
             bare = re.sub(r"\"[^\"]*\"|'[^']*'", "''", data)
-            found.add((name, frozenset(re.findall(r"(?:^|;)\s*(\w+) =", bare))))
-    (made,) = re.findall(r"Differences\.Add\(@\{(.*)\}\)", (SCRIPTS / "prelude" / "run.ps1").read_text(encoding="ascii"))
-    return (found - {("difference", frozenset())}) | {("difference", frozenset(re.findall(r"(\w+) =", made)))}
+            found.add((name, frozenset(re.findall(r"(?:^|[;\n])\s*(\w+) =", bare))))
+    return {(name, fields) for name, fields in found if fields or name in ("changed", "unchanged")} | MESSAGES
 
 
 def documented_fields(event: str) -> list[tuple[frozenset[str], frozenset[str]]]:

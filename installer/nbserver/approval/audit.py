@@ -47,7 +47,7 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
             raise ApprovalError(f"{entry['script']} is missing", where=plain_file.shown(folder), todo=AGAIN)
         settings = typed(entry["settings"])
         source, released = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
-        reports.setdefault(released.system, _report_body(released)).extend(["", *_report(host, entry, source)])
+        reports.setdefault(f"{released.system} {released.scope}", _report_body(released)).extend(["", *_report(host, entry, source)])
     hosts = ", ".join(sorted(content["hosts"]))
     return [
         f"{manifest.FILE_NAME}: sha256 {hashlib.sha256(data).hexdigest()}, hosts: {hosts}",
@@ -107,7 +107,7 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody) -> str:
 def _report_body(released: ReleasedBody) -> list[str]:
     lines = released.body.text.count("\n")
     return [
-        f"body of release {__version__} for {released.system} hosts: sha256 {released.sha256}, {lines} lines, identical in all scripts below",
+        f"body of release {__version__} for {released.system} hosts, scope {released.scope}: sha256 {released.sha256}, {lines} lines, identical in all scripts below",
         *(f"    {name:<12} {title}" for name, title in released.titles),
     ]
 

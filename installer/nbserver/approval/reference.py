@@ -18,7 +18,7 @@ from nbserver.render import bash, powershell, windows_host
 from nbserver.render.body import Body
 from nbserver.render.linux_settings import LinuxScriptSettings
 from nbserver.render.script import Script
-from nbserver.render.step_files import read_body, read_titles
+from nbserver.render.step_files import SCOPES, SUFFIX, read_body, read_titles
 from nbserver.render.windows_settings import WindowsScriptSettings
 
 SHIPPED = f"of release {__version__}"
@@ -30,16 +30,19 @@ class UnknownCatalogError(ValueError):
 
 @dataclass(frozen=True)
 class ReleasedBody:
-    """The body of this release for a system. `titles` has the (name, title) of each step."""
+    """The body of this release for a system and scope. `titles` has the (name, title) of each step."""
 
     system: str
+    scope: str
     extension: str
     body: Body
     titles: tuple[tuple[str, str], ...]
 
     @classmethod
-    def load(cls, system: str, extension: str, kind: str) -> ReleasedBody:
-        return cls(system, extension, read_body(kind), tuple(read_titles(kind)))
+    def load(cls, system: str, scope: str) -> ReleasedBody:
+        kind = {"Windows": "ps_scripts", "Linux": "linux_scripts"}[system]
+        body = read_body(kind, scope)
+        return cls(system, scope, SUFFIX[kind].removeprefix("."), body, tuple(read_titles(body)))
 
     @property
     def sha256(self) -> str:
@@ -59,8 +62,7 @@ class Source:
 class Reference:
     """`shipped` is the catalog of this release; `site` maps the digest of each given site catalog to its title and the catalog."""
 
-    windows: ReleasedBody
-    linux: ReleasedBody
+    bodies: Mapping[tuple[str, str], ReleasedBody]  # by system and scope
     shipped: Catalog
     linux_lock: LinuxLock
     site: Mapping[str, tuple[str, Catalog]]
@@ -70,15 +72,14 @@ class Reference:
         """Read the bodies, catalogs, and locks. Raises CatalogError."""
         loaded = [(_title(path.name), reader.load(path)) for path in site_catalogs]
         return cls(
-            ReleasedBody.load("Windows", "ps1", "ps_scripts"),
-            ReleasedBody.load("Linux", "sh", "linux_scripts"),
+            {(system, scope): ReleasedBody.load(system, scope) for system in ("Windows", "Linux") for scope in SCOPES},
             reader.load(),
             linux_lock.load(),
             {catalog.digest: (title, catalog) for title, catalog in loaded},
         )
 
     def body(self, settings: AnyScriptSettings) -> ReleasedBody:
-        return self.linux if isinstance(settings, LinuxScriptSettings) else self.windows
+        return self.bodies["Linux" if isinstance(settings, LinuxScriptSettings) else "Windows", settings.scope]
 
     def source(self, settings: AnyScriptSettings, digest: str) -> Source:
         """Return the catalog and lock that the hashes identify. Raises ValueError or CatalogError if a hash or setting matches neither."""

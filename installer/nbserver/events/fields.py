@@ -103,7 +103,8 @@ _OF_A_STEP = {**_COMMON, "step": Field(_STEP)}
 _OF_THE_RUN = {**_COMMON, "step": Field(_NO_STEP)}
 
 # What a message consists of, next to its English text. The scripts of 0.2.0 and earlier did not report codes.
-_MESSAGE = {"code": Field(_CODE, required=False), "values": Field(_values, required=False), "cause": Field(_cause, required=False)}
+_MESSAGE = {"code": Field(_CODE, required=False), "values": Field(_values, required=False)}
+_CAUSE = {"cause": Field(_cause, required=False)}
 
 # By event name. "started step" is the form of `started` for a step.
 FORMS: Mapping[str, Mapping[str, Field]] = {
@@ -130,8 +131,8 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
     "changed": _OF_A_STEP,
     "unchanged": _OF_A_STEP,
     "restored": {**_OF_A_STEP, "kind": Field(_WORDS), "what": Field(_WORDS)},
-    "warning": {**_COMMON, **_MESSAGE, "text": Field(_TEXT)},
-    "failed": {**_COMMON, **_MESSAGE, "text": Field(_TEXT), "at": Field(_text("line [0-9]*", most=NAME_LENGTH), required=False)},
+    "warning": {**_COMMON, **_MESSAGE, **_CAUSE, "text": Field(_TEXT)},
+    "failed": {**_COMMON, **_MESSAGE, **_CAUSE, "text": Field(_TEXT), "at": Field(_text("line [0-9]*", most=NAME_LENGTH), required=False)},
     "log": {**_COMMON, **_MESSAGE, "text": Field(_TEXT), "program": Field(_WORDS, required=False)},
     "request": {
         **_OF_A_STEP,

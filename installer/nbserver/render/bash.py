@@ -21,7 +21,7 @@ def render_linux(settings: LinuxScriptSettings, lock: tuple[str, ...]) -> Script
 
     Raises NbserverError if a text in the settings or the lock cannot be represented as data in the script.
     """
-    body = read_body("linux_scripts")
+    body = read_body("linux_scripts", settings.scope)
     values = settings.as_json()
     return Script.joined(values, head(values, lock, body), body, "sh")
 

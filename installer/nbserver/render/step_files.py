@@ -1,4 +1,7 @@
-"""The files in ps_scripts and linux_scripts, in the order that they have in a script."""
+"""The files in ps_scripts and linux_scripts, in the order that they have in a body.
+
+There is one body per system and scope. Files in a folder `machine` or `user` belong to the bodies of that scope, all others to both.
+"""
 
 from __future__ import annotations
 
@@ -12,41 +15,60 @@ from nbserver.render.body import Body
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+SUFFIX = {"ps_scripts": ".ps1", "linux_scripts": ".sh"}
+SCOPES = ("machine", "user")
+
 PRELUDE = {
-    "ps_scripts": (
-        (
-            "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes downloads "
-            "reboots windows_version foreign_configuration package_environment installers tasks firewall services port_process earlier_servers "
-            "certificates certificate_program certificate_sources server_check"
-        ).split(),
-        ".ps1",
-    ),
-    "linux_scripts": (
-        "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope starter service".split(),
-        ".sh",
-    ),
+    ("ps_scripts", "machine"): (
+        "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes "
+        "downloads reboots windows_version foreign_configuration package_environment installers tasks firewall services port_process earlier_servers "
+        "certificates certificate_program certificate_sources server_check"
+    ).split(),
+    ("ps_scripts", "user"): (
+        "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes "
+        "downloads reboots windows_version foreign_configuration package_environment installers tasks firewall services port_process earlier_servers "
+        "certificates certificate_program certificate_sources server_check"
+    ).split(),
+    ("linux_scripts", "machine"): (
+        "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope "
+        "starter service"
+    ).split(),
+    ("linux_scripts", "user"): (
+        "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope "
+        "starter service"
+    ).split(),
 }
 STEPS = {
-    "ps_scripts": "preflight tls ie_esc python vc_redist openssl packages path certificate notebook takeover service firewall check cleanup".split(),
-    "linux_scripts": "preflight python packages openssl user certificate notebook service firewall check cleanup".split(),
+    (
+        "ps_scripts",
+        "machine",
+    ): "preflight tls ie_esc python vc_redist openssl packages path certificate notebook takeover service firewall check cleanup".split(),
+    (
+        "ps_scripts",
+        "user",
+    ): "preflight tls ie_esc python vc_redist openssl packages path certificate notebook takeover service firewall check cleanup".split(),
+    ("linux_scripts", "machine"): "preflight python packages openssl user certificate notebook service firewall check cleanup".split(),
+    ("linux_scripts", "user"): "preflight python packages openssl user certificate notebook service firewall check cleanup".split(),
 }
 
 _TITLE = re.compile(r"^(?:Add-Step|step) (\w+) '([^']+)'", re.MULTILINE)
 
 
-def read_body(kind: str) -> Body:
-    """Return the body for `kind`: prelude, steps, and main, unchanged."""
-    prelude, suffix = PRELUDE[kind]
-    steps = STEPS[kind]
-    folder = step_folder(kind)
-    names = [*(f"prelude/{name}" for name in prelude), *(f"steps/{name}" for name in steps), "main"]
-    parts = [folder.joinpath(f"{name}{suffix}").read_bytes().decode("ascii").replace("\r\n", "\n") for name in names]
-    return Body.joined(parts, steps)
+def read_body(kind: str, scope: str) -> Body:
+    """Return the body for the folder `kind` and the scope: prelude, steps, and main, unchanged."""
+    steps = STEPS[kind, scope]
+    names = [*(f"prelude/{name}" for name in PRELUDE[kind, scope]), *(f"steps/{name}" for name in steps), "main"]
+    return Body.joined([read_part(kind, name) for name in names], [name.rpartition("/")[2] for name in steps])
 
 
-def read_titles(kind: str) -> list[tuple[str, str]]:
+def read_part(kind: str, name: str) -> str:
+    """Return the text of a file, such as `prelude/files` of `ps_scripts`, with LF line endings."""
+    return step_folder(kind).joinpath(f"{name}{SUFFIX[kind]}").read_bytes().decode("ascii").replace("\r\n", "\n")
+
+
+def read_titles(body: Body) -> list[tuple[str, str]]:
     """Return the (name, title) of each step, in order, as the steps declare them."""
-    return _TITLE.findall(read_body(kind).text)
+    return _TITLE.findall(body.text)
 
 
 def step_folder(kind: str) -> Traversable:

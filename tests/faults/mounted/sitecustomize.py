@@ -14,8 +14,8 @@ FINDS = "    [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::R
 _read_body = step_files.read_body
 
 
-def read_body(kind: str) -> Body:
-    body = _read_body(kind)
+def read_body(kind: str, scope: str) -> Body:
+    body = _read_body(kind, scope)
     assert kind != "ps_scripts" or body.text.count(FINDS) == 1
     return replace(body, text=body.text.replace(FINDS, "    $false\n"))
 

@@ -15,7 +15,7 @@ import pytest
 
 from nbserver.render.bash import settings_block
 from nbserver.render.script import Script
-from nbserver.render.step_files import PRELUDE, STEPS, read_titles
+from nbserver.render.step_files import PRELUDE, STEPS, read_body, read_titles
 from tests import golden
 from tests.formats import schema
 from tests.linux.parts import FILES, SETTINGS
@@ -23,8 +23,8 @@ from tests.linux.rules import RULES, Rule, functions, lines
 
 APART = {"bootstrap.sh"}  # no part of a script
 NAMES = [
-    *(f"prelude/{name}.sh" for name in PRELUDE["linux_scripts"][0]),
-    *(f"steps/{name}.sh" for name in STEPS["linux_scripts"]),
+    *(f"prelude/{name}.sh" for name in PRELUDE["linux_scripts", "machine"]),
+    *(f"steps/{name}.sh" for name in STEPS["linux_scripts", "machine"]),
     "main.sh",
 ]
 TEXTS = {name: (FILES / name).read_bytes().decode("utf-8") for name in NAMES}
@@ -154,12 +154,12 @@ def test_the_files_stand_in_a_script_word_for_word_and_in_order(scripts: list[Sc
 
 
 def test_a_step_file_has_one_step_of_its_name() -> None:
-    for name in STEPS["linux_scripts"]:
+    for name in STEPS["linux_scripts", "machine"]:
         text = TEXTS[f"steps/{name}.sh"]
         assert re.findall(r"^step (\w+) '[^']+'$", text, re.MULTILINE) == [name]
         assert text.startswith(f"# ---- step: {name} ---")
         assert {f"{name}_test", f"{name}_apply"} <= set(functions({name: text}))
-    assert [name for name, _ in read_titles("linux_scripts")] == STEPS["linux_scripts"]
+    assert [name for name, _ in read_titles(read_body("linux_scripts", "machine"))] == STEPS["linux_scripts", "machine"]
 
 
 def test_every_setting_that_is_read_is_in_the_settings_block() -> None:

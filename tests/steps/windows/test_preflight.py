@@ -86,7 +86,7 @@ TOO_OLD = [
         "This is version 6.3.9600 of Windows, which is too old",
         "The oldest releases that can be set up are Windows 10 and Windows Server 2012",
     ),
-    ("6.1.7601", "Server", "2012", 'which is too old', "The oldest releases that can be set up"),
+    ("6.1.7601", "Server", "2012", "which is too old", "The oldest releases that can be set up"),
     ("10.0.14393", "", "2019", 'windows = "2019"', 'Set windows = "2016" in the inventory'),
 ]
 

@@ -100,7 +100,7 @@ def _assert_none(findings: Iterable[str]) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_the_files_keep_the_rule(parsed: Parsed, rule: str) -> None:
     _require_profiles(rule, parsed.files)
-    assert len(parsed.files.files) >= len(PRELUDE["ps_scripts"][0]) + len(STEPS["ps_scripts"]) + 1
+    assert len(parsed.files.files) >= len(PRELUDE["ps_scripts", "machine"]) + len(STEPS["ps_scripts", "machine"]) + 1
     files = parsed.files
     if rule == "every_variable_is_assigned":  # the settings block and the parameters stand in rendered scripts only
         files = Scripts([*files.files, parsed.rendered.files[0]], files.aliases, files.profiles)
@@ -142,12 +142,14 @@ def test_a_finding_names_file_and_line(parsed: Parsed) -> None:
 
 def test_steps_stand_in_the_order_of_step_files(parsed: Parsed) -> None:
     for script in parsed.rendered.files:
-        assert rules_structure.step_names(Scripts([script], frozenset(), {})) == STEPS["ps_scripts"]
+        assert rules_structure.step_names(Scripts([script], frozenset(), {})) == STEPS["ps_scripts", "machine"]
 
 
 def test_every_file_stands_in_a_script() -> None:
     listed = (
-        {f"prelude/{name}.ps1" for name in PRELUDE["ps_scripts"][0]} | {f"steps/{name}.ps1" for name in STEPS["ps_scripts"]} | {"main.ps1"}
+        {f"prelude/{name}.ps1" for name in PRELUDE["ps_scripts", "machine"]}
+        | {f"steps/{name}.ps1" for name in STEPS["ps_scripts", "machine"]}
+        | {"main.ps1"}
     )
     assert {path.relative_to(STEP_FILES).as_posix() for path in STEP_FILES.rglob("*") if path.is_file() and path != BOOTSTRAP} == listed
 

@@ -94,7 +94,7 @@ LANGUAGES = [(powershell, "ps_scripts"), (bash, "linux_scripts")]
 @pytest.mark.parametrize("host", ["x\ntouch pwned", "x'", "x y", "", "\u00e9", "con", "../x", None, 5, "x\n"])
 def test_no_head_is_made_for_what_is_no_name_of_a_host(language: Any, kind: str, host: Any) -> None:
     with pytest.raises(NbserverError, match="is not a valid host name"):
-        language.head({"host": host, "scope": "machine"}, (), read_body(kind))
+        language.head({"host": host, "scope": "machine"}, (), read_body(kind, "machine"))
 
 
 @pytest.mark.parametrize("language", [language for language, _ in LANGUAGES])

@@ -40,7 +40,7 @@ def test_the_script_is_for_the_python_that_runs_nbserver() -> None:
     assert settings["notebook"] == {"directory": "%USERPROFILE%\\notebooks", "ip": "127.0.0.1", "port": 9999, "session": 12}
     assert settings["certificate"]["names"] == ["localhost", "127.0.0.1", "::1"] and settings["architecture"] == "x64"
     assert settings["packages"]["lock_sha256"] == catalog.load().lock("3.13", "x64").sha256
-    assert "Zo\\u00eb O\\u0027Neill" in found.text and "administrator rights" not in found.text.partition("$Settings")[0]
+    assert "Zo\\u00eb O\\u0027Neill" in found.text and "administrator rights are not needed" in found.text.partition("$Settings")[0]
 
 
 @pytest.mark.usefixtures("windows")
