@@ -40,7 +40,7 @@ function Test-InstalledFolder($Line) {
 }
 
 Add-Step cleanup 'What earlier runs installed and nothing uses is removed' -Test {
-    foreach ($line in Get-UnusedLine) { Add-Difference unused '{path}' 'installed' $null @{ path = $line.key } }
+    foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }

@@ -17,14 +17,16 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
     foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }
     if (-not $is) {
         $wanted = "TCP $($should.LocalPort) from $($should.RemoteAddress -join ', ')"
-        Add-Difference firewall-rule-missing 'firewall rule nbserver' $null $wanted
+        Add-Difference firewall-rule 'firewall rule nbserver' $null $wanted
         return
     }
     foreach ($name in $should.Keys | Sort-Object) {
         $isText = $is[$name] -join ', '
         $shouldText = $should[$name] -join ', '
         if ($isText -ne $shouldText) {
-            Add-Difference firewall-rule 'firewall rule nbserver, {property}' $isText $shouldText @{ property = $name }
+            Add-Difference firewall-rule-property 'firewall rule nbserver, {property}' $isText $shouldText @{
+                property = $name
+            }
         }
     }
 } -Apply {

@@ -48,7 +48,10 @@ function Assert-ForeignOpenSsl([string]$Path) {
 }
 
 function Compare-OpenSslPackage([string]$Path, [string]$Package) {
-    if (-not @(Get-RecordedMsi).Count) { Assert-ForeignOpenSsl $Path; return }
+    if (-not @(Get-RecordedMsi).Count) {
+        Assert-ForeignOpenSsl $Path
+        return
+    }
     $is = Get-FileVersion $Path
     if ($is -ne (Get-WantedOpenSslVersion)) {
         Add-Difference openssl 'OpenSSL' $is $Settings.openssl.version

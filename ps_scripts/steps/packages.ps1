@@ -121,8 +121,8 @@ function Invoke-PackageInstaller {
 }
 
 Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {
-    if (-not (Test-LockMark)) { Add-Difference packages 'packages' $null (Get-EnvironmentFolder); return }
-    Compare-Package
+    if (Test-LockMark) { Compare-Package }
+    else { Add-Difference packages 'packages' $null (Get-EnvironmentFolder) }
 } -Apply {
     Add-Folder $Programs
     Add-Folder $CacheFolder

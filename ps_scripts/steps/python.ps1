@@ -122,7 +122,10 @@ function Install-PythonBundle([string]$Folder) {
 }
 
 Add-Step python 'Python is installed' -Test {
-    if ($Settings.python.kind -eq 'present') { Assert-PresentPython; return }
+    if ($Settings.python.kind -eq 'present') {
+        Assert-PresentPython
+        return
+    }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered) { Assert-RegisteredPython $registered }

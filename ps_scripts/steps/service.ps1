@@ -97,7 +97,10 @@ function Test-ServerRunning {
 
 function Compare-ServiceTask {
     $text = Get-TaskXml 'nbserver'
-    if (-not $text) { Add-Difference task 'scheduled task nbserver' $null 'registered'; return }
+    if (-not $text) {
+        Add-Difference task 'scheduled task nbserver' $null 'registered'
+        return
+    }
     $xml = [xml]$text
     foreach ($property in Get-ServiceProperty) {
         $is = Get-TaskText $xml $property.Path

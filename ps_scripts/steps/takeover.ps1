@@ -33,40 +33,31 @@ function New-Conflict {
 function Compare-EarlierTask {
     $task = Get-TaskXml 'nbserver'
     if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
-    $values = @{ task = 'nbserver' }
     if (Test-StoredPassword ([xml]$task)) {
-        Add-Difference task-password-stored 'scheduled task {task}' 'registered with a stored password' $null @{
-            task = 'nbserver'
-        }
+        Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
         return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('The scheduled task ' +
-                '{task} runs with a stored password, so undo could not register it again. Export it and remove it ' +
-                'yourself') $values)
+                'nbserver runs with a stored password, so undo could not register it again. Export it and remove it ' +
+                'yourself'))
     }
-    Add-Difference task-not-recorded 'scheduled task {task}' 'registered, but not in the record' $null @{
-        task = 'nbserver'
-    }
-    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('The scheduled task {task} is from an ' +
-            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory') $values)
+    Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('The scheduled task nbserver is from an ' +
+            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
 }
 
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
-    $values = @{ rule = 'nbserver' }
-    Add-Difference rule-not-recorded 'firewall rule {rule}' 'created, but not in the record' $null @{
-        rule = 'nbserver'
-    }
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('The firewall rule {rule} is from an ' +
-            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory') $values)
+    Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('The firewall rule nbserver is from an ' +
+            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
 }
 
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
-    $values = @{ path = $Programs }
-    Add-Difference folder-not-recorded '{path}' 'created, but not in the record' $null @{ path = $Programs }
+    Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
     New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver whose record is ' +
-            'lost. Remove it, or set adopt = true in the inventory') $values)
+            'lost. Remove it, or set adopt = true in the inventory') @{ path = $Programs })
 }
 
 function Compare-Port {
