@@ -1,18 +1,19 @@
-# ---- step: certificate ---------------------------------------------------------------------------------
-# Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. Such a key never leaves
-# the host. It is made again 30 days before it ends, or when the names change.
-# Where no OpenSSL is installed (scope "user"), prelude/certificate_program makes it. Other sources are in
-# prelude/certificate_sources. Only administrators and the service can read the key.
+# ---- step: certificate -----------------------------------------------------------------------------
+# Provide a certificate for the server; only administrators and it can read the key.
+
+# By default, OpenSSL creates the certificate on the host: P-256, self-signed, for the names in the settings. Its key
+# never leaves the host. A new one is created 30 days before it expires, or when the names change. Without OpenSSL, in
+# scope "user", prelude/certificate_program creates it. prelude/certificate_sources has the other sources.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
 $SourceFile = Join-Path $ServiceFolder 'certificate.source'
 $RequestFile = Join-Path $ServiceFolder 'certificate.cnf'
 
-# It holds 64 characters at most; clients look at the SANs.
+# A common name has at most 64 characters. Clients compare the subject alternative names.
 function Get-CommonName { $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length)) }
 
-# The request, for `openssl req`.
+# Return the configuration for `openssl req`.
 function Get-CertificateRequest {
     $names = @($Settings.certificate.names | ForEach-Object {
             $address = $null
@@ -36,41 +37,57 @@ extendedKeyUsage = serverAuth
 "@ -replace "`r", ''
 }
 
+# Return the certificate of the server, without its chain; or nothing if it or its key is missing.
 function Get-ServerCertificate {
-    if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) { Read-Certificates $CertificateFile | Select-Object -First 1 }
+    if (-not (Test-Path -LiteralPath $CertificateFile) -or -not (Test-Path -LiteralPath $KeyFile)) { return }
+    Read-Certificates $CertificateFile | Select-Object -First 1
 }
 
 function Compare-OwnCertificate($Certificate) {
     $names = $Settings.certificate.names -join ', '
-    if (-not $Certificate) { Difference 'certificate' $null $names }
-    elseif ($Certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Difference 'certificate' "ends $($Certificate.NotAfter.ToUniversalTime().ToString('u'))" 'a new one'
+    if (-not $Certificate) {
+        Add-Difference certificate-missing 'certificate' $null $names
+        return
     }
-    elseif (-not (Test-TextFile $SourceFile 'host')) { Difference 'source of the certificate' 'another' 'host' }
-    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) { Difference 'names of the certificate' 'others' $names }
+    $end = $Certificate.NotAfter.ToUniversalTime()
+    if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
+        Add-Difference certificate-expires 'end of the certificate' $end.ToString('u') 'later'
+    }
+    elseif (-not (Test-TextFile $SourceFile 'host')) {
+        Add-Difference certificate-source 'source of the certificate' 'different' 'host'
+    }
+    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
+        Add-Difference certificate-names 'names of the certificate' 'different' $names
+    }
 }
 
+# The mark "unfinished" makes the next run create the certificate again if this one is cut off.
 function Install-OwnCertificate {
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
     Set-TextFile $SourceFile 'unfinished'
     Set-TextFile $RequestFile (Get-CertificateRequest)
-    if ($Settings.openssl) {
-        Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
-            '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
-            -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
-    }
+    if ($Settings.openssl) { New-OwnCertificate "$KeyFile.new" "$CertificateFile.new" }
     else { Invoke-CertificateProgram "$KeyFile.new" "$CertificateFile.new" }
     foreach ($file in $KeyFile, $CertificateFile) { Move-Over "$file.new" $file }
     Set-TextFile $SourceFile 'host'
 }
 
-Add-Step certificate 'the server has a certificate for its names, and only the service can read the key' -Test {
+function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
+    $arguments = 'req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+    '-days', [string]$Settings.certificate.days, '-config', $RequestFile, '-keyout', $NewKey, '-out', $NewCertificate
+    Invoke-OpenSsl $arguments -Code certificate-not-created -Text ('openssl could not create the certificate (exit ' +
+        'code {exit_code}): {output}. Code -1073741515 means that a DLL is missing: install the Visual C++ ' +
+        'redistributable, then run this again')
+}
+
+Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
     if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }
-    if ($Settings.certificate.source -eq 'host') { Compare-OwnCertificate $certificate } else { Compare-GivenCertificate $certificate }
+    if ($Settings.certificate.source -eq 'host') { Compare-OwnCertificate $certificate }
+    else { Compare-GivenCertificate $certificate }
 } -Apply {
     Add-Folder $StateFolder
-    Add-Folder $ServiceFolder $ServiceReads   # before there is a key in it
+    Add-Folder $ServiceFolder $ServiceReads   # its access list is set before a key is in it
     if ($Settings.certificate.source -eq 'host') { Install-OwnCertificate } else { Install-GivenCertificate }
 }

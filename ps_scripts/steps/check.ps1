@@ -1,98 +1,82 @@
-# ---- step: check ---------------------------------------------------------------------------------------
-# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host, and the server that runs
-# refuses requests without the password. Its files are compared before (step notebook); this asks the server itself.
+# ---- step: check -----------------------------------------------------------------------------------
+# Check that the server shows its certificate, and refuses requests without the password.
 
-# The fingerprint of the certificate that the port shows and, with a request, the status that it is answered with;
-# nothing where nothing answers. Any certificate is accepted here because the caller compares it; no secret is sent.
-function Get-Shown([string]$Request) {
-    $address = [Net.IPAddress]::Loopback
-    if ($Settings.notebook.ip -ne '*') { $address = [Net.IPAddress]::Parse($Settings.notebook.ip) }
-    $client = New-Object Net.Sockets.TcpClient $address.AddressFamily
-    try {
-        $client.Connect($address, $Settings.notebook.port)
-        $client.ReceiveTimeout = 10000
-        $client.SendTimeout = 10000
-        $tls = New-Object Net.Security.SslStream ($client.GetStream(), $false, { $true })
-        $tls.AuthenticateAsClient($Settings.host, $null, [Security.Authentication.SslProtocols]3072, $false)
-        $certificate = New-Object Security.Cryptography.X509Certificates.X509Certificate2 $tls.RemoteCertificate
-        $shown = @{ Fingerprint = Get-Fingerprint $certificate; Status = '' }
-        if ($Request) { $shown.Status = Get-AnswerStatus $tls $Request }
-        $shown
-    }
-    catch [Net.Sockets.SocketException], [IO.IOException], [Security.Authentication.AuthenticationException] { return }
-    finally { $client.Close() }
-}
+# The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2.
 
-function Get-ShownFingerprint {
-    $shown = Get-Shown
-    if ($shown) { $shown.Fingerprint }
-}
-
-# The three digits of an HTTP answer; '' where there is no such answer. Of what the server says nothing else is
-# used, and no more is read than the beginning: at most 1 KB, for at most 20 seconds.
-function Get-AnswerStatus($Stream, [string]$Request) {
-    $buffer = New-Object byte[] 1024
-    $count = 0
-    try {
-        $bytes = $Utf8.GetBytes($Request)
-        $Stream.Write($bytes, 0, $bytes.Length)
-        $time = [Diagnostics.Stopwatch]::StartNew()
-        while ($count -lt $buffer.Length -and $buffer -notcontains 10) {   # the first line is not complete
-            if ($time.Elapsed.TotalSeconds -gt 20) { return '' }
-            $read = $Stream.Read($buffer, $count, $buffer.Length - $count)
-            if (-not $read) { return '' }
-            $count += $read
+# Report requests that the server does not refuse, although they have no password.
+function Compare-Refusal {
+    $status = Get-StatusWithoutPassword
+    if (-not (Test-Refused $status)) {
+        Add-Difference open-without-password (
+            'status of GET /api/kernels on TCP port {port} without the password') $status '401 or 403' @{
+            port = $Settings.notebook.port
         }
     }
-    catch [IO.IOException] { return '' }
-    if ($Utf8.GetString($buffer, 0, $count) -cmatch '\AHTTP/1\.[01] ([0-9]{3})[ \r]') { return $Matches[1] }
-    ''
-}
-
-# The requests that the running server does not refuse, in words. A notebook server answers this one with the list of
-# its kernels to whoever is logged in, and with 403 to everybody else.
-function Get-OpenRequests {
-    $request = "GET /api/kernels HTTP/1.1`r`nHost: localhost:$($Settings.notebook.port)`r`nConnection: close`r`n"
-    $ways = @(
-        @{ Name = 'without the password'; Header = '' }
-        @{ Name = 'with a random token'; Header = "Authorization: token $([guid]::NewGuid())`r`n" }
-    )
-    foreach ($way in $ways) {
-        $shown = Get-Shown "$request$($way.Header)`r`n"
-        if ($shown -and '401', '403' -contains $shown.Status) { continue }
-        $is = 'not answered by a web server'
-        if ($shown -and $shown.Status) { $is = "answered with $($shown.Status)" }
-        @{ what = "GET /api/kernels on port $($Settings.notebook.port) $($way.Name)"; is = $is }
+    $status = Get-StatusWithRandomToken
+    if (-not (Test-Refused $status)) {
+        Add-Difference open-with-random-token (
+            'status of GET /api/kernels on TCP port {port} with a random token') $status '401 or 403' @{
+            port = $Settings.notebook.port
+        }
     }
 }
 
-# Fails where the server that answers does not refuse both requests.
-function Assert-Closed {
-    foreach ($open in Get-OpenRequests) {
-        $todo = 'Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver'
-        if ($Settings.scope -eq 'user') { $todo = 'nbserver stop local' }
-        throw ("$($open.what) is $($open.is) instead of refused with 401 or 403: perhaps everybody who reaches this port can " +
-            "run programs as the server's account. Stop the server ($todo) and read its log ($ServerLog). If something was " +
-            "added to $(Get-EnvironmentFolder), remove that folder. Then run apply again")
+# A server that answers such requests lets everyone run programs, so a person must find out why.
+function Assert-ServerClosed {
+    foreach ($status in (Get-StatusWithoutPassword), (Get-StatusWithRandomToken)) {
+        if (Test-Refused $status) { continue }
+        $values = @{
+            port = $Settings.notebook.port; status = $status; log = $ServerLog; folder = Get-EnvironmentFolder
+        }
+        if ($Settings.scope -eq 'user') {
+            throw (New-Failure server-open-as-user ('The server on TCP port {port} answered a request without the ' +
+                    'password with {status} instead of 401 or 403. Everyone who can connect to this port may be ' +
+                    'able to run programs as you. Stop the server (nbserver stop local) and read its log ({log}). If ' +
+                    'something was added to {folder}, remove that folder. Then run apply again') $values)
+        }
+        throw (New-Failure server-open ('The server on TCP port {port} answered a request without the password with ' +
+                '{status} instead of 401 or 403. Everyone who can connect to this port may be able to run programs ' +
+                'as the account of the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask ' +
+                'nbserver) and read its log ({log}). If something was added to {folder}, remove that folder. Then ' +
+                'run apply again') $values)
     }
 }
 
-Add-Step check 'the port answers with this certificate, and refuses whoever has no password' -Test {
-    $should = 'the certificate that the step of that name makes'
-    $certificate = Get-ServerCertificate
-    if ($certificate) { $should = Get-Fingerprint $certificate }
-    $is = Get-ShownFingerprint
-    if ($is -ne $should) { Difference "port $($Settings.notebook.port)" $is $should }
-    if ($is) { foreach ($open in Get-OpenRequests) { Difference $open.what $open.is 'refused with 401 or 403' } }
-} -Apply {
-    # The server was just started; a slow host takes a minute.
+# Wait until the server answers. On a slow host, its start takes a minute.
+function Wait-Server {
+    $port = $Settings.notebook.port
     for ($second = 0; $second -lt 180; $second++) {
-        if (Get-ShownFingerprint) { Assert-Closed; return }
+        if (Get-ServerFingerprint) { return }
         if (-not (Test-ServerRunning) -and $second -gt 20) { break }
-        if ($second % 10 -eq 5) { Write-Event progress @{ what = 'waiting for the server'; done = $second; total = 180; unit = 'seconds' } }
+        if ($second % 10 -eq 5) {
+            Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
+                port = $port
+            } -Done $second -Total 180 -Unit seconds
+        }
         [Threading.Thread]::Sleep(1000)
     }
-    $words = 'no log was written'
-    if (Test-Path -LiteralPath $ServerLog) { $words = @(Read-LastLine $ServerLog 3) -join ' / ' }
-    throw "nothing answers on port $($Settings.notebook.port). The server's log ($ServerLog) ends with: $words"
+    if (-not (Test-Path -LiteralPath $ServerLog)) {
+        throw (New-Failure server-silent-without-log ('Nothing answers on TCP port {port}, and the server has not ' +
+                'written its log ({log}). Check why it does not start, then run this again') @{
+                port = $port; log = $ServerLog
+            })
+    }
+    throw (New-Failure server-silent ('Nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
+            'follows: {lines}') @{
+            port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
+        })
+}
+
+Add-Step check 'The server answers with its certificate, and refuses requests without the password' -Test {
+    $should = 'a new certificate'
+    $certificate = Get-ServerCertificate
+    if ($certificate) { $should = Get-Fingerprint $certificate }
+    $is = Get-ServerFingerprint
+    if ($is -ne $should) {
+        Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }
+    }
+    if ($is) { Compare-Refusal }
+} -Apply {
+    Wait-Server
+    Assert-ServerClosed
 }

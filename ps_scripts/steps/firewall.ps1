@@ -1,22 +1,34 @@
-# ---- step: firewall ------------------------------------------------------------------------------------
-# One inbound rule for the notebook's TCP port. Nothing else narrows it, such as a program
-# or an interface. The firewall itself is neither switched on nor off.
+# ---- step: firewall --------------------------------------------------------------------------------
+# Open the notebook port in the firewall, with one inbound rule.
 
-function Get-FirewallSettings {
+# The rule has no other filters, such as a program or an interface. The firewall itself is turned neither on nor off.
+
+function Get-WantedFirewallRule {
+    $addresses = @($Settings.firewall.remote_addresses | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
     @{
         Enabled = 'True'; Direction = 'Inbound'; Action = 'Allow'; Profile = 'Any'; Protocol = 'TCP'
-        LocalPort = @([string]$Settings.notebook.port); RemoteAddress = @($Settings.firewall.remote_addresses | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
+        LocalPort = @([string]$Settings.notebook.port); RemoteAddress = $addresses
     }
 }
 
-Add-Step firewall 'the firewall lets the notebook port in' -Test {
+Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
     $is = Get-FirewallRule 'nbserver'
-    $should = Get-FirewallSettings
+    $should = Get-WantedFirewallRule
     foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }
-    if (-not $is) { Difference 'firewall rule nbserver' $null "TCP $($should.LocalPort) from $($should.RemoteAddress -join ', ')"; return }
+    if (-not $is) {
+        $wanted = "TCP $($should.LocalPort) from $($should.RemoteAddress -join ', ')"
+        Add-Difference firewall-rule 'firewall rule nbserver' $null $wanted
+        return
+    }
     foreach ($name in $should.Keys | Sort-Object) {
-        if (($is[$name] -join ', ') -ne ($should[$name] -join ', ')) { Difference "firewall rule nbserver, $name" ($is[$name] -join ', ') ($should[$name] -join ', ') }
+        $isText = $is[$name] -join ', '
+        $shouldText = $should[$name] -join ', '
+        if ($isText -ne $shouldText) {
+            Add-Difference firewall-rule-property 'firewall rule nbserver, {property}' $isText $shouldText @{
+                property = $name
+            }
+        }
     }
 } -Apply {
-    Set-FirewallRule 'nbserver' "nbserver: notebook server, TCP $($Settings.notebook.port)" (Get-FirewallSettings)
+    Set-FirewallRule 'nbserver' "nbserver: notebook server, TCP $($Settings.notebook.port)" (Get-WantedFirewallRule)
 }

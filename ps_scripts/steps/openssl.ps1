@@ -1,65 +1,91 @@
-# ---- step: openssl -------------------------------------------------------------------------------------
-# Kind zip: unpacked into a folder of its own. Kind exe: the publisher's Inno Setup, into such a folder.
-# Kind msi: the publisher's package; it chooses its folder, so the catalog names where openssl.exe may be. One
-# of another version makes room for it, and one that this script did not install is never replaced.
-# Without one in the settings (scope "user") nothing is installed: see prelude/certificate_program.
+# ---- step: openssl ---------------------------------------------------------------------------------
+# Install OpenSSL in a separate folder, or as the publisher's package.
+
+# The catalog says what the download is: "zip" is unpacked into a separate folder; "exe" is an installer of Inno Setup,
+# which gets such a folder; "msi" is a package that chooses its folder, so the catalog lists where openssl.exe may be.
+# Another version that this script installed is removed first; an OpenSSL of another origin is never replaced.
+# If the settings have no OpenSSL, as in scope "user", nothing is installed: see prelude/certificate_program.
 
 function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
 
-# The version that a program's file has, in three numbers; 0.0.0 where it has none.
+# Return the version in the file of a program, as three numbers; 0.0.0 if it has none.
 function Get-FileVersion([string]$Path) {
     $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Path)
     "$($file.FileMajorPart).$($file.FileMinorPart).$($file.FileBuildPart)"
 }
 
+# Return the version without a suffix, such as the a in 3.5.7a.
 function Get-WantedOpenSslVersion { $Settings.openssl.version -replace '^(\d+\.\d+\.\d+).*$', '$1' }
 
-# Of the catalog's places the first that has the version wanted, else the first that exists, else the first.
+# Return the path of openssl.exe: of the places in the catalog, the first one with the wanted version; if there is none,
+# the first one that exists; if there is none, the first one.
 function Get-OpenSsl {
     $places = @($Settings.openssl.executable | ForEach-Object {
             if ($Settings.openssl.kind -eq 'msi') { Expand-Path $_ } else { Join-Path (Get-OpenSslFolder) $_ }
         })
-    $there = @($places | Where-Object { Test-Path -LiteralPath $_ })
-    foreach ($place in $there) { if ((Get-FileVersion $place) -eq (Get-WantedOpenSslVersion)) { return $place } }
-    @($there + $places)[0]
+    $existing = @($places | Where-Object { Test-Path -LiteralPath $_ })
+    foreach ($place in $existing) { if ((Get-FileVersion $place) -eq (Get-WantedOpenSslVersion)) { return $place } }
+    @($existing + $places)[0]
 }
 
-# The record's lines of what this script installed as msi.
-function Get-RecordedMsis { Read-Record | Where-Object { $_.kind -eq 'msi' -and $_.step -eq 'openssl' } }
+# Return the lines of the record about packages that this script installed.
+function Get-RecordedMsi { Read-Record | Where-Object { $_.kind -eq 'msi' -and $_.step -eq 'openssl' } }
 
-# Makes the key only where adopt = true says that it may. Its msi could not be brought back by undo.
+# An OpenSSL that nbserver did not install creates the key only with adopt = true. Undo could not restore its package.
 function Assert-ForeignOpenSsl([string]$Path) {
     $is = Get-FileVersion $Path
-    $who = "OpenSSL $is in $Path was not installed by nbserver"
     if ($is -ne (Get-WantedOpenSslVersion)) {
-        throw "$who, and the msi of $($Settings.openssl.version) would replace it for good. Remove it, choose openssl.version = `"$is`" with adopt = true, or openssl.kind = `"zip`" from a site catalog, in the inventory"
+        throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} in {path} was not installed by nbserver, and the ' +
+                'msi of {version} would replace it permanently. Remove it, or set openssl.version = "{is}" and ' +
+                'adopt = true, or openssl.kind = "zip" with a site catalog, in the inventory') @{
+                is = $is; path = $Path; version = $Settings.openssl.version
+            })
     }
-    if (-not $Settings.adopt) { throw "$who. Set adopt = true in the inventory to use it as it is, or remove it" }
+    if (-not $Settings.adopt) {
+        throw (New-Failure openssl-not-adopted ('OpenSSL {is} in {path} was not installed by nbserver. Set adopt = ' +
+                'true in the inventory to use it unchanged, or remove it') @{ is = $is; path = $Path })
+    }
 }
 
-Add-Step openssl 'OpenSSL is there' -Test {
+function Compare-OpenSslPackage([string]$Path, [string]$Package) {
+    if (-not @(Get-RecordedMsi).Count) {
+        Assert-ForeignOpenSsl $Path
+        return
+    }
+    $is = Get-FileVersion $Path
+    if ($is -ne (Get-WantedOpenSslVersion)) {
+        Add-Difference openssl 'OpenSSL' $is $Settings.openssl.version
+    }
+    elseif (-not (Test-Record 'msi' $Package)) {
+        Add-Difference openssl-package 'package of OpenSSL' 'different' (Split-Path -Leaf $Package)
+    }
+}
+
+# Whether a package replaces another version is its publisher's choice, so the installed one is removed first. The
+# server that runs does not need it.
+function Install-OpenSslPackage([string]$Package) {
+    foreach ($line in @(Get-RecordedMsi)) {
+        $wasCutOff = $line.key -eq $Package -and (Test-CutOff $Package)
+        if (-not $wasCutOff) { Undo-Line $line }
+    }
+    Install-Msi $Package
+}
+
+Add-Step openssl 'OpenSSL is installed' -Test {
     if (-not $Settings.openssl) { return }
     $openssl = Get-OpenSsl
-    if (-not (Test-Path -LiteralPath $openssl)) { Difference 'OpenSSL' $null $openssl; return }
     $file = Get-CachedFile $Settings.openssl
-    if (Test-CutOff $file) { Difference 'OpenSSL' 'an installation that was cut off' $openssl; return }
-    if ($Settings.openssl.kind -ne 'msi') { return }
-    if (-not @(Get-RecordedMsis).Count) { Assert-ForeignOpenSsl $openssl; return }
-    $is = Get-FileVersion $openssl
-    if ($is -ne (Get-WantedOpenSslVersion)) { Difference 'OpenSSL' $is $Settings.openssl.version }
-    elseif (-not (Test-Record 'msi' $file)) { Difference 'OpenSSL' "$is of another package" (Split-Path -Leaf $file) }
+    if (-not (Test-Path -LiteralPath $openssl)) { Add-Difference openssl 'OpenSSL' $null $openssl }
+    elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
+    elseif ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.openssl
     $file = Get-CachedFile $Settings.openssl
+    Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
     switch ($Settings.openssl.kind) {
         'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
         'exe' { Install-Inno $file (Get-OpenSslFolder) }
-        'msi' {
-            # Whether a newer msi replaces an older one, and an older a newer, is its publisher's choice. So the
-            # one that is here goes first; the server that runs does not need it.
-            foreach ($line in @(Get-RecordedMsis)) { if ($line.key -ne $file -or -not (Test-CutOff $file)) { Undo-Line $line } }
-            Install-Msi $file
-        }
+        'msi' { Install-OpenSslPackage $file }
     }
 }

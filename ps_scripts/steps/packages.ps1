@@ -1,20 +1,27 @@
-# ---- step: packages ------------------------------------------------------------------------------------
-# NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need, in a virtual
-# environment, exactly as the lock says: wheels only, each with its hash. uv installs them where it runs
-# (Windows 10, Server 2016 and later), pip elsewhere. uv itself comes from the lock too.
-# The folder is named after Python's version and the lock: where one of them is another, another environment
-# is made beside the one in use.
+# ---- step: packages --------------------------------------------------------------------------------
+# Install the packages of the lock in a virtual environment.
 
-function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.python.version)-$($Settings.packages.lock_sha256.Substring(0, 8))" }
+# The lock has NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel, notebook, and what they need. Exactly these are
+# installed: wheels only, each with its hash. uv installs them on Windows 10, Windows Server 2016, and newer; pip on
+# older releases. uv is in the lock as well. The folder is named after the version of Python and the hash of the lock,
+# so a different environment is created next to the one in use.
+
+function Get-EnvironmentFolder {
+    Join-Path $Programs "env-$($Settings.python.version)-$($Settings.packages.lock_sha256.Substring(0, 8))"
+}
 
 function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolder) "Scripts\$Name" }
 
-# Written when everything is installed: an environment without it is unfinished. Of a Python that is not ours it
-# has the path: the environment needs that one, also when nbserver is run by another.
+# ---- the mark of a complete environment
+
+# The mark is written when everything is installed. It has the hash of the lock and, for a Python that nbserver did not
+# install, the path of that Python, which the environment needs even if another one runs nbserver now.
 function Get-LockMark { Join-Path (Get-EnvironmentFolder) 'nbserver.lock' }
 
 function Get-LockMarkText {
-    if ($Settings.python.kind -eq 'present') { "$($Settings.packages.lock_sha256)`n$(Get-Python)`n" } else { "$($Settings.packages.lock_sha256)`n" }
+    $text = "$($Settings.packages.lock_sha256)`n"
+    if ($Settings.python.kind -eq 'present') { $text += "$(Get-Python)`n" }
+    $text
 }
 
 function Test-LockMark {
@@ -23,100 +30,111 @@ function Test-LockMark {
     -not $python.Count -or (Test-Path -LiteralPath $python[0])
 }
 
+# ---- what is installed
+
+# Return NAME-VERSION of each package, in lower case, with one hyphen for each run of hyphens, underscores, and periods.
+function Get-InstalledPackage {
+    $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
+    foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
+        ((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()
+    }
+}
+
+function Compare-Package {
+    $installed = @{}
+    foreach ($name in Get-InstalledPackage) { $installed[$name] = $true }
+    foreach ($line in $Lock) {
+        $pinned = ($line -split ' ')[0]   # NAME==VERSION
+        $key = ($pinned -replace '==', '-' -replace '[-_.]+', '-').ToLowerInvariant()
+        if ($installed[$key]) { continue }
+        $name, $version = $pinned -split '==', 2
+        Add-Difference package 'package {name}' $null $version @{ name = $name }
+    }
+}
+
+# ---- installation
+
 function Get-PackageInstaller {
     if ($Settings.packages.installer -ne 'auto') { $Settings.packages.installer }
     elseif ([Environment]::OSVersion.Version.Major -ge 10) { 'uv' }
     else { 'pip' }
 }
 
-# What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
-# switched off, and its variables are taken away ($null). -I ignores PYTHONUTF8, so Python gets -X utf8 too:
-# what it prints must not depend on the host's code page.
-# In user scope the user's own configuration holds (index, proxy, authorities): what is installed is fixed by
-# its hash, and where it is installed by this script.
-function Get-PackageEnvironment {
-    $environment = @{}
-    if ($Settings.scope -eq 'user') { $environment.PIP_USER = '0'; $environment.PIP_REQUIRE_VIRTUALENV = '0' }
-    else {
-        foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
-        $environment.UV_NO_CONFIG = '1'
-        $environment.PIP_CONFIG_FILE = 'nul'   # in small letters: pip compares it with Python's name of the device
-    }
-    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
-    if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
-    $environment
+# Return arguments of pip and uv: only wheels, only with the hashes in the file, and only from the wanted index.
+function Get-LockArgument([string]$File) {
+    '-r', $File, '--require-hashes', '--no-deps', '--only-binary', ':all:'
+    if ($Settings.packages.index_url) { '--index-url', $Settings.packages.index_url }
 }
 
-# In user scope uv gets what the user's pip is configured for, which it does not read itself. pip tells it as
-# PLACE.NAME='TEXT', the text as Python writes it. Of a name the environment counts most, then pip's section
-# install, then global; of two such lines the later one, because some releases of pip list every file.
-function Add-OwnPackageEnvironment([hashtable]$Environment) {
-    if ($Settings.scope -ne 'user') { return }
-    Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $Environment -Quiet
-    $own = @{ 'index-url' = ''; 'extra-index-url' = ''; 'find-links' = ''; 'proxy' = ''; 'cert' = '' }
-    $rank = @{}
-    $ranks = @{ 'global' = 1; 'install' = 2; ':env:' = 3 }
-    foreach ($line in $Run.Output) {
-        if ($line -cnotmatch "^(global|install|:env:)\.([a-z-]+)='(.*)'`$") { continue }
-        $place, $name, $given = $Matches[1], $Matches[2], $Matches[3]
-        if (-not $own.ContainsKey($name) -or ($rank[$name] -and $ranks[$place] -lt $rank[$name])) { continue }
-        $text = [regex]::Replace($given, '\\(.)', { param($match) if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value } })
-        $own[$name] = $text.Trim()
-        $rank[$name] = $ranks[$place]
-    }
-    if (-not $Settings.packages.index_url) {
-        if ($own['index-url']) { $Environment.UV_DEFAULT_INDEX = $own['index-url'] }
-        if ($own['extra-index-url']) { $Environment.UV_INDEX = $own['extra-index-url']; $Environment.UV_INDEX_STRATEGY = 'unsafe-best-match' }
-        if ($own['find-links']) { $Environment.UV_FIND_LINKS = $own['find-links'] -replace ' +', ',' }
-    }
-    if ($own['proxy'] -and -not $Settings.downloads.proxy) { $Environment.HTTP_PROXY = $own['proxy']; $Environment.HTTPS_PROXY = $own['proxy'] }
-    if ($own['cert'] -and (Test-Path -LiteralPath $own['cert'])) { $Environment.SSL_CERT_FILE = $own['cert'] }
+# Return the path of a lock file with these lines.
+function New-LockFile([string]$Name, [string[]]$Lines) {
+    $file = Join-Path $CacheFolder $Name
+    Write-TextFile $file (($Lines -join "`n") + "`n")
+    $file
 }
 
-Add-Step packages 'the packages of the lock are installed in a virtual environment' -Test {
-    $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
-    if (-not (Test-LockMark)) { Difference 'packages' $null (Get-EnvironmentFolder); return }
-    $installed = @{}
-    foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
-        $installed[((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
-    }
-    foreach ($line in $Lock) {
-        $name = ($line -split ' ')[0]
-        $key = ($name -replace '==', '-' -replace '[-_.]+', '-').ToLowerInvariant()
-        if (-not $installed[$key]) { Difference "package $(($name -split '==')[0])" $null ($name -split '==')[1] }
-    }
+function New-Environment([string[]]$Options, [hashtable]$Variables) {
+    Write-StepProgress creating-environment 'Creating the virtual environment'
+    $arguments = @('-I', '-X', 'utf8', '-m', 'venv') + $Options + (Get-EnvironmentFolder)
+    Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text (
+        'The virtual environment could not be created ({program} exited with code {exit_code}): {output}. Make sure ' +
+        'that the disk has free space, then run this again')
+}
+
+# Return the path of uv, which is installed from the lock.
+function Install-Uv([hashtable]$Variables) {
+    $tools = Join-Path $CacheFolder 'tools'
+    $lockFile = New-LockFile 'uv-lock.txt' @($Lock | Where-Object { $_ -cmatch '^uv==' })
+    Write-StepProgress installing-uv 'Installing uv'
+    $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
+    @(Get-LockArgument $lockFile)
+    Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text (
+        'uv could not be installed ({program} exited with code {exit_code}): {output}. Check packages.index_url and ' +
+        'downloads.proxy in the inventory, and the free space on the disk')
+    Join-Path $tools 'bin\uv.exe'
+}
+
+function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
+    $uv = Install-Uv $Variables
+    New-Environment @('--without-pip') $Variables
+    Add-OwnPackageEnvironment $Variables
+    Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
+    $python = Get-EnvironmentProgram 'python.exe'
+    $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
+    @(Get-LockArgument $LockFile)
+    Invoke-PackageInstaller $uv $arguments $Variables
+}
+
+function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
+    New-Environment @() $Variables
+    Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
+    $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir') + @(Get-LockArgument $LockFile)
+    Invoke-PackageInstaller (Get-EnvironmentProgram 'python.exe') $arguments $Variables
+}
+
+function Invoke-PackageInstaller {
+    param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
+    Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text (
+        'The packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
+        'build for this Python, choose a python.version whose lock has one. If a package could not be downloaded, ' +
+        'check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it')
+}
+
+Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {
+    if (Test-LockMark) { Compare-Package }
+    else { Add-Difference packages 'packages' $null (Get-EnvironmentFolder) }
 } -Apply {
-    $folder = Get-EnvironmentFolder
-    $lockFile = Join-Path $CacheFolder 'lock.txt'
-    $environment = Get-PackageEnvironment
-    $index = @()
-    if ($Settings.packages.index_url) { $index = '--index-url', $Settings.packages.index_url }
-    $only = '--require-hashes', '--no-deps', '--only-binary', ':all:'
-    $todo = 'If a package has no build for this Python: choose a python.version whose lock was made for it. If it could not be fetched: check packages.index_url and downloads.proxy in the inventory'
-
     Add-Folder $Programs
     Add-Folder $CacheFolder
-    Write-TextFile $lockFile (($Lock -join "`n") + "`n")
-    if (Test-Path -LiteralPath $folder) { Remove-Folder $folder }
+    $folder = Get-EnvironmentFolder
+    if (Test-Path -LiteralPath $folder) {
+        Write-StepProgress removing 'Removing {path}' @{ path = $folder }
+        Remove-Folder $folder
+    }
     Save-Before 'folder' $folder $null
-
-    if ((Get-PackageInstaller) -eq 'uv') {
-        $tools = Join-Path $CacheFolder 'tools'
-        $uvLock = Join-Path $CacheFolder 'uv-lock.txt'
-        Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -cmatch '^uv==' }) -join "`n") + "`n")
-        Write-Event progress @{ what = 'fetching uv' }
-        Invoke-Program (Get-Python) (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
-        Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', '--without-pip', $folder) $environment
-        Add-OwnPackageEnvironment $environment
-        Write-Event progress @{ what = 'installing packages with uv'; total = $Lock.Count; unit = 'packages' }
-        Invoke-Program (Join-Path $tools 'bin\uv.exe') (@('pip', 'install', '--python', (Get-EnvironmentProgram 'python.exe'), '--no-cache', '--link-mode', 'copy', '--compile-bytecode', '-r', $lockFile) + $only + $index) $environment -Todo $todo
-    }
-    else {
-        Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', $folder) $environment
-        Write-Event progress @{ what = 'installing packages with pip'; total = $Lock.Count; unit = 'packages' }
-        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
-    }
+    $lockFile = New-LockFile 'lock.txt' $Lock
+    $variables = Get-PackageEnvironment
+    if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
+    else { Install-WithPip $lockFile $variables }
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
 }

@@ -1,8 +1,10 @@
-# ---- step: path ----------------------------------------------------------------------------------------
-# Programs that run already keep the PATH they started with; new sessions see this one.
-# The settings name the entries; `programs` stands for the folders of Python and OpenSSL, wherever they are.
+# ---- step: path ------------------------------------------------------------------------------------
+# Add the programs of the server to the PATH of the machine.
 
-function Get-PathEntries {
+# Programs that already run keep the PATH with which they started; new sessions use the new one.
+
+# Return the entries of the settings. path.programs means the folders of Python and OpenSSL, wherever they are.
+function Get-WantedPathEntry {
     foreach ($entry in $Settings.path.entries) { Expand-Path $entry }
     if ($Settings.path.programs) {
         Get-PythonFolder
@@ -11,14 +13,16 @@ function Get-PathEntries {
     }
 }
 
-Add-Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
-    foreach ($entry in Get-PathEntries) {
-        if (-not (Test-PathEntry $entry)) { Difference 'PATH' $null $entry }
+Add-Step path 'The PATH of the machine has the environment, Python, and OpenSSL' -Test {
+    foreach ($entry in Get-WantedPathEntry) {
+        if (-not (Test-PathEntry $entry)) { Add-Difference path-entry 'PATH' $null $entry }
     }
-    foreach ($line in Get-ObsoletePathEntry @(Get-PathEntries)) { Difference 'PATH' $line.key $null }
+    foreach ($line in Get-ObsoletePathEntry @(Get-WantedPathEntry)) {
+        Add-Difference path-entry 'PATH' $line.key $null
+    }
 } -Apply {
-    foreach ($line in Get-ObsoletePathEntry @(Get-PathEntries)) { Undo-Line $line }
-    foreach ($entry in Get-PathEntries) {
+    foreach ($line in Get-ObsoletePathEntry @(Get-WantedPathEntry)) { Undo-Line $line }
+    foreach ($entry in Get-WantedPathEntry) {
         if (-not (Test-PathEntry $entry)) { Add-PathEntry $entry }
     }
 }

@@ -1,12 +1,13 @@
-# ---- step: python --------------------------------------------------------------------------------------
-# Kind zip: the publisher's zip, unpacked into a folder of its own; no installer, nothing in the registry.
-# Kind exe: the publisher's installer, for the whole machine. It moves or updates a Python of the same
-# branch that is there already, so that one is used when it is the version wanted and only administrators
-# write there (it runs as administrator, and the environment needs it), and refused otherwise.
-# Kind present: a Python of the user's own, which runs nbserver; it is used, and never installed or removed.
+# ---- step: python ----------------------------------------------------------------------------------
+# Install Python from the publisher, or use one that is installed.
 
-# The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514,
-# and for arm64 PyArchExt in CPython's PCbuild/python.props.
+# The settings say which: "zip" is the publisher's zip, unpacked into a separate folder without an installer; "exe" is
+# the publisher's installer, for the whole machine; "present" is the Python that runs nbserver, in scope "user".
+# The installer would move or update a Python of the same branch. So that one is used if it has the wanted version and
+# only administrators can change it, because it runs with their rights; otherwise the host is refused.
+
+# Return the Python of this branch that is registered for the machine, or nothing. Sources: PEP 514 and, for arm64,
+# PyArchExt in CPython's PCbuild/python.props.
 function Get-RegisteredPython {
     $tag = @($Settings.python.version -split '\.')[0..1] -join '.'
     if ($Settings.architecture -eq 'arm64') { $tag += '-arm64' }
@@ -27,65 +28,117 @@ function Get-PythonFolder {
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
 
-# Who else than SYSTEM, administrators and TrustedInstaller could change a program in this folder, in words. CREATOR
-# OWNER is who makes a thing, and only those may. Looked at are the folder, what stands in it, where packages are, and
-# the folders above it. Rights: AppendData, WriteData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions,
-# TakeOwnership, GENERIC_WRITE, GENERIC_ALL.
+# ---- who can change an installed Python
+
+# Rights by which an account can change a folder or what is in it. The last two are generic rights, which .NET does not
+# name; source: "ACCESS_MASK" on learn.microsoft.com.
+$GenericWrite = 0x40000000
+$GenericAll = 0x10000000
+$ChangingRights = [int][Security.AccessControl.FileSystemRights](
+    'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
+) -bor $GenericWrite -bor $GenericAll
+$CreatorOwner = 'S-1-3-0'   # whoever creates a file; only the accounts below can
+
+# Return why other accounts than SYSTEM, administrators, and TrustedInstaller could change a program in this folder, or
+# nothing. The folder, its content, the folder of its packages, and the folders above it are checked.
 function Get-ProgramFault([string]$Folder) {
-    $allowed = $Trusted + $TrustedInstaller + 'S-1-3-0'
+    $allowed = $Trusted + $TrustedInstaller + $CreatorOwner
     $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
     $packages = Join-Path $Folder 'Lib\site-packages'
     if (Test-Path -LiteralPath $packages) { $inside += $packages }
     foreach ($path in $inside) {
-        $fault = Get-AccessFault $path $allowed 0x500D0046
+        $fault = Get-AccessFault $path $allowed $ChangingRights
         if ($fault) { return $fault }
     }
     Get-PathFault $Folder $allowed
 }
 
-# One that is registered and cannot be used. Its installer would change it, and undo remove it; so neither is
-# done to one that this script did not install.
+# ---- refusals
+
+# The installer would change a registered Python, and undo would remove it. Neither is done to one that this script did
+# not install.
 function Assert-RegisteredPython($Registered) {
-    $folder = $Registered.Folder
-    $other = 'or choose python.kind = "zip" in the inventory, which installs one of its own'
+    $values = @{ is = $Registered.Version; folder = $Registered.Folder }
     if ($Registered.Version -ne $Settings.python.version) {
-        throw "Python $($Registered.Version) is installed in $folder, and the installer of $($Settings.python.version) would move it. Choose python.version = `"$($Registered.Version)`", $other"
+        $values.version = $Settings.python.version
+        throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the installer of ' +
+                '{version} would move it. Set python.version = "{is}" in the inventory, or python.kind = "zip", ' +
+                'which installs a separate Python') $values)
     }
-    if (Test-Below $folder $Programs) { return }
-    if (-not (Test-Path -LiteralPath (Join-Path $folder $Settings.python.executable[0]))) {
-        throw "Python $($Registered.Version) is registered in $folder, and its $($Settings.python.executable[0]) is not there. Repair or remove it in Apps in Settings, $other"
+    if (Test-Below $Registered.Folder $Programs) { return }
+    Assert-RegisteredProgram $values
+    $fault = Get-ProgramFault $Registered.Folder
+    if ($fault) {
+        throw (New-Failure python-unsafe ('Python {is} in {folder} would run with administrator rights, but other ' +
+                'accounts can change it: {cause}. Allow only SYSTEM and administrators to write there, or set ' +
+                'python.kind = "zip" in the inventory, which installs a separate Python') $values -Cause $fault)
     }
-    $fault = Get-ProgramFault $folder
-    if ($fault) { throw "Python $($Registered.Version) in $folder would run as administrator, and others could change it: $($fault.Message). Let only SYSTEM and administrators write there, $other" }
 }
 
-# A Python from the Store keeps what it writes in a place that other programs do not see.
+function Assert-RegisteredProgram([hashtable]$Values) {
+    $program = $Settings.python.executable[0]
+    if (Test-Path -LiteralPath (Join-Path $Values.folder $program)) { return }
+    throw (New-Failure python-incomplete ('Python {is} is registered in {folder}, but its {program} is missing. ' +
+            'Repair or remove it in Apps in Settings, or set python.kind = "zip" in the inventory, which installs ' +
+            'a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+}
+
+# A Python from the Microsoft Store keeps what it writes in a place that other programs do not see.
 function Assert-PresentPython {
     $python = Get-Python
-    $other = 'Install one from python.org, make nbserver''s virtual environment with it, and run this again'
-    if (Test-Below $python "$env:ProgramFiles\WindowsApps") { throw "$python is from the Microsoft Store, where programs do not see each other's files. $other" }
-    if (-not (Test-Path -LiteralPath $python)) { throw "$python is not there any more. $other" }
-    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($python)
-    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
-    if ($is -ne $Settings.python.version) { throw "$python is version $is, and $($Settings.python.version) is expected. $other" }
-    if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) { throw "$python has no pip. Run: `"$python`" -m ensurepip; or install a whole Python from python.org" }
+    if (Test-Below $python "$env:ProgramFiles\WindowsApps") {
+        throw (New-Failure python-from-store ('{python} is from the Microsoft Store, where programs do not see the ' +
+                'files of each other. Install Python from python.org, create the virtual environment of nbserver ' +
+                'with it, then run this again') @{ python = $python })
+    }
+    if (-not (Test-Path -LiteralPath $python)) {
+        throw (New-Failure python-missing ('{python} does not exist any more. Install Python from python.org, create ' +
+                'the virtual environment of nbserver with it, then run this again') @{ python = $python })
+    }
+    Assert-PresentVersion $python
+    if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) {
+        throw (New-Failure python-without-pip ('{python} has no pip. Run: "{python}" -m ensurepip; or install Python ' +
+                'from python.org') @{ python = $python })
+    }
 }
 
-Add-Step python 'Python is there' -Test {
-    if ($Settings.python.kind -eq 'present') { Assert-PresentPython; return }
+function Assert-PresentVersion([string]$Python) {
+    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Python)
+    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
+    if ($is -ne $Settings.python.version) {
+        throw (New-Failure python-version ('{python} has version {is}, but version {expected} is expected. Install ' +
+                'Python from python.org, create the virtual environment of nbserver with it, then run this again') @{
+                python = $Python; is = $is; expected = $Settings.python.version
+            })
+    }
+}
+
+function Install-PythonBundle([string]$Folder) {
+    # Undo removes the folder with all that is in it.
+    if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null }
+    $arguments = '/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$Folder",
+    'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0'
+    Install-Bundle (Get-CachedFile $Settings.python) $arguments
+}
+
+Add-Step python 'Python is installed' -Test {
+    if ($Settings.python.kind -eq 'present') {
+        Assert-PresentPython
+        return
+    }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered) { Assert-RegisteredPython $registered }
     }
-    if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
-    elseif (Test-CutOff (Get-CachedFile $Settings.python)) { Difference 'Python' 'an installation that was cut off' (Get-Python) }
+    if (-not (Test-Path -LiteralPath (Get-Python))) { Add-Difference python 'Python' $null (Get-Python) }
+    elseif (Test-CutOff (Get-CachedFile $Settings.python)) {
+        Add-Difference python 'Python' 'partly installed' (Get-Python)
+    }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.python
     $folder = Get-PythonFolder
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder; return }
-
-    if (-not (Test-Path -LiteralPath $folder)) { Save-Before 'folder' $folder $null }   # undo removes it with all that is in it
-    Install-Bundle (Get-CachedFile $Settings.python) @('/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$folder",
-        'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0')
+    Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
+    else { Install-PythonBundle $folder }
 }

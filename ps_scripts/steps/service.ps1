@@ -1,29 +1,33 @@
-# ---- step: service -------------------------------------------------------------------------------------
-# A scheduled task that starts with Windows: no time limit, started again when it ends, also on battery.
-# It runs as LOCAL SERVICE, without administrator rights; ProcessTokenSidType gives its process the SID that
-# the files are granted to. The second trigger looks every five minutes whether it still runs.
-# In user scope: a process of the user's own in the background, until they log off (prelude/processes).
+# ---- step: service ---------------------------------------------------------------------------------
+# Run the server as a scheduled task or, in user scope, as a background process.
 
-# What the server read at its start. It stands in the task's description, so a server that was started
-# before its files were changed is seen, and started again. Times only: nothing secret is derived from.
+# The task starts with Windows, has no time limit, is started again when it stops, and runs on battery power. A second
+# trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
+# ProcessTokenSidType gives its process the SID that has access to the files. The process of user scope runs until the
+# user logs off (prelude/processes).
+
+# ---- what the server was started with
+
+# Return the times of the files that the server reads when it starts. They are in the description of the task, so a
+# server that was started before a change is noticed and started again. Nothing secret is derived from these files.
 function Get-ServiceState {
     $times = foreach ($file in $ConfigurationFile, $StarterFile, $CertificateFile) {
-        if (Test-Path -LiteralPath $file) { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') } else { 'none' }
+        if (-not (Test-Path -LiteralPath $file)) { 'none' }
+        else { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') }
     }
     "nbserver: secured notebook server. Files of $($times -join ', ')"
 }
 
-# The server's command line, behind its program.
-function Get-ServerArguments {
-    '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog
+function Get-ServerArgument { '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog }
+
+function Format-ServerArgument {
+    @(Get-ServerArgument | ForEach-Object { Format-Argument $_ }) -join ' '
 }
 
-function Format-ServerArguments {
-    @(Get-ServerArguments | ForEach-Object { Format-Argument $_ }) -join ' '
-}
+# ---- the scheduled task
 
-# What a task's XML must say: where, what, and what Windows takes where the element is missing.
-function Get-ServiceProperties {
+# Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing.
+function Get-ServiceProperty {
     @(
         @{ Path = 'RegistrationInfo/Description'; Should = Get-ServiceState; Default = '' }
         @{ Path = 'Triggers/BootTrigger/Enabled'; Should = 'true'; Default = 'true' }
@@ -38,21 +42,28 @@ function Get-ServiceProperties {
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
-        @{ Path = 'Actions/Exec/Arguments'; Should = Format-ServerArguments; Default = '' }
+        @{ Path = 'Actions/Exec/Arguments'; Should = Format-ServerArgument; Default = '' }
         @{ Path = 'Actions/Exec/WorkingDirectory'; Should = $WorkFolder; Default = '' }
     )
 }
 
+# Return the task. S-1-5-19 is LOCAL SERVICE.
 function Get-ServiceXml {
     @"
 <Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo><Description>$(Protect-Xml (Get-ServiceState))</Description></RegistrationInfo>
   <Triggers>
     <BootTrigger><Enabled>true</Enabled></BootTrigger>
-    <TimeTrigger><Repetition><Interval>PT5M</Interval></Repetition><StartBoundary>2020-01-01T00:00:00</StartBoundary><Enabled>true</Enabled></TimeTrigger>
+    <TimeTrigger>
+      <Repetition><Interval>PT5M</Interval></Repetition>
+      <StartBoundary>2020-01-01T00:00:00</StartBoundary><Enabled>true</Enabled>
+    </TimeTrigger>
   </Triggers>
   <Principals>
-    <Principal id="Author"><UserId>S-1-5-19</UserId><RunLevel>LeastPrivilege</RunLevel><ProcessTokenSidType>Unrestricted</ProcessTokenSidType></Principal>
+    <Principal id="Author">
+      <UserId>S-1-5-19</UserId><RunLevel>LeastPrivilege</RunLevel>
+      <ProcessTokenSidType>Unrestricted</ProcessTokenSidType>
+    </Principal>
   </Principals>
   <Settings>
     <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
@@ -66,7 +77,7 @@ function Get-ServiceXml {
   <Actions Context="Author">
     <Exec>
       <Command>$(Protect-Xml (Get-EnvironmentProgram 'python.exe'))</Command>
-      <Arguments>$(Protect-Xml (Format-ServerArguments))</Arguments>
+      <Arguments>$(Protect-Xml (Format-ServerArgument))</Arguments>
       <WorkingDirectory>$(Protect-Xml $WorkFolder)</WorkingDirectory>
     </Exec>
   </Actions>
@@ -75,6 +86,7 @@ function Get-ServiceXml {
 }
 
 function Test-TaskRunning([string]$Name) {
+    # A task that does not exist does not run.
     $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
     $task -and [string]$task.State -eq 'Running'
 }
@@ -83,39 +95,59 @@ function Test-ServerRunning {
     if ($Settings.scope -eq 'user') { [bool](Get-Background) } else { Test-TaskRunning 'nbserver' }
 }
 
-# ---- in user scope
-
-function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArguments)`n$(Get-ServiceState)`n" }
-
-function Compare-BackgroundServer {
-    if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'not running' 'running in the background' }
-    elseif (-not (Test-Background (Get-ServerText))) { Difference 'the notebook server' 'started before a change' 'started again' }
-}
-
-# The starter says where everything is. What this user has set for other servers and Pythons is taken away,
-# from the environment of this run only.
-function Start-BackgroundServer {
-    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
-        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') { [Environment]::SetEnvironmentVariable($name, $null) }
-    }
-    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
-    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArguments) $WorkFolder (Get-ServerText)
-}
-
-Add-Step service 'the notebook server runs: as a task from the start of Windows, or in user scope in the background' -Test {
-    if ($Settings.scope -eq 'user') { Compare-BackgroundServer; return }
+function Compare-ServiceTask {
     $text = Get-TaskXml 'nbserver'
-    if (-not $text) { Difference 'scheduled task nbserver' $null 'registered'; return }
+    if (-not $text) {
+        Add-Difference task 'scheduled task nbserver' $null 'registered'
+        return
+    }
     $xml = [xml]$text
-    foreach ($property in Get-ServiceProperties) {
+    foreach ($property in Get-ServiceProperty) {
         $is = Get-TaskText $xml $property.Path
         if ($null -eq $is) { $is = $property.Default }
-        if ($is -ne $property.Should) { Difference "scheduled task nbserver, $($property.Path)" $is $property.Should }
+        if ($is -ne $property.Should) {
+            Add-Difference task-property 'scheduled task nbserver, {property}' $is $property.Should @{
+                property = $property.Path
+            }
+        }
     }
-    if (-not (Test-TaskRunning 'nbserver')) { Difference 'scheduled task nbserver' 'not running' 'running' }
-} -Apply {
-    if ($Settings.scope -eq 'user') { Start-BackgroundServer; return }
+    if (-not (Test-TaskRunning 'nbserver')) { Add-Difference task 'scheduled task nbserver' 'not running' 'running' }
+}
+
+function Start-ServiceTask {
     if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
     Set-Task 'nbserver' (Get-ServiceXml)
-    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\'
+    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
+}
+
+# ---- the process of user scope
+
+function Get-ServerText {
+    "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArgument)`n$(Get-ServiceState)`n"
+}
+
+function Compare-BackgroundServer {
+    if (-not (Test-ServerRunning)) {
+        Add-Difference server 'the notebook server' 'not running' 'running in the background'
+    }
+    elseif (-not (Test-Background (Get-ServerText))) {
+        Add-Difference server 'the notebook server' 'started before a change' 'started after it'
+    }
+}
+
+# The user's variables for other servers and Pythons are removed from the environment of this run only.
+function Start-BackgroundServer {
+    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
+        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') {
+            [Environment]::SetEnvironmentVariable($name, $null)
+        }
+    }
+    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
+    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArgument) $WorkFolder (Get-ServerText)
+}
+
+Add-Step service 'The notebook server runs' -Test {
+    if ($Settings.scope -eq 'user') { Compare-BackgroundServer } else { Compare-ServiceTask }
+} -Apply {
+    if ($Settings.scope -eq 'user') { Start-BackgroundServer } else { Start-ServiceTask }
 }

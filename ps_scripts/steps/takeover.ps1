@@ -1,135 +1,199 @@
-# ---- step: takeover ----------------------------------------------------------------------------------------
-# What a host brings along: a notebook server set up by hand, an nbserver whose record is lost, a program of
-# others on the port. What would have to be overwritten or stopped is taken over only with adopt = true;
-# without it, an apply refuses before anything is changed. What does no harm to this server is told once.
-# The step stands right before the new server starts, so what serves now goes on while Python, OpenSSL and
-# the packages are installed, and when that fails.
+# ---- step: takeover --------------------------------------------------------------------------------
+# Adopt what was on the host before, with adopt = true; refuse the host without it.
 
-$Told = @{}
+# Examples are a notebook server that was set up by hand, an nbserver whose record is lost, and another program on the
+# port. A conflict must be replaced or stopped. What does not harm this server is kept, and reported once.
+# This step is right before the new server starts: the old one runs until everything is installed.
 
-function Write-Once([string]$Text) {
-    if (-not $Told.ContainsKey($Text)) { $Told[$Text] = $true; Write-Event warning @{ text = $Text } }
+Add-Step takeover 'Nothing on this host conflicts with the notebook server' -Test {
+    $conflicts = @(Compare-EarlierTask) + @(Compare-EarlierRule) + @(Compare-EarlierFolder) + @(Compare-Port)
+    Assert-NoConflict $conflicts
+    Compare-OpenPortRule
+    Compare-HidingPathEntry
+    Write-Leftover
+    $Takeover.Reported = $true
+} -Apply {
+    Save-EarlierTask
+    Save-EarlierRule
+    foreach ($rule in @(Get-OpenPortRule)) { if ($rule.Alone) { Disable-FirewallRule $rule.Name } }
+    foreach ($entry in @(Get-HidingPathEntry)) { Remove-PathEntry $entry }
+    if (Test-ForeignListener) { Stop-PortHolder $Settings.notebook.port }
 }
 
-# Our server listens: it shows our certificate, or the program that listens runs from our folder.
+$Takeover = @{ Reported = $false }   # a Test runs more than once, and its warnings are written once
+
+# ---- conflicts: each function adds a difference, and returns the failure that explains it
+
+# $Adoptable: adopt = true is enough. $Name is short, for a list of conflicts.
+function New-Conflict {
+    param([string]$Name, [bool]$Adoptable, [Exception]$Failure)
+    @{ Name = $Name; Adoptable = $Adoptable; Failure = $Failure }
+}
+
+function Compare-EarlierTask {
+    $task = Get-TaskXml 'nbserver'
+    if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
+    if (Test-StoredPassword ([xml]$task)) {
+        Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
+        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('The scheduled task ' +
+                'nbserver runs with a stored password, so undo could not register it again. Export it and remove it ' +
+                'yourself'))
+    }
+    Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('The scheduled task nbserver is from an ' +
+            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
+}
+
+function Compare-EarlierRule {
+    if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
+    if (-not (Get-FirewallRule 'nbserver')) { return }
+    Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('The firewall rule nbserver is from an ' +
+            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
+}
+
+function Compare-EarlierFolder {
+    if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
+    if (-not (Test-Path -LiteralPath $Programs)) { return }
+    Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver whose record is ' +
+            'lost. Remove it, or set adopt = true in the inventory') @{ path = $Programs })
+}
+
+function Compare-Port {
+    if (-not (Test-ForeignListener)) { return }
+    $port = $Settings.notebook.port
+    $name = "TCP port $port"
+    $holder = Get-PortHolder $port
+    if (-not $holder.Process) {
+        Add-Difference port-not-free 'TCP port {port}' 'used by another program' 'free' @{ port = $port }
+        return New-Conflict $name $false (New-Failure port-taken-unknown ('TCP port {port} is used by another ' +
+                'program. Stop it, or choose another notebook.port in the inventory') @{ port = $port })
+    }
+    $values = @{ port = $port; program = $holder.Text.Trim([char[]]' ()') }
+    Add-Difference port-not-free 'TCP port {port}' $values.program 'free' @{ port = $port }
+    $dependents = @($holder.Services | ForEach-Object { Get-RunningDependents $_ })
+    if ($dependents.Count) {
+        $values.services = $dependents -join ', '
+        return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
+                'service ({program}), and services that run need it: {services}. Stop these services first') $values)
+    }
+    New-Conflict $name ($holder.Held -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
+            'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
+}
+
+# ---- the refusal
+
+# An apply stops here, before anything is changed; a plan reports that it would.
+function Assert-NoConflict([object[]]$Conflicts) {
+    $failure = Get-Refusal $Conflicts
+    if (-not $failure) { return }
+    if (-not $Takeover.Reported) {
+        foreach ($conflict in $Conflicts) { Write-Event warning (Get-FailureField $conflict.Failure) }
+    }
+    if ($Run.Mode -eq 'apply') {
+        throw $failure
+    }
+    if (-not $Takeover.Reported) {
+        Write-Notice warning apply-will-refuse 'apply will refuse this host: {cause}' @{ cause = $failure.Message }
+    }
+}
+
+# Return the failure, or nothing if there is no conflict, or adopt = true is set and enough for all of them.
+function Get-Refusal([object[]]$Conflicts) {
+    $names = @($Conflicts | ForEach-Object { $_.Name }) -join ', '
+    $blocking = @($Conflicts | Where-Object { -not $_.Adoptable } | ForEach-Object { $_.Name })
+    if ($blocking.Count) {
+        return New-Failure takeover-impossible ('The notebook server conflicts with what is on this host: {names}. ' +
+            'adopt = true cannot replace all of it: remove or stop {blocking} yourself, then run this again') @{
+            names = $names; blocking = $blocking -join ', '
+        }
+    }
+    if ($Settings.adopt -or -not $names) { return }
+    New-Failure takeover-refused ('The notebook server conflicts with what is on this host: {names}. Set adopt = ' +
+        'true in the inventory to replace it (undo restores it), or remove it yourself, then run this again') @{
+        names = $names
+    }
+}
+
+# ---- the port
+
+# True if a program other than our server listens on the notebook port.
+function Test-ForeignListener {
+    (Test-PortListening $Settings.notebook.port) -and -not (Test-OwnListener)
+}
+
+# True if our server listens: it shows our certificate, or the program that listens is in our folder.
 function Test-OwnListener {
     if (-not (Test-Record 'task' 'nbserver')) { return $false }
     $certificate = Get-ServerCertificate
-    if ($certificate -and (Get-ShownFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
-    $processes = @(Get-PortProcesses $Settings.notebook.port)
-    if (-not $processes.Count) { return (Test-DeployedPort $Settings.notebook.port) -and (Test-TaskRunning 'nbserver') }
+    if ($certificate -and (Get-ServerFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
+    $port = $Settings.notebook.port
+    $processes = @(Get-PortProcesses $port)
+    if (-not $processes.Count) { return (Test-DeployedPort $port) -and (Test-TaskRunning 'nbserver') }
     [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
 }
 
-# What would have to be overwritten or stopped: what, is, should, and what a person reads. Taken says that
-# adopt = true is enough for it.
-function Get-PastConflicts {
-    $port = $Settings.notebook.port
-    $lost = 'an earlier nbserver has left it, and the record does not know it'
-    $task = Get-TaskXml 'nbserver'
-    if ($task -and -not (Test-Record 'task' 'nbserver')) {
-        if (Test-StoredPassword ([xml]$task)) {
-            $text = 'there is a scheduled task nbserver that runs with a stored password, so undo could not register it again. Export it and remove it yourself'
-            @{ what = 'scheduled task nbserver'; is = 'registered with a stored password'; should = $null; text = $text; taken = $false }
+# ---- what does not harm this server
+
+# A rule that opens no other port can be disabled; a rule for more ports is kept.
+function Compare-OpenPortRule {
+    foreach ($rule in Get-OpenPortRule) {
+        if ($Settings.adopt -and $rule.Alone) {
+            Add-Difference port-rule-enabled 'firewall rule "{display_name}" ({name})' 'enabled' 'disabled' @{
+                display_name = $rule.DisplayName; name = $rule.Name
+            }
+            continue
         }
-        else { @{ what = 'scheduled task nbserver'; is = $lost; should = $null; text = "there is a scheduled task nbserver: $lost. Remove it"; taken = $true } }
-    }
-    if ($Settings.skip -notcontains 'firewall' -and -not (Test-Record 'firewall_rule' 'nbserver') -and (Get-FirewallRule 'nbserver')) {
-        @{ what = 'firewall rule nbserver'; is = $lost; should = $null; text = "there is a firewall rule nbserver: $lost. Remove it"; taken = $true }
-    }
-    if ((Test-Path -LiteralPath $Programs) -and -not $Settings.adopt -and -not (Test-Record 'folder' $Programs) -and -not (Test-Record 'task' 'nbserver')) {
-        @{ what = $Programs; is = $lost; should = $null; text = "there is a folder ${Programs}: $lost. Remove it"; taken = $true }
-    }
-    if ((Test-PortListening $port) -and -not (Test-OwnListener)) {
-        $holder = Get-PortHolder $port
-        $dependents = @($holder.Services | ForEach-Object { Get-RunningDependents $_ })
-        $taken = $holder.Held -ne 'nothing' -and -not $dependents.Count
-        $text = "port $port is taken by another program$($holder.Text). Stop it, or choose another notebook.port in the inventory"
-        if ($dependents.Count) { $text = "port $port is taken by another program$($holder.Text), and services that run need it: $($dependents -join ', '). Stop these first, or choose another notebook.port in the inventory" }
-        @{ what = "port $port"; is = "taken by another program$($holder.Text)"; should = 'free'; text = $text; taken = $taken }
-    }
-}
-
-# One message that names all.
-function Get-Refusal([object[]]$Conflicts) {
-    $text = @($Conflicts | ForEach-Object { $_.text }) -join '; '
-    $stay = @($Conflicts | Where-Object { -not $_.taken })
-    if ($stay.Count) { "$text. Only a person can do that: adopt = true does not" }
-    else { "$text; or set adopt = true in the inventory, and it is taken over and put back by undo" }
-}
-
-# ---- what does no harm to this server, and matters
-
-# The folders of the programs that the tutorial of 2013 put into PATH, and of an nbserver whose record is
-# lost. Only where they stand before our entries, so that their python.exe and openssl.exe come first.
-$TutorialFolder = New-Object Text.RegularExpressions.Regex '^[A-Z]:\\(Python\d\d(\\Scripts)?|OpenSSL-Win(32|64)\\bin)$', 'IgnoreCase, CultureInvariant'
-
-function Get-HidingPathEntries {
-    if ($Settings.skip -contains 'path') { return }
-    $path = Get-RegistryValue $MachineEnvironment Path
-    if (-not $path) { return }
-    $ours = @(@(Get-PathEntries) + @(Read-Record | Where-Object { $_.kind -eq 'path_entry' } | ForEach-Object { $_.key }) | ForEach-Object { $_.TrimEnd('\') })
-    $found = @()
-    foreach ($entry in ([string]$path.value).Split([char[]]';')) {
-        $folder = (Expand-Path $entry).Trim().Trim('"').TrimEnd('\')
-        if ($ours -contains $folder) { break }
-        if ($found -contains $entry) { continue }
-        if ((Test-Below $folder $Programs) -or $TutorialFolder.IsMatch($folder)) { $found += $entry; $entry }
-    }
-}
-
-# Profiles of earlier notebook servers, in the folders of all users and of Windows' own accounts.
-function Get-EarlierProfiles {
-    $list = 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList'
-    if (-not (Test-Path -LiteralPath $list)) { return }
-    foreach ($key in Get-ChildItem -LiteralPath $list) {
-        $user = Get-RegistryValue "$list\$($key.PSChildName)" ProfileImagePath
-        if (-not $user) { continue }
-        foreach ($name in '.ipython', '_ipython') {
-            $folder = Join-Path (Expand-Path $user.value) "$name\profile_nbserver"
-            if ([IO.Directory]::Exists($folder)) { $folder }
+        if ($Takeover.Reported) { continue }
+        $values = @{ display_name = $rule.DisplayName; name = $rule.Name; port = $Settings.notebook.port }
+        if ($rule.Alone) {
+            Write-Notice warning port-rule-kept ('The firewall rule "{display_name}" ({name}) also opens TCP port ' +
+                '{port}, regardless of firewall.remote_addresses. It is kept; adopt = true disables it') $values
+        }
+        else {
+            Write-Notice warning ports-rule-kept ('The firewall rule "{display_name}" ({name}) opens TCP port {port} ' +
+                'among other ports, regardless of firewall.remote_addresses. It is kept: narrow it yourself') $values
         }
     }
 }
 
-Add-Step takeover 'nothing that was here before stands in the way' -Test {
-    $conflicts = @(Get-PastConflicts)
-    foreach ($conflict in $conflicts) { Difference $conflict.what $conflict.is $conflict.should }
-    if ($conflicts.Count -and (-not $Settings.adopt -or @($conflicts | Where-Object { -not $_.taken }).Count)) {
-        if ($Run.Mode -eq 'apply') { throw (Get-Refusal $conflicts) }
-        Write-Once "apply will refuse to go on: $(Get-Refusal $conflicts)"
-    }
-
-    if ($Settings.skip -notcontains 'firewall') {
-        foreach ($rule in Get-OtherPortRules $Settings.notebook.port) {
-            $name = "firewall rule '$($rule.DisplayName)' ($($rule.Name))"
-            if ($Settings.adopt -and $rule.Alone) { Difference $name 'enabled' 'disabled' }
-            elseif ($rule.Alone) { Write-Once "$name lets the notebook port in too, whatever firewall.remote_addresses says. It is left alone; adopt = true disables it" }
-            else { Write-Once "$name lets the notebook port in too, among other ports, whatever firewall.remote_addresses says. It is left alone: narrow it by hand" }
+function Compare-HidingPathEntry {
+    foreach ($entry in Get-HidingPathEntry) {
+        if ($Settings.adopt) { Add-Difference path-entry 'PATH' $entry $null }
+        elseif (-not $Takeover.Reported) {
+            Write-Notice warning path-entry-kept ('PATH has {entry} before the entries of nbserver, so its programs ' +
+                'are found first. It is kept; adopt = true removes it') @{ entry = $entry }
         }
     }
-    foreach ($entry in Get-HidingPathEntries) {
-        if ($Settings.adopt) { Difference 'PATH' $entry $null }
-        else { Write-Once "PATH has $entry before the new entries, so its programs come first. It is left alone; adopt = true takes it out" }
-    }
-    if (Test-Record 'task' 'nbserver') { return }
-    foreach ($folder in Get-EarlierProfiles) {
-        Write-Once "$folder is of an earlier notebook server. It is left alone: notebooks that it served can be copied to $(Expand-Path $Settings.notebook.directory)"
+}
+
+function Write-Leftover {
+    if ($Takeover.Reported -or (Test-Record 'task' 'nbserver')) { return }
+    foreach ($folder in Get-EarlierProfile) {
+        Write-Notice warning earlier-profile ('{path} is from an earlier notebook server, and is kept. The notebooks ' +
+            'of that server can be copied to {directory}') @{
+            path = $folder; directory = Expand-Path $Settings.notebook.directory
+        }
     }
     if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
-        Write-Once "$Programs was here before, and the record does not know it: what fits in it is used, and undo leaves it"
+        Write-Notice warning adopted-folder ('{path} existed before, and is not in the record. What is suitable in ' +
+            'it is used, and undo keeps it') @{ path = $Programs }
     }
-} -Apply {
-    if (-not (Test-Record 'task' 'nbserver') -and (Get-TaskXml 'nbserver')) {
-        Save-TaskState '\nbserver'
-        Save-Before 'task' 'nbserver' (Get-TaskXml 'nbserver')
-        Stop-Task 'nbserver'
-    }
-    if ($Settings.skip -notcontains 'firewall') {
-        $rule = Get-FirewallRule 'nbserver'
-        if ($rule) { Save-Before 'firewall_rule' 'nbserver' $rule }
-        foreach ($other in Get-OtherPortRules $Settings.notebook.port) { if ($other.Alone) { Disable-FirewallRule $other.Name } }
-    }
-    foreach ($entry in @(Get-HidingPathEntries)) { Remove-PathEntry $entry }
-    if ((Test-PortListening $Settings.notebook.port) -and -not (Test-OwnListener)) { Stop-PortHolder $Settings.notebook.port }
+}
+
+# ---- changes: undo restores what is recorded
+
+function Save-EarlierTask {
+    $task = Get-TaskXml 'nbserver'
+    if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
+    Save-TaskState '\nbserver'
+    Save-Before 'task' 'nbserver' $task
+    Stop-Task 'nbserver'
+}
+
+function Save-EarlierRule {
+    if ($Settings.skip -contains 'firewall') { return }
+    $rule = Get-FirewallRule 'nbserver'
+    if ($rule) { Save-Before 'firewall_rule' 'nbserver' $rule }
 }

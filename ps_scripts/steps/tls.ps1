@@ -1,13 +1,17 @@
-# ---- step: tls -----------------------------------------------------------------------------------------
-# Old .NET offers TLS 1.0 unless told otherwise. This concerns the downloads of this process only; nothing
-# on the host is changed. 0 is 'what Windows chooses', which includes 1.2 where it exists; 3072 is TLS 1.2,
-# by number because .NET before 4.5 has no name for it.
+# ---- step: tls -------------------------------------------------------------------------------------
+# Let the downloads of this process use TLS 1.2; nothing on the host is changed.
 
-Add-Step tls 'downloads use TLS 1.2 or newer' -Test {
-    $now = [int][Net.ServicePointManager]::SecurityProtocol
-    if ($now -eq 0 -or ($now -band 3072)) { return }
-    try { [Net.ServicePointManager]::SecurityProtocol = $now -bor 3072 }
-    catch { throw '.NET here does not know TLS 1.2. Install .NET Framework 4.5 or newer' }
+# Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
+# exists. The number is a set of flags, one per protocol.
+
+Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
+    $protocols = [int][Net.ServicePointManager]::SecurityProtocol
+    if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
+    try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
+    catch {
+        throw (New-Failure no-tls-1-2 ('The .NET Framework of this host does not support TLS 1.2. Install .NET ' +
+                'Framework 4.5 or newer'))
+    }
 } -Apply {
-    throw 'tls has nothing to change'
+    throw (New-Failure nothing-to-apply 'The step {step} has nothing to change' @{ step = 'tls' })
 }

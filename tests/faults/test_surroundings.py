@@ -207,14 +207,14 @@ def test_program_data_that_cannot_be_written(site: Site, windows_host: WindowsBo
 @pytest.mark.usefixtures("undone")
 def test_proxy_that_refuses_packages(site: Site, mirror: Mirror) -> None:
     """With 407, or a page to sign in on: for uv itself, which pip fetches; for what uv fetches; and for a way through to https."""
-    todo = "check packages.index_url and downloads.proxy in the inventory"
+    todo = "packages.index_url and downloads.proxy in the inventory"
     inside, outside = mirror.index_url, "https://packages.example.com/simple/"
     cases: list[tuple[str, Kind, str, tuple[str, ...]]] = [
-        (inside, "proxy_authentication", "/simple/uv/", ("python.exe ended with code 1", "No matching distribution found for uv==")),
-        (inside, "html", "/simple/uv/", ("python.exe ended with code 1", "No matching distribution found for uv==")),
-        (inside, "proxy_authentication", "/simple/[!u]*", ("uv.exe ended with code", "407")),
-        (inside, "html", "/simple/[!u]*", ("uv.exe ended with code",)),
-        (outside, "proxy_authentication", "packages.example.com:443", ("python.exe ended with code 1", "packages.example.com", "407")),
+        (inside, "proxy_authentication", "/simple/uv/", ("python.exe exited with code 1", "No matching distribution found for uv==")),
+        (inside, "html", "/simple/uv/", ("python.exe exited with code 1", "No matching distribution found for uv==")),
+        (inside, "proxy_authentication", "/simple/[!u]*", ("uv.exe exited with code", "407")),
+        (inside, "html", "/simple/[!u]*", ("uv.exe exited with code",)),
+        (outside, "proxy_authentication", "packages.example.com:443", ("python.exe exited with code 1", "packages.example.com", "407")),
     ]
     for index_url, kind, path, words in cases:
         mirror.behave()
@@ -264,8 +264,8 @@ def test_clock_that_is_a_year_off(site: Site, mode: Mode, days: int) -> None:
     assert events[1]["step"] == "preflight"
     told = events[1]["text"]
     assert "w32tm /resync" in told and "run this again" in told
-    assert any(f"this host's clock says {day:%Y-%m-%d}" in told for day in (before, now))  # one of them, at midnight
-    assert any(f"and the workstation's {day - timedelta(days=days):%Y-%m-%d}" in told for day in (before, now))
+    assert any(f"The clock of this host says {day:%Y-%m-%d}" in told for day in (before, now))  # one of them, at midnight
+    assert any(f"and that of the workstation says {day - timedelta(days=days):%Y-%m-%d}" in told for day in (before, now))
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(10, 1), (-10, 1), (2, 0), (-2, 0)])

@@ -1,7 +1,7 @@
-# ---- step: tool, an installer of Inno Setup's kind; it may ask for a reboot ----------------------------
+# ---- step: tool, an installer like those of Inno Setup; it may ask for a reboot ----------------------
 
-Add-Step tool 'the tool is installed' -Test {
-    if (-not (Test-Path -LiteralPath 'C:\faults\tool\bin\openssl.exe')) { Difference 'tool' $null 'installed' }
+Add-Step tool 'The tool is installed' -Test {
+    if (-not (Test-Path -LiteralPath 'C:\faults\tool\bin\openssl.exe')) { Add-Difference tool 'tool' $null 'installed' }
 } -Apply {
     Install-Inno 'C:\faults\setup.exe' 'C:\faults\tool'
 }

@@ -1,7 +1,7 @@
-# ---- step: tool2, a second installer after the first ---------------------------------------------------
+# ---- step: tool2, a second installer after the first -------------------------------------------------
 
-Add-Step tool2 'the second tool is installed' -Test {
-    if (-not (Test-Path -LiteralPath 'C:\faults\tool2\bin\openssl.exe')) { Difference 'tool2' $null 'installed' }
+Add-Step tool2 'The second tool is installed' -Test {
+    if (-not (Test-Path -LiteralPath 'C:\faults\tool2\bin\openssl.exe')) { Add-Difference tool2 'tool2' $null 'installed' }
 } -Apply {
     Install-Inno 'C:\faults\setup.exe' 'C:\faults\tool2'
 }

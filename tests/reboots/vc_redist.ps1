@@ -1,7 +1,7 @@
-# ---- step: vc_redist, an installer before a certificate can be requested -------------------------------
+# ---- step: vc_redist, an installer before a certificate can be requested -----------------------------
 
-Add-Step vc_redist 'the runtime is installed' -Test {
-    if (-not (Test-Path -LiteralPath 'C:\faults\tool\bin\openssl.exe')) { Difference 'runtime' $null 'installed' }
+Add-Step vc_redist 'The runtime is installed' -Test {
+    if (-not (Test-Path -LiteralPath 'C:\faults\tool\bin\openssl.exe')) { Add-Difference runtime 'runtime' $null 'installed' }
 } -Apply {
     Install-Inno 'C:\faults\setup.exe' 'C:\faults\tool'
 }

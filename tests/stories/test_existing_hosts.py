@@ -112,33 +112,34 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     # Without adopt: plan tells all, apply refuses and changes nothing.
     existing.want(python="3.11.8")
     _, events = existing.run("plan", 4)
-    (taken,) = said_by(events, "past", "difference")
-    assert taken["what"] == f"port {port}" and taken["should"] == "free" and "service 'IPythonNotebook')" in taken["is"]
+    (taken,) = said_by(events, "takeover", "difference")
+    assert taken["what"] == f"TCP port {port}" and taken["should"] == "free" and "service 'IPythonNotebook'" in taken["is"]
     assert {"python", "check"} <= set(steps(events, "difference")), "and what the other steps want too"
     told = warnings(events)
-    assert [text for text in told if text.startswith("apply will refuse to go on: port ") and "set adopt = true" in text]
-    assert [text for text in told if "'IPython Notebook' ({6D2F0F38" in text and "adopt = true disables it" in text]
+    assert [text for text in told if text.startswith(f"TCP port {port} is used by another program (python.exe, process ")]
+    assert [text for text in told if text.startswith("apply will refuse this host: ") and "Set adopt = true in the inventory" in text]
+    assert [text for text in told if '"IPython Notebook" ({6D2F0F38' in text and "adopt = true disables it" in text]
     assert len([text for text in told if "among other ports" in text]) == 2
     assert [text for text in told if "PATH has " in text] == [
-        f"PATH has {entry} before the new entries, so its programs come first. It is left alone; adopt = true takes it out"
+        f"PATH has {entry} before the entries of nbserver, so its programs are found first. It is kept; adopt = true removes it"
         for entry in (r"C:\Python27", r"C:\Python27\Scripts", r"C:\OpenSSL-Win64\bin")
     ]
     assert [text for text in told if text.startswith(PROFILE) and "can be copied to" in text]
-    assert len(told) == 8 and not any("Other-In" in text or "Off-In" in text or "Block-In" in text for text in told)
+    assert len(told) == 9 and not any("Other-In" in text or "Off-In" in text or "Block-In" in text for text in told)
     assert existing.snapshot() == before
 
     said, events = existing.run("apply", 3)
-    assert f"port {port} is taken by another program (python.exe, process " in said and "choose another notebook.port" in said
-    assert "set adopt = true in the inventory" in said
-    assert steps(events, "failed") == ["past"] and not steps(events, "changed")
+    assert f"TCP port {port} is used by another program (python.exe, process " in said and "choose another notebook.port" in said
+    assert "Set adopt = true in the inventory" in said
+    assert steps(events, "failed") == ["takeover"] and not steps(events, "changed")
     assert existing.snapshot() == before
 
     # With adopt: taken over, and nothing is left to do or to say.
     existing.want(python="3.11.8", adopt=True)
     _, events = existing.run("plan", 4)
-    assert [item["what"].split(" (")[0] for item in said_by(events, "past", "difference")] == [
-        f"port {port}",
-        "firewall rule 'IPython Notebook'",
+    assert [item["what"].split(" (")[0] for item in said_by(events, "takeover", "difference")] == [
+        f"TCP port {port}",
+        'firewall rule "IPython Notebook"',
         "PATH",
         "PATH",
         "PATH",
@@ -147,8 +148,8 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     assert existing.snapshot() == before
     _, events = existing.run("apply", 0)
     applied = existing.snapshot()
-    order = [step for step in steps(events, "changed") if step in ("notebook", "past", "service")]
-    assert order == ["notebook", "past", "service"], "the old server goes when the new one is ready"
+    order = [step for step in steps(events, "changed") if step in ("notebook", "takeover", "service")]
+    assert order == ["notebook", "takeover", "service"], "the old server goes when the new one is ready"
     assert applied["running"] == ["nbserver"] and applied["services"]["IPythonNotebook"]["StartMode"] == "Disabled"
     assert {name for name in before["firewall"] if before["firewall"][name] != applied["firewall"][name]} == {
         "{6D2F0F38-6BB1-4C5A-9A3B-2E4BB4A6C1D7}"
@@ -163,7 +164,7 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     # Another Python and another lock: what is not wanted any more goes, when the new server answers.
     existing.want(notebook="2.0")
     _, events = existing.run("plan", 4)
-    gone = [item["what"].rpartition("\\")[2] for item in said_by(events, "former", "difference")]
+    gone = [item["what"].rpartition("\\")[2] for item in said_by(events, "cleanup", "difference")]
     assert [name.split("-")[0] for name in gone] == ["env", "python"] and gone[1] == "python-3.11.8"
     existing.site.write(packages__index_url="http://127.0.0.1:9/", python__version="3.11.9")
     existing.run("apply", 3)
@@ -171,7 +172,7 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     assert failed["running"] == ["nbserver"] and failed["tasks"]["nbserver"] == applied["tasks"]["nbserver"], "the old one goes on"
     existing.want(notebook="2.0")
     _, events = existing.run("apply", 0)
-    assert steps(events, "changed")[-1] == "former"
+    assert steps(events, "changed")[-1] == "cleanup"
     folders = {path.name for path in existing.host.path(r"C:\Program Files\nbserver").iterdir()}
     assert not folders & set(gone) and "python-3.11.9" in folders and len(folders) == 3
     _, events = existing.run("apply", 0)
@@ -196,27 +197,27 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
     try:
         existing.want(notebook="2.0")
         _, events = existing.run("plan", 4)
-        assert [item["what"] for item in said_by(events, "past", "difference")] == [
+        assert [item["what"] for item in said_by(events, "takeover", "difference")] == [
             "scheduled task nbserver",
             "firewall rule nbserver",
             r"C:\Program Files\nbserver",
-            f"port {hand_made.port}",
+            f"TCP port {hand_made.port}",
         ]
         said, events = existing.run("apply", 3)
         for words in (
-            "there is a scheduled task nbserver",
-            "there is a firewall rule nbserver",
-            "there is a folder",
+            "The scheduled task nbserver is from an earlier nbserver whose record is lost",
+            "The firewall rule nbserver is from an earlier nbserver whose record is lost",
+            r"C:\Program Files\nbserver is from an earlier nbserver whose record is lost",
             r"scheduled task '\IPython Notebook'",
             "adopt = true",
         ):
             assert words in said
-        assert steps(events, "failed") == ["past"]
+        assert steps(events, "failed") == ["takeover"]
         assert existing.snapshot(*OWN) == lost
 
         existing.want(notebook="2.0", adopt=True)
         _, events = existing.run("apply", 0)
-        assert [text for text in warnings(events) if "what fits in it is used, and undo leaves it" in text]
+        assert [text for text in warnings(events) if "What is suitable in it is used, and undo keeps it" in text]
         applied = existing.snapshot(*OWN)
         assert applied["running"] == ["nbserver"] and "<Enabled>false<" in applied["tasks"]["IPython Notebook"]
         _, events = existing.run("apply", 0)
@@ -241,9 +242,9 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     listener.unlink()
     existing.want(adopt=True)
     said, _ = existing.run("apply", 3)
-    assert "Only a person can do that: adopt = true does not" in said
+    assert "adopt = true cannot replace all of it: remove or stop " in said
     said, _ = existing.run("plan", 4)
-    assert "apply will refuse to go on" in said
+    assert "apply will refuse this host: " in said
     assert existing.host.scheduler.is_running("service.nobody")
     listener.write_text(process)
     _, events = existing.run("apply", 0)
@@ -258,10 +259,11 @@ def test_a_task_with_a_stored_password_is_not_taken(existing: Existing, hand_mad
     before = existing.snapshot()
     existing.want(adopt=True)
     _, events = existing.run("plan", 4)
-    assert next(item["is"] for item in said_by(events, "past", "difference")) == "registered with a stored password"
-    assert [text for text in warnings(events) if "apply will refuse to go on" in text and "stored password" in text]
+    assert next(item["is"] for item in said_by(events, "takeover", "difference")) == "registered with a stored password"
+    assert [text for text in warnings(events) if "stored password" in text]
+    assert [text for text in warnings(events) if text.startswith("apply will refuse this host: ") and "scheduled task nbserver" in text]
     said, events = existing.run("apply", 3)
-    assert "Export it and remove it yourself" in said and "adopt = true does not" in said
+    assert "Export it and remove it yourself" in said and "adopt = true cannot replace all of it" in said
     assert not steps(events, "changed") and existing.snapshot() == before
 
 
@@ -273,11 +275,10 @@ def test_a_service_that_others_need_is_not_taken(existing: Existing, hand_made: 
     before = existing.snapshot()
     existing.want(adopt=True)
     _, events = existing.run("plan", 4)
-    assert [
-        text for text in warnings(events) if "apply will refuse to go on" in text and "services that run need it: Reports, Mails" in text
-    ]
+    assert [text for text in warnings(events) if "services that run need it: Reports, Mails" in text]
+    assert [text for text in warnings(events) if text.startswith("apply will refuse this host: ")]
     said, events = existing.run("apply", 3)
-    assert "services that run need it: Reports, Mails. Stop these first" in said
+    assert "services that run need it: Reports, Mails. Stop these services first" in said
     assert not steps(events, "changed") and existing.snapshot() == before
     for name in ("Mails", "Reports"):
         hand_made.host.scheduler.stop(f"service.{name}")

@@ -201,8 +201,8 @@ def test_port_taken_by_another_program(site: Site) -> None:
         other.bind(("127.0.0.1", site.port))
         other.listen()
         said = refused(site, "apply", "win1", code=3)
-    assert f"port {site.port} is taken by another program" in said and "choose another notebook.port" in said
-    assert steps(site.last_events(), "failed") == ["past"]
+    assert f"TCP port {site.port} is used by another program" in said and "choose another notebook.port" in said
+    assert steps(site.last_events(), "failed") == ["takeover"]
 
 
 def test_too_little_memory_for_remote_shells(site: Site, windows_host: WindowsBox) -> None:
@@ -210,7 +210,7 @@ def test_too_little_memory_for_remote_shells(site: Site, windows_host: WindowsBo
     quota.parent.mkdir(exist_ok=True)
     quota.write_text("512")
     try:
-        assert "the memory quota of remote shells is 512 MB, and 1024 are needed. Run: Set-Item WSMan:" in refused(
+        assert "The memory quota of remote shells is 512 MB, and at least 1024 MB are needed. Run: Set-Item WSMan:" in refused(
             site, "plan", "win1", code=3
         )
     finally:
@@ -221,7 +221,7 @@ def test_processor_that_the_inventory_does_not_mean(site: Site) -> None:
     catalog = site.folder / "site-catalog.toml"
     catalog.write_text(catalog.read_text(encoding="utf-8").replace('"x64"', '"arm64"'), encoding="utf-8")
     site.write(architecture="arm64")
-    assert 'the processor is AMD64, and the inventory says architecture = "arm64"' in refused(site, "plan", "win1", code=3)
+    assert 'The processor is AMD64, but the inventory has architecture = "arm64"' in refused(site, "plan", "win1", code=3)
 
 
 def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsBox) -> None:
@@ -379,7 +379,7 @@ def test_locked_wheel_without_a_build_for_this_python(site: Site) -> None:
     with served(index) as url:
         site.write(packages__index_url=url, packages__installer="uv")
         said = refused(site, "apply", "win1", code=3)
-    assert "uv.exe ended with code 1" in said and "only-new" in said and "choose a python.version whose lock was made for it" in said
+    assert "uv.exe exited with code 1" in said and "only-new" in said and "choose a python.version whose lock has one" in said
     events = site.last_events()
     assert steps(events, "failed") == ["packages"] and "openssl" in steps(events, "changed")
 
@@ -390,7 +390,7 @@ def test_server_that_does_not_start(site: Site) -> None:
     use_lock(site, [line for line in site.mirror.lock_file.read_text().splitlines() if line.startswith("six==")])
     site.write(packages__installer="pip")
     said = refused(site, "apply", "win1", code=3)
-    assert f"nothing answers on port {site.port}" in said and "No module named 'jupyter_core'" in said
+    assert f"Nothing answers on TCP port {site.port}" in said and "No module named 'jupyter_core'" in said
     events = site.last_events()
     assert steps(events, "failed") == ["check"] and "firewall" in steps(events, "changed")
     assert steps(events, "restored") == ["ie_esc", "ie_esc"]

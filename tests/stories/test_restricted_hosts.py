@@ -111,7 +111,7 @@ PROGRAM_DATA = (
 )
 # The scope that holds the site's wish, how it comes there, and what to do.
 WISHES = {
-    "MachinePolicy": (POLICY, "A group policy says so: ask for an exemption of this host from it"),
+    "MachinePolicy": (POLICY, "A group policy requires it: ask for an exemption of this host"),
     "CurrentUser": (
         "Set-ExecutionPolicy AllSigned -Scope CurrentUser -Force -ErrorAction SilentlyContinue",
         "Exempt this host while nbserver works on it: Set-ExecutionPolicy RemoteSigned -Scope CurrentUser",
@@ -157,7 +157,7 @@ def test_all_signed(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path, tr
         assert "a group policy allows only signed scripts (AllSigned). Ask for an exemption for this host" in said
         return
     assert (
-        f"only signed scripts may run on this host (execution policy AllSigned, scope {scope}), and this one is not signed. {WISHES[scope][1]}"
+        f"Only signed scripts may run on this host (execution policy AllSigned, scope {scope}), and this one is not signed. {WISHES[scope][1]}"
         in said
     )
     assert [(event["step"], event["event"]) for event in site.last_events()] == [("", "started"), ("preflight", "failed"), ("", "finished")]

@@ -49,7 +49,7 @@ _ONLY_USER = frozenset({"prelude: processes", "prelude: certificate_program"})
 _ONLY_MACHINE = frozenset(
     {
         *(f"step: {name}" for name in ("ie_esc", "vc_redist", "openssl", "path", "takeover", "user", "firewall")),
-        *(f"prelude: {name}" for name in ("openssl", "path_entries", "installers", "tasks", "firewall", "services")),
+        *(f"prelude: {name}" for name in ("openssl", "path_entries", "installers", "tasks", "firewall", "services", "earlier_servers")),
         *(f"prelude: {name}" for name in ("users", "apt", "zypper")),
     }
 )

@@ -21,13 +21,13 @@ SCOPES = ("machine", "user")
 PRELUDE = {
     ("ps_scripts", "machine"): (
         "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal "
-        "data_folder_names data_folders scope starter programs openssl processes downloads reboots installers tasks firewall services "
-        "port_process certificates certificate_program certificate_sources"
+        "data_folder_names data_folders scope starter programs openssl processes downloads reboots windows_version foreign_configuration package_environment installers tasks firewall services "
+        "port_process earlier_servers certificates certificate_program certificate_sources server_check"
     ).split(),
     ("ps_scripts", "user"): (
         "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal "
-        "data_folder_names data_folders scope starter programs openssl processes downloads reboots installers tasks firewall services "
-        "port_process certificates certificate_program certificate_sources"
+        "data_folder_names data_folders scope starter programs openssl processes downloads reboots windows_version foreign_configuration package_environment installers tasks firewall services "
+        "port_process earlier_servers certificates certificate_program certificate_sources server_check"
     ).split(),
     ("linux_scripts", "machine"): (
         "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope "

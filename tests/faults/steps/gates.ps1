@@ -16,7 +16,9 @@ function Test-Link { $false }
 function Wait-Gate {
     $Gates.Passed++
     [IO.File]::AppendAllText("$Ground\gates", "$($Gates.Passed) $($Run.Events) $($Run.Step)`n")
-    if ((Read-Order fail) -eq [string]$Gates.Passed) { throw "cut off at gate $($Gates.Passed)" }
+    if ((Read-Order fail) -eq [string]$Gates.Passed) { 
+        throw (New-Failure cut-off "cut off at gate $($Gates.Passed)")
+    }
     while ($true) {
         $kind, $number = (Read-Order hold) -split ' '
         if (-not $kind) { return }

@@ -1,6 +1,6 @@
 # ---- step: guard, a bracket ----------------------------------------------------------------------------
 
-Add-Step guard 'the guard is down while the other steps run' -Bracket -Test {
+Add-Step guard 'The guard is down while the other steps run' -Bracket -Test {
     Wait-Gate
     Compare-RegistryValue $GuardKey Guard 0
 } -Apply {

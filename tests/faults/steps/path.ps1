@@ -2,9 +2,9 @@
 
 $Bin = 'C:\Program Files\nbserver faults\bin'
 
-Add-Step path 'the machine PATH has our entry' -Test {
+Add-Step path 'The PATH of the machine has the entry' -Test {
     Wait-Gate
-    if (-not (Test-PathEntry $Bin)) { Difference 'PATH' $null $Bin }
+    if (-not (Test-PathEntry $Bin)) { Add-Difference path-entry 'PATH' $null $Bin }
 } -Apply {
     . $WithGates
     Add-PathEntry $Bin

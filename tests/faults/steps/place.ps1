@@ -1,8 +1,8 @@
-# ---- step: place, a folder and registry values: one that is new, one of another type that was there ----
+# ---- step: place, a folder and registry values: a new one, and one that had another type ----------------
 
 $Place = 'C:\Program Files\nbserver faults'
 
-Add-Step place 'the folder and the registry values are there' -Test {
+Add-Step place 'The folder and the registry values exist' -Test {
     Wait-Gate
     Compare-Folder $Place $AdministratorsOnly
     Compare-RegistryValue $GuardKey New 7

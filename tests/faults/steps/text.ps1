@@ -1,9 +1,11 @@
-# ---- step: text, a file that is new and one that was somebody else's; and an event longer than a fragment
+# ---- step: text, a new file and one that existed before; and an event longer than a fragment ------------
 
-Add-Step text 'the text files say what they should' -Test {
+Add-Step text 'The text files have their text' -Test {
     Wait-Gate
     foreach ($name in 'new.txt', 'old.txt') {
-        if (-not (Test-TextFile "$Ground\site\$name" 'ours')) { Difference "$Ground\site\$name" 'another text' 'ours' }
+        if (-not (Test-TextFile "$Ground\site\$name" 'ours')) {
+            Add-Difference file-content '{file}' 'another text' 'ours' @{ file = "$Ground\site\$name" }
+        }
     }
 } -Apply {
     . $WithGates

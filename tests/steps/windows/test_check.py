@@ -35,7 +35,7 @@ def session(certificate: Certificate) -> Iterator[Session]:
     with Session() as opened:
         opened.keep(
             f'$Settings = ConvertFrom-Json \'{{"scope": "machine", "skip": []}}\'; $CertificateFile = \'{host_path(certificate.certificate)}\'\n'
-            f"{prelude('run', 'hashes', 'events', 'envelope', 'record', 'files', 'scope', 'certificates')}\n"
+            f"{prelude('run', 'hashes', 'events', 'envelope', 'record', 'files', 'scope', 'certificates', 'server_check')}\n"
             "function Get-ServerCertificate { Read-Certificates $CertificateFile }; function Test-ServerRunning { $true }\n"
             "function Get-EnvironmentFolder { 'C:\\nbserver\\env' }\n"
             f"{check}\n{functions}"
@@ -66,14 +66,14 @@ def test_a_server_that_refuses_both_is_as_it_should_be(session: Session, certifi
 def test_a_server_that_lets_everybody_in_is_a_difference(session: Session, certificate: Certificate) -> None:
     with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]") as (port, _):
         assert differences(session, port) == [
-            f"GET /api/kernels on port {port} {way} | answered with 200 | refused with 401 or 403" for way in (WITHOUT, WITH_TOKEN)
+            f"status of GET /api/kernels on TCP port {port} {way} | 200 | 401 or 403" for way in (WITHOUT, WITH_TOKEN)
         ]
 
 
 def test_one_that_believes_any_token_is_a_difference(session: Session, certificate: Certificate) -> None:
     with server(certificate, lambda head: b"HTTP/1.1 200 OK\r\n\r\n" if "Authorization" in head else REFUSED) as (port, _):
         assert [line.split(" | ")[:2] for line in differences(session, port)] == [
-            [f"GET /api/kernels on port {port} {WITH_TOKEN}", "answered with 200"]
+            [f"status of GET /api/kernels on TCP port {port} {WITH_TOKEN}", "200"]
         ]
 
 
@@ -98,15 +98,15 @@ def test_everything_else_is_no_refusal(session: Session, certificate: Certificat
     with server(certificate, lambda head: answer) as (port, _):
         found = [line.split(" | ")[1] for line in differences(session, port)]
     code = answer[9:12].decode() if answer[12:13] == b" " and answer.startswith(b"HTTP/1.1 ") else ""
-    assert found == [f"answered with {code}" if code else "not answered by a web server"] * 2
+    assert found == [code or "no HTTP status"] * 2
 
 
 def test_another_certificate_and_no_server(session: Session, certificate: Certificate, tmp_path: Path) -> None:
     other = make_certificate(tmp_path)
     with server(other, lambda head: REFUSED) as (port, _):
-        assert differences(session, port) == [f"port {port} | {other.fingerprint} | {certificate.fingerprint}"]
+        assert differences(session, port) == [f"certificate on TCP port {port} | {other.fingerprint} | {certificate.fingerprint}"]
     port = free_port()
-    assert differences(session, port) == [f"port {port} |  | {certificate.fingerprint}"]
+    assert differences(session, port) == [f"certificate on TCP port {port} |  | {certificate.fingerprint}"]
 
 
 def test_apply_fails_while_the_server_is_open(session: Session, certificate: Certificate) -> None:
@@ -117,6 +117,6 @@ def test_apply_fails_while_the_server_is_open(session: Session, certificate: Cer
     ):
         session.run(asked(port) + apply)
     words = str(told.value)
-    assert f"GET /api/kernels on port {port} without the password is answered with 200" in words
-    assert "perhaps everybody who reaches this port can run programs as the server's account" in words
+    assert f"The server on TCP port {port} answered a request without the password with 200 instead of 401 or 403" in words
+    assert "Everyone who can connect to this port may be able to run programs as the account of the server" in words
     assert "Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver" in words and r"C:\nbserver\env" in words

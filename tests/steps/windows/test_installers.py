@@ -191,7 +191,7 @@ def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_n
         done = site.run("plan", "win1")
         assert done.returncode == 3
         assert (
-            r'Python 3.11.5 is installed in C:\Python311, and the installer of 3.11.9 would move it. Choose python.version = "3.11.5"'
+            r'Python 3.11.5 is installed in C:\Python311, and the installer of 3.11.9 would move it. Set python.version = "3.11.5"'
             in done.stdout
         )
         run(windows_host.prefix, "reg", "add", branch, "/v", "Version", "/d", "3.11.9", "/f")
@@ -202,7 +202,7 @@ def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_n
         (folder / "python.exe").unlink()
         (folder / "theirs.txt").write_text("theirs")
         done = site.run("apply", "win1")
-        assert done.returncode == 3 and "its python.exe is not there. Repair or remove it" in done.stdout, done.stdout
+        assert done.returncode == 3 and "its python.exe is missing. Repair or remove it" in done.stdout, done.stdout
         assert site.run("undo", "win1").returncode == 0
         assert not calls(windows_host) and [path.name for path in folder.iterdir()] == ["theirs.txt"]
     finally:

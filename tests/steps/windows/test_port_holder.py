@@ -86,7 +86,7 @@ def test_nobody_known_and_nobody_at_all(ask: Run, hand_made: HandMade) -> None:
 
 @pytest.mark.parametrize("kind", ["service", "task", "process"])
 def test_stopped_and_put_back(ask: Run, hand_made: HandMade, kind: str) -> None:
-    record = r"$RecordFile = 'C:\hand made\record.jsonl'; $Run.Step = 'past'; "
+    record = r"$RecordFile = 'C:\hand made\record.jsonl'; $Run.Step = 'takeover'; "
     getattr(hand_made, kind)(*([] if kind == "process" else ["IPython Notebook"]))
     before = hand_made.host.snapshot(except_=("*",))
     assert before["running"]

@@ -39,7 +39,7 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
         steps = "\n".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in STEPS)
-        opened.keep(f"{settings('machine')}\n{prelude(*FILES, 'scope', 'programs', 'processes')}\n{steps}")
+        opened.keep(f"{settings('machine')}\n{prelude(*FILES, 'scope', 'programs', 'processes', 'package_environment')}\n{steps}")
         yield opened
 
 
@@ -204,9 +204,9 @@ def python_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_python_is_of_the_branch_that_was_rendered(session: Session, python_folder: Path, tmp_path: Path) -> None:
     assert session.run(present(python_folder) + "Assert-PresentPython; Get-Python") == [host_path(python_folder / "python.exe")]
     for folder, version, words in (
-        (python_folder, "3.12", r"python.exe is version 3\.11, and 3\.12 is expected"),
-        (python_folder, "3.1", r"is version 3\.11, and 3\.1 is expected"),
-        (tmp_path, "3.11", "is not there any more"),
+        (python_folder, "3.12", r"python.exe has version 3\.11, but version 3\.12 is expected"),
+        (python_folder, "3.1", r"has version 3\.11, but version 3\.1 is expected"),
+        (tmp_path, "3.11", "does not exist any more"),
     ):
         with pytest.raises(EngineError, match=words):
             session.run(present(folder, version) + "Assert-PresentPython")
@@ -214,7 +214,7 @@ def test_the_python_is_of_the_branch_that_was_rendered(session: Session, python_
     with pytest.raises(EngineError, match=r'has no pip\. Run: ".*python\.exe" -m ensurepip'):
         session.run(present(tmp_path) + "Assert-PresentPython")
     (tmp_path / "python.exe").write_bytes(b"MZ")
-    with pytest.raises(EngineError, match=r"is version 0\.0, and 3\.11"):
+    with pytest.raises(EngineError, match=r"has version 0\.0, but version 3\.11"):
         session.run(present(tmp_path) + "Assert-PresentPython")
 
 

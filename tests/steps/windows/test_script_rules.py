@@ -176,7 +176,7 @@ def test_splatted_rules_fit_the_firewalls_commands(parsed: Parsed) -> None:
         ("Set-FirewallRule", "wide"),
         ("", "narrow"),
     }
-    for function in ("get-firewallrule", "get-firewallsettings"):
+    for function in ("get-firewallrule", "get-wantedfirewallrule"):
         table = next(node for node in parsed.files.functions[function].descendants() if node.kind == "Hashtable")
         keys = {key.values["Value"].lower() for key in table.children[::2]}
         assert keys

@@ -44,7 +44,9 @@ OTHERS = [
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        steps = "\n".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in ("python", "openssl", "packages", "former"))
+        steps = "\n".join(
+            (STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in ("python", "openssl", "packages", "cleanup")
+        )
         opened.keep(f"{prelude('run', 'record', 'registry', 'downloads')}\n{steps}\n$Programs = '{PROGRAMS}'; $CacheFolder = '{CACHE}'")
         yield opened
 
@@ -56,9 +58,7 @@ def former(session: Session, folder: Path, lines: list[dict[str, Any]], /, **pyt
     kind = python.pop("openssl", "exe")
     wanted = {**SETTINGS, "openssl": None if kind == "none" else {**SETTINGS["openssl"], "kind": kind}}
     settings = json.dumps({**wanted, "python": {**SETTINGS["python"], **python}})
-    script = (
-        f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-FormerLines | ForEach-Object {{ $_.key }}"
-    )
+    script = f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-UnusedLine | ForEach-Object {{ $_.key }}"
     return session.run(script)
 
 
