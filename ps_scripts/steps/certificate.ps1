@@ -37,7 +37,7 @@ extendedKeyUsage = serverAuth
 }
 
 function Get-ServerCertificate {
-    if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) { Read-Certificates $CertificateFile | Select-Object -First 1 }
+    if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) { Read-Certificate $CertificateFile | Select-Object -First 1 }
 }
 
 function Compare-OwnCertificate($Certificate) {

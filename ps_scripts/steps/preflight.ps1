@@ -147,7 +147,7 @@ function Assert-FreePort {
     $port = $Settings.notebook.port
     if (-not (Test-PortListening $port)) { return }
     # That our server runs is not enough: it may listen on another port.
-    $processes = @(Get-PortProcesses $port)
+    $processes = @(Get-PortProcess $port)
     if (-not $processes.Count -and (Test-DeployedPort $port) -and @(Get-ProcessBelow $Programs).Count) { return }
     if (@($processes | Where-Object { $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs) }).Count) { return }
     $who = @($processes | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })

@@ -16,7 +16,7 @@ function Test-OwnListener {
     if (-not (Test-Record 'task' 'nbserver')) { return $false }
     $certificate = Get-ServerCertificate
     if ($certificate -and (Get-ShownFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
-    $processes = @(Get-PortProcesses $Settings.notebook.port)
+    $processes = @(Get-PortProcess $Settings.notebook.port)
     if (-not $processes.Count) { return (Test-DeployedPort $Settings.notebook.port) -and (Test-TaskRunning 'nbserver') }
     [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
 }
@@ -41,9 +41,10 @@ function Get-PastConflicts {
         @{ what = $Programs; is = $lost; should = $null; text = "there is a folder ${Programs}: $lost. Remove it"; taken = $true }
     }
     if ((Test-PortListening $port) -and -not (Test-OwnListener)) {
-        $holder = Get-PortHolder $port
-        $dependents = @($holder.Services | ForEach-Object { Get-RunningDependents $_ })
-        $taken = $holder.Held -ne 'nothing' -and -not $dependents.Count
+        $holder = Get-PortOwner $port
+        if ($holder.Text) { $holder.Text = " ($($holder.Text))" }
+        $dependents = @($holder.Services | ForEach-Object { Get-RunningDependent $_ })
+        $taken = $holder.Kind -ne 'nothing' -and -not $dependents.Count
         $text = "port $port is taken by another program$($holder.Text). Stop it, or choose another notebook.port in the inventory"
         if ($dependents.Count) { $text = "port $port is taken by another program$($holder.Text), and services that run need it: $($dependents -join ', '). Stop these first, or choose another notebook.port in the inventory" }
         @{ what = "port $port"; is = "taken by another program$($holder.Text)"; should = 'free'; text = $text; taken = $taken }
@@ -101,7 +102,7 @@ Add-Step takeover 'nothing that was here before stands in the way' -Test {
     }
 
     if ($Settings.skip -notcontains 'firewall') {
-        foreach ($rule in Get-OtherPortRules $Settings.notebook.port) {
+        foreach ($rule in Get-OtherPortRule $Settings.notebook.port) {
             $name = "firewall rule '$($rule.DisplayName)' ($($rule.Name))"
             if ($Settings.adopt -and $rule.Alone) { Difference $name 'enabled' 'disabled' }
             elseif ($rule.Alone) { Write-Once "$name lets the notebook port in too, whatever firewall.remote_addresses says. It is left alone; adopt = true disables it" }
@@ -128,8 +129,8 @@ Add-Step takeover 'nothing that was here before stands in the way' -Test {
     if ($Settings.skip -notcontains 'firewall') {
         $rule = Get-FirewallRule 'nbserver'
         if ($rule) { Save-Before 'firewall_rule' 'nbserver' $rule }
-        foreach ($other in Get-OtherPortRules $Settings.notebook.port) { if ($other.Alone) { Disable-FirewallRule $other.Name } }
+        foreach ($other in Get-OtherPortRule $Settings.notebook.port) { if ($other.Alone) { Disable-FirewallRule $other.Name } }
     }
     foreach ($entry in @(Get-HidingPathEntries)) { Remove-PathEntry $entry }
-    if ((Test-PortListening $Settings.notebook.port) -and -not (Test-OwnListener)) { Stop-PortHolder $Settings.notebook.port }
+    if ((Test-PortListening $Settings.notebook.port) -and -not (Test-OwnListener)) { Stop-PortOwner $Settings.notebook.port }
 }

@@ -21,11 +21,13 @@ SCOPES = ("machine", "user")
 PRELUDE = {
     ("ps_scripts", "machine"): (
         "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes "
-        "downloads reboots installers tasks firewall services port_process certificates certificate_program certificate_sources"
+        "downloads reboots installer_failures installers msi_packages bundles inno_setup tasks task_states closing_tasks firewall port_rules services "
+        "port_process der certificates certificate_rules certificate_program certificate_sources certificate_store certificate_requests"
     ).split(),
     ("ps_scripts", "user"): (
         "run messages hashes events envelope lock paths record registry path_entries files removal data_folders scope starter programs openssl processes "
-        "downloads reboots installers tasks firewall services port_process certificates certificate_program certificate_sources"
+        "downloads reboots installer_failures installers msi_packages bundles inno_setup tasks task_states closing_tasks firewall port_rules services "
+        "port_process der certificates certificate_rules certificate_program certificate_sources certificate_store certificate_requests"
     ).split(),
     ("linux_scripts", "machine"): (
         "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope "
