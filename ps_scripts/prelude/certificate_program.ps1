@@ -1,10 +1,13 @@
-# ---- prelude: a self-signed certificate where no OpenSSL is installed, by Python's cryptography --------
-# The package stands in the lock. Kind of key, names and extensions are those of the request for OpenSSL.
+# ---- prelude: certificate_program ------------------------------------------------------------------
+# Create a self-signed certificate with Python, if no OpenSSL is installed.
+
+# The program uses the package cryptography, which is in the lock. Type of key, names, and extensions are the same as in
+# the configuration for OpenSSL.
 
 $CertificateProgramFile = Join-Path $ServiceFolder 'certificate.py'
 
 $CertificateProgram = @'
-# Makes a key (P-256) and a self-signed certificate: certificate.py KEY-FILE FILE DAYS COMMON-NAME NAME...
+# Create a key (P-256) and a self-signed certificate: certificate.py KEY-FILE FILE DAYS COMMON-NAME NAME...
 import datetime
 import ipaddress
 import sys
@@ -28,25 +31,37 @@ subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
 now = datetime.datetime.now(datetime.timezone.utc)
 end = now + datetime.timedelta(int(days))
 builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, end)
-others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+other_usages = (
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 for extension, critical in (
     (x509.SubjectAlternativeName([alternative(name) for name in names]), False),
     (x509.BasicConstraints(ca=False, path_length=None), True),
-    (x509.KeyUsage(digital_signature=True, **dict.fromkeys(others, False)), True),
+    (x509.KeyUsage(digital_signature=True, **dict.fromkeys(other_usages, False)), True),
     (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False),
     (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
 ):
     builder = builder.add_extension(extension, critical)
 certificate = builder.sign(key, hashes.SHA256())
 
+pem = serialization.Encoding.PEM
 with open(key_file, "wb") as out:
-    out.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    out.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 with open(file, "wb") as out:
-    out.write(certificate.public_bytes(serialization.Encoding.PEM))
+    out.write(certificate.public_bytes(pem))
 '@ -replace "`r", ''
 
 function Invoke-CertificateProgram([string]$Key, [string]$Certificate) {
     Set-TextFile $CertificateProgramFile $CertificateProgram
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate,
-            [string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names)
+    $arguments = @('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate)
+    $arguments += @([string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-not-created -Text ('The ' +
+        'certificate could not be created: {program} exited with code {exit_code}. Its output: {output}')
 }

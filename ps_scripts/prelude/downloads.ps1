@@ -1,15 +1,19 @@
-# ---- prelude: downloads, each checked against the hash in the settings before it is used ---------------
+# ---- prelude: downloads ----------------------------------------------------------------------------
+# Download files into the cache, and check their hashes before they are used.
 
 function Get-FileSha256([string]$Path) {
     $stream = [IO.File]::OpenRead($Path)
     try { Get-Sha256 $stream } finally { $stream.Close() }
 }
 
+# Return the path in the cache: the first 16 digits of the hash, a hyphen, and the file name in the URL.
 function Get-CachedFile($Download) {
-    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + (Split-Path -Leaf ([Uri]$Download.url).AbsolutePath))
+    $name = Split-Path -Leaf ([Uri]$Download.url).AbsolutePath
+    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + $name)
 }
 
-# The file of a download is in the cache afterwards, complete and with the right hash, or this fails.
+# Make sure that the file is in the cache, complete and with the hash of the catalog; fail otherwise. A file that is
+# downloaded has the suffix .part until its hash is checked.
 function Save-Download($Download) {
     $file = Get-CachedFile $Download
     Add-Folder $CacheFolder
@@ -17,92 +21,156 @@ function Save-Download($Download) {
         if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
         Remove-Item -LiteralPath $file -Force
     }
-    for ($try = 1; ; $try++) {
-        try { Receive-File $Download.url "$file.part" $Download.size; break }
-        catch [Net.WebException], [IO.IOException] {
-            if (Test-DiskFull $_.Exception) {
-                if (Test-Path -LiteralPath "$file.part") { Remove-Item -LiteralPath "$file.part" -Force }
-                throw
-            }
-            $answer = Get-WebAnswer $_.Exception
-            if ($try -ge 3 -or $answer -match '^4\d\d ') {
-                throw "$($Download.url) could not be downloaded: $answer. Check this host's way to it (downloads.proxy in the inventory), or put a mirror's URL into a site catalog"
-            }
-            Write-Event warning @{ text = "download interrupted ($answer); going on" }
-            [Threading.Thread]::Sleep(1000 * $try)
-        }
-    }
-    $is = Get-FileSha256 "$file.part"
-    if ($is -ne $Download.sha256) {
-        $size = (Get-Item -LiteralPath "$file.part").Length
-        Remove-Item -LiteralPath "$file.part" -Force
-        throw "$($Download.url) is not the file of the catalog: SHA-256 $is ($size bytes) instead of $($Download.sha256). Nothing of it was used. A proxy's page, or a changed file: compare with the publisher before you change the catalog"
-    }
+    Receive-Download $Download "$file.part"
+    Assert-Download $Download "$file.part"
     Move-Item -LiteralPath "$file.part" -Destination $file -Force
 }
 
-# Goes on where an earlier try ended; a server that sends the whole file again is heard from the start.
-function Receive-File([string]$Url, [string]$File, $Size) {
-    $have = 0
-    if (Test-Path -LiteralPath $File) { $have = (Get-Item -LiteralPath $File).Length }
+# Try three times. An answer that the request was wrong (status 4xx) stays the same, so it is not repeated.
+function Receive-Download($Download, [string]$Part) {
+    for ($try = 1; ; $try++) {
+        $status = 0
+        try {
+            $failure = Receive-File $Download.url $Part $Download.size
+            if (-not $failure) { return }
+        }
+        catch [Net.WebException], [IO.IOException] {
+            if (Test-DiskFull $_.Exception) {
+                if (Test-Path -LiteralPath $Part) { Remove-Item -LiteralPath $Part -Force }
+                throw
+            }
+            $failure = Get-WebFailure $_.Exception
+            $status = Get-HttpStatus $_.Exception
+        }
+        if ($try -ge 3 -or ($status -ge 400 -and $status -lt 500)) {
+            throw (New-Failure download-failed ('{url} could not be downloaded: {cause}. Check the connection of ' +
+                    'this host and downloads.proxy in the inventory, or add the URL of a mirror to a site catalog') @{
+                    url = $Download.url
+                } -Cause $failure)
+        }
+        Write-Notice warning download-interrupted 'The download of {url} was interrupted and continues: {reason}' @{
+            url = $Download.url; reason = $failure.Message
+        }
+        [Threading.Thread]::Sleep(1000 * $try)
+    }
+}
+
+function Assert-Download($Download, [string]$Part) {
+    $actual = Get-FileSha256 $Part
+    if ($actual -eq $Download.sha256) { return }
+    $size = (Get-Item -LiteralPath $Part).Length
+    Remove-Item -LiteralPath $Part -Force
+    throw (New-Failure download-wrong-hash ('{url} is not the file of the catalog: expected SHA-256 {expected}, got ' +
+            '{actual} ({size} bytes). It was deleted and not used. It may be an error page of a proxy, or the file ' +
+            'has changed: compare it with what the publisher announces before you change the catalog') @{
+            url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
+        })
+}
+
+function New-WebRequest([string]$Url, [long]$From) {
     $request = [Net.WebRequest]::Create($Url)
     $request.Timeout = 60000
     $request.ReadWriteTimeout = 60000
     $request.UserAgent = 'nbserver'
     if ($Settings.downloads.proxy) { $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy }
-    if ($have) { $request.AddRange([long]$have) }
-    try { $response = $request.GetResponse() }
+    if ($From) { $request.AddRange($From) }
+    $request
+}
+
+# Continue an earlier attempt: ask only for the bytes that are missing. Status 206 is the answer with these bytes, any
+# other answer has the whole file. Status 416 means that there are no more bytes: the file is complete, or its hash is
+# wrong. Return a failure if the connection was closed too early.
+function Receive-File {
+    param([string]$Url, [string]$File, $Size)
+    $done = 0
+    if (Test-Path -LiteralPath $File) { $done = (Get-Item -LiteralPath $File).Length }
+    try { $response = (New-WebRequest $Url $done).GetResponse() }
     catch [Net.WebException] {
-        if ((Get-WebAnswer $_.Exception) -notmatch '^416 ') { throw }
-        return   # nothing behind what is here: complete, or wrong; the hash tells
+        if ((Get-HttpStatus $_.Exception) -eq 416) { return }
+        throw
     }
     try {
-        $mode = 'Append'
-        if ([int]$response.StatusCode -ne 206) { $mode = 'Create'; $have = 0 }
-        $end = $have + $response.ContentLength
-        $total = $Size
-        if (-not $total -and $response.ContentLength -gt 0) { $total = $end }
-        $in = $response.GetResponseStream()
-        $out = [IO.File]::Open($File, $mode, 'Write', 'Read')
-        try {
-            $buffer = New-Object byte[] 1048576
-            $told = [DateTime]::UtcNow
-            while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
-                $out.Write($buffer, 0, $count)
-                $have += $count
-                if (([DateTime]::UtcNow - $told).TotalSeconds -ge 1) {
-                    $told = [DateTime]::UtcNow
-                    Write-Event progress @{ what = (Split-Path -Leaf $Url); done = $have; total = $total; unit = 'bytes' }
-                }
-            }
+        if ([int]$response.StatusCode -eq 206) { $out = [IO.File]::Open($File, 'Append', 'Write', 'Read') }
+        else {
+            $done = 0
+            $out = [IO.File]::Open($File, 'Create', 'Write', 'Read')
         }
+        try { Copy-Response $Url $response $out $done $Size }
         finally { $out.Close() }
-        if ($response.ContentLength -gt 0 -and $have -lt $end) { throw (New-Object IO.IOException 'the connection ended early') }
     }
     finally { $response.Close() }
 }
 
-# The status code where there was an answer, else the exception's own words. A host whose clock is wrong
-# trusts no certificate, and Windows' words do not say so.
-function Get-WebAnswer($Exception) {
-    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) { $Exception = $Exception.InnerException }
-    if ($Exception -is [Net.WebException] -and $Exception.Response) { return '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
-    for ($one = $Exception; $one; $one = $one.InnerException) {
-        if ($one -is [Security.Authentication.AuthenticationException]) {
-            return "$($one.Message) (this host's clock says $([DateTime]::UtcNow.ToString('u')): with a wrong one every certificate is refused)"
+# $Done is how many bytes the file has already; $Size is its size in the catalog, if known. Progress is reported every
+# second.
+function Copy-Response {
+    param([string]$Url, $Response, [IO.Stream]$Out, [long]$Done, $Size)
+    $length = $Response.ContentLength            # of this answer; -1 if the server does not send it
+    $end = $Done + $length
+    $total = $Size
+    if (-not $total -and $length -gt 0) { $total = $end }
+    $name = Split-Path -Leaf $Url
+    $in = $Response.GetResponseStream()
+    $buffer = New-Object byte[] 1048576
+    $reported = [DateTime]::UtcNow
+    while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
+        $Out.Write($buffer, 0, $count)
+        $Done += $count
+        if (([DateTime]::UtcNow - $reported).TotalSeconds -lt 1) { continue }
+        $reported = [DateTime]::UtcNow
+        Write-StepProgress downloading 'Downloading {file}' @{ file = $name } -Done $Done -Total $total -Unit bytes
+    }
+    if ($length -gt 0 -and $Done -lt $end) {
+        New-Failure connection-closed 'the connection was closed after {done} of {total} bytes' @{
+            done = $Done; total = $end
         }
     }
-    $Exception.Message
 }
 
-# Unpacks a download into a folder of its own: under another name first, so that the folder is complete
-# whenever it is there.
+# Return the WebException in an exception: PowerShell wraps what a method throws. Without one, return the innermost.
+function Get-WebException([Exception]$Exception) {
+    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) {
+        $Exception = $Exception.InnerException
+    }
+    $Exception
+}
+
+# Return the status of the answer; 0 if there was none.
+function Get-HttpStatus([Exception]$Exception) {
+    $inner = Get-WebException $Exception
+    if ($inner -is [Net.WebException] -and $inner.Response) { [int]$inner.Response.StatusCode } else { 0 }
+}
+
+# Return why a request failed. If the clock of a host is wrong, it trusts no certificate; Windows does not mention it.
+function Get-WebFailure([Exception]$Exception) {
+    $status = Get-HttpStatus $Exception
+    $web = Get-WebException $Exception
+    if ($status) {
+        return New-Failure http-status '{status} {description}' @{
+            status = $status; description = [string]$web.Response.StatusCode
+        }
+    }
+    for ($inner = $web; $inner; $inner = $inner.InnerException) {
+        if ($inner -is [Security.Authentication.AuthenticationException]) {
+            return New-Failure tls-certificate-refused ('{error} (the clock of this host says {time}; with a wrong ' +
+                'clock, every certificate is refused)') @{
+                error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
+            }
+        }
+    }
+    New-Failure no-answer '{error}' @{ error = $web.Message }
+}
+
+# Unpack a download into its own folder. It has the suffix .new until it is complete.
 function Expand-Download($Download, [string]$Folder) {
     Add-Type -AssemblyName System.IO.Compression.FileSystem
     if (Test-Path -LiteralPath "$Folder.new") { Remove-Folder "$Folder.new" }
-    Write-Event progress @{ what = "unpacking $(Split-Path -Leaf $Folder)" }
+    Write-StepProgress unpacking 'Unpacking {folder}' @{ folder = Split-Path -Leaf $Folder }
     Save-Before 'folder' $Folder $null
     try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }
-    catch { Remove-Folder "$Folder.new"; throw }   # half of it would keep a full disk full
+    catch {
+        Remove-Folder "$Folder.new"              # a part of it would keep a full disk full
+        throw
+    }
     [IO.Directory]::Move("$Folder.new", $Folder)
 }

@@ -27,7 +27,7 @@ function Get-HidingPathEntry {
 
 # Return the other rules of the firewall that open the notebook port.
 function Get-OpenPortRule {
-    if ($Settings.skip -notcontains 'firewall') { Get-OtherPortRules $Settings.notebook.port }
+    if ($Settings.skip -notcontains 'firewall') { Get-OtherPortRule $Settings.notebook.port }
 }
 
 # Return the profiles of earlier notebook servers, of all users and of the accounts of Windows.

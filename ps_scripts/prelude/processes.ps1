@@ -1,13 +1,16 @@
-# ---- prelude: a program in the background, which runs the server in user scope -------------------------
-# It runs until the user logs off. Its file has a line `PID CREATED`, the second as a FILETIME in UTC, by which
-# the process is known again and no other is taken for it, and behind it the text that it was started for.
+# ---- prelude: processes ----------------------------------------------------------------------------
+# Run the server of user scope in the background, and recognize its process in later runs.
 
-# The process of the file where it still runs; else nothing.
+# The server runs until the user logs off. The first line of $ProcessFile is `PID CREATED`: the process ID, and when the
+# process was created, as a FILETIME in UTC. Windows reuses process IDs; both values together identify one process. The
+# rest of the file is the text that the process was started for: if the text changes, the server must be started again.
+
+# Return the process that the file names if it still runs, else nothing.
 function Get-Background {
     if (-not (Test-Path -LiteralPath $ProcessFile)) { return }
     $line = [IO.File]::ReadAllLines($ProcessFile, $Utf8) | Select-Object -First 1
     if ($line -cnotmatch '\A[1-9][0-9]{0,9} [1-9][0-9]{0,18}\z') { return }
-    # One of somebody else, which has got the number of ours, may not say when it was created.
+    # If another account's process has the ID now, Windows may refuse to report when it was created.
     try {
         $process = Get-Process -Id ($line -split ' ')[0]
         if ((Get-BackgroundLine $process) -eq $line) { $process }
@@ -17,15 +20,16 @@ function Get-Background {
 
 function Get-BackgroundLine($Process) { "$($Process.Id) $($Process.StartTime.ToFileTimeUtc())" }
 
-# Whether it runs, and was started for this text.
+# Return true if the process runs and was started for this text.
 function Test-Background([string]$Text) {
     $process = Get-Background
     $process -and (Test-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text")
 }
 
-# Kind process: its file. Windows' shell starts the program, without a window: so it inherits nothing that
-# this script has open, and lives on when the script and whoever reads its events have ended.
-function Start-Background([string]$File, [string[]]$Arguments, [string]$Folder, [string]$Text) {
+# Start the program through the shell of Windows, without a window: it inherits no handles of this script, and continues
+# when this script has finished. The record has the file, so that undo stops the process.
+function Start-Background {
+    param([string]$File, [string[]]$Arguments, [string]$Folder, [string]$Text)
     Save-Before 'process' $ProcessFile $null
     Stop-Background
     $start = New-Object Diagnostics.ProcessStartInfo
@@ -36,19 +40,25 @@ function Start-Background([string]$File, [string[]]$Arguments, [string]$Folder, 
     $start.WindowStyle = 'Hidden'
     $process = [Diagnostics.Process]::Start($start)
     try { Write-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text" }
-    catch { if (-not $process.HasExited) { $process.Kill() }; throw }
+    catch {
+        if (-not $process.HasExited) { $process.Kill() }
+        throw
+    }
     finally { $process.Dispose() }
 }
 
-# With all that runs from our folder: its kernels are processes of their own and can outlive it, and a run that
-# was cut off may have left one without a file.
-# The Python of an environment runs another one, elsewhere, which ends with it a moment later: then the log is closed.
+# Stop every process whose program is in our folder: kernels can outlive their server, and a run that was cut off may
+# have started a server without writing the file. The python.exe of an environment starts another one, outside of the
+# folder, which exits a moment later and then closes the log: wait for that, for at most ten seconds.
 function Stop-Background {
     Stop-ProcessBelow $Programs
-    for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) { [Threading.Thread]::Sleep(200) }
+    for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) {
+        if ($try -eq 25) { Write-StepProgress waiting-for-server 'Waiting for the notebook server to exit' }
+        [Threading.Thread]::Sleep(200)
+    }
 }
 
-# Whether a program has the file open.
+# Return true if a program has the file open.
 function Test-Open([string]$Path) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     try { [IO.File]::Open($Path, 'Open', 'ReadWrite', 'None').Close() } catch [IO.IOException] { return $true }
@@ -58,10 +68,12 @@ function Test-Open([string]$Path) {
 $Restore.process = {
     param($File)
     Stop-Background
-    foreach ($one in $File, "$File.new") { if (Test-Path -LiteralPath $one) { Remove-Item -LiteralPath $one -Force } }
+    foreach ($path in $File, "$File.new") {
+        if (Test-Path -LiteralPath $path) { Remove-Item -LiteralPath $path -Force }
+    }
 }
 
-# Undo goes backwards, and what the program runs from came first: it is ended before.
+# Undo starts with the newest change. The files of the server may be newer than the server: it is stopped first.
 function Stop-RecordedBackground {
     if (Test-Record 'process' $ProcessFile) { Stop-Background }
 }

@@ -1,40 +1,77 @@
-# ---- prelude: reboots ----------------------------------------------------------------------------------
-# Where Windows waits for a reboot ($Run.Reboot), nothing more is changed before it has restarted: the run stops
-# there. With reboot = "if-needed" it restarts Windows where the workstation comes back for the rest.
+# ---- prelude: reboots ------------------------------------------------------------------------------
+# Restart Windows when a change needs it, or report why it is not restarted.
+
+# If Windows waits for a reboot ($Run.Reboot), nothing more is changed before it has restarted: the run stops. With
+# reboot = "if-needed", the script restarts Windows if the workstation will continue the run afterwards.
 
 $BootFormat = "yyyy-MM-dd'T'HH:mm:ss'Z'"
 
-# When Windows started, in UTC; empty where this Windows cannot tell.
+# Return when Windows started, in UTC; empty if it does not report it.
 function Get-BootTime {
-    try { (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime.ToUniversalTime().ToString($BootFormat, [Globalization.CultureInfo]::InvariantCulture) }
+    try {
+        $boot = (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime
+        $boot.ToUniversalTime().ToString($BootFormat, [Globalization.CultureInfo]::InvariantCulture)
+    }
     catch { '' }
 }
 
-# Windows counts its start back from the clock, so a corrected clock moves it a little: that is no restart.
+# Windows calculates when it started from its clock: if the clock is corrected, the time differs by some seconds.
 function Test-SameBoot([string]$One, [string]$Other) {
-    $times = foreach ($text in $One, $Other) { [DateTime]::ParseExact($text, $BootFormat, [Globalization.CultureInfo]::InvariantCulture) }
+    $times = foreach ($text in $One, $Other) {
+        [DateTime]::ParseExact($text, $BootFormat, [Globalization.CultureInfo]::InvariantCulture)
+    }
     [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
 }
 
-# The run ends here. Restarts is how often the workstation still comes back; to a run by hand nobody does. What a
-# restart has not ended, another one does not end either.
+# Finish a run that stops for a reboot. $Run.Restarts is how often the workstation will still continue this run; a run
+# by hand has nothing that continues it. If one restart was not enough, another one is not either.
 function Complete-BeforeRestart {
     $Run.Step = ''
-    if ($Run.BootBefore -and -not $Run.Changed) {
-        Write-Event warning @{ text = "Windows has restarted and still waits for a reboot$($Run.Pending): it is not restarted again. Look at what keeps it waiting, such as an update that fails at each start, then run this again" }
+    if ($Run.BootBefore -and -not $Run.Changed) { Write-StillPending; return }
+    if ($Settings.reboot -ne 'if-needed') { return }
+    if (-not $Run.Boot) {
+        Write-Notice warning boot-time-unknown ('Windows does not report when it started, so it is not restarted. ' +
+            'Restart it, then run this again')
     }
-    elseif ($Settings.reboot -ne 'if-needed') { return }
-    elseif (-not $Run.Boot) { Write-Event warning @{ text = 'this Windows does not tell when it started, so it is not restarted. Restart it, then run the same again' } }
-    elseif (-not $Run.Restarts -and $Run.BootBefore) { Write-Event warning @{ text = 'Windows has to restart once more, and is not restarted again in this run. Restart it, then run the same again' } }
-    elseif (-not $Run.Restarts) { Write-Event warning @{ text = 'Windows has to restart, and nobody comes back to a run by hand, so it is not restarted. Restart it, then run the same again' } }
-    else { Restart-Windows; $Run.Restarting = $true }
+    elseif (-not $Run.Restarts -and $Run.BootBefore) {
+        Write-Notice warning restarts-used-up ('Windows must restart once more, but is not restarted again in this ' +
+            'run. Restart it, then run this again')
+    }
+    elseif (-not $Run.Restarts) {
+        Write-Notice warning no-restart-by-hand ('Windows must restart, but is not restarted in a run by hand, ' +
+            'because nothing would continue that run. Restart it, then run this again')
+    }
+    else {
+        Restart-Windows
+        $Run.Restarting = $true
+    }
 }
 
-# In ten seconds, which leaves time for this run's last event. p:4:2 says: planned, the installation of an application.
-# 1115 is ERROR_SHUTDOWN_IN_PROGRESS: somebody was faster. 1190 is ERROR_SHUTDOWN_IS_SCHEDULED, nobody knows for when.
+function Write-StillPending {
+    $key = $Run.Pending.Trim([char[]]' ()')
+    if ($key) {
+        Write-Notice warning reboot-still-pending ('Windows has restarted and still waits for a reboot ({key}). It ' +
+            'is not restarted again. Find out what keeps it waiting, such as an update that fails at each start, ' +
+            'then run this again') @{ key = $key }
+    }
+    else {
+        Write-Notice warning reboot-still-needed ('Windows has restarted and still waits for a reboot. It is not ' +
+            'restarted again. Find out what keeps it waiting, such as an installer that fails, then run this again')
+    }
+}
+
+# Restart in ten seconds, which leaves time for the last event of this run. The reason p:4:2 means: planned, the
+# installation of an application. Two exit codes are not failures of shutdown.exe: with 1115
+# (ERROR_SHUTDOWN_IN_PROGRESS), Windows already restarts; with 1190 (ERROR_SHUTDOWN_IS_SCHEDULED), it is unknown when.
 function Restart-Windows {
-    Write-Event warning @{ text = 'Windows restarts in ten seconds; this run goes on after it' }
-    Invoke-Program (Join-Path $env:SystemRoot 'System32\shutdown.exe') @('/r', '/t', '10', '/d', 'p:4:2', '/c', 'nbserver: an installer asked for it') -Accept 0, 1115, 1190 `
-        -Todo 'Restart Windows, then run this again'
-    if ($Run.ExitCode -eq 1190) { throw 'a restart or shutdown of Windows is scheduled already. Wait for it or cancel it (shutdown /a), then run this again' }
+    Write-Notice warning restarting 'Windows restarts in ten seconds. This run continues afterwards'
+    $shutdown = Join-Path $env:SystemRoot 'System32\shutdown.exe'
+    $comment = 'nbserver: an installer requires a restart'
+    Invoke-Program $shutdown @('/r', '/t', '10', '/d', 'p:4:2', '/c', $comment) -Accept 0, 1115, 1190 `
+        -Code restart-failed -Text ('Windows could not be restarted: {program} exited with code {exit_code}. ' +
+        'Restart it, then run this again. Output of the program: {output}')
+    if ($Run.ExitCode -eq 1190) {
+        throw (New-Failure restart-already-scheduled ('A restart or shutdown of Windows is already scheduled. Wait ' +
+                'for it, or cancel it with shutdown /a, then run this again'))
+    }
 }

@@ -40,7 +40,7 @@ extendedKeyUsage = serverAuth
 # Return the certificate of the server, without its chain; or nothing if it or its key is missing.
 function Get-ServerCertificate {
     if (-not (Test-Path -LiteralPath $CertificateFile) -or -not (Test-Path -LiteralPath $KeyFile)) { return }
-    Read-Certificates $CertificateFile | Select-Object -First 1
+    Read-Certificate $CertificateFile | Select-Object -First 1
 }
 
 function Compare-OwnCertificate($Certificate) {

@@ -121,7 +121,7 @@ function Get-ShellMemory {
 function Assert-FreePort {
     $port = $Settings.notebook.port
     if ($Settings.scope -ne 'user' -or -not (Test-PortListening $port)) { return }
-    $processes = @(Get-PortProcesses $port)
+    $processes = @(Get-PortProcess $port)
     if (-not $processes.Count) {
         # Windows does not report the process. That our server runs is not enough: it may listen on another port.
         if ((Test-DeployedPort $port) -and @(Get-ProcessBelow $Programs).Count) { return }

@@ -17,7 +17,7 @@ Add-Step takeover 'Nothing on this host conflicts with the notebook server' -Tes
     Save-EarlierRule
     foreach ($rule in @(Get-OpenPortRule)) { if ($rule.Alone) { Disable-FirewallRule $rule.Name } }
     foreach ($entry in @(Get-HidingPathEntry)) { Remove-PathEntry $entry }
-    if (Test-ForeignListener) { Stop-PortHolder $Settings.notebook.port }
+    if (Test-ForeignListener) { Stop-PortOwner $Settings.notebook.port }
 }
 
 $Takeover = @{ Reported = $false }   # a Test runs more than once, and its warnings are written once
@@ -64,7 +64,7 @@ function Compare-Port {
     if (-not (Test-ForeignListener)) { return }
     $port = $Settings.notebook.port
     $name = "TCP port $port"
-    $holder = Get-PortHolder $port
+    $holder = Get-PortOwner $port
     if (-not $holder.Process) {
         Add-Difference port-not-free 'TCP port {port}' 'used by another program' 'free' @{ port = $port }
         return New-Conflict $name $false (New-Failure port-taken-unknown ('TCP port {port} is used by another ' +
@@ -72,13 +72,13 @@ function Compare-Port {
     }
     $values = @{ port = $port; program = $holder.Text.Trim([char[]]' ()') }
     Add-Difference port-not-free 'TCP port {port}' $values.program 'free' @{ port = $port }
-    $dependents = @($holder.Services | ForEach-Object { Get-RunningDependents $_ })
+    $dependents = @($holder.Services | ForEach-Object { Get-RunningDependent $_ })
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
                 'service ({program}), and services that run need it: {services}. Stop these services first') $values)
     }
-    New-Conflict $name ($holder.Held -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
+    New-Conflict $name ($holder.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
 }
 
@@ -129,7 +129,7 @@ function Test-OwnListener {
     $certificate = Get-ServerCertificate
     if ($certificate -and (Get-ServerFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
     $port = $Settings.notebook.port
-    $processes = @(Get-PortProcesses $port)
+    $processes = @(Get-PortProcess $port)
     if (-not $processes.Count) { return (Test-DeployedPort $port) -and (Test-TaskRunning 'nbserver') }
     [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
 }

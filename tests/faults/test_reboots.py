@@ -87,7 +87,7 @@ def test_if_needed_restarts_and_goes_on(host: RebootingHost) -> None:
     (call,) = host.calls("shutdown.exe")
     assert (
         call.split('shutdown.exe"', 1)[-1].split("shutdown.exe ", 1)[-1].strip()
-        == '/r /t 10 /d p:4:2 /c "nbserver: an installer asked for it"'
+        == '/r /t 10 /d p:4:2 /c "nbserver: an installer requires a restart"'
     )
     started = [event for event in ran.events if event["event"] == "started" and not event["step"]]
     assert [event["run"] for event in started] == [ran.id, f"{ran.id}-2"]
@@ -132,8 +132,8 @@ def test_a_reboot_that_stays_pending_is_given_up(host: RebootingHost) -> None:
     ran = host.run("apply", "if-needed", ("pending", "text"))
     assert (ran.result.outcome, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 1, 1)
     assert ran.result.error == (
-        r"win1: Windows has restarted and still waits for a reboot (C:\faults\pending): it is not restarted again. Look at what keeps it waiting, "
-        "such as an update that fails at each start, then run this again"
+        r"win1: Windows has restarted and still waits for a reboot (C:\faults\pending). It is not restarted again. "
+        "Find out what keeps it waiting, such as an update that fails at each start, then run this again"
     )
     assert [event["restarting"] for event in ran.events if event["event"] == "finished"] == [True, False]
     assert not (host.small.ground / "site" / "new.txt").exists()
@@ -147,7 +147,7 @@ def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monke
     assert (ran.result.outcome, ran.result.changed, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 2, 1, 1)
     assert (
         ran.result.error
-        == "win1: Windows has to restart once more, and is not restarted again in this run. Restart it, then run the same again"
+        == "win1: Windows must restart once more, but is not restarted again in this run. Restart it, then run this again"
     )
 
 
@@ -171,7 +171,7 @@ def test_a_restart_that_windows_refuses(host: RebootingHost) -> None:
     host.prepare(3010, 5)
     host.goes_down = False
     ran = host.run("apply", "if-needed", STEPS)
-    assert ran.result.outcome == "failed" and "shutdown.exe ended with code 5" in ran.result.error
+    assert ran.result.outcome == "failed" and "shutdown.exe exited with code 5" in ran.result.error
     assert guard_is_up(host.small) and host.small.windows.path(SETUP).exists()
 
 
@@ -182,7 +182,7 @@ def test_a_restart_that_is_scheduled_already(host: RebootingHost) -> None:
     ran = host.run("apply", "if-needed", STEPS)
     assert (
         ran.result.outcome == "failed"
-        and "is scheduled already. Wait for it or cancel it (shutdown /a), then run this again" in ran.result.error
+        and "is already scheduled. Wait for it, or cancel it with shutdown /a, then run this again" in ran.result.error
     )
     host.prepare(3010, 1115)
     host.goes_down = True
@@ -227,4 +227,4 @@ def test_by_hand_the_exit_code_says_so(host: RebootingHost, reboot: str) -> None
     )
     assert done.stdout.splitlines()[-1] == "exit code 3010", done.stdout + done.stderr
     assert not host.calls("shutdown.exe")
-    assert ("nobody comes back to a run by hand, so it is not restarted" in done.stdout) is (reboot == "if-needed")
+    assert ("is not restarted in a run by hand" in done.stdout) is (reboot == "if-needed")

@@ -283,7 +283,7 @@ def test_the_orchestrator_tells_the_time(site: Site) -> None:
 
 ANSWERS = r"""
 foreach ($inner in (New-Object Security.Authentication.AuthenticationException 'the certificate is not valid'), (New-Object IO.IOException 'reset')) {
-    Get-WebAnswer (New-Object Net.WebException 'no secure channel', (New-Object InvalidOperationException 'see inner exception', $inner))
+    (Get-WebFailure (New-Object Net.WebException 'no secure channel', (New-Object InvalidOperationException 'see inner exception', $inner))).Message
 }
 """
 
@@ -298,5 +298,5 @@ def test_refused_certificate_of_a_mirror_names_the_clock(site: Site) -> None:
     finally:
         transport.close()
     days = {f"{day:%Y-%m-%d}" for day in (before, datetime.now(UTC))}
-    assert refused.startswith(tuple(f"the certificate is not valid (this host's clock says {day}" for day in days))
+    assert refused.startswith(tuple(f"the certificate is not valid (the clock of this host says {day}" for day in days))
     assert reset == "no secure channel"

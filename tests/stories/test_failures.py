@@ -283,7 +283,7 @@ def test_download_through_the_hosts_proxy_is_resumed_and_a_wrong_hash_is_refused
     site.mirror.misbehave("cut", "*/python-*.zip", after=5_000_000)
     site.write(downloads__proxy=site.mirror.url)
     said = refused(site, "apply", "win1", code=3)
-    assert "is not the file of the catalog: SHA-256" in said and "00" * 32 in said and "Nothing of it was used" in said
+    assert "is not the file of the catalog: expected SHA-256" in said and "00" * 32 in said and "deleted and not used" in said
     asked = site.mirror.asked("python-")
     assert [bool(request.range) for request in asked] == [False, True] and all(request.through_proxy for request in asked)
     events = site.last_events()

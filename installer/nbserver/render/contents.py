@@ -37,7 +37,7 @@ def _reason(settings: Mapping[str, Any], title: str) -> str:
     if kind == "step" and name in settings.get("skip", ()):
         return "skipped in the inventory"
     certificate = settings.get("certificate", {})
-    if title == "prelude: certificate_sources" and certificate.get("source") == "host":
+    if title in _OTHER_SOURCES and certificate.get("source") == "host":
         return "the host signs its certificate itself"
     if title == "step: vc_redist" and "vc_redist" in settings and settings["vc_redist"] is None:
         return "this OpenSSL does not need it"
@@ -45,11 +45,16 @@ def _reason(settings: Mapping[str, Any], title: str) -> str:
     return f"only in scope {'user' if only is _ONLY_USER else 'machine'}" if title in only else ""
 
 
+_OTHER_SOURCES = frozenset({"prelude: certificate_sources", "prelude: certificate_store", "prelude: certificate_requests"})
 _ONLY_USER = frozenset({"prelude: processes", "prelude: certificate_program"})
 _ONLY_MACHINE = frozenset(
     {
         *(f"step: {name}" for name in ("ie_esc", "vc_redist", "openssl", "path", "takeover", "user", "firewall")),
-        *(f"prelude: {name}" for name in ("openssl", "path_entries", "installers", "tasks", "firewall", "services", "earlier_servers")),
+        *(f"prelude: {name}" for name in ("openssl", "path_entries", "installer_failures", "installers", "msi_packages", "bundles")),
+        *(
+            f"prelude: {name}"
+            for name in ("inno_setup", "tasks", "task_states", "closing_tasks", "firewall", "port_rules", "services", "earlier_servers")
+        ),
         *(f"prelude: {name}" for name in ("users", "apt", "zypper")),
     }
 )

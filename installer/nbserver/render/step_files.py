@@ -20,14 +20,16 @@ SCOPES = ("machine", "user")
 
 PRELUDE = {
     ("ps_scripts", "machine"): (
-        "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal "
-        "data_folder_names data_folders scope starter programs openssl processes downloads reboots windows_version foreign_configuration package_environment installers tasks firewall services "
-        "port_process earlier_servers certificates certificate_program certificate_sources server_check"
+        "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal data_folder_names data_folders "
+        "scope starter programs openssl processes downloads reboots windows_version foreign_configuration package_environment installer_failures "
+        "installers msi_packages bundles inno_setup tasks task_states closing_tasks firewall port_rules services port_process earlier_servers der "
+        "certificates certificate_rules certificate_program certificate_sources certificate_store certificate_requests server_check"
     ).split(),
     ("ps_scripts", "user"): (
-        "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal "
-        "data_folder_names data_folders scope starter programs openssl processes downloads reboots windows_version foreign_configuration package_environment installers tasks firewall services "
-        "port_process earlier_servers certificates certificate_program certificate_sources server_check"
+        "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal data_folder_names data_folders "
+        "scope starter programs openssl processes downloads reboots windows_version foreign_configuration package_environment installer_failures "
+        "installers msi_packages bundles inno_setup tasks task_states closing_tasks firewall port_rules services port_process earlier_servers der "
+        "certificates certificate_rules certificate_program certificate_sources certificate_store certificate_requests server_check"
     ).split(),
     ("linux_scripts", "machine"): (
         "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope "

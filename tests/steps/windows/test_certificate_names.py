@@ -20,7 +20,7 @@ KEY = ec_key()
 READ = r"""
 $lines = @($input)
 $certificate = New-Object Security.Cryptography.X509Certificates.X509Certificate2 (, [Convert]::FromBase64String($lines[0]))
-@(Get-CertificateNames $certificate) -join ' '
+@(Get-CertificateName $certificate) -join ' '
 @($lines | Select-Object -Skip 1 | ForEach-Object { Format-Name $_ }) -join ' '
 Format-Certificate $certificate
 """
@@ -38,7 +38,7 @@ others = st.sampled_from(
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        opened.keep(prelude("run", "certificates"))
+        opened.keep(prelude("run", "der", "certificates"))
         yield opened
 
 

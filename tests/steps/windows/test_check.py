@@ -36,7 +36,7 @@ def session(certificate: Certificate) -> Iterator[Session]:
         opened.keep(
             f'$Settings = ConvertFrom-Json \'{{"scope": "machine", "skip": []}}\'; $CertificateFile = \'{host_path(certificate.certificate)}\'\n'
             f"{prelude('run', 'hashes', 'events', 'envelope', 'record', 'files', 'scope', 'certificates', 'server_check')}\n"
-            "function Get-ServerCertificate { Read-Certificates $CertificateFile }; function Test-ServerRunning { $true }\n"
+            "function Get-ServerCertificate { Read-Certificate $CertificateFile }; function Test-ServerRunning { $true }\n"
             "function Get-EnvironmentFolder { 'C:\\nbserver\\env' }\n"
             f"{check}\n{functions}"
         )

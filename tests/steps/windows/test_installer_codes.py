@@ -17,26 +17,38 @@ from tests.checkout import TESTS
 from tests.powershell.engine import Session, host_path, prelude, require_engine
 
 COMPILER = "x86_64-w64-mingw32-gcc"
+FILES = ("installer_failures", "installers", "msi_packages", "bundles", "inno_setup")
 KEY = r"HKCU:\Software\nbserver installers"
 PYTHON_NAME = "python-3.11.9-amd64.exe"
-IT_FAILED = "it failed; its log is beside this run's events on the host"
+LOG = r" If it wrote a log, it is in {folder}\runs\r"
+# Exit code -> the code of the message, and its text.
+FAILED = ("installer-failed", "{name} failed (exit code {code})." + LOG)
 WINDOWS_CODES = {
-    1602: "it was cancelled",
-    1603: IT_FAILED,
-    1625: "a policy of this host forbids it. Ask for an exception",
-    1638: "another version is installed already. Remove it, or choose that version in the inventory",
+    1602: ("installer-cancelled", "{name} was cancelled (exit code {code})"),
+    1603: FAILED,
+    1625: ("installer-forbidden", "A policy of this host forbids {name} (exit code {code}). Ask for an exception"),
+    1638: (
+        "installer-other-version",
+        "Another version than that of {name} is installed (exit code {code}). Remove it, or choose that version in the inventory",
+    ),
 }
 INNO_CODES = {
-    1: "it could not start",
-    2: "it was cancelled before it began",
-    3: "it failed before it began: memory or other resources of Windows may be used up",
-    4: IT_FAILED,
-    5: "it was cancelled, or could not write a file; its log is beside this run's events on the host",
-    6: "it was ended by a debugger",
-    7: "it cannot go on as this host is; its log is beside this run's events on the host",
-    8: "it cannot go on before Windows has restarted. Restart it, then run this again",
+    1: ("installer-not-started", "{name} could not start (exit code {code})"),
+    2: ("installer-cancelled-early", "{name} was cancelled before it changed anything (exit code {code})"),
+    3: (
+        "installer-failed-early",
+        "{name} failed before it changed anything (exit code {code}). Windows may lack memory or other resources",
+    ),
+    4: FAILED,
+    5: ("installer-stopped", "{name} was cancelled, or could not write a file (exit code {code})." + LOG),
+    6: ("installer-killed", "{name} was stopped by a debugger (exit code {code})"),
+    7: ("installer-cannot-continue", "{name} cannot continue on this host (exit code {code})." + LOG),
+    8: (
+        "installer-needs-restart",
+        "{name} cannot continue before Windows has restarted (exit code {code}). Restart Windows, then run this again",
+    ),
 }
-# What the prelude is asked for, and the failures that it has words for.
+# What the prelude runs, and the exit codes that it explains.
 KINDS = {
     "msi": ("Install-Msi $File", WINDOWS_CODES),
     "msi removed": ("& $Restore.msi $File $null", WINDOWS_CODES),
@@ -49,6 +61,7 @@ KINDS = {
 @dataclass(frozen=True)
 class Did:
     error: str
+    code: str
     reboot: bool
     events: list[dict[str, object]]
     calls: list[str]
@@ -73,15 +86,19 @@ class Bench:
         )
 
     def do(self, what: str, *codes: int) -> Did:
-        """Runs it; `codes` are how the coming calls of the program end, 0 behind them."""
+        """Run it; `codes` are the exit codes of the program's calls, and 0 after them."""
         (self.folder / "installer-codes.txt").write_text("".join(f"{code}\n" for code in codes))
         calls = self.folder / "installer-calls.txt"
         calls.unlink(missing_ok=True)
-        script = f'$Run.Reboot = $false; $Failed = \'\'\ntry {{ & {{ {what} }} | Out-Event }} catch {{ $Failed = [string]$_ }}\n"error $Failed"; "reboot $($Run.Reboot)"'
-        *events, error, reboot = self.session.run(script)
+        script = (
+            "$Run.Reboot = $false; $Failed = $Code = ''\n"
+            f"try {{ {what} }} catch {{ $Failed = [string]$_; $Code = [string]$_.Exception.Data['code'] }}\n"
+            'Get-Said; "error $Failed"; "code $Code"; "reboot $($Run.Reboot)"'
+        )
+        *events, error, code, reboot = self.session.run(script)
         told = [json.loads(event) for event in events]
         ran = calls.read_text().splitlines() if calls.exists() else []
-        return Did(error.removeprefix("error "), reboot == "reboot True", told, ran)
+        return Did(error.removeprefix("error "), code.removeprefix("code "), reboot == "reboot True", told, ran)
 
     def cut_off(self) -> bool:
         return (self.cache / f"{self.setup.name}.running").exists()
@@ -101,7 +118,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        opened.keep(prelude("run", "hashes", "events", "envelope", "record", "registry", "files", "programs", "installers"))
+        opened.keep(prelude("run", "hashes", "events", "envelope", "record", "registry", "files", "programs", *FILES))
         yield opened
         opened.run(f"if (Test-Path -LiteralPath '{KEY}') {{ Remove-Item -LiteralPath '{KEY}' -Recurse -Force }}")
 
@@ -113,7 +130,7 @@ def bench(session: Session, program: Path, tmp_path: Path) -> Bench:
 
 def test_another_installer_is_waited_for_five_minutes(session: Session) -> None:
     """The tests below have less patience: all else is the same."""
-    session.keep(prelude("installers"))
+    session.keep(prelude(*FILES))
     assert session.run('"$InstallerPatience"') == ["300"]
 
 
@@ -124,19 +141,20 @@ def test_how_it_ends(bench: Bench, kind: str) -> None:
     for code in (0, 3010, 1641):
         did = bench.do(what, code)
         assert (did.error, did.reboot, len(did.calls)) == ("", code != 0, 1) and not bench.cut_off(), code
-    for code, words in failures.items():
+    for code, (message, text) in failures.items():
         did = bench.do(what, code)
-        assert (did.error, did.reboot) == (f"{name} ended with code {code}: {words}", False) and not bench.cut_off(), code
+        expected = text.format(name=name, code=code, folder=host_path(bench.folder))
+        assert (did.error, did.code, did.reboot) == (expected, message, False) and not bench.cut_off(), code
     other = 1601 if kind == "inno" else 1619  # none that is expected
     did = bench.do(what, other)
-    assert did.error.endswith(f" ended with code {other}") and not bench.cut_off()
+    assert did.error.endswith(f" exited with code {other}. Its output: (none)") and not bench.cut_off()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_that_is_not_installed(bench: Bench, kind: str) -> None:
     """1605 is what a removal wants, and no way to end for an installation."""
     did = bench.do(KINDS[kind][0], 1605)
-    assert not did.error if "removed" in kind else did.error.endswith(" ended with code 1605")
+    assert not did.error if "removed" in kind else did.error.endswith(" exited with code 1605. Its output: (none)")
     assert not did.reboot and not bench.cut_off()
 
 
@@ -144,19 +162,21 @@ def test_one_that_is_not_installed(bench: Bench, kind: str) -> None:
 def test_another_installer_ends_meanwhile_or_does_not(bench: Bench, kind: str) -> None:
     did = bench.do(KINDS[kind][0], 1618, 3010)
     assert (did.error, did.reboot, len(did.calls)) == ("", True, 2)
-    (waited,) = did.of("progress")
-    assert waited["what"] == "waiting for another installer to end" and (waited["done"], waited["total"]) == (0, 5)
+    (waited,) = (event for event in did.of("progress") if event["code"] == "waiting-for-installer")
+    assert waited["what"] == "Waiting for another installer to finish" and (waited["done"], waited["total"]) == (0, 5)
     did = bench.do(KINDS[kind][0], 1618, 1618, 0)
-    assert f"{bench.setup.name} ended with code 1618" in did.error and len(did.calls) == 2, "its time was up"
-    if kind != "inno":  # which has no such code of its own
-        assert did.error.endswith("another installer runs on this host. Wait until it has ended, then run this again")
+    assert did.code == "installer-busy" and len(did.calls) == 2, "its time was up"
+    assert did.error == (
+        f"{bench.setup.name} could not start (exit code 1618), because another installer runs on this host. "
+        "Wait until that has finished, then run this again"
+    )
     assert not bench.cut_off()
 
 
 def test_a_package_that_is_gone_with_its_product_is_put_back(bench: Bench) -> None:
     bench.setup.unlink()
     did = bench.do("& $Restore.msi $File $null", 1603)
-    assert (did.error, did.calls) == ("", []) and "so is what it brought" in str(did.of("log"))
+    assert (did.error, did.calls) == ("", []) and "what it installed is removed already" in str(did.of("log"))
 
 
 def register(bench: Bench, name: str) -> Path:
@@ -180,7 +200,7 @@ def test_a_bundle_that_is_gone_from_the_cache_is_removed_by_its_own_copy(bench: 
     assert [call.replace('"', "") for call in did.calls] == [f"{host_path(copy)} /uninstall /quiet /norestart"]
     copy.unlink()
     did = bench.do("& $Restore.bundle $File ''", 1603)
-    assert (did.error, did.calls) == ("", []) and "so is what it brought" in str(did.of("log"))
+    assert (did.error, did.calls) == ("", []) and "what it installed is removed already" in str(did.of("log"))
 
 
 def test_a_runtime_that_other_programs_may_have_renewed_stays(bench: Bench) -> None:

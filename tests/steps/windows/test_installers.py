@@ -146,7 +146,7 @@ def test_a_failure_ends_the_run_with_the_installers_words(site: Site, windows_ho
     """Every code of every kind is in steps/windows/test_installer_codes.py."""
     codes(windows_host, 1603)
     done = site.run("apply", "win1")
-    assert done.returncode == 3 and "python.exe ended with code 1603: it failed; its log is beside" in done.stdout, done.stdout
+    assert done.returncode == 3 and "python.exe failed (exit code 1603). If it wrote a log, it is in" in done.stdout, done.stdout
     assert steps(site.last_events(), "failed") == ["python"] and "ie_esc" in steps(site.last_events(), "restored")
 
 

@@ -164,7 +164,7 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(
         $Programs = '{PROGRAMS}'; $ConfigurationFile = '{host_path(file)}'
         function Test-PortListening {{ $true }}
         function Get-ProcessBelow {{ if ({"$true" if runs else "$false"}) {{ 'one' }} }}
-        function Get-PortProcesses {{ $id = 0; foreach ($program in @({programs})) {{ $id++; New-Object PSObject -Property @{{ Name = [IO.Path]::GetFileName($program); ProcessId = $id; ExecutablePath = $program }} }} }}
+        function Get-PortProcess {{ $id = 0; foreach ($program in @({programs})) {{ $id++; New-Object PSObject -Property @{{ Name = [IO.Path]::GetFileName($program); ProcessId = $id; ExecutablePath = $program }} }} }}
         Assert-FreePort; 'free'
     """
     if not refused:

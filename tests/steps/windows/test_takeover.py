@@ -22,8 +22,8 @@ function Get-TaskXml { }
 function Get-FirewallRule { }
 function Test-Path { $false }
 function Test-ForeignListener { $false }
-function Get-RunningDependents { }
-function Get-OtherPortRules { }
+function Get-RunningDependent { }
+function Get-OtherPortRule { }
 function Get-HidingPathEntry { }
 function Get-EarlierProfile { }
 """
@@ -31,15 +31,15 @@ TASK = "function Get-TaskXml { '<Task><Principals><Principal><LogonType>S4U</Log
 PASSWORD = TASK.replace("S4U", "Password")
 LOST = TASK + "function Get-FirewallRule { @{ Enabled = 'True' } }\nfunction Test-Path { $true }\n"
 LISTENS = "function Test-ForeignListener { $true }\n"
-NOBODY = LISTENS + "function Get-PortHolder { @{ Held = 'nothing'; Text = ''; Process = $null; Services = @(); Tasks = @() } }\n"
+NOBODY = LISTENS + "function Get-PortOwner { @{ Held = 'nothing'; Text = ''; Process = $null; Services = @(); Tasks = @() } }\n"
 SERVICE = (
     LISTENS
-    + "function Get-PortHolder { @{ Held = 'service'; Text = \"nginx.exe, process 7, service 'web'\"; Process = @{ Name = 'nginx.exe' };"
+    + "function Get-PortOwner { @{ Held = 'service'; Text = \"nginx.exe, process 7, service 'web'\"; Process = @{ Name = 'nginx.exe' };"
     " Services = @('web'); Tasks = @() } }\n"
 )
-NEEDED = SERVICE + "function Get-RunningDependents { 'mail'; 'report' }\n"
+NEEDED = SERVICE + "function Get-RunningDependent { 'mail'; 'report' }\n"
 RULES = (
-    "function Get-OtherPortRules { @{ Name = 'one'; DisplayName = 'One'; Alone = $true }; @{ Name = 'two'; DisplayName = 'Two'; Alone = $false } }\n"
+    "function Get-OtherPortRule { @{ Name = 'one'; DisplayName = 'One'; Alone = $true }; @{ Name = 'two'; DisplayName = 'Two'; Alone = $false } }\n"
     "function Get-HidingPathEntry { 'C:\\Python27' }\nfunction Get-EarlierProfile { 'C:\\users\\anna\\.ipython\\profile_nbserver' }\n"
 )
 
@@ -155,8 +155,8 @@ def test_with_adopt_a_rule_for_this_port_alone_and_the_path_entry_go(session: Se
 
 OWN = [
     ("function Get-ServerCertificate { 'ours' }; function Get-ServerFingerprint { 'ours' }", True),
-    ("function Get-PortProcesses { @{ ExecutablePath = 'C:\\Windows\\Fonts\\env\\python.exe' } }", True),
-    ("function Get-PortProcesses { @{ ExecutablePath = 'C:\\other\\python.exe' } }", False),
+    ("function Get-PortProcess { @{ ExecutablePath = 'C:\\Windows\\Fonts\\env\\python.exe' } }", True),
+    ("function Get-PortProcess { @{ ExecutablePath = 'C:\\other\\python.exe' } }", False),
     ("function Test-DeployedPort { $true }; function Test-TaskRunning { $true }", True),
     ("function Test-DeployedPort { $true }; function Test-TaskRunning { $false }", False),
     ("function Test-DeployedPort { $false }; function Test-TaskRunning { $true }", False),
@@ -169,6 +169,6 @@ def test_our_own_server_on_the_port(session: Session, host: str, own: bool) -> N
     settings = '$Settings = ConvertFrom-Json \'{"notebook": {"port": 9999}}\'\n'
     plain = (
         "function Test-Record { $true }; function Get-ServerCertificate { }; function Get-ServerFingerprint { 'other' }; "
-        "function Get-Fingerprint($Certificate) { $Certificate }; function Get-PortProcesses { }\n"
+        "function Get-Fingerprint($Certificate) { $Certificate }; function Get-PortProcess { }\n"
     )
     assert session.run(f"{settings}{plain}{host}\n[string](Test-OwnListener)") == [str(own)]

@@ -1,7 +1,8 @@
-"""Who holds a port, and what may be stopped for it: real processes, looked at by the prelude's own functions on a host."""
+"""What uses a port, and what may be stopped to free it: real processes on a host, found by the functions of the prelude."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -15,8 +16,8 @@ from tests.powershell.engine import prelude
 
 @pytest.fixture(scope="module")
 def ask(windows_host: WindowsBox) -> Iterator[Run]:
-    """What a script says that has the prelude."""
-    text = prelude("run", "events", "envelope", "record", "registry", "files", "tasks", "services", "port_holder").replace(
+    """Run a script after the prelude, and return its output."""
+    text = prelude("run", "events", "envelope", "record", "registry", "files", "tasks", "task_states", "services", "port_process").replace(
         "Set-StrictMode -Version 2", "Set-StrictMode -Version 3"
     )
     with pool(windows_host, lambda script: f"{text}\n{script}") as ask_script:
@@ -30,57 +31,57 @@ def hand_made(windows_host: WindowsBox) -> Iterator[HandMade]:
     made.remove()
 
 
-def holder(ask: Run, port: int) -> tuple[str, list[str], list[str], str]:
-    """(what would be stopped, services, tasks, what a person reads)"""
-    held, services, tasks, text = ask(f"$h = Get-PortHolder {port}; $h.Held; $h.Services -join ','; $h.Tasks -join ','; $h.Text")
-    return held, [name for name in services.split(",") if name], [name for name in tasks.split(",") if name], text
+def owner(ask: Run, port: int) -> tuple[str, list[str], list[str], str]:
+    """Return the kind of what would be stopped, the services, the tasks, and the description."""
+    kind, services, tasks, text = ask(f"$o = Get-PortOwner {port}; $o.Kind; $o.Services -join ','; $o.Tasks -join ','; $o.Text")
+    return kind, [name for name in services.split(",") if name], [name for name in tasks.split(",") if name], text
 
 
 def test_a_wrapper_that_was_told_to_run_the_program_is_its_service(ask: Run, hand_made: HandMade) -> None:
     hand_made.service("IPythonNotebook")
-    held, services, tasks, text = holder(ask, hand_made.port)
-    assert (held, services, tasks) == ("service", ["IPythonNotebook"], [])
-    assert text.startswith(" (python.exe, process ") and text.endswith(", service 'IPythonNotebook')")
+    kind, services, tasks, text = owner(ask, hand_made.port)
+    assert (kind, services, tasks) == ("service", ["IPythonNotebook"], [])
+    assert text.startswith("python.exe, process ") and text.endswith(", service 'IPythonNotebook'")
 
 
 def test_a_service_that_listens_itself(ask: Run, hand_made: HandMade) -> None:
     hand_made.service("notebooks", program=PYTHON, application=None)
-    assert holder(ask, hand_made.port)[:3] == ("service", ["notebooks"], [])
+    assert owner(ask, hand_made.port)[:3] == ("service", ["notebooks"], [])
 
 
 @pytest.mark.parametrize("application", [None, r"C:\Python33\python.exe"])
 def test_a_service_further_up_is_not_stopped_and_nothing_below_it_is_ended(ask: Run, hand_made: HandMade, application: str | None) -> None:
     """It may be an SSH server, or an agent that people need."""
     hand_made.service("agent", program=NSSM, application=application)
-    held, services, tasks, text = holder(ask, hand_made.port)
-    assert (held, services, tasks) == ("nothing", [], []) and text.endswith(", below service 'agent')")
-    ask(f"Stop-PortHolder {hand_made.port}")
+    kind, services, tasks, text = owner(ask, hand_made.port)
+    assert (kind, services, tasks) == ("nothing", [], []) and text.endswith(", below service 'agent'")
+    ask(f"Stop-PortOwner {hand_made.port}")
     assert hand_made.host.scheduler.is_running("service.agent")
 
 
 def test_a_scheduled_task(ask: Run, hand_made: HandMade) -> None:
     hand_made.task("IPython Notebook")
-    held, services, tasks, text = holder(ask, hand_made.port)
-    assert (held, services, tasks) == ("task", [], [r"\IPython Notebook"]) and r"scheduled task '\IPython Notebook'" in text
+    kind, services, tasks, text = owner(ask, hand_made.port)
+    assert (kind, services, tasks) == ("task", [], [r"\IPython Notebook"]) and r"scheduled task '\IPython Notebook'" in text
 
 
 def test_a_process_that_nobody_runs(ask: Run, hand_made: HandMade) -> None:
     hand_made.process()
-    assert holder(ask, hand_made.port)[:3] == ("process", [], [])
+    assert owner(ask, hand_made.port)[:3] == ("process", [], [])
 
 
 def test_a_part_of_windows_is_never_stopped(ask: Run, hand_made: HandMade) -> None:
     hand_made.process()
-    script = f"$env:SystemRoot = 'C:\\Python27'; $h = Get-PortHolder {hand_made.port}; $env:SystemRoot = 'C:\\windows'; $h.Held; $h.Text"
-    held, text = ask(script)
-    assert held == "nothing" and text.endswith(", a part of Windows)")
+    script = f"$env:SystemRoot = 'C:\\Python27'; $o = Get-PortOwner {hand_made.port}; $env:SystemRoot = 'C:\\windows'; $o.Kind; $o.Text"
+    kind, text = ask(script)
+    assert kind == "nothing" and text.endswith(", a part of Windows")
 
 
 def test_nobody_known_and_nobody_at_all(ask: Run, hand_made: HandMade) -> None:
     hand_made.process()
     (hand_made.host.path(r"C:\nbserver-test\listeners") / str(hand_made.port)).unlink()
-    assert holder(ask, hand_made.port) == ("nothing", [], [], "")
-    assert holder(ask, free_port()) == ("nothing", [], [], "")
+    assert owner(ask, hand_made.port) == ("nothing", [], [], "")
+    assert owner(ask, free_port()) == ("nothing", [], [], "")
     assert ask(f"[string](Test-PortListening {hand_made.port}); [string](Test-PortListening {free_port()})") == ["True", "False"]
 
 
@@ -90,13 +91,14 @@ def test_stopped_and_put_back(ask: Run, hand_made: HandMade, kind: str) -> None:
     getattr(hand_made, kind)(*([] if kind == "process" else ["IPython Notebook"]))
     before = hand_made.host.snapshot(except_=("*",))
     assert before["running"]
-    said = ask(f"{record}Stop-PortHolder {hand_made.port} | Out-Event; [string](Test-PortListening {hand_made.port})")
+    said = ask(f"{record}Stop-PortOwner {hand_made.port}; Get-Said; [string](Test-PortListening {hand_made.port})")
     assert said[-1] == "False"
     assert hand_made.host.snapshot(except_=("*",))["running"] == []
     if kind == "process":
         assert '"event":"warning"' in said[0] and "undo cannot start it again" in said[0]
         return
-    assert len(said) == 1
+    progress = {"service": ["Stopping the service IPython Notebook"], "task": []}[kind]
+    assert [json.loads(event)["what"] for event in said[:-1]] == progress
     assert hand_made.host.snapshot(except_=("*",)) != before
     ask(f"{record}foreach ($line in @(Read-Record)) {{ Undo-Line $line }}; @(Read-Record).Count")
     hand_made.files.append(hand_made.host.path(r"C:\hand made\record.jsonl"))

@@ -1,0 +1,60 @@
+# ---- prelude: bundles ------------------------------------------------------------------------------
+# Install bundles (setups of WiX, such as those of Python and Visual C++), and remove them.
+
+$UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall',
+'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
+
+# $Before is the version that the bundle replaces, if any.
+function Install-Bundle {
+    param([string]$File, [string[]]$Arguments, $Before)
+    Save-Before 'bundle' $File $Before
+    Invoke-Installer $File $Arguments
+}
+
+# Return the copy of itself that an installed bundle keeps, for its removal; or nothing.
+function Get-BundleCopy([string]$Name) {
+    foreach ($root in $UninstallKeys) {
+        if (-not (Test-Path -LiteralPath $root)) { continue }
+        foreach ($key in @(Get-ChildItem -LiteralPath $root)) {
+            $copy = Get-RegistryValue "$root\$($key.PSChildName)" BundleCachePath
+            if (-not $copy -or (Split-Path -Leaf $copy.value) -ne $Name) { continue }
+            if (Test-Path -LiteralPath $copy.value) { return [string]$copy.value }
+        }
+    }
+}
+
+# Return the program that removes a bundle: its file in the cache or, if that was deleted, its own copy. Return nothing
+# if there is nothing to remove, or if the copy may be a newer one that another program installed: under a file name
+# without a version, such as VC_redist.x64.exe, Windows keeps the newest.
+function Get-BundleRemoval([string]$File) {
+    if (Test-Path -LiteralPath $File) { return $File }
+    $name = (Split-Path -Leaf $File) -creplace '\A[0-9a-f]{16}-', ''   # the cache adds the beginning of its hash
+    $copy = Get-BundleCopy $name
+    if (-not $copy) {
+        Write-Notice log already-removed '{path} does not exist, and what it installed is removed already' @{
+            path = $File
+        }
+        return
+    }
+    if ($name -match '\d+\.\d+\.\d+') { return $copy }
+    Write-Notice warning newer-bundle-kept ('{path} does not exist, and {copy} may be a newer one that other ' +
+        'programs need. It is kept. If no program needs it, remove it in Apps in Settings') @{
+        path = $File; copy = $copy
+    }
+}
+
+# Exit code 1605 means that the bundle is not installed.
+$Restore.bundle = {
+    param($File, $Before)
+    Assert-NoLink $File
+    $name = Split-Path -Leaf $File
+    if ($Before) {
+        Write-Notice warning replaced-version-kept ('{program} replaced version {version}, which it cannot restore. ' +
+            'The newer version is kept') @{ program = $name; version = $Before }
+        return
+    }
+    $program = Get-BundleRemoval $File
+    if (-not $program) { return }
+    Write-StepProgress removing-program 'Removing {program}' @{ program = $name }
+    Invoke-Setup $program @('/uninstall', '/quiet', '/norestart') $name -Accept 1605
+}

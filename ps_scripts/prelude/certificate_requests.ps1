@@ -1,0 +1,53 @@
+# ---- prelude: certificate_requests -----------------------------------------------------------------
+# Create certificate requests, and install the certificates that are issued for them.
+
+# The key of an open request is in its own file until its certificate is installed. It never replaces a key in use.
+
+$RequestedKeyFile = Join-Path $ServiceFolder 'key-request.pem'
+$SigningRequestFile = Join-Path $ServiceFolder 'request.csr'
+$SigningConfiguration = Join-Path $ServiceFolder 'request.cnf'
+
+# Report the request. As long as its names stay the same, it is the same request.
+function Send-CertificateRequest {
+    Add-Folder $StateFolder
+    Add-Folder $ServiceFolder $ServiceReads              # its access list is set before a key is in it
+    $isOpen = (Test-Path -LiteralPath $SigningRequestFile) -and (Test-Path -LiteralPath $RequestedKeyFile)
+    if ($isOpen -and (Test-TextFile $SigningConfiguration (Get-CertificateRequest))) { Write-Event unchanged }
+    else {
+        New-SigningRequest
+        $Run.Changed++
+        Write-Event changed
+    }
+    Write-Event request @{ csr = [IO.File]::ReadAllText($SigningRequestFile, $Utf8) -replace "`r", '' }
+}
+
+# The request is moved to its place when it is complete.
+function New-SigningRequest {
+    foreach ($file in $RequestedKeyFile, $SigningRequestFile) { Save-FileBefore $file }
+    if (Test-Path -LiteralPath $SigningRequestFile) { [IO.File]::Delete($SigningRequestFile) }
+    Set-TextFile $SigningConfiguration (Get-CertificateRequest)
+    $arguments = 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+    '-config', $SigningConfiguration, '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new"
+    Invoke-OpenSsl $arguments -Code request-not-created -Text ('openssl could not create the certificate request ' +
+        '(exit code {exit_code}): {output}')
+    Move-Over "$SigningRequestFile.new" $SigningRequestFile
+}
+
+# The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
+function Install-RequestedCertificate {
+    if (-not $Secrets.ContainsKey('certificate.chain')) {
+        throw (New-Failure certificate-not-issued ('No suitable certificate for the request of this host is ' +
+                'installed. On the workstation, run nbserver certificate request {host} -o DIR; have the file in DIR ' +
+                'signed; then run nbserver certificate install {host} FILE') @{ host = $Settings.host })
+    }
+    Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
+    $isRequested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
+    if (-not $isRequested) {
+        Complete-Certificate $KeyFile
+        return
+    }
+    Complete-Certificate $RequestedKeyFile
+    foreach ($file in $SigningRequestFile, $SigningConfiguration) {
+        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
+    }
+}

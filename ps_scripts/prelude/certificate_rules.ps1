@@ -1,0 +1,112 @@
+# ---- prelude: certificate_rules --------------------------------------------------------------------
+# Refuse certificates that the server must not use; the workstation has the same rules.
+
+# Signatures with SHA-256, SHA-384, or SHA-512.
+$AllowedSignatures = @(
+    '1.2.840.113549.1.1.11'                              # sha256WithRSAEncryption
+    '1.2.840.113549.1.1.12'                              # sha384WithRSAEncryption
+    '1.2.840.113549.1.1.13'                              # sha512WithRSAEncryption
+    '1.2.840.113549.1.1.10'                              # RSASSA-PSS
+    '1.2.840.10045.4.3.2'                                # ecdsa-with-SHA256
+    '1.2.840.10045.4.3.3'                                # ecdsa-with-SHA384
+    '1.2.840.10045.4.3.4'                                # ecdsa-with-SHA512
+)
+$RsaKey = '1.2.840.113549.1.1.1'                         # rsaEncryption
+
+# The parameters of an EC key are the name of its curve, as a DER element: tag 06 (OBJECT IDENTIFIER), length, value.
+$AllowedCurves = @(
+    '06-08-2A-86-48-CE-3D-03-01-07'                      # P-256, 1.2.840.10045.3.1.7
+    '06-05-2B-81-04-00-22'                               # P-384, 1.3.132.0.34
+)
+
+$AllowedPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'    # serverAuth, anyExtendedKeyUsage
+
+# Return why the server must not use a certificate for the names in the settings; or nothing.
+function Get-CertificateFault($Certificate) {
+    if (-not $Certificate) { return New-Failure certificate-empty 'there is no certificate in the file' }
+    $fault = Get-ValidityFault $Certificate
+    if (-not $fault) { $fault = Get-NameFault $Certificate }
+    if (-not $fault) { $fault = Get-SignatureFault $Certificate }
+    if (-not $fault) { $fault = Get-PurposeFault $Certificate }
+    if (-not $fault) { $fault = Get-KeyFault $Certificate }
+    $fault
+}
+
+function Get-ValidityFault($Certificate) {
+    $begin = $Certificate.NotBefore.ToUniversalTime()
+    $end = $Certificate.NotAfter.ToUniversalTime()
+    if ($end -le [DateTime]::UtcNow) {
+        return New-Failure certificate-expired 'it expired {time}' @{ time = $end.ToString('u') }
+    }
+    if ($begin -gt [DateTime]::UtcNow) {
+        New-Failure certificate-not-yet-valid 'it is not valid before {time}' @{ time = $begin.ToString('u') }
+    }
+}
+
+function Get-NameFault($Certificate) {
+    $names = @(Get-CertificateName $Certificate)
+    $wildcards = @($names | Where-Object { $_.Contains('*') })
+    if ($wildcards.Count) {
+        return New-Failure certificate-wildcard ('it has the wildcard name {name}. Notebooks run under the account ' +
+            'of the server and can read its key, so only a certificate for the names of this host is used') @{
+            name = $wildcards[0]
+        }
+    }
+    $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
+    if ($missing.Count) {
+        New-Failure certificate-lacks-name 'its subject alternative names lack {names}' @{
+            names = $missing -join ', '
+        }
+    }
+}
+
+function Get-SignatureFault($Certificate) {
+    $algorithm = $Certificate.SignatureAlgorithm.Value
+    if ($AllowedSignatures -notcontains $algorithm) {
+        New-Failure certificate-signature ('its signature algorithm {algorithm} is not RSA or ECDSA with SHA-256, ' +
+            'SHA-384, or SHA-512') @{ algorithm = $algorithm }
+    }
+}
+
+# An extension that a certificate does not have does not restrict it.
+function Get-PurposeFault($Certificate) {
+    foreach ($authority in Get-Extension $Certificate X509BasicConstraintsExtension) {
+        if ($authority.CertificateAuthority) {
+            return New-Failure certificate-of-authority ('it is the certificate of an authority (CA:TRUE). Notebooks ' +
+                'run under the account of the server, can read its key, and could issue certificates with it')
+        }
+    }
+    foreach ($purposes in Get-Extension $Certificate X509EnhancedKeyUsageExtension) {
+        $allowed = @($purposes.EnhancedKeyUsages | Where-Object { $AllowedPurposes -contains $_.Value })
+        if (-not $allowed.Count) {
+            return New-Failure certificate-purpose 'its extended key usage is not for a server (serverAuth)'
+        }
+    }
+    $digitalSignature = [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature
+    foreach ($usage in Get-Extension $Certificate X509KeyUsageExtension) {
+        if (-not ($usage.KeyUsages -band $digitalSignature)) {
+            return New-Failure certificate-key-usage ('its key usage lacks digitalSignature, which TLS 1.2 and 1.3 ' +
+                'require')
+        }
+    }
+}
+
+# Return the extensions of a class of System.Security.Cryptography.X509Certificates.
+function Get-Extension($Certificate, [string]$Class) {
+    $Certificate.Extensions | Where-Object { $_.GetType().Name -eq $Class }
+}
+
+function Get-KeyFault($Certificate) {
+    $key = $Certificate.PublicKey
+    if ($key.Oid.Value -eq $RsaKey) {
+        $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
+        if ($bits -lt 2048 -or $bits -gt 8192) {
+            New-Failure certificate-key-length 'its RSA key has {bits} bits, but must have from 2048 to 8192' @{
+                bits = $bits
+            }
+        }
+    }
+    elseif ($AllowedCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) {
+        New-Failure certificate-key-type 'its key is neither RSA nor EC on P-256 or P-384'
+    }
+}
