@@ -58,9 +58,6 @@ function Add-Step {
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# Replaced by Add-Difference; removed when no step calls it any more.
-function Difference([string]$What, $Is, $Should) { Add-Difference uncoded $What $Is $Should }
-
 # Settings contain paths such as %ProgramFiles%\...; the host expands them.
 function Expand-Path([string]$Path) {
     [Environment]::ExpandEnvironmentVariables($Path)
