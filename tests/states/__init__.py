@@ -1,0 +1,1 @@
+"""What earlier releases left on hosts and on the workstation: see README.md."""
