@@ -27,7 +27,7 @@ add_data_folder() { # PATH
     assert_no_lost_files "$1"
     if can_service_write "$1"; then return; fi
     if [[ $NB_SCOPE == user ]]; then
-        fail notebook-folder-read-only 'You cannot write in {path}. Choose another notebook.directory' path "$1"
+        fail notebook-folder-read-only 'you cannot write in {path}. Choose another notebook.directory' path "$1"
     fi
     hold_folder "$1"
     save_access "$1"
@@ -72,7 +72,7 @@ restore_data_folder() { # PATH
     hold_parent "$1" || return
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
     if [[ $LINE_STAYS ]]; then
-        warn folder-stays '{path} has files and stays' path "$1"
+        warn folder-kept '{path} contains files and was kept' path "$1"
         # If its files are in a folder below it, that folder was already found to have them.
         if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
     fi

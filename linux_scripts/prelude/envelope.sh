@@ -32,7 +32,7 @@ read_envelope() {
             SECRETS[$name]=$REPLY
         else
             # The line is not repeated, because it may contain a secret.
-            fail envelope-line-unknown 'Line {number} of the envelope is not a line that this script accepts' \
+            fail envelope-line-unknown 'line {number} of the envelope is not a line that this script accepts' \
                 number "$number"
         fi
     done
@@ -74,7 +74,7 @@ request_secret() { # NAME PROMPT
     local typed
     if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
     if ! : 2>/dev/null >/dev/tty; then
-        fail no-terminal 'There is no terminal to ask for {name}. Run this in a terminal, or use nbserver apply' \
+        fail no-terminal 'there is no terminal to ask for {name}. Run this in a terminal, or use nbserver apply' \
             name "$1"
     fi
     read -r -s -p "$2: " typed </dev/tty 2>/dev/tty

@@ -24,7 +24,7 @@ read_access() { # PATH...
 # After read_access: report a folder that does not exist, or has another owner or mode.
 compare_folder() { # PATH OWNER MODE
     if [[ ! -d $1 ]]; then
-        differs folder-missing '{path}' absent 'a folder' path "$1"
+        differs folder-missing '{path}' '' 'a folder' path "$1"
     elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then
         differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi

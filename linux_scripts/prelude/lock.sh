@@ -18,9 +18,9 @@ enter_lock() {
 refuse_second_run() {
     lock_owner
     if [[ ! $REPLY ]]; then
-        fail run-just-ended 'Another run was changing this host and has just ended. Run this again'
+        fail another-run-finished 'another run changed this host and has just finished. Run this again'
     fi
-    fail run-in-progress 'Another run is changing this host: {owner}. Wait until it ends, then run this again' \
+    fail another-run 'another run changes this host: {owner}. Wait until it has finished, then run this again' \
         owner "$REPLY"
 }
 

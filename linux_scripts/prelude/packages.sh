@@ -87,7 +87,7 @@ restore_packages() { # KEY BEFORE
     if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
     if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
     "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
-    warn packages-stay 'The packages {packages} stay, because packages that were installed later need some of them: '\
+    warn packages-stay 'the packages {packages} stay, because packages that were installed later need some of them: '\
 '{others}' \
         packages "${kept[*]}" others "${others# }"
     if ((${#removed[@]})); then remove_packages "$2" "${removed[@]}"; fi

@@ -16,7 +16,7 @@ is_unit() {
 # In su, in cron, and after a logout, the user's own systemd may not be running.
 assert_own_systemd() {
     if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then
-        fail user-systemd-not-running 'The server is a unit of your own systemd, which is not running. '\
+        fail user-systemd-not-running 'the server is a unit of your own systemd, which is not running. '\
 'Log in, or keep it running (loginctl enable-linger), then run this again'
     fi
 }
@@ -57,10 +57,10 @@ print_service_log() {
 
 warn_of_root() {
     if [[ -d /run/systemd/system ]]; then
-        warn server-has-root 'The notebook server, and everything that people run in it, runs as root. '\
+        warn server-has-root 'the notebook server, and everything that people run in it, runs as root. '\
 'To give it a separate user, run undo and set scope = "machine" in the inventory'
     else
-        warn server-has-root-here 'The notebook server, and everything that people run in it, runs as root. '\
+        warn server-has-root-here 'the notebook server, and everything that people run in it, runs as root. '\
 'To avoid that, run nbserver as another user'
     fi
 }
@@ -159,7 +159,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 '
 
 process_apply() {
-    warn server-in-background 'No systemd of yours is running, so the server runs in the background until the machine '\
+    warn server-in-background 'no systemd of yours is running, so the server runs in the background until the machine '\
 'restarts or you run nbserver stop local'
     save_file_before "$PROCESS_LOG"
     process_text

@@ -20,12 +20,12 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     hold_folder "$STATE_FOLDER" ||
-        fail state-folder-unsafe 'Undo cannot trust its folder: {cause}. Fix that, then run this again'
+        fail state-folder-unsafe 'undo cannot trust its folder: {cause}. Fix that, then run this again'
 }
 
 assert_no_link() { # PATH
     if [[ -L $1 || ! -d $1 ]]; then
-        fail state-folder-link 'Undo cannot trust {path}, because it is a link or not a folder. '\
+        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. '\
 'Check and remove it, then run this again' \
             path "$1"
     fi
@@ -35,7 +35,7 @@ assert_own_folder() { # PATH
     local number user
     read -r number user < <(stat --format='%u %U' -- "$1")
     if ((number != EUID)); then
-        fail state-folder-owner 'Undo cannot trust {path}, because it belongs to {user}. '\
+        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. '\
 'Check what is in it, then give it to the user who runs this or remove it, and run this again' \
             path "$1" user "$user"
     fi
@@ -45,7 +45,7 @@ assert_no_other_writer() {
     local mode
     mode=$(stat --format=%a -- "$DATA_FOLDER")
     if ((8#$mode & 8#22)); then
-        fail state-parent-writable 'Undo cannot trust {path}, because other users can write there (mode {mode}). '\
+        fail state-parent-writable 'undo cannot trust {path}, because other users can write there (mode {mode}). '\
 'Check what is in it, then correct the mode (chmod 755 {path}) or remove it, and run this again' \
             path "$DATA_FOLDER" mode "$mode"
     fi
@@ -55,7 +55,7 @@ assert_no_other_reader() {
     local mode
     mode=$(stat --format=%a -- "$STATE_FOLDER")
     if ((8#$mode & 8#77)); then
-        fail state-folder-accessible 'Undo cannot trust {path}, because other users have access to it (mode {mode}). '\
+        fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
 'Check what is in it, then correct the mode (chmod 700 {path}) or remove it, and run this again' \
             path "$STATE_FOLDER" mode "$mode"
     fi

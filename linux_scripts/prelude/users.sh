@@ -26,7 +26,7 @@ add_user() { # NAME HOME
 
 restore_user() { # NAME
     if ((${#USER_IS_KEPT_FOR[@]})); then
-        warn user-stays 'The user {user} stays, because files in {folders} belong to it, and another user could get '\
+        warn user-stays 'the user {user} stays, because files in {folders} belong to it, and another user could get '\
 'its number. When these files are removed or belong to another user, run undo again' \
             user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
@@ -58,7 +58,7 @@ assert_account() { # NAME HOME
 
 assert_no_group() { # NAME
     if has_group "$1" && ! has_record user "$1"; then
-        fail group-without-user 'The group {group} exists without a user of that name. '\
+        fail group-without-user 'the group {group} exists without a user of that name. '\
 'Remove it (groupdel {group}) or rename it (groupmod --new-name), then run this again' \
             group "$1"
     fi
@@ -72,7 +72,7 @@ read_account() { # NAME
 assert_account_number() { # NAME
     read_last_system_number
     if ((ACCOUNT_NUMBER < 1 || ACCOUNT_NUMBER > REPLY)); then
-        fail account-number 'The user {user} has the number {number}, but a system user has a number from 1 to '\
+        fail account-number 'the user {user} has the number {number}, but a system user has a number from 1 to '\
 '{last}. If it is the account of a person, rename it (usermod --login). Otherwise remove it. Then run this again' \
             user "$1" number "$ACCOUNT_NUMBER" last "$REPLY"
     fi
@@ -82,7 +82,7 @@ assert_account_number_unique() { # NAME
     local first=''
     IFS=: read -r first _ < <(getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
     if [[ $first != "$1" ]]; then
-        fail account-number-shared 'The users {user} and {other} have the same number, {number}, and so the same '\
+        fail account-number-shared 'the users {user} and {other} have the same number, {number}, and so the same '\
 'rights. Change or remove {user}, then run this again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
     fi
@@ -92,7 +92,7 @@ assert_account_primary_group() { # NAME
     local group=''
     IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
     if [[ $group != "$1" ]]; then
-        fail account-primary-group 'The primary group of the user {user} is {group}, not {user}. '\
+        fail account-primary-group 'the primary group of the user {user} is {group}, not {user}. '\
 'Change it (usermod --gid {user} {user}), then run this again' \
             user "$1" group "${group:-$ACCOUNT_GROUP}"
     fi
@@ -105,15 +105,15 @@ assert_account_groups() { # NAME
         if [[ $number == "$ACCOUNT_GROUP" ]]; then continue; fi
         group=''
         IFS=: read -r group _ < <(getent group "$number") || true
-        fail account-in-group 'The user {user} is in the group {group}, and so is everybody who can log in to the '\
-'notebook. Remove the user from the group (gpasswd --delete {user} {group}), then run this again' \
+        fail account-in-group 'the user {user} is in the group {group}, so everybody who can log in to the notebook '\
+'would have its rights. Remove the user from the group (gpasswd --delete {user} {group}), then run this again' \
             user "$1" group "${group:-$number}"
     done
 }
 
 assert_account_home() { # NAME HOME
     if [[ $ACCOUNT_HOME != "$2" ]]; then
-        fail account-home 'The home folder of the user {user} is {home}, not {expected}. If it is the account of a '\
+        fail account-home 'the home folder of the user {user} is {home}, not {expected}. If it is the account of a '\
 'person, rename it (usermod --login). Otherwise change the folder (usermod --home {expected} {user}). '\
 'Then run this again' \
             user "$1" home "$ACCOUNT_HOME" expected "$2"
@@ -124,7 +124,7 @@ assert_account_shell() { # NAME
     case $ACCOUNT_SHELL in
         /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) return 0 ;;
     esac
-    fail account-shell 'The shell of the user {user} is {shell}, not /usr/sbin/nologin. '\
+    fail account-shell 'the shell of the user {user} is {shell}, not /usr/sbin/nologin. '\
 'Change it (usermod --shell /usr/sbin/nologin {user}), then run this again' \
         user "$1" shell "$ACCOUNT_SHELL"
 }
@@ -134,7 +134,7 @@ assert_account_locked() { # NAME
     local password=''
     IFS=: read -r _ password _ < <(getent shadow "$1") || true
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'The user {user} has a password, or no entry in /etc/shadow. '\
+        fail account-password 'the user {user} has a password, or no entry in /etc/shadow. '\
 'Lock the account (passwd --lock {user}), then run this again' \
             user "$1"
     fi

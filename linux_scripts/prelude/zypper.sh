@@ -26,7 +26,7 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
             102) RUN_REBOOT=true ;;
             103) continue ;;
             106) warn repository-skipped 'zypper skipped a repository that could not be refreshed' ;;
-            107) warn package-script-failed 'The script of a package failed, but the package is installed' ;;
+            107) warn package-script-failed 'the script of a package failed, but the package is installed' ;;
         esac
         return 0
     done
@@ -75,12 +75,12 @@ install_with_zypper() { # NAME...
 
 refuse_missing_packages() { # NAME...
     if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
-        fail sles-module-missing 'The repositories of this host do not have all of these packages: {packages}. '\
+        fail sles-module-missing 'the repositories of this host do not have all of these packages: {packages}. '\
 'python311 is in the Python 3 Module of Service Pack 4 and newer. '\
 'Add it (SUSEConnect -p sle-module-python3/{version}/{architecture}), then run this again' \
             packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
     fi
-    fail packages-missing 'The repositories of this host do not have all of these packages: {packages}. '\
+    fail packages-missing 'the repositories of this host do not have all of these packages: {packages}. '\
 'Add a repository that has them (zypper repos lists those that are configured), then run this again' \
         packages "$*"
 }
