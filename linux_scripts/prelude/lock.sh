@@ -12,7 +12,7 @@ enter_lock() {
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
         "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" ||
-        problem lock-not-written '{path} could not be written' path "$LOCK_FILE"
+        problem file-not-written '{path} could not be written' path "$LOCK_FILE"
 }
 
 refuse_second_run() {

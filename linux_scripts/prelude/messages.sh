@@ -1,5 +1,5 @@
 # ---- prelude: messages -----------------------------------------------------------------------------
-# Messages: one English sentence with named values, and a code that is the same in every release.
+# Messages: one sentence with named values, and a code that is the same in every release.
 
 MESSAGE='' MESSAGE_CODE='' MESSAGE_VALUES=''       # of format_message: the text, the code, and the values as JSON
 PROBLEM='' PROBLEM_CODE='' PROBLEM_VALUES=''       # of the function that returned 1: why it failed

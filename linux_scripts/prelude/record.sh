@@ -73,7 +73,7 @@ undo_line() { # LINE
         if [[ $line != "$1" ]]; then others+=("$line"); fi
     done
     RECORD=("${others[@]}")
-    write_record || problem record-not-written '{path} could not be written' path "$RECORD_FILE" || return
+    write_record || problem file-not-written '{path} could not be written' path "$RECORD_FILE" || return
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }

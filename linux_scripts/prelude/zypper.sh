@@ -11,8 +11,7 @@ query_with_zypper() { # NAME...
 
 run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     local -i try
-    local -a options=(--accept '0 102 103 106 107' --failure zypper-failed
-        '{program} exited with code {exit_code} (see man zypper). Its output: {output}')
+    local -a options=(--accept '0 102 103 106 107')
     while [[ $1 != -- ]]; do
         options+=("$1")
         shift
@@ -20,8 +19,9 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     shift
     read_proxy
     for try in 1 2; do
-        run_program --to-its-end "${options[@]}" \
-            "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
+        run_program --to-its-end --failure zypper-failed \
+            '{program} exited with code {exit_code} (see man zypper). Its output: {output}' \
+            "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
             103) continue ;;

@@ -176,4 +176,8 @@ def test_a_mode_that_is_none(tmp_path: Any) -> None:
     path.write_text(script([]))
     done = whole(path, "destroy")
     failed, finished = map(json.loads, done.stdout.splitlines())
-    assert failed["text"] == "\"destroy\" is not a mode: expected test, apply, or undo" and finished["outcome"] == "failed" and done.returncode == 3
+    assert (
+        failed["text"] == '"destroy" is not a mode: expected test, apply, or undo'
+        and finished["outcome"] == "failed"
+        and done.returncode == 3
+    )

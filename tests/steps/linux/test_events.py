@@ -106,7 +106,9 @@ def test_programs_speak_in_log_events_only() -> None:
     ],
 )
 def test_a_program_that_fails_is_a_problem_with_its_last_words(command: str, code: int, words: str) -> None:
-    done = run(f"if run_program --failure by-hand '{{program}} exited with code {{exit_code}}: {{output}}. Do it by hand' {command}; then exit 1; fi; printf '%s|%s' \"$EXIT_CODE\" \"$PROBLEM\" >&2")
+    done = run(
+        f"if run_program --failure by-hand '{{program}} exited with code {{exit_code}}: {{output}}. Do it by hand' {command}; then exit 1; fi; printf '%s|%s' \"$EXIT_CODE\" \"$PROBLEM\" >&2"
+    )
     assert done.stderr.decode() == f"{code}|{words}"
 
 

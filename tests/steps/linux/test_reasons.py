@@ -101,9 +101,7 @@ def test_the_reason_is_told(host: Sandbox, name: str) -> None:
 
 def test_a_test_tells_it_and_leaves_nothing(host: Sandbox) -> None:
     done = run(host, "test", [step("true", test=f"stat {SMALL}/none")])
-    assert (
-        failed(done) == f"stat {SMALL}/none exited with code 1: stat: cannot statx '{SMALL}/none': No such file or directory"
-    )
+    assert failed(done) == f"stat {SMALL}/none exited with code 1: stat: cannot statx '{SMALL}/none': No such file or directory"
     assert not host.exists("/var/lib/nbserver")
 
 

@@ -32,7 +32,10 @@ def host(sandbox: Sandbox) -> Sandbox:
         (MAKE.replace("--system", "--system --uid 0 --non-unique"), ("has the number 0",)),
         (MAKE.replace("--system", "--system --uid 1 --non-unique"), ("the users nbserver and daemon have the same number, 1",)),
         (MAKE.replace("/usr/sbin/nologin", "/bin/bash"), ("the shell of the user nbserver is /bin/bash",)),
-        (MAKE.replace("--home-dir /var/lib/nbserver/work", "--home-dir /root"), ("the home folder of the user nbserver is /root, not /var/lib/nbserver/work",)),
+        (
+            MAKE.replace("--home-dir /var/lib/nbserver/work", "--home-dir /root"),
+            ("the home folder of the user nbserver is /root, not /var/lib/nbserver/work",),
+        ),
         (MAKE.replace("--user-group", "--no-user-group --gid games"), ("the primary group of the user nbserver is games, not nbserver",)),
         (f"{MAKE}; echo nbserver:x | chpasswd", ("the user nbserver has a password",)),
         ("groupadd nbserver", ("the group nbserver exists without a user of that name", "groupdel nbserver")),

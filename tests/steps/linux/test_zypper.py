@@ -133,7 +133,9 @@ def test_what_another_package_needs_meanwhile_stays_and_the_rest_goes(host: Sand
     done = run(host, "undo", [both])
     assert done.outcome == "ok", words(done)
     assert installed(host) - before == {"python311-pip-22.3.1", "python311-3.11.10", "openssl-3.1.4"}
-    assert warnings(done) == ["the packages openssl python311 stay, because packages that were installed later need some of them: python311-pip"]
+    assert warnings(done) == [
+        "the packages openssl python311 stay, because packages that were installed later need some of them: python311-pip"
+    ]
     assert record(host) == []
 
 
