@@ -1,27 +1,37 @@
-# ---- prelude: apt. It waits up to five minutes for another one to end, asks nothing, and keeps configuration
-# ---- files that somebody changed.
+# ---- prelude: apt ----------------------------------------------------------------------------------
+# Run apt, without questions; configuration files that were changed are kept.
 
-# apt-get waits for dpkg's locks by itself (DPkg::Lock::Timeout), for these two it does not. At the first start
-# of a cloud host its daily job holds them.
+# It waits up to five minutes for another package manager. apt-get itself waits for dpkg's lock (DPkg::Lock::Timeout),
+# but not for these two. The daily job of apt has them when a cloud host starts for the first time.
 APT_LOCKS=(/var/lib/apt/lists/lock /var/cache/apt/archives/lock)
-# Nothing asks. needrestart restarts nobody's services: it is suspended (from 3.0 on), and would only list them. What it
-# has to say waits for the next run of apt that is not ours.
+DPKG_LOCKS=(/var/lib/dpkg/lock-frontend /var/lib/dpkg/lock)
+# needrestart must not restart services: it is suspended (version 3.0 and newer), or only lists them.
 APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none APT_LISTBUGS_FRONTEND=none
     NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l)
+APT_OPTIONS=(--quiet --yes -o DPkg::Lock::Timeout=300
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
+
+query_with_apt() { # NAME...
+    dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
+}
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
     local try
     local -a options=()
     local -i failed=0
-    while [[ $1 != -- ]]; do options+=("$1"); shift; done
+    while [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
     shift
     read_proxy
     for try in 1 2; do
         await_locks "${APT_LOCKS[@]}"
         failed=0 PROBLEM=''
         run_program --to-its-end "${options[@]}" "${PROXY[@]}" "${APT_ENVIRONMENT[@]}" \
-            apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || failed=1
-        if ((EXIT_CODE != 100)) || ! is_locked "${APT_LOCKS[@]}"; then break; fi   # another one came in between
+            apt-get "${APT_OPTIONS[@]}" "$@" || failed=1
+        # Code 100 is any error. If there is a lock now, another package manager started in the meantime.
+        if ((EXIT_CODE != 100)) || ! is_locked "${APT_LOCKS[@]}"; then break; fi
     done
     return "$failed"
 }
@@ -30,39 +40,50 @@ await_locks() { # FILE...
     local -i second
     for ((second = 0; second < 300; second++)); do
         if ! is_locked "$@"; then return; fi
-        if ((second % 10 == 0)); then write_event progress what 'waiting for another package manager to end' done: "$second" total: 300 unit seconds; fi
+        if ((second % 10 == 0)); then
+            report_progress waiting-for-package-manager 'waiting until another package manager exits' \
+                "$second" 300 seconds
+        fi
         sleep 1
     done
 }
 
-# Whether a process holds a lock on one of these files: the kernel's own list names them by their inode.
+# Whether a process has a lock on one of these files. /proc/locks names the file in its sixth field, as
+# MAJOR:MINOR:INODE (proc_locks(5)).
 is_locked() { # FILE...
-    local where inode
+    local file inode
     local -a inodes=()
     mapfile -t inodes < <(stat --format=%i -- "$@" 2>/dev/null || true)
-    while read -r _ _ _ _ _ where _; do
+    while read -r _ _ _ _ _ file _; do
         for inode in "${inodes[@]}"; do
-            if [[ $where == *":$inode" ]]; then return 0; fi
+            if [[ $file == *":$inode" ]]; then return 0; fi
         done
     done </proc/locks
     return 1
 }
 
 refresh_with_apt() {
+    finish_interrupted_dpkg
+    run_apt --accept '0 100' -- update
+    if ((EXIT_CODE)); then
+        warn apt-update-failed 'apt-get update exited with code {exit_code}. The existing lists of packages are used' \
+            exit_code "$EXIT_CODE"
+    fi
+}
+
+# apt-get refuses to work until an interrupted dpkg is finished. A dpkg that still runs has its lock, and is awaited.
+finish_interrupted_dpkg() {
     local -a interrupted=()
-    # What an interrupted dpkg left is finished first: apt-get refuses to work before. One that runs is awaited.
     shopt -s nullglob
     interrupted=(/var/lib/dpkg/updates/[0-9]*)
     shopt -u nullglob
-    if ((${#interrupted[@]})); then
-        await_locks /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock
-        run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
-    fi
-    run_apt --accept '0 100' -- update
-    if ((EXIT_CODE)); then write_event warning text 'apt-get update failed; going on with the lists of packages that are there'; fi
+    if ((${#interrupted[@]} == 0)); then return; fi
+    await_locks "${DPKG_LOCKS[@]}"
+    run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
 }
 
-# Lines of a simulation: `Inst NAME (VERSION ...` for a new package, `Inst NAME [OLD] (VERSION ...` for a newer one.
+# REPLY: the packages that would be new. In a simulation, a new package is `Inst NAME (VERSION ...`, an upgrade is
+# `Inst NAME [OLD-VERSION] (VERSION ...`.
 read_new_packages_apt() { # NAME...
     local line plan=''
     while IFS= read -r line; do
@@ -72,30 +93,35 @@ read_new_packages_apt() { # NAME...
 }
 
 install_with_apt() { # NAME...
-    run_apt --todo 'The sources of packages are in /etc/apt' -- --no-install-recommends --no-remove install -- "$@"
+    run_apt --failure apt-install-failed '{program} exited with code {exit_code}. '\
+'Check the package sources in /etc/apt, then run this again. Its output: {output}' \
+        -- --no-install-recommends --no-remove install -- "$@"
 }
 
+# REPLY: the packages that would be removed, these and others.
 read_removed_by_apt() { # NAME...
     local line plan=''
     while IFS= read -r line; do
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
     done < <(apt-get --simulate --quiet --yes purge -- "$@" 2>/dev/null)
-    wait "$!" || problem 'apt-get could not tell what would go along with these packages' || return
+    wait "$!" ||
+        problem apt-simulation-failed 'apt-get could not determine what would be removed with {packages}' \
+            packages "$*" || return
     REPLY=$plan
 }
 
-# What stays is for the system's own autoremove, when nothing needs it any more.
+# apt's own autoremove removes these packages when nothing needs them any more.
 keep_with_apt() { # NAME...
     run_program apt-mark auto -- "$@"
 }
 
-# With their configuration files, but for those that were there before.
-remove_with_apt() { # KEPT NAME...
-    local kept=" $1 " name
+# BEFORE: the packages whose configuration files stay.
+remove_with_apt() { # BEFORE NAME...
+    local before=" $1 " name
     local -a purged=()
     shift
     for name in "$@"; do
-        if [[ $kept != *" $name "* ]]; then purged+=("$name"); fi
+        if [[ $before != *" $name "* ]]; then purged+=("$name"); fi
     done
     if ((${#purged[@]} < $#)); then run_apt -- remove -- "$@" || return; fi
     if ((${#purged[@]})); then run_apt -- purge -- "${purged[@]}"; fi

@@ -1,68 +1,83 @@
-# ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
+# ---- prelude: envelope -----------------------------------------------------------------------------
+# Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+
 # Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
 # former-salt SALT, new-salt yes, secret NAME BASE64.
-# Secrets stay in SECRETS and touch builtins only: what is an argument of a program can be seen by others,
-# and a here-document is a file in older versions of bash.
+# Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
+# of bash keep a here-document in a file.
 
 declare -A SECRETS=()
 
 read_envelope() {
-    local line number=0 name base64='([A-Za-z0-9+/]*={0,2})'
+    local line name base64='([A-Za-z0-9+/]*={0,2})' number=0
+    local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|apply|undo|events)$ ]]; then RUN_MODE=${BASH_REMATCH[1]}
-        elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then RUN_ID=${BASH_REMATCH[1]}
-        elif [[ $line =~ ^after\ ([0-9]{1,9})$ ]]; then RUN_AFTER=$((10#${BASH_REMATCH[1]}))
-        elif [[ $line =~ ^time\ ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$ ]]; then RUN_TIME=${BASH_REMATCH[1]}
-        elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then RUN_FORMER_SALT=${BASH_REMATCH[1]}
-        elif [[ $line == 'new-salt yes' ]]; then RUN_NEW_SALT=1
-        elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then RUN_OPERATOR=$REPLY
-        elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]]; then
+        if [[ $line =~ ^mode\ (test|apply|undo|events)$ ]]; then
+            RUN_MODE=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
+            RUN_ID=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^after\ ([0-9]{1,9})$ ]]; then
+            RUN_AFTER=$((10#${BASH_REMATCH[1]}))
+        elif [[ $line =~ ^time\ $time$ ]]; then
+            RUN_TIME=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then
+            RUN_FORMER_SALT=${BASH_REMATCH[1]}
+        elif [[ $line == 'new-salt yes' ]]; then
+            RUN_NEW_SALT=1
+        elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
+            RUN_OPERATOR=$REPLY
+        elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
             name=${BASH_REMATCH[1]}
-            if ! is_base64 "${BASH_REMATCH[2]}"; then fail "line $number of the envelope is none that this script knows"; fi
             SECRETS[$name]=$REPLY
         else
-            fail "line $number of the envelope is none that this script knows"   # not quoted: it may be a secret
+            # The line is not repeated, because it may contain a secret.
+            fail envelope-line-unknown 'line {number} of the envelope is not a line that this script accepts' \
+                number "$number"
         fi
     done
 }
 
-# Whether TEXT is whole Base64; what it stands for is in REPLY.
+# Whether TEXT is valid Base64 (RFC 4648) of a text. REPLY: that text.
+# Each character stands for six bits. As soon as eight bits are there, they are a byte of the text, which is added to
+# $octal as \NNN, because printf writes any byte that is given in this form. A bash variable cannot have a byte 0.
 is_base64() { # TEXT
-    local digits=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/ text=$1 head octal='' code
-    local -i i value bits=0 rest=0
+    local digits=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/ text=$1 before octal='' code
+    local -i i byte count=0 bits=0
     REPLY=''
     ((${#text} % 4 == 0)) || return 1
     while [[ $text == *= ]]; do text=${text%=}; done
     for ((i = 0; i < ${#text}; i++)); do
-        head=${digits%%"${text:i:1}"*}
-        value=${#head}
-        rest=$((rest << 6 | value)) bits+=6
-        if ((bits >= 8)); then
-            bits+=-8
-            if ((rest >> bits & 255)); then printf -v code '\\%03o' $((rest >> bits & 255)); else return 1; fi   # no text has a byte 0
+        before=${digits%%"${text:i:1}"*}           # its length is the value of the character
+        bits=$((bits << 6 | ${#before}))
+        count+=6
+        if ((count >= 8)); then
+            count+=-8
+            byte=$((bits >> count & 255))
+            if ((byte == 0)); then return 1; fi
+            printf -v code '\\%03o' "$byte"
             octal+=$code
-            rest=$((rest & (1 << bits) - 1))
+            bits=$((bits & (1 << count) - 1))      # the bits that are not used yet
         fi
     done
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"
 }
 
-# A run by hand has a name too.
+# A run by hand gets a run ID, too.
 name_run() {
     if [[ ! $RUN_ID ]]; then printf -v RUN_ID '%(%Y%m%dT%H%M%SZ)T-by-hand' -1; fi
 }
 
-# Run by hand, an apply asks for what the envelope would have brought.
+# An apply by hand has no envelope, and asks for the secret.
 request_secret() { # NAME PROMPT
     local typed
     if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
-    if : 2>/dev/null >/dev/tty; then
-        read -r -s -p "$2: " typed </dev/tty 2>/dev/tty
-        printf '\n' >/dev/tty
-    else
-        fail "there is no terminal to ask for the $1 on"
+    if ! : 2>/dev/null >/dev/tty; then
+        fail no-terminal 'there is no terminal to ask for {name}. Run this in a terminal, or use nbserver apply' \
+            name "$1"
     fi
+    read -r -s -p "$2: " typed </dev/tty 2>/dev/tty
+    printf '\n' >/dev/tty
     SECRETS[$1]=$typed
 }

@@ -1,27 +1,37 @@
-# ---- prelude: one run at a time on this host -----------------------------------------------------------
+# ---- prelude: lock ---------------------------------------------------------------------------------
+# Let only one run at a time change this host.
 
-# The kernel itself gives the lock back when the process that holds descriptor 9 ends, however it ends.
+# The kernel releases the lock when the process that holds descriptor 9 exits, however it exits.
 enter_lock() {
     exec 9>>"$LOCK_FILE"
-    # Who asks for the owner (lock_owner) has it for a moment: that is no other run.
+    # A process that only reads who has the lock (lock_owner) holds it for a moment.
     if ! flock --wait 2 9; then
         exec 9>&-
-        lock_owner
-        fail "another run changes this host: ${REPLY:-it has just ended}. Wait until it ends, then run this again"
+        refuse_second_run
     fi
     RUN_LOCKED=1
-    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" || problem "$LOCK_FILE could not be written"
+    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
+        "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" ||
+        problem file-not-written '{path} could not be written' path "$LOCK_FILE"
+}
+
+refuse_second_run() {
+    lock_owner
+    if [[ ! $REPLY ]]; then
+        fail another-run-finished 'another run changed this host and has just finished. Run this again'
+    fi
+    fail another-run 'another run changes this host: {owner}. Wait until it has finished, then run this again' \
+        owner "$REPLY"
 }
 
 exit_lock() {
     if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
-    { : >"$LOCK_FILE"; } 2>/dev/null || true       # a disk that can't be written any more; the lock itself is the kernel's
+    { : >"$LOCK_FILE"; } 2>/dev/null || true       # not possible on a full disk; the kernel releases the lock anyway
     exec 9>&-
 }
 
-# Who holds the lock, or nothing: the text is emptied when the lock is given back, and a lock that can be
-# taken belongs to nobody, whatever its dead owner left in it.
+# REPLY: who holds the lock, or ''. If the lock is free, the text in its file is from a run that crashed.
 lock_owner() {
     REPLY=''
     if [[ ! -e $LOCK_FILE ]]; then return; fi

@@ -1,10 +1,15 @@
-# ---- prelude: the distribution's packages: apt (Debian, Ubuntu) and zypper (openSUSE, SLES) ------------
+# ---- prelude: packages -----------------------------------------------------------------------------
+# Install and remove packages of the distribution, with apt or zypper.
+
+# apt is for Debian and Ubuntu, zypper for openSUSE and SLES. A function NAME_with_apt has a counterpart for zypper.
 
 SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
-PACKAGE_MANAGER=''                                 # apt, zypper, or '' where this script knows none
-PACKAGES_ARE_FRESH=''
-declare -A PACKAGES=()                             # name -> installed version, or '' for none
-declare -A PACKAGE_TRACES=()                       # name -> 1 where anything of it is there, also half of it
+PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
+PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
+PROXY=(env)                                        # `env` and the variables of the proxy, for run_program
+INSTALLED=()                                       # of keep_installed
+declare -A PACKAGES=()                             # name -> installed version, or ''
+declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
 
 read_system() {
     local name value
@@ -24,24 +29,23 @@ read_system() {
     esac
 }
 
-# What is installed of these names; one question for all of them.
+# PACKAGES and PACKAGE_TRACES: what is installed of these packages.
+# The state has up to three letters: what is wanted, what is there, and an error (dpkg-query(1)): "ii" is installed,
+# "un" and "pn" are not there at all, "rc" has left its configuration files. A message about an unknown name begins
+# with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
-    for name in "$@"; do PACKAGES[$name]='' PACKAGE_TRACES[$name]=''; done
-    # Unknown names make the answer's exit code 1. What is said of them begins with a longer word, if anything is.
+    for name in "$@"; do
+        PACKAGES[$name]='' PACKAGE_TRACES[$name]=''
+    done
     while read -r state name version; do
         if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
         if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
-    done < <(
-        case $PACKAGE_MANAGER in
-            apt) dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true ;;
-            zypper) rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@" 2>/dev/null || true ;;
-        esac
-    )
+    done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null || true)
 }
 
-# Kind packages: what one installation brings, its dependencies too. Undo removes these and no others.
-# `before` names those of them that had been there once and had left their configuration files.
+# Kind packages: everything that one installation adds, with dependencies. Undo removes these packages and no others.
+# `before` names those of them whose configuration files were already there.
 install_packages() { # NAME...
     local name
     local -a missing=() new=()
@@ -57,14 +61,14 @@ install_packages() { # NAME...
         keep_installed "${new[@]}"
         save_before packages "$PACKAGE_MANAGER ${new[*]}" "${INSTALLED[*]}"
     fi
-    write_event progress what "installing ${missing[*]}"
+    report_start installing-packages 'installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
 }
 
-# Those that others need meanwhile stay, and what they need of the rest.
+# A package that another one needs by now stays, and so do its dependencies.
 restore_packages() { # KEY BEFORE
     local name others
-    local -a names=() going=() staying=()
+    local -a names=() removed=() kept=()
     PACKAGE_MANAGER=${1%% *}
     read -r -a names <<<"${1#* }"
     keep_installed "${names[@]}"
@@ -73,21 +77,29 @@ restore_packages() { # KEY BEFORE
     read_others "${names[@]}" || return
     others=$REPLY
     if [[ ! $others ]]; then
-        "remove_with_$PACKAGE_MANAGER" "$2" "${names[@]}"
+        remove_packages "$2" "${names[@]}"
         return
     fi
     for name in "${names[@]}"; do
         read_others "$name" || return
-        if [[ $REPLY ]]; then staying+=("$name"); else going+=("$name"); fi
+        if [[ $REPLY ]]; then kept+=("$name"); else removed+=("$name"); fi
     done
-    if ((${#going[@]})); then read_others "${going[@]}" || return; fi
-    if [[ $REPLY ]]; then staying=("${names[@]}") going=(); fi   # each could go, not all of them
-    "keep_with_$PACKAGE_MANAGER" "${staying[@]}" || return
-    write_event warning text "the packages ${staying[*]} stay, because$others came later and needs some of them"
-    if ((${#going[@]})); then "remove_with_$PACKAGE_MANAGER" "$2" "${going[@]}"; fi
+    if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
+    if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
+    "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
+    warn packages-stay 'the packages {packages} stay, because packages that were installed later need some of them: '\
+'{others}' \
+        packages "${kept[*]}" others "${others# }"
+    if ((${#removed[@]})); then remove_packages "$2" "${removed[@]}"; fi
 }
 
-# REPLY: what would go along with these packages, beside what came with the same installation (INSTALLED).
+# BEFORE: the packages whose configuration files stay.
+remove_packages() { # BEFORE NAME...
+    report_start removing-packages 'removing {packages}' packages "${*:2}"
+    "remove_with_$PACKAGE_MANAGER" "$@"
+}
+
+# REPLY: the packages that would be removed with these, except those of the same installation (INSTALLED).
 read_others() { # NAME...
     local name others=''
     "read_removed_by_$PACKAGE_MANAGER" "$@" || return
@@ -97,21 +109,23 @@ read_others() { # NAME...
     REPLY=$others
 }
 
-# The lists of packages, once a run.
+# Once per run.
 refresh_packages() {
     if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
+    report_start refreshing-packages 'refreshing the lists of packages'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
 }
 
-# Only lower-case names of these variables count for all of the programs.
+# Some programs read only the lower-case names of these variables.
 read_proxy() {
     PROXY=(env)
-    if [[ $NB_DOWNLOADS_PROXY ]]; then PROXY=(env "http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY"); fi
+    if [[ $NB_DOWNLOADS_PROXY ]]; then
+        PROXY+=("http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY")
+    fi
 }
-PROXY=(env)
 
-# INSTALLED: of these names, those of which anything is there. What somebody removed meanwhile needs no removing.
+# INSTALLED: those of these packages of which any part is installed. Others may have been removed in the meantime.
 keep_installed() { # NAME...
     local name
     INSTALLED=()
@@ -120,4 +134,3 @@ keep_installed() { # NAME...
         if [[ ${PACKAGE_TRACES[$name]} ]]; then INSTALLED+=("$name"); fi
     done
 }
-INSTALLED=()

@@ -1,18 +1,20 @@
-# ---- prelude: paths. Who else may be at work between a look at a path and a change to what it names ------
-# Root changes what a path itself names: no link is followed, and nobody but root, the service and the owner of the
-# thing may be able to put another one in its place. So a folder is opened first. The kernel then says where the opened
-# folder is: that is elsewhere where a link was on the way. What follows is done to the opened folder, through HELD,
-# whatever its path leads to by then.
-# hold_..., check_... and take_hold return 1 through `problem`; they may stand in front of "||".
+# ---- prelude: paths --------------------------------------------------------------------------------
+# Open folders without following links, and check who could replace them.
 
-HELD='' HELD_PATH=''                               # the folder that was opened last, and what it is called
+# Root changes only what a path itself names. No link is followed, and only root, the service, and the owner of the
+# thing may be able to put something else in its place. So a folder is opened first, and the kernel reports where the
+# opened folder is: somewhere else if the path has a link. All changes are then made below the opened folder, through
+# HELD, even if its path is replaced in the meantime.
+# hold_..., check_..., and take_hold return 1 through `problem`, and may be used before "||".
+
+HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
     check_path "$1" "$(stat --dereference --format=%u -- "$HELD")"
 }
 
-# The folder that it is in, or will be in. OWNER is the number of its owner, where it is not there yet; default: root's.
+# Open the folder that PATH is in, or will be in. OWNER is the number of its future owner; default: root.
 hold_parent() { # PATH [OWNER]
     local folder=${1%/*} owner=${2:-0}
     take_hold "${folder:-/}" "$1" || return
@@ -21,17 +23,19 @@ hold_parent() { # PATH [OWNER]
 }
 
 take_hold() { # FOLDER PATH
-    local at
+    local real
     check_links "$2" || return
-    { exec 6<"$1/."; } 2>/dev/null || problem "$1 is not a folder that can be opened" || return
+    { exec 6<"$1/."; } 2>/dev/null ||
+        problem folder-not-opened '{path} is not a folder, or cannot be opened' path "$1" || return
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
-    at=$(readlink -- "$HELD")
-    if [[ $at == "$1" ]]; then return; fi
-    can_have_links || problem "a link in the path $1 leads to $at" || return
-    check_path "$at/x" "$EUID"
+    real=$(readlink -- "$HELD")
+    if [[ $real == "$1" ]]; then return; fi
+    can_have_links ||
+        problem path-has-link '{path} leads to {real}, because a part of it is a link' path "$1" real "$real" || return
+    check_path "$real/x" "$EUID"
 }
 
-# Below their home folder people may have links of their own; a link is in their way, not in root's.
+# A user may have links below their home folder: if one is wrong, only that user is affected.
 can_have_links() {
     [[ $NB_SCOPE == user && $EUID -ne 0 ]]
 }
@@ -40,15 +44,18 @@ check_links() { # PATH
     local path=$1
     if can_have_links; then return; fi
     while [[ $path ]]; do
-        [[ ! -L $path ]] ||
-            problem "$path is a link, and links are not followed. Name the folder that it leads to, or put a folder\
- in its place (mount --bind makes one of another)" || return
+        if [[ -L $path ]]; then
+            problem path-is-link '{path} is a link, and links are not followed. '\
+'Name the folder that it leads to, or replace it by a folder (mount --bind shows another folder in its place)' \
+                path "$path" || return
+        fi
         path=${path%/*}
     done
 }
 
-# Whether only root, the service and OWNER can rename or remove a part of the path: who can write in a folder without
-# the sticky bit, and whose the folder is. An access list's rights are in the group's bits of the mode.
+# Whether only root, the service, and OWNER can rename or remove a part of the path. That can the owner of each folder
+# above it, and everybody who can write there, unless the folder has the sticky bit. If a folder has an access list, the
+# group's bits of its mode show what the list allows at most.
 check_path() { # PATH OWNER
     local folder=${1%/*} number mode user group
     local -a folders=()
@@ -58,25 +65,39 @@ check_path() { # PATH OWNER
         folder=${folder%/*}
     done
     folders+=(/)
-    while IFS=/ read -r number mode user group; do   # a user of a directory may have a space in the name
+    while IFS=/ read -r number mode user group; do   # a name from a directory service may have a space
         folder=${folders[i]}
         i+=1
-        ((number == 0 || number == EUID || number == $2)) || [[ $user == "$SERVICE_USER" ]] ||
-            problem "$folder belongs to $user, who could put something else in the place of $1. Let both belong to\
- $user, or give $folder to root (chown root $folder)" || return
-        if (((8#$mode & 8#1000) || (8#$mode & 8#22) == 0)); then continue; fi
-        ((!(8#$mode & 2))) ||
-            problem "everybody can write in $folder, and could put something else in the place of $1. Take that away\
- (chmod o-w $folder)" || return
-        is_own_group "$folder" ||
-            problem "the group $group can write in $folder, or an access list lets others, who could put\
- something else in the place of $1. Take that away (chmod g-w $folder)" || return
+        check_folder_owner "$1" "$2" "$folder" "$number" "$user" || return
+        check_folder_mode "$1" "$folder" "$mode" "$group" || return
     done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
-    ((i == ${#folders[@]})) || problem "who owns the folders above $1 could not be read"
+    ((i == ${#folders[@]})) ||
+        problem owners-unknown 'the owners of the folders above {path} could not be read' path "$1"
 }
 
-# Whether a folder's group is one user alone: the group has the name of the owner, or is the service's, and has no other
-# members; and no access list says more.
+check_folder_owner() { # PATH OWNER FOLDER NUMBER USER
+    if (($4 == 0 || $4 == EUID || $4 == $2)) || [[ $5 == "$SERVICE_USER" ]]; then return 0; fi
+    problem folder-of-other-user '{folder} belongs to {user}, who could replace {path}. '\
+'Give both to {user}, or give {folder} to root (chown root {folder})' \
+        folder "$3" user "$5" path "$1"
+}
+
+check_folder_mode() { # PATH FOLDER MODE GROUP
+    local -i mode=8#$3 sticky=8#1000 group_writes=8#20 others_write=8#2
+    if ((mode & sticky || (mode & (group_writes | others_write)) == 0)); then return 0; fi
+    if ((mode & others_write)); then
+        problem folder-writable-by-all 'everybody can write in {folder}, and could replace {path}. '\
+'Remove that permission (chmod o-w {folder})' \
+            folder "$2" path "$1" || return
+    fi
+    is_own_group "$2" ||
+        problem folder-writable-by-group 'the group {group} can write in {folder}, or an access list permits it to '\
+'other users, who could replace {path}. Remove that permission (chmod g-w {folder})' \
+            group "$4" folder "$2" path "$1"
+}
+
+# Whether the group of a folder is one user alone: it has the name of the owner, or is the group of the service, and has
+# no other members. The folder must not have an access list, which `ls` shows as a plus sign.
 is_own_group() { # FOLDER
     local user='' group='' members='' list=''
     IFS=/ read -r user group < <(stat --dereference --format=%U/%G -- "$1") || true
@@ -84,63 +105,4 @@ is_own_group() { # FOLDER
     IFS=: read -r _ _ _ members < <(getent group "$group") || true
     read -r list _ < <(ls -dl -- "$1/.") || true
     [[ (! $members || $members == "$group") && $list && $list != *+ ]]
-}
-
-# ---- which folders are for notebooks
-
-# Whether a folder is the system's, or nbserver's own, or in one of these.
-is_system_folder() { # PATH
-    case $1/ in
-        [!/]* | *//* | */./* | */../*) return 0 ;;   # not the way to write a path
-        "$DATA_FOLDER"/ | "$STATE_FOLDER"/* | "$WORK_FOLDER"/* | "$PROGRAMS"/* | "$CONFIGURATION_FOLDER"/*) return 0 ;;
-        "$DATA_FOLDER"/*) return 1 ;;
-        /var/lib/?*/*)                             # another program's, unless it is new or was made by this script
-            [[ -e $1 ]] && ! has_record data_folder "$1" && ! can_have_links
-            return
-            ;;
-    esac
-    if can_have_links; then return 1; fi           # this user has no rights there anyway
-    case $1/ in
-        /bin/* | /boot/* | /dev/* | /efi/* | /etc/* | /lib/* | /lib[0-9x]*/* | /proc/* | /run/*) return 0 ;;
-        /sbin/* | /snap/* | /sys/* | /usr/* | /var/backups/* | /var/cache/* | /var/crash/* | /var/lib/*) return 0 ;;
-        /var/lock/* | /var/log/* | /var/mail/* | /var/run/* | /var/spool/*) return 0 ;;
-        /tmp/* | /var/tmp/*) [[ $NB_SCOPE == machine ]] ;;   # the service has one of its own
-        *) return 1 ;;
-    esac
-}
-
-# Whether people's files may be kept there: no folder of the system, none directly below /, nobody's home folder.
-is_data_folder() { # PATH
-    local number='' home=''
-    if is_system_folder "$1" || [[ ${1#/} != */* ]]; then return 1; fi
-    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return 0; fi
-    number=$(stat --format=%u -- "$1")
-    IFS=: read -r _ _ _ _ _ home _ < <(getent passwd "$number") || true
-    [[ $home != "$1" ]]
-}
-
-# For preflight: whether this script could work in all of its places.
-compare_places() {
-    local place
-    if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
-        fail "notebook.directory is $NB_NOTEBOOK_DIRECTORY, which is a folder of the system, of nbserver itself, or\
- somebody's home folder. Choose another folder, such as /srv/notebooks"
-    fi
-    for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
-        check_place "$place" || fail "$PROBLEM, then run this again"
-    done
-    check_place "$NB_NOTEBOOK_DIRECTORY" ||
-        fail "notebook.directory: $PROBLEM, or choose another notebook.directory, then run this again"
-}
-
-# Of what is not there yet: the first folder that is missing, which belongs to the owner of the folder above it.
-check_place() { # PATH
-    local path=$1 folder=${1%/*}
-    check_links "$1" || return
-    if [[ -e $1 ]]; then hold_folder "$1"; return; fi
-    while [[ $folder && ! -e $folder ]]; do
-        path=$folder
-        folder=${folder%/*}
-    done
-    hold_parent "$path" "$(stat --dereference --format=%u -- "${folder:-/}")"
 }

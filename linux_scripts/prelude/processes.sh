@@ -1,8 +1,9 @@
-# ---- prelude: a program in the background, where no systemd is to be had -------------------------------
-# Its file has a line `PID START BOOT`, by which the process is known again and no other is taken for it,
-# and behind it the text that it was started for.
+# ---- prelude: processes ----------------------------------------------------------------------------
+# Run a program in the background, where no systemd is available.
 
-PROCESS='' PROCESS_SINCE=''                                         # of the process that was read last; '' where it does not run
+# Its file has a line `PID START BOOT`, which no other process can have, and then the text that it was started for.
+
+PROCESS='' PROCESS_SINCE=''                        # of the process that was read last; '' if it does not run
 
 read_process() { # FILE
     local pid='' since=''
@@ -14,20 +15,23 @@ read_process() { # FILE
     if [[ $REPLY && $REPLY == "$since" ]]; then PROCESS=$pid PROCESS_SINCE=$since; fi
 }
 
-# When it was started, in the kernel's count, and in which run of the kernel; '' where it does not run.
+# REPLY: when the process was started, in clock ticks since the kernel was, and the ID of that boot; '' if it does not
+# run. In /proc/PID/stat (proc_pid_stat(5)), the second field is the name in parentheses, which may have any character.
+# So the fields are counted from the last parenthesis: the state (Z: it has exited) is the first one after it, and the
+# start time is the twentieth.
 process_since() { # PID
     local line='' boot=''
     REPLY=''
     if [[ ! -r /proc/$1/stat ]]; then return; fi
     { IFS= read -r line </proc/"$1"/stat; } 2>/dev/null || true
     { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || true
-    line=${line##*) }                              # its name stands before that, and may hold anything
+    line=${line##*) }
     if [[ $line != Z* && $line =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then REPLY="${BASH_REMATCH[2]} $boot"; fi
 }
 
-# Kind process: its file. It writes that itself, so that it never runs without one.
+# Kind process: its file. The process writes the file itself, so that it never runs without one.
 start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
-    local -i wait
+    local -i i
     local file=$1 log=$2 text=$3
     shift 3
     save_before process "$file" ''
@@ -38,24 +42,27 @@ start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
         write_whole "$file" "$PROGRAM_OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
         exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 6>&- 7>&- 8>&- 9>&-
     ) &
-    for ((wait = 0; wait < 100; wait++)); do
+    for ((i = 0; i < 100; i++)); do
         read_process "$file"
         if [[ $PROCESS == "$!" ]]; then return; fi
         sleep 0.05
     done
 }
 
-# Asked to end, and after 20 seconds made to.
+# Send SIGTERM, and SIGKILL after 20 seconds.
 stop_process() { # FILE
-    local -i wait
-    for ((wait = 0; wait < 300; wait++)); do
+    local -i tenths
+    for ((tenths = 0; tenths < 300; tenths++)); do
         read_process "$1"
         if [[ ! $PROCESS ]]; then return 0; fi
-        if ((wait == 0)); then kill -TERM "$PROCESS" 2>/dev/null || true; fi
-        if ((wait == 200)); then kill -KILL "$PROCESS" 2>/dev/null || true; fi
+        if ((tenths == 0)); then kill -TERM "$PROCESS" 2>/dev/null || true; fi
+        if ((tenths == 200)); then kill -KILL "$PROCESS" 2>/dev/null || true; fi
+        if ((tenths % 50 == 49)); then
+            report_progress stopping-process 'stopping process {id}' $(((tenths + 1) / 10)) 30 seconds id "$PROCESS"
+        fi
         sleep 0.1
     done
-    problem "process $PROCESS does not end"
+    problem process-not-stopped 'process {id} does not stop' id "$PROCESS"
 }
 
 restore_process() { # FILE
@@ -63,11 +70,13 @@ restore_process() { # FILE
     restore_file "$1" ''
 }
 
-# Undo goes backwards, and what the process runs from came first.
+# As for units: undo may remove what the process runs from, so it is stopped first.
 stop_recorded_processes() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == process ]] && is_of_nbserver process "$LINE_KEY" ''; then stop_process "$LINE_KEY"; fi
+        if [[ $LINE_KIND != process ]] || ! is_of_nbserver process "$LINE_KEY" ''; then continue; fi
+        RUN_STEP=$LINE_STEP
+        stop_process "$LINE_KEY"
     done
 }

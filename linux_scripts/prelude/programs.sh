@@ -7,7 +7,8 @@ OUTPUT=()                                          # the last 50 lines of its ou
 
 # Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
 # Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
-# message of --failure. Its values are {program}, {exit_code}, and {output}: the errors in the output, or its last lines.
+# message of --failure. Its values are {program}, {exit_code}, and {output}: the errors in the output, or its last
+# lines.
 # --to-its-end: a stop waits for the program, because it must not be interrupted (package managers).
 # env: this script sets the variables in the environment of the program. The program env is not used: a proxy or an
 # index may contain a password, and everybody can read the arguments of programs.
@@ -88,7 +89,7 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last three, in at most 600 characters.
+# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last three; at most 600 characters.
 error_text() {
     local line text=''
     for line in "${OUTPUT[@]}"; do

@@ -1,21 +1,28 @@
-# ---- prelude: the record, what was there before a thing was first changed ------------------------------
-# One line a thing: step, kind, key, before. Every change below goes through a function of its kind that
-# writes here first; restore_KIND puts a kind back; undo plays the record backwards.
-# `before` is a text, or null for what was not there; here, '' stands for null.
+# ---- prelude: record -------------------------------------------------------------------------------
+# Record what a thing was like before its first change, and restore it.
+
+# One line per thing: step, kind, key, before. Every change goes through a function of its kind, which first writes a
+# line to the record. Undo reads the record backwards, and restores a thing with restore_KIND.
+# `before` is a text, or null for what was absent. In this script, '' means null.
 
 RECORD=()                                          # the lines of the file, oldest first
-RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)","key":"(([^"\\]|\\.)+)","before":(null|"(([^"\\]|\\.)+)")\}$'
+RECORD_TEXT='([^"\\]|\\.)+'                        # a text in JSON
+RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
+RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
-LINE_STAYS=''                                      # what the line is about stays for a later undo, and so does the line
+LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
 
-# A record that is not whole would put back the wrong things: nothing is done then.
+# With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
     local line
     RECORD=()
     if [[ ! -e $RECORD_FILE ]]; then return; fi
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
-        [[ $line =~ $RECORD_PATTERN ]] || fail "$RECORD_FILE has a line that is none of a record. Look at it, mend it, run this again"
+        if [[ ! $line =~ $RECORD_PATTERN ]]; then
+            fail record-damaged '{path} has a line that is not valid. Check and correct it, then run this again' \
+                path "$RECORD_FILE"
+        fi
     done
 }
 
@@ -29,12 +36,16 @@ split_line() { # LINE
     LINE_BEFORE=$REPLY
 }
 
+# Only the first change of a thing is recorded.
 save_before() { # KIND KEY BEFORE
     local key before=null
     if has_record "$1" "$2"; then return; fi
     json_string "$2"
     key=$REPLY
-    if [[ $3 ]]; then json_string "$3" && before=$REPLY; fi
+    if [[ $3 ]]; then
+        json_string "$3"
+        before=$REPLY
+    fi
     RECORD+=("{\"v\":1,\"step\":\"$RUN_STEP\",\"kind\":\"$1\",\"key\":$key,\"before\":$before}")
     write_record
 }
@@ -48,37 +59,47 @@ has_record() { # KIND KEY
     return 1
 }
 
-# Puts one thing back now, and takes it off the record.
+# Restore one thing, and remove its line from the record.
 undo_line() { # LINE
     local line
-    local -a left=()
+    local -a others=()
     split_line "$1"
-    [[ $(type -t "restore_$LINE_KIND") == function ]] || problem "this script cannot put back a '$LINE_KIND'; use the release that wrote it" || return
-    is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" ||
-        problem "nbserver never changes that, so the record should not name it. Look at $RECORD_FILE, and take that line out\
- if nobody can say where it comes from" || return
+    check_line || return
     PROBLEM='' LINE_STAYS=''
-    read_last_error                                # what came before is not about this line
+    read_last_error                                # an earlier error is not about this line
     "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
     if [[ $LINE_STAYS ]]; then return 0; fi
     for line in "${RECORD[@]}"; do
-        if [[ $line != "$1" ]]; then left+=("$line"); fi
+        if [[ $line != "$1" ]]; then others+=("$line"); fi
     done
-    RECORD=("${left[@]}")
-    write_record || problem "$RECORD_FILE could not be written" || return
+    RECORD=("${others[@]}")
+    write_record || problem file-not-written '{path} could not be written' path "$RECORD_FILE" || return
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
 
-# Whether a line of the record names something that this script could have written down: undo acts on nothing else.
-# Of folders for notebooks the settings know only the last one; an earlier one may be any that the settings may name.
+# Whether undo may restore the thing that split_line has read.
+check_line() {
+    if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
+        problem unknown-kind 'this script cannot restore the kind "{kind}". Use the release that recorded it' \
+            kind "$LINE_KIND" || return
+    fi
+    if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
+        problem not-of-nbserver 'nbserver never changes it, but {path} has a line about it. '\
+'Remove that line if nobody knows where it comes from' \
+            path "$RECORD_FILE" || return
+    fi
+}
+
+# Whether this script could have recorded such a line: undo restores nothing else.
+# The settings name only the last folder for notebooks. An earlier one may be any folder that the settings may name.
 is_of_nbserver() { # KIND KEY BEFORE
-    local place
+    local path
     if [[ $1 == @(folder|data_folder|access|file|files) && $2/ == @([!/]*|*//*|*/./*|*/../*) ]]; then return 1; fi
     case $1 in
         folder) [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] ;;
         file)
-            [[ ! $3 || $3 == "$STATE_FOLDER"/before/+([!/]) ]] || return 1
+            if [[ $3 && $3 != "$STATE_FOLDER"/before/+([!/]) ]]; then return 1; fi
             [[ $2 == "$CONFIGURATION_FOLDER"/* || $2 == "$PROCESS_LOG" ]]
             ;;
         access | files)
@@ -86,9 +107,9 @@ is_of_nbserver() { # KIND KEY BEFORE
                 is_data_folder "$2"
             ;;
         data_folder)
-            for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$DATA_FOLDER" "$UNIT_FOLDER/default.target.wants/x" \
+            for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$DATA_FOLDER" "$UNIT_FOLDER/default.target.wants/x" \
                 "$NB_NOTEBOOK_DIRECTORY/x"; do
-                if [[ $place == "$2"/* ]]; then return 0; fi
+                if [[ $path == "$2"/* ]]; then return 0; fi
             done
             ! is_system_folder "$2"
             ;;
@@ -99,13 +120,13 @@ is_of_nbserver() { # KIND KEY BEFORE
     esac
 }
 
-# What a line is about, for a person: the packages of one installation can be hundreds.
+# REPLY: the key for a message. It may be the names of hundreds of packages.
 shorten_key() {
     REPLY=$LINE_KEY
     if ((${#REPLY} > 300)); then REPLY="${REPLY:0:300}..."; fi
 }
 
-# Whole and at once: a torn record would put back the wrong things.
+# The file is replaced as a whole, so that a crash leaves the old record or the new one.
 write_record() {
     { if ((${#RECORD[@]})); then printf '%s\n' "${RECORD[@]}"; fi; } >"$RECORD_FILE.new" &&
         sync "$RECORD_FILE.new" && mv -T "$RECORD_FILE.new" "$RECORD_FILE"

@@ -1,12 +1,14 @@
-# ---- prelude: scope = "user": all belongs to the user who runs this, below their own folders -------------
-# The machine's places are above. No user, package, port or file of the system is touched in this scope.
+# ---- prelude: scope --------------------------------------------------------------------------------
+# Keep everything in the folders of the user who runs this, if scope = "user".
+
+# The paths for scope = "machine" are in run. In user scope, no user, package, port, or file of the system is changed.
 
 HOME_FOLDER=${HOME:-}
 HOME_FOLDER=${HOME_FOLDER%/}
 
 if [[ $NB_SCOPE == user ]]; then
     PATH=$PATH:/usr/local/bin
-    export XDG_RUNTIME_DIR=/run/user/$EUID         # where the user's own systemd is asked
+    export XDG_RUNTIME_DIR=/run/user/$EUID         # the user's own systemd has its socket there
     unset DBUS_SESSION_BUS_ADDRESS
     PROGRAMS=$HOME_FOLDER/.local/share/nbserver
     CONFIGURATION_FOLDER=$HOME_FOLDER/.config/nbserver
@@ -25,12 +27,27 @@ if [[ $NB_SCOPE == user ]]; then
     FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700
     if [[ ${NB_NOTEBOOK_DIRECTORY:0:1} == '~' ]]; then NB_NOTEBOOK_DIRECTORY=$HOME_FOLDER/${NB_NOTEBOOK_DIRECTORY:2}; fi
 fi
-PROCESS_FILE=$DATA_FOLDER/process                  # of the server where no systemd runs it
+PROCESS_FILE=$DATA_FOLDER/process                  # of a server that does not run as a unit
 PROCESS_LOG=$DATA_FOLDER/server.log
 
-# Paths of the home folder stand in units and configuration.
 assert_scope() {
     if [[ $NB_SCOPE != user ]]; then return; fi
-    if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then fail "HOME is '$HOME_FOLDER', which is no path of letters, digits and . _ @ + - from the root folder on. Set it to your home folder"; fi
-    if [[ ! -d $HOME_FOLDER || ! -O $HOME_FOLDER || ! -w $HOME_FOLDER ]]; then fail "HOME is $HOME_FOLDER, which is not your folder or cannot be written. Set it to your home folder"; fi
+    assert_home_path
+    assert_home_writable
+}
+
+# Units and configuration files contain paths below the home folder.
+assert_home_path() {
+    if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then
+        fail home-invalid 'HOME is "{path}", but it must be an absolute path of letters, digits, and . _ @ + -. '\
+'Set it to your home folder' \
+            path "$HOME_FOLDER"
+    fi
+}
+
+assert_home_writable() {
+    if [[ ! -d $HOME_FOLDER || ! -O $HOME_FOLDER || ! -w $HOME_FOLDER ]]; then
+        fail home-not-yours 'HOME is {path}, which is not your folder or is read-only. Set it to your home folder' \
+            path "$HOME_FOLDER"
+    fi
 }

@@ -1,5 +1,11 @@
-# ---- prelude: the service. In user scope a unit of the user's own systemd, or, where none runs, a process in
-# ---- the background. What was chosen once stays.
+# ---- prelude: service ------------------------------------------------------------------------------
+# Run the notebook server as a service: a unit of systemd, or a process in the background.
+
+# In user scope it is a unit of the user's own systemd, or a process if that systemd is not running. Later runs keep the
+# first choice.
+
+SERVICE_COMMAND=()
+SERVICE_ENVIRONMENT=()
 
 is_unit() {
     if [[ $NB_SCOPE != user ]] || has_record unit "$SERVICE_UNIT"; then return 0; fi
@@ -7,9 +13,12 @@ is_unit() {
     [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
 }
 
-# In `su`, in cron and after a logout nobody's own systemd answers.
+# In su, in cron, and after a logout, the user's own systemd may not be running.
 assert_own_systemd() {
-    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then fail "the server is a unit of your own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger"; fi
+    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then
+        fail user-systemd-not-running 'the server is a unit of your own systemd, which is not running. '\
+'Log in, or keep it running (loginctl enable-linger), then run this again'
+    fi
 }
 
 is_service_running() {
@@ -32,10 +41,13 @@ has_service_failed() {
     fi
 }
 
+# Print its last three lines.
 print_service_log() {
-    local -a lines=()
-    if [[ $NB_SCOPE != user ]]; then journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
-    elif is_unit; then journalctl --user --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+    local -a lines=() options=(--unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager)
+    if [[ $NB_SCOPE != user ]]; then
+        journalctl "${options[@]}" 2>/dev/null
+    elif is_unit; then
+        journalctl --user "${options[@]}" 2>/dev/null
     elif [[ -r $PROCESS_LOG ]]; then
         mapfile -t lines <"$PROCESS_LOG"
         if ((${#lines[@]} > 3)); then lines=("${lines[@]: -3}"); fi
@@ -44,13 +56,14 @@ print_service_log() {
 }
 
 warn_of_root() {
-    local instead='run nbserver as another user'
-    if [[ -d /run/systemd/system ]]; then instead='undo, and choose scope = "machine" in the inventory, which has a user of its own for them'; fi
-    write_event warning text "the notebook server and all that people run in it have root's rights. Better: $instead"
+    if [[ -d /run/systemd/system ]]; then
+        warn server-has-root 'the notebook server, and everything that people run in it, runs as root. '\
+'To give it a separate user, run undo and set scope = "machine" in the inventory'
+    else
+        warn server-has-root-here 'the notebook server, and everything that people run in it, runs as root. '\
+'To avoid that, run nbserver as another user'
+    fi
 }
-
-SERVICE_COMMAND=()
-SERVICE_ENVIRONMENT=()
 
 read_service() {
     SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I "$STARTER_FILE" "$NOTEBOOK_FILE" "$WORK_FOLDER")
@@ -58,6 +71,7 @@ read_service() {
         "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin")
 }
 
+# REPLY: the unit for user scope. The unit for machine scope is in the step service.
 user_unit_text() {
     local started command environment
     started_text
@@ -77,17 +91,9 @@ StartLimitBurst=10
 Type=exec
 ExecStart=$command
 WorkingDirectory=$WORK_FOLDER
-Restart=always
-RestartSec=5
-RestartPreventExitStatus=78
-TimeoutStopSec=30
+$USER_UNIT_OPTIONS
 Environment=$environment
-UMask=0077
-NoNewPrivileges=yes
-LockPersonality=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
+$USER_UNIT_LIMITS
 
 [Install]
 WantedBy=default.target
@@ -96,8 +102,19 @@ WantedBy=default.target
 Started=$started
 "
 }
+USER_UNIT_OPTIONS='Restart=always
+RestartSec=5
+RestartPreventExitStatus=78
+TimeoutStopSec=30'
+USER_UNIT_LIMITS='UMask=0077
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native'
 
-# Words of a unit's line. \ " and % mean something there; the user of a domain is such as CORP\peter.
+# REPLY: the words of a line in a unit. A word with special characters is quoted, and \ " and % are escaped
+# (systemd.syntax(7), systemd.unit(5)); the name of a user from a domain may be CORP\peter.
 unit_words() { # WORD...
     local word
     local -a words=()
@@ -112,6 +129,7 @@ unit_words() { # WORD...
     REPLY=${words[*]}
 }
 
+# REPLY: what a process was started for. If the file of the process has another text, it is restarted.
 process_text() {
     started_text
     read_service
@@ -124,13 +142,15 @@ $REPLY
 process_test() {
     read_process "$PROCESS_FILE"
     process_text
-    if [[ ! $PROCESS ]]; then difference 'the notebook server' 'not running' 'running in the background'
-    elif ! has_text "$PROCESS_FILE" "$PROCESS ${PROCESS_SINCE}"$'\n'"$REPLY"; then difference 'the notebook server' 'started before a change' 'started again'
+    if [[ ! $PROCESS ]]; then
+        differs server-not-running 'the notebook server' 'not running' 'running in the background'
+    elif ! has_text "$PROCESS_FILE" "$PROCESS $PROCESS_SINCE"$'\n'"$REPLY"; then
+        differs server-outdated 'the notebook server' 'started before a change' 'started after it'
     fi
 }
 
-# What bash starts with & ignores Ctrl-C and Ctrl-\, and so would all that people start in a notebook's terminal.
-# bash cannot take that back, nor can `env` of every distribution.
+# A program that bash starts with & ignores Ctrl-C and Ctrl-\, and so would everything that people start in a terminal
+# of the notebook. Neither bash nor the `env` of every distribution can undo that.
 HEAR_SIGNALS='
 import os, signal, sys
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
@@ -139,8 +159,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 '
 
 process_apply() {
-    write_event warning text 'no systemd of yours runs here: the server runs in the background, until the machine restarts or nbserver stop local ends it'
+    warn server-in-background 'no systemd of yours is running, so the server runs in the background until the machine '\
+'restarts or you run nbserver stop local'
     save_file_before "$PROCESS_LOG"
     process_text
-    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
+    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" \
+        "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
 }

@@ -1,5 +1,7 @@
-# ---- prelude: the program that starts the notebook server ----------------------------------------------
-# Python, the same text on every system. It is a file next to the configuration that only root can write.
+# ---- prelude: starter ------------------------------------------------------------------------------
+# Keep the Python program that starts the notebook server.
+
+# Its text is the same on Windows and Linux. It becomes a file next to the configuration, which only root can write.
 
 STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
 #

@@ -1,5 +1,8 @@
-# ---- prelude: certificates, by OpenSSL; in user scope, where there is no openssl, by Python's cryptography ---
-# It is among the packages of the notebook server. What both print is `Fingerprint=HEX`, and `good`.
+# ---- prelude: tls ----------------------------------------------------------------------------------
+# Create and read certificates, with OpenSSL or Python, and ask the server for its own.
+
+# In user scope there may be no openssl: then Python's cryptography is used, a package of the notebook server.
+# Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.
 
 MAKE_WITH_PYTHON='
 import datetime, ipaddress, os, sys
@@ -8,17 +11,25 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 key_file, file, days, common_name, *names = sys.argv[1:]
+
+
 def alternative(name):
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
 
+
 key = ec.generate_private_key(ec.SECP256R1())
 subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
 now = datetime.datetime.now(datetime.timezone.utc)
-builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(int(days)))
-usage = dict.fromkeys("content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only".split(), False)
+end = now + datetime.timedelta(int(days))
+builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, end)
+unused = (
+    "content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only "
+    "decipher_only"
+)
+usage = dict.fromkeys(unused.split(), False)
 builder = builder.add_extension(x509.SubjectAlternativeName([alternative(name) for name in names]), False)
 builder = builder.add_extension(x509.BasicConstraints(False, None), True)
 builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usage), True)
@@ -36,11 +47,12 @@ from cryptography.hazmat.primitives import hashes
 
 certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
 print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
-if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(0, int(sys.argv[2])):
+seconds = datetime.timedelta(0, int(sys.argv[2]))
+if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + seconds:
     print("good")
 '
-# Two requests that a notebook server must refuse. Each has a connection of its own; of an answer only the status
-# is used, and no more than its beginning is read.
+# Send two requests that a notebook server must refuse, each over a separate connection. Only the status of an answer is
+# used, and only its beginning is read.
 ASK_WITH_PYTHON='
 import hashlib, os, re, socket, ssl, sys
 
@@ -68,20 +80,22 @@ has_openssl() {
     [[ $(type -P openssl) ]]
 }
 
-# What a certificate file is, and whether it lasts for so long.
+# Print the fingerprint of a certificate file, and `good` if the certificate is valid for SECONDS more.
 print_certificate() { # FILE SECONDS
-    if has_openssl; then openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null && printf 'good\n'
-    else "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    if has_openssl; then
+        openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null && printf 'good\n'
+    else
+        "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
     fi
 }
 
-# What a port shows: the fingerprint of its certificate, and how it answers without the password and with a random
-# token. Any certificate is accepted here because the caller compares it; no secret is sent.
+# Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random
+# token. Any certificate is accepted, because the caller compares it. No secret is sent.
 print_shown() { # ADDRESS PORT
     timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
-# From openssl's `SHA256 Fingerprint=AA:BB:...`.
+# REPLY: SHA256:HEX, from `Fingerprint=HEX` or from openssl's `SHA256 Fingerprint=AA:BB:...`.
 fingerprint_of() { # LINE
     REPLY=${1#*=}
     REPLY=${REPLY//:/}

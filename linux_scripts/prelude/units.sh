@@ -1,15 +1,18 @@
-# ---- prelude: systemd's units ---------------------------------------------------------------------------
+# ---- prelude: units --------------------------------------------------------------------------------
+# Install and remove units of systemd.
 
 UNIT_FOLDER=/etc/systemd/system
 SYSTEMCTL=(systemctl)
 declare -A UNIT=()                                 # properties of the unit that was read last
 
-# The named properties, and those that are always of use. Their words are the same in every language.
+# UNIT: the named properties, and those that are always used. Their values are the same in every language.
 read_unit() { # NAME [PROPERTY...]
-    local name value
-    local IFS=,
+    local name value properties=LoadState,ActiveState,UnitFileState,NeedDaemonReload
+    for name in "${@:2}"; do properties+=,$name; done
     UNIT=()
-    while IFS='=' read -r name value; do UNIT[$name]=$value; done < <("${SYSTEMCTL[@]}" show --property="LoadState,ActiveState,UnitFileState,NeedDaemonReload${2:+,}${*:2}" -- "$1")
+    while IFS='=' read -r name value; do
+        UNIT[$name]=$value
+    done < <("${SYSTEMCTL[@]}" show --property="$properties" -- "$1")
 }
 
 # Kind unit: its file, and whether it was enabled and active.
@@ -27,37 +30,46 @@ set_unit() { # NAME TEXT
     run_program "${SYSTEMCTL[@]}" daemon-reload
 }
 
-# Starts it now and with the system; one that runs is started again.
+# Restart the unit, and start it with the system from now on.
 start_unit() { # NAME
     run_program "${SYSTEMCTL[@]}" enable -- "$1"
-    run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1"   # a unit that failed too often may start again; 1: nothing to forget
+    reset_failed_unit "$1"
     run_program "${SYSTEMCTL[@]}" restart -- "$1"
+}
+
+# A unit that failed too often does not start again until systemd forgets that. Exit code 1: it did not fail.
+reset_failed_unit() { # NAME
+    run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1"
+}
+
+# It stops within TimeoutStopSec of the unit. Exit code 5: it is not loaded.
+stop_unit() { # NAME
+    report_start stopping-unit 'stopping {unit}' unit "$1"
+    run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$1"
 }
 
 restore_unit() { # NAME BEFORE
     local state active copy
     if [[ -e $UNIT_FOLDER/$1 ]]; then
-        run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$1" || return       # 5: it is not loaded
+        stop_unit "$1" || return
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
     read -r state active copy <<<"$2"
     restore_file "$UNIT_FOLDER/$1" "$copy" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
-    if [[ ! $2 ]]; then run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1" || return; fi   # 1: nothing to forget
+    if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
     if [[ $active == active ]]; then run_program "${SYSTEMCTL[@]}" start -- "$1" || return; fi
 }
 
-# Undo goes backwards, and what was installed last may be what a unit runs from: units are stopped first.
+# Undo restores the last change first, and may remove what a unit runs from. So all units are stopped before.
 stop_recorded_units() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == unit ]] && is_of_nbserver unit "$LINE_KEY" "$LINE_BEFORE"; then
-            RUN_STEP=$LINE_STEP
-            assert_own_systemd                     # before anything is undone
-            if [[ ! -e $UNIT_FOLDER/$LINE_KEY ]]; then continue; fi
-            run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"
-        fi
+        if [[ $LINE_KIND != unit ]] || ! is_of_nbserver unit "$LINE_KEY" "$LINE_BEFORE"; then continue; fi
+        RUN_STEP=$LINE_STEP
+        assert_own_systemd
+        if [[ -e $UNIT_FOLDER/$LINE_KEY ]]; then stop_unit "$LINE_KEY"; fi
     done
 }

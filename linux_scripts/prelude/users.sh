@@ -1,6 +1,11 @@
-# ---- prelude: the user that the service runs as ---------------------------------------------------------
-# A system user with a group of its own, who cannot log in and may do nothing else. Whoever can log in to the notebook
-# can do what this user can: an account that can do more is refused, whoever made it and since whenever it can.
+# ---- prelude: users --------------------------------------------------------------------------------
+# Create the user of the service, and refuse an account that could do more than it should.
+
+# It is a system user with its own group, without login and without other rights. Everybody who can log in to the
+# notebook can do what this user can. So an account that can do more is refused, even if nbserver created it and its
+# rights were added later.
+
+ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''   # of the account that was read last
 
 has_user() { # NAME
     getent passwd "$1" >/dev/null
@@ -10,76 +15,136 @@ has_group() { # NAME
     getent group "$1" >/dev/null
 }
 
-# Kind user: a system user with a group of its own, who cannot log in.
+# Kind user.
 add_user() { # NAME HOME
     local -a options=(--user-group)
     if has_user "$1"; then return; fi
     save_before user "$1" ''
-    if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # its group is there: a run was cut off
+    if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # from a run that was interrupted
     run_program useradd --system "${options[@]}" --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
 }
 
 restore_user() { # NAME
     if ((${#USER_IS_KEPT_FOR[@]})); then
-        write_event warning text "the user $1 stays, because files in ${USER_IS_KEPT_FOR[*]} belong to it; another\
- user could get its number. When they are gone, or belong to somebody else, run undo again"
+        warn user-stays 'the user {user} stays, because files in {folders} belong to it, and another user could get '\
+'its number. When these files are removed or belong to another user, run undo again' \
+            user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
         return
     fi
-    # 6: there is no such user; the group goes with its user on some systems and stays on others.
-    run_program --accept '0 6' --todo 'End the processes of that user' userdel "$1" || return
+    # 6: the user does not exist. On some systems, userdel removes its group too.
+    run_program --accept '0 6' --failure user-not-removed \
+        '{program} exited with code {exit_code}. Stop the processes of that user, then run undo again. '\
+'Its output: {output}' \
+        userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
 }
 
-# Refuses an account that add_user would not have made, and what would keep add_user from making one.
-compare_account() { # NAME HOME
-    if has_user "$1"; then
-        read_account_faults "$1" "$2"
-        if [[ $REPLY ]]; then
-            fail "the user $1 is not as nbserver makes it: $REPLY. Who can log in to the notebook could do what this\
- user can. Take that away (usermod, passwd --lock, gpasswd --delete $1 GROUP), or rename the user if it is\
- somebody else's (usermod --login), then run this again"
-        fi
-    elif has_group "$1" && ! has_record user "$1"; then
-        fail "there is a group $1 without a user of that name. Remove it (groupdel $1), or rename it (groupmod\
- --new-name), then run this again"
+# Refuse an account that add_user would not have created, or a group with its name.
+assert_account() { # NAME HOME
+    if ! has_user "$1"; then
+        assert_no_group "$1"
+        return
+    fi
+    read_account "$1"
+    assert_account_number "$1"
+    assert_account_number_unique "$1"
+    assert_account_primary_group "$1"
+    assert_account_groups "$1"
+    assert_account_home "$1" "$2"
+    assert_account_shell "$1"
+    assert_account_locked "$1"
+}
+
+assert_no_group() { # NAME
+    if has_group "$1" && ! has_record user "$1"; then
+        fail group-without-user 'the group {group} exists without a user of that name. '\
+'Remove it (groupdel {group}) or rename it (groupmod --new-name), then run this again' \
+            group "$1"
     fi
 }
 
-# REPLY: what is different about the account, wherever its entries come from; '' where nothing is.
-read_account_faults() { # NAME HOME
-    local uid=0 gid=0 home='' shell='' twin='' group='' password='' groups='' name='' number faults=''
-    IFS=: read -r _ _ uid gid _ home shell < <(getent passwd "$1") || true
-    IFS=: read -r twin _ < <(getent passwd "$uid") || true      # the first one with this number
-    IFS=: read -r group _ < <(getent group "$gid") || true
-    IFS=: read -r _ password _ < <(getent shadow "$1") || true
-    read -r _ groups < <(getent initgroups "$1") || true
+read_account() { # NAME
+    ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''
+    IFS=: read -r _ _ ACCOUNT_NUMBER ACCOUNT_GROUP _ ACCOUNT_HOME ACCOUNT_SHELL < <(getent passwd "$1") || true
+}
+
+assert_account_number() { # NAME
     read_last_system_number
-    if ((uid < 1 || uid > REPLY)); then
-        faults+=", its number is $uid, and a system user's number is from 1 to $REPLY"
+    if ((ACCOUNT_NUMBER < 1 || ACCOUNT_NUMBER > REPLY)); then
+        fail account-number 'the user {user} has the number {number}, but a system user has a number from 1 to '\
+'{last}. If it is the account of a person, rename it (usermod --login). Otherwise remove it. Then run this again' \
+            user "$1" number "$ACCOUNT_NUMBER" last "$REPLY"
     fi
-    if [[ $twin != "$1" ]]; then faults+=", its number is also that of ${twin:-another user}"; fi
-    if [[ $group != "$1" ]]; then faults+=", its primary group is ${group:-$gid}, not $1"; fi
-    for number in $groups; do
-        if [[ $number == "$gid" ]]; then continue; fi
-        name=''
-        IFS=: read -r name _ < <(getent group "$number") || true
-        faults+=", it is in the group ${name:-$number}"
-    done
-    if [[ $home != "$2" ]]; then faults+=", its home folder is $home, not $2"; fi
-    case $shell in
-        /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) ;;
-        *) faults+=", its shell is $shell, not /usr/sbin/nologin" ;;
-    esac
-    if [[ $password != '!'* && $password != '*'* ]]; then faults+=", it has a password, or no entry in /etc/shadow"; fi
-    REPLY=${faults#, }
 }
 
-# The highest number of a system user.
+assert_account_number_unique() { # NAME
+    local first=''
+    IFS=: read -r first _ < <(getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
+    if [[ $first != "$1" ]]; then
+        fail account-number-shared 'the users {user} and {other} have the same number, {number}, and so the same '\
+'rights. Change or remove {user}, then run this again' \
+            user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
+    fi
+}
+
+assert_account_primary_group() { # NAME
+    local group=''
+    IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
+    if [[ $group != "$1" ]]; then
+        fail account-primary-group 'the primary group of the user {user} is {group}, not {user}. '\
+'Change it (usermod --gid {user} {user}), then run this again' \
+            user "$1" group "${group:-$ACCOUNT_GROUP}"
+    fi
+}
+
+assert_account_groups() { # NAME
+    local groups='' group number
+    read -r _ groups < <(getent initgroups "$1") || true
+    for number in $groups; do
+        if [[ $number == "$ACCOUNT_GROUP" ]]; then continue; fi
+        group=''
+        IFS=: read -r group _ < <(getent group "$number") || true
+        fail account-in-group 'the user {user} is in the group {group}, so everybody who can log in to the notebook '\
+'would have its rights. Remove the user from the group (gpasswd --delete {user} {group}), then run this again' \
+            user "$1" group "${group:-$number}"
+    done
+}
+
+assert_account_home() { # NAME HOME
+    if [[ $ACCOUNT_HOME != "$2" ]]; then
+        fail account-home 'the home folder of the user {user} is {home}, not {expected}. If it is the account of a '\
+'person, rename it (usermod --login). Otherwise change the folder (usermod --home {expected} {user}). '\
+'Then run this again' \
+            user "$1" home "$ACCOUNT_HOME" expected "$2"
+    fi
+}
+
+assert_account_shell() { # NAME
+    case $ACCOUNT_SHELL in
+        /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) return 0 ;;
+    esac
+    fail account-shell 'the shell of the user {user} is {shell}, not /usr/sbin/nologin. '\
+'Change it (usermod --shell /usr/sbin/nologin {user}), then run this again' \
+        user "$1" shell "$ACCOUNT_SHELL"
+}
+
+# In the second field of shadow(5), a password that begins with ! or * cannot be used.
+assert_account_locked() { # NAME
+    local password=''
+    IFS=: read -r _ password _ < <(getent shadow "$1") || true
+    if [[ $password != '!'* && $password != '*'* ]]; then
+        fail account-password 'the user {user} has a password, or no entry in /etc/shadow. '\
+'Lock the account (passwd --lock {user}), then run this again' \
+            user "$1"
+    fi
+}
+
+# REPLY: the highest number of a system user.
 read_last_system_number() {
     local file name value
     REPLY=999
-    for file in /usr/etc/login.defs /etc/login.defs; do   # what the second one says counts
+    for file in /usr/etc/login.defs /etc/login.defs; do   # the second file takes precedence
         if [[ ! -r $file ]]; then continue; fi
         while read -r name value _; do
             if [[ $name == SYS_UID_MAX && $value =~ ^[0-9]{1,9}$ ]]; then REPLY=$((10#$value)); fi

@@ -19,8 +19,10 @@ preflight_test() {
     read_system
     if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES$own"; fi
 
-    compare_places
-    compare_account "$SERVICE_USER" "$WORK_FOLDER"
+    assert_notebook_folder_allowed
+    assert_own_folders_safe
+    assert_notebook_folder_safe
+    assert_account "$SERVICE_USER" "$WORK_FOLDER"
     compare_space "${PROGRAMS%/*}"
     if [[ $RUN_TIME ]]; then compare_clocks; fi
     compare_port
@@ -31,7 +33,9 @@ user_preflight() {
     for program in flock setsid sha256sum stat; do
         if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
     done
-    compare_places
+    assert_notebook_folder_allowed
+    assert_own_folders_safe
+    assert_notebook_folder_safe
     compare_space "$HOME_FOLDER"
     compare_port
 }

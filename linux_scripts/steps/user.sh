@@ -5,7 +5,7 @@ step user 'the service has a user of its own'
 
 user_test() {
     if [[ $NB_SCOPE == user ]]; then return; fi       # it is the user's own
-    compare_account "$SERVICE_USER" "$WORK_FOLDER"
+    assert_account "$SERVICE_USER" "$WORK_FOLDER"
     if ! has_user "$SERVICE_USER"; then difference "user $SERVICE_USER" '' 'a system user'; fi
 }
 

@@ -39,7 +39,7 @@ write_applied() {
 _STEPS = r"""
 step text 'the text files say what they should'
 text_test() {
-    if ! has_text PLACE/site/new.txt ours || ! has_text PLACE/site/old.txt ours; then difference 'the texts' other ours; fi
+    if ! has_text PLACE/site/new.txt ours || ! has_text PLACE/site/old.txt ours; then differs texts 'the texts' other ours; fi
 }
 text_apply() {
     write_applied
@@ -51,7 +51,7 @@ step place 'a program said much, and the folders are there'
 place_test() {
     read_access PLACE/site/folder PLACE/site/theirs
     compare_folder PLACE/site/folder root:root 750
-    if [[ ${ACCESS[PLACE/site/theirs]} != 'daemon:daemon 711' ]]; then difference 'access to theirs' other ours; fi
+    if [[ ${ACCESS[PLACE/site/theirs]} != 'daemon:daemon 711' ]]; then differs access 'access to theirs' other ours; fi
 }
 place_apply() {
     local text

@@ -359,7 +359,7 @@ def test_as_root_in_a_container_the_first_command_works_and_warns(story: Story) 
     done = story.done["contained"]
     assert done.returncode == 0, done.stdout + done.stderr
     assert (
-        "\nPicture      /root/" in done.stdout and "have root's rights. Better: run nbserver as another user" in done.stdout + done.stderr
+        "\nPicture      /root/" in done.stdout and "runs as root. To avoid that, run nbserver as another user" in done.stdout + done.stderr
     )
     assert re.search(r"^root .*-I /\S+/serve\.py ", story.seen["root's processes"], re.MULTILINE)
     ignored = int(story.seen["signals"].split()[1], 16)

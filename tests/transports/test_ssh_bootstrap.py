@@ -91,9 +91,9 @@ def test_what_comes_before_the_script_is_skipped(tmp_path: Path) -> None:
 
 
 OTHER: Mapping[str, tuple[bytes, str]] = {
-    "one byte is different": (GOOD.replace(b"exit 2", b"exit 3"), "the SHA-256 of the script is [0-9a-f]{64}, announced was [0-9a-f]{64}"),
-    "one byte is missing": (GOOD.replace(b"exit 2", b"exit2"), "the SHA-256 of the script is [0-9a-f]{64}, announced was [0-9a-f]{64}"),
-    "a byte is zero": (GOOD.replace(b"exit 2", b"exit\x002"), "the SHA-256 of the script is [0-9a-f]{64}, announced was [0-9a-f]{64}"),
+    "one byte is different": (GOOD.replace(b"exit 2", b"exit 3"), "the SHA-256 of the script is [0-9a-f]{64}, expected [0-9a-f]{64}"),
+    "one byte is missing": (GOOD.replace(b"exit 2", b"exit2"), "the SHA-256 of the script is [0-9a-f]{64}, expected [0-9a-f]{64}"),
+    "a byte is zero": (GOOD.replace(b"exit 2", b"exit\x002"), "the SHA-256 of the script is [0-9a-f]{64}, expected [0-9a-f]{64}"),
     "it ends in the script": (GOOD[:50], rf"the input ended after \d+ of {len(SCRIPT)} bytes of the script"),
     "it ends in the envelope": (GOOD.replace(b"nbserver start\n", b""), "the input ended in the envelope"),
     "it ends in the last line": (GOOD[:-1], "the input ended in the envelope"),
@@ -152,12 +152,12 @@ QUICK: Mapping[str, tuple[str, str, tuple[int, str, str]]] = {
     "another folder takes its place before it is used": (
         "mktemp",
         'folder=$(MKTEMP "$@"); chmod 777 "$folder"; printf "%s\\n" "$folder"',
-        (1, "", "its new folder in TMPDIR was changed by somebody else"),
+        (1, "", "another user changed the new folder in TMPDIR. Set TMPDIR to a folder where only you can write"),
     ),
     "a folder of root's takes its place, with files in it": (
         "mktemp",
         'folder=$(MKTEMP "$@"); : >"$folder/output"; printf "%s\\n" "$folder"',
-        (1, "", "its new folder in TMPDIR was changed by somebody else"),
+        (1, "", "another user changed the new folder in TMPDIR. Set TMPDIR to a folder where only you can write"),
     ),
     "another folder takes its place when the script is in it": (
         "setsid",

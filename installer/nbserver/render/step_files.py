@@ -32,12 +32,12 @@ PRELUDE = {
         "certificates certificate_rules certificate_program certificate_sources certificate_store certificate_requests server_check"
     ).split(),
     ("linux_scripts", "machine"): (
-        "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope "
-        "starter service"
+        "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages "
+        "apt zypper units firewall processes tls scope starter service"
     ).split(),
     ("linux_scripts", "user"): (
-        "run json messages events envelope lock record programs paths files data_folders users packages apt zypper units firewall processes tls scope "
-        "starter service"
+        "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages "
+        "apt zypper units firewall processes tls scope starter service"
     ).split(),
 }
 STEPS = {

@@ -96,17 +96,19 @@ def test_programs_speak_in_log_events_only() -> None:
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("bash -c 'echo one; echo two; exit 7'", 7, "bash ended with code 7. Do it by hand. Its last words: one / two"),
-        ("bash -c 'kill -9 $$'", 137, "bash ended with code 137. Do it by hand"),
+        ("bash -c 'echo one; echo two; exit 7'", 7, "bash exited with code 7: one / two. Do it by hand"),
+        ("bash -c 'kill -9 $$'", 137, "bash exited with code 137: (none). Do it by hand"),
         (
             "no-such-program",
             127,
-            "no-such-program ended with code 127. Do it by hand. Its last words: setsid: failed to execute no-such-program: No such file or directory",
+            "no-such-program exited with code 127: setsid: failed to execute no-such-program: No such file or directory. Do it by hand",
         ),
     ],
 )
 def test_a_program_that_fails_is_a_problem_with_its_last_words(command: str, code: int, words: str) -> None:
-    done = run(f"if run_program --todo 'Do it by hand' {command}; then exit 1; fi; printf '%s|%s' \"$EXIT_CODE\" \"$PROBLEM\" >&2")
+    done = run(
+        f"if run_program --failure by-hand '{{program}} exited with code {{exit_code}}: {{output}}. Do it by hand' {command}; then exit 1; fi; printf '%s|%s' \"$EXIT_CODE\" \"$PROBLEM\" >&2"
+    )
     assert done.stderr.decode() == f"{code}|{words}"
 
 

@@ -32,9 +32,9 @@ def test_files_that_stay_keep_their_owner_and_the_account(host: Sandbox) -> None
     done = apply(host, mode="undo")
     assert done.outcome == "ok"
     assert [event["text"] for event in done.of("warning")] == [
-        f"{NOTEBOOKS} holds files and stays",
-        "/srv/people holds files and stays",
-        f"the user nbserver stays, because files in {NOTEBOOKS} belong to it; another user could get its number. When they are gone, or belong to somebody else, run undo again",
+        f"{NOTEBOOKS} contains files and was kept",
+        "/srv/people contains files and was kept",
+        f"the user nbserver stays, because files in {NOTEBOOKS} belong to it, and another user could get its number. When these files are removed or belong to another user, run undo again",
     ]
     host.run("useradd", "--system", "another")
     assert host.access(f"{NOTEBOOKS}/a/b.ipynb") == "nbserver:nbserver 640" and host.access(NOTEBOOKS) == "nbserver:nbserver 750"

@@ -17,7 +17,7 @@ def test_a_rule_of_a_firewall_that_is_gone_is_undone(host: Sandbox, firewall: st
     host.run("bash", "-c", "rm -f /usr/sbin/ufw /usr/bin/firewall-*; mkdir -p /etc/ufw; echo ENABLED=yes >/etc/ufw/ufw.conf")
     opened = f"""
 step firewall 'the rule is on the record'
-firewall_test() {{ has_record firewall_port '{firewall} 9999 Any' || difference rule '' open; }}
+firewall_test() {{ has_record firewall_port '{firewall} 9999 Any' || differs rule rule '' open; }}
 firewall_apply() {{ save_before firewall_port '{firewall} 9999 Any' ''; }}
 """
     assert run(host, "apply", [opened]).outcome == "ok" and len(record(host)) == 1

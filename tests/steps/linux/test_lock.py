@@ -18,7 +18,7 @@ STATE = "/var/lib/nbserver/state"
 SECONDS = 600  # far more than anything here takes on a busy machine
 WAITING = """
 step waiting 'it waits until it is told to go on'
-waiting_test() { [[ -e /tmp/done ]] || difference waiting no yes; }
+waiting_test() { [[ -e /tmp/done ]] || differs waiting waiting no yes; }
 waiting_apply() {
     write_event progress what begun
     run_program bash -c 'echo $$ >/tmp/child.new; mv /tmp/child.new /tmp/child; until [[ -e /tmp/go ]]; do sleep 0.05; done; echo gone on'
@@ -82,7 +82,7 @@ def test_a_runs_name_is_used_once(sandbox: Sandbox) -> None:
     step = "step nothing 'nothing'\nnothing_test() { :; }\nnothing_apply() { :; }\n"
     assert run(sandbox, "apply", [step], name="once").outcome == "ok"
     again = run(sandbox, "apply", [step], name="once")
-    assert again.outcome == "failed" and "run 'once' was here before" in again.of("failed")[0]["text"]
+    assert again.outcome == "failed" and 'This host already has a run "once"' in again.of("failed")[0]["text"]
     assert len(sandbox.read(f"{STATE}/runs/once/events.jsonl").splitlines()) == 3, "the first one's events are untouched"
 
 
@@ -120,7 +120,7 @@ def test_a_torn_last_line_is_left_out(sandbox: Sandbox) -> None:
 
 def test_a_run_that_nobody_knows(sandbox: Sandbox) -> None:
     done = again(sandbox, "unheard", 0, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (3, b"", b"this host knows no run 'unheard'\n")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"", b'This host has no run "unheard"\n')
     assert not sandbox.exists("/var/lib/nbserver"), "asking changes nothing"
 
 

@@ -62,7 +62,7 @@ def test_a_link_that_comes_between_test_and_apply_is_refused(host: Sandbox) -> N
 
 @pytest.mark.parametrize("place", ["/opt/nbserver", "/etc/nbserver", "/var/lib/nbserver/work"])
 def test_a_link_in_a_place_of_nbservers_own_is_refused(host: Sandbox, place: str) -> None:
-    folder = f"step folder 'a folder'\nfolder_test() {{ difference folder '' there; }}\nfolder_apply() {{ add_folder {place} daemon:daemon 777; }}\n"
+    folder = f"step folder 'a folder'\nfolder_test() {{ differs folder folder '' there; }}\nfolder_apply() {{ add_folder {place} daemon:daemon 777; }}\n"
     host.run("bash", "-ec", f"mkdir -p {place.rpartition('/')[0]}; ln -s {POWERS} {place}")
     before = powers(host)
     refused(apply(host), place, "is a link")
@@ -83,7 +83,7 @@ def test_undo_changes_nothing_behind_a_link(host: Sandbox, made: str, owner: str
     host.run("bash", "-ec", f"mv {NOTEBOOKS} /srv/moved; ln -s {POWERS} {NOTEBOOKS}")
     before = powers(host)
     done = apply(host, mode="undo")
-    refused(done, f"{NOTEBOOKS} could not be put back", "is a link", step="notebook")
+    refused(done, f"{NOTEBOOKS} could not be restored", "is a link", step="notebook")
     assert powers(host) == before
     assert [line["key"] for line in record(host)] == ["nbserver", NOTEBOOKS], (
         "all else is put back; whoever has files there keeps the account"
@@ -284,7 +284,7 @@ def test_undo_leaves_alone_what_the_record_should_not_name(host: Sandbox) -> Non
     done = apply(host, mode="undo")
     assert done.outcome == "failed" and len(done.of("failed")) == len(foreign), done.of("failed")
     assert {event["text"].partition(": ")[2] for event in done.of("failed")} >= {
-        "nbserver never changes that, so the record should not name it. Look at /var/lib/nbserver/state/record.jsonl, and take that line out if nobody can say where it comes from. Mend what stands in its way, then run undo again"
+        "nbserver never changes it, but /var/lib/nbserver/state/record.jsonl has a line about it. Remove that line if nobody knows where it comes from. Fix the cause, then run undo again"
     }
     assert (
         powers(host) == before

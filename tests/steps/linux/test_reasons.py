@@ -25,7 +25,7 @@ SMALL = "/mnt/small"  # a file system of one page
 STATE = "/var/lib/nbserver/state"
 
 
-def step(apply: str, name: str = "small", test: str = "difference small is should") -> str:
+def step(apply: str, name: str = "small", test: str = "differs small small is should") -> str:
     """A step that always differs, with this apply."""
     return f"step {name} 'a small step'\n{name}_test() {{\n{test}\n}}\n{name}_apply() {{\n{apply}\n}}\n"
 
@@ -59,32 +59,32 @@ def host(sandbox: Sandbox) -> Sandbox:
 REASONS = {
     "a read-only disk": (
         f"mount_ro; add_folder {SMALL}/new root:root 755",
-        f"""mkdir -m 700 -- "$HELD/${{1##*/}}" ended with code 1. Its last words: mkdir: cannot create directory '{SMALL}/new': Read-only file system""",
+        f"""mkdir -m 700 -- "$HELD/${{1##*/}}" exited with code 1: mkdir: cannot create directory '{SMALL}/new': Read-only file system""",
     ),
     "a file on a read-only disk": (
         f"mount_ro; set_text_file {SMALL}/x root:root 600 words",
-        f"{SMALL}/x could not be written: <script>: line <n>: {SMALL}/x.new: Read-only file system",
+        f"{SMALL}/x could not be written (<script>: line <n>: {SMALL}/x.new: Read-only file system)",
     ),
     "a full disk": (
         f"local text; printf -v text '%9000s' ''; set_text_file {SMALL}/x root:root 600 \"@notebook.password_hash@$text\" notebook.password_hash",
-        f"{SMALL}/x could not be written: <script>: line <n>: printf: write error: No space left on device",
+        f"{SMALL}/x could not be written (<script>: line <n>: printf: write error: No space left on device)",
     ),
     "no such user": (
         f"set_text_file {SMALL}/x nosuch:root 600 @notebook.password_hash@ notebook.password_hash",
-        """chown --no-dereference -- "$2" "$HELD/$name.new" ended with code 1. Its last words: chown: invalid user: 'nosuch:root'""",
+        """chown --no-dereference -- "$2" "$HELD/$name.new" exited with code 1: chown: invalid user: 'nosuch:root'""",
     ),
     "bash's own": (
         ': "$NOT_THERE"',
-        "the script ended with code 1 and did not say why; bash's own words: <script>: line <n>: NOT_THERE: unbound variable",
+        "The script stopped with exit code 1: <script>: line <n>: NOT_THERE: unbound variable",
     ),
-    "nobody said anything": ("[[ a == b ]]", "[[ a == b ]] ended with code 1"),
+    "nobody said anything": ("[[ a == b ]]", "[[ a == b ]] exited with code 1: no error was printed"),
     "what was said before is another matter": (
         f"run_program bash -c true; stat {SMALL}/none || true; test_step small; false",
-        "false ended with code 1",
+        "false exited with code 1: no error was printed",
     ),
     "bytes that are no text": (
         f"mount_ro; local x=$'{SMALL}/\\377'; : >\"$x\"",
-        f""": > "$x" ended with code 1. Its last words: <script>: line <n>: {SMALL}/\ufffd: Read-only file system""",
+        f""": > "$x" exited with code 1: <script>: line <n>: {SMALL}/\ufffd: Read-only file system""",
     ),
 }
 
@@ -101,14 +101,12 @@ def test_the_reason_is_told(host: Sandbox, name: str) -> None:
 
 def test_a_test_tells_it_and_leaves_nothing(host: Sandbox) -> None:
     done = run(host, "test", [step("true", test=f"stat {SMALL}/none")])
-    assert (
-        failed(done) == f"stat {SMALL}/none ended with code 1. Its last words: stat: cannot statx '{SMALL}/none': No such file or directory"
-    )
+    assert failed(done) == f"stat {SMALL}/none exited with code 1: stat: cannot statx '{SMALL}/none': No such file or directory"
     assert not host.exists("/var/lib/nbserver")
 
 
 def test_by_hand_the_words_stand_before_it() -> None:
-    done = run_prelude("exec 1>&2; RUN_STEP=x; trap 'problem no || write_event failed text \"$PROBLEM\"' ERR; stat /none/none")
+    done = run_prelude("exec 1>&2; RUN_STEP=x; trap 'problem no-value no || write_event failed text \"$PROBLEM\"' ERR; stat /none/none")
     assert done.stderr.startswith(b"stat: ") and b'"text":"no"' in done.stdout
 
 
@@ -116,15 +114,15 @@ def test_lines_of_others_in_the_same_file_are_not_read(sandbox: Sandbox) -> None
     sandbox.write("/tmp/lin1.sh", script([step("false")]))
     sandbox.write("/tmp/errors", "words of others\n")
     done = fixtures.Run(sandbox.run("bash", "-c", "exec bash /tmp/lin1.sh apply 2>>/tmp/errors", check=False))
-    assert failed(done) == "false ended with code 1"
+    assert failed(done) == "false exited with code 1: no error was printed"
 
 
 def test_what_undo_cannot_put_back_is_told_with_its_reason(host: Sandbox) -> None:
     own = f"CONFIGURATION_FOLDER={SMALL}"  # undo acts on nothing else
-    steps = [own, step(f"set_text_file {SMALL}/x root:root 600 words", test=f"if [[ ! -e {SMALL}/x ]]; then difference x '' there; fi")]
+    steps = [own, step(f"set_text_file {SMALL}/x root:root 600 words", test=f"if [[ ! -e {SMALL}/x ]]; then differs x x '' there; fi")]
     assert run(host, "apply", steps).outcome == "ok"
     host.run("mount", "-o", "remount,ro", SMALL)
-    told = f"{SMALL}/x could not be put back: rm could not remove it: rm: cannot remove '{SMALL}/x': Read-only file system. Mend what stands in its way, then run undo again"
+    told = f"{SMALL}/x could not be restored: rm could not remove it (rm: cannot remove '{SMALL}/x': Read-only file system). Fix the cause, then run undo again"
     assert failed(run(host, "undo", steps)) == told
     host.run("mount", "-o", "remount,rw", SMALL)
     assert run(host, "undo", steps).outcome == "ok" and record(host) == [] and not host.exists(f"{SMALL}/x")
@@ -153,7 +151,7 @@ def test_events_that_cannot_be_kept_are_told_and_the_run_stops(full: Sandbox) ->
     text = re.sub(r"\./nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
     assert (
         re.sub(r"runs/r\d+", "runs/<run>", text)
-        == f"this run's events could not be kept in {FULL}. Mend that (where the disk is full: make room), then run this again"
+        == f"The events of this run cannot be written to {FULL}. Make sure that the disk has free space and can be written to, then run this again"
     )
     assert [event["text"] for event in done.of("log")] == [f"line {i} of a program that talks" for i in range(1, 401)]
     assert full.exists("/run/ended") and not full.exists("/run/went-on") and not any(name == "next" for name, _ in done.steps)
@@ -167,12 +165,12 @@ def test_a_run_on_a_full_disk_says_so_and_changes_nothing(full: Sandbox) -> None
     assert run(full, "undo", steps).outcome == "ok"
     full.run("bash", "-c", f"printf %100000s x >{STATE}/full", check=False)
     for mode in ("apply", "undo"):
-        assert failed(run(full, mode, steps)).endswith("No space left on device") and not full.exists("/run/changed")
+        assert failed(run(full, mode, steps)).endswith("No space left on device)") and not full.exists("/run/changed")
     full.run("rm", f"{STATE}/full")
     assert run(full, "apply", [step("true", test="true")]).outcome == "ok"
 
 
 def test_nothing_is_done_when_the_event_that_announces_it_is_not_kept(full: Sandbox) -> None:
-    fill = f"local text; printf -v text '%5000s' ''; if [[ ! -e {STATE}/full ]]; then printf %100000s x >{STATE}/full || true; fi; difference a b \"$text\""
+    fill = f"local text; printf -v text '%5000s' ''; if [[ ! -e {STATE}/full ]]; then printf %100000s x >{STATE}/full || true; fi; differs a a b \"$text\""
     done = run(full, "apply", [step(": >/run/changed", test=fill)])
-    assert "could not be kept" in failed(done) and len(done.of("difference")) == 1 and not full.exists("/run/changed")
+    assert "cannot be written to" in failed(done) and len(done.of("difference")) == 1 and not full.exists("/run/changed")

@@ -38,22 +38,22 @@ FOLDER = small(
 )
 TEXT = small(
     "text",
-    "has_text /etc/nbserver/text.conf 'new\n' || difference /etc/nbserver/text.conf another new",
+    "has_text /etc/nbserver/text.conf 'new\n' || differs text /etc/nbserver/text.conf another new",
     "set_text_file /etc/nbserver/text.conf root:daemon 640 'new\n'",
 )
 DATA = small(
     "data",
-    'read_access "$NB_NOTEBOOK_DIRECTORY"\ncan_service_write "$NB_NOTEBOOK_DIRECTORY" || difference notebooks none writable',
+    'read_access "$NB_NOTEBOOK_DIRECTORY"\ncan_service_write "$NB_NOTEBOOK_DIRECTORY" || differs notebooks notebooks none writable',
     'add_data_folder "$NB_NOTEBOOK_DIRECTORY"',
 )
-FAILING = small("failing", "difference everything wrong right", "run_program bash -c 'echo it broke; exit 4'")
+FAILING = small("failing", "differs everything everything wrong right", "run_program bash -c 'echo it broke; exit 4'")
 
 
 def test_a_test_changes_nothing(sandbox: Sandbox) -> None:
     done = run(sandbox, "test", [FOLDER, TEXT])
     assert (done.outcome, done.code) == ("ok", 2)
     assert done.steps == [("folder", "difference"), ("text", "difference")]
-    assert [event["is"] for event in done.of("difference")] == ["not there", "another"]
+    assert [event["is"] for event in done.of("difference")] == [None, "another"]
     for path in ("/var/lib/nbserver", "/opt/nbserver", "/etc/nbserver/text.conf"):
         assert not sandbox.exists(path)
 
@@ -124,8 +124,8 @@ def test_a_folder_with_somebodys_files_stays(sandbox: Sandbox) -> None:
     done = run(sandbox, "undo", [USER, DATA])
     assert done.outcome == "ok" and sandbox.exists("/srv/people/notebooks/mine")
     assert [event["text"] for event in done.of("warning")][:2] == [
-        "/srv/people/notebooks holds files and stays",
-        "/srv/people holds files and stays",
+        "/srv/people/notebooks contains files and was kept",
+        "/srv/people contains files and was kept",
     ]
 
 
@@ -134,7 +134,7 @@ def test_a_step_that_fails_says_why_and_where(sandbox: Sandbox) -> None:
     assert (done.outcome, done.code) == ("failed", 3)
     (failed,) = done.of("failed")
     line = parts.script([FOLDER, FAILING, TEXT]).splitlines().index("run_program bash -c 'echo it broke; exit 4'") + 1
-    assert (failed["step"], failed["text"], failed["at"]) == ("failing", "bash ended with code 4. Its last words: it broke", f"line {line}")
+    assert (failed["step"], failed["text"], failed["at"]) == ("failing", "bash exited with code 4. Its output: it broke", f"line {line}")
     assert not sandbox.exists("/etc/nbserver/text.conf") and sandbox.exists("/opt/nbserver")
     assert run(sandbox, "undo", [FOLDER]).outcome == "ok" and not sandbox.exists("/opt/nbserver")
 
@@ -142,17 +142,17 @@ def test_a_step_that_fails_says_why_and_where(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("apply", "words"),
     [
-        ("false", "false ended with code 1"),
-        (': "$no_such_variable"', "the script ended with code 1 and did not say why"),
-        ("local x; x=$(false; echo y)", "x=$(false; echo y) ended with code 1"),
-        ("true", "everything is still 'wrong' instead of 'right'"),
-        ("fail 'no way'", "no way"),
-        ("no_such_command", "no_such_command ended with code 127"),
-        ("exit 0", "the script ended with code 0 and did not say why"),
+        ("false", "false exited with code 1"),
+        (': "$no_such_variable"', "The script stopped with exit code 1"),
+        ("local x; x=$(false; echo y)", "x=$(false; echo y) exited with code 1"),
+        ("true", 'everything is still "wrong" instead of "right"'),
+        ("fail no-way 'no way'", "no way"),
+        ("no_such_command", "no_such_command exited with code 127"),
+        ("exit 0", "The script stopped with exit code 0"),
     ],
 )
 def test_however_a_step_ends_the_run_says_so(sandbox: Sandbox, apply: str, words: str) -> None:
-    done = run(sandbox, "apply", [small("bad", "difference everything wrong right", apply), FOLDER])
+    done = run(sandbox, "apply", [small("bad", "differs everything everything wrong right", apply), FOLDER])
     assert (done.outcome, done.code) == ("failed", 3)
     assert done.of("failed")[0]["text"].startswith(words)
     assert not sandbox.exists("/opt/nbserver")
@@ -166,7 +166,7 @@ def test_what_cannot_be_put_back_is_told_and_stays_in_the_record(sandbox: Sandbo
     done = run(sandbox, "undo", [FOLDER, TEXT])
     assert (done.outcome, done.code) == ("failed", 3)
     assert [event["what"] for event in done.of("restored")] == ["/opt/nbserver"], "the others are put back all the same"
-    assert "/etc/nbserver/text.conf could not be put back: rm could not remove it. Mend" in done.of("failed")[0]["text"]
+    assert "/etc/nbserver/text.conf could not be restored: rm could not remove it. Fix the cause" in done.of("failed")[0]["text"]
     assert [line["key"] for line in record(sandbox)] == ["/etc/nbserver/text.conf"]
     sandbox.run("rmdir", "/etc/nbserver/text.conf")
     assert run(sandbox, "undo", [FOLDER, TEXT]).outcome == "ok" and record(sandbox) == []
@@ -187,7 +187,7 @@ def test_a_record_that_is_not_whole_is_refused(sandbox: Sandbox, line: str) -> N
     sandbox.write(f"{STATE}/record.jsonl", good + line + "\n")
     for mode in ("undo", "apply"):
         done = run(sandbox, mode, [FOLDER, TEXT])
-        assert done.outcome == "failed" and "has a line that is none of a record" in done.of("failed")[0]["text"]
+        assert done.outcome == "failed" and "has a line that is not valid" in done.of("failed")[0]["text"]
     assert sandbox.exists("/opt/nbserver") and not sandbox.exists("/etc/nbserver/text.conf")
 
 
@@ -197,7 +197,7 @@ def test_a_kind_of_another_release_is_told(sandbox: Sandbox) -> None:
         f"{STATE}/record.jsonl", sandbox.read(f"{STATE}/record.jsonl") + b'{"v":1,"step":"a","kind":"carpet","key":"/x","before":null}\n'
     )
     done = run(sandbox, "undo", [FOLDER])
-    assert done.outcome == "failed" and "this script cannot put back a 'carpet'" in done.of("failed")[0]["text"]
+    assert done.outcome == "failed" and 'this script cannot restore the kind "carpet"' in done.of("failed")[0]["text"]
     assert not sandbox.exists("/opt/nbserver")
 
 
@@ -210,16 +210,16 @@ def test_a_write_that_was_cut_off_leaves_the_record_as_it_was(sandbox: Sandbox) 
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [
-        ("mkdir -m 755 /var/lib/nbserver; mkdir -m 755 /var/lib/nbserver/state", "others have access to it (0 755)"),
+        ("mkdir -m 755 /var/lib/nbserver; mkdir -m 755 /var/lib/nbserver/state", "other users have access to it (mode 755)"),
         (
             "mkdir -m 755 /var/lib/nbserver; mkdir -m 700 /var/lib/nbserver/state; chown daemon /var/lib/nbserver/state",
-            "belongs to others than root",
+            "because it belongs to daemon",
         ),
-        ("mkdir -m 777 /var/lib/nbserver", "others can write there (0 777)"),
-        ("mkdir -m 755 /var/lib/nbserver; chown daemon /var/lib/nbserver", "belongs to others than root"),
-        ("mkdir -m 700 /var/lib/else; ln -s else /var/lib/nbserver", "is a link or no folder"),
-        ("mkdir -m 755 /var/lib/nbserver; mkdir -m 700 /var/lib/else; ln -s ../else /var/lib/nbserver/state", "is a link or no folder"),
-        ("mkdir -m 755 /var/lib/nbserver; touch /var/lib/nbserver/state", "is a link or no folder"),
+        ("mkdir -m 777 /var/lib/nbserver", "other users can write there (mode 777)"),
+        ("mkdir -m 755 /var/lib/nbserver; chown daemon /var/lib/nbserver", "because it belongs to daemon"),
+        ("mkdir -m 700 /var/lib/else; ln -s else /var/lib/nbserver", "is a link or not a folder"),
+        ("mkdir -m 755 /var/lib/nbserver; mkdir -m 700 /var/lib/else; ln -s ../else /var/lib/nbserver/state", "is a link or not a folder"),
+        ("mkdir -m 755 /var/lib/nbserver; touch /var/lib/nbserver/state", "is a link or not a folder"),
     ],
 )
 def test_a_state_folder_that_others_could_fill_is_refused(sandbox: Sandbox, prepare: str, words: str) -> None:

@@ -19,7 +19,11 @@ from nbserver.render.step_files import PRELUDE, STEPS, read_body, read_titles
 from tests import golden
 from tests.formats import schema
 from tests.linux.parts import FILES, SETTINGS
-from tests.linux.rules import RULES, Rule, functions, lines
+from tests.linux.rules import RULES
+from tests.linux.rules_bash_4_4 import NEWER, NEWER_FORMATS
+from tests.linux.rules_form import COLUMNS, lines_fit
+from tests.linux.script_lines import Rule, functions, lines
+from tests.steps.linux import script_rule_examples
 
 APART = {"bootstrap.sh"}  # no part of a script
 NAMES = [
@@ -31,6 +35,7 @@ TEXTS = {name: (FILES / name).read_bytes().decode("utf-8") for name in NAMES}
 
 # Rule -> (a script that keeps it, scripts that break it).
 EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    **script_rule_examples.EXAMPLES,
     "ascii_with_line_feeds": ("true\n", ("printf '\u00e9'\n", "true\r\n", "\ttrue\n", "true \n")),
     "nothing_is_run_that_was_not_read": (
         "printf %s 'eval `x` source'   # eval $x\n",
@@ -61,10 +66,6 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
             "LC=1 ed\n",
             'x="$(whoami)"\n',
         ),
-    ),
-    "only_bash_4_4": (
-        'if [[ ${EPOCHREALTIME:-} ]]; then x=$EPOCHREALTIME; fi\nwait "$x"\n',
-        ("x=${y@U}\n", "wait -p x -n\n", "x=$SRANDOM\n", "x=$EPOCHSECONDS\n", "x=$EPOCHREALTIME\n", "x=${ id; }\n"),
     ),
     "the_locale_stays_c": ("export PATH LC_ALL=C\n", ("LANG=de_DE.UTF-8\n", "unset LC_ALL\n", "LC_ALL= stat x\n")),
     "secrets_touch_builtins_only": (
@@ -136,6 +137,15 @@ def test_the_rule_catches(rule: Rule, text: str) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.__name__))
 def test_the_rule_lets_pass(rule: Rule) -> None:
     assert list(rule({"steps/x.sh": EXAMPLES[rule.__name__][0]})) == []
+
+
+@pytest.mark.parametrize(("pattern", "example"), [(pattern, line) for pattern, _, line in (*NEWER, *NEWER_FORMATS)])
+def test_each_pattern_of_a_newer_bash_finds_its_example(pattern: str, example: str) -> None:
+    assert re.search(pattern, example)
+
+
+def test_the_bootstrap_fits() -> None:
+    assert list(lines_fit({name: (FILES / name).read_text("ascii") for name in APART})) == [], f"at most {COLUMNS} columns"
 
 
 def test_every_rule_has_examples() -> None:

@@ -203,4 +203,4 @@ def test_an_apply_by_hand_without_a_terminal_says_so(host: Sandbox) -> None:
     host.write("/tmp/lin1.sh", parts.script(STEPS))
     done = host.run("setsid", "--wait", "bash", "/tmp/lin1.sh", "apply", check=False)
     assert done.returncode == 3
-    assert b"there is no terminal to ask for the notebook.password_hash on" in done.stdout
+    assert b"there is no terminal to ask for notebook.password_hash" in done.stdout

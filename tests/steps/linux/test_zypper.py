@@ -66,7 +66,7 @@ def test_a_repository_that_is_gone_is_skipped(host: Sandbox) -> None:
     done = run(host, "apply", [PYTHON])
     assert (done.outcome, done.code) == ("ok", 0), words(done)
     assert warnings(done) == [
-        "zypper refresh ended with code 4; going on with the lists of packages that are there",
+        "zypper refresh exited with code 4. The existing lists of packages are used",
         "zypper skipped a repository that could not be refreshed",
     ]
     assert [line["key"] for line in record(host)] == ["zypper openssl python311"]
@@ -76,10 +76,10 @@ def test_a_repository_that_is_gone_is_skipped(host: Sandbox) -> None:
 def test_without_any_repository_it_says_what_is_missing(host: Sandbox) -> None:
     host.run(*ZYPPER, "removerepo", "repo-oss")
     done = run(host, "apply", [PYTHON])
-    assert warnings(done) == ["zypper refresh ended with code 6; going on with the lists of packages that are there"]
+    assert warnings(done) == ["zypper refresh exited with code 6. The existing lists of packages are used"]
     (failed,) = done.of("failed")
     assert failed["text"] == (
-        "no repository of this host has python311, or not all of them. Add a repository that has it (zypper repos lists those that are there), then run this again"
+        "the repositories of this host do not have all of these packages: python311. Add a repository that has them (zypper repos lists those that are configured), then run this again"
     )
 
 
@@ -88,14 +88,14 @@ def test_sles_15_has_its_python_in_a_module(host: Sandbox, name: str) -> None:
     host.write("/etc/os-release", f'ID="{name}"\nVERSION_ID="15.6"\nID_LIKE="suse"\nPRETTY_NAME="SUSE Linux Enterprise Server 15 SP6"\n')
     host.run(*ZYPPER, "removerepo", "repo-oss")
     (failed,) = run(host, "apply", [PYTHON]).of("failed")
-    assert "SUSEConnect -p sle-module-python3/15.6/x86_64, then run this again" in failed["text"]
+    assert "SUSEConnect -p sle-module-python3/15.6/x86_64), then run this again" in failed["text"]
 
 
 def test_the_script_of_a_package_that_fails_is_a_warning(host: Sandbox) -> None:
     add(host, "post-fails")
     done = run(host, "apply", [PYTHON])
     assert (done.outcome, done.code) == ("ok", 0), words(done)
-    assert warnings(done) == ["the script of a package failed; the package itself is installed"]
+    assert warnings(done) == ["the script of a package failed, but the package is installed"]
     assert "python311-3.11.11" in installed(host)
 
 
@@ -133,7 +133,9 @@ def test_what_another_package_needs_meanwhile_stays_and_the_rest_goes(host: Sand
     done = run(host, "undo", [both])
     assert done.outcome == "ok", words(done)
     assert installed(host) - before == {"python311-pip-22.3.1", "python311-3.11.10", "openssl-3.1.4"}
-    assert warnings(done) == ["the packages openssl python311 stay, because python311-pip came later and needs some of them"]
+    assert warnings(done) == [
+        "the packages openssl python311 stay, because packages that were installed later need some of them: python311-pip"
+    ]
     assert record(host) == []
 
 

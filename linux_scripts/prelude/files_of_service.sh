@@ -1,0 +1,58 @@
+# ---- prelude: files_of_service ---------------------------------------------------------------------
+# Find files of the service that stay after undo, and keep their user.
+
+# Without its user, the number of the user would be free, and another user who gets it would own the files.
+
+USER_IS_KEPT_FOR=()                                # folders that have files of the service, or could not be searched
+
+keep_user_for() { # PATH
+    USER_IS_KEPT_FOR+=("$1")
+}
+
+# The folder of the last keep_user_for has no such files.
+release_user() {
+    unset 'USER_IS_KEPT_FOR[-1]'
+}
+
+# Searching can take long. If it fails, there may be files: even root may lack access (NFS, FUSE).
+has_files_of_service() { # FOLDER
+    local found
+    if [[ $NB_SCOPE == user ]] || ! has_user "$SERVICE_USER"; then return 1; fi
+    report_start searching-files 'searching {path} for files of the service' path "$1"
+    found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
+    [[ $found ]]
+}
+
+# Kind files: a folder that existed before this script, in which files of the service stay.
+restore_files() { # FOLDER
+    if [[ ! -e $1 ]] || ! has_files_of_service "$1"; then return; fi
+    keep_user_for "$1"
+    LINE_STAYS=1
+}
+
+# Find a file whose user does not exist, such as an earlier undo may have left: the service could not read it, or
+# another user has that number by now. REPLY: the owner and the path, or ''.
+read_lost_files() { # FOLDER
+    local number user
+    REPLY=''
+    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return; fi
+    read -r number user < <(stat --format='%u %U' -- "$1")
+    case $user,$1/ in
+        UNKNOWN,*) REPLY="$number $1" ;;
+        root,* | "$SERVICE_USER",*) ;;
+        *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
+        *)
+            if can_service_write "$1"; then return; fi
+            IFS= read -r REPLY < <(find "$1" -xdev -nouser -printf '%U %p' -quit) || true
+            ;;
+    esac
+}
+
+assert_no_lost_files() { # FOLDER
+    read_lost_files "$1"
+    if [[ ! $REPLY ]]; then return; fi
+    fail files-without-user '{path} belongs to {owner}, and not to the service or to a user of this host. '\
+'If an earlier nbserver left it: chown --recursive --no-dereference --from={owner} {service} {folder}. '\
+'Otherwise give it to its user. Then run this again' \
+        path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
+}

@@ -1,0 +1,81 @@
+# ---- prelude: folders ------------------------------------------------------------------------------
+# Create folders, and set who may use them.
+
+# OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
+
+declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
+
+# One `stat` for all paths.
+read_access() { # PATH...
+    local path
+    local -a existing=() lines=()
+    local -i i
+    for path in "$@"; do
+        ACCESS[$path]=''
+        if [[ -e $path ]]; then existing+=("$path"); fi
+    done
+    if ((${#existing[@]} == 0)); then return; fi
+    mapfile -t lines < <(stat --dereference --format="$OWNER_FORMAT %a" -- "${existing[@]}")
+    for ((i = 0; i < ${#existing[@]}; i++)); do
+        ACCESS[${existing[i]}]=${lines[i]}
+    done
+}
+
+# After read_access: report a folder that does not exist, or has another owner or mode.
+compare_folder() { # PATH OWNER MODE
+    if [[ ! -d $1 ]]; then
+        differs folder-missing '{path}' '' 'a folder' path "$1"
+    elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then
+        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
+    fi
+}
+
+# Kind folder: a folder that this script creates. Undo removes it with everything in it.
+add_folder() { # PATH OWNER MODE
+    if [[ ! -e $1 ]]; then
+        hold_parent "$1"
+        save_before folder "$1" ''
+        mkdir -m 700 -- "$HELD/${1##*/}"
+    fi
+    set_access "$1" "$2" "$3"
+}
+
+# The mark of an environment is removed first: after an interruption, the rest is not mistaken for a complete one.
+restore_folder() { # PATH
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    hold_folder "$1" || return
+    rm -f -- "$HELD/nbserver.lock" || return
+    hold_parent "$1" || return
+    report_start removing-folder 'removing {path}' path "$1"
+    rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
+        problem folder-not-removed 'rm could not remove all of it'
+}
+
+# Kind access: owner and mode of a folder that existed before this script.
+set_access() { # PATH OWNER MODE
+    hold_folder "$1"
+    if [[ $(stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
+    save_access "$1"
+    chown -- "$2" "$HELD"
+    chmod -- "00$3" "$HELD"                        # 00 also removes setuid, setgid, and the sticky bit
+}
+
+# After hold_folder. A folder that this script created needs no such record.
+save_access() { # PATH
+    if has_record folder "$1" || has_record data_folder "$1"; then return; fi
+    save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$HELD")"
+}
+
+# A folder for notebooks may have files of the service by now.
+restore_access() { # PATH BEFORE
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    keep_user_for "$1"
+    hold_folder "$1" || return
+    { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
+        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
+    if has_files_of_service "$1"; then
+        save_before files "$1" ''
+    else
+        release_user
+    fi
+}

@@ -1,0 +1,71 @@
+# ---- prelude: locations ----------------------------------------------------------------------------
+# Decide which folders may be used, for notebooks and for nbserver itself.
+
+# Whether a folder belongs to the system or to nbserver itself, or is in such a folder.
+is_system_folder() { # PATH
+    case $1/ in
+        [!/]* | *//* | */./* | */../*) return 0 ;;   # not an absolute path in its plain form
+        "$DATA_FOLDER"/ | "$STATE_FOLDER"/* | "$WORK_FOLDER"/* | "$PROGRAMS"/* | "$CONFIGURATION_FOLDER"/*) return 0 ;;
+        "$DATA_FOLDER"/*) return 1 ;;
+        /var/lib/?*/*)                             # another program's, unless it is new or this script created it
+            [[ -e $1 ]] && ! has_record data_folder "$1" && ! can_have_links
+            return
+            ;;
+    esac
+    if can_have_links; then return 1; fi           # this user cannot write in the folders below
+    case $1/ in
+        /bin/* | /boot/* | /dev/* | /efi/* | /etc/* | /lib/* | /lib[0-9x]*/* | /proc/* | /run/*) return 0 ;;
+        /sbin/* | /snap/* | /sys/* | /usr/* | /var/backups/* | /var/cache/* | /var/crash/* | /var/lib/*) return 0 ;;
+        /var/lock/* | /var/log/* | /var/mail/* | /var/run/* | /var/spool/*) return 0 ;;
+        /tmp/* | /var/tmp/*) [[ $NB_SCOPE == machine ]] ;;   # the service has its own /tmp
+        *) return 1 ;;
+    esac
+}
+
+# Whether a folder may have notebooks: it is not a system folder, not directly below /, and not a home folder.
+is_data_folder() { # PATH
+    local number='' home=''
+    if is_system_folder "$1" || [[ ${1#/} != */* ]]; then return 1; fi
+    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return 0; fi
+    number=$(stat --format=%u -- "$1")
+    IFS=: read -r _ _ _ _ _ home _ < <(getent passwd "$number") || true
+    [[ $home != "$1" ]]
+}
+
+assert_notebook_folder_allowed() {
+    if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
+        fail notebook-folder-reserved 'notebook.directory is {path}, which is a folder of the system, a folder of '\
+'nbserver itself, or a home folder. Choose another folder, such as /srv/notebooks' \
+            path "$NB_NOTEBOOK_DIRECTORY"
+    fi
+}
+
+assert_own_folders_safe() {
+    local path
+    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
+        check_location "$path" ||
+            fail own-folder-unsafe '{path} cannot be used: {cause}. Fix that, then run this again' path "$path"
+    done
+}
+
+assert_notebook_folder_safe() {
+    check_location "$NB_NOTEBOOK_DIRECTORY" ||
+        fail notebook-folder-unsafe 'notebook.directory cannot be used: {cause}. '\
+'Fix that or choose another notebook.directory, then run this again'
+}
+
+# Whether a folder is safe to use. Of a path that does not exist yet, the first missing folder is checked: it will
+# belong to the owner of the folder above it.
+check_location() { # PATH
+    local path=$1 folder=${1%/*}
+    check_links "$1" || return
+    if [[ -e $1 ]]; then
+        hold_folder "$1"
+        return
+    fi
+    while [[ $folder && ! -e $folder ]]; do
+        path=$folder
+        folder=${folder%/*}
+    done
+    hold_parent "$path" "$(stat --dereference --format=%u -- "${folder:-/}")"
+}

@@ -1,0 +1,62 @@
+# ---- prelude: state_folder -------------------------------------------------------------------------
+# Create the folder that undo trusts, or check that nobody else could write to it.
+
+initialize_state_folder() {
+    if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then
+        mkdir -p -- "${DATA_FOLDER%/*}"
+        mkdir -m "$PARENT_MODE" -- "$DATA_FOLDER"
+    fi
+    if [[ ! -e $STATE_FOLDER && ! -L $STATE_FOLDER ]]; then mkdir -m 700 -- "$STATE_FOLDER"; fi
+    assert_state_folder
+}
+
+# Who can write in one of these folders could decide what undo restores, and where. Only the user who runs this may do
+# that: root, or in user scope the user.
+assert_state_folder() {
+    assert_no_link "$DATA_FOLDER"
+    assert_no_link "$STATE_FOLDER"
+    assert_own_folder "$DATA_FOLDER"
+    assert_own_folder "$STATE_FOLDER"
+    assert_no_other_writer
+    assert_no_other_reader
+    hold_folder "$STATE_FOLDER" ||
+        fail state-folder-unsafe 'undo cannot trust its folder: {cause}. Fix that, then run this again'
+}
+
+assert_no_link() { # PATH
+    if [[ -L $1 || ! -d $1 ]]; then
+        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. '\
+'Check and remove it, then run this again' \
+            path "$1"
+    fi
+}
+
+assert_own_folder() { # PATH
+    local number user
+    read -r number user < <(stat --format='%u %U' -- "$1")
+    if ((number != EUID)); then
+        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. '\
+'Check what is in it, then give it to the user who runs this or remove it, and run this again' \
+            path "$1" user "$user"
+    fi
+}
+
+assert_no_other_writer() {
+    local mode
+    mode=$(stat --format=%a -- "$DATA_FOLDER")
+    if ((8#$mode & 8#22)); then
+        fail state-parent-writable 'undo cannot trust {path}, because other users can write there (mode {mode}). '\
+'Check what is in it, then correct the mode (chmod 755 {path}) or remove it, and run this again' \
+            path "$DATA_FOLDER" mode "$mode"
+    fi
+}
+
+assert_no_other_reader() {
+    local mode
+    mode=$(stat --format=%a -- "$STATE_FOLDER")
+    if ((8#$mode & 8#77)); then
+        fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
+'Check what is in it, then correct the mode (chmod 700 {path}) or remove it, and run this again' \
+            path "$STATE_FOLDER" mode "$mode"
+    fi
+}
