@@ -19,7 +19,7 @@ PRELUDE = {
         ".ps1",
     ),
     "linux_scripts": (
-        "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages apt zypper units firewall processes tls scope starter service".split(),
+        "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages apt zypper units firewall processes tls scope starter service port host_checks foreign_configuration environment installer_settings".split(),
         ".sh",
     ),
 }
