@@ -1,5 +1,5 @@
 # ---- prelude: installer_settings -------------------------------------------------------------------
-# Decide which settings of this host pip and uv use: proxy, index, and trusted authorities.
+# Choose the settings of pip and uv: proxy, index, and trusted authorities.
 
 AUTHORITIES=(/etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem)   # of Debian and Ubuntu, of openSUSE and SLES
 declare -A PIP_CONFIGURATION=()                    # option -> value; user scope only
@@ -52,15 +52,16 @@ read_own_package_environment() {
 # install, and that over the section global. Of two lines with the same name, the later one takes precedence, because
 # some releases of pip list every file.
 read_pip_configuration() {
-    local line section name
-    local -A precedence=([global]=1 [install]=2 [:env:]=3) seen=()
+    local line name
+    local -i rank
+    local -A ranks=([global]=1 [install]=2 [:env:]=3) seen=()
     PIP_CONFIGURATION=()
     while IFS= read -r line; do
         if [[ ! $line =~ ^(global|install|:env:)\.([a-z-]+)=\'(.*)\'$ ]]; then continue; fi
-        section=${BASH_REMATCH[1]}
+        rank=${ranks[${BASH_REMATCH[1]}]}
         name=${BASH_REMATCH[2]}
-        if ((precedence[$section] >= ${seen[$name]:-0})); then
-            seen[$name]=${precedence[$section]}
+        if ((rank >= ${seen[$name]:-0})); then
+            seen[$name]=$rank
             PIP_CONFIGURATION[$name]=${BASH_REMATCH[3]//\\n/ }
         fi
     done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)

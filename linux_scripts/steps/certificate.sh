@@ -17,21 +17,21 @@ certificate_test() {
     read_certificate
     request_text
     if [[ ! $RUN_FINGERPRINT ]]; then
-        differs certificate-missing certificate '' "${NB_CERTIFICATE_NAMES[*]}"
+        differs certificate-missing 'certificate' '' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
-        differs certificate-expires certificate 'expires soon' 'a new one'
+        differs certificate-expires 'certificate' 'expires soon' 'a new one'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'names of the certificate' different "${NB_CERTIFICATE_NAMES[*]}"
     else
-        compare_file_access "$KEY_FILE"
-        compare_file_access "$CERTIFICATE_FILE"
+        compare_file_access "$KEY_FILE" "$READERS" "$FILE_MODE"
+        compare_file_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
-# After read_access: report a file that has another owner or mode than the service needs.
-compare_file_access() { # PATH
-    if [[ ${ACCESS[$1]} != "$READERS $FILE_MODE" ]]; then
-        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$READERS $FILE_MODE" path "$1"
+# After read_access: report a file that has another owner or mode.
+compare_file_access() { # PATH OWNER MODE
+    if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
+        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }
 

@@ -1,5 +1,5 @@
 # ---- step: notebook --------------------------------------------------------------------------------
-# Configure the notebook server: HTTPS only, a password, one port, its folders, no browser.
+# Configure the notebook server: HTTPS only, a password, one port, its own folders.
 
 # The service can read these files but not write them. One file is for both generations: notebook 6 reads the class
 # NotebookApp, notebook 7 reads the other classes. The program that starts the server is in prelude/starter: it keeps
@@ -21,9 +21,9 @@ notebook_test() {
     compare_notebook_folder
     compare_configuration
     if ! has_text "$STARTER_FILE" "$STARTER"; then
-        differs starter-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
     else
-        compare_file_access "$STARTER_FILE"
+        compare_file_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
@@ -51,7 +51,7 @@ compare_configuration() {
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
         differs configuration-differs '{path}' 'different or missing' 'as in the settings' path "$NOTEBOOK_FILE"
     else
-        compare_file_access "$NOTEBOOK_FILE"
+        compare_file_access "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
@@ -115,7 +115,8 @@ configuration_text() {
     local directory days shared login
     # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
-    login="\"token\": \"\",
+    login="
+    \"token\": \"\",
     \"cookie_options\": {\"expires_days\": $days},
     \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}"
     json_string "$NB_NOTEBOOK_DIRECTORY"
@@ -132,15 +133,13 @@ configuration_text() {
     \"password_required\": true,
     \"allow_password_change\": false
   },
-  \"IdentityProvider\": {
-    $login
+  \"IdentityProvider\": {$login
   },
   \"NotebookApp\": {$shared,
     \"notebook_dir\": $directory,
     \"password\": \"@notebook.password_hash@\",
     \"password_required\": true,
-    \"allow_password_change\": false,
-    $login
+    \"allow_password_change\": false,$login
   }
 }
 "

@@ -63,7 +63,7 @@ compare_environment() {
     local -a lines=() folders=()
     if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
     if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
-        differs packages packages '' "$ENVIRONMENT"
+        differs packages 'packages' '' "$ENVIRONMENT"
         return
     fi
     folders=("$ENVIRONMENT"/lib/python3.*/site-packages)

@@ -91,8 +91,8 @@ refuse_own_python() { # NAME
     if [[ $NB_PYTHON_PROGRAM ]]; then
         fail no-suitable-python-here 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
 '/usr/local/bin, or ~/.local/bin, and {own}, which runs nbserver, is not suitable either. Run nbserver with a '\
-'suitable Python (pyenv, conda, and uv install one without root), or install one: sudo apt install python3-venv (Debian, '\
-'Ubuntu), sudo zypper install python313 (openSUSE, SLES)' \
+'suitable Python (pyenv, conda, and uv install one without root), or install one: sudo apt install python3-venv '\
+'(Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)' \
             name "$1" own "$NB_PYTHON_PROGRAM"
     fi
     fail no-suitable-python 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\

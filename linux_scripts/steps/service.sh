@@ -19,7 +19,7 @@ unit_test() {
     assert_own_systemd
     unit_text
     if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then
-        differs unit-file '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
     fi
     read_unit "$SERVICE_UNIT"
     if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
