@@ -71,7 +71,6 @@ report_start() { # CODE TEXT [NAME VALUE]...
 fail() { # CODE TEXT [NAME VALUE]...
     RUN_OUTCOME=failed
     line_of_step
-    if (($# == 1)); then set -- uncoded "$1"; fi   # replaced; removed when no caller is left
     write_message failed text "$@" -- at "line $REPLY"
     exit 3
 }
@@ -79,7 +78,6 @@ fail() { # CODE TEXT [NAME VALUE]...
 # Return 1, and keep the reason for the caller: undo continues with the next line of the record. If bash or a program
 # has written an error since, it is added.
 problem() { # CODE TEXT [NAME VALUE]...
-    if (($# == 1)); then set -- uncoded "$1"; fi
     local error
     read_last_error
     error=$REPLY

@@ -54,8 +54,3 @@ differs() { # CODE WHAT IS SHOULD [NAME VALUE]...
     format_message "$1" "$2" "${@:5}"
     DIFFERENCES+=("$1" "$MESSAGE_VALUES" "$MESSAGE" "$3" "$4")
 }
-
-# Replaced by differs; removed when no step calls it any more.
-difference() { # WHAT IS SHOULD
-    differs uncoded "$1" "$2" "$3"
-}

@@ -1,25 +1,37 @@
-# ---- step: certificate ---------------------------------------------------------------------------------
-# Made on this host by OpenSSL (see prelude/tls): P-256, self-signed, for the names in the settings. The key never leaves
-# the host, and only root and the service can read it.
-# It is made again 30 days before it ends, or when the names change.
+# ---- step: certificate -----------------------------------------------------------------------------
+# Create a certificate for the server; only root and the service can read its key.
+
+# OpenSSL or Python creates it on this host (see prelude/tls): P-256, self-signed, for the names in the settings. The
+# key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.
 
 CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
 KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
-CERTIFICATE_IS_GOOD=''                             # it lasts long enough
+CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
 
-step certificate 'the server has a certificate for its names, and only the service can read the key'
+step certificate 'The server has a certificate for its names, with a key that only it can read'
 
 certificate_test() {
     read_access "$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE"
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     read_certificate
     request_text
-    if [[ ! $RUN_FINGERPRINT ]]; then difference certificate '' "${NB_CERTIFICATE_NAMES[*]}"
-    elif [[ ! $CERTIFICATE_IS_GOOD ]]; then difference certificate 'ends soon' 'a new one'
-    elif ! has_text "$REQUEST_FILE" "$REPLY"; then difference 'names of the certificate' 'others' "${NB_CERTIFICATE_NAMES[*]}"
-    elif [[ ${ACCESS[$KEY_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $KEY_FILE" "${ACCESS[$KEY_FILE]}" "$READERS $FILE_MODE"
-    elif [[ ${ACCESS[$CERTIFICATE_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $CERTIFICATE_FILE" "${ACCESS[$CERTIFICATE_FILE]}" "$READERS $FILE_MODE"
+    if [[ ! $RUN_FINGERPRINT ]]; then
+        differs certificate-missing 'certificate' '' "${NB_CERTIFICATE_NAMES[*]}"
+    elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
+        differs certificate-expires 'certificate' 'expires soon' 'a new one'
+    elif ! has_text "$REQUEST_FILE" "$REPLY"; then
+        differs certificate-names 'names of the certificate' different "${NB_CERTIFICATE_NAMES[*]}"
+    else
+        compare_file_access "$KEY_FILE" "$READERS" "$FILE_MODE"
+        compare_file_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
+    fi
+}
+
+# After read_access: report a file that has another owner or mode.
+compare_file_access() { # PATH OWNER MODE
+    if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
+        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }
 
@@ -27,31 +39,42 @@ certificate_apply() {
     local file
     add_missing_parents "$CONFIGURATION_FOLDER"
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
-    for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do save_file_before "$file"; done
+    for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do
+        save_file_before "$file"
+    done
     request_text
     write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
-    rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that was there before they may lead elsewhere
-    if has_openssl; then
-        run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
-            -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"
-    else
-        run_program "$NOTEBOOK_PYTHON" -I -c "$MAKE_WITH_PYTHON" "$KEY_FILE.new" "$CERTIFICATE_FILE.new" "$NB_CERTIFICATE_DAYS" \
-            "${NB_HOST:0:64}" "${NB_CERTIFICATE_NAMES[@]}"
-    fi
+    rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that already existed, they may be links
+    create_certificate "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chown "$READERS" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chmod "$FILE_MODE" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
-    # Cut off anywhere here, the next run sees that there is none, or an old request, and makes a new one.
+    # If this is interrupted, the next run finds no certificate or an old request, and creates a new certificate.
     rm -f -- "$CERTIFICATE_FILE"
     mv -T -- "$KEY_FILE.new" "$KEY_FILE"
     mv -T -- "$CERTIFICATE_FILE.new" "$CERTIFICATE_FILE"
     mv -T -- "$REQUEST_FILE.next" "$REQUEST_FILE"
 }
 
-# The request, for `openssl req`. A common name holds 64 characters at most; clients look at the SANs.
+create_certificate() { # KEY-FILE CERTIFICATE-FILE
+    if has_openssl; then
+        run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
+            -config "$REQUEST_FILE.next" -keyout "$1" -out "$2"
+    else
+        run_program "$NOTEBOOK_PYTHON" -I -c "$MAKE_WITH_PYTHON" "$1" "$2" "$NB_CERTIFICATE_DAYS" \
+            "${NB_HOST:0:64}" "${NB_CERTIFICATE_NAMES[@]}"
+    fi
+}
+
+# REPLY: the configuration for `openssl req`. A common name has at most 64 characters. Clients compare the subject
+# alternative names.
 request_text() {
     local name alternatives=''
     for name in "${NB_CERTIFICATE_NAMES[@]}"; do
-        if [[ $name == *:* || ! $name =~ [^0-9.] ]]; then alternatives+=",IP:$name"; else alternatives+=",DNS:$name"; fi
+        if [[ $name == *:* || ! $name =~ [^0-9.] ]]; then
+            alternatives+=",IP:$name"
+        else
+            alternatives+=",DNS:$name"
+        fi
     done
     REPLY="[req]
 distinguished_name = subject
@@ -69,14 +92,18 @@ extendedKeyUsage = serverAuth
 "
 }
 
-# RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' where there is no certificate.
+# RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
+# CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
 read_certificate() {
     local line
-    local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 43200))
+    local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
     if [[ ! -e $CERTIFICATE_FILE || ! -e $KEY_FILE ]]; then return; fi
     while IFS= read -r line; do
-        if [[ $line == *=* ]]; then fingerprint_of "$line" && RUN_FINGERPRINT=$REPLY; fi
+        if [[ $line == *=* ]]; then
+            fingerprint_of "$line"
+            RUN_FINGERPRINT=$REPLY
+        fi
         if [[ $line == good ]]; then CERTIFICATE_IS_GOOD=1; fi
     done < <(print_certificate "$CERTIFICATE_FILE" $((half < least ? half : least)))
 }

@@ -1,72 +1,107 @@
-# ---- step: check ---------------------------------------------------------------------------------------
-# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host, and the server that runs
-# refuses requests without the password. Its files are compared before (step notebook); this asks the server itself.
+# ---- step: check -----------------------------------------------------------------------------------
+# Check that the server shows its certificate, and refuses requests without the password.
 
-WAYS=('without the password' 'with a random token')
-ANSWERS=()                                         # the status of the answer to each of them, as far as there is one
-SHOWN=''                                           # the fingerprint of the certificate; '' where nothing answers
+# The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2 or newer.
 
-step check 'the port answers with this certificate, and refuses whoever has no password'
+ANSWERS=()                                         # the status without the password, and with a random token
+SHOWN=''                                           # the fingerprint of the certificate; '' if nothing answers
+
+step check 'The server answers with its certificate, and refuses requests without the password'
 
 check_test() {
-    local should=${RUN_FINGERPRINT:-the certificate that the step of that name makes}
-    local -i i
     read_shown
-    if [[ $SHOWN != "$should" ]]; then difference "port $NB_NOTEBOOK_PORT" "$SHOWN" "$should"; fi
-    if [[ ! $SHOWN ]]; then return; fi
-    for i in "${!WAYS[@]}"; do
-        if ! is_refused "$i"; then
-            answer_in_words "$i"
-            difference "GET /api/kernels on port $NB_NOTEBOOK_PORT ${WAYS[i]}" "$REPLY" 'refused with 401 or 403'
+    if [[ $SHOWN != "${RUN_FINGERPRINT:-a new certificate}" ]]; then
+        if [[ $RUN_FINGERPRINT ]]; then
+            differs port-certificate 'certificate on TCP port {port}' "$SHOWN" "$RUN_FINGERPRINT" \
+                port "$NB_NOTEBOOK_PORT"
+        else
+            differs port-new-certificate 'certificate on TCP port {port}' "$SHOWN" 'a new certificate' \
+                port "$NB_NOTEBOOK_PORT"
         fi
-    done
+    fi
+    if [[ $SHOWN ]]; then compare_answers; fi
 }
 
+# Report requests that the server does not refuse, although they have no password.
+compare_answers() {
+    if ! is_refused 0; then
+        read_status 0
+        differs open-without-password 'status of GET /api/kernels on TCP port {port} without the password' \
+            "$REPLY" '401 or 403' port "$NB_NOTEBOOK_PORT"
+    fi
+    if ! is_refused 1; then
+        read_status 1
+        differs open-with-random-token 'status of GET /api/kernels on TCP port {port} with a random token' \
+            "$REPLY" '401 or 403' port "$NB_NOTEBOOK_PORT"
+    fi
+}
+
+# The service step has just started the server. On a slow host, its start takes a minute.
 check_apply() {
-    local line words=''
     local -i second
-    # The server was just started; a slow host takes a minute.
     for ((second = 0; second < 180; second++)); do
         read_shown
-        if ((${#ANSWERS[@]} == ${#WAYS[@]})); then
-            assert_closed
+        if ((${#ANSWERS[@]} == 2)); then
+            assert_server_closed
             return
         fi
         if ((second % 10 == 5)); then
             if has_service_failed; then break; fi
-            write_event progress what 'waiting for the server' done: "$second" total: 180 unit seconds
+            report_progress waiting-for-server 'waiting for the server on TCP port {port}' "$second" 180 seconds \
+                port "$NB_NOTEBOOK_PORT"
         fi
         sleep 1
     done
-    while IFS= read -r line; do words+="$line / "; done < <(print_service_log)
-    fail "nothing answers on port $NB_NOTEBOOK_PORT. The server's last words: ${words% / }"
+    refuse_silent_server
 }
 
-# A notebook server answers these requests with its kernels to whoever is logged in, and with 403 to everybody else.
-assert_closed() {
+refuse_silent_server() {
+    local line last_lines=''
+    while IFS= read -r line; do
+        last_lines+=" / $line"
+    done < <(print_service_log)
+    if [[ ! $last_lines ]]; then
+        fail server-silent-without-lines 'nothing answers on TCP port {port}, and the log of the server is empty. '\
+'Check why it does not start, then run this again' \
+            port "$NB_NOTEBOOK_PORT"
+    fi
+    fail server-silent-with-lines \
+        'nothing answers on TCP port {port}. The log of the server ends as follows: {lines}' \
+        port "$NB_NOTEBOOK_PORT" lines "${last_lines# / }"
+}
+
+# A notebook server answers these requests with its kernels if the client is logged in, and with 403 otherwise. If it
+# answers everybody, everybody can run programs, and a person must find out why.
+assert_server_closed() {
     local stop="systemctl stop $SERVICE_UNIT" log="journalctl --unit $SERVICE_UNIT"
     local -i i
-    if [[ $NB_SCOPE == user ]]; then stop='nbserver stop local' log="journalctl --user --unit $SERVICE_UNIT"; fi
+    if [[ $NB_SCOPE == user ]]; then
+        stop='nbserver stop local'
+        log="journalctl --user --unit $SERVICE_UNIT"
+    fi
     if ! is_unit; then log="cat $PROCESS_LOG"; fi
-    for i in "${!WAYS[@]}"; do
-        if ! is_refused "$i"; then
-            answer_in_words "$i"
-            fail "GET /api/kernels on port $NB_NOTEBOOK_PORT ${WAYS[i]} is $REPLY instead of refused with 401 or 403: \
-perhaps everybody who reaches this port can run programs as the server's user. Stop the server ($stop) and read its \
-log ($log). If something was added to ${NOTEBOOK_PYTHON%/*/*}, remove it. Then run apply again"
-        fi
+    for i in 0 1; do
+        if is_refused "$i"; then continue; fi
+        read_status "$i"
+        fail server-open-to-everybody 'the server on TCP port {port} answered a request without the password with '\
+'{status} instead of 401 or 403. Everybody who can connect to this port may be able to run programs as the user of '\
+'the server. Stop the server ({stop}) and read its log ({log}). If something was added to {folder}, remove it. '\
+'Then run apply again' \
+            port "$NB_NOTEBOOK_PORT" status "$REPLY" stop "$stop" log "$log" folder "${NOTEBOOK_PYTHON%/*/*}"
     done
 }
 
-is_refused() { # NUMBER
+is_refused() { # INDEX
     [[ ${ANSWERS[$1]:-} == 401 || ${ANSWERS[$1]:-} == 403 ]]
 }
 
-answer_in_words() { # NUMBER
-    REPLY='not answered by a web server'
-    if [[ ${ANSWERS[$1]:-} =~ ^[0-9]{3}$ ]]; then REPLY="answered with ${ANSWERS[$1]}"; fi
+# REPLY: the status of an answer, which may not be from a web server.
+read_status() { # INDEX
+    REPLY='no HTTP status'
+    if [[ ${ANSWERS[$1]:-} =~ ^[0-9]{3}$ ]]; then REPLY=${ANSWERS[$1]}; fi
 }
 
+# SHOWN and ANSWERS: what the server on the port shows. It may answer none or one of the requests.
 read_shown() {
     local address=127.0.0.1 line
     SHOWN='' ANSWERS=()

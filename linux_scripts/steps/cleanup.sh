@@ -1,14 +1,15 @@
-# ---- step: cleanup --------------------------------------------------------------------------------------
-# The environments that an earlier run of nbserver made and the settings no longer want. They go last, when the
-# new server has answered: an upgrade that fails leaves what was there. Only what stands in the record goes, by
-# the same way as undo would take it. The distribution's packages stay until undo.
+# ---- step: cleanup ---------------------------------------------------------------------------------
+# Remove the environments of earlier runs, which the server does not use any more.
 
-step cleanup 'what an earlier release or setting installed is gone'
+# This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
+# record is removed, in the same way as undo would remove it. Packages of the distribution stay until undo.
+
+step cleanup 'What earlier runs installed and nothing uses is removed'
 
 cleanup_test() {
     local line
     for line in "${RECORD[@]}"; do
-        if is_former_environment "$line"; then difference "$LINE_KEY" installed ''; fi
+        if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
     done
 }
 
@@ -16,12 +17,16 @@ cleanup_apply() {
     local line
     local -a lines=("${RECORD[@]}")
     for line in "${lines[@]}"; do
-        if is_former_environment "$line"; then undo_line "$line" || fail "$LINE_KEY could not be removed: $PROBLEM. The new server runs already; mend what stands in the way, then run this again"; fi
+        if ! is_unused_environment "$line"; then continue; fi
+        undo_line "$line" ||
+            fail environment-not-removed '{path} could not be removed: {cause}. The new server is already running. '\
+'Fix the cause, then run this again' \
+                path "$LINE_KEY"
     done
 }
 
 # Whether a line of the record is an environment that the server does not run from.
-is_former_environment() { # LINE
+is_unused_environment() { # LINE
     split_line "$1"
     [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]]
 }

@@ -1,42 +1,58 @@
-# ---- step: firewall ------------------------------------------------------------------------------------
-# One rule for each address in the settings, in ufw or firewalld where one of them is active. Neither is switched
-# on or off. Rules of an earlier run for another port or address are taken away.
+# ---- step: firewall --------------------------------------------------------------------------------
+# Allow connections to the notebook port in ufw or firewalld, if one of them is active.
 
-FIREWALL_IS_TOLD=''
+# There is one rule per address in the settings. Neither firewall is enabled or disabled. Rules of an earlier run for
+# another port or address are removed.
 
-step firewall 'the firewall lets the notebook port in'
+FIREWALL_IS_REPORTED=''
+
+step firewall 'The firewall allows connections to the notebook port'
 
 firewall_test() {
     local address line
-    if [[ $NB_SCOPE == user ]]; then return; fi       # only root opens ports
+    if [[ $NB_SCOPE == user ]]; then return; fi    # only root can open ports
     read_firewall
-    if [[ ! $FIREWALL && ! $FIREWALL_IS_TOLD ]]; then
-        FIREWALL_IS_TOLD=1
-        write_event log text "neither ufw nor firewalld is active here; where another firewall is, it has to let TCP port $NB_NOTEBOOK_PORT in"
-    fi
+    note_no_firewall
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
-            if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then difference "$FIREWALL, TCP port $NB_NOTEBOOK_PORT from $address" '' open; fi
+            if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
+                differs port-closed '{firewall}: TCP port {port} from {address}' '' open \
+                    firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
+            fi
         done
     fi
     for line in "${RECORD[@]}"; do
-        if is_former_port "$line"; then difference "${LINE_KEY// /, }" open ''; fi
+        if is_unwanted_port "$line"; then differs port-open 'firewall rule {rule}' open '' rule "$LINE_KEY"; fi
     done
+}
+
+# Once per run.
+note_no_firewall() {
+    if [[ $FIREWALL || $FIREWALL_IS_REPORTED ]]; then return; fi
+    FIREWALL_IS_REPORTED=1
+    note no-firewall 'neither ufw nor firewalld is active. If there is another firewall, allow TCP port {port} in it' \
+        port "$NB_NOTEBOOK_PORT"
 }
 
 firewall_apply() {
     local address line
     local -a lines=("${RECORD[@]}")
     if [[ $FIREWALL ]]; then
-        for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do open_port "$NB_NOTEBOOK_PORT" "$address"; done
+        for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
+            open_port "$NB_NOTEBOOK_PORT" "$address"
+        done
     fi
     for line in "${lines[@]}"; do
-        if is_former_port "$line"; then undo_line "$line" || fail "${LINE_KEY// /, } could not be closed: $PROBLEM"; fi
+        if ! is_unwanted_port "$line"; then continue; fi
+        undo_line "$line" ||
+            fail rule-not-removed 'the firewall rule {rule} could not be removed: {cause}. '\
+'Fix the cause, then run this again' \
+                rule "$LINE_KEY"
     done
 }
 
-# Whether a line of the record is a rule that the settings no longer want.
-is_former_port() { # LINE
+# Whether a line of the record is a rule that the settings no longer have. Its key is FIREWALL PORT ADDRESS.
+is_unwanted_port() { # LINE
     local address
     split_line "$1"
     if [[ $LINE_KIND != firewall_port ]]; then return 1; fi

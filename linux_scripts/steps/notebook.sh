@@ -1,63 +1,86 @@
-# ---- step: notebook ------------------------------------------------------------------------------------
-# The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
-# The service can read these files and cannot write them. One file is for both generations: notebook 6 reads
-# the class NotebookApp, notebook 7 the others. The program that starts the server is in prelude/starter: it keeps
-# other configuration out, and compares each of these values with what the server would do.
+# ---- step: notebook --------------------------------------------------------------------------------
+# Configure the notebook server: HTTPS only, a password, one port, its own folders.
+
+# The service can read these files but not write them. One file is for both generations: notebook 6 reads the class
+# NotebookApp, notebook 7 reads the other classes. The program that starts the server is in prelude/starter: it keeps
+# other configuration out, and compares each of these values with what the server would use.
 
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
 STARTER_FILE=$CONFIGURATION_FOLDER/serve.py
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
 HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
-SALT_TODO='Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new'
-SALT_TODO+=' hash, and the server restarts'
-SALT_SET='' SALT_SENT=''                           # of the hash that is set, and of the one that came with this run
+SALT_SET='' SALT_SENT=''                           # of the hash in the file, and of the hash that this run has received
 
-step notebook 'the notebook server is configured: HTTPS, password, its own folders'
+step notebook 'The notebook server is configured: HTTPS, a password, and its folders'
 
 notebook_test() {
     read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE"
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
-    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
+    compare_notebook_folder
+    compare_configuration
+    if ! has_text "$STARTER_FILE" "$STARTER"; then
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
+    else
+        compare_file_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
+    fi
+}
+
+compare_notebook_folder() {
+    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
+        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
+            path "$NB_NOTEBOOK_DIRECTORY"
+    fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"
-    if [[ $REPLY ]]; then difference "owner of ${REPLY#* }" "${REPLY%% *}" 'the service or a user of this host'; fi
-    read_salts
+    if [[ $REPLY ]]; then
+        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or a user of this host' \
+            path "${REPLY#* }"
+    fi
+}
+
+# If the salt differs, so does the hash: then only the rest of the file is compared.
+compare_configuration() {
     local around=''
+    read_salts
     if has_other_salt; then
         around=around
-        difference "the salt of the password hash in $NOTEBOOK_FILE" "$SALT_SET" "$SALT_SENT"
+        differs salt 'salt of the password hash in {path}' "$SALT_SET" "$SALT_SENT" path "$NOTEBOOK_FILE"
     fi
     configuration_text
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
-        difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
-    elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
-    fi
-    if ! has_text "$STARTER_FILE" "$STARTER"; then difference "$STARTER_FILE" 'different or missing' 'as in this script'
-    elif [[ ${ACCESS[$STARTER_FILE]} != "$READERS $FILE_MODE" ]]; then
-        difference "access to $STARTER_FILE" "${ACCESS[$STARTER_FILE]}" "$READERS $FILE_MODE"
+        differs configuration-differs '{path}' 'different or missing' 'as in the settings' path "$NOTEBOOK_FILE"
+    else
+        compare_file_access "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
 notebook_apply() {
     read_salts
     if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, that of this run $SALT_SENT. $SALT_TODO"
+        fail salt-differs 'the password hash in {path} has the salt {is}, but this run has the salt {sent}. '\
+'Restore nbserver.salt of this site next to the inventory, or use --new-salt to replace the hash, which restarts the '\
+'server' \
+            path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
     fi
     keep_password_hash
-    request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'
-    # It goes into JSON as it is. Its letters are those of argon2's and the older hashes.
-    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then fail 'the hash of the notebook password is missing or is none'; fi
+    request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
+    # The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
+    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
+        fail password-hash-invalid 'the hash of the notebook password is missing or is not valid. '\
+'Create one with nbserver hash-password, then run this again'
+    fi
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
-    set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''   # Jupyter would write this file itself at its second start, and may not
+    # At its second start, Jupyter would create this file, which it is not allowed to.
+    set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''
     set_text_file "$STARTER_FILE" "$READERS" "$FILE_MODE" "$STARTER"
     configuration_text
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
 }
 
-# The hash that is set, or nothing.
+# REPLY: the hash in the file, or ''.
 read_hash() {
     local text=''
     REPLY=''
@@ -74,28 +97,61 @@ read_salts() {
     if [[ ${SECRETS[notebook.password_hash]-} =~ $SALT_PATTERN ]]; then SALT_SENT=${BASH_REMATCH[1]}; fi
 }
 
-# After read_salts: another one most likely means that the workstation has not the site's. The one that an
-# earlier release made for this host is simply replaced.
+# After read_salts: whether the salts differ, most likely because the workstation does not have the site's salt. The
+# salt that an earlier release created for this host is replaced without a question.
 has_other_salt() {
     [[ $SALT_SET && $SALT_SENT && $SALT_SET != "$SALT_SENT" && $SALT_SET != "$RUN_FORMER_SALT" ]]
 }
 
-# Where none is given, the password that this script set before stays.
+# If this run has received no hash, the one that this script set before stays.
 keep_password_hash() {
     if [[ ${SECRETS[notebook.password_hash]+known} ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
     read_hash
     if [[ $REPLY ]]; then SECRETS[notebook.password_hash]=$REPLY; fi
 }
 
-# @notebook.password_hash@ is put in only when the file is written.
-# A log-in lasts for NB_NOTEBOOK_SESSION hours: the browser forgets its cookie then, and the server refuses it.
+# REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local ip directory days allow_root=false shared
+    local directory days shared login
+    # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
-    json_string "$NB_NOTEBOOK_IP" && ip=$REPLY
-    json_string "$NB_NOTEBOOK_DIRECTORY" && directory=$REPLY
+    login="
+    \"token\": \"\",
+    \"cookie_options\": {\"expires_days\": $days},
+    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}"
+    json_string "$NB_NOTEBOOK_DIRECTORY"
+    directory=$REPLY
+    shared_configuration
+    shared=$REPLY
+    REPLY="{
+  \"ServerApp\": {$shared,
+    \"allow_unauthenticated_access\": false,
+    \"root_dir\": $directory
+  },
+  \"PasswordIdentityProvider\": {
+    \"hashed_password\": \"@notebook.password_hash@\",
+    \"password_required\": true,
+    \"allow_password_change\": false
+  },
+  \"IdentityProvider\": {$login
+  },
+  \"NotebookApp\": {$shared,
+    \"notebook_dir\": $directory,
+    \"password\": \"@notebook.password_hash@\",
+    \"password_required\": true,
+    \"allow_password_change\": false,$login
+  }
+}
+"
+}
+
+# REPLY: the values that both generations of the notebook server have.
+shared_configuration() {
+    local ip allow_root=false
+    json_string "$NB_NOTEBOOK_IP"
+    ip=$REPLY
     if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then allow_root=true; fi
-    shared="
+    REPLY="
     \"ip\": $ip,
     \"port\": $NB_NOTEBOOK_PORT,
     \"port_retries\": 0,
@@ -109,30 +165,4 @@ configuration_text() {
     \"disable_check_xsrf\": false,
     \"certfile\": \"$CERTIFICATE_FILE\",
     \"keyfile\": \"$KEY_FILE\""
-    REPLY="{
-  \"ServerApp\": {$shared,
-    \"allow_unauthenticated_access\": false,
-    \"root_dir\": $directory
-  },
-  \"PasswordIdentityProvider\": {
-    \"hashed_password\": \"@notebook.password_hash@\",
-    \"password_required\": true,
-    \"allow_password_change\": false
-  },
-  \"IdentityProvider\": {
-    \"token\": \"\",
-    \"cookie_options\": {\"expires_days\": $days},
-    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
-  },
-  \"NotebookApp\": {$shared,
-    \"notebook_dir\": $directory,
-    \"password\": \"@notebook.password_hash@\",
-    \"password_required\": true,
-    \"allow_password_change\": false,
-    \"token\": \"\",
-    \"cookie_options\": {\"expires_days\": $days},
-    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
-  }
-}
-"
 }

@@ -1,11 +1,11 @@
-# ---- step: openssl -------------------------------------------------------------------------------------
-# The distribution's own, which makes the certificate.
+# ---- step: openssl ---------------------------------------------------------------------------------
+# Install OpenSSL from the distribution, which creates the certificate.
 
-step openssl 'OpenSSL is there'
+step openssl 'OpenSSL is installed'
 
 openssl_test() {
-    if [[ $NB_SCOPE == user ]]; then return; fi       # without it Python makes the certificate
-    if ! has_openssl; then difference OpenSSL '' 'the package openssl'; fi
+    if [[ $NB_SCOPE == user ]]; then return; fi    # if there is no OpenSSL, Python creates the certificate
+    if ! has_openssl; then differs openssl 'OpenSSL' '' 'the package openssl'; fi
 }
 
 openssl_apply() {

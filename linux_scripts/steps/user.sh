@@ -1,12 +1,12 @@
-# ---- step: user ----------------------------------------------------------------------------------------
-# The server and all that people run in it belong to a system user of its own: no password, no login shell.
+# ---- step: user ------------------------------------------------------------------------------------
+# Create the system user that runs the server: without a password, without a login shell.
 
-step user 'the service has a user of its own'
+step user 'The service has a separate user'
 
 user_test() {
-    if [[ $NB_SCOPE == user ]]; then return; fi       # it is the user's own
+    if [[ $NB_SCOPE == user ]]; then return; fi    # the server runs as the user who runs this script
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
-    if ! has_user "$SERVICE_USER"; then difference "user $SERVICE_USER" '' 'a system user'; fi
+    if ! has_user "$SERVICE_USER"; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
 }
 
 user_apply() {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,4 +60,8 @@ def script(steps: Iterable[str], **settings: Any) -> str:
 def run(code: str, *arguments: bytes | str, input: bytes = b"", main: bool = False) -> subprocess.CompletedProcess[bytes]:
     """Runs bash on the prelude and `code` behind it, events on standard output. The arguments are $1, $2, ..."""
     text = settings_block(SETTINGS) + prelude() + "exec 3>&1\n" + code
-    return subprocess.run([require_bash(), "-c", text, "test", *arguments], input=input, capture_output=True, check=False, timeout=300)
+    with tempfile.TemporaryDirectory() as folder:  # Linux limits one argument to 128 KiB, so `bash -c` is not enough
+        file = Path(folder) / "test.sh"
+        file.write_text(text, encoding="utf-8", newline="\n")
+        command = [require_bash(), str(file), *arguments]
+        return subprocess.run(command, input=input, capture_output=True, check=False, timeout=300)

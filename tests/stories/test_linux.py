@@ -24,7 +24,7 @@ from tests.linux.story import Story, another_wheel, find_secrets, good, leave_fo
 from tests.site import LinuxSite, steps
 
 Fresh = Callable[[], LinuxBox]
-STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "former"]
+STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "cleanup"]
 UNCHANGED = {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
 INSTALL = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y"
 # What firewalld makes of its default zone when a rule is added, and keeps when it is taken away.

@@ -33,11 +33,11 @@ PRELUDE = {
     ).split(),
     ("linux_scripts", "machine"): (
         "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages "
-        "apt zypper units firewall processes tls scope starter service"
+        "apt zypper units firewall processes tls scope starter service port host_checks foreign_configuration environment installer_settings"
     ).split(),
     ("linux_scripts", "user"): (
         "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages "
-        "apt zypper units firewall processes tls scope starter service"
+        "apt zypper units firewall processes tls scope starter service port host_checks foreign_configuration environment installer_settings"
     ).split(),
 }
 STEPS = {

@@ -36,10 +36,10 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(tmp_path: Path, o
     start_process "$PROCESS_FILE" "$1/log" text "$2" -c "$4" "$1/listens" "${@:5}"
     until [[ -e $1/listens ]]; do sleep 0.05; done
     trap 'stop_process "$PROCESS_FILE"' EXIT
-    compare_port
+    assert_port_free
     """
     with socket.create_server(("127.0.0.1", ports[1])) if not own else contextlib.nullcontext():
         listens = ports if own else ports[:1]
         done = parts.run(parts.step("preflight") + code, str(tmp_path), sys.executable, str(ports[1]), SERVER, *map(str, listens))
-    words = f"port {ports[1]} is taken by another program"
+    words = f"TCP port {ports[1]} is used by another program"
     assert (done.returncode, words in done.stdout.decode()) == ((0, False) if own else (3, True)), done.stderr

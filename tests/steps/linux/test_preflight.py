@@ -19,12 +19,12 @@ __all__ = ["host", "sandbox"]
 @pytest.mark.parametrize(
     ("change", "settings", "words"),
     [
-        ("", {"architecture": "arm64"}, 'the inventory says architecture = "arm64"'),
+        ("", {"architecture": "arm64"}, 'the inventory has architecture = "arm64"'),
         ("rmdir /run/systemd/system", {}, "systemd does not run this host"),
         (
             "rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release",
             {},
-            "this is Gentoo Linux; this script knows",
+            "the system is Gentoo Linux, but Debian",
         ),
         ("rm /usr/bin/flock", {}, "the program flock is missing"),
     ],
@@ -87,7 +87,7 @@ def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
     )
     host.write("/opt/nbserver/env-10000000/nbserver.lock", "x")
     (failed,) = run(host, "test", STEPS).of("failed")
-    assert "MB are free in /opt/nbserver, and 2000 are needed. Make room" in failed["text"]
+    assert "MB are free in /opt/nbserver, but 2000 MB are needed. Make room" in failed["text"]
     host.write("/opt/nbserver/env-00000000/nbserver.lock", "x")
     assert run(host, "test", STEPS).outcome == "ok", "what is made already needs no room"
 
@@ -101,6 +101,6 @@ def test_preflight_asks_for_room_for_the_distributions_packages_once(host: Sandb
     )
     host.run("mount", "-t", "overlay", "-o", "lowerdir=/usr,upperdir=/tmp/disk/up,workdir=/tmp/disk/work", "overlay", "/usr")
     (failed,) = run(host, "test", STEPS, packages=packages).of("failed")
-    assert "MB are free in /usr, and 2000 are needed" in failed["text"]
+    assert "MB are free in /usr, but 2000 MB are needed" in failed["text"]
     host.write("/usr/bin/jupyter-notebook", "x")
     assert run(host, "test", STEPS, packages=packages).outcome == "ok"

@@ -1,4 +1,4 @@
-"""What an earlier run installed goes when the new server has answered: the step former, with real virtual environments."""
+"""What an earlier run installed is removed when the new server has answered: the step cleanup, with real virtual environments."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.linux.sandbox import Sandbox
 __all__ = ["sandbox"]
 PLACES = "LOCK=(); PYTHON=/usr/bin/python3"  # an empty lock: an environment with pip only
 GOOD = "step check 'the server answers'; check_test() { :; }"
-BAD = "step check 'the server answers'; check_test() { difference port '' open; }; check_apply() { fail 'nothing answers'; }"
+BAD = "step check 'the server answers'; check_test() { differs port port '' open; }; check_apply() { fail no-answer 'nothing answers'; }"
 OLD, NEW = "/opt/nbserver/env-aaaaaaaa", "/opt/nbserver/env-bbbbbbbb"
 
 
 def steps(check: str) -> list[str]:
-    return [PLACES, parts.step("packages"), check, parts.step("former")]
+    return [PLACES, parts.step("packages"), check, parts.step("cleanup")]
 
 
 def go(host: Sandbox, mode: str, lock: str, check: str = GOOD, source: str = "wheels") -> Run:
@@ -39,17 +39,17 @@ def host(sandbox: Sandbox) -> Sandbox:
     sandbox.run("bash", "-c", "rm -rf /opt/nbserver /var/lib/nbserver")
     first = go(sandbox, "apply", "a")
     assert first.outcome == "ok", first.errors
-    assert first.steps == [("packages", "difference"), ("packages", "changed"), ("check", "unchanged"), ("former", "unchanged")]
+    assert first.steps == [("packages", "difference"), ("packages", "changed"), ("check", "unchanged"), ("cleanup", "unchanged")]
     sandbox.run("mkdir", "/opt/nbserver/env-cccccccc")
     return sandbox
 
 
 def test_a_plan_tells_it_and_an_apply_removes_it_last(host: Sandbox) -> None:
     planned = go(host, "test", "b")
-    assert [(event["step"], event["what"]) for event in planned.of("difference")] == [("packages", "packages"), ("former", OLD)]
+    assert [(event["step"], event["what"]) for event in planned.of("difference")] == [("packages", "packages"), ("cleanup", OLD)]
     assert OLD in environments(host)
     done = go(host, "apply", "b")
-    assert done.outcome == "ok" and [step for step, event in done.steps if event == "changed"] == ["packages", "former"]
+    assert done.outcome == "ok" and [step for step, event in done.steps if event == "changed"] == ["packages", "cleanup"]
     assert [event["what"] for event in done.of("restored")] == [OLD]
     assert environments(host) == [NEW, "/opt/nbserver/env-cccccccc"] and recorded(host) == [NEW], "what is not on the record stays"
     again = go(host, "apply", "b")
@@ -71,7 +71,7 @@ def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
     cut = f'rm() {{ if [[ $1 == -rf && $4 == */{name} ]]; then return 1; fi; command rm "$@"; }}; {GOOD}'
     done = go(host, "apply", "b", cut)
     (failed,) = done.of("failed")
-    assert failed["step"] == "former" and f"{OLD} could not be removed: rm could not remove all of it" in failed["text"]
+    assert failed["step"] == "cleanup" and f"{OLD} could not be removed: rm could not remove all of it" in failed["text"]
     assert recorded(host) == [OLD, NEW] and not host.exists(f"{OLD}/nbserver.lock")
     assert ("packages", "difference") in go(host, "test", "a").steps
     assert go(host, "apply", "b").outcome == "ok" and OLD not in environments(host) and recorded(host) == [NEW]

@@ -1,0 +1,64 @@
+# ---- prelude: environment --------------------------------------------------------------------------
+# Create the virtual environment, and install the packages of the lock in it.
+
+# Each package is installed in exactly the version of the lock, if its hash is that of the lock. uv installs them, or
+# pip if packages.installer = "pip". uv itself is in the lock too.
+
+LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
+
+create_environment() {
+    local program
+    program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
+    report_start creating-environment 'creating the virtual environment'
+    run_program --failure environment-not-created \
+        'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. '\
+'Make sure that the disk has free space, then run this again' \
+        "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
+    printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
+}
+
+install_with_pip() {
+    report_start installing-with-pip 'installing packages with pip'
+    run_installer "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
+        --requirement "$ENVIRONMENT/lock.txt"
+}
+
+install_with_uv() {
+    local line
+    for line in "${LOCK[@]}"; do
+        if [[ $line == uv==* ]]; then printf '%s\n' "$line"; fi
+    done >"$ENVIRONMENT/uv-lock.txt"
+    report_start installing-uv 'installing uv'
+    run_program --failure uv-not-installed \
+        'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
+'Check packages.index_url and downloads.proxy in the inventory, and the free space on the disk' \
+        "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
+        --requirement "$ENVIRONMENT/uv-lock.txt"
+    report_start installing-with-uv 'installing packages with uv'
+    run_installer "$ENVIRONMENT/bin/uv" pip install --python "$NOTEBOOK_PYTHON" --cache-dir "$ENVIRONMENT/cache" \
+        --link-mode hardlink --compile-bytecode "${LOCK_OPTIONS[@]}" --requirement "$ENVIRONMENT/lock.txt"
+    rm -rf -- "$ENVIRONMENT/cache"
+}
+
+run_installer() { # PROGRAM [ARGUMENT...]
+    run_program --failure packages-not-installed \
+        'the packages could not be installed ({program} exited with code {exit_code}): {output}. '\
+'If a package has no build for this Python, choose a python.version whose lock has one. If a package could not be '\
+'downloaded, check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it' \
+        "${PROXY[@]}" "$@"
+}
+
+# With SELinux, files need the labels of their folder.
+label_environment() {
+    if [[ -e /sys/fs/selinux/enforce && $(type -P restorecon) ]]; then
+        run_program restorecon -R "$ENVIRONMENT"
+    fi
+}
+
+# From now on, the environment is complete.
+mark_environment() {
+    local -a installed=("$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info)
+    printf '%s\n' "$NB_PACKAGES_LOCK_SHA256" "${installed[@]##*/}" >"$LOCK_MARK.new"
+    mv -T -- "$LOCK_MARK.new" "$LOCK_MARK"
+}

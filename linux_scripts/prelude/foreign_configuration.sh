@@ -1,0 +1,48 @@
+# ---- prelude: foreign_configuration ----------------------------------------------------------------
+# Warn of configuration from other installations, which the notebook server does not use.
+
+# It is configuration of Jupyter and IPython, kernels outside the environment, and, in machine scope, configuration of
+# pip and uv. The starter and the step packages make sure that none of it is used.
+
+FOREIGN_PATHS=()
+FOREIGN_IS_REPORTED=''
+
+# One warning per run.
+warn_of_foreign_configuration() {
+    local path names
+    local -a found=()
+    if [[ $FOREIGN_IS_REPORTED ]]; then return; fi
+    FOREIGN_IS_REPORTED=1
+    read_foreign_paths
+    for path in "${FOREIGN_PATHS[@]}"; do
+        if [[ -e $path && $path != */kernels/python3 ]]; then found+=("$path"); fi
+    done
+    if ((${#found[@]} == 0)); then return; fi
+    printf -v names ', %s' "${found[@]:0:10}"
+    names=${names#, }
+    if ((${#found[@]} <= 10)); then
+        warn foreign-configuration 'configuration from other installations was found and is ignored: {names}' \
+            names "$names"
+    else
+        warn much-foreign-configuration \
+            'configuration from other installations was found and is ignored: {names}, and {more} more' \
+            names "$names" more $((${#found[@]} - 10))
+    fi
+}
+
+# FOREIGN_PATHS: where such configuration can be. A pattern that matches nothing stays in the list as it is.
+read_foreign_paths() {
+    FOREIGN_PATHS=({/usr/local/etc,/etc}/jupyter/jupyter*_config.{py,json}
+        {/usr/local/etc,/etc}/ipython/{*_config.{py,json},startup/*.{py,ipy}} /usr/local/share/jupyter/kernels/*)
+    # The distribution's packages have files in these folders.
+    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then
+        FOREIGN_PATHS+=({/usr/local/etc,/etc}/jupyter/jupyter*_config.d/*.json /usr/share/jupyter/kernels/*)
+    fi
+    if [[ $NB_SCOPE == user ]]; then
+        FOREIGN_PATHS+=("$HOME_FOLDER"/.jupyter/jupyter*_config.{py,json}
+            "$HOME_FOLDER"/.local/share/jupyter/kernels/*
+            "$HOME_FOLDER"/.ipython/profile_default/{*_config.{py,json},startup/*.{py,ipy}})
+    else
+        FOREIGN_PATHS+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
+    fi
+}
