@@ -1,12 +1,85 @@
-# nbserver 0.2.0: sets up a secured notebook server on the Windows host 'least'.
+# nbserver 0.3.0: sets up a secured notebook server on the Windows host least
 #
-# steps     preflight, tls, ie_esc, python, vc_redist, openssl, packages, path, certificate, notebook, past, service, firewall, check, former
-# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
-# by hand   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1               tells what differs, changes nothing
-#           powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply   changes it
-#           powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode undo    puts back what was there before
-# ends with 0 as it should be, 2 something differs (test), 3 failed, 3010 a reboot is needed
-# Needs Windows PowerShell 3.0 or newer, 64 bit, and administrator rights.
+# By hand:
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1               reports differences, changes nothing
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply   makes the changes
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode undo    restores the previous state
+# Exit codes: 0 success, 2 differences (test), 3 failed, 3010 success, but Windows must restart
+# Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
+#
+# Contents, by line:
+#     84  parameters                      The mode for a run by hand.
+#     89  settings                        What differs from host to host: data, no code.
+#    153  lock                            The Python packages, with versions and hashes.
+#    260  prelude: run                    Check the language mode, and set the module path, the folders, and the state of this run.
+#    322  prelude: messages               Write messages: a sentence with named values, and a code that no release changes.
+#    398  prelude: hashes                 Compute SHA-256, the only hash that this script uses.
+#    412  prelude: events                 Report events: lines of JSON, which are the only output of this script.
+#    501  prelude: envelope               Read the envelope: the only input of a run in addition to this script.
+#    583  prelude: lock                   Allow only one run at a time to change this host.
+#    635  prelude: paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#    709  prelude: access                 Set and check access lists: who may read and change a folder.
+#    812  prelude: record                 Keep the record: the state of each thing before its first change, for undo.
+#    871  prelude: registry               Compare, set, and restore values in the registry.
+#    913  prelude: path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#   1033  prelude: files                  Create folders and write text files, so that undo can restore what was there before.
+#   1119  prelude: state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#   1151  prelude: removal                Remove folders with everything in them, and never what a link in them leads to.
+#   1240  prelude: data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#   1293  prelude: data_folders           Give the service access to folders with people's files, and take it away at undo.
+#   1433  prelude: scope                  Set the folders and access lists for scope = "user", and the names that both scopes use.
+#   1477  prelude: starter                Define the Python program that starts the notebook server; Linux hosts get the same text.
+#   1639  prelude: programs               Run other programs, all through Invoke-Program, except the server in user scope.
+#   1755  prelude: openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#   1774  prelude: processes              Run the server of user scope in the background, and recognize its process in later runs.
+#   1854  prelude: downloads              Download files into the cache, and check their hashes before they are used.
+#   2031  prelude: reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#   2109  prelude: windows_version        Recognize the release of Windows, and compare it with the inventory.
+#   2185  prelude: foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#   2252  prelude: package_environment    Choose the environment variables of pip and uv.
+#   2328  prelude: installer_failures     Explain the exit codes of installers.
+#   2396  prelude: installers             Run installers and uninstallers of publishers, and wait while another installer runs.
+#   2441  prelude: msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#   2497  prelude: bundles                Install bundles (setups of WiX, such as those of Python and Visual C++), and remove them.
+#   2558  prelude: inno_setup             Install programs that have a setup of Inno Setup, such as OpenSSL's exe, and remove them.
+#   2583  prelude: tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#   2645  prelude: task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#   2684  prelude: closing_tasks          Restore a registry value when Windows starts, if a run was interrupted before it did.
+#   2724  prelude: firewall               Create, change, and restore a firewall rule, which is identified by its stable name.
+#   2818  prelude: port_rules             Find and disable other firewall rules that open the notebook port.
+#   2865  prelude: services               Disable Windows services of other programs, and enable and start them in undo.
+#   2901  prelude: port_process           Find the program that listens on a TCP port and what runs it, and stop it.
+#   3042  prelude: earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#   3088  prelude: der                    Read the few DER elements of a certificate that .NET does not return as plain values.
+#   3140  prelude: certificates           Read and write certificates in PEM files, and compare their names and keys.
+#   3192  prelude: certificate_rules      Refuse certificates that the server must not use; the workstation has the same rules.
+#   3305  prelude: certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
+#   3373  prelude: certificate_sources    Compare and install certificates that the host does not sign itself.
+#   3483  prelude: certificate_store      Export the certificate from the certificate store of the machine, with its key and chain.
+#   3585  prelude: certificate_requests   Create certificate requests, and install the certificates that are issued for them.
+#   3639  prelude: server_check           Ask the running server for its certificate, and send requests without the password.
+#   3705  step: preflight                 Refuse a host on which the notebook server cannot work, before anything is changed.
+#   3858  step: tls                       Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#   3876  step: ie_esc                    Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#   3895  step: python                    Install Python from the publisher, or use one that is installed.
+#   4040  step: vc_redist                 Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#   4073  step: openssl                   Install OpenSSL in a separate folder, or as the publisher's package.
+#   4165  step: packages                  Install the packages of the lock in a virtual environment.
+#   4306  step: path                      Add the programs of the server to the PATH of the machine.
+#   4335  step: certificate               Provide a certificate for the server; only administrators and it can read the key.
+#   4429  step: notebook                  Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#   4548  step: takeover                  Adopt what was on the host before, with adopt = true; refuse the host without it.
+#   4748  step: service                   Run the server as a scheduled task or, in user scope, as a background process.
+#   4902  step: firewall                  Open the notebook port in the firewall, with one inbound rule.
+#   4937  step: check                     Check that the server shows its certificate, and refuses requests without the password.
+#   5020  step: cleanup                   Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
+#   5076  main                            Run the steps in the mode of the envelope, and report the outcome.
+# Not used with these settings:
+#         prelude: processes              only in scope user
+#         prelude: certificate_program    only in scope user
+#         prelude: certificate_sources    the host signs its certificate itself
+#         prelude: certificate_store      the host signs its certificate itself
+#         prelude: certificate_requests   the host signs its certificate itself
 
 param(
     [ValidateSet('test', 'apply', 'undo', 'request')]
@@ -62,7 +135,7 @@ $Settings = ConvertFrom-Json '
   "version": "3.13.13"
  },
  "reboot": "never",
- "release": "0.2.0",
+ "release": "0.3.0",
  "scope": "machine",
  "skip": [],
  "vc_redist": {
@@ -181,24 +254,30 @@ $Lock = @(
     'websocket-client==1.9.2 --hash=sha256:e1a673830a9c7bfa47b1cd3d5e4178f4c9651d80a4eab02c9c23a1c3ec6250ce'
 )
 
-# ==== body: from this line to the end the script is the same for every Windows host of a release ========
-# Order: prelude (what every step may use), steps (each a Test and an Apply), main (walks the steps).
+# ==== body: from this line to the end, the script is the same for every Windows host of a release =======
+# Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
 
-$IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'   # by hand or by the bootstrap; else a pipeline's text
+# ---- prelude: run ----------------------------------------------------------------------------------
+# Check the language mode, and set the module path, the folders, and the state of this run.
 
-# Where application control or the endpoint gives PowerShell a restricted language, only commands and a few
-# types work: enough to say so, in two events, and not to hash this script. Nothing has been changed then.
+# True for a file, run by hand or by the bootstrap; false for the text of a remote pipeline.
+$IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'
+
+# If application control or the endpoint restricts the language of PowerShell, only commands and a few types work:
+# enough to report it in two events, but not to hash this script. Nothing has been changed at this point.
 if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
     $Head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
-    $Head + '1,"event":"failed","text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode +
-    ' mode here, and this script needs FullLanguage. Ask for an exception for this script in the application control policy of this host' +
-    ' (WDAC or AppLocker). If the mode is that of the endpoint only, name another one with configuration_name in the inventory"}'
+    $Head + '1,"event":"failed","code":"restricted-language",' +
+    '"values":{"mode":"' + $ExecutionContext.SessionState.LanguageMode + '"},' +
+    '"text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode + ' mode, and this script needs ' +
+    'FullLanguage. Ask for an exception for this script in the application control policy of this host (WDAC or ' +
+    'AppLocker). If only the endpoint has this mode, set configuration_name in the inventory to another endpoint"}'
     $Head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
     if ($IsFile) { exit 3 }
     return
 }
 
-# Commands come from Windows' own modules: PSModulePath may name a folder that others can write in.
+# Commands come only from modules of Windows: PSModulePath may contain a folder that others can write to.
 $ModulePath = $env:PSModulePath
 $env:PSModulePath = "$PSHOME\Modules;$env:SystemRoot\System32\WindowsPowerShell\v1.0\Modules"
 
@@ -206,114 +285,208 @@ Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 
-# ---- prelude: places, and the state of this run --------------------------------------------------------
-
-$Programs = Join-Path $env:ProgramFiles 'nbserver'       # only administrators write here
-$StateFolder = Join-Path $env:ProgramData 'nbserver'     # only SYSTEM and administrators read or write here
-$ServiceFolder = Join-Path $StateFolder 'service'        # configuration, certificate and key: the service reads
-$WorkFolder = Join-Path $StateFolder 'work'              # the service's own: it reads and writes
+$Programs = Join-Path $env:ProgramFiles 'nbserver'       # programs; only administrators can write
+$StateFolder = Join-Path $env:ProgramData 'nbserver'     # only SYSTEM and administrators have access
+$ServiceFolder = Join-Path $StateFolder 'service'        # configuration, certificate, key; the service reads
+$WorkFolder = Join-Path $StateFolder 'work'              # the service reads and writes
 $CacheFolder = Join-Path $StateFolder 'cache'            # downloads
-$RecordFile = Join-Path $StateFolder 'record.jsonl'      # what was there before, for undo
-$LockFile = Join-Path $StateFolder 'lock'                # held while a run changes this host
+$RecordFile = Join-Path $StateFolder 'record.jsonl'      # the previous state, for undo
+$LockFile = Join-Path $StateFolder 'lock'                # locked while a run changes this host
 
-$Utf8 = New-Object Text.UTF8Encoding $false              # the one encoding of every file written: no BOM
+$Utf8 = New-Object Text.UTF8Encoding $false              # the encoding of every file that is written: no BOM
 $Steps = New-Object Collections.ArrayList
 $Run = @{
-    Id = ''; Mode = ''; Operator = ''; After = 0; Step = ''; Events = 0; EventFile = ''; Lock = $null
-    Differences = $null; Changed = 0; Differs = $false; Outcome = 'ok'; Stopped = $false; Reboot = $false; Fingerprint = ''
-    Boot = ''; BootBefore = ''; Restarts = 0; Restarting = $false; Pending = ''; ClockAhead = [TimeSpan]::Zero; Unkept = ''
-    FormerSalt = ''; NewSalt = $false   # what password hashes a new one may replace; see the step notebook
-    ExitCode = 0; Output = @(); ForeignNamed = $false
+    Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
+    ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
+    FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
+    Step = ''; Differences = $null                       # of the step that runs
+    Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
+    Lock = $null; Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
+    Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
+    ExitCode = 0; Output = @()                           # of the last program
+    ForeignNamed = $false
 }
 
-# Test tells what differs and changes nothing; Apply changes it. A bracket is applied before the other
-# steps, only when one of them has work to do, and put back when they are done or have failed.
-function Step([string]$Name, [string]$Title, [scriptblock]$Test, [scriptblock]$Apply, [switch]$Bracket) {
+# Test reports what differs and changes nothing; Apply makes the changes. A bracket is applied before the other
+# steps, only if one of them has work to do, and is undone when they are done or have failed.
+function Add-Step {
+    param([string]$Name, [string]$Title, [scriptblock]$Test, [scriptblock]$Apply, [switch]$Bracket)
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# A step's Test calls this for each thing that is not as it should be; main tells.
-function Difference([string]$What, $Is, $Should) {
-    [void]$Run.Differences.Add(@{ what = $What; is = $Is; should = $Should })
-}
-
-# Settings name places as %ProgramFiles%\...: this host says where that is.
+# Settings contain paths such as %ProgramFiles%\...; the host expands them.
 function Expand-Path([string]$Path) {
     [Environment]::ExpandEnvironmentVariables($Path)
 }
 
-# ---- prelude: the one hash of this script --------------------------------------------------------------
+# ---- prelude: messages -----------------------------------------------------------------------------
+# Write messages: a sentence with named values, and a code that no release changes.
 
-# The SHA-256 of bytes, or of a stream to its end, in hex. FIPS mode forbids the managed class; this one
-# calls Windows.
+# Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are.
+function Format-Message([string]$Text, [hashtable]$Values) {
+    [regex]::Replace($Text, '\{([a-z0-9_]+)\}', { param($match) [string]$Values[$match.Groups[1].Value] })
+}
+
+# Return an exception to throw. {cause} in the text stands for the message of another exception, $Cause.
+function New-Failure {
+    param([string]$Code, [string]$Text, [hashtable]$Values = @{}, [Exception]$Cause)
+    if (-not $Cause) { return New-CodedException $Code $Text $Values }
+    $failure = ConvertTo-Failure $Cause
+    New-CodedException $Code $Text ($Values + @{ cause = $failure.Message }) $failure
+}
+
+function New-CodedException {
+    param([string]$Code, [string]$Text, [hashtable]$Values, [Exception]$Inner)
+    $exception = New-Object InvalidOperationException((Format-Message $Text $Values), $Inner)
+    $exception.Data['code'] = $Code
+    $exception.Data['values'] = $Values
+    $exception
+}
+
+# Exceptions of .NET and of commands have no code: they get one.
+function ConvertTo-Failure([Exception]$Exception) {
+    if ($Exception.Data.Contains('code')) { return $Exception }
+    $values = @{ error = $Exception.Message }
+    if (Test-DiskFull $Exception) {
+        $text = 'The disk is full: {error}. Make room on it, then run this again'
+        return New-CodedException disk-full $text $values $Exception
+    }
+    New-CodedException unexpected-error '{error}' $values $Exception
+}
+
+# Return the fields of an event that reports an exception.
+function Get-FailureField([Exception]$Exception) {
+    $failure = ConvertTo-Failure $Exception
+    $fields = @{ code = $failure.Data['code']; values = $failure.Data['values']; text = $failure.Message }
+    $cause = $failure.InnerException
+    if ($cause -and $cause.Data.Contains('code')) {
+        $fields.cause = @{ code = $cause.Data['code']; values = $cause.Data['values'] }
+    }
+    $fields
+}
+
+# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in text of its display language.
+function Test-DiskFull([Exception]$Exception) {
+    for ($inner = $Exception; $inner; $inner = $inner.InnerException) {
+        $code = '{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($inner)
+        if ('80070070', '80070027' -contains $code) { return $true }
+    }
+    $false
+}
+
+# Report something that a person should read: a warning, or a note in the log.
+function Write-Notice {
+    param([ValidateSet('warning', 'log')][string]$Event, [string]$Code, [string]$Text, [hashtable]$Values = @{})
+    Write-Event $Event @{ code = $Code; values = $Values; text = Format-Message $Text $Values }
+}
+
+# Report that a long action continues. $Unit is bytes, packages, or seconds; $Total may be unknown.
+function Write-StepProgress {
+    param([string]$Code, [string]$Text, [hashtable]$Values = @{}, $Done, $Total, [string]$Unit)
+    $fields = @{ code = $Code; values = $Values; what = Format-Message $Text $Values }
+    if ($null -ne $Done) { $fields.done = $Done; $fields.total = $Total; $fields.unit = $Unit }
+    Write-Event progress $fields
+}
+
+# A step's Test calls this for each difference. $Is and $Should are words or values; $null means absent.
+function Add-Difference {
+    param([string]$Code, [string]$What, $Is, $Should, [hashtable]$Values = @{})
+    $what = Format-Message $What $Values
+    [void]$Run.Differences.Add(@{ code = $Code; values = $Values; what = $what; is = $Is; should = $Should })
+}
+
+# ---- prelude: hashes -------------------------------------------------------------------------------
+# Compute SHA-256, the only hash that this script uses.
+
+# Return the SHA-256 of bytes, or of a stream from its position to its end, in lower-case hex. A host in FIPS mode
+# refuses the managed class of .NET; this class calls Windows.
 function Get-Sha256($Source) {
     $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    try { ([BitConverter]::ToString($sha256.ComputeHash($Source)) -replace '-', '').ToLowerInvariant() }
+    try {
+        $hex = [BitConverter]::ToString($sha256.ComputeHash($Source)) -replace '-', ''
+        $hex.ToLowerInvariant()
+    }
     finally { $sha256.Dispose() }
 }
 
-# ---- prelude: events, all that this script says --------------------------------------------------------
+# ---- prelude: events -------------------------------------------------------------------------------
+# Report events: lines of JSON, which are the only output of this script.
 
-# An event is one line of JSON, in ASCII whatever it says. n counts up, so that a reader sees a loss.
-# A test leaves nothing on the host; other runs keep their events there too, before they are sent.
+# The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host;
+# other runs write their events to a file on the host before they send them.
 function Write-Event([string]$Event, [hashtable]$Data = @{}) {
-    $Run.Events++
-    $fields = [ordered]@{ v = 1; n = $Run.Events; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event }
+    $fields = [ordered]@{
+        v = 1; n = $Run.Events + 1; time = [DateTime]::UtcNow.ToString('o'); step = $Run.Step; event = $Event
+    }
     foreach ($name in $Data.Keys | Sort-Object) { $fields[$name] = $Data[$name] }
     $json = ConvertTo-AsciiJson (ConvertTo-Json $fields -Compress -Depth 4)
-    if ($Run.EventFile -and -not $Run.Unkept) {
-        # From the first that could not be kept on none is: behind a torn line the others would be lost.
-        try { [IO.File]::AppendAllText($Run.EventFile, $json + "`n", $Utf8) }
-        catch { $Run.Unkept = "this run's events could not be kept in $($Run.EventFile): $_. $(Get-Remedy $_.Exception 'Mend that, then run this again')" }
-    }
-    # A stopped pipeline takes no output any more; the file has the event.
-    if (-not $Run.Stopped) { New-Object PSObject -Property @{ NbserverEvent = $json } }
+    if ($Run.EventFile -and -not $Run.NotKept) { Save-Event $json }
+    $Run.Events++
+    # A stopped pipeline accepts no output; the file has the event.
+    if (-not $Run.Stopped) { $Run.Pipeline.WriteObject($json) }
 }
 
-# JSON that means the same in every encoding. Line feeds stay.
+# Anything else that a step outputs becomes a log event, so that it cannot be mistaken for an event.
+filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
+
+# After the first event that cannot be written, none is: those behind a torn line would be lost.
+function Save-Event([string]$Json) {
+    try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
+    catch {
+        $Run.NotKept = New-Failure events-not-kept ('The events of this run cannot be written to {file}: {cause}. ' +
+            'Make sure that the disk has free space and can be written to, then run this again') @{
+            file = $Run.EventFile
+        } -Cause $_.Exception
+    }
+}
+
+# The events on the host are evidence: without them, a run does not continue.
+function Assert-EventsKept {
+    if ($Run.NotKept) {
+        throw $Run.NotKept
+    }
+}
+
+# Return JSON that means the same in every encoding.
 function ConvertTo-AsciiJson([string]$Json) {
     [regex]::Replace($Json, '[^\n\x20-\x7e]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
 }
 
-# What happens on a host is kept there as evidence: without it a run goes no further.
-function Assert-Kept {
-    if ($Run.Unkept) { throw $Run.Unkept }
-}
-
-# The end of the pipe: events leave as their JSON, and whatever else a step let out becomes a log event,
-# so that no program's output can pass for an event.
-filter Out-Event {
-    if ($_ -is [Management.Automation.PSCustomObject] -and $_.PSObject.Properties['NbserverEvent']) { $_.NbserverEvent }
-    else { (Write-Event log @{ text = [string]$_ }).NbserverEvent }
-}
-
-# Sends again what run $Run.Id wrote after event $After, and goes on while that run holds the lock.
+# Send what run $Run.Id wrote after event $After, and continue as long as that run holds the lock.
 function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
-    if (-not (Test-Path -LiteralPath $file)) { throw "this host knows no run '$($Run.Id)'" }
+    if (-not (Test-Path -LiteralPath $file)) {
+        throw (New-Failure no-such-run 'This host has no run "{run}"' @{ run = $Run.Id })
+    }
     $sent = $After
     do {
-        # Asked before reading: what was written before the lock was given back is then read for certain.
+        # The lock is checked before the file is read, so that everything written before its release is read.
         $running = (Get-LockOwner) -cmatch "^run $([regex]::Escape($Run.Id))\b"
-        $lines = @(Read-CompleteLines $file)
-        for ($i = $sent; $i -lt $lines.Count; $i++) { $lines[$i] }
-        if ($lines.Count -gt $sent) { $sent = $lines.Count }
+        foreach ($line in @(Read-CompleteLine $file)) {
+            $number = Get-EventNumber $line
+            if ($number -le $sent) { continue }
+            $Run.Pipeline.WriteObject($line)
+            $sent = $number
+        }
         if ($running) { [Threading.Thread]::Sleep(500) }
     } while ($running)
 }
 
-# Lines that end; a line still being written, or torn by a crash, is left out.
-function Read-CompleteLines([string]$File) {
+function Get-EventNumber([string]$Line) {
+    if ($Line -cmatch '\A\{"v":1,"n":([0-9]{1,9}),') { [int]$Matches[1] } else { 0 }
+}
+
+# Return the lines that end with a line feed. A line that is still being written, or torn by a crash, does not.
+function Read-CompleteLine([string]$File) {
     $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite')
     try { $text = (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
     $text.Substring(0, $text.LastIndexOf([char]10) + 1).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
 }
 
-# The last lines of a file that others can write, such as the server's log: not of what a link leads to, and from the
-# last 16 KB only.
-function Read-LastLines([string]$File, [int]$Count) {
-    $links = @(Get-Links $File)
-    if ($links.Count) { return "it was not read, because $($links[0]) is a link" }
+# Return the last lines of a file that others can write, such as the server's log. Links are not followed, and
+# only the last 16 KB are read.
+function Read-LastLine([string]$File, [int]$Count) {
+    if (@(Get-Link $File).Count) { return '(not read, because its path contains a link)' }
     $stream = [IO.File]::Open($File, 'Open', 'Read', 'ReadWrite, Delete')
     try {
         if ($stream.Length -gt 16384) { [void]$stream.Seek($stream.Length - 16384, 'Begin') }
@@ -321,84 +494,124 @@ function Read-LastLines([string]$File, [int]$Count) {
         $size = $stream.Read($bytes, 0, $bytes.Length)
     }
     finally { $stream.Close() }
-    $Utf8.GetString($bytes, 0, $size).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries) | Select-Object -Last $Count
+    $lines = $Utf8.GetString($bytes, 0, $size).Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries)
+    $lines | Select-Object -Last $Count
 }
 
-# ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
-# Lines of `name value`: mode test|apply|undo|request|events, run ID, operator BASE64, time UTC, after N,
-# boot-before TIME, restarts N, former-salt SALT, new-salt yes, secret NAME BASE64.
-# Secrets stay in $Secrets and touch .NET methods only: what goes through a command's parameters
-# can end in Windows' module logging.
+# ---- prelude: envelope -----------------------------------------------------------------------------
+# Read the envelope: the only input of a run in addition to this script.
 
+# Secrets stay in $Secrets, and only .NET methods receive them: what is passed to a command can appear in the logs of
+# Windows (module logging).
 $Secrets = @{}
 
+# Read the lines of the envelope: a name and one or two values, separated by a space. Operator and secrets are Base64.
+# A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
-        $word = ([string]$line).Split([char[]]' ')
-        if ($word[0] -ceq 'mode' -and $word.Count -eq 2 -and 'test', 'apply', 'undo', 'request', 'events' -ccontains $word[1]) { $Run.Mode = $word[1] }
-        elseif ($word[0] -ceq 'run' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9A-Za-z-]{1,64}\z') { $Run.Id = $word[1] }
-        elseif ($word[0] -ceq 'operator' -and $word.Count -eq 2) { $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($word[1])) }
-        elseif ($word[0] -ceq 'time' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') {
-            # How much this host's clock is ahead of the workstation's, as a time span; preflight looks at it.
-            $theirs = [DateTime]::ParseExact($word[1], "yyyy-MM-dd'T'HH:mm:ss'Z'", [Globalization.CultureInfo]::InvariantCulture, 'AssumeUniversal, AdjustToUniversal')
-            $Run.ClockAhead = [DateTime]::UtcNow - $theirs
+        switch -CaseSensitive -Regex ([string]$line) {
+            '^mode (test|apply|undo|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
+            '^operator ([^ ]*)\z' {
+                $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
+                break
+            }
+            '^time ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
+                $Run.ClockAhead = [DateTime]::UtcNow - (ConvertFrom-UtcTime $Matches[1])
+                break
+            }
+            '^after ([0-9]{1,9})\z' { $Run.After = [int]$Matches[1]; break }
+            '^boot-before ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
+                $Run.BootBefore = $Matches[1]
+                break
+            }
+            '^restarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
+            '^former-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
+            '^new-salt yes\z' { $Run.NewSalt = $true; break }
+            '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
+                $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
+                break
+            }
+            default {
+                throw (New-Failure envelope-line-unknown ('Line {number} of the envelope is not a line that this ' +
+                        'script accepts') @{ number = $number })
+            }
         }
-        elseif ($word[0] -ceq 'after' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{1,9}\z') { $Run.After = [int]$word[1] }
-        elseif ($word[0] -ceq 'boot-before' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z') { $Run.BootBefore = $word[1] }
-        elseif ($word[0] -ceq 'restarts' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[0-9]\z') { $Run.Restarts = [int]$word[1] }
-        elseif ($word[0] -ceq 'former-salt' -and $word.Count -eq 2 -and $word[1] -cmatch '\A[A-Za-z0-9+/]{22}\z') {
-            $Run.FormerSalt = $word[1]
-        }
-        elseif ($word[0] -ceq 'new-salt' -and $word.Count -eq 2 -and $word[1] -ceq 'yes') { $Run.NewSalt = $true }
-        elseif ($word[0] -ceq 'secret' -and $word.Count -eq 3 -and $word[1] -cmatch '\A[a-z][a-z0-9_.]*\z') { $Secrets[$word[1]] = $Utf8.GetString([Convert]::FromBase64String($word[2])) }
-        else { throw "line $number of the envelope is none that this script knows" }   # not quoted: it may be a secret
     }
-    if (-not $Run.Id) { $Run.Id = [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand' }
+    if (-not $Run.Id) { $Run.Id = New-RunId }
 }
 
-# Run by hand, an apply asks for what the envelope would have brought.
+function ConvertFrom-UtcTime([string]$Text) {
+    [DateTime]::ParseExact($Text, "yyyy-MM-dd'T'HH:mm:ss'Z'",
+        [Globalization.CultureInfo]::InvariantCulture, 'AssumeUniversal, AdjustToUniversal')
+}
+
+function New-RunId {
+    [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand'
+}
+
+# An apply that is run by hand asks for what the envelope would contain.
 function Request-Secret([string]$Name, [string]$Prompt) {
     if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
 
-# Where none is given, the one that an earlier run put into a file stays: $Pattern's first group.
-function Read-KeptSecret([string]$Name, [string]$File, [string]$Pattern) {
-    if ($Secrets.ContainsKey($Name) -or -not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
+# Without a new secret, the secret that an earlier run wrote to a file is kept. $Pattern's first group matches it.
+function Read-KeptSecret {
+    param([string]$Name, [string]$File, [string]$Pattern)
+    if ($Secrets.ContainsKey($Name)) { return }
+    if (-not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
     $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
     if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
 }
 
-# The part of a secret that is not secret, such as the salt in a hash: $Pattern's first group.
+# Return the part of a secret that is not secret, such as the salt of a hash. $Pattern's first group matches it.
 function Get-SecretPart([string]$Name, [string]$Pattern) {
-    if ($Secrets.ContainsKey($Name)) { [regex]::Match($Secrets[$Name], $Pattern).Groups[1].Value } else { '' }
+    if (-not $Secrets.ContainsKey($Name)) { return '' }
+    [regex]::Match($Secrets[$Name], $Pattern).Groups[1].Value
 }
 
-# The text with its @NAME@ replaced by the secret of that name.
+# Return the text with @NAME@ replaced by the secret of that name.
 function Expand-Secret([string]$Text, [string]$Name) {
     if ($Name) { $Text.Replace("@$Name@", $Secrets[$Name]) } else { $Text }
 }
 
-# ---- prelude: one run at a time on this host -----------------------------------------------------------
+# ---- prelude: lock ---------------------------------------------------------------------------------
+# Allow only one run at a time to change this host.
 
-# Windows itself gives the lock back when the process that holds it ends, however it ends.
+# Take the lock. Windows releases it when the process that holds it exits, for whatever reason. Get-LockOwner in another
+# process may have the file open for a moment, so the lock is tried for half a second.
 function Enter-Lock {
-    # Who asks for the owner (Get-LockOwner) has the file open for a moment: that is no other run.
     for ($try = 1; -not $Run.Lock; $try++) {
         try { $Run.Lock = [IO.File]::Open($LockFile, 'OpenOrCreate', 'ReadWrite', 'Read') }
         catch [IO.IOException] {
-            if ($try -ge 6) { throw "another run changes this host: $(Get-LockOwner). Wait until it ends, then run this again" }
+            if ($try -ge 6) {
+                $failure = New-LockFailure $_.Exception
+                throw $failure
+            }
             [Threading.Thread]::Sleep(100)
         }
     }
-    $owner = $Utf8.GetBytes("run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, since $([DateTime]::UtcNow.ToString('o'))")
+    $owner = "run $($Run.Id), mode $($Run.Mode), by '$($Run.Operator)', process $PID, " +
+    "since $([DateTime]::UtcNow.ToString('o'))"
+    $bytes = $Utf8.GetBytes($owner)
     $Run.Lock.SetLength(0)
-    $Run.Lock.Write($owner, 0, $owner.Length)
+    $Run.Lock.Write($bytes, 0, $bytes.Length)
     $Run.Lock.Flush()
+}
+
+function New-LockFailure([Exception]$Cause) {
+    $owner = Get-LockOwner
+    if ($owner) {
+        return New-Failure run-in-progress ('Another run is changing this host: {owner}. ' +
+            'Wait until it ends, then run this again') @{ owner = $owner }
+    }
+    New-Failure lock-not-opened ('{file} could not be opened: {cause}. ' +
+        'Close the program that uses it, then run this again') @{ file = $LockFile } -Cause $Cause
 }
 
 function Exit-Lock {
@@ -408,8 +621,8 @@ function Exit-Lock {
     $Run.Lock = $null
 }
 
-# Who holds the lock, or nothing: the text is emptied when the lock is given back, and a lock that can be
-# taken belongs to nobody, whatever its dead owner left in it.
+# Return which run holds the lock, or nothing. Only a lock that cannot be taken has an owner: the text in the file may
+# be of a run that was killed.
 function Get-LockOwner {
     if (-not (Test-Path -LiteralPath $LockFile)) { return }
     try { [IO.File]::Open($LockFile, 'Open', 'ReadWrite', 'Read').Close() }
@@ -419,325 +632,110 @@ function Get-LockOwner {
     }
 }
 
-# ---- prelude: paths, and which of them this script may change ------------------------------------------
-# The service, and people who share a folder with it, could put a link where this script works: a junction that
-# leads to a folder of Windows. Nothing is created, granted, put back or removed through a link.
+# ---- prelude: paths --------------------------------------------------------------------------------
+# Refuse to change anything through a link, or outside of nbserver's folders at undo.
 
-$UserPlace = ''   # in scope user, the user's own folder: it and those above it are where Windows has put them
+# The service account, and people who share a folder with it, could replace a folder in which this script works with a
+# link: a junction that leads to a folder of Windows, for example.
 
-# The path is of something in the folder, however deep. Windows' paths are compared without regard to case.
+# In user scope, the user's local folder. Links in the path to it come from Windows or an administrator.
+$UserFolder = ''
+
+# Return whether the path is in the folder, at any depth. Windows compares paths without regard to case.
 function Test-Below([string]$Path, [string]$Folder) {
     $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
 }
 
-# A junction, a symbolic link, a mounted volume: whatever Windows calls a reparse point.
+# Return whether the path is what Windows calls a reparse point: a junction, a symbolic link, or a mounted volume.
 function Test-Link([string]$Path) {
     if (-not [IO.File]::Exists($Path) -and -not [IO.Directory]::Exists($Path)) { return $false }
     [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)
 }
 
-# The links on the way to a path from its drive, the path itself included.
-function Get-Links([string]$Path) {
-    for ($one = $Path; $one -ne $UserPlace -and ($above = Split-Path -Parent $one); $one = $above) { if (Test-Link $one) { $one } }
-}
-
-# Called right before each change.
-function Assert-NoLink([string]$Path) {
-    foreach ($link in @(Get-Links $Path)) {
-        throw "$Path is left alone: $link is a link (a junction, a symbolic link or a mounted volume). " +
-        'Look at where it leads and remove the link'
+# Return each link in the path: the path itself and the folders above it, up to the drive.
+function Get-Link([string]$Path) {
+    $current = $Path
+    while ($current -ne $UserFolder) {
+        $parent = Split-Path -Parent $current
+        if (-not $parent) { return }   # the drive
+        if (Test-Link $current) { $current }
+        $current = $parent
     }
 }
 
-# A file that is held open in a folder keeps Windows from renaming that folder and those above it, and from making
-# one of them a link. It is closed with .Close(), and is gone then.
+# This is called immediately before each change.
+function Assert-NoLink([string]$Path) {
+    foreach ($link in @(Get-Link $Path)) {
+        throw (New-Failure link-in-path ('{path} was not changed, because {link} is a link (a junction, symbolic ' +
+                'link, or mounted volume). Check where it leads, remove it, then run this again') @{
+                path = $Path; link = $link
+            })
+    }
+}
+
+# While a file in a folder is open, Windows refuses to rename that folder or a folder above it, or to turn one of them
+# into a link. Return such a file; .Close() also deletes it.
 function Lock-Folder([string]$Path) {
     Assert-NoLink $Path
     $file = Join-Path $Path "nbserver-$([guid]::NewGuid()).lock"
     $lock = New-Object IO.FileStream $file, ([IO.FileMode]::CreateNew), ([IO.FileAccess]::Write),
     ([IO.FileShare]::None), 1, ([IO.FileOptions]::DeleteOnClose)
-    try { Assert-NoLink $Path } catch { $lock.Close(); throw }
+    try { Assert-NoLink $Path }
+    catch { $lock.Close(); throw }
     $lock
 }
 
-# ---- undo acts on these only, whatever the record says
+# ---- undo restores only these paths, whatever the record contains
 
+# The kinds in the record whose keys are paths.
 $PathKinds = 'folder', 'access', 'data_folder', 'grant', 'file', 'process', 'msi', 'bundle', 'inno'
 
+function Test-KnownPath([string]$Path) {
+    if ($Path -ne [IO.Path]::GetFullPath($Path)) { return $false }   # such as C:\ProgramData\nbserver\..\else
+    foreach ($folder in $Programs, $StateFolder) {
+        if ($Path -eq $folder -or (Test-Below $Path $folder)) { return $true }
+    }
+    $Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+}
+
 function Assert-KnownPath([string]$Path) {
-    if ($Path -eq [IO.Path]::GetFullPath($Path)) {
-        foreach ($known in $Programs, $StateFolder) { if ($Path -eq $known -or (Test-Below $Path $known)) { return } }
-        if ($Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')) { return }
-    }
-    throw "the record names $Path, which is neither in a folder of nbserver nor the notebook.directory of these " +
-    'settings. If it is an earlier notebook.directory, write it into the inventory and run undo again'
-}
-
-# ---- who else has access
-
-$TrustedInstaller = 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464'
-
-# Who else than $Allowed owns this or has one of these rights, in words; nothing where nobody has. -Here leaves
-# out what only things made in it would get.
-function Get-AccessFault([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$Here) {
-    if (Test-Link $Path) { return "$Path is a link" }
-    $acl = Get-Acl -LiteralPath $Path
-    $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
-    if ($Allowed -notcontains $owner) { return "$Path belongs to $owner" }
-    foreach ($rule in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
-        $who = $rule.IdentityReference.Value
-        if ([string]$rule.AccessControlType -ne 'Allow' -or $Allowed -contains $who) { continue }
-        if (-not ([int]$rule.FileSystemRights -band $Rights)) { continue }
-        if ($Here -and [int]$rule.PropagationFlags -band 2) { continue }   # InheritOnly
-        return "$who has access to $Path"
+    if (-not (Test-KnownPath $Path)) {
+        throw (New-Failure record-path-unknown ('the record names {path}, which is neither in a folder of nbserver ' +
+                'nor the notebook.directory of these settings. If it is an earlier notebook.directory, set ' +
+                'notebook.directory to it in the inventory, then run undo again') @{ path = $Path })
     }
 }
 
-# Who else than $Allowed could put another folder in this one's place: who may delete or rename it or one above it,
-# change their permissions, or take them over. That others may add folders to a drive, as Windows has it, does no harm.
-# What is not there yet is left out. Rights: ChangePermissions, TakeOwnership, GENERIC_ALL; Delete; and of those above
-# DeleteSubdirectoriesAndFiles.
-function Get-PathFault([string]$Path, [string[]]$Allowed) {
-    for ($one = $Path; $one; $one = $above) {
-        $above = Split-Path -Parent $one
-        if (-not (Test-Path -LiteralPath $one)) { continue }
-        $rights = 0x100C0000
-        if ($above) { $rights = $rights -bor 0x10000 }           # a drive itself is not renamed
-        if ($one -ne $Path) { $rights = $rights -bor 0x40 }
-        $fault = Get-AccessFault $one $Allowed $rights -Here
-        if ($fault) { return $fault }
-    }
-}
+# ---- prelude: access -------------------------------------------------------------------------------
+# Set and check access lists: who may read and change a folder.
 
-# ---- a folder that the service may write in, chosen in the inventory (notebook.directory)
+# ---- accounts, as security identifiers (SIDs)
 
-# Why the service must not get access to a folder of this name, in words; nothing where it may.
-function Get-FolderNameFault([string]$Folder) {
-    if ($Folder -match '~\d|[. ](\\|$)') { return 'a part of it is a short name, or ends with a period or a space' }
-    if ($Folder -cmatch '\A[A-Za-z]:\z') { return 'it is a whole drive' }
-    # C:\\Windows and C:/Windows are C:\Windows too; the names below are compared with a path as Windows writes it.
-    if ($Folder -cnotmatch '\A[A-Za-z]:\\[^:]+\z' -or $Folder -ne [IO.Path]::GetFullPath($Folder)) {
-        return 'it is not written as Windows writes it, with a drive and single backslashes'
-    }
-    $users = @("$env:SystemDrive\Users")
-    if ($env:PUBLIC) { $users += Split-Path -Parent $env:PUBLIC }
-    if ($users + $env:ProgramData -contains $Folder) { return 'it holds folders of others than nbserver' }
-    if ($users -contains (Split-Path -Parent $Folder)) { return "it is a user's whole profile" }
-    $drive = [IO.Path]::GetPathRoot($Folder)
-    $hidden = 'System Volume Information', '$Recycle.Bin', 'Recovery', 'Boot', 'EFI' | ForEach-Object { "$drive$_" }
-    foreach ($system in @($env:SystemRoot, $env:ProgramFiles, ${env:ProgramFiles(x86)}) + $hidden) {
-        if (-not $system) { continue }
-        if ($Folder -eq $system -or (Test-Below $Folder $system)) { return 'it belongs to Windows or to programs' }
-    }
-    $own = Join-Path $StateFolder 'notebooks'
-    if ($Folder -eq $own -or (Test-Below $Folder $own)) { return }
-    if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) { return "in $StateFolder only $own is for notebooks" }
-}
-
-# Right before each change of it, and in preflight. In scope user the service is the user, who gets nothing by it.
-function Assert-DataFolder([string]$Path) {
-    if ($Settings.scope -eq 'user') { return }
-    $folder = $Path.TrimEnd('\')
-    $fault = Get-FolderNameFault $folder
-    if ($fault) { throw "$Path cannot be notebook.directory: $fault. Choose another folder in the inventory" }
-    Assert-NoLink $folder
-    # S-1-3-4 is the folder's own owner, whoever that is; and whoever runs this is an administrator.
-    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + 'S-1-3-4' + $UserSid
-    if (Test-Path -LiteralPath $folder) {
-        $allowed += (Get-Acl -LiteralPath $folder).GetOwner([Security.Principal.SecurityIdentifier]).Value
-    }
-    $fault = Get-PathFault $folder $allowed
-    if (-not $fault) { return }
-    throw "$Path cannot be notebook.directory, because others could put another folder in its place: $fault. " +
-    'Let only administrators own and delete it and change its permissions, or choose another folder in the inventory'
-}
-
-# ---- prelude: the record, what was there before a thing was first changed ------------------------------
-# One line a thing: step, kind, key, before. Every change below goes through a function of its kind that
-# writes here first; $Restore holds how a kind is put back; undo plays the record backwards.
-
-$Restore = @{}
-
-function Save-Before([string]$Kind, [string]$Key, $Before) {
-    if (Test-Record $Kind $Key) { return }
-    Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
-}
-
-function Read-Record {
-    if (Test-Path -LiteralPath $RecordFile) {
-        [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
-    }
-}
-
-function Test-Record([string]$Kind, [string]$Key) {
-    foreach ($line in @(Read-Record)) { if ($line.kind -eq $Kind -and $line.key -eq $Key) { return $true } }
-    $false
-}
-
-# Puts one thing back now, and takes it off the record.
-function Undo-Line($Line) {
-    if (-not $Restore.ContainsKey($Line.kind)) { throw "this script cannot put back a '$($Line.kind)'; use the release that wrote it" }
-    if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
-    & $Restore[$Line.kind] $Line.key $Line.before
-    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
-    Write-Event restored @{ kind = $Line.kind; what = $Line.key }
-}
-
-# Whole and at once: a torn record would put back the wrong things.
-function Write-Record($Lines) {
-    $text = -join @($Lines | ForEach-Object { (ConvertTo-Json $_ -Compress -Depth 6) + "`n" })
-    Write-TextFile $RecordFile $text
-}
-
-# The one writer of text files: UTF-8 without BOM, whole and at once.
-function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
-    foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
-    try {
-        [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
-        if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
-        else { [IO.File]::Move("$Path.new", $Path) }
-    }
-    catch {
-        if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
-        throw
-    }
-}
-
-# ---- prelude: registry values --------------------------------------------------------------------------
-
-# The raw value (REG_EXPAND_SZ stays unexpanded) and its type; nothing where there is none.
-function Get-RegistryValue([string]$Path, [string]$Name) {
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    $key = Get-Item -LiteralPath $Path
-    if ($key.GetValueNames() -contains $Name) {
-        @{ value = $key.GetValue($Name, $null, 'DoNotExpandEnvironmentNames'); type = [string]$key.GetValueKind($Name) }
-    }
-}
-
-function Compare-RegistryValue([string]$Path, [string]$Name, $Should) {
-    $is = Get-RegistryValue $Path $Name
-    if (-not $is) { Difference "$Path\$Name" $null $Should }
-    elseif (-not [string]::Equals([string]$is.value, [string]$Should)) { Difference "$Path\$Name" $is.value $Should }
-}
-
-function Set-RegistryValue([string]$Path, [string]$Name, $Value, [string]$Type) {
-    $before = Get-RegistryValue $Path $Name
-    # '=' keeps ConvertFrom-Json from taking a text for a date
-    if ($before) { $before = @{ type = $before.type; value = @($before.value | ForEach-Object { "=$_" }) } }
-    Save-Before 'registry' "$Path|$Name" $before
-    Set-ItemProperty -LiteralPath $Path -Name $Name -Value $Value -Type $Type
-}
-
-$Restore.registry = {
-    param($Key, $Before)
-    $path, $name = $Key -split '\|', 2
-    if (-not $Before) {
-        if (Get-RegistryValue $path $name) { Remove-ItemProperty -LiteralPath $path -Name $name }
-        return
-    }
-    $value = @($Before.value | ForEach-Object { $_.Substring(1) })
-    if ($Before.type -eq 'Binary') { $value = [byte[]]$value }
-    elseif ($Before.type -ne 'MultiString') { $value = $value[0] }
-    Set-ItemProperty -LiteralPath $path -Name $name -Value $value -Type $Before.type
-}
-
-# ---- prelude: entries of the machine's PATH; the text around ours is never touched ---------------------
-
-$MachineEnvironment = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
-
-function Test-PathEntry([string]$Entry) {
-    $path = Get-RegistryValue $MachineEnvironment Path
-    $path -and @($path.value -split ';' | ForEach-Object { (Expand-Path $_).TrimEnd('\') }) -contains $Entry.TrimEnd('\')
-}
-
-function Add-PathEntry([string]$Entry) {
-    $path = Get-RegistryValue $MachineEnvironment Path
-    if (-not $path) { $path = @{ value = ''; type = 'ExpandString' } }
-    Save-Before 'path_entry' $Entry $null
-    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value ($path.value + ';' + $Entry) -Type $path.type
-}
-
-# Entries that an earlier run added and that the settings no longer have.
-function Get-FormerPathEntries([string[]]$Wanted) {
-    @(Read-Record | Where-Object { $_.kind -eq 'path_entry' -and $Wanted -notcontains $_.key })
-}
-
-$Restore.path_entry = {
-    param($Entry)
-    $path = Get-RegistryValue $MachineEnvironment Path
-    if (-not $path) { return }
-    $value = [regex]::Replace($path.value, ';' + [regex]::Escape($Entry) + '(?=;|$)', '')
-    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value $value -Type $path.type
-}
-
-# ---- an entry of others that is taken out, and put back where it was
-
-function Test-SameEntry([string]$One, [string]$Other) { [string]::Equals($One, $Other, [StringComparison]::OrdinalIgnoreCase) }
-
-function Get-PathWithout([string]$Path, [string]$Entry) {
-    @($Path.Split([char[]]';') | Where-Object { -not (Test-SameEntry $_ $Entry) }) -join ';'
-}
-
-# Kind path_removal: the whole PATH as it was, so that undo finds the entry's place again.
-function Remove-PathEntry([string]$Entry) {
-    $path = Get-RegistryValue $MachineEnvironment Path
-    Save-Before 'path_removal' $Entry ([string]$path.value)
-    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value (Get-PathWithout $path.value $Entry) -Type $path.type
-}
-
-# PATH with the entry as often as it was. Where nothing before its old place has changed, it goes there; else
-# behind the nearest entry that stood before it and is still there, else before the nearest that stood
-# behind it. What others have added or taken out meanwhile stays so.
-function Join-PathEntry([string]$Path, [string]$Entry, [string]$Before) {
-    if ([string]::Equals($Path, (Get-PathWithout $Before $Entry))) { return $Before }
-    $now = New-Object Collections.ArrayList
-    if ($Path) { $now.AddRange($Path.Split([char[]]';')) }
-    $then = $Before.Split([char[]]';')
-    $missing = @($then | Where-Object { Test-SameEntry $_ $Entry }).Count - @($now | Where-Object { Test-SameEntry $_ $Entry }).Count
-    for ($i = 0; $i -lt $then.Count -and $missing -gt 0; $i++) {
-        if (-not (Test-SameEntry $then[$i] $Entry)) { continue }
-        $missing--
-        $place = $null
-        if ($now.Count -ge $i -and [string]::Equals(($now.GetRange(0, $i).ToArray() -join ';'), (@($then | Select-Object -First $i) -join ';'))) { $place = $i }
-        for ($j = $i - 1; $j -ge 0 -and $null -eq $place; $j--) {
-            for ($k = 0; $then[$j] -and $k -lt $now.Count; $k++) { if ([string]::Equals($now[$k], $then[$j])) { $place = $k + 1 } }
-        }
-        for ($j = $i + 1; $j -lt $then.Count -and $null -eq $place; $j++) {
-            for ($k = $now.Count - 1; $then[$j] -and $k -ge 0; $k--) { if ([string]::Equals($now[$k], $then[$j])) { $place = $k } }
-        }
-        if ($null -eq $place) { $place = $now.Count }
-        $now.Insert($place, $then[$i])
-    }
-    $now.ToArray() -join ';'
-}
-
-$Restore.path_removal = {
-    param($Entry, $Before)
-    $path = Get-RegistryValue $MachineEnvironment Path
-    if (-not $path) { $path = @{ value = ''; type = 'ExpandString' } }
-    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value (Join-PathEntry $path.value $Entry $Before) -Type $path.type
-}
-
-# ---- prelude: folders, their access lists, and text files ----------------------------------------------
-
-# The service is a task of LOCAL SERVICE. Its process carries, beside that account shared with other
-# services, a SID of its own, made from the task's name: S-1-5-87- and SHA-1 of the name in capitals.
-# `schtasks /showsid /tn nbserver` shows it. Files are granted to this SID, never to LOCAL SERVICE.
+# The server is a scheduled task of LOCAL SERVICE. Other services use that account too, but the task's process also has
+# a SID that no other process has, and only this SID gets access. It consists of S-1-5-87 and the SHA-1 of the task's
+# name in upper case; `schtasks /showsid /tn nbserver` shows it.
 $ServiceSid = 'S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054'
+$LocalService = 'S-1-5-19'
+$Trusted = 'S-1-5-18', 'S-1-5-32-544'   # SYSTEM and administrators: undo may act on what they wrote
+# The service TrustedInstaller, which owns the files of Windows.
+$TrustedInstaller = 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464'
+$OwnerRights = 'S-1-3-4'                # stands for the owner of the folder, whoever that is
 
-# Access lists in SDDL: FA full control, 0x1200a9 read and execute, 0x1301bf modify; SY SYSTEM, BA administrators.
+# ---- access lists in SDDL
+
+# SY is SYSTEM, BA administrators; FA full control, 0x1200a9 read and execute, 0x1301bf modify.
+
 $AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
 $ServiceReads = $AdministratorsOnly + "(A;OICI;0x1200a9;;;$ServiceSid)"
 $ServiceWrites = $AdministratorsOnly + "(A;OICI;0x1301bf;;;$ServiceSid)"
 $StateAccess = $AdministratorsOnly
 $StateOwner = 'BA'
-$Trusted = 'S-1-5-18', 'S-1-5-32-544'                    # SYSTEM and administrators: undo may act on what they wrote
 
 function Get-AccessSddl([string]$Path) {
     (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
 }
 
-# The entries count; what Windows adds to the flags before them (AI, AR) does not.
+# Compare the entries. The flags before them (P: nothing is inherited; Windows adds AI and AR) only have to contain P.
 function Test-Access([string]$Path, [string]$Sddl) {
     $is = Get-AccessSddl $Path
     $is -cmatch '^D:[A-Z]*P' -and ($is -creplace '^D:[A-Z]*', '') -eq ($Sddl -creplace '^D:[A-Z]*', '')
@@ -753,8 +751,8 @@ function Set-Access([string]$Path, [string]$Sddl) {
     finally { $lock.Close() }
 }
 
-# A folder is made with its owner and access list at once: between two calls somebody else could open it. Windows
-# PowerShell and PowerShell 7 have different methods for this.
+# Create a folder with its owner and access list in one call: between two calls, another account could open it.
+# Windows PowerShell and PowerShell 7 have different methods for this.
 function New-ClosedFolder([string]$Path, [string]$Sddl) {
     Assert-NoLink $Path
     $security = New-Object Security.AccessControl.DirectorySecurity
@@ -763,22 +761,300 @@ function New-ClosedFolder([string]$Path, [string]$Sddl) {
     else { [IO.FileSystemAclExtensions]::Create((New-Object IO.DirectoryInfo $Path), $security) }
 }
 
-# Kind folder: what this script installed; undo removes it with all that is in it.
+# ---- who else has access
+
+# Rights as bits of an access mask. .NET has no name for the generic right; source: "ACCESS_MASK" on
+# learn.microsoft.com.
+$AnyRight = -bnot 0
+$GenericAll = 0x10000000
+$DeleteRight = [int][Security.AccessControl.FileSystemRights]::Delete
+$DeleteContentRight = [int][Security.AccessControl.FileSystemRights]::DeleteSubdirectoriesAndFiles
+$OwnershipRights = [int][Security.AccessControl.FileSystemRights]'ChangePermissions, TakeOwnership'
+
+# Return a failure if an account that is not in $Allowed owns the path or has one of the rights, else nothing. With
+# -SkipInheritOnly, entries that apply only to what is created in the folder do not count.
+function Get-AccessFault {
+    param([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$SkipInheritOnly)
+    if (Test-Link $Path) { return New-Failure access-link '{path} is a link' @{ path = $Path } }
+    $acl = Get-Acl -LiteralPath $Path
+    $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
+    if ($Allowed -notcontains $owner) {
+        return New-Failure access-owner '{path} belongs to {owner}' @{ path = $Path; owner = $owner }
+    }
+    foreach ($entry in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
+        $account = $entry.IdentityReference.Value
+        if ([string]$entry.AccessControlType -ne 'Allow' -or $Allowed -contains $account) { continue }
+        if (-not ([int]$entry.FileSystemRights -band $Rights)) { continue }
+        $inheritOnly = [int]$entry.PropagationFlags -band [int][Security.AccessControl.PropagationFlags]::InheritOnly
+        if ($SkipInheritOnly -and $inheritOnly) { continue }
+        return New-Failure access-granted '{account} has access to {path}' @{ account = $account; path = $Path }
+    }
+}
+
+# Return a failure if an account that is not in $Allowed could replace the folder with another folder: if it may delete
+# or rename the folder or a folder above it, change its permissions, or take ownership. The right to add folders, which
+# Windows gives everybody on a drive, is harmless. Folders that do not exist yet are skipped.
+function Get-PathFault([string]$Path, [string[]]$Allowed) {
+    $current = $Path
+    while ($current) {
+        $parent = Split-Path -Parent $current
+        $rights = $GenericAll -bor $OwnershipRights
+        if ($parent) { $rights = $rights -bor $DeleteRight }   # a drive cannot be deleted or renamed
+        if ($current -ne $Path) { $rights = $rights -bor $DeleteContentRight }
+        if (Test-Path -LiteralPath $current) {
+            $fault = Get-AccessFault $current $Allowed $rights -SkipInheritOnly
+            if ($fault) { return $fault }
+        }
+        $current = $parent
+    }
+}
+
+# ---- prelude: record -------------------------------------------------------------------------------
+# Keep the record: the state of each thing before its first change, for undo.
+
+# A line has a step, a kind, a key, and the state before. Every function that changes something calls Save-Before
+# first. $Restore has one script block per kind, which restores that state. Undo goes through the record backwards.
+$Restore = @{}
+
+function Save-Before {
+    param([string]$Kind, [string]$Key, $Before)
+    if (Test-Record $Kind $Key) { return }
+    Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
+}
+
+function Read-Record {
+    if (-not (Test-Path -LiteralPath $RecordFile)) { return }
+    [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
+}
+
+function Test-Record([string]$Kind, [string]$Key) {
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -eq $Kind -and $line.key -eq $Key) { return $true }
+    }
+    $false
+}
+
+# Restore one thing, then remove its line from the record.
+function Undo-Line($Line) {
+    if (-not $Restore.ContainsKey($Line.kind)) {
+        throw (New-Failure unknown-kind ('this script cannot restore the kind "{kind}". ' +
+                'Use the release that recorded it') @{ kind = $Line.kind })
+    }
+    if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
+    & $Restore[$Line.kind] $Line.key $Line.before
+    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
+    Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
+function Write-Record($Lines) {
+    $text = -join @($Lines | ForEach-Object { (ConvertTo-Json $_ -Compress -Depth 6) + "`n" })
+    Write-TextFile $RecordFile $text
+}
+
+# Write a text file in UTF-8 without BOM; no other function writes one. The new file replaces the old file at once, so a
+# run that is killed leaves one of the two, and never a part.
+function Write-TextFile {
+    param([string]$Path, [string]$Text, [string]$Secret)
+    Assert-NoLink "$Path.new"
+    Assert-NoLink $Path
+    try {
+        [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
+        if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
+        else { [IO.File]::Move("$Path.new", $Path) }
+    }
+    catch {
+        if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
+        throw
+    }
+}
+
+# ---- prelude: registry -----------------------------------------------------------------------------
+# Compare, set, and restore values in the registry.
+
+# Return the value and its type, or nothing if it does not exist. Variables in a REG_EXPAND_SZ value stay unexpanded.
+function Get-RegistryValue([string]$Path, [string]$Name) {
+    if (-not (Test-Path -LiteralPath $Path)) { return }
+    $key = Get-Item -LiteralPath $Path
+    if ($key.GetValueNames() -notcontains $Name) { return }
+    @{ value = $key.GetValue($Name, $null, 'DoNotExpandEnvironmentNames'); type = [string]$key.GetValueKind($Name) }
+}
+
+function Compare-RegistryValue {
+    param([string]$Path, [string]$Name, $Should)
+    $is = $null
+    $found = Get-RegistryValue $Path $Name
+    if ($found) { $is = $found.value }
+    if ($found -and [string]::Equals([string]$is, [string]$Should)) { return }
+    Add-Difference registry-value '{key}\{name}' $is $Should @{ key = $Path; name = $Name }
+}
+
+# The record has an "=" before each value. Without it, ConvertFrom-Json would convert text that looks like a date.
+function Set-RegistryValue {
+    param([string]$Path, [string]$Name, $Value, [string]$Type)
+    $before = Get-RegistryValue $Path $Name
+    if ($before) { $before = @{ type = $before.type; value = @($before.value | ForEach-Object { "=$_" }) } }
+    Save-Before 'registry' "$Path|$Name" $before
+    Set-ItemProperty -LiteralPath $Path -Name $Name -Value $Value -Type $Type
+}
+
+$Restore.registry = {
+    param($Key, $Before)
+    $path, $name = $Key -split '\|', 2
+    if (-not $Before) {
+        if (Get-RegistryValue $path $name) { Remove-ItemProperty -LiteralPath $path -Name $name }
+        return
+    }
+    $value = @($Before.value | ForEach-Object { $_.Substring(1) })   # without the "="
+    if ($Before.type -eq 'Binary') { $value = [byte[]]$value }
+    elseif ($Before.type -ne 'MultiString') { $value = $value[0] }
+    Set-ItemProperty -LiteralPath $path -Name $name -Value $value -Type $Before.type
+}
+
+# ---- prelude: path_entries -------------------------------------------------------------------------
+# Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+
+$MachineEnvironment = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
+
+function Get-MachinePath {
+    $path = Get-RegistryValue $MachineEnvironment Path
+    if ($path) { return $path }
+    @{ value = ''; type = 'ExpandString' }
+}
+
+function Set-MachinePath([string]$Value, [string]$Type) {
+    Set-ItemProperty -LiteralPath $MachineEnvironment -Name Path -Value $Value -Type $Type
+}
+
+# ---- entries that this script adds
+
+function Test-PathEntry([string]$Entry) {
+    $entries = @((Get-MachinePath).value -split ';' | ForEach-Object { (Expand-Path $_).TrimEnd('\') })
+    $entries -contains $Entry.TrimEnd('\')
+}
+
+function Add-PathEntry([string]$Entry) {
+    $path = Get-MachinePath
+    Save-Before 'path_entry' $Entry $null
+    Set-MachinePath ($path.value + ';' + $Entry) $path.type
+}
+
+# Return the lines of the record for entries that an earlier run added and these settings no longer have.
+function Get-ObsoletePathEntry([string[]]$Wanted) {
+    @(Read-Record | Where-Object { $_.kind -eq 'path_entry' -and $Wanted -notcontains $_.key })
+}
+
+$Restore.path_entry = {
+    param($Entry)
+    $path = Get-RegistryValue $MachineEnvironment Path
+    if (-not $path) { return }
+    $appended = ';' + [regex]::Escape($Entry) + '(?=;|$)'
+    Set-MachinePath ([regex]::Replace($path.value, $appended, '')) $path.type
+}
+
+# ---- entries of other programs that this script removes, and undo restores
+
+# Windows compares paths without regard to case.
+function Test-SameEntry([string]$One, [string]$Other) {
+    [string]::Equals($One, $Other, [StringComparison]::OrdinalIgnoreCase)
+}
+
+function Get-PathWithout([string]$Path, [string]$Entry) {
+    @($Path.Split([char[]]';') | Where-Object { -not (Test-SameEntry $_ $Entry) }) -join ';'
+}
+
+# The record keeps the whole PATH, because undo needs the neighbors of the entry.
+function Remove-PathEntry([string]$Entry) {
+    $path = Get-MachinePath
+    Save-Before 'path_removal' $Entry ([string]$path.value)
+    Set-MachinePath (Get-PathWithout $path.value $Entry) $path.type
+}
+
+# Return $Path, the PATH of today, with the entry as often as in $Before, the PATH before the removal. Other entries
+# that were added or removed since then stay as they are.
+function Join-PathEntry {
+    param([string]$Path, [string]$Entry, [string]$Before)
+    if ([string]::Equals($Path, (Get-PathWithout $Before $Entry))) { return $Before }   # nothing else has changed
+    $now = New-Object Collections.Generic.List[string]
+    if ($Path) { $now.AddRange($Path.Split([char[]]';')) }
+    $then = $Before.Split([char[]]';')
+    $missing = (Get-EntryCount $then $Entry) - (Get-EntryCount $now.ToArray() $Entry)
+    for ($i = 0; $i -lt $then.Count -and $missing -gt 0; $i++) {
+        if (-not (Test-SameEntry $then[$i] $Entry)) { continue }
+        $now.Insert((Get-EntryPlace $now.ToArray() $then $i), $then[$i])
+        $missing--
+    }
+    $now.ToArray() -join ';'
+}
+
+function Get-EntryCount([string[]]$Entries, [string]$Entry) {
+    @($Entries | Where-Object { Test-SameEntry $_ $Entry }).Count
+}
+
+# Return the index in $Now at which to insert the entry that had the index $Index in $Then: the same index if all
+# entries before it are the same, else after its nearest previous neighbor, else before its nearest next neighbor, else
+# the end.
+function Get-EntryPlace {
+    param([string[]]$Now, [string[]]$Then, [int]$Index)
+    if (Test-SameBeginning $Now $Then $Index) { return $Index }
+    for ($i = $Index - 1; $i -ge 0; $i--) {
+        $found = @(Find-PathEntry $Now $Then[$i])
+        if ($found.Count) { return $found[$found.Count - 1] + 1 }
+    }
+    for ($i = $Index + 1; $i -lt $Then.Count; $i++) {
+        $found = @(Find-PathEntry $Now $Then[$i])
+        if ($found.Count) { return $found[0] }
+    }
+    $Now.Count
+}
+
+function Test-SameBeginning {
+    param([string[]]$One, [string[]]$Other, [int]$Count)
+    if ($One.Count -lt $Count) { return $false }
+    for ($i = 0; $i -lt $Count; $i++) {
+        if (-not [string]::Equals($One[$i], $Other[$i])) { return $false }
+    }
+    $true
+}
+
+# Return each index at which exactly this text is. Empty entries are not found: they do not identify a place.
+function Find-PathEntry([string[]]$Entries, [string]$Text) {
+    if (-not $Text) { return }
+    for ($i = 0; $i -lt $Entries.Count; $i++) {
+        if ([string]::Equals($Entries[$i], $Text)) { $i }
+    }
+}
+
+$Restore.path_removal = {
+    param($Entry, $Before)
+    $path = Get-MachinePath
+    Set-MachinePath (Join-PathEntry $path.value $Entry $Before) $path.type
+}
+
+# ---- prelude: files --------------------------------------------------------------------------------
+# Create folders and write text files, so that undo can restore what was there before.
+
+# Create a folder that undo removes with everything in it, and set its access list.
 function Add-Folder([string]$Path, [string]$Sddl) {
     if (-not (Test-Path -LiteralPath $Path)) {
         Save-Before 'folder' $Path $null
         if ($Sddl) { New-ClosedFolder $Path $Sddl }
-        else { Assert-NoLink $Path; [void](New-Item -ItemType Directory -Path $Path) }
+        else {
+            Assert-NoLink $Path
+            [void](New-Item -ItemType Directory -Path $Path)
+        }
     }
-    if ($Sddl -and -not (Test-Access $Path $Sddl)) {
-        if (-not (Test-Record 'folder' $Path)) { Save-Before 'access' $Path (Get-AccessSddl $Path) }
-        Set-Access $Path $Sddl
-    }
+    if (-not $Sddl -or (Test-Access $Path $Sddl)) { return }
+    if (-not (Test-Record 'folder' $Path)) { Save-Before 'access' $Path (Get-AccessSddl $Path) }
+    Set-Access $Path $Sddl
 }
 
 function Compare-Folder([string]$Path, [string]$Sddl) {
-    if (-not (Test-Path -LiteralPath $Path)) { Difference $Path 'not there' 'a folder' }
-    elseif ($Sddl -and -not (Test-Access $Path $Sddl)) { Difference "access to $Path" (Get-AccessSddl $Path) $Sddl }
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Add-Difference folder-missing '{path}' $null 'a folder' @{ path = $Path }
+    }
+    elseif ($Sddl -and -not (Test-Access $Path $Sddl)) {
+        Add-Difference folder-access 'access to {path}' (Get-AccessSddl $Path) $Sddl @{ path = $Path }
+    }
 }
 
 $Restore.access = {
@@ -786,22 +1062,12 @@ $Restore.access = {
     if (Test-Path -LiteralPath $Path) { Set-Access $Path $Before }
 }
 
-# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in words of its own language.
-function Test-DiskFull($Exception) {
-    for ($one = $Exception; $one; $one = $one.InnerException) {
-        if ('80070070', '80070027' -contains ('{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($one))) { return $true }
-    }
-    $false
-}
+# ---- text files. With $Secret, @NAME@ in the text stands for the secret of that name
 
-function Get-Remedy($Exception, [string]$Otherwise) {
-    if (Test-DiskFull $Exception) { 'Make room on this disk, then run this again' } else { $Otherwise }
-}
-
-# ---- text files; with -Secret, @NAME@ in the text stands for the secret of that name
-
-# With -Around all but the secret is compared, as in a test by hand, which does not know it.
-function Test-TextFile([string]$Path, [string]$Text, [string]$Secret, [switch]$Around) {
+# Return whether the file has this text. Without the secret, as in a test that is run by hand, and with -Around, only
+# the text around the secret is compared.
+function Test-TextFile {
+    param([string]$Path, [string]$Text, [string]$Secret, [switch]$Around)
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     $is = [IO.File]::ReadAllText($Path, $Utf8)
     if (-not $Secret -or ($Secrets.ContainsKey($Secret) -and -not $Around)) {
@@ -811,12 +1077,13 @@ function Test-TextFile([string]$Path, [string]$Text, [string]$Secret, [switch]$A
     $is.StartsWith($start, [StringComparison]::Ordinal) -and $is.EndsWith($end, [StringComparison]::Ordinal)
 }
 
-function Set-TextFile([string]$Path, [string]$Text, [string]$Secret) {
+function Set-TextFile {
+    param([string]$Path, [string]$Text, [string]$Secret)
     Save-FileBefore $Path
     Write-TextFile $Path $Text $Secret
 }
 
-# What was there is kept as a copy beside the record: the record itself never holds a file's text.
+# Keep a copy of the file for undo. The record has only the path of the copy, never the text of a file.
 function Save-FileBefore([string]$Path) {
     if (Test-Record 'file' $Path) { return }
     Assert-NoLink $Path
@@ -831,129 +1098,260 @@ function Save-FileBefore([string]$Path) {
 
 $Restore.file = {
     param($Path, $Before)
-    foreach ($one in "$Path.new", $Path) { Assert-NoLink $one }
-    if ($Before) { Assert-KnownPath $Before; Assert-NoLink $Before }
-    if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }   # of a run that was cut off while it wrote
+    Assert-NoLink "$Path.new"
+    Assert-NoLink $Path
+    if ($Before) {
+        Assert-KnownPath $Before
+        Assert-NoLink $Before
+    }
+    # A run that was killed while it wrote the file leaves its new file.
+    if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
     if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
     elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
 }
 
-# Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
-function Remove-FileCopies {
+# Remove the copies when the record has no lines left: an undo that was interrupted still needs them.
+function Remove-FileCopy {
     $copies = Join-Path $StateFolder 'before'
     if (-not @(Read-Record).Count -and (Test-Path -LiteralPath $copies)) { Remove-Folder $copies }
 }
 
-# ---- the folder that undo trusts: made for SYSTEM and administrators only (and, in user scope, for the user);
-# ---- any other is refused
+# ---- prelude: state_folder -------------------------------------------------------------------------
+# Create the state folder, or refuse it: undo trusts the record in it.
 
+# The folder is for SYSTEM, administrators, and in user scope the user. If other accounts have access, it is refused.
 function Initialize-StateFolder {
-    if (-not (Test-Path -LiteralPath $StateFolder)) {
-        try { New-ClosedFolder $StateFolder $StateAccess }
-        catch { throw "$StateFolder could not be made: $_. Whoever runs this must be able to write to $(Split-Path -Parent $StateFolder)" }
-        if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) { throw "$StateFolder was filled by somebody while it was made. Look at it, remove it, run this again" }
-    }
+    if (-not (Test-Path -LiteralPath $StateFolder)) { New-StateFolder }
     Assert-StateFolder
+}
+
+function New-StateFolder {
+    try { New-ClosedFolder $StateFolder $StateAccess }
+    catch {
+        throw (New-Failure state-folder-not-created ('{path} could not be created: {cause}. ' +
+                'Run this as an account that can write to {parent}') @{
+                path = $StateFolder; parent = Split-Path -Parent $StateFolder
+            } -Cause $_.Exception)
+    }
+    if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) {
+        throw (New-Failure state-folder-filled ('Another account created {path} at the same moment, and files in it. ' +
+                'Check and remove it, then run this again') @{ path = $StateFolder })
+    }
 }
 
 function Assert-StateFolder {
     Assert-NoLink $StateFolder
-    $fault = Get-AccessFault $StateFolder $Trusted -1
-    if ($fault) { throw "$StateFolder cannot be trusted with what undo would put back: $fault. An administrator must look at it and remove it" }
+    $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
+    if ($fault) {
+        throw (New-Failure state-folder-untrusted ('{path} cannot be trusted with what undo restores: {cause}. ' +
+                'Check and remove it as an administrator, then run this again') @{ path = $StateFolder } -Cause $fault)
+    }
 }
 
-# ---- prelude: folders are removed with all that is in them ---------------------------------------------
-# A link in a folder is removed as the link that it is. Remove-Item -Recurse follows some links, and then removes
+# ---- prelude: removal ------------------------------------------------------------------------------
+# Remove folders with everything in them, and never what a link in them leads to.
+
+# A link in a folder is removed as a link. Remove-Item -Recurse is not used: it follows some links, and then removes
 # what they lead to.
 
-# A program that ends, or a virus scanner, may hold a file for a moment.
+# A program that is exiting, or a virus scanner, may hold a file for a moment.
 function Remove-Folder([string]$Path) {
     Assert-NoLink $Path
     if (-not (Test-Path -LiteralPath $Path)) { return }
+    $removal = @{ Path = $Path; Count = 0; Watch = [Diagnostics.Stopwatch]::StartNew() }
     for ($try = 1; ; $try++) {
-        try { Remove-Tree $Path; return }
-        catch { if ($try -ge 10) { throw }; [Threading.Thread]::Sleep(1000) }
+        try { Remove-Tree $removal; return }
+        catch {
+            if ($try -ge 10) { throw }
+            [Threading.Thread]::Sleep(1000)
+            Write-RemovalProgress $removal
+        }
     }
 }
 
 $Restore.folder = { param($Path) Remove-Folder $Path }
 
-function Remove-Link([string]$Path, [bool]$IsFolder) {
-    if ($IsFolder) { [IO.Directory]::Delete($Path, $false) } else { [IO.File]::Delete($Path) }
+# An environment has tens of thousands of files, so a removal that takes more than 5 seconds is reported every 5.
+function Write-RemovalProgress($Removal) {
+    if (-not $Run.Step -or $Removal.Watch.ElapsedMilliseconds -lt 5000) { return }
+    Write-StepProgress removing-folder 'Removing {path} ({count} files and folders removed)' @{
+        path = $Removal.Path; count = $Removal.Count
+    }
+    $Removal.Watch.Restart()
 }
 
-# From the bottom up, without calling itself: a notebook can nest folders as deep as it likes. Older .NET takes no path
-# of more than 259 characters, so a folder far down is moved up first.
-function Remove-Tree([string]$Path) {
-    $left = New-Object Collections.Generic.Stack[string]
-    $left.Push($Path)
-    while ($left.Count) {
-        $folder = $left.Peek()
-        $below = @(Remove-Files $folder)
-        foreach ($one in $below) {
-            if ($one.Length -gt 150 -and $folder -ne $Path) {
-                $up = Join-Path $Path ([guid]::NewGuid().ToString().Substring(0, 8))
-                [IO.Directory]::Move($one, $up)
-                $one = $up
-            }
-            $left.Push($one)
+# Remove the deepest folders first. A stack instead of recursion: a notebook can nest folders at any depth.
+function Remove-Tree($Removal) {
+    $pending = New-Object Collections.Generic.Stack[string]
+    $pending.Push($Removal.Path)
+    while ($pending.Count) {
+        $folder = $pending.Peek()
+        $subfolders = @(Remove-FolderContent $folder $Removal)
+        foreach ($subfolder in $subfolders) {
+            if ($folder -eq $Removal.Path) { $pending.Push($subfolder) }
+            else { $pending.Push((Move-LongPath $subfolder $Removal.Path)) }
         }
-        if ($below.Count) { continue }
-        [void]$left.Pop()
+        if ($subfolders.Count) { continue }
+        [void]$pending.Pop()
         $readOnly = [IO.File]::GetAttributes($folder) -band [IO.FileAttributes]::ReadOnly
         if ($readOnly) { [IO.File]::SetAttributes($folder, 'Directory') }
         [IO.Directory]::Delete($folder, $false)
+        $Removal.Count++
     }
 }
 
-# Removes the files and links of one folder, and puts out the folders in it. Where others than administrators can
-# write, it is locked meanwhile, so that it stays the folder that it is.
-function Remove-Files([string]$Folder) {
+# Older .NET accepts paths of at most 259 characters, so a folder with a long path is first moved to the top.
+function Move-LongPath([string]$Folder, [string]$Top) {
+    if ($Folder.Length -le 150) { return $Folder }
+    $moved = Join-Path $Top ([guid]::NewGuid().ToString().Substring(0, 8))
+    [IO.Directory]::Move($Folder, $moved)
+    $moved
+}
+
+# Remove the files and links in a folder, and return its subfolders. Where accounts other than administrators can
+# write, the folder is locked meanwhile, so that nobody can replace it.
+function Remove-FolderContent([string]$Folder, $Removal) {
     $lock = $null
     if ($Folder -ne $Programs -and -not (Test-Below $Folder $Programs)) { $lock = Lock-Folder $Folder }
     try {
         foreach ($item in (New-Object IO.DirectoryInfo $Folder).GetFileSystemInfos()) {
             $path = $item.FullName
-            $isFolder = [bool]($item.Attributes -band [IO.FileAttributes]::Directory)
             if ($lock -and $path -eq $lock.Name) { continue }
-            if ($item.Attributes -band [IO.FileAttributes]::ReparsePoint) { Remove-Link $path $isFolder; continue }
-            if ($isFolder) { $path; continue }
-            if ($item.Attributes -band [IO.FileAttributes]::ReadOnly) { [IO.File]::SetAttributes($path, 'Normal') }
-            [IO.File]::Delete($path)
+            $isFolder = [bool]($item.Attributes -band [IO.FileAttributes]::Directory)
+            $isLink = [bool]($item.Attributes -band [IO.FileAttributes]::ReparsePoint)
+            if ($isFolder -and -not $isLink) { $path; continue }
+            if ($isLink) { Remove-Link $path $isFolder } else { Remove-File $item }
+            $Removal.Count++
+            Write-RemovalProgress $Removal
         }
     }
     finally { if ($lock) { $lock.Close() } }
 }
 
-# ---- prelude: folders that hold people's files ---------------------------------------------------------
-# The service is let in beside those who have access already. Undo removes the folder only when it is empty; what
-# stays belongs to those who had it before, and what the service made in it to administrators.
+function Remove-Link([string]$Path, [bool]$IsFolder) {
+    if ($IsFolder) { [IO.Directory]::Delete($Path, $false) } else { [IO.File]::Delete($Path) }
+}
 
-$LocalService = 'S-1-5-19'   # the account of the service, which other services of Windows have too
+function Remove-File([IO.FileInfo]$File) {
+    if ($File.Attributes -band [IO.FileAttributes]::ReadOnly) { [IO.File]::SetAttributes($File.FullName, 'Normal') }
+    [IO.File]::Delete($File.FullName)
+}
+
+# ---- prelude: data_folder_names --------------------------------------------------------------------
+# Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+
+# Return a failure if the service must not get access to a folder of this name, else nothing.
+function Get-FolderNameFault([string]$Folder) {
+    $fault = Get-FolderSyntaxFault $Folder
+    if ($fault) { return $fault }
+    $fault = Get-ProfileFault $Folder
+    if ($fault) { return $fault }
+    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows 'it belongs to Windows or to programs' }
+    $notebooks = Join-Path $StateFolder 'notebooks'
+    if ($Folder -eq $notebooks -or (Test-Below $Folder $notebooks)) { return }
+    if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) {
+        New-Failure folder-of-nbserver 'in {state}, only {notebooks} is for notebooks' @{
+            state = $StateFolder; notebooks = $notebooks
+        }
+    }
+}
+
+# C:\\Windows, C:/Windows, and short names such as C:\PROGRA~1 are other names of folders that are refused. The names
+# below are compared with the form in which Windows writes a path.
+function Get-FolderSyntaxFault([string]$Folder) {
+    if ($Folder -match '~\d|[. ](\\|$)') {
+        return New-Failure folder-name-ambiguous 'a part of it is a short name, or ends with a period or a space'
+    }
+    if ($Folder -cmatch '\A[A-Za-z]:\z') { return New-Failure folder-is-drive 'it is a whole drive' }
+    if ($Folder -cnotmatch '\A[A-Za-z]:\\[^:]+\z' -or $Folder -ne [IO.Path]::GetFullPath($Folder)) {
+        New-Failure folder-name-form 'it is not a path with a drive and single backslashes, as Windows writes it'
+    }
+}
+
+function Get-ProfileFault([string]$Folder) {
+    $profiles = @("$env:SystemDrive\Users")
+    if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
+    if ($profiles + $env:ProgramData -contains $Folder) {
+        return New-Failure folder-of-others 'it contains folders of other programs or users'
+    }
+    if ($profiles -contains (Split-Path -Parent $Folder)) {
+        New-Failure folder-is-profile 'it is the profile of a user'
+    }
+}
+
+function Test-SystemFolder([string]$Folder) {
+    $drive = [IO.Path]::GetPathRoot($Folder)
+    $system = @($env:SystemRoot, $env:ProgramFiles, ${env:ProgramFiles(x86)})
+    $system += 'System Volume Information', '$Recycle.Bin', 'Recovery', 'Boot', 'EFI' | ForEach-Object { "$drive$_" }
+    foreach ($name in $system) {
+        if (-not $name) { continue }
+        if ($Folder -eq $name -or (Test-Below $Folder $name)) { return $true }
+    }
+    $false
+}
+
+# ---- prelude: data_folders -------------------------------------------------------------------------
+# Give the service access to folders with people's files, and take it away at undo.
+
+# The accounts that already have access keep it. Undo removes such a folder only if it is empty; what the service
+# created in it then belongs to administrators.
 
 function Test-ServiceGrant([string]$Path) {
-    # The server of scope user is the user, who chose the folder.
-    if ($Settings.scope -eq 'user') { return Test-Path -LiteralPath $Path }
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
+    if ($Settings.scope -eq 'user') { return $true }   # the server runs as the user, who chose the folder
     (Get-AccessSddl $Path) -cmatch "\(A;OICI(ID)?;0x1301bf;;;$ServiceSid\)"
 }
 
-# One that is made here is for administrators and the service: what a drive's root would give to everybody includes the
-# right to replace it.
+# This is called in preflight, and immediately before each change to the folder. In user scope, the server has the
+# user's rights anyway.
+function Assert-DataFolder([string]$Path) {
+    if ($Settings.scope -eq 'user') { return }
+    $folder = $Path.TrimEnd('\')
+    $fault = Get-FolderNameFault $folder
+    if ($fault) {
+        throw (New-Failure data-folder-refused ('{path} cannot be notebook.directory: {cause}. ' +
+                'Choose another folder in the inventory') @{ path = $Path } -Cause $fault)
+    }
+    Assert-NoLink $folder
+    $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
+    if (Test-Path -LiteralPath $folder) {
+        $allowed += (Get-Acl -LiteralPath $folder).GetOwner([Security.Principal.SecurityIdentifier]).Value
+    }
+    $fault = Get-PathFault $folder $allowed
+    if ($fault) {
+        throw (New-Failure data-folder-replaceable ('{path} cannot be notebook.directory, because other accounts ' +
+                'could replace it: {cause}. Let only administrators own it, delete it, and change its permissions, ' +
+                'or choose another folder in the inventory') @{ path = $Path } -Cause $fault)
+    }
+}
+
 function Add-DataFolder([string]$Path) {
     Assert-DataFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) {
         Save-Before 'data_folder' $Path $null
         if ($Settings.scope -eq 'user') { [void](New-Item -ItemType Directory -Path $Path); return }
-        Save-Before 'grant' $Path $null
-        $above = Split-Path -Parent $Path
-        if (-not (Test-Path -LiteralPath $above)) { New-ClosedFolder $above $AdministratorsOnly }
-        New-ClosedFolder $Path $ServiceWrites
-        $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) -1
-        if ($fault) { throw "$Path was made by somebody else at the same moment: $fault. Remove it and run this again" }
+        New-DataFolder $Path
     }
     if (Test-ServiceGrant $Path) { return }
     Save-Before 'grant' $Path $null
+    Add-Grant $Path
+}
+
+# A new folder is for administrators and the service: what it would inherit from a drive's root lets everybody replace
+# it.
+function New-DataFolder([string]$Path) {
+    Save-Before 'grant' $Path $null
+    $parent = Split-Path -Parent $Path
+    if (-not (Test-Path -LiteralPath $parent)) { New-ClosedFolder $parent $AdministratorsOnly }
+    New-ClosedFolder $Path $ServiceWrites
+    $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
+    if ($fault) {
+        throw (New-Failure data-folder-race ('Another account created {path} at the same moment: {cause}. ' +
+                'Remove it, then run this again') @{ path = $Path } -Cause $fault)
+    }
+}
+
+function Add-Grant([string]$Path) {
     $lock = Lock-Folder $Path
     try {
         $acl = Get-Acl -LiteralPath $Path
@@ -965,22 +1363,26 @@ function Add-DataFolder([string]$Path) {
     finally { $lock.Close() }
 }
 
-# What is in a folder comes first: Windows then hands down the folder's own list to things that have other owners.
+# The content of the folder comes before the folder itself: Windows then passes the new list of the folder on to files
+# and folders that have other owners.
 $Restore.grant = {
     param($Path)
     if (-not (Test-Path -LiteralPath $Path)) { return }
     Assert-DataFolder $Path
     $lock = Lock-Folder $Path
     try {
-        $left = @(Remove-GrantsBelow $Path $lock.Name)
+        $left = @(Remove-GrantBelow $Path $lock.Name)
         Remove-Grant $Path
     }
     finally { $lock.Close() }
-    if ($left.Count) { throw "the service keeps its access to $($left.Count) files or folders in it, first $($left[0])" }
+    if ($left.Count) {
+        throw (New-Failure grant-not-removed ('the service still has access to {count} files or folders in {path}, ' +
+                'first {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+    }
 }
 
-# Takes the service's own entries from the access list. What the service made belongs to administrators then, and has
-# the access list of the folder that it is in.
+# Remove the entries of the service from the access list. What the service created gets administrators as its owner,
+# and the access list of the folder that contains it.
 function Remove-Grant([string]$Path) {
     $acl = Get-Acl -LiteralPath $Path
     $before = $acl.GetSecurityDescriptorSddlForm('Owner, Access')
@@ -991,36 +1393,51 @@ function Remove-Grant([string]$Path) {
     if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Set-Acl -LiteralPath $Path -AclObject $acl }
 }
 
-# For all that is in the folder, however deep, but not what links lead to. Puts out what it could not do, in words.
-function Remove-GrantsBelow([string]$Path, [string]$Except) {
+# Call Remove-Grant for everything in the folder, at any depth, but not for what links lead to. Return a failure for
+# each file or folder that keeps an entry.
+function Remove-GrantBelow([string]$Path, [string]$Except) {
+    $watch = [Diagnostics.Stopwatch]::StartNew()
     $folders = New-Object Collections.Generic.Stack[string]
     $folders.Push($Path)
     while ($folders.Count) {
         $folder = $folders.Pop()
-        try { $items = (New-Object IO.DirectoryInfo $folder).GetFileSystemInfos() } catch { "${folder}: $_"; continue }
+        try { $items = (New-Object IO.DirectoryInfo $folder).GetFileSystemInfos() }
+        catch { New-GrantFailure $folder $_.Exception; continue }
         foreach ($item in $items) {
             if ($item.FullName -eq $Except) { continue }
             if ($item.Attributes -band [IO.FileAttributes]::ReparsePoint) { continue }
-            try { Remove-Grant $item.FullName } catch { "$($item.FullName): $_" }
+            try { Remove-Grant $item.FullName } catch { New-GrantFailure $item.FullName $_.Exception }
             if ($item.Attributes -band [IO.FileAttributes]::Directory) { $folders.Push($item.FullName) }
         }
+        if ($watch.ElapsedMilliseconds -lt 5000) { continue }
+        Write-StepProgress removing-access 'Removing the access of the service from {path}' @{ path = $folder }
+        $watch.Restart()
     }
+}
+
+function New-GrantFailure([string]$Path, [Exception]$Cause) {
+    New-Failure grant-kept '{path}: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {
     param($Path)
     if (-not (Test-Path -LiteralPath $Path)) { return }
     if ($Settings.scope -ne 'user') { Assert-NoLink $Path }
-    if (-not @(Get-ChildItem -LiteralPath $Path -Force).Count) { [IO.Directory]::Delete($Path, $false); return }
-    Write-Event warning @{ text = "$Path holds files and stays" }
+    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
+        Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
+        return
+    }
+    [IO.Directory]::Delete($Path, $false)
 }
 
-# ---- prelude: scope = "user": all belongs to the user who runs this, below their own local folder ------
-# The machine's places and access lists are above. In this scope no administrator's right is needed, and no
-# program, account, task, rule, PATH or registry value of Windows is touched.
+# ---- prelude: scope --------------------------------------------------------------------------------
+# Set the folders and access lists for scope = "user", and the names that both scopes use.
+
+# In user scope, everything belongs to the user who runs this, below their local folder. No administrator rights are
+# needed, and no program, account, task, rule, PATH or registry value of Windows is changed.
 
 $UserSid = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
-$SkippedSteps = @($Settings.skip)                        # main runs no Test and no Apply of these
+$SkippedSteps = @($Settings.skip)                        # main neither tests nor applies these
 $ServerLog = Join-Path $WorkFolder 'notebook.log'
 
 if ($Settings.scope -eq 'user') {
@@ -1032,38 +1449,46 @@ if ($Settings.scope -eq 'user') {
     $RecordFile = Join-Path $StateFolder 'record.jsonl'
     $LockFile = Join-Path $StateFolder 'lock'
     $ServerLog = Join-Path $StateFolder 'server.log'
-    $SkippedSteps += 'ie_esc', 'path', 'past', 'firewall'   # these are the machine's
-    # The server is a process of this user, who may do with it what they like. Windows has short names for
-    # some SIDs in SDDL, so it writes the list itself.
-    $ServiceReads = (New-Object Security.AccessControl.RawSecurityDescriptor "$AdministratorsOnly(A;OICI;FA;;;$UserSid)").GetSddlForm('Access')
+    $SkippedSteps += 'ie_esc', 'path', 'takeover', 'firewall'   # these concern the whole machine
+    # The server is a process of this user, so the user has full control of it. GetSddlForm writes the list in the form
+    # in which it is compared: Windows abbreviates some SIDs.
+    $access = New-Object Security.AccessControl.RawSecurityDescriptor "$AdministratorsOnly(A;OICI;FA;;;$UserSid)"
+    $ServiceReads = $access.GetSddlForm('Access')
     $ServiceWrites = $ServiceReads
     $StateOwner = $UserSid
     $StateAccess = $ServiceReads
     $Trusted += $UserSid
-    $UserPlace = $env:LOCALAPPDATA
+    $UserFolder = $env:LOCALAPPDATA
 }
 $ProcessFile = Join-Path $StateFolder 'process'          # of the server that runs in the background
 
 function Assert-Scope {
     if ($Settings.scope -ne 'user') { return }
-    if ($UserSid -eq 'S-1-5-18') { throw 'this runs as SYSTEM, and scope = "user" is for a person. Run it as the one whose server it shall be, or choose scope = "machine"' }
+    if ($UserSid -eq 'S-1-5-18') {
+        throw (New-Failure user-scope-as-system ('This runs as SYSTEM, but scope = "user" is for the account of a ' +
+                'person. Run it as the user of the notebook server, or set scope = "machine"'))
+    }
     if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {
-        throw "LOCALAPPDATA is '$env:LOCALAPPDATA', which is no folder on a drive. Log on with your own profile, and leave that variable as Windows sets it"
+        throw (New-Failure local-folder-invalid ('LOCALAPPDATA is "{folder}", which is not a folder on a drive. ' +
+                'Log on with your own profile, and do not change this variable') @{ folder = $env:LOCALAPPDATA })
     }
 }
 
-# ---- prelude: the program that starts the notebook server ----------------------------------------------
-# Python, the same text on every system. It is a file next to the configuration that only administrators can
-# write (in user scope: and the user). -I, in its command, keeps Python from importing from anywhere else.
+# ---- prelude: starter ------------------------------------------------------------------------------
+# Define the Python program that starts the notebook server; Linux hosts get the same text.
+
+# It is a file next to the configuration. Only administrators, and in user scope the user, can write to that folder.
+# The option -I in its command makes Python import modules from nowhere else.
 
 $StarterFile = Join-Path $ServiceFolder 'serve.py'
 
 $Starter = @'
-# Starts the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
-# Nothing configures the server and its kernels but CONFIGURATION and what the packages of this Python have in
-# their own folders: no configuration of the machine or of a user counts, neither for Jupyter and IPython nor for
-# pip and uv. If the server would not do what CONFIGURATION says, it does not start.
-# The server and its kernels write to the folder WORK. The log is a file only where no system service keeps it.
+# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
+#
+# Only CONFIGURATION and the packages of this Python, in their own folders, configure the server and its kernels. Other
+# configuration of Jupyter, IPython, pip, and uv is ignored, whether it is for all users or for one. If the server would
+# still not do what CONFIGURATION says, it does not start.
+# The server and its kernels write to the folder WORK. LOG is a file for the log where no system service keeps it.
 import importlib.util
 import json
 import os
@@ -1073,22 +1498,22 @@ configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
-os.chdir(folder)                                    # Jupyter of before 2022 reads configuration in its working folder
+os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
     if os.path.exists(log):
         os.replace(log, log + ".before")
     sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
-    # Kernels inherit the streams below those, and a program without a console has none that they could use.
-    for stream in range(3):
-        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+    # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
+    for descriptor in range(3):
+        os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
-# ---- variables: kernels and terminals inherit them
+# ---- environment variables, which kernels and terminals inherit
 
-foreign = "JUPYTER", "JPY_", "IPYTHON", "PYTHON", "OPENSSL_", "PIP_", "UV_", "MPL", "MATPLOTLIB"
+ignored = "JUPYTER", "JPY_", "IPYTHON", "PYTHON", "OPENSSL_", "PIP_", "UV_", "MPL", "MATPLOTLIB"
 for name in list(os.environ):
-    if name.upper().startswith(foreign):
+    if name.upper().startswith(ignored):
         del os.environ[name]
 os.environ.update(
     JUPYTER_CONFIG_DIR=folder,
@@ -1106,7 +1531,7 @@ os.environ.update(
 if os.name == "nt":
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 
-# ---- folders: where Jupyter looks for configuration, kernel specifications and extensions
+# ---- folders in which Jupyter finds configuration, kernel specifications, and extensions
 
 from jupyter_core import paths
 
@@ -1119,7 +1544,7 @@ def configuration_path():
     return [folder, own_configuration]
 
 
-# Other modules import these by name, so they are replaced before any of them is imported.
+# Other modules import these names, so they are replaced before any of these modules is imported.
 paths.jupyter_path = data_path
 paths.jupyter_config_path = configuration_path
 paths.SYSTEM_JUPYTER_PATH[:] = [own_data]
@@ -1127,8 +1552,8 @@ paths.SYSTEM_CONFIG_PATH[:] = [own_configuration]
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-# IPython has no setting that keeps it from reading the configuration of the machine.
-# The working folder, which Python searches first, is searched only by what people write.
+# IPython reads the configuration of the machine, and no setting prevents it. Python searches the working folder first;
+# without sys.path[0], imports of the kernel itself do not search it, and imports in a notebook still do.
 KERNEL = (
     "import sys; del sys.path[0]; "
     "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
@@ -1137,20 +1562,20 @@ KERNEL = (
 
 
 class OwnKernels(KernelSpecManager):
-    """Kernels that are installed with this Python, and in no folder that a kernel can write to."""
+    """The kernels that are installed with this Python, in folders that no kernel can write to."""
 
     def _kernel_dirs_default(self):
         return data_path("kernels")
 
     def get_kernel_spec(self, kernel_name):
         found = super().get_kernel_spec(kernel_name)
-        if "ipykernel_launcher" in found.argv:      # after "-m"
+        if "ipykernel_launcher" in found.argv:      # its arguments are -m ipykernel_launcher
             at = found.argv.index("ipykernel_launcher")
             found.argv[at - 1 : at + 1] = ["-c", KERNEL]
         return found
 
 
-# ---- the server, made but not yet serving
+# ---- create the server, which does not serve yet
 
 if importlib.util.find_spec("notebook.app"):        # notebook 7
     from jupyter_server.auth.authorizer import AllowAllAuthorizer
@@ -1160,7 +1585,7 @@ if importlib.util.find_spec("notebook.app"):        # notebook 7
 
     extensions = ["notebook"]
     if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
-        # Packages of a distribution enable themselves in the folders of the machine.
+        # Packages of a Linux distribution enable their extensions in folders of the machine, which are ignored.
         extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
     enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
     server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
@@ -1185,7 +1610,7 @@ else:                                               # notebook 6
     classes = [("the login handler", server.login_handler_class, LoginHandler)]
 classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
 
-# ---- whether it would do what the configuration says: its own values, and those that answer requests
+# ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
 with open(configuration, encoding="ascii") as file:
     settings = json.load(file)
@@ -1200,48 +1625,74 @@ for section, owner in sections.items():
         if name in ("root_dir", "notebook_dir") and server.contents_manager.root_dir != expected:
             differs.append("the folder of the contents manager")
 if differs:
+    names = ", ".join(differs)
     print(
-        "The notebook server does not start, because its effective configuration differs from " + configuration
-        + ": " + ", ".join(differs) + ". Remove other configuration of Jupyter from " + folder + " and "
-        + own_configuration + ", then run nbserver apply.",
+        f"The notebook server does not start, because its effective configuration differs from {configuration}: "
+        f"{names}. Remove other Jupyter configuration from {folder} and {own_configuration}, then run nbserver apply",
         file=sys.stderr,
     )
-    sys.exit(78)                                    # EX_CONFIG
+    sys.exit(78)                                    # EX_CONFIG: starting it again would not help
 os.chdir(work)
 server.start()
 '@ -replace "`r", ''
 
-# ---- prelude: other programs, all through this one wrapper; only the server itself is prelude/processes --
+# ---- prelude: programs -----------------------------------------------------------------------------
+# Run other programs, all through Invoke-Program, except the server in user scope.
 
-# Windows' rules for one argument of a command line: quotes around it, backslashes doubled before a quote.
+# Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
     if ($Text -match '^[^\s"]+$') { return $Text }
-    '"' + ([regex]::Replace([regex]::Replace($Text, '(\\*)"', '$1$1\"'), '(\\+)$', '$1$1')) + '"'
+    $escaped = [regex]::Replace($Text, '(\\*)"', '$1$1\"')
+    '"' + [regex]::Replace($escaped, '(\\+)$', '$1$1') + '"'
 }
 
-# The processes whose programs are in the folder, however deep.
-function Get-ProcessesBelow([string]$Folder) {
+# Return the processes whose programs are in the folder, at any depth.
+function Get-ProcessBelow([string]$Folder) {
     Get-Process | Where-Object { $_.Path -and (Test-Below $_.Path $Folder) }
 }
 
-function Stop-ProcessesBelow([string]$Folder) {
-    foreach ($process in @(Get-ProcessesBelow $Folder)) {
+function Stop-ProcessBelow([string]$Folder) {
+    foreach ($process in @(Get-ProcessBelow $Folder)) {
         try { $process.Kill(); [void]$process.WaitForExit(10000) }
-        catch { Write-Event log @{ text = "process $($process.Id) had ended: $_" } }
+        catch {
+            Write-Notice log process-gone 'Process {id} had already exited: {reason}' @{
+                id = $process.Id; reason = "$_"
+            }
+        }
     }
 }
 
-# Runs a program to its end. What it prints becomes log events, line by line. An exit code that is not
-# in $Accept fails the step, with $Todo, what a person can do about it, and the program's last words.
-# $Quiet is for a program that only answers a question: what it prints then goes to $Run.Output.
-function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [string]$Todo = '', [switch]$Quiet) {
-    # OpenSSL opens files in the host's code page, which may lack letters of a path: relative ones have none.
-    # What it loads by default is in folders that were fixed when it was built, which anybody may be able to make.
-    if ((Split-Path -Leaf $File) -eq 'openssl.exe') {
-        $Arguments = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
-        $bin = Split-Path -Parent $File
-        $Environment = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $bin; OPENSSL_ENGINES = $bin }
+# Run a program until it exits, and report its output as log events, line by line. If the exit code is not in
+# $Accept, the step fails with $Code and $Text. Its values are {program}, {exit_code}, and {output}: the errors in the
+# output, or its last lines. With -Quiet, for a program that answers a question, the output goes to $Run.Output.
+# A variable in $Environment whose value is $null is removed.
+function Invoke-Program {
+    param(
+        [string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
+        [string]$Code = 'program-failed',
+        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}'
+    )
+    $name = Split-Path -Leaf $File
+    $process = [Diagnostics.Process]::Start((New-ProgramStart $File $Arguments $Environment))
+    try {
+        $process.StandardInput.Close()
+        $Run.Output = @(Read-ProgramOutput $process $name -Quiet:$Quiet)
+        while (-not $process.WaitForExit(500)) { continue }
+        $Run.ExitCode = $process.ExitCode
     }
+    finally {
+        if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
+        $process.Dispose()
+    }
+    if ($Accept -notcontains $Run.ExitCode) {
+        throw (New-Failure $Code $Text @{
+                program = $name; exit_code = $Run.ExitCode; output = Get-ErrorText $Run.Output
+            })
+    }
+}
+
+function New-ProgramStart {
+    param([string]$File, [string[]]$Arguments, [hashtable]$Environment)
     $start = New-Object Diagnostics.ProcessStartInfo
     $start.FileName = $File
     $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
@@ -1253,8 +1704,8 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
     $start.RedirectStandardError = $true
     $start.StandardOutputEncoding = $Utf8
     $start.StandardErrorEncoding = $Utf8
-    # Python loads OpenSSL too. Variables that an earlier OpenSSL has left may name a file that others can write, and
-    # such a file names a DLL to load.
+    # Variables of another OpenSSL may name a file that others can write, and that file can name a DLL to load.
+    # Python loads OpenSSL too, so they are removed for every program.
     foreach ($name in @($start.EnvironmentVariables.Keys)) {
         if ($name.ToUpperInvariant() -cmatch '^OPENSSL_') { $start.EnvironmentVariables.Remove($name) }
     }
@@ -1262,55 +1713,77 @@ function Invoke-Program([string]$File, [string[]]$Arguments, [hashtable]$Environ
         if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
         else { $start.EnvironmentVariables[$name] = $Environment[$name] }
     }
-
-    $name = Split-Path -Leaf $File
-    $last = New-Object Collections.Generic.Queue[string]
-    $process = [Diagnostics.Process]::Start($start)
-    try {
-        $process.StandardInput.Close()
-        $readers = $process.StandardOutput, $process.StandardError
-        $pending = [Threading.Tasks.Task[]]@($readers[0].ReadLineAsync(), $readers[1].ReadLineAsync())
-        $open = 2
-        while ($open) {
-            $i = [Threading.Tasks.Task]::WaitAny($pending, 500)
-            if ($i -lt 0) { continue }
-            $line = $pending[$i].Result
-            if ($null -eq $line) {
-                $open--
-                $pending[$i] = (New-Object Threading.Tasks.TaskCompletionSource[string]).Task   # never completes
-                continue
-            }
-            $pending[$i] = $readers[$i].ReadLineAsync()
-            if (-not $line.Trim()) { continue }
-            $last.Enqueue($line.Trim())
-            if ($last.Count -gt 12 -and -not $Quiet) { [void]$last.Dequeue() }
-            if (-not $Quiet) { Write-Event log @{ text = $line; program = $name } }
-        }
-        while (-not $process.WaitForExit(500)) { continue }
-        $Run.ExitCode = $process.ExitCode
-        $Run.Output = $last.ToArray()
-    }
-    finally {
-        if (-not $process.HasExited) { $process.Kill() }   # this run was stopped
-        $process.Dispose()
-    }
-    if ($Accept -notcontains $Run.ExitCode) {
-        if ($Todo) { $Todo = ". $Todo" }
-        if ($last.Count) { $words = ". Its last words: $(@($last | Select-Object -Last 12) -join ' / ')" } else { $words = '' }
-        throw "$name ended with code $($Run.ExitCode)$Todo$words"
-    }
+    $start
 }
 
-# ---- prelude: a program in the background, which runs the server in user scope -------------------------
-# It runs until the user logs off. Its file has a line `PID CREATED`, the second as a FILETIME in UTC, by which
-# the process is known again and no other is taken for it, and behind it the text that it was started for.
+# Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50.
+function Read-ProgramOutput {
+    param($Process, [string]$Name, [switch]$Quiet)
+    $lines = New-Object Collections.Generic.Queue[string]
+    $readers = $Process.StandardOutput, $Process.StandardError
+    $pending = [Threading.Tasks.Task[]]@($readers[0].ReadLineAsync(), $readers[1].ReadLineAsync())
+    $open = 2
+    while ($open) {
+        $i = [Threading.Tasks.Task]::WaitAny($pending, 500)
+        if ($i -lt 0) { continue }
+        $line = $pending[$i].Result
+        if ($null -eq $line) {
+            $open--
+            $pending[$i] = (New-Object Threading.Tasks.TaskCompletionSource[string]).Task   # never completes
+            continue
+        }
+        $pending[$i] = $readers[$i].ReadLineAsync()
+        if (-not $line.Trim()) { continue }
+        $lines.Enqueue($line.Trim())
+        if ($Quiet) { continue }
+        if ($lines.Count -gt 50) { [void]$lines.Dequeue() }
+        Write-Event log @{ text = $line; program = $Name }
+    }
+    $lines.ToArray()
+}
 
-# The process of the file where it still runs; else nothing.
+# Return the lines that say ERROR, or the last three, in at most 600 characters.
+function Get-ErrorText([string[]]$Lines) {
+    $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
+    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 3) }
+    $text = $errors -join ' / '
+    if (-not $text) { return '(none)' }
+    if ($text.Length -gt 600) { $text = $text.Substring(0, 600) + '...' }
+    $text
+}
+
+# ---- prelude: openssl ------------------------------------------------------------------------------
+# Run openssl.exe, with nothing loaded from folders that others may be able to create.
+
+# The build of openssl.exe fixes folders for its configuration, modules, and engines; they need not exist, and anybody
+# may be able to create them. It opens files in the code page of the host, which may lack characters of a path: paths
+# relative to the working directory have only ASCII characters.
+function Invoke-OpenSsl {
+    param(
+        [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
+        [string]$Code = 'openssl-failed',
+        [string]$Text = 'openssl exited with code {exit_code}. Its output: {output}'
+    )
+    $openssl = Get-OpenSsl
+    $folder = Split-Path -Parent $openssl
+    $relative = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
+    $closed = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $folder; OPENSSL_ENGINES = $folder }
+    Invoke-Program $openssl $relative $closed -Accept $Accept -Quiet:$Quiet -Code $Code -Text $Text
+}
+
+# ---- prelude: processes ----------------------------------------------------------------------------
+# Run the server of user scope in the background, and recognize its process in later runs.
+
+# The server runs until the user logs off. The first line of $ProcessFile is `PID CREATED`: the process ID, and when the
+# process was created, as a FILETIME in UTC. Windows reuses process IDs; both values together identify one process. The
+# rest of the file is the text that the process was started for: if the text changes, the server must be started again.
+
+# Return the process that the file names if it still runs, else nothing.
 function Get-Background {
     if (-not (Test-Path -LiteralPath $ProcessFile)) { return }
     $line = [IO.File]::ReadAllLines($ProcessFile, $Utf8) | Select-Object -First 1
     if ($line -cnotmatch '\A[1-9][0-9]{0,9} [1-9][0-9]{0,18}\z') { return }
-    # One of somebody else, which has got the number of ours, may not say when it was created.
+    # If another account's process has the ID now, Windows may refuse to report when it was created.
     try {
         $process = Get-Process -Id ($line -split ' ')[0]
         if ((Get-BackgroundLine $process) -eq $line) { $process }
@@ -1320,15 +1793,16 @@ function Get-Background {
 
 function Get-BackgroundLine($Process) { "$($Process.Id) $($Process.StartTime.ToFileTimeUtc())" }
 
-# Whether it runs, and was started for this text.
+# Return true if the process runs and was started for this text.
 function Test-Background([string]$Text) {
     $process = Get-Background
     $process -and (Test-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text")
 }
 
-# Kind process: its file. Windows' shell starts the program, without a window: so it inherits nothing that
-# this script has open, and lives on when the script and whoever reads its events have ended.
-function Start-Background([string]$File, [string[]]$Arguments, [string]$Folder, [string]$Text) {
+# Start the program through the shell of Windows, without a window: it inherits no handles of this script, and continues
+# when this script has finished. The record has the file, so that undo stops the process.
+function Start-Background {
+    param([string]$File, [string[]]$Arguments, [string]$Folder, [string]$Text)
     Save-Before 'process' $ProcessFile $null
     Stop-Background
     $start = New-Object Diagnostics.ProcessStartInfo
@@ -1339,19 +1813,25 @@ function Start-Background([string]$File, [string[]]$Arguments, [string]$Folder, 
     $start.WindowStyle = 'Hidden'
     $process = [Diagnostics.Process]::Start($start)
     try { Write-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text" }
-    catch { if (-not $process.HasExited) { $process.Kill() }; throw }
+    catch {
+        if (-not $process.HasExited) { $process.Kill() }
+        throw
+    }
     finally { $process.Dispose() }
 }
 
-# With all that runs from our folder: its kernels are processes of their own and can outlive it, and a run that
-# was cut off may have left one without a file.
-# The Python of an environment runs another one, elsewhere, which ends with it a moment later: then the log is closed.
+# Stop every process whose program is in our folder: kernels can outlive their server, and a run that was cut off may
+# have started a server without writing the file. The python.exe of an environment starts another one, outside of the
+# folder, which exits a moment later and then closes the log: wait for that, for at most ten seconds.
 function Stop-Background {
-    Stop-ProcessesBelow $Programs
-    for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) { [Threading.Thread]::Sleep(200) }
+    Stop-ProcessBelow $Programs
+    for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) {
+        if ($try -eq 25) { Write-StepProgress waiting-for-server 'Waiting for the notebook server to exit' }
+        [Threading.Thread]::Sleep(200)
+    }
 }
 
-# Whether a program has the file open.
+# Return true if a program has the file open.
 function Test-Open([string]$Path) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
     try { [IO.File]::Open($Path, 'Open', 'ReadWrite', 'None').Close() } catch [IO.IOException] { return $true }
@@ -1361,26 +1841,32 @@ function Test-Open([string]$Path) {
 $Restore.process = {
     param($File)
     Stop-Background
-    foreach ($one in $File, "$File.new") { if (Test-Path -LiteralPath $one) { Remove-Item -LiteralPath $one -Force } }
+    foreach ($path in $File, "$File.new") {
+        if (Test-Path -LiteralPath $path) { Remove-Item -LiteralPath $path -Force }
+    }
 }
 
-# Undo goes backwards, and what the program runs from came first: it is ended before.
+# Undo starts with the newest change. The files of the server may be newer than the server: it is stopped first.
 function Stop-RecordedBackground {
     if (Test-Record 'process' $ProcessFile) { Stop-Background }
 }
 
-# ---- prelude: downloads, each checked against the hash in the settings before it is used ---------------
+# ---- prelude: downloads ----------------------------------------------------------------------------
+# Download files into the cache, and check their hashes before they are used.
 
 function Get-FileSha256([string]$Path) {
     $stream = [IO.File]::OpenRead($Path)
     try { Get-Sha256 $stream } finally { $stream.Close() }
 }
 
+# Return the path in the cache: the first 16 digits of the hash, a hyphen, and the file name in the URL.
 function Get-CachedFile($Download) {
-    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + (Split-Path -Leaf ([Uri]$Download.url).AbsolutePath))
+    $name = Split-Path -Leaf ([Uri]$Download.url).AbsolutePath
+    Join-Path $CacheFolder ($Download.sha256.Substring(0, 16) + '-' + $name)
 }
 
-# The file of a download is in the cache afterwards, complete and with the right hash, or this fails.
+# Make sure that the file is in the cache, complete and with the hash of the catalog; fail otherwise. A file that is
+# downloaded has the suffix .part until its hash is checked.
 function Save-Download($Download) {
     $file = Get-CachedFile $Download
     Add-Folder $CacheFolder
@@ -1388,350 +1874,765 @@ function Save-Download($Download) {
         if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
         Remove-Item -LiteralPath $file -Force
     }
-    for ($try = 1; ; $try++) {
-        try { Receive-File $Download.url "$file.part" $Download.size; break }
-        catch [Net.WebException], [IO.IOException] {
-            if (Test-DiskFull $_.Exception) {
-                if (Test-Path -LiteralPath "$file.part") { Remove-Item -LiteralPath "$file.part" -Force }
-                throw
-            }
-            $answer = Get-WebAnswer $_.Exception
-            if ($try -ge 3 -or $answer -match '^4\d\d ') {
-                throw "$($Download.url) could not be downloaded: $answer. Check this host's way to it (downloads.proxy in the inventory), or put a mirror's URL into a site catalog"
-            }
-            Write-Event warning @{ text = "download interrupted ($answer); going on" }
-            [Threading.Thread]::Sleep(1000 * $try)
-        }
-    }
-    $is = Get-FileSha256 "$file.part"
-    if ($is -ne $Download.sha256) {
-        $size = (Get-Item -LiteralPath "$file.part").Length
-        Remove-Item -LiteralPath "$file.part" -Force
-        throw "$($Download.url) is not the file of the catalog: SHA-256 $is ($size bytes) instead of $($Download.sha256). Nothing of it was used. A proxy's page, or a changed file: compare with the publisher before you change the catalog"
-    }
+    Receive-Download $Download "$file.part"
+    Assert-Download $Download "$file.part"
     Move-Item -LiteralPath "$file.part" -Destination $file -Force
 }
 
-# Goes on where an earlier try ended; a server that sends the whole file again is heard from the start.
-function Receive-File([string]$Url, [string]$File, $Size) {
-    $have = 0
-    if (Test-Path -LiteralPath $File) { $have = (Get-Item -LiteralPath $File).Length }
+# Try three times. An answer that the request was wrong (status 4xx) stays the same, so it is not repeated.
+function Receive-Download($Download, [string]$Part) {
+    for ($try = 1; ; $try++) {
+        $status = 0
+        try {
+            $failure = Receive-File $Download.url $Part $Download.size
+            if (-not $failure) { return }
+        }
+        catch [Net.WebException], [IO.IOException] {
+            if (Test-DiskFull $_.Exception) {
+                if (Test-Path -LiteralPath $Part) { Remove-Item -LiteralPath $Part -Force }
+                throw
+            }
+            $failure = Get-WebFailure $_.Exception
+            $status = Get-HttpStatus $_.Exception
+        }
+        if ($try -ge 3 -or ($status -ge 400 -and $status -lt 500)) {
+            throw (New-Failure download-failed ('{url} could not be downloaded: {cause}. Check the connection of ' +
+                    'this host and downloads.proxy in the inventory, or add the URL of a mirror to a site catalog') @{
+                    url = $Download.url
+                } -Cause $failure)
+        }
+        Write-Notice warning download-interrupted 'The download of {url} was interrupted and continues: {reason}' @{
+            url = $Download.url; reason = $failure.Message
+        }
+        [Threading.Thread]::Sleep(1000 * $try)
+    }
+}
+
+function Assert-Download($Download, [string]$Part) {
+    $actual = Get-FileSha256 $Part
+    if ($actual -eq $Download.sha256) { return }
+    $size = (Get-Item -LiteralPath $Part).Length
+    Remove-Item -LiteralPath $Part -Force
+    throw (New-Failure download-wrong-hash ('{url} is not the file of the catalog: expected SHA-256 {expected}, got ' +
+            '{actual} ({size} bytes). It was deleted and not used. It may be an error page of a proxy, or the file ' +
+            'has changed: compare it with what the publisher announces before you change the catalog') @{
+            url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
+        })
+}
+
+function New-WebRequest([string]$Url, [long]$From) {
     $request = [Net.WebRequest]::Create($Url)
     $request.Timeout = 60000
     $request.ReadWriteTimeout = 60000
     $request.UserAgent = 'nbserver'
     if ($Settings.downloads.proxy) { $request.Proxy = New-Object Net.WebProxy $Settings.downloads.proxy }
-    if ($have) { $request.AddRange([long]$have) }
-    try { $response = $request.GetResponse() }
+    if ($From) { $request.AddRange($From) }
+    $request
+}
+
+# Continue an earlier attempt: ask only for the bytes that are missing. Status 206 is the answer with these bytes, any
+# other answer has the whole file. Status 416 means that there are no more bytes: the file is complete, or its hash is
+# wrong. Return a failure if the connection was closed too early.
+function Receive-File {
+    param([string]$Url, [string]$File, $Size)
+    $done = 0
+    if (Test-Path -LiteralPath $File) { $done = (Get-Item -LiteralPath $File).Length }
+    try { $response = (New-WebRequest $Url $done).GetResponse() }
     catch [Net.WebException] {
-        if ((Get-WebAnswer $_.Exception) -notmatch '^416 ') { throw }
-        return   # nothing behind what is here: complete, or wrong; the hash tells
+        if ((Get-HttpStatus $_.Exception) -eq 416) { return }
+        throw
     }
     try {
-        $mode = 'Append'
-        if ([int]$response.StatusCode -ne 206) { $mode = 'Create'; $have = 0 }
-        $end = $have + $response.ContentLength
-        $total = $Size
-        if (-not $total -and $response.ContentLength -gt 0) { $total = $end }
-        $in = $response.GetResponseStream()
-        $out = [IO.File]::Open($File, $mode, 'Write', 'Read')
-        try {
-            $buffer = New-Object byte[] 1048576
-            $told = [DateTime]::UtcNow
-            while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
-                $out.Write($buffer, 0, $count)
-                $have += $count
-                if (([DateTime]::UtcNow - $told).TotalSeconds -ge 1) {
-                    $told = [DateTime]::UtcNow
-                    Write-Event progress @{ what = (Split-Path -Leaf $Url); done = $have; total = $total; unit = 'bytes' }
-                }
-            }
+        if ([int]$response.StatusCode -eq 206) { $out = [IO.File]::Open($File, 'Append', 'Write', 'Read') }
+        else {
+            $done = 0
+            $out = [IO.File]::Open($File, 'Create', 'Write', 'Read')
         }
+        try { Copy-Response $Url $response $out $done $Size }
         finally { $out.Close() }
-        if ($response.ContentLength -gt 0 -and $have -lt $end) { throw (New-Object IO.IOException 'the connection ended early') }
     }
     finally { $response.Close() }
 }
 
-# The status code where there was an answer, else the exception's own words. A host whose clock is wrong
-# trusts no certificate, and Windows' words do not say so.
-function Get-WebAnswer($Exception) {
-    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) { $Exception = $Exception.InnerException }
-    if ($Exception -is [Net.WebException] -and $Exception.Response) { return '{0} {1}' -f [int]$Exception.Response.StatusCode, $Exception.Response.StatusCode }
-    for ($one = $Exception; $one; $one = $one.InnerException) {
-        if ($one -is [Security.Authentication.AuthenticationException]) {
-            return "$($one.Message) (this host's clock says $([DateTime]::UtcNow.ToString('u')): with a wrong one every certificate is refused)"
+# $Done is how many bytes the file has already; $Size is its size in the catalog, if known. Progress is reported every
+# second.
+function Copy-Response {
+    param([string]$Url, $Response, [IO.Stream]$Out, [long]$Done, $Size)
+    $length = $Response.ContentLength            # of this answer; -1 if the server does not send it
+    $end = $Done + $length
+    $total = $Size
+    if (-not $total -and $length -gt 0) { $total = $end }
+    $name = Split-Path -Leaf $Url
+    $in = $Response.GetResponseStream()
+    $buffer = New-Object byte[] 1048576
+    $reported = [DateTime]::UtcNow
+    while (($count = $in.Read($buffer, 0, $buffer.Length)) -gt 0) {
+        $Out.Write($buffer, 0, $count)
+        $Done += $count
+        if (([DateTime]::UtcNow - $reported).TotalSeconds -lt 1) { continue }
+        $reported = [DateTime]::UtcNow
+        Write-StepProgress downloading 'Downloading {file}' @{ file = $name } -Done $Done -Total $total -Unit bytes
+    }
+    if ($length -gt 0 -and $Done -lt $end) {
+        New-Failure connection-closed 'the connection was closed after {done} of {total} bytes' @{
+            done = $Done; total = $end
         }
     }
-    $Exception.Message
 }
 
-# Unpacks a download into a folder of its own: under another name first, so that the folder is complete
-# whenever it is there.
+# Return the WebException in an exception: PowerShell wraps what a method throws. Without one, return the innermost.
+function Get-WebException([Exception]$Exception) {
+    while ($Exception.InnerException -and -not ($Exception -is [Net.WebException])) {
+        $Exception = $Exception.InnerException
+    }
+    $Exception
+}
+
+# Return the status of the answer; 0 if there was none.
+function Get-HttpStatus([Exception]$Exception) {
+    $inner = Get-WebException $Exception
+    if ($inner -is [Net.WebException] -and $inner.Response) { [int]$inner.Response.StatusCode } else { 0 }
+}
+
+# Return why a request failed. If the clock of a host is wrong, it trusts no certificate; Windows does not mention it.
+function Get-WebFailure([Exception]$Exception) {
+    $status = Get-HttpStatus $Exception
+    $web = Get-WebException $Exception
+    if ($status) {
+        return New-Failure http-status '{status} {description}' @{
+            status = $status; description = [string]$web.Response.StatusCode
+        }
+    }
+    for ($inner = $web; $inner; $inner = $inner.InnerException) {
+        if ($inner -is [Security.Authentication.AuthenticationException]) {
+            return New-Failure tls-certificate-refused ('{error} (the clock of this host says {time}; with a wrong ' +
+                'clock, every certificate is refused)') @{
+                error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
+            }
+        }
+    }
+    New-Failure no-answer '{error}' @{ error = $web.Message }
+}
+
+# Unpack a download into its own folder. It has the suffix .new until it is complete.
 function Expand-Download($Download, [string]$Folder) {
     Add-Type -AssemblyName System.IO.Compression.FileSystem
     if (Test-Path -LiteralPath "$Folder.new") { Remove-Folder "$Folder.new" }
-    Write-Event progress @{ what = "unpacking $(Split-Path -Leaf $Folder)" }
+    Write-StepProgress unpacking 'Unpacking {folder}' @{ folder = Split-Path -Leaf $Folder }
     Save-Before 'folder' $Folder $null
     try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }
-    catch { Remove-Folder "$Folder.new"; throw }   # half of it would keep a full disk full
+    catch {
+        Remove-Folder "$Folder.new"              # a part of it would keep a full disk full
+        throw
+    }
     [IO.Directory]::Move("$Folder.new", $Folder)
 }
 
-# ---- prelude: reboots ----------------------------------------------------------------------------------
-# Where Windows waits for a reboot ($Run.Reboot), nothing more is changed before it has restarted: the run stops
-# there. With reboot = "if-needed" it restarts Windows where the workstation comes back for the rest.
+# ---- prelude: reboots ------------------------------------------------------------------------------
+# Restart Windows when a change needs it, or report why it is not restarted.
+
+# If Windows waits for a reboot ($Run.Reboot), nothing more is changed before it has restarted: the run stops. With
+# reboot = "if-needed", the script restarts Windows if the workstation will continue the run afterwards.
 
 $BootFormat = "yyyy-MM-dd'T'HH:mm:ss'Z'"
 
-# When Windows started, in UTC; empty where this Windows cannot tell.
+# Return when Windows started, in UTC; empty if it does not report it.
 function Get-BootTime {
-    try { (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime.ToUniversalTime().ToString($BootFormat, [Globalization.CultureInfo]::InvariantCulture) }
+    try {
+        $boot = (Get-CimInstance -ClassName Win32_OperatingSystem).LastBootUpTime
+        $boot.ToUniversalTime().ToString($BootFormat, [Globalization.CultureInfo]::InvariantCulture)
+    }
     catch { '' }
 }
 
-# Windows counts its start back from the clock, so a corrected clock moves it a little: that is no restart.
+# Windows calculates when it started from its clock: if the clock is corrected, the time differs by some seconds.
 function Test-SameBoot([string]$One, [string]$Other) {
-    $times = foreach ($text in $One, $Other) { [DateTime]::ParseExact($text, $BootFormat, [Globalization.CultureInfo]::InvariantCulture) }
+    $times = foreach ($text in $One, $Other) {
+        [DateTime]::ParseExact($text, $BootFormat, [Globalization.CultureInfo]::InvariantCulture)
+    }
     [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
 }
 
-# The run ends here. Restarts is how often the workstation still comes back; to a run by hand nobody does. What a
-# restart has not ended, another one does not end either.
+# Finish a run that stops for a reboot. $Run.Restarts is how often the workstation will still continue this run; a run
+# by hand has nothing that continues it. If one restart was not enough, another one is not either.
 function Complete-BeforeRestart {
     $Run.Step = ''
-    if ($Run.BootBefore -and -not $Run.Changed) {
-        Write-Event warning @{ text = "Windows has restarted and still waits for a reboot$($Run.Pending): it is not restarted again. Look at what keeps it waiting, such as an update that fails at each start, then run this again" }
+    if ($Run.BootBefore -and -not $Run.Changed) { Write-StillPending; return }
+    if ($Settings.reboot -ne 'if-needed') { return }
+    if (-not $Run.Boot) {
+        Write-Notice warning boot-time-unknown ('Windows does not report when it started, so it is not restarted. ' +
+            'Restart it, then run this again')
     }
-    elseif ($Settings.reboot -ne 'if-needed') { return }
-    elseif (-not $Run.Boot) { Write-Event warning @{ text = 'this Windows does not tell when it started, so it is not restarted. Restart it, then run the same again' } }
-    elseif (-not $Run.Restarts -and $Run.BootBefore) { Write-Event warning @{ text = 'Windows has to restart once more, and is not restarted again in this run. Restart it, then run the same again' } }
-    elseif (-not $Run.Restarts) { Write-Event warning @{ text = 'Windows has to restart, and nobody comes back to a run by hand, so it is not restarted. Restart it, then run the same again' } }
-    else { Restart-Windows; $Run.Restarting = $true }
+    elseif (-not $Run.Restarts -and $Run.BootBefore) {
+        Write-Notice warning restarts-used-up ('Windows must restart once more, but is not restarted again in this ' +
+            'run. Restart it, then run this again')
+    }
+    elseif (-not $Run.Restarts) {
+        Write-Notice warning no-restart-by-hand ('Windows must restart, but is not restarted in a run by hand, ' +
+            'because nothing would continue that run. Restart it, then run this again')
+    }
+    else {
+        Restart-Windows
+        $Run.Restarting = $true
+    }
 }
 
-# In ten seconds, which leaves time for this run's last event. p:4:2 says: planned, the installation of an application.
-# 1115 is ERROR_SHUTDOWN_IN_PROGRESS: somebody was faster. 1190 is ERROR_SHUTDOWN_IS_SCHEDULED, nobody knows for when.
+function Write-StillPending {
+    $key = $Run.Pending.Trim([char[]]' ()')
+    if ($key) {
+        Write-Notice warning reboot-still-pending ('Windows has restarted and still waits for a reboot ({key}). It ' +
+            'is not restarted again. Find out what keeps it waiting, such as an update that fails at each start, ' +
+            'then run this again') @{ key = $key }
+    }
+    else {
+        Write-Notice warning reboot-still-needed ('Windows has restarted and still waits for a reboot. It is not ' +
+            'restarted again. Find out what keeps it waiting, such as an installer that fails, then run this again')
+    }
+}
+
+# Restart in ten seconds, which leaves time for the last event of this run. The reason p:4:2 means: planned, the
+# installation of an application. Two exit codes are not failures of shutdown.exe: with 1115
+# (ERROR_SHUTDOWN_IN_PROGRESS), Windows already restarts; with 1190 (ERROR_SHUTDOWN_IS_SCHEDULED), it is unknown when.
 function Restart-Windows {
-    Write-Event warning @{ text = 'Windows restarts in ten seconds; this run goes on after it' }
-    Invoke-Program (Join-Path $env:SystemRoot 'System32\shutdown.exe') @('/r', '/t', '10', '/d', 'p:4:2', '/c', 'nbserver: an installer asked for it') -Accept 0, 1115, 1190 `
-        -Todo 'Restart Windows, then run this again'
-    if ($Run.ExitCode -eq 1190) { throw 'a restart or shutdown of Windows is scheduled already. Wait for it or cancel it (shutdown /a), then run this again' }
+    Write-Notice warning restarting 'Windows restarts in ten seconds. This run continues afterwards'
+    $shutdown = Join-Path $env:SystemRoot 'System32\shutdown.exe'
+    $comment = 'nbserver: an installer requires a restart'
+    Invoke-Program $shutdown @('/r', '/t', '10', '/d', 'p:4:2', '/c', $comment) -Accept 0, 1115, 1190 `
+        -Code restart-failed -Text ('Windows could not be restarted: {program} exited with code {exit_code}. ' +
+        'Restart it, then run this again. Output of the program: {output}')
+    if ($Run.ExitCode -eq 1190) {
+        throw (New-Failure restart-already-scheduled ('A restart or shutdown of Windows is already scheduled. Wait ' +
+                'for it, or cancel it with shutdown /a, then run this again'))
+    }
 }
 
-# ---- prelude: publishers' installers -------------------------------------------------------------------
+# ---- prelude: windows_version ----------------------------------------------------------------------
+# Recognize the release of Windows, and compare it with the inventory.
 
-# What their exit codes mean. Source: "Windows Installer error messages" on learn.microsoft.com; WiX bundles
-# (Python, Visual C++) end with the same codes.
-$InstallerWords = @{
-    1602 = 'it was cancelled'
-    1603 = 'it failed; its log is beside this run''s events on the host'
-    1618 = 'another installer runs on this host. Wait until it has ended, then run this again'
-    1625 = 'a policy of this host forbids it. Ask for an exception'
-    1638 = 'another version is installed already. Remove it, or choose that version in the inventory'
+# What the inventory calls a release, and its lowest version. Sources: "Operating System Version" and "Windows Server
+# release information" on learn.microsoft.com.
+$WindowsVersions = @{
+    '2012' = '6.2'; '2012r2' = '6.3'; '2016' = '10.0.14393'; '2019' = '10.0.17763'; '2022' = '10.0.20348'
+    '2025' = '10.0.26100'; '10' = '10.0'; '11' = '10.0.22000'
 }
-# Those of Inno Setup. Source: "Setup Exit Codes" on jrsoftware.org.
-$InnoWords = @{
-    1 = 'it could not start'
-    2 = 'it was cancelled before it began'
-    3 = 'it failed before it began: memory or other resources of Windows may be used up'
-    4 = 'it failed; its log is beside this run''s events on the host'
-    5 = 'it was cancelled, or could not write a file; its log is beside this run''s events on the host'
-    6 = 'it was ended by a debugger'
-    7 = 'it cannot go on as this host is; its log is beside this run''s events on the host'
-    8 = 'it cannot go on before Windows has restarted. Restart it, then run this again'
-}
-$InstallerPatience = 300   # seconds for which another installer is waited for
+$WindowsKey = 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion'
 
-# Beside the installer while it runs. One that was cut off leaves this mark, and perhaps half of its files:
-# the step runs it again, whatever is there.
+# Return the version of this Windows. Windows reports an older one to a program whose manifest does not name a newer
+# release, so the registry takes precedence if its version is higher. Windows 8.1 and older have "6.3" in one value.
+function Get-WindowsVersion([version]$Reported) {
+    $values = @{}
+    $names = 'CurrentMajorVersionNumber', 'CurrentMinorVersionNumber', 'CurrentVersion', 'CurrentBuildNumber'
+    foreach ($name in $names) {
+        $found = Get-RegistryValue $WindowsKey $name
+        if ($found) { $values[$name] = [string]$found.value }
+    }
+    $release = $values['CurrentVersion']
+    if ($values['CurrentMajorVersionNumber']) {
+        $release = "$($values['CurrentMajorVersionNumber']).$($values['CurrentMinorVersionNumber'])"
+    }
+    $registry = "$release.$($values['CurrentBuildNumber'])" -as [version]
+    if ($registry -and $registry -gt $Reported) { $registry } else { $Reported }
+}
+
+# Return "Client", "Server", or "Server Core"; or nothing if this Windows does not have the value.
+function Get-InstallationType {
+    $type = Get-RegistryValue $WindowsKey 'InstallationType'
+    if ($type) { [string]$type.value }
+}
+
+# Return what the inventory calls this release, or nothing if it is older than all of them.
+function Get-WindowsName([version]$Is, [string]$Type) {
+    $names = '2025', '2022', '2019', '2016', '2012r2', '2012'
+    if ($Type -eq 'Client') { $names = '11', '10' }
+    foreach ($name in $names) { if ($Is -ge [version]$WindowsVersions[$name]) { return $name } }
+}
+
+# Return a failure if this Windows is older than the inventory says. $Should is the setting windows, or empty.
+function Get-WindowsFault {
+    param([version]$Is, [string]$Type, [string]$Should)
+    $lowest = '10.0'
+    if ($Should) { $lowest = $WindowsVersions[$Should] }
+    if ($Is -ge [version]$lowest) { return }
+    $name = Get-WindowsName $Is $Type
+    if (-not $name) {
+        return New-Failure windows-too-old ('This is version {is} of Windows, which is too old. The oldest releases ' +
+            'that can be set up are Windows 10 and Windows Server 2012') @{ is = [string]$Is }
+    }
+    if ($Should) { return New-OlderWindowsFailure $Is $name $Should }
+    if ($name -eq '2012') {
+        return New-Failure windows-2012-not-set ('This is version {is} of Windows, but without windows in the ' +
+            'inventory, a host is Windows 10, Windows Server 2016, or newer. Set windows = "2012" and ' +
+            'accept_end_of_life = true in the inventory') @{ is = [string]$Is }
+    }
+    New-Failure windows-not-set ('This is version {is} of Windows, but without windows in the inventory, a host is ' +
+        'Windows 10, Windows Server 2016, or newer. Set windows = "{name}" in the inventory') @{
+        is = [string]$Is; name = $name
+    }
+}
+
+function New-OlderWindowsFailure {
+    param([version]$Is, [string]$Name, [string]$Should)
+    $values = @{ is = [string]$Is; name = $Name; should = $Should; lowest = $WindowsVersions[$Should] }
+    if ($Name -eq '2012') {
+        return New-Failure windows-older-2012 ('This is version {is} of Windows, but the inventory has windows = ' +
+            '"{should}", which is version {lowest} or newer. Set windows = "{name}" and accept_end_of_life = true ' +
+            'in the inventory') $values
+    }
+    New-Failure windows-older ('This is version {is} of Windows, but the inventory has windows = "{should}", which ' +
+        'is version {lowest} or newer. Set windows = "{name}" in the inventory') $values
+}
+
+# ---- prelude: foreign_configuration ----------------------------------------------------------------
+# Find configuration from other Jupyter installations, which the server does not use.
+
+# Return the files and variables that could configure Jupyter, IPython or, in machine scope, pip and uv. The step
+# packages and the program that starts the server make sure that none of them is used.
+function Get-ForeignConfiguration {
+    Get-ForeignFile
+    Get-ForeignVariable
+}
+
+# Return files of the machine and of the account that runs the server. Folders that cannot be read are left out.
+function Get-ForeignFile {
+    $account = "$env:SystemRoot\ServiceProfiles\LocalService"
+    if ($Settings.scope -eq 'user') { $account = $env:USERPROFILE }
+    $places = @(
+        @{ Folder = "$env:ProgramData\jupyter"; Name = '*' }
+        @{ Folder = "$env:ProgramData\ipython"; Name = '*' }
+        @{ Folder = "$account\.jupyter"; Name = '*_config.*' }
+        @{ Folder = "$account\AppData\Roaming\jupyter"; Name = '*_config.*' }
+        @{ Folder = "$account\.ipython\profile_default"; Name = '*_config.*' }
+        @{ Folder = "$account\.ipython\profile_default\startup"; Name = '*.py' }
+    )
+    # In user scope, packages are installed with the user's configuration of pip and uv.
+    if ($Settings.scope -ne 'user') {
+        $places += @{ Folder = "$env:ProgramData\pip"; Name = 'pip.ini' }
+        $places += @{ Folder = "$env:ProgramData\uv"; Name = 'uv.toml' }
+    }
+    foreach ($place in $places) {
+        if (-not [IO.Directory]::Exists($place.Folder)) { continue }
+        try { [IO.Directory]::GetFileSystemEntries($place.Folder, $place.Name) }
+        catch [UnauthorizedAccessException] { continue }
+    }
+}
+
+# Return the names of variables. A value may be a secret, and is not returned.
+function Get-ForeignVariable {
+    $pattern = '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_|PIP_|UV_)'
+    $targets = @('Machine')
+    if ($Settings.scope -eq 'user') {
+        $pattern = '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_)'
+        $targets += 'User'
+    }
+    foreach ($target in $targets) {
+        foreach ($name in [Environment]::GetEnvironmentVariables($target).Keys) {
+            if ($name.ToUpperInvariant() -cmatch $pattern) { "the variable $name" }
+        }
+    }
+}
+
+# Write one warning per run, with at most ten names.
+function Write-ForeignConfiguration {
+    if ($Run.ForeignNamed) { return }
+    $Run.ForeignNamed = $true
+    $found = @(Get-ForeignConfiguration | Sort-Object)
+    if (-not $found.Count) { return }
+    $names = @($found | Select-Object -First 10) -join ', '
+    if ($found.Count -le 10) {
+        Write-Notice warning foreign-configuration (
+            'Configuration from other installations was found and is ignored: {names}') @{ names = $names }
+        return
+    }
+    Write-Notice warning much-foreign-configuration (
+        'Configuration from other installations was found and is ignored: {names}, and {more} more') @{
+        names = $names; more = $found.Count - 10
+    }
+}
+
+# ---- prelude: package_environment ------------------------------------------------------------------
+# Choose the environment variables of pip and uv.
+
+# In machine scope, no other configuration of pip and uv is used: its files are turned off, and its variables are
+# removed. In user scope, the user's configuration (index, proxy, certificates) is used: the hashes in the lock
+# determine what is installed, and this script determines where.
+
+# Return variables for Invoke-Program, which removes those with the value $null. Python ignores PYTHONUTF8 with -I, so
+# it also gets -X utf8: what it prints must not depend on the code page of the host.
+function Get-PackageEnvironment {
+    $environment = @{}
+    if ($Settings.scope -eq 'user') {
+        $environment.PIP_USER = '0'
+        $environment.PIP_REQUIRE_VIRTUALENV = '0'
+    }
+    else {
+        foreach ($name in [Environment]::GetEnvironmentVariables().Keys) {
+            if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null }
+        }
+        $environment.UV_NO_CONFIG = '1'
+        $environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
+    }
+    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') {
+        $environment[$name] = '1'
+    }
+    if ($Settings.downloads.proxy) { Set-ProxyVariable $environment $Settings.downloads.proxy }
+    $environment
+}
+
+function Set-ProxyVariable([hashtable]$Environment, [string]$Proxy) {
+    $Environment.HTTP_PROXY = $Proxy
+    $Environment.HTTPS_PROXY = $Proxy
+}
+
+# In user scope, give uv the user's configuration of pip, which uv does not read. The inventory takes precedence.
+function Add-OwnPackageEnvironment([hashtable]$Environment) {
+    if ($Settings.scope -ne 'user') { return }
+    Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $Environment -Quiet
+    $pip = ConvertFrom-PipConfig $Run.Output
+    if (-not $Settings.packages.index_url) {
+        if ($pip['index-url']) { $Environment.UV_DEFAULT_INDEX = $pip['index-url'] }
+        if ($pip['extra-index-url']) {
+            $Environment.UV_INDEX = $pip['extra-index-url']
+            $Environment.UV_INDEX_STRATEGY = 'unsafe-best-match'
+        }
+        if ($pip['find-links']) { $Environment.UV_FIND_LINKS = $pip['find-links'] -replace ' +', ',' }
+    }
+    if ($pip['proxy'] -and -not $Settings.downloads.proxy) { Set-ProxyVariable $Environment $pip['proxy'] }
+    if ($pip['cert'] -and (Test-Path -LiteralPath $pip['cert'])) { $Environment.SSL_CERT_FILE = $pip['cert'] }
+}
+
+# Return name -> value from lines PLACE.NAME='TEXT', in which the text is a Python literal. For the same name, the
+# environment takes precedence over the section install, and that over global; of two lines with the same place, the
+# later one counts, because some releases of pip list every file.
+function ConvertFrom-PipConfig([string[]]$Lines) {
+    $values = @{ 'index-url' = ''; 'extra-index-url' = ''; 'find-links' = ''; 'proxy' = ''; 'cert' = '' }
+    $rank = @{}
+    $ranks = @{ 'global' = 1; 'install' = 2; ':env:' = 3 }
+    foreach ($line in $Lines) {
+        if ($line -cnotmatch "^(global|install|:env:)\.([a-z-]+)='(.*)'`$") { continue }
+        $place, $name, $literal = $Matches[1], $Matches[2], $Matches[3]
+        if (-not $values.ContainsKey($name) -or ($rank[$name] -and $ranks[$place] -lt $rank[$name])) { continue }
+        $values[$name] = (ConvertFrom-PythonLiteral $literal).Trim()
+        $rank[$name] = $ranks[$place]
+    }
+    $values
+}
+
+# Replace \n by a space, and \x by x for any other character.
+function ConvertFrom-PythonLiteral([string]$Literal) {
+    [regex]::Replace($Literal, '\\(.)', {
+            param($match)
+            if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value }
+        })
+}
+
+# ---- prelude: installer_failures -------------------------------------------------------------------
+# Explain the exit codes of installers.
+
+# Windows Installer; bundles (Python, Visual C++) have the same exit codes.
+# Source: "Windows Installer error messages" on learn.microsoft.com.
+$InstallerExitCodes = 1602, 1603, 1618, 1625, 1638
+# Inno Setup. Source: "Setup Exit Codes" on jrsoftware.org.
+$InnoExitCodes = 1, 2, 3, 4, 5, 6, 7, 8
+
+# Return the failure that an exit code of Windows Installer stands for.
+function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
+    $values = @{ installer = $Name; exit_code = $ExitCode }
+    $logs = @{ installer = $Name; exit_code = $ExitCode; folder = Get-InstallerLogFolder }
+    switch ($ExitCode) {
+        1602 { New-Failure installer-cancelled '{installer} was cancelled (exit code {exit_code})' $values }
+        1603 {
+            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If it wrote a log, it is in ' +
+                '{folder}') $logs
+        }
+        1618 {
+            New-Failure installer-busy ('{installer} could not start (exit code {exit_code}), because another ' +
+                'installer runs on this host. Wait until that has finished, then run this again') $values
+        }
+        1625 {
+            New-Failure installer-forbidden ('A policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
+                'for an exception') $values
+        }
+        1638 {
+            New-Failure installer-other-version ('Another version than that of {installer} is installed (exit code ' +
+                '{exit_code}). Remove it, or choose that version in the inventory') $values
+        }
+    }
+}
+
+# Return the failure that an exit code of Inno Setup stands for.
+function Get-InnoFailure([string]$Name, [int]$ExitCode) {
+    $values = @{ installer = $Name; exit_code = $ExitCode }
+    $logs = @{ installer = $Name; exit_code = $ExitCode; folder = Get-InstallerLogFolder }
+    switch ($ExitCode) {
+        1 { New-Failure installer-not-started '{installer} could not start (exit code {exit_code})' $values }
+        2 {
+            New-Failure installer-cancelled-early ('{installer} was cancelled before it changed anything (exit code ' +
+                '{exit_code})') $values
+        }
+        3 {
+            New-Failure installer-failed-early ('{installer} failed before it changed anything (exit code ' +
+                '{exit_code}). Windows may lack memory or other resources') $values
+        }
+        4 {
+            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If it wrote a log, it is in ' +
+                '{folder}') $logs
+        }
+        5 {
+            New-Failure installer-stopped ('{installer} was cancelled, or could not write a file (exit code ' +
+                '{exit_code}). If it wrote a log, it is in {folder}') $logs
+        }
+        6 { New-Failure installer-killed '{installer} was stopped by a debugger (exit code {exit_code})' $values }
+        7 {
+            New-Failure installer-cannot-continue ('{installer} cannot continue on this host (exit code ' +
+                '{exit_code}). If it wrote a log, it is in {folder}') $logs
+        }
+        8 {
+            New-Failure installer-needs-restart ('{installer} cannot continue before Windows has restarted (exit ' +
+                'code {exit_code}). Restart Windows, then run this again') $values
+        }
+    }
+}
+
+# ---- prelude: installers ---------------------------------------------------------------------------
+# Run installers and uninstallers of publishers, and wait while another installer runs.
+
+$InstallerPatience = 300                                 # for how many seconds to wait for another installer
+
+function Get-InstallerLogFolder { Join-Path $StateFolder "runs\$($Run.Id)" }
+function Get-InstallerLog([string]$Name) { Join-Path (Get-InstallerLogFolder) "$Name.log" }
+
+# While an installer runs, a mark is next to its file. An installer that was cut off leaves the mark, and perhaps a part
+# of its files: then the step runs it again.
 function Test-CutOff([string]$File) { Test-Path -LiteralPath "$File.running" }
 
-# Runs an installer or an uninstaller to its end. While another one runs (1618) it is tried again. $Name is
-# what a person reads of, $Also are codes that are no failure either.
-function Invoke-Waiting([string]$Program, [string[]]$Arguments, [string]$Name, [hashtable]$Words = $InstallerWords, [int[]]$Also = @()) {
-    for ($waited = 0; ; $waited += 5) {
-        Invoke-Program $Program $Arguments -Accept (@(0, 1618, 1641, 3010) + $Also + @($Words.Keys))
-        if ($Run.ExitCode -ne 1618 -or $waited -ge $InstallerPatience) { break }
-        Write-Event progress @{ what = 'waiting for another installer to end'; done = $waited; total = $InstallerPatience; unit = 'seconds' }
-        [Threading.Thread]::Sleep(5000)
-    }
-    if ($Run.ExitCode -eq 3010 -or $Run.ExitCode -eq 1641) { $Run.Reboot = $true }
-    elseif ($Run.ExitCode -and $Also -notcontains $Run.ExitCode) { throw "$Name ended with code $($Run.ExitCode): $($Words[$Run.ExitCode])" }
-}
-
-# $Program is what runs the file, where it is none itself.
-function Invoke-Installer([string]$File, [string[]]$Arguments, [string]$Program = $File, [hashtable]$Words = $InstallerWords) {
+# $Program runs the file; by default, the file itself is the program. If this run is stopped, the mark stays: `catch`
+# does not run then, as `finally` would.
+function Invoke-Installer {
+    param([string]$File, [string[]]$Arguments, [string]$Program = $File, [switch]$Inno)
     Write-TextFile "$File.running" ''
-    try { Invoke-Waiting $Program $Arguments (Split-Path -Leaf $File) $Words }
-    catch { Remove-Item -LiteralPath "$File.running" -Force; throw }   # it has ended, in a way of its own
+    try { Invoke-Setup $Program $Arguments (Split-Path -Leaf $File) -Inno:$Inno }
+    catch {
+        Remove-Item -LiteralPath "$File.running" -Force
+        throw
+    }
     Remove-Item -LiteralPath "$File.running" -Force
 }
 
-function Get-InstallerLog([string]$Name) { Join-Path $StateFolder "runs\$($Run.Id)\$Name.log" }
+# Run an installer or an uninstaller until it exits. $Name is what messages call it, and $Accept has further exit codes
+# that are not failures. Exit code 1618 means that another installer runs: try again every five seconds. Exit codes 3010
+# and 1641 mean that Windows must restart.
+function Invoke-Setup {
+    param([string]$Program, [string[]]$Arguments, [string]$Name, [int[]]$Accept = @(), [switch]$Inno)
+    $explained = if ($Inno) { $InnoExitCodes } else { $InstallerExitCodes }
+    for ($waited = 0; ; $waited += 5) {
+        Invoke-Program $Program $Arguments -Accept (@(0, 1618, 1641, 3010) + $Accept + $explained)
+        if ($Run.ExitCode -ne 1618 -or $waited -ge $InstallerPatience) { break }
+        Write-StepProgress waiting-for-installer 'Waiting for another installer to finish' `
+            -Done $waited -Total $InstallerPatience -Unit seconds
+        [Threading.Thread]::Sleep(5000)
+    }
+    if ($Run.ExitCode -eq 3010 -or $Run.ExitCode -eq 1641) { $Run.Reboot = $true; return }
+    if ($Run.ExitCode -eq 0 -or $Accept -contains $Run.ExitCode) { return }
+    $failure = Get-InstallerFailure $Name $Run.ExitCode
+    if ($Inno -and $Run.ExitCode -ne 1618) { $failure = Get-InnoFailure $Name $Run.ExitCode }
+    throw $failure
+}
 
-# ---- Windows Installer packages. The file stays in the cache. Where somebody has cleared that, Windows' own
-# ---- copy is enough to remove what it brought.
+# ---- prelude: msi_packages -------------------------------------------------------------------------
+# Install packages of Windows Installer (.msi), and remove them.
 
 $MsiExec = Join-Path $env:SystemRoot 'System32\msiexec.exe'
 $MsiProducts = 'HKLM:\SOFTWARE\Classes\Installer\Products'
 
+# The file stays in the cache, where undo finds it. If it was deleted, Windows has its own copy, which is enough to
+# remove what the package installed.
 function Install-Msi([string]$File) {
     Save-Before 'msi' $File $null
     Invoke-Installer $File @('/i', $File, '/qn', '/norestart', '/l*v', (Get-InstallerLog 'msi')) $MsiExec
 }
 
-# The product that was installed from a file of this name, as {GUID}; nothing where there is none. The name of
-# its key has the digits of each byte of that GUID turned round.
+# Return the code of the product that was installed from a file of this name, as {GUID}; or nothing.
 function Get-ProductCode([string]$File) {
     if (-not (Test-Path -LiteralPath $MsiProducts)) { return }
     foreach ($name in @(Get-ChildItem -LiteralPath $MsiProducts | ForEach-Object { $_.PSChildName })) {
+        if ($name -cnotmatch '\A[0-9A-F]{32}\z') { continue }
         $package = Get-RegistryValue "$MsiProducts\$name\SourceList" PackageName
-        if (-not $package -or $name -cnotmatch '\A[0-9A-F]{32}\z' -or $package.value -ne (Split-Path -Leaf $File)) { continue }
-        $bytes = @(for ($i = 0; $i -lt 32; $i += 2) { [Convert]::ToByte("$($name[$i + 1])$($name[$i])", 16) })
-        "{$(New-Object Guid (, [byte[]]$bytes))}"
+        if ($package -and $package.value -eq (Split-Path -Leaf $File)) { ConvertFrom-PackedGuid $name }
     }
 }
 
+# The key of a product is its code in packed form: the 32 hexadecimal digits of the GUID's 16 bytes, in the order in
+# which Windows stores them, with the two digits of each byte swapped. The byte 0x1A is written as A1.
+function ConvertFrom-PackedGuid([string]$Name) {
+    $bytes = New-Object byte[] 16
+    for ($i = 0; $i -lt 16; $i++) {
+        $first = $Name[2 * $i]
+        $second = $Name[2 * $i + 1]
+        $bytes[$i] = [Convert]::ToByte("$second$first", 16)
+    }
+    "{$(New-Object Guid (, $bytes))}"
+}
+
+# Exit code 1605 means that the product is not installed. Windows does not know a product whose installation was cut
+# off, and would leave its files: such an installation is completed first.
 $Restore.msi = {
     param($File)
     Assert-NoLink $File
+    $name = Split-Path -Leaf $File
     $product = $File
     if (-not (Test-Path -LiteralPath $File)) {
         $product = Get-ProductCode $File
-        if (-not $product) { Write-Event log @{ text = "$File is gone, and so is what it brought" }; return }
+        if (-not $product) {
+            Write-Notice log already-removed '{path} does not exist, and what it installed is removed already' @{
+                path = $File
+            }
+            return
+        }
     }
-    # Windows knows nothing of a product that was cut off before its end, and would leave its files.
     elseif (Test-CutOff $File) { Install-Msi $File }
-    Invoke-Waiting $MsiExec @('/x', $product, '/qn', '/norestart') (Split-Path -Leaf $File) -Also 1605   # it is not installed
+    Write-StepProgress removing-program 'Removing {program}' @{ program = $name }
+    Invoke-Setup $MsiExec @('/x', $product, '/qn', '/norestart') $name -Accept 1605
 }
 
-# ---- bundles (WiX Burn): Python's and Visual C++'s. $Before is the version that one of them replaced.
+# ---- prelude: bundles ------------------------------------------------------------------------------
+# Install bundles (setups of WiX, such as those of Python and Visual C++), and remove them.
 
-$UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall', 'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
+$UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall',
+'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
 
-function Install-Bundle([string]$File, [string[]]$Arguments, $Before) {
+# $Before is the version that the bundle replaces, if any.
+function Install-Bundle {
+    param([string]$File, [string[]]$Arguments, $Before)
     Save-Before 'bundle' $File $Before
     Invoke-Installer $File $Arguments
 }
 
-# The copy that a bundle keeps of itself, under its own name, to be removed with; nothing where none is installed.
+# Return the copy of itself that an installed bundle keeps, for its removal; or nothing.
 function Get-BundleCopy([string]$Name) {
     foreach ($root in $UninstallKeys) {
         if (-not (Test-Path -LiteralPath $root)) { continue }
         foreach ($key in @(Get-ChildItem -LiteralPath $root)) {
             $copy = Get-RegistryValue "$root\$($key.PSChildName)" BundleCachePath
-            if ($copy -and (Split-Path -Leaf $copy.value) -eq $Name -and (Test-Path -LiteralPath $copy.value)) { return [string]$copy.value }
+            if (-not $copy -or (Split-Path -Leaf $copy.value) -ne $Name) { continue }
+            if (Test-Path -LiteralPath $copy.value) { return [string]$copy.value }
         }
     }
 }
 
+# Return the program that removes a bundle: its file in the cache or, if that was deleted, its own copy. Return nothing
+# if there is nothing to remove, or if the copy may be a newer one that another program installed: under a file name
+# without a version, such as VC_redist.x64.exe, Windows keeps the newest.
+function Get-BundleRemoval([string]$File) {
+    if (Test-Path -LiteralPath $File) { return $File }
+    $name = (Split-Path -Leaf $File) -creplace '\A[0-9a-f]{16}-', ''   # the cache adds the beginning of its hash
+    $copy = Get-BundleCopy $name
+    if (-not $copy) {
+        Write-Notice log already-removed '{path} does not exist, and what it installed is removed already' @{
+            path = $File
+        }
+        return
+    }
+    if ($name -match '\d+\.\d+\.\d+') { return $copy }
+    Write-Notice warning newer-bundle-kept ('{path} does not exist, and {copy} may be a newer one that other ' +
+        'programs need. It is kept. If no program needs it, remove it in Apps in Settings') @{
+        path = $File; copy = $copy
+    }
+}
+
+# Exit code 1605 means that the bundle is not installed.
 $Restore.bundle = {
     param($File, $Before)
     Assert-NoLink $File
     $name = Split-Path -Leaf $File
-    if ($Before) { Write-Event warning @{ text = "$name replaced version $Before, which it cannot bring back; the newer one stays" }; return }
-    if (-not (Test-Path -LiteralPath $File)) {
-        $own = $name -creplace '\A[0-9a-f]{16}-', ''   # the cache puts the beginning of its hash before it
-        $copy = Get-BundleCopy $own
-        if (-not $copy) { Write-Event log @{ text = "$File is gone, and so is what it brought" }; return }
-        # Under a name without a version it may be a newer one, which another program has brought.
-        if ($own -notmatch '\d+\.\d+\.\d+') { Write-Event warning @{ text = "$File is gone, and $copy may be a newer one that other programs need. It stays: remove it in Apps in Settings if none does" }; return }
-        $File = $copy
+    if ($Before) {
+        Write-Notice warning replaced-version-kept ('{program} replaced version {version}, which it cannot restore. ' +
+            'The newer version is kept') @{ program = $name; version = $Before }
+        return
     }
-    Invoke-Waiting $File @('/uninstall', '/quiet', '/norestart') $name -Also 1605
+    $program = Get-BundleRemoval $File
+    if (-not $program) { return }
+    Write-StepProgress removing-program 'Removing {program}' @{ program = $name }
+    Invoke-Setup $program @('/uninstall', '/quiet', '/norestart') $name -Accept 1605
 }
 
-# ---- Inno Setup: OpenSSL's exe. It puts its own uninstaller into the folder. Its task copytobin keeps the DLLs
-# ---- there: left to itself it copies them to System32, for every process of this host. Source: pull request
-# ---- 13203 of actions/runner-images. A restart that it needs is told as 3010: "Setup Command Line Parameters".
+# ---- prelude: inno_setup ---------------------------------------------------------------------------
+# Install programs that have a setup of Inno Setup, such as OpenSSL's exe, and remove them.
 
+# The options are in "Setup Command Line Parameters" on jrsoftware.org; with RESTARTEXITCODE=3010, the setup reports a
+# necessary restart as Windows Installer does. The task copytobin keeps the DLLs of OpenSSL in its folder; by default,
+# they are copied to System32, for every process of this host. Source: pull request 13203 of actions/runner-images.
 function Install-Inno([string]$File, [string]$Folder) {
     Save-Before 'inno' $Folder $null
-    Invoke-Installer $File @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART', '/RESTARTEXITCODE=3010', '/SP-', '/TASKS=copytobin', "/DIR=$Folder",
-        "/LOG=$(Get-InstallerLog 'inno')") -Words $InnoWords
+    $arguments = '/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART', '/RESTARTEXITCODE=3010', '/SP-', '/TASKS=copytobin',
+    "/DIR=$Folder", "/LOG=$(Get-InstallerLog 'inno')"
+    Invoke-Installer $File $arguments -Inno
 }
 
+# The setup has its uninstaller in the folder.
 $Restore.inno = {
     param($Folder)
     Assert-NoLink $Folder
     $uninstaller = Join-Path $Folder 'unins000.exe'
-    if (Test-Path -LiteralPath $uninstaller) { Invoke-Program $uninstaller @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART') }
+    if (Test-Path -LiteralPath $uninstaller) {
+        Write-StepProgress removing-program 'Removing {program}' @{ program = Split-Path -Leaf $Folder }
+        Invoke-Program $uninstaller @('/VERYSILENT', '/SUPPRESSMSGBOXES', '/NORESTART')
+    }
     Remove-Folder $Folder
 }
 
-# ---- prelude: scheduled tasks, as their XML ------------------------------------------------------------
+# ---- prelude: tasks --------------------------------------------------------------------------------
+# Register, stop, and remove scheduled tasks, which are recorded as XML.
 
-# The task's XML, or nothing.
+# Return the XML of a task, or nothing. A task that does not exist is an error of Get-ScheduledTask.
 function Get-TaskXml([string]$Name) {
-    if (Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue) { [string](Export-ScheduledTask -TaskName $Name -TaskPath '\') }
+    if (-not (Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue)) { return }
+    [string](Export-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop)
 }
 
-# The text of an element of the task, whatever namespace prefix Windows writes; nothing where it is missing.
+# Return the text of an element such as Actions/Exec/Command; or nothing. The prefix of its namespace varies.
 function Get-TaskText([xml]$Xml, [string]$Path) {
-    $node = $Xml.SelectSingleNode('/*/' + (@($Path -split '/' | ForEach-Object { "*[local-name()='$_']" }) -join '/'))
+    $steps = @($Path -split '/' | ForEach-Object { "*[local-name()='$_']" })
+    $node = $Xml.SelectSingleNode('/*/' + ($steps -join '/'))
     if ($node) { $node.InnerText }
 }
 
-# Windows keeps the password of such a task and gives it to nobody: without it the task cannot be registered again.
-function Test-StoredPassword([xml]$Xml) { 'Password', 'InteractiveTokenOrPassword' -contains (Get-TaskText $Xml 'Principals/Principal/LogonType') }
+# Return true if Windows keeps a password for the task. It cannot be read, and the task cannot be registered without it.
+function Test-StoredPassword([xml]$Xml) {
+    'Password', 'InteractiveTokenOrPassword' -contains (Get-TaskText $Xml 'Principals/Principal/LogonType')
+}
 
 function Set-Task([string]$Name, [string]$Xml) {
     Save-Before 'task' $Name (Get-TaskXml $Name)
     Register-NewTask $Name $Xml
 }
 
-# A task that is replaced (-Force) keeps its permissions, and with them those of whoever registered it: one that is
-# there is removed first. Should somebody register another one in between, this fails.
+# A task that is replaced (-Force) keeps its access list, which whoever registered it has chosen: an existing task is
+# removed first. If another one is registered between the two commands, the second one fails.
 function Register-NewTask([string]$Name, [string]$Xml) {
-    if (Get-TaskXml $Name) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false }
-    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml)
+    if (Get-TaskXml $Name) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
+    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop)
 }
 
 $Restore.task = {
     param($Name, $Before)
-    if ($Before) { Register-NewTask $Name $Before; return }
+    if ($Before) {
+        Register-NewTask $Name $Before
+        return
+    }
     if (-not (Get-TaskXml $Name)) { return }
     Stop-Task $Name
-    Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false
+    Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop
 }
 
-# Kind task_state: whether a task is enabled, and whether it runs. Unlike kind task it needs no password: a
-# task that was made with one could not be registered again. Its name comes with its folder, \FOLDER\NAME.
-function Save-TaskState([string]$FullName) {
-    $task = Get-NamedTask $FullName
-    Save-Before 'task_state' $FullName @{ Enabled = [string]$task.State -ne 'Disabled'; Running = [string]$task.State -eq 'Running' }
-}
-
-function Disable-Task([string]$FullName) {
-    Save-TaskState $FullName
-    $task = Get-NamedTask $FullName
-    [void](Disable-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath)
-    Stop-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath
-}
-
-function Get-NamedTask([string]$FullName) {
-    $at = $FullName.LastIndexOf([char]'\') + 1
-    Get-ScheduledTask -TaskName $FullName.Substring($at) -TaskPath $FullName.Substring(0, $at) -ErrorAction SilentlyContinue
-}
-
-$Restore.task_state = {
-    param($FullName, $Before)
-    $task = Get-NamedTask $FullName
-    if (-not $task) { return }   # somebody has removed it since
-    if ($Before.Enabled -and [string]$task.State -eq 'Disabled') { [void](Enable-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath) }
-    if ($Before.Running -and [string]$task.State -ne 'Running') { Start-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath }
-}
-
-# A server's kernels are processes of their own and can outlive its task: when the task runs a program from
-# our folder, whatever else runs from there is ended too.
+# To stop a task that does not run is not an error. Source: [MS-TSCH] 3.2.5.4.12, SchRpcStop. Kernels can outlive their
+# server: if the task runs a program in our folder, every process whose program is there is stopped.
 function Stop-Task([string]$Name) {
-    Stop-ScheduledTask -TaskName $Name -TaskPath '\'
-    if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessesBelow $Programs }
+    Stop-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop
+    if ((Get-TaskXml $Name) -clike "*<Command>$Programs\*") { Stop-ProcessBelow $Programs }
 }
 
-# Undo goes backwards, and what was installed last may be what a task runs from: tasks are ended first.
-function Stop-RecordedTasks {
+# Undo starts with the newest change. What a task runs may be newer than the task: tasks are stopped first.
+function Stop-RecordedTask {
     foreach ($line in @(Read-Record)) {
         if ($line.kind -eq 'task' -and (Get-TaskXml $line.key)) { Stop-Task $line.key }
     }
@@ -1741,147 +2642,247 @@ function Protect-Xml([string]$Text) {
     [Security.SecurityElement]::Escape($Text)
 }
 
-# An open bracket must not outlive a run that was cut off: until it is closed, a startup task holds the
-# literal commands which put the registry value back and then remove the task. No file is involved.
+# ---- prelude: task_states --------------------------------------------------------------------------
+# Disable scheduled tasks of other programs, and enable and start them in undo.
+
+# The record has only whether the task is enabled and whether it runs, so undo needs no password. The name of a task
+# contains its folder: \FOLDER\NAME.
+
+# Return the task, or nothing. A task that does not exist is an error of Get-ScheduledTask.
+function Get-NamedTask([string]$FullName) {
+    $start = $FullName.LastIndexOf([char]'\') + 1
+    Get-ScheduledTask -TaskName $FullName.Substring($start) -TaskPath $FullName.Substring(0, $start) `
+        -ErrorAction SilentlyContinue
+}
+
+function Save-TaskState([string]$FullName) {
+    $state = [string](Get-NamedTask $FullName).State
+    Save-Before 'task_state' $FullName @{ Enabled = $state -ne 'Disabled'; Running = $state -eq 'Running' }
+}
+
+# The task is disabled first, so that nothing starts it again.
+function Disable-Task([string]$FullName) {
+    Save-TaskState $FullName
+    $task = Get-NamedTask $FullName
+    [void](Disable-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath -ErrorAction Stop)
+    Stop-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath -ErrorAction Stop
+}
+
+$Restore.task_state = {
+    param($FullName, $Before)
+    $task = Get-NamedTask $FullName
+    if (-not $task) { return }                           # it was removed since
+    $state = [string]$task.State
+    if ($Before.Enabled -and $state -eq 'Disabled') {
+        [void](Enable-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath -ErrorAction Stop)
+    }
+    if ($Before.Running -and $state -ne 'Running') {
+        Start-ScheduledTask -TaskName $task.TaskName -TaskPath $task.TaskPath -ErrorAction Stop
+    }
+}
+
+# ---- prelude: closing_tasks ------------------------------------------------------------------------
+# Restore a registry value when Windows starts, if a run was interrupted before it did.
+
+# A bracket changes a value only while other steps run. If the run is cut off, for example by a power failure, nothing
+# restores the value until undo. So while the bracket is open, a task that runs when Windows starts has two commands:
+# one restores the value, the other removes the task. The commands are literal; no file is involved.
 function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
-    if (-not $before -or $before.type -ne 'DWord') { throw "$Path\$Name is not a DWORD: no startup task can put it back" }
+    if (-not $before -or $before.type -ne 'DWord') {
+        throw (New-Failure value-not-dword ('{path}\{name} is not a DWORD value, so a startup task cannot restore ' +
+                'it. Leave out this step with skip in the inventory') @{ path = $Path; name = $Name })
+    }
     $task = "nbserver-close-$($Run.Step)"
     $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')
+    $value = Protect-Xml $Name
     Set-Task $task @"
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
-  <RegistrationInfo><Description>nbserver: puts $(Protect-Xml $Name) back after a run that was cut off</Description></RegistrationInfo>
+  <RegistrationInfo><Description>nbserver: restores $value if the run is cut off</Description></RegistrationInfo>
   <Triggers><BootTrigger><Enabled>true</Enabled></BootTrigger></Triggers>
-  <Principals><Principal id="Author"><UserId>S-1-5-18</UserId><RunLevel>HighestAvailable</RunLevel></Principal></Principals>
-  <Settings><DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries><StopIfGoingOnBatteries>false</StopIfGoingOnBatteries></Settings>
+  <Principals>
+    <Principal id="Author"><UserId>S-1-5-18</UserId><RunLevel>HighestAvailable</RunLevel></Principal>
+  </Principals>
+  <Settings>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+  </Settings>
   <Actions Context="Author">
-    <Exec><Command>%SystemRoot%\System32\reg.exe</Command><Arguments>add "$key" /v "$(Protect-Xml $Name)" /t REG_DWORD /d $($before.value) /f</Arguments></Exec>
-    <Exec><Command>%SystemRoot%\System32\schtasks.exe</Command><Arguments>/delete /tn "$task" /f</Arguments></Exec>
+    <Exec>
+      <Command>%SystemRoot%\System32\reg.exe</Command>
+      <Arguments>add "$key" /v "$value" /t REG_DWORD /d $($before.value) /f</Arguments>
+    </Exec>
+    <Exec>
+      <Command>%SystemRoot%\System32\schtasks.exe</Command>
+      <Arguments>/delete /tn "$task" /f</Arguments>
+    </Exec>
   </Actions>
 </Task>
 "@
 }
 
-# ---- prelude: firewall rules, by their stable name; display names are localized and not unique ---------
+# ---- prelude: firewall -----------------------------------------------------------------------------
+# Create, change, and restore a firewall rule, which is identified by its stable name.
 
-# Filters that narrow a rule beyond its ports and remote addresses, and what stands there where they do not.
+# Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
+# -ErrorAction SilentlyContinue makes an empty answer.
+
+# The filters that restrict a rule in addition to its ports and remote addresses, and their values in a rule without.
 $RuleFilters = @{
-    Program = 'Any'; Service = 'Any'; LocalAddress = 'Any'; RemotePort = 'Any'; InterfaceType = 'Any'; InterfaceAlias = 'Any'
-    LocalUser = 'Any'; RemoteUser = 'Any'; RemoteMachine = 'Any'; Authentication = 'NotRequired'; Encryption = 'NotRequired'
+    Program = 'Any'; Service = 'Any'; LocalAddress = 'Any'; RemotePort = 'Any'; InterfaceType = 'Any'
+    InterfaceAlias = 'Any'; LocalUser = 'Any'; RemoteUser = 'Any'; RemoteMachine = 'Any'
+    Authentication = 'NotRequired'; Encryption = 'NotRequired'
 }
 
-# The rule's properties as texts, or nothing.
+# Return the properties of a rule as text; or nothing.
 function Get-FirewallRule([string]$Name) {
     $rule = Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue
     if (-not $rule) { return }
-    $port = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule
-    $address = Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule
-    $security = Get-NetFirewallSecurityFilter -AssociatedNetFirewallRule $rule
+    $port = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
+    $address = Get-NetFirewallAddressFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
+    $application = Get-NetFirewallApplicationFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
+    $service = Get-NetFirewallServiceFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
+    $type = Get-NetFirewallInterfaceTypeFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
+    $interface = Get-NetFirewallInterfaceFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
+    $security = Get-NetFirewallSecurityFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     @{
-        Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction; Action = [string]$rule.Action; Profile = [string]$rule.Profile
-        Protocol = [string]$port.Protocol; LocalPort = @($port.LocalPort | ForEach-Object { [string]$_ })
+        Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction
+        Action = [string]$rule.Action; Profile = [string]$rule.Profile
+        Protocol = [string]$port.Protocol
+        LocalPort = @($port.LocalPort | ForEach-Object { [string]$_ })
         RemotePort = @($port.RemotePort | ForEach-Object { [string]$_ })
         LocalAddress = @($address.LocalAddress | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
         RemoteAddress = @($address.RemoteAddress | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
-        Program = [string](Get-NetFirewallApplicationFilter -AssociatedNetFirewallRule $rule).Program
-        Service = [string](Get-NetFirewallServiceFilter -AssociatedNetFirewallRule $rule).Service
-        InterfaceType = [string](Get-NetFirewallInterfaceTypeFilter -AssociatedNetFirewallRule $rule).InterfaceType
-        InterfaceAlias = @((Get-NetFirewallInterfaceFilter -AssociatedNetFirewallRule $rule).InterfaceAlias | ForEach-Object { [string]$_ })
-        LocalUser = [string]$security.LocalUser; RemoteUser = [string]$security.RemoteUser; RemoteMachine = [string]$security.RemoteMachine
+        Program = [string]$application.Program; Service = [string]$service.Service
+        InterfaceType = [string]$type.InterfaceType
+        InterfaceAlias = @($interface.InterfaceAlias | ForEach-Object { [string]$_ })
+        LocalUser = [string]$security.LocalUser; RemoteUser = [string]$security.RemoteUser
+        RemoteMachine = [string]$security.RemoteMachine
         Authentication = [string]$security.Authentication; Encryption = [string]$security.Encryption
     }
 }
 
-# Those of the filters that are in the rule otherwise than wanted, as parameters: an untouched one is not written.
-function Get-FilterChanges($Is, [hashtable]$Should) {
+# Return the filters that must change, as parameters. Filters that are right already are not written.
+function Get-FilterChange($Is, [hashtable]$Should) {
     $changes = @{}
-    foreach ($filter in $Should.Keys) { if (($Is[$filter] -join ', ') -ne ($Should[$filter] -join ', ')) { $changes[$filter] = $Should[$filter] } }
+    foreach ($filter in $Should.Keys) {
+        if (($Is[$filter] -join ', ') -ne ($Should[$filter] -join ', ')) { $changes[$filter] = $Should[$filter] }
+    }
     $changes
 }
 
-# Windows answers 192.0.2.0/255.255.255.0 where 192.0.2.0/24 was asked for, and 192.0.2.7 for 192.0.2.7/32.
+# Return an address in one form: Windows reports 192.0.2.0/24 as 192.0.2.0/255.255.255.0, and 192.0.2.7/32 as 192.0.2.7.
+# The length of a prefix is the number of ones in its mask: 255.255.255.0 in binary has 24.
 function ConvertTo-NetworkPrefix([string]$Address) {
-    $network, $mask = $Address -split '/', 2
-    if ($mask -match '^\d+\.\d+\.\d+\.\d+$') {
-        $bits = -join @($mask -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
-        $mask = [string]($bits -replace '0', '').Length
+    $network, $length = $Address -split '/', 2
+    if ($length -match '^\d+\.\d+\.\d+\.\d+$') {
+        $binary = -join @($length -split '\.' | ForEach-Object { [Convert]::ToString([int]$_, 2) })
+        $length = [string]$binary.Replace('0', '').Length
     }
-    if (-not $mask -or ($mask -eq '32' -and $network -notmatch ':') -or $mask -eq '128') { $network } else { "$network/$mask" }
+    $isIPv4 = $network -notmatch ':'
+    $isOneAddress = ($isIPv4 -and $length -eq '32') -or $length -eq '128'
+    if (-not $length -or $isOneAddress) { $network } else { "$network/$length" }
 }
 
-function Set-FirewallRule([string]$Name, [string]$DisplayName, [hashtable]$Rule) {
+function Set-FirewallRule {
+    param([string]$Name, [string]$DisplayName, [hashtable]$Rule)
     $before = Get-FirewallRule $Name
     Save-Before 'firewall_rule' $Name $before
-    if ($before) {
-        $wide = Get-FilterChanges $before $RuleFilters
-        Set-NetFirewallRule -Name $Name @Rule @wide
-    }
-    else { [void](New-NetFirewallRule -Name $Name -DisplayName $DisplayName -Group 'nbserver' @Rule) }
-}
-
-$Restore.firewall_rule = {
-    param($Name, $Before)
-    if (-not $Before) {
-        if (Get-FirewallRule $Name) { Remove-NetFirewallRule -Name $Name }
+    if (-not $before) {
+        [void](New-NetFirewallRule -Name $Name -DisplayName $DisplayName -Group 'nbserver' @Rule -ErrorAction Stop)
         return
     }
-    # Earlier releases did not look at the filters, and left them alone.
-    $kept = @{}
-    foreach ($filter in $RuleFilters.Keys) { if ($Before.PSObject.Properties[$filter]) { $kept[$filter] = $Before.$filter } }
-    $narrow = @{}
-    $is = Get-FirewallRule $Name
-    if ($is) { $narrow = Get-FilterChanges $is $kept }
-    Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action -Profile $Before.Profile `
-        -Protocol $Before.Protocol -LocalPort $Before.LocalPort -RemoteAddress $Before.RemoteAddress @narrow
+    $wide = Get-FilterChange $before $RuleFilters
+    Set-NetFirewallRule -Name $Name @Rule @wide -ErrorAction Stop
 }
 
-# ---- rules of others that let the same port in
+# Earlier releases did not record the filters, and did not change them.
+$Restore.firewall_rule = {
+    param($Name, $Before)
+    $is = Get-FirewallRule $Name
+    if (-not $Before) {
+        if ($is) { Remove-NetFirewallRule -Name $Name -ErrorAction Stop }
+        return
+    }
+    $recorded = @{}
+    foreach ($filter in $RuleFilters.Keys) {
+        if ($Before.PSObject.Properties[$filter]) { $recorded[$filter] = $Before.$filter }
+    }
+    $narrow = @{}
+    if ($is) { $narrow = Get-FilterChange $is $recorded }
+    Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action `
+        -Profile $Before.Profile -Protocol $Before.Protocol -LocalPort $Before.LocalPort `
+        -RemoteAddress $Before.RemoteAddress @narrow -ErrorAction Stop
+}
 
-# Enabled inbound rules that allow this TCP port. Alone says that a rule names no other port. All port
-# filters are asked for at once: one question a rule takes seconds on a server. Policy's rules are not seen.
-function Get-OtherPortRules([int]$Port) {
-    $alone = @{}
+# ---- prelude: port_rules ---------------------------------------------------------------------------
+# Find and disable other firewall rules that open the notebook port.
+
+# Return the enabled inbound rules that allow connections to this TCP port. Alone is true if a rule opens no other port.
+# All port filters are read at once: to read them rule by rule takes seconds on a server. Rules of a policy are not
+# included.
+function Get-OtherPortRule([int]$Port) {
+    $alone = @{}                                         # name of a rule -> whether it opens no other port
+    # Without any filter for TCP, Windows reports an error.
     foreach ($filter in Get-NetFirewallPortFilter -Protocol TCP -ErrorAction SilentlyContinue) {
         $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
-        $named = @($ports | Where-Object { $_ -eq [string]$Port -or ($_ -match '^(\d+)-(\d+)$' -and [int]$Matches[1] -le $Port -and [int]$Matches[2] -ge $Port) })
-        if ($named.Count) { $alone[[string]$filter.InstanceID] = $ports.Count -eq 1 -and $ports[0] -eq [string]$Port }
+        $matching = @($ports | Where-Object { Test-PortRange $_ $Port })
+        if (-not $matching.Count) { continue }
+        $alone[[string]$filter.InstanceID] = $ports.Count -eq 1 -and $ports[0] -eq [string]$Port
     }
     foreach ($name in $alone.Keys | Sort-Object) {
+        if ($name -eq 'nbserver') { continue }
+        # A filter may belong to a rule that is not in the firewall.
         $rule = Get-NetFirewallRule -Name $name -ErrorAction SilentlyContinue
-        if (-not $rule -or $name -eq 'nbserver') { continue }
-        if ([string]$rule.Enabled -eq 'True' -and [string]$rule.Direction -eq 'Inbound' -and [string]$rule.Action -eq 'Allow') {
+        if (-not $rule) { continue }
+        $isEnabled = [string]$rule.Enabled -eq 'True'
+        if ($isEnabled -and [string]$rule.Direction -eq 'Inbound' -and [string]$rule.Action -eq 'Allow') {
             @{ Name = $name; DisplayName = [string]$rule.DisplayName; Alone = $alone[$name] }
         }
     }
 }
 
-# Kind firewall_rule_state: nothing of the rule is touched but whether it is enabled.
-function Disable-FirewallRule([string]$Name) {
-    Save-Before 'firewall_rule_state' $Name ([string](Get-NetFirewallRule -Name $Name).Enabled)
-    Set-NetFirewallRule -Name $Name -Enabled False
+# Return true if a port of a rule, such as 9999 or 9000-9999, includes this one. "Any" does not name a port.
+function Test-PortRange([string]$Range, [int]$Port) {
+    if ($Range -match '^(\d+)-(\d+)$') { [int]$Matches[1] -le $Port -and [int]$Matches[2] -ge $Port }
+    else { $Range -eq [string]$Port }
 }
 
+# Only whether the rule is enabled changes, and only that is recorded.
+function Disable-FirewallRule([string]$Name) {
+    $rule = Get-NetFirewallRule -Name $Name -ErrorAction Stop
+    Save-Before 'firewall_rule_state' $Name ([string]$rule.Enabled)
+    Set-NetFirewallRule -Name $Name -Enabled False -ErrorAction Stop
+}
+
+# A rule that was removed since is not an error.
 $Restore.firewall_rule_state = {
     param($Name, $Before)
-    if (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue) { Set-NetFirewallRule -Name $Name -Enabled $Before }
+    if (-not (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue)) { return }
+    Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }
 
-# ---- prelude: Windows services that stand in the way ---------------------------------------------------
-# Names, modes and states are the same in every language of Windows; display names are not looked at.
+# ---- prelude: services -----------------------------------------------------------------------------
+# Disable Windows services of other programs, and enable and start them in undo.
+
+# Names, start modes, and states are the same in every display language. Display names are not used.
 
 function Get-WindowsService([string]$Name) {
     Get-CimInstance -ClassName Win32_Service | Where-Object { $_.Name -eq $Name }
 }
 
-# The names of services that need this one, directly or not, and run: while they do, Windows does not stop it.
-function Get-RunningDependents([string]$Name) {
-    foreach ($dependent in (Get-Service -Name $Name).DependentServices) { if ([string]$dependent.Status -ne 'Stopped') { $dependent.Name } }
+# Return the services that run and need this one, directly or not. While one runs, Windows does not stop this one.
+function Get-RunningDependent([string]$Name) {
+    foreach ($dependent in (Get-Service -Name $Name).DependentServices) {
+        if ([string]$dependent.Status -ne 'Stopped') { $dependent.Name }
+    }
 }
 
-# Kind service: what starts it, and whether it runs. A service is disabled first: none starts it meanwhile.
+# The service is disabled first, so that nothing starts it again.
 function Disable-Service([string]$Name) {
     $service = Get-WindowsService $Name
     Save-Before 'service' $Name @{ StartMode = [string]$service.StartMode; State = [string]$service.State }
+    Write-StepProgress stopping-service 'Stopping the service {service}' @{ service = $Name }
     Set-Service -Name $Name -StartupType Disabled
     Stop-Service -Name $Name
 }
@@ -1889,23 +2890,30 @@ function Disable-Service([string]$Name) {
 $Restore.service = {
     param($Name, $Before)
     $service = Get-WindowsService $Name
-    if (-not $service) { return }   # somebody has removed it since
-    $mode = @{ Auto = 'Automatic'; Manual = 'Manual'; Disabled = 'Disabled' }[$Before.StartMode]
-    if ($service.StartMode -ne $Before.StartMode) { Set-Service -Name $Name -StartupType $mode }
+    if (-not $service) { return }                        # it was removed since
+    if ($service.StartMode -ne $Before.StartMode) {
+        $type = @{ Auto = 'Automatic'; Manual = 'Manual'; Disabled = 'Disabled' }[$Before.StartMode]
+        Set-Service -Name $Name -StartupType $type
+    }
     if ($Before.State -eq 'Running' -and $service.State -ne 'Running') { Set-Service -Name $Name -Status Running }
 }
 
-# ---- prelude: who listens on a TCP port, and what runs that program ------------------------------------
+# ---- prelude: port_process -------------------------------------------------------------------------
+# Find the program that listens on a TCP port and what runs it, and stop it.
 
 function Test-PortListening([int]$Port) {
     $listeners = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners()
     [bool]@($listeners | Where-Object { $_.Port -eq $Port }).Count
 }
 
-# The process that listens, and those that started it, nearest first; nothing where Windows does not tell.
-# A process id may have been given anew: what began after its child is not its parent.
-function Get-PortProcesses([int]$Port) {
-    try { $id = [int]@(Get-NetTCPConnection -LocalPort $Port -State Listen)[0].OwningProcess } catch { return }
+# Return the process that listens, its parent, the parent of that, and so on; nothing if Windows does not report it.
+# Windows reuses process IDs: a "parent" that started later than its child is another process.
+function Get-PortProcess([int]$Port) {
+    try {
+        $connections = @(Get-NetTCPConnection -LocalPort $Port -State Listen -ErrorAction Stop)
+        $id = [int]$connections[0].OwningProcess
+    }
+    catch { return }
     $child = $null
     for ($depth = 0; $id -gt 0 -and $depth -lt 10; $depth++) {
         $process = Get-CimInstance -ClassName Win32_Process -Filter "ProcessId = $id"
@@ -1916,198 +2924,394 @@ function Get-PortProcesses([int]$Port) {
     }
 }
 
-# What runs the program, as far as it is certain: the service whose process it is, or whose program (the one
-# that NSSM or srvany was told to run, Parameters\Application) it is or was started by. A service further up,
-# such as an SSH server or an agent, is not meant, but what runs below one is not ended either.
-# Held is what would have to be stopped: 'service', 'task', 'process'; 'nothing' where only a person can.
-function Get-PortHolder([int]$Port) {
-    $processes = @(Get-PortProcesses $Port)
-    $holder = @{ Held = 'nothing'; Text = ''; Process = $null; Services = @(); Tasks = @() }
-    if (-not $processes.Count) { return $holder }
-    $first = $processes[0]
-    $holder.Process = $first
-    $holder.Text = " ($($first.Name), process $($first.ProcessId)"
-    if (-not $first.ExecutablePath -or (Test-Below $first.ExecutablePath $env:SystemRoot)) { $holder.Text += ', a part of Windows)'; return $holder }
-
-    $services = @(Get-CimInstance -ClassName Win32_Service | Where-Object { $_.ProcessId -gt 0 })
-    $below = @()
-    foreach ($process in $processes) {
-        if ($process.Name -eq 'svchost.exe' -or $process.Name -eq 'services.exe') { break }
-        $here = @($services | Where-Object { $_.ProcessId -eq $process.ProcessId })
-        foreach ($service in $here) {
-            $application = Get-RegistryValue "HKLM:\SYSTEM\CurrentControlSet\Services\$($service.Name)\Parameters" Application
-            $runs = @($below | Where-Object { $application -and $_.ExecutablePath -eq (Expand-Path ([string]$application.value).Trim('"')) })
-            if (-not $below.Count -or $runs.Count) { $holder.Held = 'service'; $holder.Services += $service.Name; $holder.Text += ", service '$($service.Name)'" }
-            else { $holder.Text += ", below service '$($service.Name)'" }
-        }
-        if ($here.Count) { $holder.Text += ')'; return $holder }
-        $below += $process
+# Return what uses the port. Kind is what must be stopped to free it:
+#   service    the services in Services
+#   task       the scheduled tasks in Tasks
+#   process    only the process itself, because neither a service nor a task runs it
+#   nothing    nothing that this script may stop: a part of Windows, a program that a service such as an SSH server
+#              has started, or an unknown process
+# Process is the process that listens, and Text describes it.
+function Get-PortOwner([int]$Port) {
+    $owner = @{ Kind = 'nothing'; Text = ''; Process = $null; Services = @(); Tasks = @() }
+    $processes = @(Get-PortProcess $Port)
+    if (-not $processes.Count) { return $owner }
+    $owner.Process = $processes[0]
+    $owner.Text = "$($processes[0].Name), process $($processes[0].ProcessId)"
+    $path = $processes[0].ExecutablePath
+    if (-not $path -or (Test-Below $path $env:SystemRoot)) {
+        $owner.Text += ', a part of Windows'
+        return $owner
     }
-    foreach ($task in @(Get-ScheduledTask | Where-Object { [string]$_.State -eq 'Running' })) {
-        if (Test-TaskRuns $task $below) { $holder.Held = 'task'; $holder.Tasks += "$($task.TaskPath)$($task.TaskName)"; $holder.Text += ", scheduled task '$($task.TaskPath)$($task.TaskName)'" }
-    }
-    if ($holder.Held -eq 'nothing') { $holder.Held = 'process' }
-    $holder.Text += ')'
-    $holder
+    $processes = @(Select-BelowWindows $processes)
+    if (Add-OwnerService $owner $processes) { return $owner }
+    Add-OwnerTask $owner $processes
+    if (-not $owner.Tasks.Count) { $owner.Kind = 'process' }
+    $owner
 }
 
-# Whether one of the processes is what this task says: its program, with its arguments.
-function Test-TaskRuns($Task, [object[]]$Processes) {
+# Return the processes up to the first one that Windows starts services and tasks with.
+function Select-BelowWindows([object[]]$Processes) {
+    foreach ($process in $Processes) {
+        if ('svchost.exe', 'services.exe' -contains $process.Name) { return }
+        $process
+    }
+}
+
+# Find the nearest process that is a service, and return true if there is one. The service must be stopped if it listens
+# itself, or if it is a wrapper that is configured to run a program between it and the port. Another service has started
+# the program in its own way, as an SSH server does, and is not stopped.
+function Add-OwnerService([hashtable]$Owner, [object[]]$Processes) {
+    $running = @(Get-CimInstance -ClassName Win32_Service | Where-Object { $_.ProcessId -gt 0 })
+    $below = @()                                         # the processes between the port and the service
+    foreach ($process in $Processes) {
+        $services = @($running | Where-Object { $_.ProcessId -eq $process.ProcessId })
+        foreach ($service in $services) {
+            if (-not $below.Count -or (Test-WrappedProgram $service.Name $below)) {
+                $Owner.Kind = 'service'
+                $Owner.Services += $service.Name
+                $Owner.Text += ", service '$($service.Name)'"
+            }
+            else { $Owner.Text += ", below service '$($service.Name)'" }
+        }
+        if ($services.Count) { return $true }
+        $below += $process
+    }
+    $false
+}
+
+# Wrappers such as NSSM and srvany run any program as a service. They read its path from Parameters\Application.
+function Test-WrappedProgram([string]$Service, [object[]]$Processes) {
+    $key = "HKLM:\SYSTEM\CurrentControlSet\Services\$Service\Parameters"
+    $application = Get-RegistryValue $key Application
+    if (-not $application) { return $false }
+    $path = (Expand-Path ([string]$application.value)).Trim('"')
+    [bool]@($Processes | Where-Object { $_.ExecutablePath -eq $path }).Count
+}
+
+function Add-OwnerTask([hashtable]$Owner, [object[]]$Processes) {
+    foreach ($task in @(Get-ScheduledTask -ErrorAction Stop | Where-Object { [string]$_.State -eq 'Running' })) {
+        if (-not (Test-TaskProgram $task $Processes)) { continue }
+        $name = "$($task.TaskPath)$($task.TaskName)"
+        $Owner.Kind = 'task'
+        $Owner.Tasks += $name
+        $Owner.Text += ", scheduled task '$name'"
+    }
+}
+
+# Return true if one of the processes runs the program of the task with its arguments. Its command line may name the
+# program even if its own executable is another one, such as an interpreter.
+function Test-TaskProgram($Task, [object[]]$Processes) {
     foreach ($action in @($Task.Actions | Where-Object { $_.PSObject.Properties['Execute'] -and $_.Execute })) {
         $program = (Expand-Path $action.Execute).Trim('"')
+        $arguments = Expand-Path $action.Arguments
         foreach ($process in $Processes) {
-            $line = [string]$process.CommandLine
-            $same = $process.ExecutablePath -eq $program -or $line.IndexOf($program, [StringComparison]::OrdinalIgnoreCase) -ge 0
-            if ($same -and $line.IndexOf((Expand-Path $action.Arguments), [StringComparison]::OrdinalIgnoreCase) -ge 0) { return $true }
+            $isProgram = $process.ExecutablePath -eq $program -or (Test-CommandLine $process $program)
+            if ($isProgram -and (Test-CommandLine $process $arguments)) { return $true }
         }
     }
     $false
 }
 
-# The services, tasks or the bare process are stopped; what of their programs outlives them is ended.
-function Stop-PortHolder([int]$Port) {
-    $holder = Get-PortHolder $Port
-    foreach ($name in $holder.Services) { Disable-Service $name }
-    foreach ($name in $holder.Tasks) { Disable-Task $name }
-    if ($holder.Held -eq 'process') {
-        Write-Event warning @{ text = "$($holder.Process.Name), process $($holder.Process.ProcessId), was ended: no service and no task runs it, so undo cannot start it again. It ran: $($holder.Process.ExecutablePath)" }
+function Test-CommandLine($Process, [string]$Text) {
+    ([string]$Process.CommandLine).IndexOf($Text, [StringComparison]::OrdinalIgnoreCase) -ge 0
+}
+
+# Stop what runs the program, so that undo can start it again; then wait up to ten seconds until the port is free. A
+# program that outlives its service or task by five seconds is ended.
+function Stop-PortOwner([int]$Port) {
+    $owner = Get-PortOwner $Port
+    if ($owner.Kind -eq 'nothing') { return }
+    foreach ($name in $owner.Services) { Disable-Service $name }
+    foreach ($name in $owner.Tasks) { Disable-Task $name }
+    if ($owner.Kind -eq 'process') {
+        Write-Notice warning process-ended ('{program} (process {process}) was ended. Neither a service nor a ' +
+            'scheduled task runs it, so undo cannot start it again. Its file is {path}') @{
+            program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
+        }
     }
-    for ($try = 0; $try -lt 20 -and $holder.Held -ne 'nothing' -and (Test-PortListening $Port); $try++) {
-        if ($holder.Held -eq 'process' -or $try -eq 10) { Stop-Process -Id $holder.Process.ProcessId -Force -ErrorAction SilentlyContinue }
+    for ($try = 0; $try -lt 20 -and (Test-PortListening $Port); $try++) {
+        if ($try -eq 10) { Write-StepProgress waiting-for-port 'Waiting for TCP port {port}' @{ port = $Port } }
+        # A process that exits by itself meanwhile is not an error.
+        if ($owner.Kind -eq 'process' -or $try -eq 10) {
+            Stop-Process -Id $owner.Process.ProcessId -Force -ErrorAction SilentlyContinue
+        }
         [Threading.Thread]::Sleep(500)
     }
 }
 
-# ---- prelude: certificates and keys, as they stand in PEM files ----------------------------------------
+# ---- prelude: earlier_servers ----------------------------------------------------------------------
+# Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
 
-# The certificates of a PEM file, in its order. Taken apart here, because what .NET reads from a file with
-# several of them depends on its version.
-function Read-Certificates([string]$Path) {
-    $text = [IO.File]::ReadAllText($Path, $Utf8)
-    foreach ($match in [regex]::Matches($text, '-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----')) {
-        New-Object Security.Cryptography.X509Certificates.X509Certificate2 (, [Convert]::FromBase64String($match.Groups[1].Value))
+# The folders that the tutorial of 2013 added to PATH.
+$TutorialFolder = New-Object Text.RegularExpressions.Regex (
+    '^[A-Z]:\\(Python\d\d(\\Scripts)?|OpenSSL-Win(32|64)\\bin)$', 'IgnoreCase, CultureInvariant')
+
+# Return the entries of PATH that are before those of nbserver, and hide its python.exe or openssl.exe: the folders of
+# the tutorial, and of an earlier nbserver.
+function Get-HidingPathEntry {
+    if ($Settings.skip -contains 'path') { return }
+    $path = Get-RegistryValue $MachineEnvironment Path
+    if (-not $path) { return }
+    $recorded = Read-Record | Where-Object { $_.kind -eq 'path_entry' } | ForEach-Object { $_.key }
+    $ours = @(@(Get-WantedPathEntry) + @($recorded) | Where-Object { $_ } | ForEach-Object { $_.TrimEnd('\') })
+    $found = @()
+    foreach ($entry in ([string]$path.value).Split([char[]]';')) {
+        $folder = (Expand-Path $entry).Trim().Trim('"').TrimEnd('\')
+        if ($ours -contains $folder) { break }
+        if ($found -contains $entry) { continue }
+        if ((Test-Below $folder $Programs) -or $TutorialFolder.IsMatch($folder)) {
+            $found += $entry
+            $entry
+        }
     }
 }
 
+# Return the other rules of the firewall that open the notebook port.
+function Get-OpenPortRule {
+    if ($Settings.skip -notcontains 'firewall') { Get-OtherPortRule $Settings.notebook.port }
+}
+
+# Return the profiles of earlier notebook servers, of all users and of the accounts of Windows.
+function Get-EarlierProfile {
+    $list = 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList'
+    if (-not (Test-Path -LiteralPath $list)) { return }
+    foreach ($key in Get-ChildItem -LiteralPath $list) {
+        $user = Get-RegistryValue "$list\$($key.PSChildName)" ProfileImagePath
+        if (-not $user) { continue }
+        foreach ($name in '.ipython', '_ipython') {
+            $folder = Join-Path (Expand-Path $user.value) "$name\profile_nbserver"
+            if ([IO.Directory]::Exists($folder)) { $folder }
+        }
+    }
+}
+
+# ---- prelude: der ----------------------------------------------------------------------------------
+# Read the few DER elements of a certificate that .NET does not return as plain values.
+
+# DER (ITU-T X.690) writes every value as an element of three parts: a tag of one byte that says what it is, the length
+# of the value in bytes, and the value. The value of a SEQUENCE consists of elements again.
+#
+# The length (X.690, 8.1.3) is one byte if it is at most 127. Otherwise, the first byte is 128 plus the number of bytes
+# that follow, and these are the length, most significant byte first: 82 01 F4 means 500, in two bytes.
+
+# Return the tag of the element that begins at $Position, and where its value starts and where it ends: $End is the
+# position of the first byte after it.
+function Read-DerElement([byte[]]$Bytes, [int]$Position) {
+    $start = $Position + 2
+    $length = [int]$Bytes[$Position + 1]
+    if ($length -gt 127) {
+        $lengthBytes = $length - 128
+        $length = 0
+        for ($i = 0; $i -lt $lengthBytes; $i++) { $length = 256 * $length + $Bytes[$start + $i] }
+        $start += $lengthBytes
+    }
+    @{ Tag = $Bytes[$Position]; Start = $start; End = $start + $length }
+}
+
+# Return the DNS names and IP addresses in the extension for subject alternative names. .NET returns them as text in the
+# display language of Windows. The extension is a SEQUENCE of names (RFC 5280, 4.2.1.6). Of its kinds of names, two are
+# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes.
+function Read-AlternativeName([byte[]]$Extension) {
+    $dnsName = 0x82
+    $ipAddress = 0x87
+    $position = (Read-DerElement $Extension 0).Start
+    while ($position -lt $Extension.Length) {
+        $name = Read-DerElement $Extension $position
+        $value = New-Object byte[] ($name.End - $name.Start)
+        [Array]::Copy($Extension, $name.Start, $value, 0, $value.Length)
+        if ($name.Tag -eq $dnsName) { $Utf8.GetString($value).ToLowerInvariant() }
+        elseif ($name.Tag -eq $ipAddress) { (New-Object Net.IPAddress (, $value)).ToString() }
+        $position = $name.End
+    }
+}
+
+# Return the length of an RSA key in bits: that of its modulus. The key is a SEQUENCE of two numbers, of which the
+# modulus is the first (RFC 8017, A.1.1). DER puts a zero byte before a number whose first bit is set, because it would
+# be negative otherwise (X.690, 8.3): zero bits at the beginning do not count.
+function Get-ModulusBits([byte[]]$PublicKey) {
+    $sequence = Read-DerElement $PublicKey 0
+    $modulus = Read-DerElement $PublicKey $sequence.Start
+    $first = $modulus.Start
+    while ($first -lt $modulus.End - 1 -and $PublicKey[$first] -eq 0) { $first++ }
+    $bitsOfFirstByte = [Convert]::ToString($PublicKey[$first], 2).Length
+    $bitsOfFirstByte + 8 * ($modulus.End - $first - 1)
+}
+
+# ---- prelude: certificates -------------------------------------------------------------------------
+# Read and write certificates in PEM files, and compare their names and keys.
+
+# Return the certificates of a PEM file, in its order. What .NET reads from a file with several certificates depends on
+# its version, so each one is read separately.
+function Read-Certificate([string]$Path) {
+    $text = [IO.File]::ReadAllText($Path, $Utf8)
+    $pattern = '-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----'
+    foreach ($match in [regex]::Matches($text, $pattern)) {
+        $bytes = [Convert]::FromBase64String($match.Groups[1].Value)
+        New-Object Security.Cryptography.X509Certificates.X509Certificate2 (, $bytes)
+    }
+}
+
+# Return a certificate as PEM, with 64 characters per line.
 function Format-Certificate($Certificate) {
     $lines = [regex]::Replace([Convert]::ToBase64String($Certificate.RawData), '.{1,64}', "`$0`n")
     "-----BEGIN CERTIFICATE-----`n$lines-----END CERTIFICATE-----`n"
 }
 
-# SHA256: and 64 hex digits, as the orchestrator pins it.
+# Return SHA256: and 64 hexadecimal digits, the form in which the workstation pins a certificate.
 function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.RawData) }
 
-# A DNS name or an IP address in the one form in which two of them are compared.
+# Return a DNS name or an IP address in the form in which names are compared.
 function Format-Name([string]$Name) {
     $address = $null
     if ([Net.IPAddress]::TryParse($Name, [ref]$address)) { $address.ToString() } else { $Name.ToLowerInvariant() }
 }
 
-# The DNS names and IP addresses of its SANs. Read off the extension's bytes (RFC 5280, 4.2.1.6: in a
-# sequence, a name is tagged 0x82 and an address 0x87), because .NET tells them in Windows' own language.
-function Get-CertificateNames($Certificate) {
+# Return the DNS names and IP addresses that a certificate is for. 2.5.29.17 is the extension subjectAltName.
+function Get-CertificateName($Certificate) {
     foreach ($extension in $Certificate.Extensions) {
-        if ($extension.Oid.Value -ne '2.5.29.17') { continue }
-        $bytes = $extension.RawData
-        $at = (Get-DerValue $bytes 0).Start
-        while ($at -lt $bytes.Length) {
-            $tag = $bytes[$at]
-            $value = Get-DerValue $bytes $at
-            $at = $value.End
-            $data = New-Object byte[] ($value.End - $value.Start)
-            [Array]::Copy($bytes, $value.Start, $data, 0, $data.Length)
-            if ($tag -eq 0x82) { $Utf8.GetString($data).ToLowerInvariant() }
-            elseif ($tag -eq 0x87) { (New-Object Net.IPAddress (, $data)).ToString() }
-        }
+        if ($extension.Oid.Value -eq '2.5.29.17') { Read-AlternativeName $extension.RawData }
     }
 }
 
-# Where the value of the DER element at $At begins and ends: a length above 127 says in how many bytes it stands.
-function Get-DerValue([byte[]]$Bytes, [int]$At) {
-    $start = $At + 2
-    $length = [int]$Bytes[$At + 1]
-    if ($length -gt 127) {
-        $behind = $start + $length - 128
-        $length = 0
-        for (; $start -lt $behind; $start++) { $length = $length * 256 + $Bytes[$start] }
-    }
-    @{ Start = $start; End = $start + $length }
-}
-
-# Signatures by SHA-256, SHA-384 or SHA-512: with RSA (PSS last), with an EC key.
-$GoodSignatures = '1.2.840.113549.1.1.11', '1.2.840.113549.1.1.12', '1.2.840.113549.1.1.13', '1.2.840.113549.1.1.10',
-    '1.2.840.10045.4.3.2', '1.2.840.10045.4.3.3', '1.2.840.10045.4.3.4'
-# P-256 and P-384, in DER.
-$GoodCurves = '06-08-2A-86-48-CE-3D-03-01-07', '06-05-2B-81-04-00-22'
-
-# serverAuth, and any purpose.
-$ServerPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'
-
-# The length of an RSA key: of the first number in its sequence, without the zeros before it.
-function Get-ModulusBits([byte[]]$Key) {
-    $modulus = Get-DerValue $Key (Get-DerValue $Key 0).Start
-    $at = $modulus.Start
-    while ($at -lt $modulus.End - 1 -and -not $Key[$at]) { $at++ }
-    $bits = 8 * ($modulus.End - $at)
-    for ($first = [int]$Key[$at]; $first -gt 0 -and $first -lt 128; $first *= 2) { $bits-- }
-    $bits
-}
-
-# Why this certificate must not be served for the names in the settings; nothing where it may.
-# The workstation checks the same for certificates that it sends.
-function Get-CertificateFault($Certificate) {
-    if (-not $Certificate) { return 'there is no certificate in it' }
-    $now = [DateTime]::UtcNow
-    if ($Certificate.NotAfter.ToUniversalTime() -le $now) { return "it ended $($Certificate.NotAfter.ToUniversalTime().ToString('u'))" }
-    if ($Certificate.NotBefore.ToUniversalTime() -gt $now) { return "it is not valid before $($Certificate.NotBefore.ToUniversalTime().ToString('u'))" }
-    $names = @(Get-CertificateNames $Certificate)
-    foreach ($name in $names) {
-        if ($name.Contains('*')) { return "it is for the wildcard name $name. Notebooks run as the server's account and can read its key, so only a certificate for this host's own names is served" }
-    }
-    $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
-    if ($missing.Count) { return "its subject alternative names lack $($missing -join ', ')" }
-    if ($GoodSignatures -notcontains $Certificate.SignatureAlgorithm.Value) { return "its signature ($($Certificate.SignatureAlgorithm.Value)) is not one by SHA-256, SHA-384 or SHA-512" }
-    foreach ($extension in $Certificate.Extensions) {
-        if ($extension -is [Security.Cryptography.X509Certificates.X509BasicConstraintsExtension]) {
-            if ($extension.CertificateAuthority) { return 'it is the certificate of an authority (CA:TRUE). Notebooks run as the server''s account and can read its key, and could issue certificates with it' }
-        }
-        elseif ($extension -is [Security.Cryptography.X509Certificates.X509EnhancedKeyUsageExtension]) {
-            if (-not @($extension.EnhancedKeyUsages | Where-Object { $ServerPurposes -contains $_.Value }).Count) { return 'its extended key usage is not for a server (serverAuth)' }
-        }
-        elseif ($extension -is [Security.Cryptography.X509Certificates.X509KeyUsageExtension]) {
-            if (-not ($extension.KeyUsages -band [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature)) { return 'its key usage lacks digitalSignature, which TLS 1.2 and 1.3 need' }
-        }
-    }
-    $key = $Certificate.PublicKey
-    if ($key.Oid.Value -eq '1.2.840.113549.1.1.1') {
-        $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
-        if ($bits -lt 2048 -or $bits -gt 8192) { return "its RSA key has $bits bits, 2048 to 8192 are allowed" }
-    }
-    elseif ($GoodCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) { return 'its key is neither RSA nor EC on P-256 or P-384' }
-}
-
-# Whether a certificate and a key belong together: OpenSSL tells the public key of both.
+# Return true if the certificate is for the key: openssl writes the public key of both. If a file is not a certificate
+# or a key, openssl exits with code 1.
 function Test-KeyPair([string]$Certificate, [string]$Key) {
-    Invoke-Program (Get-OpenSsl) @('x509', '-in', $Certificate, '-noout', '-pubkey') -Accept 0, 1 -Quiet
-    $public = $Run.Output -join "`n"
+    Invoke-OpenSsl @('x509', '-in', $Certificate, '-noout', '-pubkey') -Accept 0, 1 -Quiet
     if ($Run.ExitCode) { return $false }
-    Invoke-Program (Get-OpenSsl) @('pkey', '-in', $Key, '-pubout') -Accept 0, 1 -Quiet
-    -not $Run.ExitCode -and [string]::Equals($public, ($Run.Output -join "`n"))
+    $expected = $Run.Output -join "`n"
+    Invoke-OpenSsl @('pkey', '-in', $Key, '-pubout') -Accept 0, 1 -Quiet
+    -not $Run.ExitCode -and [string]::Equals($expected, ($Run.Output -join "`n"))
 }
 
-# A file takes the place of another one, at once.
+# Replace a file by another one, in one operation.
 function Move-Over([string]$New, [string]$Path) {
     if (Test-Path -LiteralPath $Path) { [IO.File]::Replace($New, $Path, [NullString]::Value) }
     else { [IO.File]::Move($New, $Path) }
 }
 
-# ---- prelude: a self-signed certificate where no OpenSSL is installed, by Python's cryptography --------
-# The package stands in the lock. Kind of key, names and extensions are those of the request for OpenSSL.
+# ---- prelude: certificate_rules --------------------------------------------------------------------
+# Refuse certificates that the server must not use; the workstation has the same rules.
+
+# Signatures with SHA-256, SHA-384, or SHA-512.
+$AllowedSignatures = @(
+    '1.2.840.113549.1.1.11'                              # sha256WithRSAEncryption
+    '1.2.840.113549.1.1.12'                              # sha384WithRSAEncryption
+    '1.2.840.113549.1.1.13'                              # sha512WithRSAEncryption
+    '1.2.840.113549.1.1.10'                              # RSASSA-PSS
+    '1.2.840.10045.4.3.2'                                # ecdsa-with-SHA256
+    '1.2.840.10045.4.3.3'                                # ecdsa-with-SHA384
+    '1.2.840.10045.4.3.4'                                # ecdsa-with-SHA512
+)
+$RsaKey = '1.2.840.113549.1.1.1'                         # rsaEncryption
+
+# The parameters of an EC key are the name of its curve, as a DER element: tag 06 (OBJECT IDENTIFIER), length, value.
+$AllowedCurves = @(
+    '06-08-2A-86-48-CE-3D-03-01-07'                      # P-256, 1.2.840.10045.3.1.7
+    '06-05-2B-81-04-00-22'                               # P-384, 1.3.132.0.34
+)
+
+$AllowedPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'    # serverAuth, anyExtendedKeyUsage
+
+# Return why the server must not use a certificate for the names in the settings; or nothing.
+function Get-CertificateFault($Certificate) {
+    if (-not $Certificate) { return New-Failure certificate-empty 'there is no certificate in the file' }
+    $fault = Get-ValidityFault $Certificate
+    if (-not $fault) { $fault = Get-NameFault $Certificate }
+    if (-not $fault) { $fault = Get-SignatureFault $Certificate }
+    if (-not $fault) { $fault = Get-PurposeFault $Certificate }
+    if (-not $fault) { $fault = Get-KeyFault $Certificate }
+    $fault
+}
+
+function Get-ValidityFault($Certificate) {
+    $begin = $Certificate.NotBefore.ToUniversalTime()
+    $end = $Certificate.NotAfter.ToUniversalTime()
+    if ($end -le [DateTime]::UtcNow) {
+        return New-Failure certificate-expired 'it expired {time}' @{ time = $end.ToString('u') }
+    }
+    if ($begin -gt [DateTime]::UtcNow) {
+        New-Failure certificate-not-yet-valid 'it is not valid before {time}' @{ time = $begin.ToString('u') }
+    }
+}
+
+function Get-NameFault($Certificate) {
+    $names = @(Get-CertificateName $Certificate)
+    $wildcards = @($names | Where-Object { $_.Contains('*') })
+    if ($wildcards.Count) {
+        return New-Failure certificate-wildcard ('it has the wildcard name {name}. Notebooks run under the account ' +
+            'of the server and can read its key, so only a certificate for the names of this host is used') @{
+            name = $wildcards[0]
+        }
+    }
+    $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
+    if ($missing.Count) {
+        New-Failure certificate-lacks-name 'its subject alternative names lack {names}' @{
+            names = $missing -join ', '
+        }
+    }
+}
+
+function Get-SignatureFault($Certificate) {
+    $algorithm = $Certificate.SignatureAlgorithm.Value
+    if ($AllowedSignatures -notcontains $algorithm) {
+        New-Failure certificate-signature ('its signature algorithm {algorithm} is not RSA or ECDSA with SHA-256, ' +
+            'SHA-384, or SHA-512') @{ algorithm = $algorithm }
+    }
+}
+
+# An extension that a certificate does not have does not restrict it.
+function Get-PurposeFault($Certificate) {
+    foreach ($authority in Get-Extension $Certificate X509BasicConstraintsExtension) {
+        if ($authority.CertificateAuthority) {
+            return New-Failure certificate-of-authority ('it is the certificate of an authority (CA:TRUE). Notebooks ' +
+                'run under the account of the server, can read its key, and could issue certificates with it')
+        }
+    }
+    foreach ($purposes in Get-Extension $Certificate X509EnhancedKeyUsageExtension) {
+        $allowed = @($purposes.EnhancedKeyUsages | Where-Object { $AllowedPurposes -contains $_.Value })
+        if (-not $allowed.Count) {
+            return New-Failure certificate-purpose 'its extended key usage is not for a server (serverAuth)'
+        }
+    }
+    $digitalSignature = [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature
+    foreach ($usage in Get-Extension $Certificate X509KeyUsageExtension) {
+        if (-not ($usage.KeyUsages -band $digitalSignature)) {
+            return New-Failure certificate-key-usage ('its key usage lacks digitalSignature, which TLS 1.2 and 1.3 ' +
+                'require')
+        }
+    }
+}
+
+# Return the extensions of a class of System.Security.Cryptography.X509Certificates.
+function Get-Extension($Certificate, [string]$Class) {
+    $Certificate.Extensions | Where-Object { $_.GetType().Name -eq $Class }
+}
+
+function Get-KeyFault($Certificate) {
+    $key = $Certificate.PublicKey
+    if ($key.Oid.Value -eq $RsaKey) {
+        $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
+        if ($bits -lt 2048 -or $bits -gt 8192) {
+            New-Failure certificate-key-length 'its RSA key has {bits} bits, but must have from 2048 to 8192' @{
+                bits = $bits
+            }
+        }
+    }
+    elseif ($AllowedCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) {
+        New-Failure certificate-key-type 'its key is neither RSA nor EC on P-256 or P-384'
+    }
+}
+
+# ---- prelude: certificate_program ------------------------------------------------------------------
+# Create a self-signed certificate with Python, if no OpenSSL is installed.
+
+# The program uses the package cryptography, which is in the lock. Type of key, names, and extensions are the same as in
+# the configuration for OpenSSL.
 
 $CertificateProgramFile = Join-Path $ServiceFolder 'certificate.py'
 
 $CertificateProgram = @'
-# Makes a key (P-256) and a self-signed certificate: certificate.py KEY-FILE FILE DAYS COMMON-NAME NAME...
+# Create a key (P-256) and a self-signed certificate: certificate.py KEY-FILE FILE DAYS COMMON-NAME NAME...
 import datetime
 import ipaddress
 import sys
@@ -2131,67 +3335,107 @@ subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
 now = datetime.datetime.now(datetime.timezone.utc)
 end = now + datetime.timedelta(int(days))
 builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, end)
-others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+other_usages = (
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 for extension, critical in (
     (x509.SubjectAlternativeName([alternative(name) for name in names]), False),
     (x509.BasicConstraints(ca=False, path_length=None), True),
-    (x509.KeyUsage(digital_signature=True, **dict.fromkeys(others, False)), True),
+    (x509.KeyUsage(digital_signature=True, **dict.fromkeys(other_usages, False)), True),
     (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False),
     (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
 ):
     builder = builder.add_extension(extension, critical)
 certificate = builder.sign(key, hashes.SHA256())
 
+pem = serialization.Encoding.PEM
 with open(key_file, "wb") as out:
-    out.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    out.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 with open(file, "wb") as out:
-    out.write(certificate.public_bytes(serialization.Encoding.PEM))
+    out.write(certificate.public_bytes(pem))
 '@ -replace "`r", ''
 
 function Invoke-CertificateProgram([string]$Key, [string]$Certificate) {
     Set-TextFile $CertificateProgramFile $CertificateProgram
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate,
-            [string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names)
+    $arguments = @('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate)
+    $arguments += @([string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-not-created -Text ('The ' +
+        'certificate could not be created: {program} exited with code {exit_code}. Its output: {output}')
 }
 
-# ---- prelude: certificates that this host does not sign itself -----------------------------------------
-# Three sources: the workstation sends certificate and key; the machine's certificate store has them; or a
-# key and a request are made here, and what a signer made of the request is sent.
+# ---- prelude: certificate_sources ------------------------------------------------------------------
+# Compare and install certificates that the host does not sign itself.
+
+# Such a certificate has one of three sources: the workstation sends it with its key; it is in the certificate store of
+# the machine; or the host creates a key and a request, and the workstation sends the certificate that was issued.
 
 $NewCertificateFile = Join-Path $ServiceFolder 'certificate-new.pem'
 $NewKeyFile = Join-Path $ServiceFolder 'key-new.pem'
+$CertificateNotes = @{ Written = $false }                # a Test runs more than once; its warning is written once
 
-# What certificate.source says when a certificate is in place, whole: where it came from.
+# Return what certificate.source contains if the certificate was installed completely.
 function Get-CertificateSource {
     $source = $Settings.certificate.source
     if ($source -eq 'store') { $source = "store $($Settings.certificate.thumbprint)" }
     $source
 }
 
-$CertificateNotes = @{ Told = $false }   # a Test runs more than once
-
 function Compare-GivenCertificate($Certificate) {
-    $source = Get-CertificateSource
     $before = $Run.Differences.Count
-    $is = $null
-    if ($Certificate) { $is = Get-Fingerprint $Certificate }
-    if ($Secrets.ContainsKey('certificate.chain') -and -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) { Difference 'certificate' $is 'the one that was sent' }
-    elseif ($Secrets.ContainsKey('certificate.key') -and -not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key')) { Difference 'key of the certificate' 'another or none' 'the one that was sent' }
-    elseif (-not $Certificate) { Difference 'certificate' $null "from: $source" }
-    elseif (-not (Test-TextFile $SourceFile $source)) { Difference 'source of the certificate' 'another' $source }
-    # Before OpenSSL is there, its step differs, and this one is tested again after it.
-    elseif ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) { Difference 'key of the certificate' 'another one' 'its own' }
-    else {
-        $fault = Get-CertificateFault $Certificate
-        if ($fault) { Difference 'certificate' $fault 'one that can be served' }
+    Compare-SentCertificate $Certificate
+    if ($Run.Differences.Count -eq $before) { Compare-InstalledCertificate $Certificate }
+    if ($Run.Differences.Count -eq $before) { Write-ExpiryNotice $Certificate }
+    # What the store lacks is reported by a plan already.
+    elseif ($Settings.certificate.source -eq 'store') { [void](Get-StoreCertificate) }
+}
+
+# Compare the files with what the workstation sent. A test by hand has no secrets, so it compares nothing.
+function Compare-SentCertificate($Certificate) {
+    if ($Secrets.ContainsKey('certificate.chain') -and
+        -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {
+        $is = $null
+        if ($Certificate) { $is = Get-Fingerprint $Certificate }
+        Add-Difference certificate-not-sent 'certificate' $is 'the certificate that was sent'
+        return
     }
-    if ($Run.Differences.Count -gt $before) {
-        if ($Settings.certificate.source -eq 'store') { [void](Get-StoreCertificate) }   # a plan tells what apply would miss
+    if ($Secrets.ContainsKey('certificate.key') -and
+        -not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key')) {
+        Add-Difference certificate-key-not-sent 'key of the certificate' 'different or missing' 'the key that was sent'
     }
-    elseif (-not $CertificateNotes.Told -and $Certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays(30)) {
-        $CertificateNotes.Told = $true
-        Write-Event warning @{ text = "the certificate ends $($Certificate.NotAfter.ToUniversalTime().ToString('u')). Nothing renews it by itself: see docs/certificates.md" }
+}
+
+# Before OpenSSL is installed, the key cannot be compared; the step openssl differs then, and this test runs again.
+function Compare-InstalledCertificate($Certificate) {
+    $source = Get-CertificateSource
+    if (-not $Certificate) {
+        Add-Difference certificate-missing 'certificate' $null $source
+        return
     }
+    if (-not (Test-TextFile $SourceFile $source)) {
+        Add-Difference certificate-source 'source of the certificate' 'different' $source
+        return
+    }
+    if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
+        Add-Difference certificate-key 'key of the certificate' 'does not match' 'matches'
+        return
+    }
+    $fault = Get-CertificateFault $Certificate
+    if ($fault) { Add-Difference certificate-not-suitable 'certificate' $fault.Message 'a suitable certificate' }
+}
+
+function Write-ExpiryNotice($Certificate) {
+    $end = $Certificate.NotAfter.ToUniversalTime()
+    if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
+    $CertificateNotes.Written = $true
+    Write-Notice warning certificate-expires-soon ('The certificate expires {time}. It is not renewed automatically: ' +
+        'see docs/certificates.md') @{ time = $end.ToString('u') }
 }
 
 function Install-GivenCertificate {
@@ -2202,15 +3446,20 @@ function Install-GivenCertificate {
     }
 }
 
-# Takes the new certificate and $Key into use, if they belong together; else what was there stays. While
-# they are moved, certificate.source says so: a run that is cut off here is done again.
-function Complete-Certificate([string]$Key) {
-    $fault = Get-CertificateFault (Read-Certificates $NewCertificateFile | Select-Object -First 1)
-    if (-not $fault -and -not (Test-KeyPair $NewCertificateFile $Key)) { $fault = 'its key is another one' }
-    if ($fault) {
-        foreach ($file in $NewCertificateFile, $NewKeyFile) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
-        throw "the new certificate is refused, and nothing was replaced: $fault"
+function Install-SentCertificate {
+    if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
+        throw (New-Failure certificate-on-workstation ('The certificate and its key are on the workstation. Run ' +
+                'nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
     }
+    Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
+    Set-TextFile $NewKeyFile '@certificate.key@' 'certificate.key'
+    Complete-Certificate $NewKeyFile
+}
+
+# Use the new certificate with this key, if it is suitable and the key is its key; else keep the installed one. Two
+# files cannot be replaced at once: until both are, certificate.source makes the next run install them again.
+function Complete-Certificate([string]$Key) {
+    Assert-NewCertificate $Key
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
     Set-TextFile $SourceFile 'unfinished'
     Move-Over $NewCertificateFile $CertificateFile
@@ -2218,42 +3467,65 @@ function Complete-Certificate([string]$Key) {
     Set-TextFile $SourceFile (Get-CertificateSource)
 }
 
-# ---- sent by the workstation
-
-function Install-SentCertificate {
-    if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw 'certificate and key are on the workstation: run nbserver apply there, or put both into the envelope (docs/by-hand.md)'
+function Assert-NewCertificate([string]$Key) {
+    $fault = Get-CertificateFault (Read-Certificate $NewCertificateFile | Select-Object -First 1)
+    if (-not $fault -and -not (Test-KeyPair $NewCertificateFile $Key)) {
+        $fault = New-Failure certificate-other-key 'its key is a different one'
     }
-    Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
-    Set-TextFile $NewKeyFile '@certificate.key@' 'certificate.key'
-    Complete-Certificate $NewKeyFile
+    if (-not $fault) { return }
+    foreach ($file in $NewCertificateFile, $NewKeyFile) {
+        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
+    }
+    throw (New-Failure certificate-refused ('The new certificate cannot be used, and nothing was replaced: {cause}') `
+            -Cause $fault)
 }
 
-# ---- from the machine's certificate store
+# ---- prelude: certificate_store --------------------------------------------------------------------
+# Export the certificate from the certificate store of the machine, with its key and chain.
 
+function Get-StorePath { "Cert:\LocalMachine\My\$($Settings.certificate.thumbprint)" }
+
+# Return the certificate of the settings, or fail if the server cannot use it.
 function Get-StoreCertificate {
-    $place = "Cert:\LocalMachine\My\$($Settings.certificate.thumbprint)"
-    $store = New-Object Security.Cryptography.X509Certificates.X509Store 'My', 'LocalMachine'
-    $store.Open('ReadOnly')
-    try { $certificate = $store.Certificates | Where-Object { $_.Thumbprint -eq $Settings.certificate.thumbprint } | Select-Object -First 1 }
-    finally { $store.Close() }
-    if (-not $certificate) { throw "there is no $place. Import the certificate with its key for the local computer (certlm.msc, Personal), or correct certificate.thumbprint in the inventory" }
-    if (-not $certificate.HasPrivateKey) { throw "$place has no private key here. Import it again with its key, marked as exportable" }
+    $path = Get-StorePath
+    $certificate = Read-Store $Settings.certificate.thumbprint
+    if (-not $certificate) {
+        throw (New-Failure store-certificate-missing ('{path} does not exist. Import the certificate with its key ' +
+                'for the local computer (certlm.msc, Personal), or correct certificate.thumbprint in the inventory') @{
+                path = $path
+            })
+    }
+    if (-not $certificate.HasPrivateKey) {
+        throw (New-Failure store-certificate-without-key ('{path} has no private key on this host. Import it again ' +
+                'with its key, marked as exportable') @{ path = $path })
+    }
     $fault = Get-CertificateFault $certificate
-    if ($fault) { throw "${place} cannot be served: $fault. Put another certificate into the store, and its thumbprint into the inventory" }
+    if ($fault) {
+        throw (New-Failure store-certificate-refused ('{path} cannot be used: {cause}. Import another certificate, ' +
+                'and change certificate.thumbprint in the inventory') @{ path = $path } -Cause $fault)
+    }
     $certificate
 }
 
-# The certificate and the authorities between it and its root, as Windows finds them.
+function Read-Store([string]$Thumbprint) {
+    $store = New-Object Security.Cryptography.X509Certificates.X509Store 'My', 'LocalMachine'
+    $store.Open('ReadOnly')
+    try { $store.Certificates | Where-Object { $_.Thumbprint -eq $Thumbprint } | Select-Object -First 1 }
+    finally { $store.Close() }
+}
+
+# Return the certificate and the authorities up to its root as PEM, as Windows finds them. A client that trusts the root
+# has it already: a certificate whose issuer is itself is left out.
 function Get-StoreChain($Certificate) {
     $chain = New-Object Security.Cryptography.X509Certificates.X509Chain
     $chain.ChainPolicy.RevocationMode = 'NoCheck'
     [void]$chain.Build($Certificate)
     $pem = Format-Certificate $Certificate
     foreach ($element in @($chain.ChainElements | Select-Object -Skip 1)) {
-        $issuer = $element.Certificate
-        $self = [string]::Equals([BitConverter]::ToString($issuer.SubjectName.RawData), [BitConverter]::ToString($issuer.IssuerName.RawData))
-        if (-not $self) { $pem += Format-Certificate $issuer }   # a root is not sent: who trusts it has it
+        $authority = $element.Certificate
+        $subject = [BitConverter]::ToString($authority.SubjectName.RawData)
+        $issuer = [BitConverter]::ToString($authority.IssuerName.RawData)
+        if ($subject -cne $issuer) { $pem += Format-Certificate $authority }
     }
     $pem
 }
@@ -2263,20 +3535,11 @@ function Install-StoreCertificate {
     $pfx = Join-Path $ServiceFolder 'store.pfx'
     $export = Join-Path $ServiceFolder 'key-store.pem'
     foreach ($file in $pfx, $export, $NewKeyFile) { Save-FileBefore $file }
-    $bytes = New-Object byte[] 32
-    (New-Object Security.Cryptography.RNGCryptoServiceProvider).GetBytes($bytes)
-    $password = [Convert]::ToBase64String($bytes)
-    $secure = New-Object Security.SecureString
-    foreach ($character in $password.ToCharArray()) { $secure.AppendChar($character) }
-    $environment = @{ NBSERVER_PFX_PASSWORD = $password }
-    # Older Windows encrypts a PFX with RC2: OpenSSL 3 opens that with -legacy only, which needs legacy.dll beside it.
-    $open = 'pkcs12', '-in', $pfx, '-passin', 'env:NBSERVER_PFX_PASSWORD', '-nocerts', '-nodes', '-out', $export
+    $variables = @{ NBSERVER_PFX_PASSWORD = New-RandomPassword }
     try {
-        try { [void](Export-PfxCertificate -Cert $certificate -FilePath $pfx -Password $secure -ChainOption EndEntityCertOnly -Force) }
-        catch { throw "the key of Cert:\LocalMachine\My\$($Settings.certificate.thumbprint) cannot be exported: $_. Import the certificate again with its key marked as exportable, or use certificate.pfx or certificate.request" }
-        Invoke-Program (Get-OpenSsl) $open $environment -Accept 0, 1 -Quiet
-        if ($Run.ExitCode) { Invoke-Program (Get-OpenSsl) ($open + '-legacy') $environment -Quiet -Todo 'This OpenSSL cannot open what Windows exported: it may lack legacy.dll. Choose another openssl.version, or use certificate.pfx' }
-        Invoke-Program (Get-OpenSsl) @('pkey', '-in', $export, '-out', $NewKeyFile) -Quiet
+        Export-StoreKey $certificate $pfx $variables
+        Convert-StoreKey $pfx $export $variables
+        Invoke-OpenSsl @('pkey', '-in', $export, '-out', $NewKeyFile) -Quiet
     }
     finally {
         foreach ($file in $pfx, $export) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
@@ -2285,236 +3548,342 @@ function Install-StoreCertificate {
     Complete-Certificate $NewKeyFile
 }
 
-# ---- requested here, signed elsewhere. A key in use is never replaced by one of an open request: that one
-# ---- stands in its own file until its certificate is installed.
+# Return a random password. It protects the exported file until that is deleted, a moment later. Programs read it from
+# a variable of their environment, so it is in no command line.
+function New-RandomPassword {
+    $bytes = New-Object byte[] 32
+    (New-Object Security.Cryptography.RNGCryptoServiceProvider).GetBytes($bytes)
+    [Convert]::ToBase64String($bytes)
+}
+
+function Export-StoreKey {
+    param($Certificate, [string]$Pfx, [hashtable]$Variables)
+    $secure = New-Object Security.SecureString
+    foreach ($character in $Variables.NBSERVER_PFX_PASSWORD.ToCharArray()) { $secure.AppendChar($character) }
+    try {
+        [void](Export-PfxCertificate -Cert $Certificate -FilePath $Pfx -Password $secure `
+                -ChainOption EndEntityCertOnly -Force)
+    }
+    catch {
+        throw (New-Failure store-key-not-exportable ('The key of {path} cannot be exported: {cause}. Import the ' +
+                'certificate again with its key marked as exportable, or use certificate.pfx or ' +
+                'certificate.request') @{ path = Get-StorePath } -Cause $_.Exception)
+    }
+}
+
+# Older versions of Windows encrypt the file with RC2. OpenSSL 3 opens it only with -legacy, which needs legacy.dll.
+function Convert-StoreKey {
+    param([string]$Pfx, [string]$Export, [hashtable]$Variables)
+    $arguments = 'pkcs12', '-in', $Pfx, '-passin', 'env:NBSERVER_PFX_PASSWORD', '-nocerts', '-nodes', '-out', $Export
+    Invoke-OpenSsl $arguments $Variables -Accept 0, 1 -Quiet
+    if (-not $Run.ExitCode) { return }
+    Invoke-OpenSsl ($arguments + '-legacy') $Variables -Quiet -Code store-export-unreadable -Text ('openssl cannot ' +
+        'open the file that Windows exported (exit code {exit_code}): {output}. It may lack legacy.dll. Choose ' +
+        'another openssl.version, or use certificate.pfx')
+}
+
+# ---- prelude: certificate_requests -----------------------------------------------------------------
+# Create certificate requests, and install the certificates that are issued for them.
+
+# The key of an open request is in its own file until its certificate is installed. It never replaces a key in use.
 
 $RequestedKeyFile = Join-Path $ServiceFolder 'key-request.pem'
 $SigningRequestFile = Join-Path $ServiceFolder 'request.csr'
 $SigningConfiguration = Join-Path $ServiceFolder 'request.cnf'
 
-# Tells the request; the same one again while its names are the same.
+# Report the request. As long as its names stay the same, it is the same request.
 function Send-CertificateRequest {
     Add-Folder $StateFolder
-    Add-Folder $ServiceFolder $ServiceReads   # before there is a key in it
-    $open = (Test-Path -LiteralPath $SigningRequestFile) -and (Test-Path -LiteralPath $RequestedKeyFile)
-    if ($open -and (Test-TextFile $SigningConfiguration (Get-CertificateRequest))) { Write-Event unchanged }
+    Add-Folder $ServiceFolder $ServiceReads              # its access list is set before a key is in it
+    $isOpen = (Test-Path -LiteralPath $SigningRequestFile) -and (Test-Path -LiteralPath $RequestedKeyFile)
+    if ($isOpen -and (Test-TextFile $SigningConfiguration (Get-CertificateRequest))) { Write-Event unchanged }
     else {
-        foreach ($file in $RequestedKeyFile, $SigningRequestFile) { Save-FileBefore $file }
-        if (Test-Path -LiteralPath $SigningRequestFile) { [IO.File]::Delete($SigningRequestFile) }
-        Set-TextFile $SigningConfiguration (Get-CertificateRequest)
-        Invoke-Program (Get-OpenSsl) @('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-config', $SigningConfiguration,
-            '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new")
-        Move-Over "$SigningRequestFile.new" $SigningRequestFile
+        New-SigningRequest
         $Run.Changed++
         Write-Event changed
     }
     Write-Event request @{ csr = [IO.File]::ReadAllText($SigningRequestFile, $Utf8) -replace "`r", '' }
 }
 
+# The request is moved to its place when it is complete.
+function New-SigningRequest {
+    foreach ($file in $RequestedKeyFile, $SigningRequestFile) { Save-FileBefore $file }
+    if (Test-Path -LiteralPath $SigningRequestFile) { [IO.File]::Delete($SigningRequestFile) }
+    Set-TextFile $SigningConfiguration (Get-CertificateRequest)
+    $arguments = 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+    '-config', $SigningConfiguration, '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new"
+    Invoke-OpenSsl $arguments -Code request-not-created -Text ('openssl could not create the certificate request ' +
+        '(exit code {exit_code}): {output}')
+    Move-Over "$SigningRequestFile.new" $SigningRequestFile
+}
+
+# The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
 function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw "no certificate for this host's request is installed, or it cannot be served any more. On the workstation: nbserver certificate request $($Settings.host) -o DIR; have the file in DIR signed; nbserver certificate install $($Settings.host) FILE"
+        throw (New-Failure certificate-not-issued ('No suitable certificate for the request of this host is ' +
+                'installed. On the workstation, run nbserver certificate request {host} -o DIR; have the file in DIR ' +
+                'signed; then run nbserver certificate install {host} FILE') @{ host = $Settings.host })
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
-    # The key in use may be meant as well: a chain that was mended, or an install that was cut off.
-    $requested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
-    if (-not $requested) { Complete-Certificate $KeyFile; return }
+    $isRequested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
+    if (-not $isRequested) {
+        Complete-Certificate $KeyFile
+        return
+    }
     Complete-Certificate $RequestedKeyFile
-    foreach ($file in $SigningRequestFile, $SigningConfiguration) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
-}
-
-# ---- step: preflight -----------------------------------------------------------------------------------
-# Refuses what cannot work, before anything is changed. It changes nothing itself.
-
-# What the inventory calls a Windows, and the lowest version of each. Source: "Operating System Version" and "Windows
-# Server release information" on learn.microsoft.com.
-$WindowsVersions = @{
-    '2012' = '6.2'; '2012r2' = '6.3'; '2016' = '10.0.14393'; '2019' = '10.0.17763'; '2022' = '10.0.20348'; '2025' = '10.0.26100'
-    '10' = '10.0'; '11' = '10.0.22000'
-}
-$WindowsKey = 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion'
-
-# The version of this Windows. A program that does not name its Windows in its manifest is told an older one, so the
-# registry counts where it says more. Windows 8.1 and older have the first numbers in one text, "6.3".
-function Get-WindowsVersion([version]$Told) {
-    $values = @{}
-    foreach ($name in 'CurrentMajorVersionNumber', 'CurrentMinorVersionNumber', 'CurrentVersion', 'CurrentBuildNumber') {
-        $found = Get-RegistryValue $WindowsKey $name
-        if ($found) { $values[$name] = [string]$found.value }
+    foreach ($file in $SigningRequestFile, $SigningConfiguration) {
+        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
     }
-    $release = $values['CurrentVersion']
-    if ($values['CurrentMajorVersionNumber']) { $release = "$($values['CurrentMajorVersionNumber']).$($values['CurrentMinorVersionNumber'])" }
-    $registry = "$release.$($values['CurrentBuildNumber'])" -as [version]
-    if ($registry -and $registry -gt $Told) { $registry } else { $Told }
 }
 
-# What to write as windows for this one; nothing where no release of the inventory is that old. $Type is InstallationType.
-function Get-WindowsName([version]$Is, [string]$Type) {
-    $names = '2025', '2022', '2019', '2016', '2012r2', '2012'
-    if ($Type -eq 'Client') { $names = '11', '10' }
-    foreach ($name in $names) { if ($Is -ge [version]$WindowsVersions[$name]) { return $name } }
-}
+# ---- prelude: server_check -------------------------------------------------------------------------
+# Ask the running server for its certificate, and send requests without the password.
 
-# Why this Windows is not the one that the inventory means; nothing where it is that one or newer.
-function Get-WindowsFault([version]$Is, [string]$Type, [string]$Should) {
-    $lowest = '10.0'
-    $means = 'without windows in the inventory a host is Windows 10, Server 2016 or newer'
-    if ($Should) {
-        $lowest = $WindowsVersions[$Should]
-        $means = "the inventory says windows = `"$Should`", which is newer ($lowest)"
+$Tls12 = 3072   # the flag of TLS 1.2; as a number, because .NET before 4.5 has no name for it
+
+# Return the fingerprint of the certificate on the notebook port and, with a request, the HTTP status of the answer; or
+# nothing if no TLS server answers. Any certificate is accepted, because the caller compares it; no secret is sent.
+function Get-ServerAnswer([string]$Request) {
+    $address = [Net.IPAddress]::Loopback
+    if ($Settings.notebook.ip -ne '*') { $address = [Net.IPAddress]::Parse($Settings.notebook.ip) }
+    $client = New-Object Net.Sockets.TcpClient $address.AddressFamily
+    try {
+        $client.Connect($address, $Settings.notebook.port)
+        $client.ReceiveTimeout = 10000
+        $client.SendTimeout = 10000
+        $tls = New-Object Net.Security.SslStream ($client.GetStream(), $false, { $true })
+        $tls.AuthenticateAsClient($Settings.host, $null, [Security.Authentication.SslProtocols]$Tls12, $false)
+        $certificate = New-Object Security.Cryptography.X509Certificates.X509Certificate2 $tls.RemoteCertificate
+        $answer = @{ Fingerprint = Get-Fingerprint $certificate; Status = '' }
+        if ($Request) { $answer.Status = Get-AnswerStatus $tls $Request }
+        $answer
     }
-    if ($Is -ge [version]$lowest) { return }
-    $name = Get-WindowsName $Is $Type
-    $todo = "Write windows = `"$name`" in the inventory"
-    if ($name -eq '2012') { $todo += ', and accept_end_of_life = true' }
-    if (-not $name) { $todo = 'It is too old: Windows 10 and Server 2012 are the oldest that can be set up' }
-    "this is version $Is of Windows, and $means. $todo"
+    catch [Net.Sockets.SocketException], [IO.IOException], [Security.Authentication.AuthenticationException] { return }
+    finally { $client.Close() }
 }
 
-Step preflight 'this host can carry the notebook server' -Test {
+function Get-ServerFingerprint {
+    $answer = Get-ServerAnswer
+    if ($answer) { $answer.Fingerprint }
+}
+
+# Return the three digits of the HTTP status, or '' if the answer is not HTTP. Nothing else of the answer is used, and
+# only its beginning is read: at most 1 KB, for at most 20 seconds.
+function Get-AnswerStatus($Stream, [string]$Request) {
+    $lineFeed = 10
+    $buffer = New-Object byte[] 1024
+    $count = 0
+    try {
+        $bytes = $Utf8.GetBytes($Request)
+        $Stream.Write($bytes, 0, $bytes.Length)
+        $time = [Diagnostics.Stopwatch]::StartNew()
+        while ($count -lt $buffer.Length -and $buffer -notcontains $lineFeed) {
+            if ($time.Elapsed.TotalSeconds -gt 20) { return '' }
+            $read = $Stream.Read($buffer, $count, $buffer.Length - $count)
+            if (-not $read) { return '' }
+            $count += $read
+        }
+    }
+    catch [IO.IOException] { return '' }
+    if ($Utf8.GetString($buffer, 0, $count) -cmatch '\AHTTP/1\.[01] ([0-9]{3})[ \r]') { return $Matches[1] }
+    ''
+}
+
+# Return the status of a request for the list of kernels. A notebook server refuses it without the password.
+function Get-KernelStatus([string]$Header) {
+    $request = "GET /api/kernels HTTP/1.1`r`nHost: localhost:$($Settings.notebook.port)`r`nConnection: close`r`n"
+    $answer = Get-ServerAnswer "$request$Header`r`n"
+    if ($answer -and $answer.Status) { $answer.Status } else { 'no HTTP status' }
+}
+
+function Get-StatusWithoutPassword { Get-KernelStatus '' }
+
+function Get-StatusWithRandomToken { Get-KernelStatus "Authorization: token $([guid]::NewGuid())`r`n" }
+
+function Test-Refused([string]$Status) { '401', '403' -contains $Status }
+
+# ---- step: preflight -------------------------------------------------------------------------------
+# Refuse a host on which the notebook server cannot work, before anything is changed.
+
+Add-Step preflight 'This host can run the notebook server' -Test {
+    Assert-SixtyFourBit
+    Assert-Architecture
+    Assert-Administrator
     Assert-ExecutionPolicy
-    if ([IntPtr]::Size -ne 8) { throw 'this is a 32-bit Windows or a 32-bit PowerShell. Use a 64-bit one' }
+    Assert-WindowsVersion
+    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
+    Assert-Clock
+    Assert-FreeSpace
+    Assert-ShellMemory
+    Assert-FreePort
+    Find-PendingReboot
+    Write-ForeignConfiguration
+} -Apply {
+    throw (New-Failure nothing-to-apply 'The step {step} has nothing to change' @{ step = 'preflight' })
+}
 
+function Assert-SixtyFourBit {
+    if ([IntPtr]::Size -ne 8) {
+        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use the 64-bit PowerShell of a ' +
+                '64-bit Windows'))
+    }
+}
+
+function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
-    if ($is -ne $should) { throw "the processor is $is, and the inventory says architecture = `"$($Settings.architecture)`". Correct the inventory" }
-
-    $type = Get-RegistryValue $WindowsKey 'InstallationType'
-    if ($type) { $type = [string]$type.value }
-    $fault = Get-WindowsFault (Get-WindowsVersion ([Environment]::OSVersion.Version)) $type $Settings.windows
-    if ($fault) { throw $fault }
-
-    $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
-    if ($Settings.scope -ne 'user' -and -not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'administrator rights are missing. Connect as an administrator (a local one other than the built-in account needs LocalAccountTokenFilterPolicy = 1)' }
-
-    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
-
-    # The certificate would be dated by a wrong clock, and downloads over TLS are refused by one. A day is no slip.
-    $apart = [Math]::Abs($Run.ClockAhead.TotalMinutes)
-    if ($apart -gt 5) {
-        $is = [DateTime]::UtcNow
-        $words = "this host's clock says $($is.ToString('u')), and the workstation's $(($is - $Run.ClockAhead).ToString('u')). Set the one that is wrong (on this host: w32tm /resync, or Set-Date)"
-        if ($apart -gt 1440) { throw "$words, then run this again" }
-        $Run.ClockAhead = [TimeSpan]::Zero   # told once
-        Write-Event warning @{ text = $words }
-    }
-
-    Write-ForeignConfiguration
-
-    # Python, the environment and its downloads take about 2 GB.
-    $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
-    $free = [Math]::Round($drive.AvailableFreeSpace / 1GB, 1)
-    if ($free -lt 3 -and -not (Test-Path -LiteralPath (Get-EnvironmentFolder))) { throw "only $free GB are free on $($drive.Name), and 3 GB are needed. Make room" }
-    if ($Settings.scope -eq 'user') { Assert-FreePort; return }
-
-    # Below 1024 MB per shell Windows ends this session in the middle of the installation.
-    # Where the quota cannot be read (run by hand, WinRM not running) it is not judged.
-    $quota = $null
-    try { $quota = [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { $quota = $null }
-    if ($quota -and $quota -lt 1024) { throw "the memory quota of remote shells is $quota MB, and 1024 are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM" }
-
-    # Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
-    foreach ($key in 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
-        'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired') {
-        if (-not $Run.Reboot -and (Test-Path -LiteralPath $key)) {
-            $Run.Reboot = $true
-            $Run.Pending = " ($key)"
-            Write-Event warning @{ text = "Windows waits for a reboot ($key). What there is to change is changed after it" }
-        }
-    }
-} -Apply {
-    throw 'preflight has nothing to change'
-}
-
-# What other installations have left on this host to configure a Jupyter, an IPython or (in machine scope) pip and uv: of
-# the machine, of the account that runs the server, and variables. The step packages and the server's starter see to it
-# that none of it is used. A folder that may not be looked into is left out.
-function Get-ForeignConfiguration {
-    $account, $variables = "$env:SystemRoot\ServiceProfiles\LocalService", '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_|PIP_|UV_)'
-    if ($Settings.scope -eq 'user') { $account, $variables = $env:USERPROFILE, '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_)' }
-    $places = @(
-        @{ Folder = "$env:ProgramData\jupyter"; Name = '*' }
-        @{ Folder = "$env:ProgramData\ipython"; Name = '*' }
-        @{ Folder = "$account\.jupyter"; Name = '*_config.*' }
-        @{ Folder = "$account\AppData\Roaming\jupyter"; Name = '*_config.*' }
-        @{ Folder = "$account\.ipython\profile_default"; Name = '*_config.*' }
-        @{ Folder = "$account\.ipython\profile_default\startup"; Name = '*.py' }
-        @{ Folder = "$env:ProgramData\pip"; Name = 'pip.ini' }
-        @{ Folder = "$env:ProgramData\uv"; Name = 'uv.toml' }
-    )
-    foreach ($place in $places) {
-        if ($Settings.scope -eq 'user' -and 'pip.ini', 'uv.toml' -contains $place.Name) { continue }   # used to install packages
-        if (-not [IO.Directory]::Exists($place.Folder)) { continue }
-        try { [IO.Directory]::GetFileSystemEntries($place.Folder, $place.Name) } catch [UnauthorizedAccessException] { continue }
-    }
-    $targets = @('Machine')
-    if ($Settings.scope -eq 'user') { $targets += 'User' }
-    foreach ($target in $targets) {
-        foreach ($name in [Environment]::GetEnvironmentVariables($target).Keys) {
-            if ($name.ToUpperInvariant() -cmatch $variables) { "the variable $name" }   # its value may be a secret
-        }
+    if ($is -ne $should) {
+        throw (New-Failure wrong-architecture ('The processor is {is}, but the inventory has architecture = ' +
+                '"{architecture}". Correct architecture in the inventory') @{
+                is = $is; architecture = $Settings.architecture
+            })
     }
 }
 
-# One warning in a run.
-function Write-ForeignConfiguration {
-    if ($Run.ForeignNamed) { return }
-    $Run.ForeignNamed = $true
-    $found = @(Get-ForeignConfiguration | Sort-Object)
-    if (-not $found.Count) { return }
-    $names = @($found | Select-Object -First 10) -join ', '
-    if ($found.Count -gt 10) { $names += " and $($found.Count - 10) more" }
-    Write-Event warning @{ text = "configuration from other installations was found and is ignored: $names" }
+function Assert-Administrator {
+    if ($Settings.scope -eq 'user') { return }
+    $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
+    if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
+        throw (New-Failure not-administrator ('Administrator rights are missing. Connect as an administrator. A ' +
+                'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
+    }
 }
 
-# In user scope nothing of others is stopped. In machine scope the step past looks at more than the port.
-function Assert-FreePort {
-    $port = $Settings.notebook.port
-    if (-not (Test-PortListening $port)) { return }
-    # That our server runs is not enough: it may listen on another port.
-    $processes = @(Get-PortProcesses $port)
-    if (-not $processes.Count -and (Test-DeployedPort $port) -and @(Get-ProcessesBelow $Programs).Count) { return }
-    if (@($processes | Where-Object { $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs) }).Count) { return }
-    $who = @($processes | Select-Object -First 1 | ForEach-Object { " ($($_.Name), process $($_.ProcessId))" })
-    throw "port $port is taken by another program$who. Stop it, or choose another notebook.port in the inventory"
-}
-
-# AllSigned is this site's wish for signed scripts only. Windows would let this one pass: a pipeline's text
-# is no file, and -ExecutionPolicy Bypass stands in the scope Process, which is left out here. A file that
-# runs while AllSigned holds for this process too is signed: Windows has looked.
+# With AllSigned, a site allows signed scripts only. Windows does not enforce it for the text of a remote pipeline, nor
+# with -ExecutionPolicy Bypass, which sets the scope Process: that scope is left out. If AllSigned holds for this
+# process as well and the script is a file, Windows has checked the signature.
 function Assert-ExecutionPolicy {
-    $policy = @(Get-ExecutionPolicy -List | Where-Object { [string]$_.Scope -ne 'Process' -and [string]$_.ExecutionPolicy -ne 'Undefined' })
+    $set = Get-ExecutionPolicy -List | Where-Object {
+        [string]$_.Scope -ne 'Process' -and [string]$_.ExecutionPolicy -ne 'Undefined'
+    }
+    $policy = @($set)
     if (-not $policy -or [string]$policy[0].ExecutionPolicy -ne 'AllSigned') { return }
     if ($IsFile -and [string](Get-ExecutionPolicy) -eq 'AllSigned') { return }
     $scope = [string]$policy[0].Scope
-    $todo = "Exempt this host while nbserver works on it: Set-ExecutionPolicy RemoteSigned -Scope $scope"
-    if ($scope -cmatch 'Policy$') { $todo = 'A group policy says so: ask for an exemption of this host from it' }
-    throw "only signed scripts may run on this host (execution policy AllSigned, scope $scope), and this one is not signed. $todo"
+    if ($scope -cmatch 'Policy$') {
+        throw (New-Failure only-signed-by-policy ('Only signed scripts may run on this host (execution policy ' +
+                'AllSigned, scope {scope}), and this one is not signed. A group policy requires it: ask for an ' +
+                'exemption of this host') @{ scope = $scope })
+    }
+    throw (New-Failure only-signed ('Only signed scripts may run on this host (execution policy AllSigned, scope ' +
+            '{scope}), and this one is not signed. Exempt this host while nbserver works on it: ' +
+            'Set-ExecutionPolicy RemoteSigned -Scope {scope}') @{ scope = $scope })
 }
 
-# ---- step: tls -----------------------------------------------------------------------------------------
-# Old .NET offers TLS 1.0 unless told otherwise. This concerns the downloads of this process only; nothing
-# on the host is changed. 0 is 'what Windows chooses', which includes 1.2 where it exists; 3072 is TLS 1.2,
-# by number because .NET before 4.5 has no name for it.
+function Assert-WindowsVersion {
+    $version = Get-WindowsVersion ([Environment]::OSVersion.Version)
+    $fault = Get-WindowsFault $version (Get-InstallationType) $Settings.windows
+    if ($fault) {
+        throw $fault
+    }
+}
 
-Step tls 'downloads use TLS 1.2 or newer' -Test {
-    $now = [int][Net.ServicePointManager]::SecurityProtocol
-    if ($now -eq 0 -or ($now -band 3072)) { return }
-    try { [Net.ServicePointManager]::SecurityProtocol = $now -bor 3072 }
-    catch { throw '.NET here does not know TLS 1.2. Install .NET Framework 4.5 or newer' }
+# A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
+function Assert-Clock {
+    $minutes = [Math]::Abs($Run.ClockAhead.TotalMinutes)
+    if ($minutes -le 5) { return }
+    $now = [DateTime]::UtcNow
+    $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
+    if ($minutes -gt 24 * 60) {
+        throw (New-Failure clock-wrong ('The clock of this host says {host_time}, and that of the workstation ' +
+                'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date), then run ' +
+                'this again') $times)
+    }
+    Write-Notice warning clock-differs ('The clock of this host says {host_time}, and that of the workstation ' +
+        'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date)') $times
+    $Run.ClockAhead = [TimeSpan]::Zero   # so that the next Test does not report it again
+}
+
+# Python, the environment, and their downloads take about 2 GB.
+function Assert-FreeSpace {
+    $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
+    if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
+    throw (New-Failure disk-space-low ('Only {free} GB are free on drive {drive}, and 3 GB are needed. Make room on ' +
+            'it, then run this again') @{
+            free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
+        })
+}
+
+# With less than 1024 MB, Windows stops this session in the middle of the installation.
+function Assert-ShellMemory {
+    if ($Settings.scope -eq 'user') { return }
+    $quota = Get-ShellMemory
+    if ($quota -and $quota -lt 1024) {
+        throw (New-Failure shell-memory-low ('The memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
+                'are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM') @{
+                quota = $quota
+            })
+    }
+}
+
+# Return the quota in MB, or nothing if it cannot be read: in a run by hand, WinRM need not run.
+function Get-ShellMemory {
+    try { [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { return }
+}
+
+# In user scope, no other program is stopped. In machine scope, the step takeover checks the port.
+function Assert-FreePort {
+    $port = $Settings.notebook.port
+    if ($Settings.scope -ne 'user' -or -not (Test-PortListening $port)) { return }
+    $processes = @(Get-PortProcess $port)
+    if (-not $processes.Count) {
+        # Windows does not report the process. That our server runs is not enough: it may listen on another port.
+        if ((Test-DeployedPort $port) -and @(Get-ProcessBelow $Programs).Count) { return }
+        throw (New-Failure port-taken-unknown ('TCP port {port} is used by another program. Stop it, or choose ' +
+                'another notebook.port in the inventory') @{ port = $port })
+    }
+    $ours = $processes | Where-Object { $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs) }
+    if (@($ours).Count) { return }
+    throw (New-Failure port-taken ('TCP port {port} is used by {program} (process {process}). Stop it, or choose ' +
+            'another notebook.port in the inventory') @{
+            port = $port; program = $processes[0].Name; process = $processes[0].ProcessId
+        })
+}
+
+# Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
+function Find-PendingReboot {
+    if ($Settings.scope -eq 'user') { return }
+    $keys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
+    'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired'
+    foreach ($key in $keys) {
+        if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
+        $Run.Reboot = $true
+        $Run.Pending = " ($key)"
+        Write-Notice warning reboot-pending 'Windows waits for a reboot ({key}). Changes are applied after it' @{
+            key = $key
+        }
+    }
+}
+
+# ---- step: tls -------------------------------------------------------------------------------------
+# Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+
+# Old .NET offers only TLS 1.0 by default. The value 0 means "what Windows chooses", which includes TLS 1.2 where it
+# exists. The number is a set of flags, one per protocol.
+
+Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
+    $protocols = [int][Net.ServicePointManager]::SecurityProtocol
+    if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
+    try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
+    catch {
+        throw (New-Failure no-tls-1-2 ('The .NET Framework of this host does not support TLS 1.2. Install .NET ' +
+                'Framework 4.5 or newer'))
+    }
 } -Apply {
-    throw 'tls has nothing to change'
+    throw (New-Failure nothing-to-apply 'The step {step} has nothing to change' @{ step = 'tls' })
 }
 
-# ---- step: ie_esc --------------------------------------------------------------------------------------
-# Windows Server's Internet Explorer Enhanced Security Configuration, as Server Manager's switch sets it.
-# Only an existing value is touched: without it (Server Core, Windows 10 and 11) there is nothing to switch.
-# A startup task puts the value back should this run be cut off before it can.
+# ---- step: ie_esc ----------------------------------------------------------------------------------
+# Turn off IE Enhanced Security Configuration for administrators while other steps run.
+
+# The value is the one that the switch in Server Manager sets. Only an existing value is changed: Server Core, Windows
+# 10, and Windows 11 do not have it. A startup task restores it if this run is cut off.
 # Source: DSC_IEEnhancedSecurityConfiguration in ComputerManagementDsc.
 
-$IeEscForAdministrators = 'HKLM:\SOFTWARE\Microsoft\Active Setup\Installed Components\{A509B1A7-37EF-4b3f-8CFC-4F3A74704073}'
+$IeEscForAdministrators = 'HKLM:\SOFTWARE\Microsoft\Active Setup\Installed Components\' +
+'{A509B1A7-37EF-4b3f-8CFC-4F3A74704073}'
 
-Step ie_esc 'IE Enhanced Security Configuration is off for administrators while the other steps run' -Bracket -Test {
+Add-Step ie_esc 'IE Enhanced Security Configuration is off for administrators while other steps run' -Bracket -Test {
     if (Get-RegistryValue $IeEscForAdministrators IsInstalled) {
         Compare-RegistryValue $IeEscForAdministrators IsInstalled 0
     }
@@ -2523,15 +3892,16 @@ Step ie_esc 'IE Enhanced Security Configuration is off for administrators while 
     Set-RegistryValue $IeEscForAdministrators IsInstalled 0 DWord
 }
 
-# ---- step: python --------------------------------------------------------------------------------------
-# Kind zip: the publisher's zip, unpacked into a folder of its own; no installer, nothing in the registry.
-# Kind exe: the publisher's installer, for the whole machine. It moves or updates a Python of the same
-# branch that is there already, so that one is used when it is the version wanted and only administrators
-# write there (it runs as administrator, and the environment needs it), and refused otherwise.
-# Kind present: a Python of the user's own, which runs nbserver; it is used, and never installed or removed.
+# ---- step: python ----------------------------------------------------------------------------------
+# Install Python from the publisher, or use one that is installed.
 
-# The Python of this branch that an installer has registered for the machine, or nothing. Source: PEP 514,
-# and for arm64 PyArchExt in CPython's PCbuild/python.props.
+# The settings say which: "zip" is the publisher's zip, unpacked into a separate folder without an installer; "exe" is
+# the publisher's installer, for the whole machine; "present" is the Python that runs nbserver, in scope "user".
+# The installer would move or update a Python of the same branch. So that one is used if it has the wanted version and
+# only administrators can change it, because it runs with their rights; otherwise the host is refused.
+
+# Return the Python of this branch that is registered for the machine, or nothing. Sources: PEP 514 and, for arm64,
+# PyArchExt in CPython's PCbuild/python.props.
 function Get-RegisteredPython {
     $tag = @($Settings.python.version -split '\.')[0..1] -join '.'
     if ($Settings.architecture -eq 'arm64') { $tag += '-arm64' }
@@ -2552,177 +3922,270 @@ function Get-PythonFolder {
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
 
-# Who else than SYSTEM, administrators and TrustedInstaller could change a program in this folder, in words. CREATOR
-# OWNER is who makes a thing, and only those may. Looked at are the folder, what stands in it, where packages are, and
-# the folders above it. Rights: AppendData, WriteData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions,
-# TakeOwnership, GENERIC_WRITE, GENERIC_ALL.
+# ---- who can change an installed Python
+
+# Rights by which an account can change a folder or what is in it. The last two are generic rights, which .NET does not
+# name; source: "ACCESS_MASK" on learn.microsoft.com.
+$GenericWrite = 0x40000000
+$GenericAll = 0x10000000
+$ChangingRights = [int][Security.AccessControl.FileSystemRights](
+    'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
+) -bor $GenericWrite -bor $GenericAll
+$CreatorOwner = 'S-1-3-0'   # whoever creates a file; only the accounts below can
+
+# Return why other accounts than SYSTEM, administrators, and TrustedInstaller could change a program in this folder, or
+# nothing. The folder, its content, the folder of its packages, and the folders above it are checked.
 function Get-ProgramFault([string]$Folder) {
-    $allowed = $Trusted + $TrustedInstaller + 'S-1-3-0'
+    $allowed = $Trusted + $TrustedInstaller + $CreatorOwner
     $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
     $packages = Join-Path $Folder 'Lib\site-packages'
     if (Test-Path -LiteralPath $packages) { $inside += $packages }
     foreach ($path in $inside) {
-        $fault = Get-AccessFault $path $allowed 0x500D0046
+        $fault = Get-AccessFault $path $allowed $ChangingRights
         if ($fault) { return $fault }
     }
     Get-PathFault $Folder $allowed
 }
 
-# One that is registered and cannot be used. Its installer would change it, and undo remove it; so neither is
-# done to one that this script did not install.
+# ---- refusals
+
+# The installer would change a registered Python, and undo would remove it. Neither is done to one that this script did
+# not install.
 function Assert-RegisteredPython($Registered) {
-    $folder = $Registered.Folder
-    $other = 'or choose python.kind = "zip" in the inventory, which installs one of its own'
+    $values = @{ is = $Registered.Version; folder = $Registered.Folder }
     if ($Registered.Version -ne $Settings.python.version) {
-        throw "Python $($Registered.Version) is installed in $folder, and the installer of $($Settings.python.version) would move it. Choose python.version = `"$($Registered.Version)`", $other"
+        $values.version = $Settings.python.version
+        throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the installer of ' +
+                '{version} would move it. Set python.version = "{is}" in the inventory, or python.kind = "zip", ' +
+                'which installs a separate Python') $values)
     }
-    if (Test-Below $folder $Programs) { return }
-    if (-not (Test-Path -LiteralPath (Join-Path $folder $Settings.python.executable[0]))) {
-        throw "Python $($Registered.Version) is registered in $folder, and its $($Settings.python.executable[0]) is not there. Repair or remove it in Apps in Settings, $other"
+    if (Test-Below $Registered.Folder $Programs) { return }
+    Assert-RegisteredProgram $values
+    $fault = Get-ProgramFault $Registered.Folder
+    if ($fault) {
+        throw (New-Failure python-unsafe ('Python {is} in {folder} would run with administrator rights, but other ' +
+                'accounts can change it: {cause}. Allow only SYSTEM and administrators to write there, or set ' +
+                'python.kind = "zip" in the inventory, which installs a separate Python') $values -Cause $fault)
     }
-    $fault = Get-ProgramFault $folder
-    if ($fault) { throw "Python $($Registered.Version) in $folder would run as administrator, and others could change it: $fault. Let only SYSTEM and administrators write there, $other" }
 }
 
-# A Python from the Store keeps what it writes in a place that other programs do not see.
+function Assert-RegisteredProgram([hashtable]$Values) {
+    $program = $Settings.python.executable[0]
+    if (Test-Path -LiteralPath (Join-Path $Values.folder $program)) { return }
+    throw (New-Failure python-incomplete ('Python {is} is registered in {folder}, but its {program} is missing. ' +
+            'Repair or remove it in Apps in Settings, or set python.kind = "zip" in the inventory, which installs ' +
+            'a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+}
+
+# A Python from the Microsoft Store keeps what it writes in a place that other programs do not see.
 function Assert-PresentPython {
     $python = Get-Python
-    $other = 'Install one from python.org, make nbserver''s virtual environment with it, and run this again'
-    if (Test-Below $python "$env:ProgramFiles\WindowsApps") { throw "$python is from the Microsoft Store, where programs do not see each other's files. $other" }
-    if (-not (Test-Path -LiteralPath $python)) { throw "$python is not there any more. $other" }
-    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($python)
-    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
-    if ($is -ne $Settings.python.version) { throw "$python is version $is, and $($Settings.python.version) is expected. $other" }
-    if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) { throw "$python has no pip. Run: `"$python`" -m ensurepip; or install a whole Python from python.org" }
+    if (Test-Below $python "$env:ProgramFiles\WindowsApps") {
+        throw (New-Failure python-from-store ('{python} is from the Microsoft Store, where programs do not see the ' +
+                'files of each other. Install Python from python.org, create the virtual environment of nbserver ' +
+                'with it, then run this again') @{ python = $python })
+    }
+    if (-not (Test-Path -LiteralPath $python)) {
+        throw (New-Failure python-missing ('{python} does not exist any more. Install Python from python.org, create ' +
+                'the virtual environment of nbserver with it, then run this again') @{ python = $python })
+    }
+    Assert-PresentVersion $python
+    if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) {
+        throw (New-Failure python-without-pip ('{python} has no pip. Run: "{python}" -m ensurepip; or install Python ' +
+                'from python.org') @{ python = $python })
+    }
 }
 
-Step python 'Python is there' -Test {
-    if ($Settings.python.kind -eq 'present') { Assert-PresentPython; return }
+function Assert-PresentVersion([string]$Python) {
+    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Python)
+    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
+    if ($is -ne $Settings.python.version) {
+        throw (New-Failure python-version ('{python} has version {is}, but version {expected} is expected. Install ' +
+                'Python from python.org, create the virtual environment of nbserver with it, then run this again') @{
+                python = $Python; is = $is; expected = $Settings.python.version
+            })
+    }
+}
+
+function Install-PythonBundle([string]$Folder) {
+    # Undo removes the folder with all that is in it.
+    if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null }
+    $arguments = '/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$Folder",
+    'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0'
+    Install-Bundle (Get-CachedFile $Settings.python) $arguments
+}
+
+Add-Step python 'Python is installed' -Test {
+    if ($Settings.python.kind -eq 'present') {
+        Assert-PresentPython
+        return
+    }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered) { Assert-RegisteredPython $registered }
     }
-    if (-not (Test-Path -LiteralPath (Get-Python))) { Difference 'Python' $null (Get-Python) }
-    elseif (Test-CutOff (Get-CachedFile $Settings.python)) { Difference 'Python' 'an installation that was cut off' (Get-Python) }
+    if (-not (Test-Path -LiteralPath (Get-Python))) { Add-Difference python 'Python' $null (Get-Python) }
+    elseif (Test-CutOff (Get-CachedFile $Settings.python)) {
+        Add-Difference python 'Python' 'partly installed' (Get-Python)
+    }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.python
     $folder = Get-PythonFolder
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder; return }
-
-    if (-not (Test-Path -LiteralPath $folder)) { Save-Before 'folder' $folder $null }   # undo removes it with all that is in it
-    Install-Bundle (Get-CachedFile $Settings.python) @('/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$folder",
-        'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0')
+    Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
+    else { Install-PythonBundle $folder }
 }
 
-# ---- step: vc_redist -----------------------------------------------------------------------------------
-# The Visual C++ runtime, where the catalog says that OpenSSL's installer needs one. A newer one than the
-# catalog's is as good: looked up in the registry first, because an older installer refuses in silence.
+# ---- step: vc_redist -------------------------------------------------------------------------------
+# Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+
+# A newer runtime is sufficient. The registry is asked first, because an older installer does nothing without saying so.
 # Source: "Redistributing Visual C++ files" on learn.microsoft.com.
 
-# The version that is installed, or nothing. A key that says nothing of it, or Installed = 0, is of one that is gone.
+# Return the installed version, or nothing. A key with Installed = 0, or without it, is from a runtime that was removed.
 function Get-VcRuntimeVersion {
     $key = "HKLM:\SOFTWARE\Wow6432Node\Microsoft\VisualStudio\14.0\VC\Runtimes\$($Settings.architecture)"
     $installed = Get-RegistryValue $key 'Installed'
     if (-not $installed -or [string]$installed.value -ne '1') { return }
-    $parts = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $key $_ } | ForEach-Object { [string]$_.value })
-    if ($parts.Count -eq 3) { [version]($parts -join '.') }
+    $values = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $key $_ })
+    if ($values.Count -eq 3) { [version](@($values | ForEach-Object { [string]$_.value }) -join '.') }
 }
 
-Step vc_redist 'the Visual C++ runtime that OpenSSL needs is there' -Test {
+Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Test {
     if (-not $Settings.vc_redist) { return }
     $is = Get-VcRuntimeVersion
     $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')
-    if (-not $is -or $is -lt $should) { Difference 'Visual C++ runtime' ([string]$is) ([string]$should) }
-    elseif (Test-CutOff (Get-CachedFile $Settings.vc_redist)) { Difference 'Visual C++ runtime' 'an installation that was cut off' ([string]$should) }
+    if (-not $is -or $is -lt $should) {
+        Add-Difference vc-runtime 'Visual C++ runtime' ([string]$is) ([string]$should)
+    }
+    elseif (Test-CutOff (Get-CachedFile $Settings.vc_redist)) {
+        Add-Difference vc-runtime 'Visual C++ runtime' 'partly installed' ([string]$should)
+    }
 } -Apply {
     Save-Download $Settings.vc_redist
-    Install-Bundle (Get-CachedFile $Settings.vc_redist) @('/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')) ([string](Get-VcRuntimeVersion))
+    $file = Get-CachedFile $Settings.vc_redist
+    $arguments = '/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')
+    Write-StepProgress installing-vc-runtime 'Installing the Visual C++ runtime'
+    Install-Bundle $file $arguments ([string](Get-VcRuntimeVersion))
 }
 
-# ---- step: openssl -------------------------------------------------------------------------------------
-# Kind zip: unpacked into a folder of its own. Kind exe: the publisher's Inno Setup, into such a folder.
-# Kind msi: the publisher's package; it chooses its folder, so the catalog names where openssl.exe may be. One
-# of another version makes room for it, and one that this script did not install is never replaced.
-# Without one in the settings (scope "user") nothing is installed: see prelude/certificate_program.
+# ---- step: openssl ---------------------------------------------------------------------------------
+# Install OpenSSL in a separate folder, or as the publisher's package.
+
+# The catalog says what the download is: "zip" is unpacked into a separate folder; "exe" is an installer of Inno Setup,
+# which gets such a folder; "msi" is a package that chooses its folder, so the catalog lists where openssl.exe may be.
+# Another version that this script installed is removed first; an OpenSSL of another origin is never replaced.
+# If the settings have no OpenSSL, as in scope "user", nothing is installed: see prelude/certificate_program.
 
 function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
 
-# The version that a program's file has, in three numbers; 0.0.0 where it has none.
+# Return the version in the file of a program, as three numbers; 0.0.0 if it has none.
 function Get-FileVersion([string]$Path) {
     $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Path)
     "$($file.FileMajorPart).$($file.FileMinorPart).$($file.FileBuildPart)"
 }
 
+# Return the version without a suffix, such as the a in 3.5.7a.
 function Get-WantedOpenSslVersion { $Settings.openssl.version -replace '^(\d+\.\d+\.\d+).*$', '$1' }
 
-# Of the catalog's places the first that has the version wanted, else the first that exists, else the first.
+# Return the path of openssl.exe: of the places in the catalog, the first one with the wanted version; if there is none,
+# the first one that exists; if there is none, the first one.
 function Get-OpenSsl {
     $places = @($Settings.openssl.executable | ForEach-Object {
             if ($Settings.openssl.kind -eq 'msi') { Expand-Path $_ } else { Join-Path (Get-OpenSslFolder) $_ }
         })
-    $there = @($places | Where-Object { Test-Path -LiteralPath $_ })
-    foreach ($place in $there) { if ((Get-FileVersion $place) -eq (Get-WantedOpenSslVersion)) { return $place } }
-    @($there + $places)[0]
+    $existing = @($places | Where-Object { Test-Path -LiteralPath $_ })
+    foreach ($place in $existing) { if ((Get-FileVersion $place) -eq (Get-WantedOpenSslVersion)) { return $place } }
+    @($existing + $places)[0]
 }
 
-# The record's lines of what this script installed as msi.
-function Get-RecordedMsis { Read-Record | Where-Object { $_.kind -eq 'msi' -and $_.step -eq 'openssl' } }
+# Return the lines of the record about packages that this script installed.
+function Get-RecordedMsi { Read-Record | Where-Object { $_.kind -eq 'msi' -and $_.step -eq 'openssl' } }
 
-# Makes the key only where adopt = true says that it may. Its msi could not be brought back by undo.
+# An OpenSSL that nbserver did not install creates the key only with adopt = true. Undo could not restore its package.
 function Assert-ForeignOpenSsl([string]$Path) {
     $is = Get-FileVersion $Path
-    $who = "OpenSSL $is in $Path was not installed by nbserver"
     if ($is -ne (Get-WantedOpenSslVersion)) {
-        throw "$who, and the msi of $($Settings.openssl.version) would replace it for good. Remove it, choose openssl.version = `"$is`" with adopt = true, or openssl.kind = `"zip`" from a site catalog, in the inventory"
+        throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} in {path} was not installed by nbserver, and the ' +
+                'msi of {version} would replace it permanently. Remove it, or set openssl.version = "{is}" and ' +
+                'adopt = true, or openssl.kind = "zip" with a site catalog, in the inventory') @{
+                is = $is; path = $Path; version = $Settings.openssl.version
+            })
     }
-    if (-not $Settings.adopt) { throw "$who. Set adopt = true in the inventory to use it as it is, or remove it" }
+    if (-not $Settings.adopt) {
+        throw (New-Failure openssl-not-adopted ('OpenSSL {is} in {path} was not installed by nbserver. Set adopt = ' +
+                'true in the inventory to use it unchanged, or remove it') @{ is = $is; path = $Path })
+    }
 }
 
-Step openssl 'OpenSSL is there' -Test {
+function Compare-OpenSslPackage([string]$Path, [string]$Package) {
+    if (-not @(Get-RecordedMsi).Count) {
+        Assert-ForeignOpenSsl $Path
+        return
+    }
+    $is = Get-FileVersion $Path
+    if ($is -ne (Get-WantedOpenSslVersion)) {
+        Add-Difference openssl 'OpenSSL' $is $Settings.openssl.version
+    }
+    elseif (-not (Test-Record 'msi' $Package)) {
+        Add-Difference openssl-package 'package of OpenSSL' 'different' (Split-Path -Leaf $Package)
+    }
+}
+
+# Whether a package replaces another version is its publisher's choice, so the installed one is removed first. The
+# server that runs does not need it.
+function Install-OpenSslPackage([string]$Package) {
+    foreach ($line in @(Get-RecordedMsi)) {
+        $wasCutOff = $line.key -eq $Package -and (Test-CutOff $Package)
+        if (-not $wasCutOff) { Undo-Line $line }
+    }
+    Install-Msi $Package
+}
+
+Add-Step openssl 'OpenSSL is installed' -Test {
     if (-not $Settings.openssl) { return }
     $openssl = Get-OpenSsl
-    if (-not (Test-Path -LiteralPath $openssl)) { Difference 'OpenSSL' $null $openssl; return }
     $file = Get-CachedFile $Settings.openssl
-    if (Test-CutOff $file) { Difference 'OpenSSL' 'an installation that was cut off' $openssl; return }
-    if ($Settings.openssl.kind -ne 'msi') { return }
-    if (-not @(Get-RecordedMsis).Count) { Assert-ForeignOpenSsl $openssl; return }
-    $is = Get-FileVersion $openssl
-    if ($is -ne (Get-WantedOpenSslVersion)) { Difference 'OpenSSL' $is $Settings.openssl.version }
-    elseif (-not (Test-Record 'msi' $file)) { Difference 'OpenSSL' "$is of another package" (Split-Path -Leaf $file) }
+    if (-not (Test-Path -LiteralPath $openssl)) { Add-Difference openssl 'OpenSSL' $null $openssl }
+    elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
+    elseif ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
 } -Apply {
     Add-Folder $Programs
     Save-Download $Settings.openssl
     $file = Get-CachedFile $Settings.openssl
+    Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
     switch ($Settings.openssl.kind) {
         'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
         'exe' { Install-Inno $file (Get-OpenSslFolder) }
-        'msi' {
-            # Whether a newer msi replaces an older one, and an older a newer, is its publisher's choice. So the
-            # one that is here goes first; the server that runs does not need it.
-            foreach ($line in @(Get-RecordedMsis)) { if ($line.key -ne $file -or -not (Test-CutOff $file)) { Undo-Line $line } }
-            Install-Msi $file
-        }
+        'msi' { Install-OpenSslPackage $file }
     }
 }
 
-# ---- step: packages ------------------------------------------------------------------------------------
-# NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need, in a virtual
-# environment, exactly as the lock says: wheels only, each with its hash. uv installs them where it runs
-# (Windows 10, Server 2016 and later), pip elsewhere. uv itself comes from the lock too.
-# The folder is named after Python's version and the lock: where one of them is another, another environment
-# is made beside the one in use.
+# ---- step: packages --------------------------------------------------------------------------------
+# Install the packages of the lock in a virtual environment.
 
-function Get-EnvironmentFolder { Join-Path $Programs "env-$($Settings.python.version)-$($Settings.packages.lock_sha256.Substring(0, 8))" }
+# The lock has NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel, notebook, and what they need. Exactly these are
+# installed: wheels only, each with its hash. uv installs them on Windows 10, Windows Server 2016, and newer; pip on
+# older releases. uv is in the lock as well. The folder is named after the version of Python and the hash of the lock,
+# so a different environment is created next to the one in use.
+
+function Get-EnvironmentFolder {
+    Join-Path $Programs "env-$($Settings.python.version)-$($Settings.packages.lock_sha256.Substring(0, 8))"
+}
 
 function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolder) "Scripts\$Name" }
 
-# Written when everything is installed: an environment without it is unfinished. Of a Python that is not ours it
-# has the path: the environment needs that one, also when nbserver is run by another.
+# ---- the mark of a complete environment
+
+# The mark is written when everything is installed. It has the hash of the lock and, for a Python that nbserver did not
+# install, the path of that Python, which the environment needs even if another one runs nbserver now.
 function Get-LockMark { Join-Path (Get-EnvironmentFolder) 'nbserver.lock' }
 
 function Get-LockMarkText {
-    if ($Settings.python.kind -eq 'present') { "$($Settings.packages.lock_sha256)`n$(Get-Python)`n" } else { "$($Settings.packages.lock_sha256)`n" }
+    $text = "$($Settings.packages.lock_sha256)`n"
+    if ($Settings.python.kind -eq 'present') { $text += "$(Get-Python)`n" }
+    $text
 }
 
 function Test-LockMark {
@@ -2731,109 +4194,122 @@ function Test-LockMark {
     -not $python.Count -or (Test-Path -LiteralPath $python[0])
 }
 
+# ---- what is installed
+
+# Return NAME-VERSION of each package, in lower case, with one hyphen for each run of hyphens, underscores, and periods.
+function Get-InstalledPackage {
+    $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
+    foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
+        ((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()
+    }
+}
+
+function Compare-Package {
+    $installed = @{}
+    foreach ($name in Get-InstalledPackage) { $installed[$name] = $true }
+    foreach ($line in $Lock) {
+        $pinned = ($line -split ' ')[0]   # NAME==VERSION
+        $key = ($pinned -replace '==', '-' -replace '[-_.]+', '-').ToLowerInvariant()
+        if ($installed[$key]) { continue }
+        $name, $version = $pinned -split '==', 2
+        Add-Difference package 'package {name}' $null $version @{ name = $name }
+    }
+}
+
+# ---- installation
+
 function Get-PackageInstaller {
     if ($Settings.packages.installer -ne 'auto') { $Settings.packages.installer }
     elseif ([Environment]::OSVersion.Version.Major -ge 10) { 'uv' }
     else { 'pip' }
 }
 
-# What Python's tools need to know of this host. Other configuration of theirs is not used: its files are
-# switched off, and its variables are taken away ($null). -I ignores PYTHONUTF8, so Python gets -X utf8 too:
-# what it prints must not depend on the host's code page.
-# In user scope the user's own configuration holds (index, proxy, authorities): what is installed is fixed by
-# its hash, and where it is installed by this script.
-function Get-PackageEnvironment {
-    $environment = @{}
-    if ($Settings.scope -eq 'user') { $environment.PIP_USER = '0'; $environment.PIP_REQUIRE_VIRTUALENV = '0' }
-    else {
-        foreach ($name in [Environment]::GetEnvironmentVariables().Keys) { if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null } }
-        $environment.UV_NO_CONFIG = '1'
-        $environment.PIP_CONFIG_FILE = 'nul'   # in small letters: pip compares it with Python's name of the device
-    }
-    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') { $environment[$name] = '1' }
-    if ($Settings.downloads.proxy) { $environment.HTTP_PROXY = $Settings.downloads.proxy; $environment.HTTPS_PROXY = $Settings.downloads.proxy }
-    $environment
+# Return arguments of pip and uv: only wheels, only with the hashes in the file, and only from the wanted index.
+function Get-LockArgument([string]$File) {
+    '-r', $File, '--require-hashes', '--no-deps', '--only-binary', ':all:'
+    if ($Settings.packages.index_url) { '--index-url', $Settings.packages.index_url }
 }
 
-# In user scope uv gets what the user's pip is configured for, which it does not read itself. pip tells it as
-# PLACE.NAME='TEXT', the text as Python writes it. Of a name the environment counts most, then pip's section
-# install, then global; of two such lines the later one, because some releases of pip list every file.
-function Add-OwnPackageEnvironment([hashtable]$Environment) {
-    if ($Settings.scope -ne 'user') { return }
-    Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $Environment -Quiet
-    $own = @{ 'index-url' = ''; 'extra-index-url' = ''; 'find-links' = ''; 'proxy' = ''; 'cert' = '' }
-    $rank = @{}
-    $ranks = @{ 'global' = 1; 'install' = 2; ':env:' = 3 }
-    foreach ($line in $Run.Output) {
-        if ($line -cnotmatch "^(global|install|:env:)\.([a-z-]+)='(.*)'`$") { continue }
-        $place, $name, $given = $Matches[1], $Matches[2], $Matches[3]
-        if (-not $own.ContainsKey($name) -or ($rank[$name] -and $ranks[$place] -lt $rank[$name])) { continue }
-        $text = [regex]::Replace($given, '\\(.)', { param($match) if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value } })
-        $own[$name] = $text.Trim()
-        $rank[$name] = $ranks[$place]
-    }
-    if (-not $Settings.packages.index_url) {
-        if ($own['index-url']) { $Environment.UV_DEFAULT_INDEX = $own['index-url'] }
-        if ($own['extra-index-url']) { $Environment.UV_INDEX = $own['extra-index-url']; $Environment.UV_INDEX_STRATEGY = 'unsafe-best-match' }
-        if ($own['find-links']) { $Environment.UV_FIND_LINKS = $own['find-links'] -replace ' +', ',' }
-    }
-    if ($own['proxy'] -and -not $Settings.downloads.proxy) { $Environment.HTTP_PROXY = $own['proxy']; $Environment.HTTPS_PROXY = $own['proxy'] }
-    if ($own['cert'] -and (Test-Path -LiteralPath $own['cert'])) { $Environment.SSL_CERT_FILE = $own['cert'] }
+# Return the path of a lock file with these lines.
+function New-LockFile([string]$Name, [string[]]$Lines) {
+    $file = Join-Path $CacheFolder $Name
+    Write-TextFile $file (($Lines -join "`n") + "`n")
+    $file
 }
 
-Step packages 'the packages of the lock are installed in a virtual environment' -Test {
-    $packages = Join-Path (Get-EnvironmentFolder) 'Lib\site-packages'
-    if (-not (Test-LockMark)) { Difference 'packages' $null (Get-EnvironmentFolder); return }
-    $installed = @{}
-    foreach ($folder in [IO.Directory]::GetDirectories($packages, '*.dist-info')) {
-        $installed[((Split-Path -Leaf $folder) -creplace '\.dist-info$', '' -replace '[-_.]+', '-').ToLowerInvariant()] = $true
-    }
-    foreach ($line in $Lock) {
-        $name = ($line -split ' ')[0]
-        $key = ($name -replace '==', '-' -replace '[-_.]+', '-').ToLowerInvariant()
-        if (-not $installed[$key]) { Difference "package $(($name -split '==')[0])" $null ($name -split '==')[1] }
-    }
+function New-Environment([string[]]$Options, [hashtable]$Variables) {
+    Write-StepProgress creating-environment 'Creating the virtual environment'
+    $arguments = @('-I', '-X', 'utf8', '-m', 'venv') + $Options + (Get-EnvironmentFolder)
+    Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text (
+        'The virtual environment could not be created ({program} exited with code {exit_code}): {output}. Make sure ' +
+        'that the disk has free space, then run this again')
+}
+
+# Return the path of uv, which is installed from the lock.
+function Install-Uv([hashtable]$Variables) {
+    $tools = Join-Path $CacheFolder 'tools'
+    $lockFile = New-LockFile 'uv-lock.txt' @($Lock | Where-Object { $_ -cmatch '^uv==' })
+    Write-StepProgress installing-uv 'Installing uv'
+    $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
+    @(Get-LockArgument $lockFile)
+    Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text (
+        'uv could not be installed ({program} exited with code {exit_code}): {output}. Check packages.index_url and ' +
+        'downloads.proxy in the inventory, and the free space on the disk')
+    Join-Path $tools 'bin\uv.exe'
+}
+
+function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
+    $uv = Install-Uv $Variables
+    New-Environment @('--without-pip') $Variables
+    Add-OwnPackageEnvironment $Variables
+    Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
+    $python = Get-EnvironmentProgram 'python.exe'
+    $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
+    @(Get-LockArgument $LockFile)
+    Invoke-PackageInstaller $uv $arguments $Variables
+}
+
+function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
+    New-Environment @() $Variables
+    Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
+    $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir') + @(Get-LockArgument $LockFile)
+    Invoke-PackageInstaller (Get-EnvironmentProgram 'python.exe') $arguments $Variables
+}
+
+function Invoke-PackageInstaller {
+    param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
+    Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text (
+        'The packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
+        'build for this Python, choose a python.version whose lock has one. If a package could not be downloaded, ' +
+        'check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it')
+}
+
+Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {
+    if (Test-LockMark) { Compare-Package }
+    else { Add-Difference packages 'packages' $null (Get-EnvironmentFolder) }
 } -Apply {
-    $folder = Get-EnvironmentFolder
-    $lockFile = Join-Path $CacheFolder 'lock.txt'
-    $environment = Get-PackageEnvironment
-    $index = @()
-    if ($Settings.packages.index_url) { $index = '--index-url', $Settings.packages.index_url }
-    $only = '--require-hashes', '--no-deps', '--only-binary', ':all:'
-    $todo = 'If a package has no build for this Python: choose a python.version whose lock was made for it. If it could not be fetched: check packages.index_url and downloads.proxy in the inventory'
-
     Add-Folder $Programs
     Add-Folder $CacheFolder
-    Write-TextFile $lockFile (($Lock -join "`n") + "`n")
-    if (Test-Path -LiteralPath $folder) { Remove-Folder $folder }
+    $folder = Get-EnvironmentFolder
+    if (Test-Path -LiteralPath $folder) {
+        Write-StepProgress removing 'Removing {path}' @{ path = $folder }
+        Remove-Folder $folder
+    }
     Save-Before 'folder' $folder $null
-
-    if ((Get-PackageInstaller) -eq 'uv') {
-        $tools = Join-Path $CacheFolder 'tools'
-        $uvLock = Join-Path $CacheFolder 'uv-lock.txt'
-        Write-TextFile $uvLock ((@($Lock | Where-Object { $_ -cmatch '^uv==' }) -join "`n") + "`n")
-        Write-Event progress @{ what = 'fetching uv' }
-        Invoke-Program (Get-Python) (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir', '-r', $uvLock) + $only + $index) $environment -Todo $todo
-        Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', '--without-pip', $folder) $environment
-        Add-OwnPackageEnvironment $environment
-        Write-Event progress @{ what = 'installing packages with uv'; total = $Lock.Count; unit = 'packages' }
-        Invoke-Program (Join-Path $tools 'bin\uv.exe') (@('pip', 'install', '--python', (Get-EnvironmentProgram 'python.exe'), '--no-cache', '--link-mode', 'copy', '--compile-bytecode', '-r', $lockFile) + $only + $index) $environment -Todo $todo
-    }
-    else {
-        Write-Event progress @{ what = 'making the virtual environment' }
-        Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'venv', $folder) $environment
-        Write-Event progress @{ what = 'installing packages with pip'; total = $Lock.Count; unit = 'packages' }
-        Invoke-Program (Get-EnvironmentProgram 'python.exe') (@('-I', '-X', 'utf8', '-m', 'pip', 'install', '--no-cache-dir', '-r', $lockFile) + $only + $index) $environment -Todo $todo
-    }
+    $lockFile = New-LockFile 'lock.txt' $Lock
+    $variables = Get-PackageEnvironment
+    if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
+    else { Install-WithPip $lockFile $variables }
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
 }
 
-# ---- step: path ----------------------------------------------------------------------------------------
-# Programs that run already keep the PATH they started with; new sessions see this one.
-# The settings name the entries; `programs` stands for the folders of Python and OpenSSL, wherever they are.
+# ---- step: path ------------------------------------------------------------------------------------
+# Add the programs of the server to the PATH of the machine.
 
-function Get-PathEntries {
+# Programs that already run keep the PATH with which they started; new sessions use the new one.
+
+# Return the entries of the settings. path.programs means the folders of Python and OpenSSL, wherever they are.
+function Get-WantedPathEntry {
     foreach ($entry in $Settings.path.entries) { Expand-Path $entry }
     if ($Settings.path.programs) {
         Get-PythonFolder
@@ -2842,33 +4318,36 @@ function Get-PathEntries {
     }
 }
 
-Step path 'the machine PATH has the environment, Python and OpenSSL' -Test {
-    foreach ($entry in Get-PathEntries) {
-        if (-not (Test-PathEntry $entry)) { Difference 'PATH' $null $entry }
+Add-Step path 'The PATH of the machine has the environment, Python, and OpenSSL' -Test {
+    foreach ($entry in Get-WantedPathEntry) {
+        if (-not (Test-PathEntry $entry)) { Add-Difference path-entry 'PATH' $null $entry }
     }
-    foreach ($line in Get-FormerPathEntries @(Get-PathEntries)) { Difference 'PATH' $line.key $null }
+    foreach ($line in Get-ObsoletePathEntry @(Get-WantedPathEntry)) {
+        Add-Difference path-entry 'PATH' $line.key $null
+    }
 } -Apply {
-    foreach ($line in Get-FormerPathEntries @(Get-PathEntries)) { Undo-Line $line }
-    foreach ($entry in Get-PathEntries) {
+    foreach ($line in Get-ObsoletePathEntry @(Get-WantedPathEntry)) { Undo-Line $line }
+    foreach ($entry in Get-WantedPathEntry) {
         if (-not (Test-PathEntry $entry)) { Add-PathEntry $entry }
     }
 }
 
-# ---- step: certificate ---------------------------------------------------------------------------------
-# Made on this host by OpenSSL: P-256, self-signed, for the names in the settings. Such a key never leaves
-# the host. It is made again 30 days before it ends, or when the names change.
-# Where no OpenSSL is installed (scope "user"), prelude/certificate_program makes it. Other sources are in
-# prelude/certificate_sources. Only administrators and the service can read the key.
+# ---- step: certificate -----------------------------------------------------------------------------
+# Provide a certificate for the server; only administrators and it can read the key.
+
+# By default, OpenSSL creates the certificate on the host: P-256, self-signed, for the names in the settings. Its key
+# never leaves the host. A new one is created 30 days before it expires, or when the names change. Without OpenSSL, in
+# scope "user", prelude/certificate_program creates it. prelude/certificate_sources has the other sources.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
 $SourceFile = Join-Path $ServiceFolder 'certificate.source'
 $RequestFile = Join-Path $ServiceFolder 'certificate.cnf'
 
-# It holds 64 characters at most; clients look at the SANs.
+# A common name has at most 64 characters. Clients compare the subject alternative names.
 function Get-CommonName { $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length)) }
 
-# The request, for `openssl req`.
+# Return the configuration for `openssl req`.
 function Get-CertificateRequest {
     $names = @($Settings.certificate.names | ForEach-Object {
             $address = $null
@@ -2892,59 +4371,76 @@ extendedKeyUsage = serverAuth
 "@ -replace "`r", ''
 }
 
+# Return the certificate of the server, without its chain; or nothing if it or its key is missing.
 function Get-ServerCertificate {
-    if ((Test-Path -LiteralPath $CertificateFile) -and (Test-Path -LiteralPath $KeyFile)) { Read-Certificates $CertificateFile | Select-Object -First 1 }
+    if (-not (Test-Path -LiteralPath $CertificateFile) -or -not (Test-Path -LiteralPath $KeyFile)) { return }
+    Read-Certificate $CertificateFile | Select-Object -First 1
 }
 
 function Compare-OwnCertificate($Certificate) {
     $names = $Settings.certificate.names -join ', '
-    if (-not $Certificate) { Difference 'certificate' $null $names }
-    elseif ($Certificate.NotAfter.ToUniversalTime() -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Difference 'certificate' "ends $($Certificate.NotAfter.ToUniversalTime().ToString('u'))" 'a new one'
+    if (-not $Certificate) {
+        Add-Difference certificate-missing 'certificate' $null $names
+        return
     }
-    elseif (-not (Test-TextFile $SourceFile 'host')) { Difference 'source of the certificate' 'another' 'host' }
-    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) { Difference 'names of the certificate' 'others' $names }
+    $end = $Certificate.NotAfter.ToUniversalTime()
+    if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
+        Add-Difference certificate-expires 'end of the certificate' $end.ToString('u') 'later'
+    }
+    elseif (-not (Test-TextFile $SourceFile 'host')) {
+        Add-Difference certificate-source 'source of the certificate' 'different' 'host'
+    }
+    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
+        Add-Difference certificate-names 'names of the certificate' 'different' $names
+    }
 }
 
+# The mark "unfinished" makes the next run create the certificate again if this one is cut off.
 function Install-OwnCertificate {
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
     Set-TextFile $SourceFile 'unfinished'
     Set-TextFile $RequestFile (Get-CertificateRequest)
-    if ($Settings.openssl) {
-        Invoke-Program (Get-OpenSsl) @('req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', [string]$Settings.certificate.days,
-            '-config', $RequestFile, '-keyout', "$KeyFile.new", '-out', "$CertificateFile.new") `
-            -Todo 'If it says that a DLL is missing (code -1073741515): install the Visual C++ redistributable first'
-    }
+    if ($Settings.openssl) { New-OwnCertificate "$KeyFile.new" "$CertificateFile.new" }
     else { Invoke-CertificateProgram "$KeyFile.new" "$CertificateFile.new" }
     foreach ($file in $KeyFile, $CertificateFile) { Move-Over "$file.new" $file }
     Set-TextFile $SourceFile 'host'
 }
 
-Step certificate 'the server has a certificate for its names, and only the service can read the key' -Test {
+function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
+    $arguments = 'req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+    '-days', [string]$Settings.certificate.days, '-config', $RequestFile, '-keyout', $NewKey, '-out', $NewCertificate
+    Invoke-OpenSsl $arguments -Code certificate-not-created -Text ('openssl could not create the certificate (exit ' +
+        'code {exit_code}): {output}. Code -1073741515 means that a DLL is missing: install the Visual C++ ' +
+        'redistributable, then run this again')
+}
+
+Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
     if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }
-    if ($Settings.certificate.source -eq 'host') { Compare-OwnCertificate $certificate } else { Compare-GivenCertificate $certificate }
+    if ($Settings.certificate.source -eq 'host') { Compare-OwnCertificate $certificate }
+    else { Compare-GivenCertificate $certificate }
 } -Apply {
     Add-Folder $StateFolder
-    Add-Folder $ServiceFolder $ServiceReads   # before there is a key in it
+    Add-Folder $ServiceFolder $ServiceReads   # its access list is set before a key is in it
     if ($Settings.certificate.source -eq 'host') { Install-OwnCertificate } else { Install-GivenCertificate }
 }
 
-# ---- step: notebook ------------------------------------------------------------------------------------
-# The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
-# The service can read these files and cannot write them. The program that starts the server is in prelude/starter: it
-# keeps other configuration out, and compares each of these values with what the server would do.
+# ---- step: notebook --------------------------------------------------------------------------------
+# Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+
+# The server can read these files and cannot write to them. The program that starts it (prelude/starter) keeps other
+# configuration out, and compares each value with what the server would do.
 
 $ConfigurationFile = Join-Path $ServiceFolder 'jupyter_server_config.json'
 $MigratedFile = Join-Path $ServiceFolder 'migrated'
 
 $HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
 $SaltPattern = '\Aargon2:\$argon2id\$v=[0-9]+\$[a-z0-9,=]+\$([A-Za-z0-9+/]+)\$[A-Za-z0-9+/]+\z'
-$Salts = @{ Set = ''; Sent = '' }   # of the hash that is set, and of the one that came with this run
+$Salts = @{ Set = ''; Sent = '' }   # of the hash on this host, and of the hash that was sent with this run
 
-# A salt is not secret. It is the same for a whole site (nbserver.salt), so that a second run sends the same hash.
-function Read-Salts {
+# A salt is not secret. All hosts of a site have the same one (nbserver.salt), so that a second run sends the same hash.
+function Read-Salt {
     $Salts.Set = ''
     $Salts.Sent = Get-SecretPart 'notebook.password_hash' $SaltPattern
     if (Test-Path -LiteralPath $ConfigurationFile) {
@@ -2953,34 +4449,27 @@ function Read-Salts {
     }
 }
 
-# After Read-Salts: another one most likely means that the workstation has not the site's. The one that an earlier
-# release made for this host is simply replaced.
+# After Read-Salt: true if the salts differ, which usually means that the workstation lacks nbserver.salt. The salt that
+# an earlier release created for this host alone may be replaced.
 function Test-OtherSalt {
     $Salts.Set -and $Salts.Sent -and $Salts.Set -cne $Salts.Sent -and $Salts.Set -cne $Run.FormerSalt
 }
 
-# @notebook.password_hash@ is put in only when the file is written. A log-in lasts for the session's hours: the
-# browser forgets its cookie then, and the server refuses it.
+function Assert-Salt {
+    Read-Salt
+    if ((Test-OtherSalt) -and -not $Run.NewSalt) {
+        throw (New-Failure salt-differs ('The password hash in {file} has the salt {is}, but this run has the salt ' +
+                '{sent}. Restore nbserver.salt of this site next to the inventory, or use --new-salt to replace the ' +
+                'hash, which restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
+    }
+}
+
+# Return the configuration as JSON. @notebook.password_hash@ is replaced when the file is written. A login lasts as long
+# as the setting session says: after that, the browser forgets its cookie, and the server refuses it.
 function Get-Configuration {
     $days = [Math]::Round($Settings.notebook.session / 24, 6)
     $configuration = [ordered]@{
-        ServerApp = [ordered]@{
-            ip = $Settings.notebook.ip
-            port = $Settings.notebook.port
-            port_retries = 0
-            base_url = '/'
-            open_browser = $false
-            allow_remote_access = $true
-            allow_unauthenticated_access = $false
-            allow_origin = ''
-            allow_origin_pat = ''
-            allow_credentials = $false
-            disable_check_xsrf = $false
-            allow_password_change = $false   # an older name of the one below, which the server still has
-            root_dir = (Expand-Path $Settings.notebook.directory).TrimEnd('\')   # as the server tells it
-            certfile = $CertificateFile
-            keyfile = $KeyFile
-        }
+        ServerApp = Get-ServerSetting
         PasswordIdentityProvider = [ordered]@{
             hashed_password = '@notebook.password_hash@'
             password_required = $true
@@ -2992,206 +4481,300 @@ function Get-Configuration {
             get_secure_cookie_kwargs = [ordered]@{ max_age_days = $days }
         }
     }
-    ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')   # Jupyter reads it in the host's code page
+    # Jupyter reads the file in the code page of the host, so it is ASCII.
+    ConvertTo-AsciiJson ((ConvertTo-Json $configuration -Depth 4) -replace "`r", '')
 }
 
-# Whether the server that was set up before has this port.
+function Get-ServerSetting {
+    [ordered]@{
+        ip = $Settings.notebook.ip
+        port = $Settings.notebook.port
+        port_retries = 0
+        base_url = '/'
+        open_browser = $false
+        allow_remote_access = $true
+        allow_unauthenticated_access = $false
+        allow_origin = ''
+        allow_origin_pat = ''
+        allow_credentials = $false
+        disable_check_xsrf = $false
+        allow_password_change = $false   # an older name, which the server still has
+        root_dir = (Expand-Path $Settings.notebook.directory).TrimEnd('\')   # in the form that the server reports
+        certfile = $CertificateFile
+        keyfile = $KeyFile
+    }
+}
+
+# True if the server that an earlier run configured has this port.
 function Test-DeployedPort([int]$Port) {
     if (-not (Test-Path -LiteralPath $ConfigurationFile)) { return $false }
     [IO.File]::ReadAllText($ConfigurationFile, $Utf8) -cmatch "`"port`":\s+$Port\b"
 }
 
-Step notebook 'the notebook server is configured: HTTPS, password, its own folders' -Test {
+function Compare-Configuration {
+    Read-Salt
+    $other = Test-OtherSalt
+    if ($other) {
+        Add-Difference salt 'salt of the password hash in {file}' $Salts.Set $Salts.Sent @{ file = $ConfigurationFile }
+    }
+    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) {
+        Add-Difference file-content '{file}' 'different or missing' 'as in the settings' @{ file = $ConfigurationFile }
+    }
+    if (-not (Test-TextFile $StarterFile $Starter)) {
+        Add-Difference file-content '{file}' 'different or missing' 'as in this script' @{ file = $StarterFile }
+    }
+}
+
+Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
-    if (-not (Test-ServiceGrant $directory)) { Difference "the service's access to $directory" 'none' 'modify' }
-    Read-Salts
-    $other = Test-OtherSalt
-    if ($other) { Difference "the salt of the password hash in $ConfigurationFile" $Salts.Set $Salts.Sent }
-    if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) {
-        Difference $ConfigurationFile 'another or none' 'as in the settings'
+    if (-not (Test-ServiceGrant $directory)) {
+        Add-Difference notebook-folder 'access of the server to {folder}' 'none' 'modify' @{ folder = $directory }
     }
-    if (-not (Test-TextFile $StarterFile $Starter)) { Difference $StarterFile 'different or missing' 'as in this script' }
+    Compare-Configuration
 } -Apply {
-    Read-Salts
-    if ((Test-OtherSalt) -and -not $Run.NewSalt) {
-        throw ("the password hash in $ConfigurationFile has the salt $($Salts.Set), that of this run $($Salts.Sent). " +
-            'Put the nbserver.salt of this site back next to the inventory, ' +
-            'or use --new-salt: a new salt means a new hash, and the server restarts')
-    }
+    Assert-Salt
     if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile $HashPattern }
-    Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password makes it)'
+    Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password creates it)'
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
-    Set-TextFile $MigratedFile ''   # Jupyter would write this file itself at its second start, and may not
+    Set-TextFile $MigratedFile ''   # at its second start, Jupyter would create this file, which it is not allowed to
     Set-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash'
     Set-TextFile $StarterFile $Starter
 }
 
-# ---- step: past ----------------------------------------------------------------------------------------
-# What a host brings along: a notebook server set up by hand, an nbserver whose record is lost, a program of
-# others on the port. What would have to be overwritten or stopped is taken over only with adopt = true;
-# without it, an apply refuses before anything is changed. What does no harm to this server is told once.
-# The step stands right before the new server starts, so what serves now goes on while Python, OpenSSL and
-# the packages are installed, and when that fails.
+# ---- step: takeover --------------------------------------------------------------------------------
+# Adopt what was on the host before, with adopt = true; refuse the host without it.
 
-$Told = @{}
+# Examples are a notebook server that was set up by hand, an nbserver whose record is lost, and another program on the
+# port. A conflict must be replaced or stopped. What does not harm this server is kept, and reported once.
+# This step is right before the new server starts: the old one runs until everything is installed.
 
-function Write-Once([string]$Text) {
-    if (-not $Told.ContainsKey($Text)) { $Told[$Text] = $true; Write-Event warning @{ text = $Text } }
+Add-Step takeover 'Nothing on this host conflicts with the notebook server' -Test {
+    $conflicts = @(Compare-EarlierTask) + @(Compare-EarlierRule) + @(Compare-EarlierFolder) + @(Compare-Port)
+    Assert-NoConflict $conflicts
+    Compare-OpenPortRule
+    Compare-HidingPathEntry
+    Write-Leftover
+    $Takeover.Reported = $true
+} -Apply {
+    Save-EarlierTask
+    Save-EarlierRule
+    foreach ($rule in @(Get-OpenPortRule)) { if ($rule.Alone) { Disable-FirewallRule $rule.Name } }
+    foreach ($entry in @(Get-HidingPathEntry)) { Remove-PathEntry $entry }
+    if (Test-ForeignListener) { Stop-PortOwner $Settings.notebook.port }
 }
 
-# Our server listens: it shows our certificate, or the program that listens runs from our folder.
+$Takeover = @{ Reported = $false }   # a Test runs more than once, and its warnings are written once
+
+# ---- conflicts: each function adds a difference, and returns the failure that explains it
+
+# $Adoptable: adopt = true is enough. $Name is short, for a list of conflicts.
+function New-Conflict {
+    param([string]$Name, [bool]$Adoptable, [Exception]$Failure)
+    @{ Name = $Name; Adoptable = $Adoptable; Failure = $Failure }
+}
+
+function Compare-EarlierTask {
+    $task = Get-TaskXml 'nbserver'
+    if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
+    if (Test-StoredPassword ([xml]$task)) {
+        Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
+        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('The scheduled task ' +
+                'nbserver runs with a stored password, so undo could not register it again. Export it and remove it ' +
+                'yourself'))
+    }
+    Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('The scheduled task nbserver is from an ' +
+            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
+}
+
+function Compare-EarlierRule {
+    if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
+    if (-not (Get-FirewallRule 'nbserver')) { return }
+    Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('The firewall rule nbserver is from an ' +
+            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
+}
+
+function Compare-EarlierFolder {
+    if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
+    if (-not (Test-Path -LiteralPath $Programs)) { return }
+    Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver whose record is ' +
+            'lost. Remove it, or set adopt = true in the inventory') @{ path = $Programs })
+}
+
+function Compare-Port {
+    if (-not (Test-ForeignListener)) { return }
+    $port = $Settings.notebook.port
+    $name = "TCP port $port"
+    $holder = Get-PortOwner $port
+    if (-not $holder.Process) {
+        Add-Difference port-not-free 'TCP port {port}' 'used by another program' 'free' @{ port = $port }
+        return New-Conflict $name $false (New-Failure port-taken-unknown ('TCP port {port} is used by another ' +
+                'program. Stop it, or choose another notebook.port in the inventory') @{ port = $port })
+    }
+    $values = @{ port = $port; program = $holder.Text.Trim([char[]]' ()') }
+    Add-Difference port-not-free 'TCP port {port}' $values.program 'free' @{ port = $port }
+    $dependents = @($holder.Services | ForEach-Object { Get-RunningDependent $_ })
+    if ($dependents.Count) {
+        $values.services = $dependents -join ', '
+        return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
+                'service ({program}), and services that run need it: {services}. Stop these services first') $values)
+    }
+    New-Conflict $name ($holder.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
+            'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
+}
+
+# ---- the refusal
+
+# An apply stops here, before anything is changed; a plan reports that it would.
+function Assert-NoConflict([object[]]$Conflicts) {
+    $failure = Get-Refusal $Conflicts
+    if (-not $failure) { return }
+    if (-not $Takeover.Reported) {
+        foreach ($conflict in $Conflicts) { Write-Event warning (Get-FailureField $conflict.Failure) }
+    }
+    if ($Run.Mode -eq 'apply') {
+        throw $failure
+    }
+    if (-not $Takeover.Reported) {
+        Write-Notice warning apply-will-refuse 'apply will refuse this host: {cause}' @{ cause = $failure.Message }
+    }
+}
+
+# Return the failure, or nothing if there is no conflict, or adopt = true is set and enough for all of them.
+function Get-Refusal([object[]]$Conflicts) {
+    $names = @($Conflicts | ForEach-Object { $_.Name }) -join ', '
+    $blocking = @($Conflicts | Where-Object { -not $_.Adoptable } | ForEach-Object { $_.Name })
+    if ($blocking.Count) {
+        return New-Failure takeover-impossible ('The notebook server conflicts with what is on this host: {names}. ' +
+            'adopt = true cannot replace all of it: remove or stop {blocking} yourself, then run this again') @{
+            names = $names; blocking = $blocking -join ', '
+        }
+    }
+    if ($Settings.adopt -or -not $names) { return }
+    New-Failure takeover-refused ('The notebook server conflicts with what is on this host: {names}. Set adopt = ' +
+        'true in the inventory to replace it (undo restores it), or remove it yourself, then run this again') @{
+        names = $names
+    }
+}
+
+# ---- the port
+
+# True if a program other than our server listens on the notebook port.
+function Test-ForeignListener {
+    (Test-PortListening $Settings.notebook.port) -and -not (Test-OwnListener)
+}
+
+# True if our server listens: it shows our certificate, or the program that listens is in our folder.
 function Test-OwnListener {
     if (-not (Test-Record 'task' 'nbserver')) { return $false }
     $certificate = Get-ServerCertificate
-    if ($certificate -and (Get-ShownFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
-    $processes = @(Get-PortProcesses $Settings.notebook.port)
-    if (-not $processes.Count) { return (Test-DeployedPort $Settings.notebook.port) -and (Test-TaskRunning 'nbserver') }
+    if ($certificate -and (Get-ServerFingerprint) -eq (Get-Fingerprint $certificate)) { return $true }
+    $port = $Settings.notebook.port
+    $processes = @(Get-PortProcess $port)
+    if (-not $processes.Count) { return (Test-DeployedPort $port) -and (Test-TaskRunning 'nbserver') }
     [bool]@($processes | Where-Object { Test-Below $_.ExecutablePath $Programs }).Count
 }
 
-# What would have to be overwritten or stopped: what, is, should, and what a person reads. Taken says that
-# adopt = true is enough for it.
-function Get-PastConflicts {
-    $port = $Settings.notebook.port
-    $lost = 'an earlier nbserver has left it, and the record does not know it'
-    $task = Get-TaskXml 'nbserver'
-    if ($task -and -not (Test-Record 'task' 'nbserver')) {
-        if (Test-StoredPassword ([xml]$task)) {
-            $text = 'there is a scheduled task nbserver that runs with a stored password, so undo could not register it again. Export it and remove it yourself'
-            @{ what = 'scheduled task nbserver'; is = 'registered with a stored password'; should = $null; text = $text; taken = $false }
+# ---- what does not harm this server
+
+# A rule that opens no other port can be disabled; a rule for more ports is kept.
+function Compare-OpenPortRule {
+    foreach ($rule in Get-OpenPortRule) {
+        if ($Settings.adopt -and $rule.Alone) {
+            Add-Difference port-rule-enabled 'firewall rule "{display_name}" ({name})' 'enabled' 'disabled' @{
+                display_name = $rule.DisplayName; name = $rule.Name
+            }
+            continue
         }
-        else { @{ what = 'scheduled task nbserver'; is = $lost; should = $null; text = "there is a scheduled task nbserver: $lost. Remove it"; taken = $true } }
-    }
-    if ($Settings.skip -notcontains 'firewall' -and -not (Test-Record 'firewall_rule' 'nbserver') -and (Get-FirewallRule 'nbserver')) {
-        @{ what = 'firewall rule nbserver'; is = $lost; should = $null; text = "there is a firewall rule nbserver: $lost. Remove it"; taken = $true }
-    }
-    if ((Test-Path -LiteralPath $Programs) -and -not $Settings.adopt -and -not (Test-Record 'folder' $Programs) -and -not (Test-Record 'task' 'nbserver')) {
-        @{ what = $Programs; is = $lost; should = $null; text = "there is a folder ${Programs}: $lost. Remove it"; taken = $true }
-    }
-    if ((Test-PortListening $port) -and -not (Test-OwnListener)) {
-        $holder = Get-PortHolder $port
-        $dependents = @($holder.Services | ForEach-Object { Get-RunningDependents $_ })
-        $taken = $holder.Held -ne 'nothing' -and -not $dependents.Count
-        $text = "port $port is taken by another program$($holder.Text). Stop it, or choose another notebook.port in the inventory"
-        if ($dependents.Count) { $text = "port $port is taken by another program$($holder.Text), and services that run need it: $($dependents -join ', '). Stop these first, or choose another notebook.port in the inventory" }
-        @{ what = "port $port"; is = "taken by another program$($holder.Text)"; should = 'free'; text = $text; taken = $taken }
-    }
-}
-
-# One message that names all.
-function Get-Refusal([object[]]$Conflicts) {
-    $text = @($Conflicts | ForEach-Object { $_.text }) -join '; '
-    $stay = @($Conflicts | Where-Object { -not $_.taken })
-    if ($stay.Count) { "$text. Only a person can do that: adopt = true does not" }
-    else { "$text; or set adopt = true in the inventory, and it is taken over and put back by undo" }
-}
-
-# ---- what does no harm to this server, and matters
-
-# The folders of the programs that the tutorial of 2013 put into PATH, and of an nbserver whose record is
-# lost. Only where they stand before our entries, so that their python.exe and openssl.exe come first.
-$TutorialFolder = New-Object Text.RegularExpressions.Regex '^[A-Z]:\\(Python\d\d(\\Scripts)?|OpenSSL-Win(32|64)\\bin)$', 'IgnoreCase, CultureInvariant'
-
-function Get-HidingPathEntries {
-    if ($Settings.skip -contains 'path') { return }
-    $path = Get-RegistryValue $MachineEnvironment Path
-    if (-not $path) { return }
-    $ours = @(@(Get-PathEntries) + @(Read-Record | Where-Object { $_.kind -eq 'path_entry' } | ForEach-Object { $_.key }) | ForEach-Object { $_.TrimEnd('\') })
-    $found = @()
-    foreach ($entry in ([string]$path.value).Split([char[]]';')) {
-        $folder = (Expand-Path $entry).Trim().Trim('"').TrimEnd('\')
-        if ($ours -contains $folder) { break }
-        if ($found -contains $entry) { continue }
-        if ((Test-Below $folder $Programs) -or $TutorialFolder.IsMatch($folder)) { $found += $entry; $entry }
-    }
-}
-
-# Profiles of earlier notebook servers, in the folders of all users and of Windows' own accounts.
-function Get-EarlierProfiles {
-    $list = 'HKLM:\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList'
-    if (-not (Test-Path -LiteralPath $list)) { return }
-    foreach ($key in Get-ChildItem -LiteralPath $list) {
-        $user = Get-RegistryValue "$list\$($key.PSChildName)" ProfileImagePath
-        if (-not $user) { continue }
-        foreach ($name in '.ipython', '_ipython') {
-            $folder = Join-Path (Expand-Path $user.value) "$name\profile_nbserver"
-            if ([IO.Directory]::Exists($folder)) { $folder }
+        if ($Takeover.Reported) { continue }
+        $values = @{ display_name = $rule.DisplayName; name = $rule.Name; port = $Settings.notebook.port }
+        if ($rule.Alone) {
+            Write-Notice warning port-rule-kept ('The firewall rule "{display_name}" ({name}) also opens TCP port ' +
+                '{port}, regardless of firewall.remote_addresses. It is kept; adopt = true disables it') $values
+        }
+        else {
+            Write-Notice warning ports-rule-kept ('The firewall rule "{display_name}" ({name}) opens TCP port {port} ' +
+                'among other ports, regardless of firewall.remote_addresses. It is kept: narrow it yourself') $values
         }
     }
 }
 
-Step past 'nothing that was here before stands in the way' -Test {
-    $conflicts = @(Get-PastConflicts)
-    foreach ($conflict in $conflicts) { Difference $conflict.what $conflict.is $conflict.should }
-    if ($conflicts.Count -and (-not $Settings.adopt -or @($conflicts | Where-Object { -not $_.taken }).Count)) {
-        if ($Run.Mode -eq 'apply') { throw (Get-Refusal $conflicts) }
-        Write-Once "apply will refuse to go on: $(Get-Refusal $conflicts)"
-    }
-
-    if ($Settings.skip -notcontains 'firewall') {
-        foreach ($rule in Get-OtherPortRules $Settings.notebook.port) {
-            $name = "firewall rule '$($rule.DisplayName)' ($($rule.Name))"
-            if ($Settings.adopt -and $rule.Alone) { Difference $name 'enabled' 'disabled' }
-            elseif ($rule.Alone) { Write-Once "$name lets the notebook port in too, whatever firewall.remote_addresses says. It is left alone; adopt = true disables it" }
-            else { Write-Once "$name lets the notebook port in too, among other ports, whatever firewall.remote_addresses says. It is left alone: narrow it by hand" }
+function Compare-HidingPathEntry {
+    foreach ($entry in Get-HidingPathEntry) {
+        if ($Settings.adopt) { Add-Difference path-entry 'PATH' $entry $null }
+        elseif (-not $Takeover.Reported) {
+            Write-Notice warning path-entry-kept ('PATH has {entry} before the entries of nbserver, so its programs ' +
+                'are found first. It is kept; adopt = true removes it') @{ entry = $entry }
         }
     }
-    foreach ($entry in Get-HidingPathEntries) {
-        if ($Settings.adopt) { Difference 'PATH' $entry $null }
-        else { Write-Once "PATH has $entry before the new entries, so its programs come first. It is left alone; adopt = true takes it out" }
-    }
-    if (Test-Record 'task' 'nbserver') { return }
-    foreach ($folder in Get-EarlierProfiles) {
-        Write-Once "$folder is of an earlier notebook server. It is left alone: notebooks that it served can be copied to $(Expand-Path $Settings.notebook.directory)"
+}
+
+function Write-Leftover {
+    if ($Takeover.Reported -or (Test-Record 'task' 'nbserver')) { return }
+    foreach ($folder in Get-EarlierProfile) {
+        Write-Notice warning earlier-profile ('{path} is from an earlier notebook server, and is kept. The notebooks ' +
+            'of that server can be copied to {directory}') @{
+            path = $folder; directory = Expand-Path $Settings.notebook.directory
+        }
     }
     if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
-        Write-Once "$Programs was here before, and the record does not know it: what fits in it is used, and undo leaves it"
+        Write-Notice warning adopted-folder ('{path} existed before, and is not in the record. What is suitable in ' +
+            'it is used, and undo keeps it') @{ path = $Programs }
     }
-} -Apply {
-    if (-not (Test-Record 'task' 'nbserver') -and (Get-TaskXml 'nbserver')) {
-        Save-TaskState '\nbserver'
-        Save-Before 'task' 'nbserver' (Get-TaskXml 'nbserver')
-        Stop-Task 'nbserver'
-    }
-    if ($Settings.skip -notcontains 'firewall') {
-        $rule = Get-FirewallRule 'nbserver'
-        if ($rule) { Save-Before 'firewall_rule' 'nbserver' $rule }
-        foreach ($other in Get-OtherPortRules $Settings.notebook.port) { if ($other.Alone) { Disable-FirewallRule $other.Name } }
-    }
-    foreach ($entry in @(Get-HidingPathEntries)) { Remove-PathEntry $entry }
-    if ((Test-PortListening $Settings.notebook.port) -and -not (Test-OwnListener)) { Stop-PortHolder $Settings.notebook.port }
 }
 
-# ---- step: service -------------------------------------------------------------------------------------
-# A scheduled task that starts with Windows: no time limit, started again when it ends, also on battery.
-# It runs as LOCAL SERVICE, without administrator rights; ProcessTokenSidType gives its process the SID that
-# the files are granted to. The second trigger looks every five minutes whether it still runs.
-# In user scope: a process of the user's own in the background, until they log off (prelude/processes).
+# ---- changes: undo restores what is recorded
 
-# What the server read at its start. It stands in the task's description, so a server that was started
-# before its files were changed is seen, and started again. Times only: nothing secret is derived from.
+function Save-EarlierTask {
+    $task = Get-TaskXml 'nbserver'
+    if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
+    Save-TaskState '\nbserver'
+    Save-Before 'task' 'nbserver' $task
+    Stop-Task 'nbserver'
+}
+
+function Save-EarlierRule {
+    if ($Settings.skip -contains 'firewall') { return }
+    $rule = Get-FirewallRule 'nbserver'
+    if ($rule) { Save-Before 'firewall_rule' 'nbserver' $rule }
+}
+
+# ---- step: service ---------------------------------------------------------------------------------
+# Run the server as a scheduled task or, in user scope, as a background process.
+
+# The task starts with Windows, has no time limit, is started again when it stops, and runs on battery power. A second
+# trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
+# ProcessTokenSidType gives its process the SID that has access to the files. The process of user scope runs until the
+# user logs off (prelude/processes).
+
+# ---- what the server was started with
+
+# Return the times of the files that the server reads when it starts. They are in the description of the task, so a
+# server that was started before a change is noticed and started again. Nothing secret is derived from these files.
 function Get-ServiceState {
     $times = foreach ($file in $ConfigurationFile, $StarterFile, $CertificateFile) {
-        if (Test-Path -LiteralPath $file) { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') } else { 'none' }
+        if (-not (Test-Path -LiteralPath $file)) { 'none' }
+        else { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') }
     }
     "nbserver: secured notebook server. Files of $($times -join ', ')"
 }
 
-# The server's command line, behind its program.
-function Get-ServerArguments {
-    '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog
+function Get-ServerArgument { '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog }
+
+function Format-ServerArgument {
+    @(Get-ServerArgument | ForEach-Object { Format-Argument $_ }) -join ' '
 }
 
-function Format-ServerArguments {
-    @(Get-ServerArguments | ForEach-Object { Format-Argument $_ }) -join ' '
-}
+# ---- the scheduled task
 
-# What a task's XML must say: where, what, and what Windows takes where the element is missing.
-function Get-ServiceProperties {
+# Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing.
+function Get-ServiceProperty {
     @(
         @{ Path = 'RegistrationInfo/Description'; Should = Get-ServiceState; Default = '' }
         @{ Path = 'Triggers/BootTrigger/Enabled'; Should = 'true'; Default = 'true' }
@@ -3206,21 +4789,28 @@ function Get-ServiceProperties {
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
-        @{ Path = 'Actions/Exec/Arguments'; Should = Format-ServerArguments; Default = '' }
+        @{ Path = 'Actions/Exec/Arguments'; Should = Format-ServerArgument; Default = '' }
         @{ Path = 'Actions/Exec/WorkingDirectory'; Should = $WorkFolder; Default = '' }
     )
 }
 
+# Return the task. S-1-5-19 is LOCAL SERVICE.
 function Get-ServiceXml {
     @"
 <Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo><Description>$(Protect-Xml (Get-ServiceState))</Description></RegistrationInfo>
   <Triggers>
     <BootTrigger><Enabled>true</Enabled></BootTrigger>
-    <TimeTrigger><Repetition><Interval>PT5M</Interval></Repetition><StartBoundary>2020-01-01T00:00:00</StartBoundary><Enabled>true</Enabled></TimeTrigger>
+    <TimeTrigger>
+      <Repetition><Interval>PT5M</Interval></Repetition>
+      <StartBoundary>2020-01-01T00:00:00</StartBoundary><Enabled>true</Enabled>
+    </TimeTrigger>
   </Triggers>
   <Principals>
-    <Principal id="Author"><UserId>S-1-5-19</UserId><RunLevel>LeastPrivilege</RunLevel><ProcessTokenSidType>Unrestricted</ProcessTokenSidType></Principal>
+    <Principal id="Author">
+      <UserId>S-1-5-19</UserId><RunLevel>LeastPrivilege</RunLevel>
+      <ProcessTokenSidType>Unrestricted</ProcessTokenSidType>
+    </Principal>
   </Principals>
   <Settings>
     <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
@@ -3234,7 +4824,7 @@ function Get-ServiceXml {
   <Actions Context="Author">
     <Exec>
       <Command>$(Protect-Xml (Get-EnvironmentProgram 'python.exe'))</Command>
-      <Arguments>$(Protect-Xml (Format-ServerArguments))</Arguments>
+      <Arguments>$(Protect-Xml (Format-ServerArgument))</Arguments>
       <WorkingDirectory>$(Protect-Xml $WorkFolder)</WorkingDirectory>
     </Exec>
   </Actions>
@@ -3243,6 +4833,7 @@ function Get-ServiceXml {
 }
 
 function Test-TaskRunning([string]$Name) {
+    # A task that does not exist does not run.
     $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
     $task -and [string]$task.State -eq 'Running'
 }
@@ -3251,206 +4842,239 @@ function Test-ServerRunning {
     if ($Settings.scope -eq 'user') { [bool](Get-Background) } else { Test-TaskRunning 'nbserver' }
 }
 
-# ---- in user scope
-
-function Get-ServerText { "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArguments)`n$(Get-ServiceState)`n" }
-
-function Compare-BackgroundServer {
-    if (-not (Test-ServerRunning)) { Difference 'the notebook server' 'not running' 'running in the background' }
-    elseif (-not (Test-Background (Get-ServerText))) { Difference 'the notebook server' 'started before a change' 'started again' }
-}
-
-# The starter says where everything is. What this user has set for other servers and Pythons is taken away,
-# from the environment of this run only.
-function Start-BackgroundServer {
-    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
-        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') { [Environment]::SetEnvironmentVariable($name, $null) }
-    }
-    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
-    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArguments) $WorkFolder (Get-ServerText)
-}
-
-Step service 'the notebook server runs: as a task from the start of Windows, or in user scope in the background' -Test {
-    if ($Settings.scope -eq 'user') { Compare-BackgroundServer; return }
+function Compare-ServiceTask {
     $text = Get-TaskXml 'nbserver'
-    if (-not $text) { Difference 'scheduled task nbserver' $null 'registered'; return }
+    if (-not $text) {
+        Add-Difference task 'scheduled task nbserver' $null 'registered'
+        return
+    }
     $xml = [xml]$text
-    foreach ($property in Get-ServiceProperties) {
+    foreach ($property in Get-ServiceProperty) {
         $is = Get-TaskText $xml $property.Path
         if ($null -eq $is) { $is = $property.Default }
-        if ($is -ne $property.Should) { Difference "scheduled task nbserver, $($property.Path)" $is $property.Should }
-    }
-    if (-not (Test-TaskRunning 'nbserver')) { Difference 'scheduled task nbserver' 'not running' 'running' }
-} -Apply {
-    if ($Settings.scope -eq 'user') { Start-BackgroundServer; return }
-    if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
-    Set-Task 'nbserver' (Get-ServiceXml)
-    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\'
-}
-
-# ---- step: firewall ------------------------------------------------------------------------------------
-# One inbound rule for the notebook's TCP port. Nothing else narrows it, such as a program
-# or an interface. The firewall itself is neither switched on nor off.
-
-function Get-FirewallSettings {
-    @{
-        Enabled = 'True'; Direction = 'Inbound'; Action = 'Allow'; Profile = 'Any'; Protocol = 'TCP'
-        LocalPort = @([string]$Settings.notebook.port); RemoteAddress = @($Settings.firewall.remote_addresses | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
-    }
-}
-
-Step firewall 'the firewall lets the notebook port in' -Test {
-    $is = Get-FirewallRule 'nbserver'
-    $should = Get-FirewallSettings
-    foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }
-    if (-not $is) { Difference 'firewall rule nbserver' $null "TCP $($should.LocalPort) from $($should.RemoteAddress -join ', ')"; return }
-    foreach ($name in $should.Keys | Sort-Object) {
-        if (($is[$name] -join ', ') -ne ($should[$name] -join ', ')) { Difference "firewall rule nbserver, $name" ($is[$name] -join ', ') ($should[$name] -join ', ') }
-    }
-} -Apply {
-    Set-FirewallRule 'nbserver' "nbserver: notebook server, TCP $($Settings.notebook.port)" (Get-FirewallSettings)
-}
-
-# ---- step: check ---------------------------------------------------------------------------------------
-# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host, and the server that runs
-# refuses requests without the password. Its files are compared before (step notebook); this asks the server itself.
-
-# The fingerprint of the certificate that the port shows and, with a request, the status that it is answered with;
-# nothing where nothing answers. Any certificate is accepted here because the caller compares it; no secret is sent.
-function Get-Shown([string]$Request) {
-    $address = [Net.IPAddress]::Loopback
-    if ($Settings.notebook.ip -ne '*') { $address = [Net.IPAddress]::Parse($Settings.notebook.ip) }
-    $client = New-Object Net.Sockets.TcpClient $address.AddressFamily
-    try {
-        $client.Connect($address, $Settings.notebook.port)
-        $client.ReceiveTimeout = 10000
-        $client.SendTimeout = 10000
-        $tls = New-Object Net.Security.SslStream ($client.GetStream(), $false, { $true })
-        $tls.AuthenticateAsClient($Settings.host, $null, [Security.Authentication.SslProtocols]3072, $false)
-        $certificate = New-Object Security.Cryptography.X509Certificates.X509Certificate2 $tls.RemoteCertificate
-        $shown = @{ Fingerprint = Get-Fingerprint $certificate; Status = '' }
-        if ($Request) { $shown.Status = Get-AnswerStatus $tls $Request }
-        $shown
-    }
-    catch [Net.Sockets.SocketException], [IO.IOException], [Security.Authentication.AuthenticationException] { return }
-    finally { $client.Close() }
-}
-
-function Get-ShownFingerprint {
-    $shown = Get-Shown
-    if ($shown) { $shown.Fingerprint }
-}
-
-# The three digits of an HTTP answer; '' where there is no such answer. Of what the server says nothing else is
-# used, and no more is read than the beginning: at most 1 KB, for at most 20 seconds.
-function Get-AnswerStatus($Stream, [string]$Request) {
-    $buffer = New-Object byte[] 1024
-    $count = 0
-    try {
-        $bytes = $Utf8.GetBytes($Request)
-        $Stream.Write($bytes, 0, $bytes.Length)
-        $time = [Diagnostics.Stopwatch]::StartNew()
-        while ($count -lt $buffer.Length -and $buffer -notcontains 10) {   # the first line is not complete
-            if ($time.Elapsed.TotalSeconds -gt 20) { return '' }
-            $read = $Stream.Read($buffer, $count, $buffer.Length - $count)
-            if (-not $read) { return '' }
-            $count += $read
+        if ($is -ne $property.Should) {
+            Add-Difference task-property 'scheduled task nbserver, {property}' $is $property.Should @{
+                property = $property.Path
+            }
         }
     }
-    catch [IO.IOException] { return '' }
-    if ($Utf8.GetString($buffer, 0, $count) -cmatch '\AHTTP/1\.[01] ([0-9]{3})[ \r]') { return $Matches[1] }
-    ''
+    if (-not (Test-TaskRunning 'nbserver')) { Add-Difference task 'scheduled task nbserver' 'not running' 'running' }
 }
 
-# The requests that the running server does not refuse, in words. A notebook server answers this one with the list of
-# its kernels to whoever is logged in, and with 403 to everybody else.
-function Get-OpenRequests {
-    $request = "GET /api/kernels HTTP/1.1`r`nHost: localhost:$($Settings.notebook.port)`r`nConnection: close`r`n"
-    $ways = @(
-        @{ Name = 'without the password'; Header = '' }
-        @{ Name = 'with a random token'; Header = "Authorization: token $([guid]::NewGuid())`r`n" }
-    )
-    foreach ($way in $ways) {
-        $shown = Get-Shown "$request$($way.Header)`r`n"
-        if ($shown -and '401', '403' -contains $shown.Status) { continue }
-        $is = 'not answered by a web server'
-        if ($shown -and $shown.Status) { $is = "answered with $($shown.Status)" }
-        @{ what = "GET /api/kernels on port $($Settings.notebook.port) $($way.Name)"; is = $is }
+function Start-ServiceTask {
+    if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
+    Set-Task 'nbserver' (Get-ServiceXml)
+    Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
+}
+
+# ---- the process of user scope
+
+function Get-ServerText {
+    "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArgument)`n$(Get-ServiceState)`n"
+}
+
+function Compare-BackgroundServer {
+    if (-not (Test-ServerRunning)) {
+        Add-Difference server 'the notebook server' 'not running' 'running in the background'
+    }
+    elseif (-not (Test-Background (Get-ServerText))) {
+        Add-Difference server 'the notebook server' 'started before a change' 'started after it'
     }
 }
 
-# Fails where the server that answers does not refuse both requests.
-function Assert-Closed {
-    foreach ($open in Get-OpenRequests) {
-        $todo = 'Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver'
-        if ($Settings.scope -eq 'user') { $todo = 'nbserver stop local' }
-        throw ("$($open.what) is $($open.is) instead of refused with 401 or 403: perhaps everybody who reaches this port can " +
-            "run programs as the server's account. Stop the server ($todo) and read its log ($ServerLog). If something was " +
-            "added to $(Get-EnvironmentFolder), remove that folder. Then run apply again")
+# The user's variables for other servers and Pythons are removed from the environment of this run only.
+function Start-BackgroundServer {
+    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
+        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') {
+            [Environment]::SetEnvironmentVariable($name, $null)
+        }
     }
+    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
+    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArgument) $WorkFolder (Get-ServerText)
 }
 
-Step check 'the port answers with this certificate, and refuses whoever has no password' -Test {
-    $should = 'the certificate that the step of that name makes'
-    $certificate = Get-ServerCertificate
-    if ($certificate) { $should = Get-Fingerprint $certificate }
-    $is = Get-ShownFingerprint
-    if ($is -ne $should) { Difference "port $($Settings.notebook.port)" $is $should }
-    if ($is) { foreach ($open in Get-OpenRequests) { Difference $open.what $open.is 'refused with 401 or 403' } }
+Add-Step service 'The notebook server runs' -Test {
+    if ($Settings.scope -eq 'user') { Compare-BackgroundServer } else { Compare-ServiceTask }
 } -Apply {
-    # The server was just started; a slow host takes a minute.
+    if ($Settings.scope -eq 'user') { Start-BackgroundServer } else { Start-ServiceTask }
+}
+
+# ---- step: firewall --------------------------------------------------------------------------------
+# Open the notebook port in the firewall, with one inbound rule.
+
+# The rule has no other filters, such as a program or an interface. The firewall itself is turned neither on nor off.
+
+function Get-WantedFirewallRule {
+    $addresses = @($Settings.firewall.remote_addresses | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
+    @{
+        Enabled = 'True'; Direction = 'Inbound'; Action = 'Allow'; Profile = 'Any'; Protocol = 'TCP'
+        LocalPort = @([string]$Settings.notebook.port); RemoteAddress = $addresses
+    }
+}
+
+Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
+    $is = Get-FirewallRule 'nbserver'
+    $should = Get-WantedFirewallRule
+    foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }
+    if (-not $is) {
+        $wanted = "TCP $($should.LocalPort) from $($should.RemoteAddress -join ', ')"
+        Add-Difference firewall-rule 'firewall rule nbserver' $null $wanted
+        return
+    }
+    foreach ($name in $should.Keys | Sort-Object) {
+        $isText = $is[$name] -join ', '
+        $shouldText = $should[$name] -join ', '
+        if ($isText -ne $shouldText) {
+            Add-Difference firewall-rule-property 'firewall rule nbserver, {property}' $isText $shouldText @{
+                property = $name
+            }
+        }
+    }
+} -Apply {
+    Set-FirewallRule 'nbserver' "nbserver: notebook server, TCP $($Settings.notebook.port)" (Get-WantedFirewallRule)
+}
+
+# ---- step: check -----------------------------------------------------------------------------------
+# Check that the server shows its certificate, and refuses requests without the password.
+
+# The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2.
+
+# Report requests that the server does not refuse, although they have no password.
+function Compare-Refusal {
+    $status = Get-StatusWithoutPassword
+    if (-not (Test-Refused $status)) {
+        Add-Difference open-without-password (
+            'status of GET /api/kernels on TCP port {port} without the password') $status '401 or 403' @{
+            port = $Settings.notebook.port
+        }
+    }
+    $status = Get-StatusWithRandomToken
+    if (-not (Test-Refused $status)) {
+        Add-Difference open-with-random-token (
+            'status of GET /api/kernels on TCP port {port} with a random token') $status '401 or 403' @{
+            port = $Settings.notebook.port
+        }
+    }
+}
+
+# A server that answers such requests lets everyone run programs, so a person must find out why.
+function Assert-ServerClosed {
+    foreach ($status in (Get-StatusWithoutPassword), (Get-StatusWithRandomToken)) {
+        if (Test-Refused $status) { continue }
+        $values = @{
+            port = $Settings.notebook.port; status = $status; log = $ServerLog; folder = Get-EnvironmentFolder
+        }
+        if ($Settings.scope -eq 'user') {
+            throw (New-Failure server-open-as-user ('The server on TCP port {port} answered a request without the ' +
+                    'password with {status} instead of 401 or 403. Everyone who can connect to this port may be ' +
+                    'able to run programs as you. Stop the server (nbserver stop local) and read its log ({log}). If ' +
+                    'something was added to {folder}, remove that folder. Then run apply again') $values)
+        }
+        throw (New-Failure server-open ('The server on TCP port {port} answered a request without the password with ' +
+                '{status} instead of 401 or 403. Everyone who can connect to this port may be able to run programs ' +
+                'as the account of the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask ' +
+                'nbserver) and read its log ({log}). If something was added to {folder}, remove that folder. Then ' +
+                'run apply again') $values)
+    }
+}
+
+# Wait until the server answers. On a slow host, its start takes a minute.
+function Wait-Server {
+    $port = $Settings.notebook.port
     for ($second = 0; $second -lt 180; $second++) {
-        if (Get-ShownFingerprint) { Assert-Closed; return }
+        if (Get-ServerFingerprint) { return }
         if (-not (Test-ServerRunning) -and $second -gt 20) { break }
-        if ($second % 10 -eq 5) { Write-Event progress @{ what = 'waiting for the server'; done = $second; total = 180; unit = 'seconds' } }
+        if ($second % 10 -eq 5) {
+            Write-StepProgress waiting-for-server 'Waiting for the server on TCP port {port}' @{
+                port = $port
+            } -Done $second -Total 180 -Unit seconds
+        }
         [Threading.Thread]::Sleep(1000)
     }
-    $words = 'no log was written'
-    if (Test-Path -LiteralPath $ServerLog) { $words = @(Read-LastLines $ServerLog 3) -join ' / ' }
-    throw "nothing answers on port $($Settings.notebook.port). The server's log ($ServerLog) ends with: $words"
+    if (-not (Test-Path -LiteralPath $ServerLog)) {
+        throw (New-Failure server-silent-without-log ('Nothing answers on TCP port {port}, and the server has not ' +
+                'written its log ({log}). Check why it does not start, then run this again') @{
+                port = $port; log = $ServerLog
+            })
+    }
+    throw (New-Failure server-silent ('Nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
+            'follows: {lines}') @{
+            port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
+        })
 }
 
-# ---- step: former --------------------------------------------------------------------------------------
-# The Python, OpenSSL and environment that an earlier run of nbserver installed and the settings no longer
-# want. They go last, when the new server has answered: an upgrade that fails leaves what was there.
-# Only what stands in the record goes, by the same way as undo would take it.
+Add-Step check 'The server answers with its certificate, and refuses requests without the password' -Test {
+    $should = 'a new certificate'
+    $certificate = Get-ServerCertificate
+    if ($certificate) { $should = Get-Fingerprint $certificate }
+    $is = Get-ServerFingerprint
+    if ($is -ne $should) {
+        Add-Difference port-certificate 'certificate on TCP port {port}' $is $should @{ port = $Settings.notebook.port }
+    }
+    if ($is) { Compare-Refusal }
+} -Apply {
+    Wait-Server
+    Assert-ServerClosed
+}
 
-function Get-WantedFolders {
+# ---- step: cleanup ---------------------------------------------------------------------------------
+# Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
+
+# They are removed last, when the new server has answered: an upgrade that fails keeps them. Only what is in the record
+# is removed, in the same way as undo removes it.
+
+function Get-UsedFolder {
     Get-EnvironmentFolder
     Get-PythonFolder
     if ($Settings.openssl) { Get-OpenSslFolder }
 }
 
-# The msi that is wanted. Another one is gone since the step openssl, unless OpenSSL is no msi any more.
-function Get-WantedMsi { if ($Settings.openssl -and $Settings.openssl.kind -eq 'msi') { Get-CachedFile $Settings.openssl } }
+# The step openssl has already removed the package of another version, unless the settings do not want a package.
+function Get-UsedMsi {
+    if ($Settings.openssl -and $Settings.openssl.kind -eq 'msi') { Get-CachedFile $Settings.openssl }
+}
 
-# Newest first: an installer of Python is asked to remove what it brought before its folder goes. In the
-# record it stands behind that folder.
-function Get-FormerLines {
-    $wanted = @(Get-WantedFolders) + @(Get-WantedMsi)
+# Return the lines of the record that are not used any more, newest first. The installer of a Python is in the record
+# after the folder of that Python, so it is removed first.
+function Get-UnusedLine {
+    $used = @(Get-UsedFolder) + @(Get-UsedMsi)
     $lines = @()
-    $installed = ''
+    $pythonFolder = ''
     foreach ($line in Read-Record) {
-        $ours = ('folder', 'inno' -contains $line.kind) -and (Split-Path -Parent $line.key) -eq $Programs -and (Split-Path -Leaf $line.key) -cmatch '^(env|python|openssl)-'
-        if ($ours -and $line.step -eq 'python') { $installed = $line.key }
-        if ($ours -and $wanted -notcontains $line.key) { $lines += $line }
-        if ($line.kind -eq 'msi' -and $line.step -eq 'openssl' -and $wanted -notcontains $line.key) { $lines += $line }
-        if ($line.kind -eq 'bundle' -and $line.step -eq 'python' -and $installed -and $wanted -notcontains $installed) { $lines += $line }
+        $isFolder = Test-InstalledFolder $line
+        if ($isFolder -and $line.step -eq 'python') { $pythonFolder = $line.key }
+        $isMsi = $line.kind -eq 'msi' -and $line.step -eq 'openssl'
+        if (($isFolder -or $isMsi) -and $used -notcontains $line.key) { $lines += $line }
+        $isPython = $line.kind -eq 'bundle' -and $line.step -eq 'python'
+        if ($isPython -and $pythonFolder -and $used -notcontains $pythonFolder) { $lines += $line }
     }
     [Array]::Reverse($lines)
     $lines
 }
 
-Step former 'what an earlier release or setting installed is gone' -Test {
-    foreach ($line in Get-FormerLines) { Difference $line.key 'installed' $null }
+# True for a line about a folder of an environment, Python, or OpenSSL, right below the folder of nbserver.
+function Test-InstalledFolder($Line) {
+    if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
+    (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
+}
+
+Add-Step cleanup 'What earlier runs installed and nothing uses is removed' -Test {
+    foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
 } -Apply {
-    foreach ($line in @(Get-FormerLines)) {
+    foreach ($line in @(Get-UnusedLine)) {
+        Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
         try { Undo-Line $line }
-        catch { throw "$($line.key) could not be removed: $_. End the programs that use it, then run this again; the new server runs already" }
+        catch {
+            throw (New-Failure unused-not-removed ('{path} could not be removed: {cause}. Stop the programs that use ' +
+                    'it, then run this again. The new server is already running') @{
+                    path = $line.key
+                } -Cause $_.Exception)
+        }
     }
 }
 
-# ---- main ----------------------------------------------------------------------------------------------
+# ---- main ------------------------------------------------------------------------------------------
+# Run the steps in the mode of the envelope, and report the outcome.
 
 function Invoke-Test($Step) {
     $Run.Step = $Step.Name
@@ -3458,42 +5082,46 @@ function Invoke-Test($Step) {
     if ($SkippedSteps -notcontains $Step.Name) { & $Step.Test }
 }
 
-function Write-Differences {
+function Write-Difference {
     foreach ($difference in $Run.Differences) { Write-Event difference $difference }
 }
 
-# What differs from what the steps want. Leaves the host alone. Brackets want nothing for themselves.
+# Test all steps, which changes nothing. Brackets are left out, because they are only for changes.
 function Invoke-Plan {
     foreach ($step in $Steps) {
         if ($step.Bracket) { continue }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
         if ($Run.Mode -ne 'test') { continue }
-        if ($Run.Differences.Count) { Write-Differences } else { Write-Event unchanged }
+        if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
 }
 
-# Apply where something differs, then test again: what is still different then has failed.
+# Apply a step if something differs, then test it again: a difference that remains is a failure.
 function Invoke-Apply($Step) {
-    Assert-Kept
+    Assert-EventsKept
     Invoke-Test $Step
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
         $Run.Outcome = 'reboot'
-        Write-Event warning @{ text = 'not done: Windows has to restart first' }
+        Write-Notice warning waits-for-restart 'Not done, because Windows must restart first'
         return
     }
     Write-Event started @{ title = $Step.Title }
-    Write-Differences
+    Write-Difference
     & $Step.Apply
     Invoke-Test $Step
-    foreach ($left in $Run.Differences) { throw "$($left.what) is still '$($left.is)' instead of '$($left.should)'" }
+    foreach ($left in $Run.Differences) {
+        throw (New-Failure still-differs '{what} is still "{is}" instead of "{should}"' @{
+                what = $left.what; is = $left.is; should = $left.should
+            })
+    }
     if (-not $Step.Bracket) { $Run.Changed++ }
     Write-Event changed
 }
 
-# Step after step, to the end or to where Windows has to restart first. What is open then is closed before.
-function Invoke-Steps {
+# Apply step after step, until all are done or Windows must restart first. Then open brackets are undone.
+function Invoke-EveryStep {
     foreach ($step in $Steps) {
         Invoke-Apply $step
         if ($Run.Outcome -eq 'reboot') { break }
@@ -3503,7 +5131,7 @@ function Invoke-Steps {
     Complete-BeforeRestart
 }
 
-# Nothing differs, so nothing is tested again, and no bracket is opened.
+# Nothing differs, so nothing is tested again and no bracket is applied.
 function Write-AllUnchanged {
     foreach ($step in $Steps) {
         $Run.Step = $step.Name
@@ -3511,31 +5139,38 @@ function Write-AllUnchanged {
     }
 }
 
-# Puts back what was there before, newest first. What can't be put back stays in the record and is told.
+# Restore the previous state, newest change first. What cannot be restored is reported and stays in the record.
 function Undo-Record([switch]$BracketsOnly) {
     $brackets = @($Steps | Where-Object { $_.Bracket } | ForEach-Object { $_.Name })
-    $lines = @(Read-Record)
-    [Array]::Reverse($lines)
-    # A service or task that ran before is started when all else is back.
-    $started = 'service', 'task_state'
-    $lines = @($lines | Where-Object { $started -notcontains $_.kind }) + @($lines | Where-Object { $started -contains $_.kind })
-    foreach ($line in $lines) {
+    foreach ($line in @(Get-UndoOrder)) {
         if ($BracketsOnly -and $brackets -notcontains $line.step) { continue }
         $Run.Step = $line.step
-        try {
-            Undo-Line $line
-        }
+        try { Undo-Line $line }
         catch {
             $Run.Outcome = 'failed'
-            Write-Event failed @{ text = "$($line.key) could not be put back: $_. $(Get-Remedy $_.Exception 'Mend what stands in its way, then run undo again')" }
+            $failure = New-Failure not-restored ('{key} could not be restored: {cause}. ' +
+                'Fix the cause, then run undo again') @{ key = $line.key } -Cause $_.Exception
+            Write-Event failed (Get-FailureField $failure)
         }
     }
     $Run.Step = ''
 }
 
-# What a request for a certificate needs, and then the request: mode request.
+# Services and tasks that ran before are started when everything else is restored.
+function Get-UndoOrder {
+    $lines = @(Read-Record)
+    [Array]::Reverse($lines)
+    $started = 'service', 'task_state'
+    $lines | Where-Object { $started -notcontains $_.kind }
+    $lines | Where-Object { $started -contains $_.kind }
+}
+
+# Mode request: apply what a certificate request needs, then report the request.
 function Invoke-Request {
-    if ($Settings.certificate.source -ne 'request') { throw 'the certificate of this host is not one that is requested. Write certificate.request = true into the inventory first' }
+    if ($Settings.certificate.source -ne 'request') {
+        throw (New-Failure no-certificate-request ('The settings of this host do not ask for a certificate request. ' +
+                'Set certificate.request = true in the inventory first'))
+    }
     foreach ($step in $Steps) {
         if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
         if ($Run.Outcome -eq 'reboot') { Complete-BeforeRestart; return }
@@ -3544,27 +5179,53 @@ function Invoke-Request {
     Send-CertificateRequest
 }
 
-# A run that changes something holds the lock and keeps its events; a test leaves no trace.
+# A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 function Start-Run {
     Assert-Scope
     if ($Run.Mode -eq 'events') { return }
     if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
     if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
-    if ($Run.Mode -eq 'test') { if (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder } }
-    else {
-        Initialize-StateFolder
-        Enter-Lock
-        $folder = Join-Path $StateFolder "runs\$($Run.Id)"
-        if (Test-Path -LiteralPath $folder) { throw "run '$($Run.Id)' was here before; a run's name is used once" }
-        [void](New-Item -ItemType Directory -Force -Path $folder)
-        $Run.EventFile = Join-Path $folder 'events.jsonl'
+    if ($Run.Mode -ne 'test') { Start-Change }
+    elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
+    Write-Event started @{
+        run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
+        host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText))
     }
-    Write-Event started @{ run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release; host = $Settings.host; script_sha256 = Get-Sha256 ($Utf8.GetBytes($ScriptText)) }
+}
+
+function Start-Change {
+    Initialize-StateFolder
+    Enter-Lock
+    $folder = Join-Path $StateFolder "runs\$($Run.Id)"
+    if (Test-Path -LiteralPath $folder) {
+        throw (New-Failure run-id-used 'This host already has a run "{run}"; a run ID can be used only once' @{
+                run = $Run.Id
+            })
+    }
+    [void](New-Item -ItemType Directory -Force -Path $folder)
+    $Run.EventFile = Join-Path $folder 'events.jsonl'
 }
 
 function Complete-Run {
     $Run.Step = ''
-    Write-Event finished @{ outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot; restarting = $Run.Restarting; fingerprint = $Run.Fingerprint }
+    Write-Event finished @{
+        outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
+        restarting = $Run.Restarting; fingerprint = $Run.Fingerprint
+    }
+}
+
+function Invoke-Mode {
+    if ($Run.Mode -eq 'undo') {
+        Stop-RecordedTask
+        Stop-RecordedBackground
+        Undo-Record
+        Remove-FileCopy
+        return
+    }
+    if ($Run.Mode -eq 'request') { Invoke-Request; return }
+    Invoke-Plan
+    if ($Run.Mode -ne 'apply') { return }
+    if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
 }
 
 function Invoke-Run {
@@ -3572,27 +5233,20 @@ function Invoke-Run {
     try {
         Read-Envelope
         Start-Run
-        if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After; $ended = $true; return }
-        if ($Run.Outcome -eq 'waiting') { $ended = $true; return }
-        if ($Run.Mode -eq 'undo') { Stop-RecordedTasks; Stop-RecordedBackground; Undo-Record; Remove-FileCopies }
-        elseif ($Run.Mode -eq 'request') { Invoke-Request }
-        else { Invoke-Plan }
-        if ($Run.Mode -eq 'apply' -and $Run.Differs) { Invoke-Steps }
-        elseif ($Run.Mode -eq 'apply') { Write-AllUnchanged }
-        Assert-Kept
+        if ($Run.Mode -eq 'events') { Send-EventsAfter $Run.After }
+        elseif ($Run.Outcome -ne 'waiting') { Invoke-Mode; Assert-EventsKept }
         $ended = $true
     }
     catch {
         $ended = $true
-        if ($Run.Mode -eq 'events') { throw }   # what this run says must not pass for what the other said
+        if ($Run.Mode -eq 'events') { throw }   # an event of this run must not be mistaken for one of the other run
         $Run.Outcome = 'failed'
-        $text = [string]$_
-        if (Test-DiskFull $_.Exception) { $text += ". $(Get-Remedy $_.Exception)" }
-        Write-Event failed @{ text = $text; at = "line $($_.InvocationInfo.ScriptLineNumber)" }
+        $fields = Get-FailureField $_.Exception
+        $fields.at = "line $($_.InvocationInfo.ScriptLineNumber)"
+        Write-Event failed $fields
     }
     finally {
-        # Not ended: the workstation stopped the pipeline. Brackets are closed all the same.
-        if (-not $ended) { $Run.Stopped = $true; $Run.Outcome = 'stopped' }
+        if (-not $ended) { Stop-Run }
         if ($Run.Mode -eq 'apply' -and $Run.EventFile) { Undo-Record -BracketsOnly }
         if ($Run.Mode -ne 'events') { Complete-Run }
         Exit-Lock
@@ -3600,12 +5254,27 @@ function Invoke-Run {
     }
 }
 
+# The workstation stopped the pipeline, perhaps between writing an event and counting it.
+function Stop-Run {
+    $Run.Stopped = $true
+    $Run.Outcome = 'stopped'
+    if ($Run.EventFile) { $Run.Events = @(Read-CompleteLine $Run.EventFile).Count }
+}
+
+# Events are written to the output of this function, whichever function reports them: no expression can swallow one.
+function Invoke-Script {
+    [CmdletBinding()]
+    param()
+    $Run.Pipeline = $PSCmdlet
+    Invoke-Run | Write-OtherOutput
+}
+
 $ScriptText = $MyInvocation.MyCommand.ScriptBlock.ToString()
 $EnvelopeLines = @($input)
 
-Invoke-Run | ForEach-Object { if ($Run.Mode -eq 'events' -and $_ -is [string]) { $_ } else { $_ | Out-Event } }
+Invoke-Script
 
-if ($MyInvocation.MyCommand.CommandType -eq 'ExternalScript') {
+if ($IsFile) {
     if ($Run.Outcome -eq 'reboot') { exit 3010 }
     if ($Run.Outcome -ne 'ok') { exit 3 }
     if ($Run.Reboot) { exit 3010 }

@@ -1,13 +1,61 @@
-# nbserver 0.2.0: sets up a secured notebook server on the Linux host 'linux-least'.
+# nbserver 0.3.0: sets up a secured notebook server on the Linux host linux-least
 #
-# steps     preflight, python, packages, openssl, user, certificate, notebook, service, firewall, check, former
-# settings  the block below, data only; behind it the lock, one package a line. All else is the same for every host.
-# by hand   sudo bash linux-least.sh          tells what differs, changes nothing
-#           sudo bash linux-least.sh apply    changes it
-#           sudo bash linux-least.sh undo     puts back what was there before
-# ends with 0 as it should be, 2 something differs (test), 3 failed, 102 a reboot is needed
-# Needs bash 4.4 or newer, systemd, and root's rights.
+# By hand:
+#   sudo bash linux-least.sh          reports differences, changes nothing
+#   sudo bash linux-least.sh apply    makes the changes
+#   sudo bash linux-least.sh undo     restores the previous state
+# Exit codes: 0 success, 2 differences (test), 3 failed, 102 success, but the host must restart
+# Requires bash 4.4 or newer, systemd, and root
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
+#
+# Contents, by line:
+#     60  settings                        What differs from host to host: data, no code.
+#     81  lock                            The Python packages, with versions and hashes.
+#    207  prelude: run                    Set the options of the shell, the folders, and the state of this run.
+#    261  prelude: json                   Read and write JSON strings in bash alone.
+#    353  prelude: messages               Write messages: a sentence with named values, and a code that no release changes.
+#    466  prelude: events                 Report events: lines of JSON, which are the only output of this script.
+#    550  prelude: envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#    634  prelude: lock                   Let only one run at a time change this host.
+#    675  prelude: record                 Record what a thing was like before its first change, and restore it.
+#    809  prelude: programs               Run other programs: those that change something or take long through run_program.
+#    931  prelude: paths                  Open folders without following links, and check who could replace them.
+#   1040  prelude: locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#   1112  prelude: folders                Create folders, and set who may use them.
+#   1194  prelude: files                  Write text files, and restore the files that were replaced.
+#   1281  prelude: state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#   1344  prelude: data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#   1425  prelude: files_of_service       Find files of the service that stay after undo, and keep their user.
+#   1484  prelude: users                  Create the user of the service, and refuse an account that could do more than it should.
+#   1638  prelude: packages               Install and remove packages of the distribution, with apt or zypper.
+#   1775  prelude: apt                    Run apt, without questions; configuration files that were changed are kept.
+#   1904  prelude: zypper                 Run zypper, without questions.
+#   2014  prelude: units                  Install and remove units of systemd.
+#   2090  prelude: firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#   2203  prelude: processes              Run a program in the background, where no systemd is available.
+#   2286  prelude: tls                    Create and read certificates, with OpenSSL or Python, and ask the server for its own.
+#   2390  prelude: scope                  Keep everything in the folders of the user who runs this, if scope = "user".
+#   2444  prelude: starter                Keep the Python program that starts the notebook server.
+#   2602  prelude: service                Run the notebook server as a service: a unit of systemd, or a process in the background.
+#   2771  prelude: port                   Find out which program listens on the port of the notebook server.
+#   2818  prelude: host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
+#   2930  prelude: foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#   2979  prelude: environment            Create the virtual environment, and install the packages of the lock in it.
+#   3044  prelude: installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
+#   3113  step: preflight                 Refuse a host on which the notebook server cannot work, before anything is changed.
+#   3138  step: python                    Install Python from the distribution, or, in user scope, use one that is installed.
+#   3241  step: packages                  Install the packages of the notebook server: a virtual environment as the lock says.
+#   3335  step: openssl                   Install OpenSSL from the distribution, which creates the certificate.
+#   3349  step: user                      Create the system user that runs the server: without a password, without a login shell.
+#   3364  step: certificate               Create a certificate for the server; only root and the service can read its key.
+#   3474  step: notebook                  Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#   3643  step: service                   Run the notebook server as a service that starts with the system.
+#   3801  step: firewall                  Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#   3865  step: check                     Check that the server shows its certificate, and refuses requests without the password.
+#   3985  step: cleanup                   Remove the environments of earlier runs, which the server does not use any more.
+#   4018  main                            Run the steps in the mode that was asked for, and report the outcome.
+# Not used with these settings:
+#         prelude: processes              only in scope user
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -25,7 +73,7 @@ NB_PACKAGES_LOCK_SHA256='7fefc45f4237e40ee0979fcde896d102fc8c4fe6b8efb2defd3e5b2
 NB_PACKAGES_SOURCE='auto'
 NB_PYTHON_PROGRAM=''
 NB_PYTHON_VERSION=''
-NB_RELEASE='0.2.0'
+NB_RELEASE='0.3.0'
 NB_SCOPE='machine'
 NB_SKIP=()
 NB_SYSTEM='linux'
@@ -153,135 +201,65 @@ LOCK=(
     'websocket-client==1.9.2 --hash=sha256:e1a673830a9c7bfa47b1cd3d5e4178f4c9651d80a4eab02c9c23a1c3ec6250ce'
 )
 
-# ==== body: from this line to the end the script is the same for every Linux host of a release ==========
-# Order: prelude (what every step may use), steps (each a test and an apply), main (walks the steps).
+# ==== body: from this line to the end, the script is the same for every Linux host of a release =========
+# Order: prelude (what the steps may use), steps (each has a test and an apply), main (runs the steps).
+
+# ---- prelude: run ----------------------------------------------------------------------------------
+# Set the options of the shell, the folders, and the state of this run.
 
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
-    printf '%s\n' 'this script needs bash 4.4 or newer' >&2
+    printf '%s\n' 'This script needs bash 4.4 or newer' >&2
     exit 3
 fi
 set -Eeuo pipefail
 shopt -s inherit_errexit
 umask 077
 IFS=$' \t\n'
-PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the system's own programs, whatever the caller's PATH is
-export PATH LC_ALL=C                               # programs' words, and the order of letters, are the same everywhere
+PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the programs of the system, regardless of the caller's PATH
+export PATH LC_ALL=C                               # messages of programs and sorting are the same everywhere
 TZ=UTC0
 
-# ---- prelude: places, and the state of this run --------------------------------------------------------
-# Builtins do the checking: a fork costs a host more than most checks. A function that has an answer leaves
-# it in REPLY. A function whose name begins with has_, is_ or can_ only asks; it may stand behind "if".
+# Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
+# whose name begins with has_, is_, or can_ only checks, and may be used in a condition.
 
-PROGRAMS=/opt/nbserver                             # programs: only root writes here
-CONFIGURATION_FOLDER=/etc/nbserver                 # configuration, certificate and key: the service reads
-DATA_FOLDER=/var/lib/nbserver                      # holds the next two, and people's notebooks
-STATE_FOLDER=$DATA_FOLDER/state                    # record, events, lock: only root reads or writes here
-WORK_FOLDER=$DATA_FOLDER/work                      # the service's own: it reads and writes
-RECORD_FILE=$STATE_FOLDER/record.jsonl             # what was there before, for undo
-LOCK_FILE=$STATE_FOLDER/lock                       # held while a run changes this host
-SERVICE_USER=nbserver                              # the service's user and group
+PROGRAMS=/opt/nbserver                             # programs; only root can write
+CONFIGURATION_FOLDER=/etc/nbserver                 # configuration, certificate, key; the service reads
+DATA_FOLDER=/var/lib/nbserver                      # contains the next two, and the notebooks
+STATE_FOLDER=$DATA_FOLDER/state                    # record, events, lock; only root has access
+WORK_FOLDER=$DATA_FOLDER/work                      # the service reads and writes
+RECORD_FILE=$STATE_FOLDER/record.jsonl             # the previous state, for undo
+LOCK_FILE=$STATE_FOLDER/lock                       # locked while a run changes this host
+SERVICE_USER=nbserver                              # the user and group of the service
 SERVICE_UNIT=nbserver.service
 PROGRAM_OWNER=root:root                            # of programs and units
-OWNER_FORMAT=%U:%G                                 # how `stat` writes an owner of these
+OWNER_FORMAT=%U:%G                                 # how `stat` prints such an owner
 SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
 READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 
 STEPS=()
 declare -A STEP_TITLES=()
-DIFFERENCES=()                                     # three entries each: what, is, should
+DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
-RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # what password hashes a new one may replace; see the step notebook
-RUN_NOT_KEPT=''                                      # why this run's events are no longer kept on the host
-PROBLEM=''                                         # why the function that just returned 1 could not do its work
-ERRORS_READ=0                                      # lines of standard error
+RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
+RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
+ERRORS_READ=0                                      # lines of standard error that were read
 
-# A step NAME has two functions: NAME_test tells what differs and changes nothing, NAME_apply changes it.
+# A step NAME has two functions: NAME_test reports what differs and changes nothing, NAME_apply makes the changes.
 step() { # NAME TITLE
     STEPS+=("$1")
     STEP_TITLES[$1]=$2
 }
 
-# A step's test calls this for each thing that is not as it should be; main tells. '' stands for: not there.
-difference() { # WHAT IS SHOULD
-    DIFFERENCES+=("$1" "$2" "$3")
+# A step's test calls this for each difference. IS and SHOULD are words or values; '' means absent.
+differs() { # CODE WHAT IS SHOULD [NAME VALUE]...
+    format_message "$1" "$2" "${@:5}"
+    DIFFERENCES+=("$1" "$MESSAGE_VALUES" "$MESSAGE" "$3" "$4")
 }
 
-# The run goes no further.
-fail() { # TEXT
-    RUN_OUTCOME=failed
-    line_of_step
-    write_event failed text "$1" at "line $REPLY"
-    exit 3
-}
-
-# The line of the step's test or apply that is being executed; outside of a step, the line of the caller's call.
-line_of_step() {
-    local -i i
-    REPLY=${BASH_LINENO[1]}
-    for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do
-        if [[ ${FUNCNAME[i]} == "${RUN_STEP}_test" || ${FUNCNAME[i]} == "${RUN_STEP}_apply" ]]; then REPLY=${BASH_LINENO[i - 1]}; fi
-    done
-}
-
-# For what undo may call: undo goes on with the next thing, everything else ends here.
-problem() { # TEXT
-    read_last_error
-    PROBLEM=$1${REPLY:+: $REPLY}
-    return 1
-}
-
-# The last line that bash or a program has written to standard error since this was called before. The bootstrap
-# makes it a file; by hand it is a terminal, where the words already are, and there is nothing to read.
-# In a trap a plain `return` would return the code of what failed.
-read_last_error() {
-    local -a lines=()
-    REPLY=''
-    if [[ ! -f /dev/stderr || ! -r /dev/stderr ]]; then return 0; fi
-    mapfile -t -s "$ERRORS_READ" lines </dev/stderr
-    if ((${#lines[@]} == 0)); then return 0; fi
-    ERRORS_READ=$((ERRORS_READ + ${#lines[@]}))
-    REPLY=${lines[-1]:0:1000}
-    if [[ $HELD ]]; then REPLY=${REPLY//"$HELD"/"$HELD_PATH"}; fi   # the name that a person knows
-}
-
-# ---- prelude: events, all that this script says --------------------------------------------------------
-
-# An event is one line of JSON, in ASCII whatever it says. n counts up, so that a reader sees a loss.
-# A test leaves nothing on the host; other runs keep their events there too, before they are sent.
-# A KEY that ends in a colon has a literal for its value: a number, true, false or null.
-# Descriptor 3 is where events go; what else is written goes to standard error (see main).
-write_event() { # EVENT [KEY VALUE]...
-    local line fraction=0000000 now
-    if [[ ${EPOCHREALTIME:-} ]]; then              # bash 5
-        now=$EPOCHREALTIME
-        fraction=${now#*.}0
-        printf -v now '%(%Y-%m-%dT%H:%M:%S)T' "${now%.*}"
-    else
-        printf -v now '%(%Y-%m-%dT%H:%M:%S)T' -1
-    fi
-    RUN_EVENTS=$((RUN_EVENTS + 1))
-    line="{\"v\":1,\"n\":$RUN_EVENTS,\"time\":\"$now.${fraction}Z\",\"step\":\"$RUN_STEP\",\"event\":\"$1\""
-    shift
-    while (($#)); do
-        if [[ $1 == *: ]]; then line+=",\"${1%:}\":$2"
-        else json_string "$2" && line+=",\"$1\":$REPLY"
-        fi
-        shift 2
-    done
-    if [[ $RUN_FOLDER && ! $RUN_NOT_KEPT ]] && ! printf '%s}\n' "$line" >&8; then
-        # From the first that could not be kept on none is: behind a torn line the others would be lost.
-        read_last_error
-        RUN_NOT_KEPT="this run's events could not be kept in $RUN_FOLDER${REPLY:+: $REPLY}. Mend that (where the disk is full: make room), then run this again"
-    fi
-    printf '%s}\n' "$line" >&3 2>/dev/null || true   # nobody listens any more; the file has the event
-}
-
-# What happens on a host is kept there as evidence: without it a run goes no further.
-assert_events_kept() {
-    if [[ $RUN_NOT_KEPT ]]; then fail "$RUN_NOT_KEPT"; fi
-}
+# ---- prelude: json ---------------------------------------------------------------------------------
+# Read and write JSON strings in bash alone.
 
 # The bytes of $1 as a JSON string: what is not UTF-8 becomes U+FFFD.
 json_string() { # TEXT
@@ -372,22 +350,188 @@ utf8_bytes() { # POINT
     printf -v REPLY "$octal"
 }
 
-# Sends again what run $RUN_ID wrote after event $RUN_AFTER, and goes on while that run holds the lock.
+# ---- prelude: messages -----------------------------------------------------------------------------
+# Write messages: a sentence with named values, and a code that no release changes.
+
+MESSAGE='' MESSAGE_CODE='' MESSAGE_VALUES=''       # of format_message: the text, the code, and the values as JSON
+PROBLEM='' PROBLEM_CODE='' PROBLEM_VALUES=''       # of the function that returned 1: why it failed
+
+# Replace each {name} in TEXT by the value of that name. Braces in a value are left as they are.
+# {cause} stands for the message of the last problem.
+format_message() { # CODE TEXT [NAME VALUE]...
+    local rest=$2 name values=''
+    local -A value=([cause]=$PROBLEM)
+    MESSAGE='' MESSAGE_CODE=$1
+    shift 2
+    while (($#)); do
+        value[$1]=$2
+        json_string "$2"
+        values+=",\"$1\":$REPLY"
+        shift 2
+    done
+    if [[ $rest == *'{cause}'* ]]; then
+        json_string "$PROBLEM"
+        values+=",\"cause\":$REPLY"
+    fi
+    while [[ $rest =~ ^([^{]*)\{([a-z0-9_]+)\}(.*)$ ]]; do
+        name=${BASH_REMATCH[2]}
+        MESSAGE+=${BASH_REMATCH[1]}${value[$name]}
+        rest=${BASH_REMATCH[3]}
+    done
+    MESSAGE+=$rest
+    MESSAGE_VALUES="{${values#,}}"
+}
+
+# Report an event with a message; {cause} also adds the code and the values of the problem.
+write_message() { # EVENT FIELD CODE TEXT [NAME VALUE]... -- [KEY VALUE]...
+    local event=$1 field=$2
+    local -a message=("$3" "$4") cause=()
+    shift 4
+    while (($#)) && [[ $1 != -- ]]; do
+        message+=("$1" "$2")
+        shift 2
+    done
+    if (($#)); then shift; fi
+    format_message "${message[@]}"
+    if [[ ${message[1]} == *'{cause}'* && $PROBLEM_CODE ]]; then
+        cause=(cause: "{\"code\":\"$PROBLEM_CODE\",\"values\":$PROBLEM_VALUES}")
+    fi
+    write_event "$event" "${cause[@]}" code "$MESSAGE_CODE" values: "$MESSAGE_VALUES" "$field" "$MESSAGE" "$@"
+}
+
+# Report a warning, which a person should read.
+warn() { # CODE TEXT [NAME VALUE]...
+    write_message warning text "$@"
+}
+
+# Report something in the log.
+note() { # CODE TEXT [NAME VALUE]...
+    write_message log text "$@"
+}
+
+# Report that a long action continues. UNIT is bytes, packages, or seconds.
+report_progress() { # CODE TEXT DONE TOTAL UNIT [NAME VALUE]...
+    write_message progress what "$1" "$2" "${@:6}" -- done: "$3" total: "$4" unit "$5"
+}
+
+# Report the start of an action that takes more than a few seconds.
+report_start() { # CODE TEXT [NAME VALUE]...
+    write_message progress what "$@"
+}
+
+# Stop the run.
+fail() { # CODE TEXT [NAME VALUE]...
+    RUN_OUTCOME=failed
+    line_of_step
+    write_message failed text "$@" -- at "line $REPLY"
+    exit 3
+}
+
+# Return 1, and keep the reason for the caller: undo continues with the next line of the record. If bash or a program
+# has written an error since, it is added.
+problem() { # CODE TEXT [NAME VALUE]...
+    local error
+    read_last_error
+    error=$REPLY
+    format_message "$@"
+    PROBLEM=$MESSAGE${error:+ ($error)} PROBLEM_CODE=$MESSAGE_CODE PROBLEM_VALUES=$MESSAGE_VALUES
+    return 1
+}
+
+# The line of the step's test or apply that is running; outside of a step, the line of the call of fail.
+line_of_step() {
+    local -i i
+    REPLY=${BASH_LINENO[1]}
+    for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do
+        if [[ ${FUNCNAME[i]} == "${RUN_STEP}_test" || ${FUNCNAME[i]} == "${RUN_STEP}_apply" ]]; then
+            REPLY=${BASH_LINENO[i - 1]}
+        fi
+    done
+}
+
+# REPLY: the last line that bash or a program has written to standard error since the last call. The bootstrap makes
+# standard error a file; run by hand it is a terminal, which already shows the line.
+# In a trap, a plain `return` would return the status of what failed.
+read_last_error() {
+    local -a lines=()
+    REPLY=''
+    if [[ ! -f /dev/stderr || ! -r /dev/stderr ]]; then return 0; fi
+    mapfile -t -s "$ERRORS_READ" lines </dev/stderr
+    if ((${#lines[@]} == 0)); then return 0; fi
+    ERRORS_READ=$((ERRORS_READ + ${#lines[@]}))
+    REPLY=${lines[-1]:0:1000}
+    if [[ $HELD ]]; then REPLY=${REPLY//"$HELD"/"$HELD_PATH"}; fi   # the path that a person knows
+}
+
+# ---- prelude: events -------------------------------------------------------------------------------
+# Report events: lines of JSON, which are the only output of this script.
+
+# The number n increases by one per event, so that a reader notices a gap. A test leaves nothing on the host; other
+# runs write their events to a file on the host before they send them.
+# If KEY ends with a colon, VALUE is JSON: a number, true, false, null, or an object.
+# Events go to descriptor 3; all other output goes to standard error (see main).
+write_event() { # EVENT [KEY VALUE]...
+    local line
+    event_time
+    line="{\"v\":1,\"n\":$((RUN_EVENTS + 1)),\"time\":\"$REPLY\",\"step\":\"$RUN_STEP\",\"event\":\"$1\""
+    shift
+    while (($#)); do
+        if [[ $1 == *: ]]; then
+            line+=",\"${1%:}\":$2"
+        else
+            json_string "$2"
+            line+=",\"$1\":$REPLY"
+        fi
+        shift 2
+    done
+    if [[ $RUN_FOLDER && ! $RUN_NOT_KEPT ]] && ! printf '%s}\n' "$line" >&8; then
+        # After the first event that cannot be written, none is: those behind a torn line would be lost.
+        read_last_error
+        RUN_NOT_KEPT=${REPLY:-unknown error}
+    fi
+    RUN_EVENTS=$((RUN_EVENTS + 1))
+    printf '%s}\n' "$line" >&3 2>/dev/null || true   # nobody reads any more; the file has the event
+}
+
+# REPLY: the time in UTC with seven digits of a second. Bash 4.4 has no EPOCHREALTIME, and writes zeros.
+event_time() {
+    local fraction=0000000 now
+    if [[ ${EPOCHREALTIME:-} ]]; then
+        now=$EPOCHREALTIME
+        fraction=${now#*.}0
+        printf -v now '%(%Y-%m-%dT%H:%M:%S)T' "${now%.*}"
+    else
+        printf -v now '%(%Y-%m-%dT%H:%M:%S)T' -1
+    fi
+    REPLY=$now.${fraction}Z
+}
+
+# The events on the host are evidence: without them, a run does not continue.
+assert_events_kept() {
+    if [[ $RUN_NOT_KEPT ]]; then
+        fail events-not-kept 'The events of this run cannot be written to {folder}: {error}. '\
+'Make sure that the disk has free space and can be written to, then run this again' \
+            folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"
+    fi
+}
+
+# Send what run $RUN_ID wrote after event $RUN_AFTER, and continue as long as that run holds the lock.
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
-    local -i count=0
-    [[ -e $file ]] || { printf '%s\n' "this host knows no run '$RUN_ID'" >&2; exit 3; }
+    if [[ ! -e $file ]]; then
+        printf '%s\n' "This host has no run \"$RUN_ID\"" >&2
+        exit 3
+    fi
     exec 8<"$file"
     while :; do
-        # Asked before reading: what was written before the lock was given back is then read for certain.
+        # The lock is checked before the file is read, so that everything written before its release is read.
         lock_owner
         running=''
         if [[ $REPLY == "run $RUN_ID,"* ]]; then running=1; fi
-        # A line still being written, or torn by a crash, is left out.
+        # A line that is still being written, or torn by a crash, is left out.
         while IFS= read -r part <&8; do
             line+=$part
-            count+=1
-            if ((count > RUN_AFTER)); then printf '%s\n' "$line" >&3; fi
+            send_line "$line"
             line=''
         done
         line+=$part
@@ -396,99 +540,131 @@ send_events_after() {
     done
 }
 
-# ---- prelude: the envelope, the only input of a run beside this script ---------------------------------
+send_line() { # LINE
+    if [[ $1 =~ ^\{\"v\":1,\"n\":([0-9]{1,9}), ]] && ((BASH_REMATCH[1] > RUN_AFTER)); then
+        printf '%s\n' "$1" >&3
+        RUN_AFTER=${BASH_REMATCH[1]}
+    fi
+}
+
+# ---- prelude: envelope -----------------------------------------------------------------------------
+# Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+
 # Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
 # former-salt SALT, new-salt yes, secret NAME BASE64.
-# Secrets stay in SECRETS and touch builtins only: what is an argument of a program can be seen by others,
-# and a here-document is a file in older versions of bash.
+# Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
+# of bash keep a here-document in a file.
 
 declare -A SECRETS=()
 
 read_envelope() {
-    local line number=0 name base64='([A-Za-z0-9+/]*={0,2})'
+    local line name base64='([A-Za-z0-9+/]*={0,2})' number=0
+    local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|apply|undo|events)$ ]]; then RUN_MODE=${BASH_REMATCH[1]}
-        elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then RUN_ID=${BASH_REMATCH[1]}
-        elif [[ $line =~ ^after\ ([0-9]{1,9})$ ]]; then RUN_AFTER=$((10#${BASH_REMATCH[1]}))
-        elif [[ $line =~ ^time\ ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$ ]]; then RUN_TIME=${BASH_REMATCH[1]}
-        elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then RUN_FORMER_SALT=${BASH_REMATCH[1]}
-        elif [[ $line == 'new-salt yes' ]]; then RUN_NEW_SALT=1
-        elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then RUN_OPERATOR=$REPLY
-        elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]]; then
+        if [[ $line =~ ^mode\ (test|apply|undo|events)$ ]]; then
+            RUN_MODE=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
+            RUN_ID=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^after\ ([0-9]{1,9})$ ]]; then
+            RUN_AFTER=$((10#${BASH_REMATCH[1]}))
+        elif [[ $line =~ ^time\ $time$ ]]; then
+            RUN_TIME=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^former-salt\ ([A-Za-z0-9+/]{22})$ ]]; then
+            RUN_FORMER_SALT=${BASH_REMATCH[1]}
+        elif [[ $line == 'new-salt yes' ]]; then
+            RUN_NEW_SALT=1
+        elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
+            RUN_OPERATOR=$REPLY
+        elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
             name=${BASH_REMATCH[1]}
-            if ! is_base64 "${BASH_REMATCH[2]}"; then fail "line $number of the envelope is none that this script knows"; fi
             SECRETS[$name]=$REPLY
         else
-            fail "line $number of the envelope is none that this script knows"   # not quoted: it may be a secret
+            # The line is not repeated, because it may contain a secret.
+            fail envelope-line-unknown 'line {number} of the envelope is not a line that this script accepts' \
+                number "$number"
         fi
     done
 }
 
-# Whether TEXT is whole Base64; what it stands for is in REPLY.
+# Whether TEXT is valid Base64 (RFC 4648) of a text. REPLY: that text.
+# Each character stands for six bits. As soon as eight bits are there, they are a byte of the text, which is added to
+# $octal as \NNN, because printf writes any byte that is given in this form. A bash variable cannot have a byte 0.
 is_base64() { # TEXT
-    local digits=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/ text=$1 head octal='' code
-    local -i i value bits=0 rest=0
+    local digits=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/ text=$1 before octal='' code
+    local -i i byte count=0 bits=0
     REPLY=''
     ((${#text} % 4 == 0)) || return 1
     while [[ $text == *= ]]; do text=${text%=}; done
     for ((i = 0; i < ${#text}; i++)); do
-        head=${digits%%"${text:i:1}"*}
-        value=${#head}
-        rest=$((rest << 6 | value)) bits+=6
-        if ((bits >= 8)); then
-            bits+=-8
-            if ((rest >> bits & 255)); then printf -v code '\\%03o' $((rest >> bits & 255)); else return 1; fi   # no text has a byte 0
+        before=${digits%%"${text:i:1}"*}           # its length is the value of the character
+        bits=$((bits << 6 | ${#before}))
+        count+=6
+        if ((count >= 8)); then
+            count+=-8
+            byte=$((bits >> count & 255))
+            if ((byte == 0)); then return 1; fi
+            printf -v code '\\%03o' "$byte"
             octal+=$code
-            rest=$((rest & (1 << bits) - 1))
+            bits=$((bits & (1 << count) - 1))      # the bits that are not used yet
         fi
     done
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"
 }
 
-# A run by hand has a name too.
+# A run by hand gets a run ID, too.
 name_run() {
     if [[ ! $RUN_ID ]]; then printf -v RUN_ID '%(%Y%m%dT%H%M%SZ)T-by-hand' -1; fi
 }
 
-# Run by hand, an apply asks for what the envelope would have brought.
+# An apply by hand has no envelope, and asks for the secret.
 request_secret() { # NAME PROMPT
     local typed
     if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
-    if : 2>/dev/null >/dev/tty; then
-        read -r -s -p "$2: " typed </dev/tty 2>/dev/tty
-        printf '\n' >/dev/tty
-    else
-        fail "there is no terminal to ask for the $1 on"
+    if ! : 2>/dev/null >/dev/tty; then
+        fail no-terminal 'there is no terminal to ask for {name}. Run this in a terminal, or use nbserver apply' \
+            name "$1"
     fi
+    read -r -s -p "$2: " typed </dev/tty 2>/dev/tty
+    printf '\n' >/dev/tty
     SECRETS[$1]=$typed
 }
 
-# ---- prelude: one run at a time on this host -----------------------------------------------------------
+# ---- prelude: lock ---------------------------------------------------------------------------------
+# Let only one run at a time change this host.
 
-# The kernel itself gives the lock back when the process that holds descriptor 9 ends, however it ends.
+# The kernel releases the lock when the process that holds descriptor 9 exits, however it exits.
 enter_lock() {
     exec 9>>"$LOCK_FILE"
-    # Who asks for the owner (lock_owner) has it for a moment: that is no other run.
+    # A process that only reads who has the lock (lock_owner) holds it for a moment.
     if ! flock --wait 2 9; then
         exec 9>&-
-        lock_owner
-        fail "another run changes this host: ${REPLY:-it has just ended}. Wait until it ends, then run this again"
+        refuse_second_run
     fi
     RUN_LOCKED=1
-    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" || problem "$LOCK_FILE could not be written"
+    printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
+        "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" ||
+        problem file-not-written '{path} could not be written' path "$LOCK_FILE"
+}
+
+refuse_second_run() {
+    lock_owner
+    if [[ ! $REPLY ]]; then
+        fail another-run-finished 'another run changed this host and has just finished. Run this again'
+    fi
+    fail another-run 'another run changes this host: {owner}. Wait until it has finished, then run this again' \
+        owner "$REPLY"
 }
 
 exit_lock() {
     if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
-    { : >"$LOCK_FILE"; } 2>/dev/null || true       # a disk that can't be written any more; the lock itself is the kernel's
+    { : >"$LOCK_FILE"; } 2>/dev/null || true       # not possible on a full disk; the kernel releases the lock anyway
     exec 9>&-
 }
 
-# Who holds the lock, or nothing: the text is emptied when the lock is given back, and a lock that can be
-# taken belongs to nobody, whatever its dead owner left in it.
+# REPLY: who holds the lock, or ''. If the lock is free, the text in its file is from a run that crashed.
 lock_owner() {
     REPLY=''
     if [[ ! -e $LOCK_FILE ]]; then return; fi
@@ -496,24 +672,31 @@ lock_owner() {
     IFS= read -r REPLY <"$LOCK_FILE" || true
 }
 
-# ---- prelude: the record, what was there before a thing was first changed ------------------------------
-# One line a thing: step, kind, key, before. Every change below goes through a function of its kind that
-# writes here first; restore_KIND puts a kind back; undo plays the record backwards.
-# `before` is a text, or null for what was not there; here, '' stands for null.
+# ---- prelude: record -------------------------------------------------------------------------------
+# Record what a thing was like before its first change, and restore it.
+
+# One line per thing: step, kind, key, before. Every change goes through a function of its kind, which first writes a
+# line to the record. Undo reads the record backwards, and restores a thing with restore_KIND.
+# `before` is a text, or null for what was absent. In this script, '' means null.
 
 RECORD=()                                          # the lines of the file, oldest first
-RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)","key":"(([^"\\]|\\.)+)","before":(null|"(([^"\\]|\\.)+)")\}$'
+RECORD_TEXT='([^"\\]|\\.)+'                        # a text in JSON
+RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
+RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
-LINE_STAYS=''                                      # what the line is about stays for a later undo, and so does the line
+LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
 
-# A record that is not whole would put back the wrong things: nothing is done then.
+# With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
     local line
     RECORD=()
     if [[ ! -e $RECORD_FILE ]]; then return; fi
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
-        [[ $line =~ $RECORD_PATTERN ]] || fail "$RECORD_FILE has a line that is none of a record. Look at it, mend it, run this again"
+        if [[ ! $line =~ $RECORD_PATTERN ]]; then
+            fail record-damaged '{path} has a line that is not valid. Check and correct it, then run this again' \
+                path "$RECORD_FILE"
+        fi
     done
 }
 
@@ -527,12 +710,16 @@ split_line() { # LINE
     LINE_BEFORE=$REPLY
 }
 
+# Only the first change of a thing is recorded.
 save_before() { # KIND KEY BEFORE
     local key before=null
     if has_record "$1" "$2"; then return; fi
     json_string "$2"
     key=$REPLY
-    if [[ $3 ]]; then json_string "$3" && before=$REPLY; fi
+    if [[ $3 ]]; then
+        json_string "$3"
+        before=$REPLY
+    fi
     RECORD+=("{\"v\":1,\"step\":\"$RUN_STEP\",\"kind\":\"$1\",\"key\":$key,\"before\":$before}")
     write_record
 }
@@ -546,37 +733,47 @@ has_record() { # KIND KEY
     return 1
 }
 
-# Puts one thing back now, and takes it off the record.
+# Restore one thing, and remove its line from the record.
 undo_line() { # LINE
     local line
-    local -a left=()
+    local -a others=()
     split_line "$1"
-    [[ $(type -t "restore_$LINE_KIND") == function ]] || problem "this script cannot put back a '$LINE_KIND'; use the release that wrote it" || return
-    is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" ||
-        problem "nbserver never changes that, so the record should not name it. Look at $RECORD_FILE, and take that line out\
- if nobody can say where it comes from" || return
+    check_line || return
     PROBLEM='' LINE_STAYS=''
-    read_last_error                                # what came before is not about this line
+    read_last_error                                # an earlier error is not about this line
     "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
     if [[ $LINE_STAYS ]]; then return 0; fi
     for line in "${RECORD[@]}"; do
-        if [[ $line != "$1" ]]; then left+=("$line"); fi
+        if [[ $line != "$1" ]]; then others+=("$line"); fi
     done
-    RECORD=("${left[@]}")
-    write_record || problem "$RECORD_FILE could not be written" || return
+    RECORD=("${others[@]}")
+    write_record || problem file-not-written '{path} could not be written' path "$RECORD_FILE" || return
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
 
-# Whether a line of the record names something that this script could have written down: undo acts on nothing else.
-# Of folders for notebooks the settings know only the last one; an earlier one may be any that the settings may name.
+# Whether undo may restore the thing that split_line has read.
+check_line() {
+    if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
+        problem unknown-kind 'this script cannot restore the kind "{kind}". Use the release that recorded it' \
+            kind "$LINE_KIND" || return
+    fi
+    if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
+        problem not-of-nbserver 'nbserver never changes it, but {path} has a line about it. '\
+'Remove that line if nobody knows where it comes from' \
+            path "$RECORD_FILE" || return
+    fi
+}
+
+# Whether this script could have recorded such a line: undo restores nothing else.
+# The settings name only the last folder for notebooks. An earlier one may be any folder that the settings may name.
 is_of_nbserver() { # KIND KEY BEFORE
-    local place
+    local path
     if [[ $1 == @(folder|data_folder|access|file|files) && $2/ == @([!/]*|*//*|*/./*|*/../*) ]]; then return 1; fi
     case $1 in
         folder) [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] ;;
         file)
-            [[ ! $3 || $3 == "$STATE_FOLDER"/before/+([!/]) ]] || return 1
+            if [[ $3 && $3 != "$STATE_FOLDER"/before/+([!/]) ]]; then return 1; fi
             [[ $2 == "$CONFIGURATION_FOLDER"/* || $2 == "$PROCESS_LOG" ]]
             ;;
         access | files)
@@ -584,9 +781,9 @@ is_of_nbserver() { # KIND KEY BEFORE
                 is_data_folder "$2"
             ;;
         data_folder)
-            for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$DATA_FOLDER" "$UNIT_FOLDER/default.target.wants/x" \
+            for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$DATA_FOLDER" "$UNIT_FOLDER/default.target.wants/x" \
                 "$NB_NOTEBOOK_DIRECTORY/x"; do
-                if [[ $place == "$2"/* ]]; then return 0; fi
+                if [[ $path == "$2"/* ]]; then return 0; fi
             done
             ! is_system_folder "$2"
             ;;
@@ -597,98 +794,133 @@ is_of_nbserver() { # KIND KEY BEFORE
     esac
 }
 
-# What a line is about, for a person: the packages of one installation can be hundreds.
+# REPLY: the key for a message. It may be the names of hundreds of packages.
 shorten_key() {
     REPLY=$LINE_KEY
     if ((${#REPLY} > 300)); then REPLY="${REPLY:0:300}..."; fi
 }
 
-# Whole and at once: a torn record would put back the wrong things.
+# The file is replaced as a whole, so that a crash leaves the old record or the new one.
 write_record() {
     { if ((${#RECORD[@]})); then printf '%s\n' "${RECORD[@]}"; fi; } >"$RECORD_FILE.new" &&
         sync "$RECORD_FILE.new" && mv -T "$RECORD_FILE.new" "$RECORD_FILE"
 }
 
-# ---- prelude: other programs, all through this one wrapper ---------------------------------------------
+# ---- prelude: programs -----------------------------------------------------------------------------
+# Run other programs: those that change something or take long through run_program.
 
-CHILD='' CHILD_TO_ITS_END=''                       # the program that runs now, and whether a stop waits for it
-EXIT_CODE=0                                        # of the last one
+CHILD='' CHILD_TO_ITS_END=''                       # the program that runs, and whether a stop waits for it
+EXIT_CODE=0                                        # of the last program
+OUTPUT=()                                          # the last 50 lines of its output
 
-# Runs a program to its end, in a session of its own: no terminal, no input, none of this script's
-# descriptors. What it prints becomes log events, line by line. An exit code that --accept does not name is
-# a problem, told with --todo, what a person can do about it, and the program's last words.
-# --to-its-end: a stop waits for it, because it must not be cut off (package managers).
-# env: the variables are put into its environment by this script, not by the program env: a proxy or an index may
-# hold a password, and everybody can read the arguments of programs.
-run_program() { # [--accept 'CODE...'] [--todo TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
-    local accept=0 todo='' word name='' line='' part words code
-    local -a last=()
+# Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
+# Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
+# message of --failure. Its values are {program}, {exit_code}, and {output}: the errors in the output, or its last
+# lines.
+# --to-its-end: a stop waits for the program, because it must not be interrupted (package managers).
+# env: this script sets the variables in the environment of the program. The program env is not used: a proxy or an
+# index may contain a password, and everybody can read the arguments of programs.
+run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    local accept=0 code=program-failed text='{program} exited with code {exit_code}. Its output: {output}' word name=''
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do
         case $1 in
             --accept) accept=$2; shift 2 ;;
-            --todo) todo=". $2"; shift 2 ;;
+            --failure) code=$2 text=$3; shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
-            *) fail "run_program does not know $1" ;;
+            *) fail unknown-option 'run_program has no option {option}' option "$1" ;;
         esac
     done
     for word in "$@"; do
         if [[ $word != env && $word != *=* ]]; then name=${word##*/}; break; fi
     done
     CHILD=starting
-    exec 7< <(
-        umask 022                                  # what they make is for all to read, as usual
-        if [[ $1 == env ]]; then
-            shift
-            while [[ $1 == *=* ]]; do
-                # shellcheck disable=SC2163        # it is NAME=VALUE
-                export "$1"
-                shift
-            done
-        fi
-        exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
-    )
+    exec 7< <(become_program "$@")
     CHILD=$!
     if [[ $RUN_STOPPING ]]; then stop_run; fi
-    while :; do
-        # With a limit: read does not hear of a signal that came just before it.
-        code=0
-        IFS= read -r -t 5 part <&7 || code=$?
-        line+=$part
-        if ((code > 128)); then continue; fi
-        if ((code)) && [[ ! $line ]]; then break; fi
-        line=${line%$'\r'}
-        line=${line##*$'\r'}                       # of a progress bar only its last state
-        if [[ ${line//[[:space:]]/} ]]; then
-            last+=("$line")
-            if ((${#last[@]} > 12)); then last=("${last[@]:1}"); fi
-            write_event log program "$name" text "${line:0:4000}"
-        fi
-        line=''
-    done
+    report_output "$name"
     exec 7<&-
-    EXIT_CODE=0
-    wait "$CHILD" || EXIT_CODE=$?
-    while kill -0 "$CHILD" 2>/dev/null; do         # a signal ended the waiting, not the program
-        EXIT_CODE=0
-        wait "$CHILD" || EXIT_CODE=$?
-    done
+    await_child
     CHILD=''
     if [[ $RUN_STOPPING ]]; then end_stopped; fi
     assert_events_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
-    printf -v words ' / %s' "${last[@]}"
-    if ((${#last[@]} == 0)); then words=''; fi
-    PROBLEM="$name ended with code $EXIT_CODE$todo${words/# \//. Its last words:}"
+    error_text
+    format_message "$code" "$text" program "$name" exit_code "$EXIT_CODE" output "$REPLY"
+    PROBLEM=$MESSAGE PROBLEM_CODE=$MESSAGE_CODE PROBLEM_VALUES=$MESSAGE_VALUES
     return 1
 }
 
-# Somebody wants this run to stop: the program that runs is ended, or awaited, then the run.
+# Replace this subshell by the program.
+become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    umask 022                                      # everybody may read what programs create, as usual
+    if [[ $1 == env ]]; then
+        shift
+        while [[ $1 == *=* ]]; do
+            # shellcheck disable=SC2163            # it is NAME=VALUE
+            export "$1"
+            shift
+        done
+    fi
+    exec setsid -- "$@" </dev/null 2>&1 3>&- 6>&- 8>&- 9>&-
+}
+
+# Read descriptor 7 to its end. Of a progress bar, only the last state of a line is reported.
+report_output() { # PROGRAM
+    local line='' part status
+    OUTPUT=()
+    while :; do
+        # With a time limit, because read does not notice a signal that came just before it.
+        status=0
+        IFS= read -r -t 5 part <&7 || status=$?
+        line+=$part
+        if ((status > 128)); then continue; fi
+        if ((status)) && [[ ! $line ]]; then break; fi
+        line=${line%$'\r'}
+        line=${line##*$'\r'}
+        if [[ ${line//[[:space:]]/} ]]; then
+            OUTPUT+=("$line")
+            if ((${#OUTPUT[@]} > 50)); then OUTPUT=("${OUTPUT[@]:1}"); fi
+            write_event log program "$1" text "${line:0:4000}"
+        fi
+        line=''
+    done
+}
+
+# A signal ends the wait, but not the program: then it is awaited again.
+await_child() {
+    EXIT_CODE=0
+    wait "$CHILD" || EXIT_CODE=$?
+    while kill -0 "$CHILD" 2>/dev/null; do
+        EXIT_CODE=0
+        wait "$CHILD" || EXIT_CODE=$?
+    done
+}
+
+# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last three; at most 600 characters.
+error_text() {
+    local line text=''
+    for line in "${OUTPUT[@]}"; do
+        case $line in
+            [Ee][Rr][Rr][Oo][Rr]* | [Ff]atal* | E:*) text+=" / $line" ;;
+        esac
+    done
+    if [[ ! $text ]] && ((${#OUTPUT[@]})); then
+        printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 3 ? ${#OUTPUT[@]} : 3)}"
+    fi
+    text=${text# / }
+    if ((${#text} > 600)); then text=${text:0:600}...; fi
+    REPLY=${text:-(none)}
+}
+
+# Stop the run: first the program, or wait until it exits.
 stop_run() {
     RUN_STOPPING=1
     if [[ ! $CHILD ]]; then end_stopped; fi
-    if [[ $CHILD == starting ]]; then return 0; fi # run_program comes back here
-    if [[ ! $CHILD_TO_ITS_END ]]; then { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true; fi
+    if [[ $CHILD == starting ]]; then return 0; fi # run_program calls this again
+    if [[ ! $CHILD_TO_ITS_END ]]; then
+        { kill -TERM -- "-$CHILD" || kill -TERM "$CHILD"; } 2>/dev/null || true
+    fi
 }
 
 end_stopped() {
@@ -696,21 +928,23 @@ end_stopped() {
     exit 3
 }
 
-# ---- prelude: paths. Who else may be at work between a look at a path and a change to what it names ------
-# Root changes what a path itself names: no link is followed, and nobody but root, the service and the owner of the
-# thing may be able to put another one in its place. So a folder is opened first. The kernel then says where the opened
-# folder is: that is elsewhere where a link was on the way. What follows is done to the opened folder, through HELD,
-# whatever its path leads to by then.
-# hold_..., check_... and take_hold return 1 through `problem`; they may stand in front of "||".
+# ---- prelude: paths --------------------------------------------------------------------------------
+# Open folders without following links, and check who could replace them.
 
-HELD='' HELD_PATH=''                               # the folder that was opened last, and what it is called
+# Root changes only what a path itself names. No link is followed, and only root, the service, and the owner of the
+# thing may be able to put something else in its place. So a folder is opened first, and the kernel reports where the
+# opened folder is: somewhere else if the path has a link. All changes are then made below the opened folder, through
+# HELD, even if its path is replaced in the meantime.
+# hold_..., check_..., and take_hold return 1 through `problem`, and may be used before "||".
+
+HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
 
 hold_folder() { # PATH
     take_hold "$1" "$1" || return
     check_path "$1" "$(stat --dereference --format=%u -- "$HELD")"
 }
 
-# The folder that it is in, or will be in. OWNER is the number of its owner, where it is not there yet; default: root's.
+# Open the folder that PATH is in, or will be in. OWNER is the number of its future owner; default: root.
 hold_parent() { # PATH [OWNER]
     local folder=${1%/*} owner=${2:-0}
     take_hold "${folder:-/}" "$1" || return
@@ -719,17 +953,19 @@ hold_parent() { # PATH [OWNER]
 }
 
 take_hold() { # FOLDER PATH
-    local at
+    local real
     check_links "$2" || return
-    { exec 6<"$1/."; } 2>/dev/null || problem "$1 is not a folder that can be opened" || return
+    { exec 6<"$1/."; } 2>/dev/null ||
+        problem folder-not-opened '{path} is not a folder, or cannot be opened' path "$1" || return
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
-    at=$(readlink -- "$HELD")
-    if [[ $at == "$1" ]]; then return; fi
-    can_have_links || problem "a link in the path $1 leads to $at" || return
-    check_path "$at/x" "$EUID"
+    real=$(readlink -- "$HELD")
+    if [[ $real == "$1" ]]; then return; fi
+    can_have_links ||
+        problem path-has-link '{path} leads to {real}, because a part of it is a link' path "$1" real "$real" || return
+    check_path "$real/x" "$EUID"
 }
 
-# Below their home folder people may have links of their own; a link is in their way, not in root's.
+# A user may have links below their home folder: if one is wrong, only that user is affected.
 can_have_links() {
     [[ $NB_SCOPE == user && $EUID -ne 0 ]]
 }
@@ -738,15 +974,18 @@ check_links() { # PATH
     local path=$1
     if can_have_links; then return; fi
     while [[ $path ]]; do
-        [[ ! -L $path ]] ||
-            problem "$path is a link, and links are not followed. Name the folder that it leads to, or put a folder\
- in its place (mount --bind makes one of another)" || return
+        if [[ -L $path ]]; then
+            problem path-is-link '{path} is a link, and links are not followed. '\
+'Name the folder that it leads to, or replace it by a folder (mount --bind shows another folder in its place)' \
+                path "$path" || return
+        fi
         path=${path%/*}
     done
 }
 
-# Whether only root, the service and OWNER can rename or remove a part of the path: who can write in a folder without
-# the sticky bit, and whose the folder is. An access list's rights are in the group's bits of the mode.
+# Whether only root, the service, and OWNER can rename or remove a part of the path. That can the owner of each folder
+# above it, and everybody who can write there, unless the folder has the sticky bit. If a folder has an access list, the
+# group's bits of its mode show what the list allows at most.
 check_path() { # PATH OWNER
     local folder=${1%/*} number mode user group
     local -a folders=()
@@ -756,25 +995,39 @@ check_path() { # PATH OWNER
         folder=${folder%/*}
     done
     folders+=(/)
-    while IFS=/ read -r number mode user group; do   # a user of a directory may have a space in the name
+    while IFS=/ read -r number mode user group; do   # a name from a directory service may have a space
         folder=${folders[i]}
         i+=1
-        ((number == 0 || number == EUID || number == $2)) || [[ $user == "$SERVICE_USER" ]] ||
-            problem "$folder belongs to $user, who could put something else in the place of $1. Let both belong to\
- $user, or give $folder to root (chown root $folder)" || return
-        if (((8#$mode & 8#1000) || (8#$mode & 8#22) == 0)); then continue; fi
-        ((!(8#$mode & 2))) ||
-            problem "everybody can write in $folder, and could put something else in the place of $1. Take that away\
- (chmod o-w $folder)" || return
-        is_own_group "$folder" ||
-            problem "the group $group can write in $folder, or an access list lets others, who could put\
- something else in the place of $1. Take that away (chmod g-w $folder)" || return
+        check_folder_owner "$1" "$2" "$folder" "$number" "$user" || return
+        check_folder_mode "$1" "$folder" "$mode" "$group" || return
     done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
-    ((i == ${#folders[@]})) || problem "who owns the folders above $1 could not be read"
+    ((i == ${#folders[@]})) ||
+        problem owners-unknown 'the owners of the folders above {path} could not be read' path "$1"
 }
 
-# Whether a folder's group is one user alone: the group has the name of the owner, or is the service's, and has no other
-# members; and no access list says more.
+check_folder_owner() { # PATH OWNER FOLDER NUMBER USER
+    if (($4 == 0 || $4 == EUID || $4 == $2)) || [[ $5 == "$SERVICE_USER" ]]; then return 0; fi
+    problem folder-of-other-user '{folder} belongs to {user}, who could replace {path}. '\
+'Give both to {user}, or give {folder} to root (chown root {folder})' \
+        folder "$3" user "$5" path "$1"
+}
+
+check_folder_mode() { # PATH FOLDER MODE GROUP
+    local -i mode=8#$3 sticky=8#1000 group_writes=8#20 others_write=8#2
+    if ((mode & sticky || (mode & (group_writes | others_write)) == 0)); then return 0; fi
+    if ((mode & others_write)); then
+        problem folder-writable-by-all 'everybody can write in {folder}, and could replace {path}. '\
+'Remove that permission (chmod o-w {folder})' \
+            folder "$2" path "$1" || return
+    fi
+    is_own_group "$2" ||
+        problem folder-writable-by-group 'the group {group} can write in {folder}, or an access list permits it to '\
+'other users, who could replace {path}. Remove that permission (chmod g-w {folder})' \
+            group "$4" folder "$2" path "$1"
+}
+
+# Whether the group of a folder is one user alone: it has the name of the owner, or is the group of the service, and has
+# no other members. The folder must not have an access list, which `ls` shows as a plus sign.
 is_own_group() { # FOLDER
     local user='' group='' members='' list=''
     IFS=/ read -r user group < <(stat --dereference --format=%U/%G -- "$1") || true
@@ -784,30 +1037,31 @@ is_own_group() { # FOLDER
     [[ (! $members || $members == "$group") && $list && $list != *+ ]]
 }
 
-# ---- which folders are for notebooks
+# ---- prelude: locations ----------------------------------------------------------------------------
+# Decide which folders may be used, for notebooks and for nbserver itself.
 
-# Whether a folder is the system's, or nbserver's own, or in one of these.
+# Whether a folder belongs to the system or to nbserver itself, or is in such a folder.
 is_system_folder() { # PATH
     case $1/ in
-        [!/]* | *//* | */./* | */../*) return 0 ;;   # not the way to write a path
+        [!/]* | *//* | */./* | */../*) return 0 ;;   # not an absolute path in its plain form
         "$DATA_FOLDER"/ | "$STATE_FOLDER"/* | "$WORK_FOLDER"/* | "$PROGRAMS"/* | "$CONFIGURATION_FOLDER"/*) return 0 ;;
         "$DATA_FOLDER"/*) return 1 ;;
-        /var/lib/?*/*)                             # another program's, unless it is new or was made by this script
+        /var/lib/?*/*)                             # another program's, unless it is new or this script created it
             [[ -e $1 ]] && ! has_record data_folder "$1" && ! can_have_links
             return
             ;;
     esac
-    if can_have_links; then return 1; fi           # this user has no rights there anyway
+    if can_have_links; then return 1; fi           # this user cannot write in the folders below
     case $1/ in
         /bin/* | /boot/* | /dev/* | /efi/* | /etc/* | /lib/* | /lib[0-9x]*/* | /proc/* | /run/*) return 0 ;;
         /sbin/* | /snap/* | /sys/* | /usr/* | /var/backups/* | /var/cache/* | /var/crash/* | /var/lib/*) return 0 ;;
         /var/lock/* | /var/log/* | /var/mail/* | /var/run/* | /var/spool/*) return 0 ;;
-        /tmp/* | /var/tmp/*) [[ $NB_SCOPE == machine ]] ;;   # the service has one of its own
+        /tmp/* | /var/tmp/*) [[ $NB_SCOPE == machine ]] ;;   # the service has its own /tmp
         *) return 1 ;;
     esac
 }
 
-# Whether people's files may be kept there: no folder of the system, none directly below /, nobody's home folder.
+# Whether a folder may have notebooks: it is not a system folder, not directly below /, and not a home folder.
 is_data_folder() { # PATH
     local number='' home=''
     if is_system_folder "$1" || [[ ${1#/} != */* ]]; then return 1; fi
@@ -817,25 +1071,37 @@ is_data_folder() { # PATH
     [[ $home != "$1" ]]
 }
 
-# For preflight: whether this script could work in all of its places.
-compare_places() {
-    local place
+assert_notebook_folder_allowed() {
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
-        fail "notebook.directory is $NB_NOTEBOOK_DIRECTORY, which is a folder of the system, of nbserver itself, or\
- somebody's home folder. Choose another folder, such as /srv/notebooks"
+        fail notebook-folder-reserved 'notebook.directory is {path}, which is a folder of the system, a folder of '\
+'nbserver itself, or a home folder. Choose another folder, such as /srv/notebooks' \
+            path "$NB_NOTEBOOK_DIRECTORY"
     fi
-    for place in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
-        check_place "$place" || fail "$PROBLEM, then run this again"
-    done
-    check_place "$NB_NOTEBOOK_DIRECTORY" ||
-        fail "notebook.directory: $PROBLEM, or choose another notebook.directory, then run this again"
 }
 
-# Of what is not there yet: the first folder that is missing, which belongs to the owner of the folder above it.
-check_place() { # PATH
+assert_own_folders_safe() {
+    local path
+    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
+        check_location "$path" ||
+            fail own-folder-unsafe '{path} cannot be used: {cause}. Fix that, then run this again' path "$path"
+    done
+}
+
+assert_notebook_folder_safe() {
+    check_location "$NB_NOTEBOOK_DIRECTORY" ||
+        fail notebook-folder-unsafe 'notebook.directory cannot be used: {cause}. '\
+'Fix that or choose another notebook.directory, then run this again'
+}
+
+# Whether a folder is safe to use. Of a path that does not exist yet, the first missing folder is checked: it will
+# belong to the owner of the folder above it.
+check_location() { # PATH
     local path=$1 folder=${1%/*}
     check_links "$1" || return
-    if [[ -e $1 ]]; then hold_folder "$1"; return; fi
+    if [[ -e $1 ]]; then
+        hold_folder "$1"
+        return
+    fi
     while [[ $folder && ! -e $folder ]]; do
         path=$folder
         folder=${folder%/*}
@@ -843,33 +1109,39 @@ check_place() { # PATH
     hold_parent "$path" "$(stat --dereference --format=%u -- "${folder:-/}")"
 }
 
-# ---- prelude: folders, who may use them, and text files ------------------------------------------------
-# OWNER is USER:GROUP, MODE octal digits as `stat` prints them: 750, not 0750.
+# ---- prelude: folders ------------------------------------------------------------------------------
+# Create folders, and set who may use them.
 
-declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' for what is not there
+# OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
 
-# One `stat` for all of them.
+declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
+
+# One `stat` for all paths.
 read_access() { # PATH...
     local path
-    local -a there=() lines=()
+    local -a existing=() lines=()
     local -i i
     for path in "$@"; do
         ACCESS[$path]=''
-        if [[ -e $path ]]; then there+=("$path"); fi
+        if [[ -e $path ]]; then existing+=("$path"); fi
     done
-    if ((${#there[@]} == 0)); then return; fi
-    mapfile -t lines < <(stat --dereference --format="$OWNER_FORMAT %a" -- "${there[@]}")
-    for ((i = 0; i < ${#there[@]}; i++)); do ACCESS[${there[i]}]=${lines[i]}; done
+    if ((${#existing[@]} == 0)); then return; fi
+    mapfile -t lines < <(stat --dereference --format="$OWNER_FORMAT %a" -- "${existing[@]}")
+    for ((i = 0; i < ${#existing[@]}; i++)); do
+        ACCESS[${existing[i]}]=${lines[i]}
+    done
 }
 
-# After read_access: a folder that is not there, or has another owner or mode.
+# After read_access: report a folder that does not exist, or has another owner or mode.
 compare_folder() { # PATH OWNER MODE
-    if [[ ! -d $1 ]]; then difference "$1" 'not there' 'a folder'
-    elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then difference "access to $1" "${ACCESS[$1]}" "$2 $3"
+    if [[ ! -d $1 ]]; then
+        differs folder-missing '{path}' '' 'a folder' path "$1"
+    elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then
+        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }
 
-# Kind folder: what this script made; undo removes it with all that is in it.
+# Kind folder: a folder that this script creates. Undo removes it with everything in it.
 add_folder() { # PATH OWNER MODE
     if [[ ! -e $1 ]]; then
         hold_parent "$1"
@@ -879,43 +1151,52 @@ add_folder() { # PATH OWNER MODE
     set_access "$1" "$2" "$3"
 }
 
-# An environment's mark goes first: one that is half removed, by a run that was cut off, is not taken for whole.
+# The mark of an environment is removed first: after an interruption, the rest is not mistaken for a complete one.
 restore_folder() { # PATH
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     hold_folder "$1" || return
     rm -f -- "$HELD/nbserver.lock" || return
     hold_parent "$1" || return
-    rm -rf --one-file-system -- "${HELD:?}/${1##*/}" || problem "rm could not remove all of it"
+    report_start removing-folder 'removing {path}' path "$1"
+    rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
+        problem folder-not-removed 'rm could not remove all of it'
 }
 
-# Kind access: owner and mode of what was there before this script.
+# Kind access: owner and mode of a folder that existed before this script.
 set_access() { # PATH OWNER MODE
     hold_folder "$1"
     if [[ $(stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
     save_access "$1"
     chown -- "$2" "$HELD"
-    chmod -- "00$3" "$HELD"                        # with 00 in front it also takes away what is not named
+    chmod -- "00$3" "$HELD"                        # 00 also removes setuid, setgid, and the sticky bit
 }
 
-# After hold_folder, where it was there before this script.
+# After hold_folder. A folder that this script created needs no such record.
 save_access() { # PATH
     if has_record folder "$1" || has_record data_folder "$1"; then return; fi
     save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$HELD")"
 }
 
-# A folder for notebooks may hold files of the service by now.
+# A folder for notebooks may have files of the service by now.
 restore_access() { # PATH BEFORE
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     keep_user_for "$1"
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem "owner and mode could not be set to $2" || return
-    if has_files_of_service "$1"; then save_before files "$1" ''; else keep_user_for ''; fi
+        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
+    if has_files_of_service "$1"; then
+        save_before files "$1" ''
+    else
+        release_user
+    fi
 }
 
-# ---- text files; with SECRET, every @SECRET@ in the text stands for the secret of that name
+# ---- prelude: files --------------------------------------------------------------------------------
+# Write text files, and restore the files that were replaced.
 
-# TEXT with the secret in its places.
+# With SECRET, each @SECRET@ in a text stands for the secret of that name.
+
+# REPLY: TEXT with the secret in it.
 expand_secret() { # TEXT SECRET
     local rest=$1 mark=@$2@
     REPLY=''
@@ -926,11 +1207,11 @@ expand_secret() { # TEXT SECRET
     REPLY+=$rest
 }
 
-# Whether the file holds this text. A test by hand does not know the secret: all around it is compared. With
-# "around" that is all that is compared in any case.
+# Whether the file has this text. A test by hand does not know the secret, and compares only the text around it. With
+# "around", only that text is compared in any case.
 has_text() { # FILE TEXT [SECRET [around]]
     local is rest=$2 secret=${3:-} mark=@${3:-}@
-    if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi   # none, or one with a byte 0
+    if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi   # it does not exist, or has a byte 0
     if [[ ! $secret || (${SECRETS[$secret]+known} && ${4:-} != around) || $rest != *"$mark"* ]]; then
         expand_secret "$rest" "$secret"
         [[ $is == "$REPLY" ]]
@@ -951,18 +1232,19 @@ set_text_file() { # PATH OWNER MODE TEXT [SECRET]
     write_whole "$1" "$2" "$3" "$REPLY"
 }
 
-# Whole and at once; nobody else can read it before it has its owner and mode.
+# The file is replaced as a whole. Nobody can read it before it has its owner and mode.
 write_whole() { # PATH OWNER MODE TEXT
     local name=${1##*/}
     hold_parent "$1"
     rm -f -- "$HELD/$name.new"
-    printf %s "$4" >"$HELD/$name.new" || problem "$1 could not be written"
+    printf %s "$4" >"$HELD/$name.new" ||
+        problem file-not-written '{path} could not be written' path "$1"
     chown --no-dereference -- "$2" "$HELD/$name.new"
     chmod -- "$3" "$HELD/$name.new"
     mv -T -- "$HELD/$name.new" "$HELD/$name"
 }
 
-# Kind file. What was there is kept as a copy beside the record: the record itself never holds a file's text.
+# Kind file. A file that existed is copied into the state folder: the record never has the text of a file.
 save_file_before() { # PATH
     if has_record file "$1"; then return; fi
     REPLY=''
@@ -970,7 +1252,7 @@ save_file_before() { # PATH
     save_before file "$1" "$REPLY"
 }
 
-# A copy of a file beside the record, with owner and mode.
+# REPLY: a copy of the file in the state folder, with its owner and mode.
 copy_aside() { # PATH
     hold_parent "$1"
     mkdir -p "$STATE_FOLDER/before"
@@ -982,19 +1264,22 @@ restore_file() { # PATH BEFORE
     if [[ ! $2 && ! -e ${1%/*} && ! -L ${1%/*} ]]; then return; fi
     hold_parent "$1" || return
     local file=$HELD/${1##*/}
-    rm -f -- "$file.new" || return                 # of a run that was cut off while it wrote
+    rm -f -- "$file.new" || return                 # from a run that was interrupted while it wrote the file
     if [[ $2 ]]; then
-        { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } || problem "its copy $2 could not be put back"
-    else rm -f -- "$file" || problem "rm could not remove it"
+        { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } ||
+            problem copy-not-restored 'its copy {copy} could not be restored' copy "$2"
+    else
+        rm -f -- "$file" || problem file-not-removed 'rm could not remove it'
     fi
 }
 
-# Copies stay until no line of the record can ask for one: an undo that is cut off is done again.
+# A copy is kept as long as a line of the record names it: an interrupted undo can be repeated.
 remove_file_copies() {
     if [[ "${RECORD[*]}" != *"$STATE_FOLDER/before/"* ]]; then rm -rf -- "$STATE_FOLDER/before"; fi
 }
 
-# ---- the folder that undo trusts: made for who runs this (root, or in user scope the user) only; any other is refused
+# ---- prelude: state_folder -------------------------------------------------------------------------
+# Create the folder that undo trusts, or check that nobody else could write to it.
 
 initialize_state_folder() {
     if [[ ! -e $DATA_FOLDER && ! -L $DATA_FOLDER ]]; then
@@ -1005,59 +1290,105 @@ initialize_state_folder() {
     assert_state_folder
 }
 
-# Who can write to one of them could choose what undo puts back, and where.
+# Who can write in one of these folders could decide what undo restores, and where. Only the user who runs this may do
+# that: root, or in user scope the user.
 assert_state_folder() {
-    local folder who=root refused='cannot be trusted with what undo would put back. Look at it, mend or remove it, run this again'
-    local -a lines=()
-    if [[ $NB_SCOPE == user ]]; then who=$SERVICE_USER; fi
-    for folder in "$DATA_FOLDER" "$STATE_FOLDER"; do
-        if [[ -L $folder || ! -d $folder ]]; then fail "$folder is a link or no folder; it $refused"; fi
-    done
-    mapfile -t lines < <(stat --format='%u %a' -- "$DATA_FOLDER" "$STATE_FOLDER")
-    if [[ ${lines[0]} != "$EUID "* || $((8#${lines[0]#* } & 0022)) -ne 0 ]]; then fail "$DATA_FOLDER belongs to others than $who, or others can write there (${lines[0]}); it $refused"; fi
-    if [[ ${lines[1]} != "$EUID "* || $((8#${lines[1]#* } & 0077)) -ne 0 ]]; then fail "$STATE_FOLDER belongs to others than $who, or others have access to it (${lines[1]}); it $refused"; fi
-    hold_folder "$STATE_FOLDER" || fail "$PROBLEM, then run this again"
+    assert_no_link "$DATA_FOLDER"
+    assert_no_link "$STATE_FOLDER"
+    assert_own_folder "$DATA_FOLDER"
+    assert_own_folder "$STATE_FOLDER"
+    assert_no_other_writer
+    assert_no_other_reader
+    hold_folder "$STATE_FOLDER" ||
+        fail state-folder-unsafe 'undo cannot trust its folder: {cause}. Fix that, then run this again'
 }
 
-# ---- prelude: folders that hold people's files: undo removes them only when they are empty ---------------
+assert_no_link() { # PATH
+    if [[ -L $1 || ! -d $1 ]]; then
+        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. '\
+'Check and remove it, then run this again' \
+            path "$1"
+    fi
+}
 
-# After read_access: whether the service can write there, as its owner or by its group.
+assert_own_folder() { # PATH
+    local number user
+    read -r number user < <(stat --format='%u %U' -- "$1")
+    if ((number != EUID)); then
+        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. '\
+'Check what is in it, then give it to the user who runs this or remove it, and run this again' \
+            path "$1" user "$user"
+    fi
+}
+
+assert_no_other_writer() {
+    local mode
+    mode=$(stat --format=%a -- "$DATA_FOLDER")
+    if ((8#$mode & 8#22)); then
+        fail state-parent-writable 'undo cannot trust {path}, because other users can write there (mode {mode}). '\
+'Check what is in it, then correct the mode (chmod 755 {path}) or remove it, and run this again' \
+            path "$DATA_FOLDER" mode "$mode"
+    fi
+}
+
+assert_no_other_reader() {
+    local mode
+    mode=$(stat --format=%a -- "$STATE_FOLDER")
+    if ((8#$mode & 8#77)); then
+        fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
+'Check what is in it, then correct the mode (chmod 700 {path}) or remove it, and run this again' \
+            path "$STATE_FOLDER" mode "$mode"
+    fi
+}
+
+# ---- prelude: data_folders -------------------------------------------------------------------------
+# Create folders for notebooks; undo removes them only if they are empty.
+
+# After read_access: whether the service can write in the folder, as its owner or by its group.
 can_service_write() { # PATH
-    local owner=${ACCESS[$1]% *} mode=${ACCESS[$1]#* }
+    local owner=${ACCESS[$1]% *}
+    local -i mode owner_all=8#700 group_all=8#70
     if [[ ! -d $1 ]]; then return 1; fi
-    if [[ $NB_SCOPE == user ]]; then [[ -w $1 && -x $1 ]]; return; fi
-    [[ $owner == "$SERVICE_USER:"* && $((8#$mode & 0700)) -eq $((0700)) || $owner == *":$SERVICE_USER" && $((8#$mode & 0070)) -eq $((0070)) ]]
+    if [[ $NB_SCOPE == user ]]; then
+        [[ -w $1 && -x $1 ]]
+        return
+    fi
+    mode=8#${ACCESS[$1]#* }
+    if [[ $owner == "$SERVICE_USER:"* ]] && (((mode & owner_all) == owner_all)); then return 0; fi
+    [[ $owner == *":$SERVICE_USER" ]] && (((mode & group_all) == group_all))
 }
 
-# A new folder belongs to the service, or where it is in somebody's own folder, to them. One that somebody has keeps its
-# owner. Then its group becomes the service's, and may write.
+# A new folder belongs to the service, or to the owner of the folder that it is in. A folder that exists keeps its
+# owner. In the last two cases its group becomes that of the service, and may write.
 add_data_folder() { # PATH
     if [[ ! -e $1 ]]; then
         add_missing_parents "$1"
-        make_data_folder "$1" 700
+        create_data_folder "$1" 700
         if ((REPLY == EUID)); then set_access "$1" "$SERVICE" 750; fi
     fi
     read_access "$1"
-    refuse_lost_files "$1"
+    assert_no_lost_files "$1"
     if can_service_write "$1"; then return; fi
-    if [[ $NB_SCOPE == user ]]; then fail "you cannot write in $1. Choose another notebook.directory"; fi
+    if [[ $NB_SCOPE == user ]]; then
+        fail notebook-folder-read-only 'you cannot write in {path}. Choose another notebook.directory' path "$1"
+    fi
     hold_folder "$1"
     save_access "$1"
     chown -- ":$SERVICE_USER" "$HELD"
     chmod -- g+rwx "$HELD"
 }
 
-# Folders above it that are not there yet; undo removes them when they are empty.
+# Create the missing folders above it. Undo removes them if they are empty.
 add_missing_parents() { # PATH
     local parent=${1%/*}
     if [[ ! $parent || -d $parent ]]; then return; fi
     add_missing_parents "$parent"
-    make_data_folder "$parent" "$PARENT_MODE"
+    create_data_folder "$parent" "$PARENT_MODE"
 }
 
-# In somebody's own folder they are the one who makes it, as if they had typed it: root makes nothing where somebody
-# else could exchange it at once. REPLY: the owner's number.
-make_data_folder() { # PATH MODE
+# Root creates nothing in the folder of another user, who could replace it at once. That user creates it, as if they had
+# run mkdir themselves. REPLY: the owner's number.
+create_data_folder() { # PATH MODE
     local owner group='' parent=${1%/*}
     owner=$(stat --dereference --format=%u -- "${parent:-/}")
     hold_parent "$1" "$owner"
@@ -1068,53 +1399,63 @@ make_data_folder() { # PATH MODE
     else
         IFS=: read -r _ _ _ group _ < <(getent passwd "$owner") || true
         if [[ ! $group ]]; then
-            fail "$parent belongs to the number $owner, which no user has. Give it to a user (chown), then run this again"
+            fail folder-without-user '{folder} belongs to the number {owner}, which is not the number of a user. '\
+'Give it to a user (chown), then run this again' \
+                folder "$parent" owner "$owner"
         fi
         run_program setpriv --reuid="$owner" --regid="$group" --clear-groups mkdir -m "$2" -- "$1"
     fi
     REPLY=$owner
 }
 
-# What holds files stays, and so does its line of the record: a later undo looks at it again.
+# A folder that has files stays, and so does its line in the record: a later undo checks it again.
 restore_data_folder() { # PATH
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     keep_user_for "$1"
     hold_parent "$1" || return
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
     if [[ $LINE_STAYS ]]; then
-        write_event warning text "$1 holds files and stays"
-        # Those in a folder below it were found there before.
+        warn folder-kept '{path} contains files and was kept' path "$1"
+        # If its files are in a folder below it, that folder was already found to have them.
         if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
     fi
-    keep_user_for ''
+    release_user
 }
 
-# ---- files of the service that stay. Its user stays with them: the next user would get its number, and the files
+# ---- prelude: files_of_service ---------------------------------------------------------------------
+# Find files of the service that stay after undo, and keep their user.
 
-USER_IS_KEPT_FOR=()                                # folders that hold files of the service, or where nobody could look
+# Without its user, the number of the user would be free, and another user who gets it would own the files.
 
-# '' takes the last one back.
+USER_IS_KEPT_FOR=()                                # folders that have files of the service, or could not be searched
+
 keep_user_for() { # PATH
-    if [[ $1 ]]; then USER_IS_KEPT_FOR+=("$1"); else unset 'USER_IS_KEPT_FOR[-1]'; fi
+    USER_IS_KEPT_FOR+=("$1")
 }
 
-# A search that fails has not found that there are none: even root may not be allowed to look (NFS, FUSE).
+# The folder of the last keep_user_for has no such files.
+release_user() {
+    unset 'USER_IS_KEPT_FOR[-1]'
+}
+
+# Searching can take long. If it fails, there may be files: even root may lack access (NFS, FUSE).
 has_files_of_service() { # FOLDER
     local found
     if [[ $NB_SCOPE == user ]] || ! has_user "$SERVICE_USER"; then return 1; fi
+    report_start searching-files 'searching {path} for files of the service' path "$1"
     found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
     [[ $found ]]
 }
 
-# Kind files: a folder that somebody has had all along, in which files of the service stay.
+# Kind files: a folder that existed before this script, in which files of the service stay.
 restore_files() { # FOLDER
     if [[ ! -e $1 ]] || ! has_files_of_service "$1"; then return; fi
     keep_user_for "$1"
     LINE_STAYS=1
 }
 
-# Files of a user that is gone, as an earlier nbserver may have left them: the service could not read them, or somebody
-# else has their number by now. REPLY: one of them and whose it is, or ''.
+# Find a file whose user does not exist, such as an earlier undo may have left: the service could not read it, or
+# another user has that number by now. REPLY: the owner and the path, or ''.
 read_lost_files() { # FOLDER
     local number user
     REPLY=''
@@ -1131,19 +1472,23 @@ read_lost_files() { # FOLDER
     esac
 }
 
-refuse_lost_files() { # FOLDER
-    local owner
+assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
     if [[ ! $REPLY ]]; then return; fi
-    owner=${REPLY%% *}
-    fail "${REPLY#* } belongs to $owner, and not to the service or to a user of this host. If an earlier nbserver\
- left it: chown --recursive --no-dereference --from=$owner $SERVICE $1. Else give it to whom it belongs. Then run\
- this again"
+    fail files-without-user '{path} belongs to {owner}, and not to the service or to a user of this host. '\
+'If an earlier nbserver left it: chown --recursive --no-dereference --from={owner} {service} {folder}. '\
+'Otherwise give it to its user. Then run this again' \
+        path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
 }
 
-# ---- prelude: the user that the service runs as ---------------------------------------------------------
-# A system user with a group of its own, who cannot log in and may do nothing else. Whoever can log in to the notebook
-# can do what this user can: an account that can do more is refused, whoever made it and since whenever it can.
+# ---- prelude: users --------------------------------------------------------------------------------
+# Create the user of the service, and refuse an account that could do more than it should.
+
+# It is a system user with its own group, without login and without other rights. Everybody who can log in to the
+# notebook can do what this user can. So an account that can do more is refused, even if nbserver created it and its
+# rights were added later.
+
+ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''   # of the account that was read last
 
 has_user() { # NAME
     getent passwd "$1" >/dev/null
@@ -1153,76 +1498,136 @@ has_group() { # NAME
     getent group "$1" >/dev/null
 }
 
-# Kind user: a system user with a group of its own, who cannot log in.
+# Kind user.
 add_user() { # NAME HOME
     local -a options=(--user-group)
     if has_user "$1"; then return; fi
     save_before user "$1" ''
-    if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # its group is there: a run was cut off
+    if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # from a run that was interrupted
     run_program useradd --system "${options[@]}" --home-dir "$2" --no-create-home --shell /usr/sbin/nologin "$1"
 }
 
 restore_user() { # NAME
     if ((${#USER_IS_KEPT_FOR[@]})); then
-        write_event warning text "the user $1 stays, because files in ${USER_IS_KEPT_FOR[*]} belong to it; another\
- user could get its number. When they are gone, or belong to somebody else, run undo again"
+        warn user-stays 'the user {user} stays, because files in {folders} belong to it, and another user could get '\
+'its number. When these files are removed or belong to another user, run undo again' \
+            user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
         return
     fi
-    # 6: there is no such user; the group goes with its user on some systems and stays on others.
-    run_program --accept '0 6' --todo 'End the processes of that user' userdel "$1" || return
+    # 6: the user does not exist. On some systems, userdel removes its group too.
+    run_program --accept '0 6' --failure user-not-removed \
+        '{program} exited with code {exit_code}. Stop the processes of that user, then run undo again. '\
+'Its output: {output}' \
+        userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
 }
 
-# Refuses an account that add_user would not have made, and what would keep add_user from making one.
-compare_account() { # NAME HOME
-    if has_user "$1"; then
-        read_account_faults "$1" "$2"
-        if [[ $REPLY ]]; then
-            fail "the user $1 is not as nbserver makes it: $REPLY. Who can log in to the notebook could do what this\
- user can. Take that away (usermod, passwd --lock, gpasswd --delete $1 GROUP), or rename the user if it is\
- somebody else's (usermod --login), then run this again"
-        fi
-    elif has_group "$1" && ! has_record user "$1"; then
-        fail "there is a group $1 without a user of that name. Remove it (groupdel $1), or rename it (groupmod\
- --new-name), then run this again"
+# Refuse an account that add_user would not have created, or a group with its name.
+assert_account() { # NAME HOME
+    if ! has_user "$1"; then
+        assert_no_group "$1"
+        return
+    fi
+    read_account "$1"
+    assert_account_number "$1"
+    assert_account_number_unique "$1"
+    assert_account_primary_group "$1"
+    assert_account_groups "$1"
+    assert_account_home "$1" "$2"
+    assert_account_shell "$1"
+    assert_account_locked "$1"
+}
+
+assert_no_group() { # NAME
+    if has_group "$1" && ! has_record user "$1"; then
+        fail group-without-user 'the group {group} exists without a user of that name. '\
+'Remove it (groupdel {group}) or rename it (groupmod --new-name), then run this again' \
+            group "$1"
     fi
 }
 
-# REPLY: what is different about the account, wherever its entries come from; '' where nothing is.
-read_account_faults() { # NAME HOME
-    local uid=0 gid=0 home='' shell='' twin='' group='' password='' groups='' name='' number faults=''
-    IFS=: read -r _ _ uid gid _ home shell < <(getent passwd "$1") || true
-    IFS=: read -r twin _ < <(getent passwd "$uid") || true      # the first one with this number
-    IFS=: read -r group _ < <(getent group "$gid") || true
-    IFS=: read -r _ password _ < <(getent shadow "$1") || true
-    read -r _ groups < <(getent initgroups "$1") || true
+read_account() { # NAME
+    ACCOUNT_NUMBER='' ACCOUNT_GROUP='' ACCOUNT_HOME='' ACCOUNT_SHELL=''
+    IFS=: read -r _ _ ACCOUNT_NUMBER ACCOUNT_GROUP _ ACCOUNT_HOME ACCOUNT_SHELL < <(getent passwd "$1") || true
+}
+
+assert_account_number() { # NAME
     read_last_system_number
-    if ((uid < 1 || uid > REPLY)); then
-        faults+=", its number is $uid, and a system user's number is from 1 to $REPLY"
+    if ((ACCOUNT_NUMBER < 1 || ACCOUNT_NUMBER > REPLY)); then
+        fail account-number 'the user {user} has the number {number}, but a system user has a number from 1 to '\
+'{last}. If it is the account of a person, rename it (usermod --login). Otherwise remove it. Then run this again' \
+            user "$1" number "$ACCOUNT_NUMBER" last "$REPLY"
     fi
-    if [[ $twin != "$1" ]]; then faults+=", its number is also that of ${twin:-another user}"; fi
-    if [[ $group != "$1" ]]; then faults+=", its primary group is ${group:-$gid}, not $1"; fi
-    for number in $groups; do
-        if [[ $number == "$gid" ]]; then continue; fi
-        name=''
-        IFS=: read -r name _ < <(getent group "$number") || true
-        faults+=", it is in the group ${name:-$number}"
-    done
-    if [[ $home != "$2" ]]; then faults+=", its home folder is $home, not $2"; fi
-    case $shell in
-        /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) ;;
-        *) faults+=", its shell is $shell, not /usr/sbin/nologin" ;;
-    esac
-    if [[ $password != '!'* && $password != '*'* ]]; then faults+=", it has a password, or no entry in /etc/shadow"; fi
-    REPLY=${faults#, }
 }
 
-# The highest number of a system user.
+assert_account_number_unique() { # NAME
+    local first=''
+    IFS=: read -r first _ < <(getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
+    if [[ $first != "$1" ]]; then
+        fail account-number-shared 'the users {user} and {other} have the same number, {number}, and so the same '\
+'rights. Change or remove {user}, then run this again' \
+            user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
+    fi
+}
+
+assert_account_primary_group() { # NAME
+    local group=''
+    IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
+    if [[ $group != "$1" ]]; then
+        fail account-primary-group 'the primary group of the user {user} is {group}, not {user}. '\
+'Change it (usermod --gid {user} {user}), then run this again' \
+            user "$1" group "${group:-$ACCOUNT_GROUP}"
+    fi
+}
+
+assert_account_groups() { # NAME
+    local groups='' group number
+    read -r _ groups < <(getent initgroups "$1") || true
+    for number in $groups; do
+        if [[ $number == "$ACCOUNT_GROUP" ]]; then continue; fi
+        group=''
+        IFS=: read -r group _ < <(getent group "$number") || true
+        fail account-in-group 'the user {user} is in the group {group}, so everybody who can log in to the notebook '\
+'would have its rights. Remove the user from the group (gpasswd --delete {user} {group}), then run this again' \
+            user "$1" group "${group:-$number}"
+    done
+}
+
+assert_account_home() { # NAME HOME
+    if [[ $ACCOUNT_HOME != "$2" ]]; then
+        fail account-home 'the home folder of the user {user} is {home}, not {expected}. If it is the account of a '\
+'person, rename it (usermod --login). Otherwise change the folder (usermod --home {expected} {user}). '\
+'Then run this again' \
+            user "$1" home "$ACCOUNT_HOME" expected "$2"
+    fi
+}
+
+assert_account_shell() { # NAME
+    case $ACCOUNT_SHELL in
+        /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) return 0 ;;
+    esac
+    fail account-shell 'the shell of the user {user} is {shell}, not /usr/sbin/nologin. '\
+'Change it (usermod --shell /usr/sbin/nologin {user}), then run this again' \
+        user "$1" shell "$ACCOUNT_SHELL"
+}
+
+# In the second field of shadow(5), a password that begins with ! or * cannot be used.
+assert_account_locked() { # NAME
+    local password=''
+    IFS=: read -r _ password _ < <(getent shadow "$1") || true
+    if [[ $password != '!'* && $password != '*'* ]]; then
+        fail account-password 'the user {user} has a password, or no entry in /etc/shadow. '\
+'Lock the account (passwd --lock {user}), then run this again' \
+            user "$1"
+    fi
+}
+
+# REPLY: the highest number of a system user.
 read_last_system_number() {
     local file name value
     REPLY=999
-    for file in /usr/etc/login.defs /etc/login.defs; do   # what the second one says counts
+    for file in /usr/etc/login.defs /etc/login.defs; do   # the second file takes precedence
         if [[ ! -r $file ]]; then continue; fi
         while read -r name value _; do
             if [[ $name == SYS_UID_MAX && $value =~ ^[0-9]{1,9}$ ]]; then REPLY=$((10#$value)); fi
@@ -1230,13 +1635,18 @@ read_last_system_number() {
     done
 }
 
-# ---- prelude: the distribution's packages: apt (Debian, Ubuntu) and zypper (openSUSE, SLES) ------------
+# ---- prelude: packages -----------------------------------------------------------------------------
+# Install and remove packages of the distribution, with apt or zypper.
+
+# apt is for Debian and Ubuntu, zypper for openSUSE and SLES. A function NAME_with_apt has a counterpart for zypper.
 
 SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
-PACKAGE_MANAGER=''                                 # apt, zypper, or '' where this script knows none
-PACKAGES_ARE_FRESH=''
-declare -A PACKAGES=()                             # name -> installed version, or '' for none
-declare -A PACKAGE_TRACES=()                       # name -> 1 where anything of it is there, also half of it
+PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
+PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
+PROXY=(env)                                        # `env` and the variables of the proxy, for run_program
+INSTALLED=()                                       # of keep_installed
+declare -A PACKAGES=()                             # name -> installed version, or ''
+declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
 
 read_system() {
     local name value
@@ -1256,24 +1666,23 @@ read_system() {
     esac
 }
 
-# What is installed of these names; one question for all of them.
+# PACKAGES and PACKAGE_TRACES: what is installed of these packages.
+# The state has up to three letters: what is wanted, what is there, and an error (dpkg-query(1)): "ii" is installed,
+# "un" and "pn" are not there at all, "rc" has left its configuration files. A message about an unknown name begins
+# with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
-    for name in "$@"; do PACKAGES[$name]='' PACKAGE_TRACES[$name]=''; done
-    # Unknown names make the answer's exit code 1. What is said of them begins with a longer word, if anything is.
+    for name in "$@"; do
+        PACKAGES[$name]='' PACKAGE_TRACES[$name]=''
+    done
     while read -r state name version; do
         if [[ $state == ii ]]; then PACKAGES[$name]=$version; fi
         if [[ ${#state} -le 3 && $state != ?n ]]; then PACKAGE_TRACES[$name]=1; fi
-    done < <(
-        case $PACKAGE_MANAGER in
-            apt) dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@" 2>/dev/null || true ;;
-            zypper) rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@" 2>/dev/null || true ;;
-        esac
-    )
+    done < <("query_with_$PACKAGE_MANAGER" "$@" 2>/dev/null || true)
 }
 
-# Kind packages: what one installation brings, its dependencies too. Undo removes these and no others.
-# `before` names those of them that had been there once and had left their configuration files.
+# Kind packages: everything that one installation adds, with dependencies. Undo removes these packages and no others.
+# `before` names those of them whose configuration files were already there.
 install_packages() { # NAME...
     local name
     local -a missing=() new=()
@@ -1289,14 +1698,14 @@ install_packages() { # NAME...
         keep_installed "${new[@]}"
         save_before packages "$PACKAGE_MANAGER ${new[*]}" "${INSTALLED[*]}"
     fi
-    write_event progress what "installing ${missing[*]}"
+    report_start installing-packages 'installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
 }
 
-# Those that others need meanwhile stay, and what they need of the rest.
+# A package that another one needs by now stays, and so do its dependencies.
 restore_packages() { # KEY BEFORE
     local name others
-    local -a names=() going=() staying=()
+    local -a names=() removed=() kept=()
     PACKAGE_MANAGER=${1%% *}
     read -r -a names <<<"${1#* }"
     keep_installed "${names[@]}"
@@ -1305,21 +1714,29 @@ restore_packages() { # KEY BEFORE
     read_others "${names[@]}" || return
     others=$REPLY
     if [[ ! $others ]]; then
-        "remove_with_$PACKAGE_MANAGER" "$2" "${names[@]}"
+        remove_packages "$2" "${names[@]}"
         return
     fi
     for name in "${names[@]}"; do
         read_others "$name" || return
-        if [[ $REPLY ]]; then staying+=("$name"); else going+=("$name"); fi
+        if [[ $REPLY ]]; then kept+=("$name"); else removed+=("$name"); fi
     done
-    if ((${#going[@]})); then read_others "${going[@]}" || return; fi
-    if [[ $REPLY ]]; then staying=("${names[@]}") going=(); fi   # each could go, not all of them
-    "keep_with_$PACKAGE_MANAGER" "${staying[@]}" || return
-    write_event warning text "the packages ${staying[*]} stay, because$others came later and needs some of them"
-    if ((${#going[@]})); then "remove_with_$PACKAGE_MANAGER" "$2" "${going[@]}"; fi
+    if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
+    if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
+    "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
+    warn packages-stay 'the packages {packages} stay, because packages that were installed later need some of them: '\
+'{others}' \
+        packages "${kept[*]}" others "${others# }"
+    if ((${#removed[@]})); then remove_packages "$2" "${removed[@]}"; fi
 }
 
-# REPLY: what would go along with these packages, beside what came with the same installation (INSTALLED).
+# BEFORE: the packages whose configuration files stay.
+remove_packages() { # BEFORE NAME...
+    report_start removing-packages 'removing {packages}' packages "${*:2}"
+    "remove_with_$PACKAGE_MANAGER" "$@"
+}
+
+# REPLY: the packages that would be removed with these, except those of the same installation (INSTALLED).
 read_others() { # NAME...
     local name others=''
     "read_removed_by_$PACKAGE_MANAGER" "$@" || return
@@ -1329,21 +1746,23 @@ read_others() { # NAME...
     REPLY=$others
 }
 
-# The lists of packages, once a run.
+# Once per run.
 refresh_packages() {
     if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
+    report_start refreshing-packages 'refreshing the lists of packages'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
 }
 
-# Only lower-case names of these variables count for all of the programs.
+# Some programs read only the lower-case names of these variables.
 read_proxy() {
     PROXY=(env)
-    if [[ $NB_DOWNLOADS_PROXY ]]; then PROXY=(env "http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY"); fi
+    if [[ $NB_DOWNLOADS_PROXY ]]; then
+        PROXY+=("http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY")
+    fi
 }
-PROXY=(env)
 
-# INSTALLED: of these names, those of which anything is there. What somebody removed meanwhile needs no removing.
+# INSTALLED: those of these packages of which any part is installed. Others may have been removed in the meantime.
 keep_installed() { # NAME...
     local name
     INSTALLED=()
@@ -1352,32 +1771,41 @@ keep_installed() { # NAME...
         if [[ ${PACKAGE_TRACES[$name]} ]]; then INSTALLED+=("$name"); fi
     done
 }
-INSTALLED=()
 
-# ---- prelude: apt. It waits up to five minutes for another one to end, asks nothing, and keeps configuration
-# ---- files that somebody changed.
+# ---- prelude: apt ----------------------------------------------------------------------------------
+# Run apt, without questions; configuration files that were changed are kept.
 
-# apt-get waits for dpkg's locks by itself (DPkg::Lock::Timeout), for these two it does not. At the first start
-# of a cloud host its daily job holds them.
+# It waits up to five minutes for another package manager. apt-get itself waits for dpkg's lock (DPkg::Lock::Timeout),
+# but not for these two. The daily job of apt has them when a cloud host starts for the first time.
 APT_LOCKS=(/var/lib/apt/lists/lock /var/cache/apt/archives/lock)
-# Nothing asks. needrestart restarts nobody's services: it is suspended (from 3.0 on), and would only list them. What it
-# has to say waits for the next run of apt that is not ours.
+DPKG_LOCKS=(/var/lib/dpkg/lock-frontend /var/lib/dpkg/lock)
+# needrestart must not restart services: it is suspended (version 3.0 and newer), or only lists them.
 APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none APT_LISTBUGS_FRONTEND=none
     NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l)
+APT_OPTIONS=(--quiet --yes -o DPkg::Lock::Timeout=300
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
+
+query_with_apt() { # NAME...
+    dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' -- "$@"
+}
 
 run_apt() { # [OPTION of run_program...] -- ARGUMENT...
     local try
     local -a options=()
     local -i failed=0
-    while [[ $1 != -- ]]; do options+=("$1"); shift; done
+    while [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
     shift
     read_proxy
     for try in 1 2; do
         await_locks "${APT_LOCKS[@]}"
         failed=0 PROBLEM=''
         run_program --to-its-end "${options[@]}" "${PROXY[@]}" "${APT_ENVIRONMENT[@]}" \
-            apt-get --quiet --yes -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || failed=1
-        if ((EXIT_CODE != 100)) || ! is_locked "${APT_LOCKS[@]}"; then break; fi   # another one came in between
+            apt-get "${APT_OPTIONS[@]}" "$@" || failed=1
+        # Code 100 is any error. If there is a lock now, another package manager started in the meantime.
+        if ((EXIT_CODE != 100)) || ! is_locked "${APT_LOCKS[@]}"; then break; fi
     done
     return "$failed"
 }
@@ -1386,39 +1814,50 @@ await_locks() { # FILE...
     local -i second
     for ((second = 0; second < 300; second++)); do
         if ! is_locked "$@"; then return; fi
-        if ((second % 10 == 0)); then write_event progress what 'waiting for another package manager to end' done: "$second" total: 300 unit seconds; fi
+        if ((second % 10 == 0)); then
+            report_progress waiting-for-package-manager 'waiting until another package manager exits' \
+                "$second" 300 seconds
+        fi
         sleep 1
     done
 }
 
-# Whether a process holds a lock on one of these files: the kernel's own list names them by their inode.
+# Whether a process has a lock on one of these files. /proc/locks names the file in its sixth field, as
+# MAJOR:MINOR:INODE (proc_locks(5)).
 is_locked() { # FILE...
-    local where inode
+    local file inode
     local -a inodes=()
     mapfile -t inodes < <(stat --format=%i -- "$@" 2>/dev/null || true)
-    while read -r _ _ _ _ _ where _; do
+    while read -r _ _ _ _ _ file _; do
         for inode in "${inodes[@]}"; do
-            if [[ $where == *":$inode" ]]; then return 0; fi
+            if [[ $file == *":$inode" ]]; then return 0; fi
         done
     done </proc/locks
     return 1
 }
 
 refresh_with_apt() {
+    finish_interrupted_dpkg
+    run_apt --accept '0 100' -- update
+    if ((EXIT_CODE)); then
+        warn apt-update-failed 'apt-get update exited with code {exit_code}. The existing lists of packages are used' \
+            exit_code "$EXIT_CODE"
+    fi
+}
+
+# apt-get refuses to work until an interrupted dpkg is finished. A dpkg that still runs has its lock, and is awaited.
+finish_interrupted_dpkg() {
     local -a interrupted=()
-    # What an interrupted dpkg left is finished first: apt-get refuses to work before. One that runs is awaited.
     shopt -s nullglob
     interrupted=(/var/lib/dpkg/updates/[0-9]*)
     shopt -u nullglob
-    if ((${#interrupted[@]})); then
-        await_locks /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock
-        run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
-    fi
-    run_apt --accept '0 100' -- update
-    if ((EXIT_CODE)); then write_event warning text 'apt-get update failed; going on with the lists of packages that are there'; fi
+    if ((${#interrupted[@]} == 0)); then return; fi
+    await_locks "${DPKG_LOCKS[@]}"
+    run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
 }
 
-# Lines of a simulation: `Inst NAME (VERSION ...` for a new package, `Inst NAME [OLD] (VERSION ...` for a newer one.
+# REPLY: the packages that would be new. In a simulation, a new package is `Inst NAME (VERSION ...`, an upgrade is
+# `Inst NAME [OLD-VERSION] (VERSION ...`.
 read_new_packages_apt() { # NAME...
     local line plan=''
     while IFS= read -r line; do
@@ -1428,122 +1867,165 @@ read_new_packages_apt() { # NAME...
 }
 
 install_with_apt() { # NAME...
-    run_apt --todo 'The sources of packages are in /etc/apt' -- --no-install-recommends --no-remove install -- "$@"
+    run_apt --failure apt-install-failed '{program} exited with code {exit_code}. '\
+'Check the package sources in /etc/apt, then run this again. Its output: {output}' \
+        -- --no-install-recommends --no-remove install -- "$@"
 }
 
+# REPLY: the packages that would be removed, these and others.
 read_removed_by_apt() { # NAME...
     local line plan=''
     while IFS= read -r line; do
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
     done < <(apt-get --simulate --quiet --yes purge -- "$@" 2>/dev/null)
-    wait "$!" || problem 'apt-get could not tell what would go along with these packages' || return
+    wait "$!" ||
+        problem apt-simulation-failed 'apt-get could not determine what would be removed with {packages}' \
+            packages "$*" || return
     REPLY=$plan
 }
 
-# What stays is for the system's own autoremove, when nothing needs it any more.
+# apt's own autoremove removes these packages when nothing needs them any more.
 keep_with_apt() { # NAME...
     run_program apt-mark auto -- "$@"
 }
 
-# With their configuration files, but for those that were there before.
-remove_with_apt() { # KEPT NAME...
-    local kept=" $1 " name
+# BEFORE: the packages whose configuration files stay.
+remove_with_apt() { # BEFORE NAME...
+    local before=" $1 " name
     local -a purged=()
     shift
     for name in "$@"; do
-        if [[ $kept != *" $name "* ]]; then purged+=("$name"); fi
+        if [[ $before != *" $name "* ]]; then purged+=("$name"); fi
     done
     if ((${#purged[@]} < $#)); then run_apt -- remove -- "$@" || return; fi
     if ((${#purged[@]})); then run_apt -- purge -- "${purged[@]}"; fi
 }
 
-# ---- prelude: zypper. Its exit codes: 102 a reboot is needed, 103 it was itself updated and wants to run again,
-# ---- 104 no repository has the package, 106 a repository was skipped, 107 a package's script failed, the package
-# ---- is installed. Source: man zypper.
+# ---- prelude: zypper -------------------------------------------------------------------------------
+# Run zypper, without questions.
+
+# Its exit codes (man zypper): 4 an error of the package system, 6 no repositories, 102 a reboot is needed, 103 zypper
+# was updated and must run again, 104 a package was not found, 106 a repository was skipped, 107 the script of a package
+# failed, but the package is installed.
+
+query_with_zypper() { # NAME...
+    rpm --query --queryformat 'ii %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@"
+}
 
 run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     local -i try
     local -a options=(--accept '0 102 103 106 107')
-    while [[ $1 != -- ]]; do options+=("$1"); shift; done
+    while [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
     shift
     read_proxy
     for try in 1 2; do
-        run_program --to-its-end "${options[@]}" --todo 'What its exit codes mean is in: man zypper' \
-            "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
+        run_program --to-its-end --failure zypper-failed \
+            '{program} exited with code {exit_code} (see man zypper). Its output: {output}' \
+            "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
             103) continue ;;
-            106) write_event warning text 'zypper skipped a repository that could not be refreshed' ;;
-            107) write_event warning text 'the script of a package failed; the package itself is installed' ;;
+            106) warn repository-skipped 'zypper skipped a repository that could not be refreshed' ;;
+            107) warn package-script-failed 'the script of a package failed, but the package is installed' ;;
         esac
         return 0
     done
 }
 
-# 4: some or all repositories could not be refreshed; 6: there is none. The installation tells whether that matters.
+# Whether old or missing lists are a problem shows when packages are installed.
 refresh_with_zypper() {
     run_zypper --accept '0 4 6 106' -- refresh
-    if ((EXIT_CODE == 4 || EXIT_CODE == 6)); then write_event warning text "zypper refresh ended with code $EXIT_CODE; going on with the lists of packages that are there"; fi
+    if ((EXIT_CODE == 4 || EXIT_CODE == 6)); then
+        warn zypper-refresh-failed \
+            'zypper refresh exited with code {exit_code}. The existing lists of packages are used' \
+            exit_code "$EXIT_CODE"
+    fi
 }
 
-# The plan as XML, one <solvable> a line; those to be installed stand between <to-install> and </to-install>.
+# REPLY: the packages that would be new.
 read_new_packages_zypper() { # NAME...
-    read_plan_of_zypper to-install < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh install --dry-run --no-recommends -- "$@" 2>/dev/null)
+    read_plan_of_zypper to-install < <(
+        ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh \
+            install --dry-run --no-recommends -- "$@" 2>/dev/null
+    )
 }
 
-read_plan_of_zypper() { # to-install|to-remove, and the XML on standard input
+# Read zypper's plan in XML from standard input: one <solvable> per line, within <to-install> or <to-remove>.
+read_plan_of_zypper() { # to-install|to-remove
     local line plan='' inside=''
     while IFS= read -r line; do
         case $line in
             *"<$1>"*) inside=1 ;;
             *"</$1>"*) inside='' ;;
         esac
-        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
+        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then
+            plan+=" ${BASH_REMATCH[1]}"
+        fi
     done
     REPLY=$plan
 }
 
 install_with_zypper() { # NAME...
-    local todo='Add a repository that has it (zypper repos lists those that are there)'
     run_zypper --accept '0 102 103 104 106 107' -- install --no-recommends --no-confirm -- "$@"
-    if ((EXIT_CODE == 104)); then
-        if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then todo="python311 is in the Python 3 Module, from Service Pack 4 on: SUSEConnect -p sle-module-python3/$SYSTEM_VERSION/$HOSTTYPE"; fi
-        fail "no repository of this host has $*, or not all of them. $todo, then run this again"
-    fi
-    # 102: a package that is now installed wants a reboot; 2: this zypper is too old to be asked.
+    if ((EXIT_CODE == 104)); then refuse_missing_packages "$@"; fi
+    # 102: an installed package asks for a reboot. 2: this zypper is too old for the question.
     run_program --accept '0 2 102' env ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive needs-rebooting
     if ((EXIT_CODE == 102)); then RUN_REBOOT=true; fi
 }
 
-read_removed_by_zypper() { # NAME...
-    local -i code=0
-    read_plan_of_zypper to-remove < <(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh remove --dry-run --no-clean-deps -- "$@" 2>/dev/null)
-    wait "$!" || code=$?
-    ((code == 0 || code == 106)) || problem 'zypper could not tell what would go along with these packages'
+refuse_missing_packages() { # NAME...
+    if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
+        fail sles-module-missing 'the repositories of this host do not have all of these packages: {packages}. '\
+'python311 is in the Python 3 Module of Service Pack 4 and newer. '\
+'Add it (SUSEConnect -p sle-module-python3/{version}/{architecture}), then run this again' \
+            packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
+    fi
+    fail packages-missing 'the repositories of this host do not have all of these packages: {packages}. '\
+'Add a repository that has them (zypper repos lists those that are configured), then run this again' \
+        packages "$*"
 }
 
-# zypper has no command that marks a package as one that only others need.
+# REPLY: the packages that would be removed, these and others.
+read_removed_by_zypper() { # NAME...
+    local -i code=0
+    read_plan_of_zypper to-remove < <(
+        ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh \
+            remove --dry-run --no-clean-deps -- "$@" 2>/dev/null
+    )
+    wait "$!" || code=$?
+    ((code == 0 || code == 106)) ||
+        problem zypper-plan-failed 'zypper could not determine what would be removed with {packages}' packages "$*"
+}
+
+# zypper has no command that marks a package as one that only other packages need.
 keep_with_zypper() {
     :
 }
 
-remove_with_zypper() { # '' NAME...
+# zypper has no configuration files that stay.
+remove_with_zypper() { # BEFORE NAME...
     shift
     run_zypper -- remove --no-clean-deps -- "$@"
 }
 
-# ---- prelude: systemd's units ---------------------------------------------------------------------------
+# ---- prelude: units --------------------------------------------------------------------------------
+# Install and remove units of systemd.
 
 UNIT_FOLDER=/etc/systemd/system
 SYSTEMCTL=(systemctl)
 declare -A UNIT=()                                 # properties of the unit that was read last
 
-# The named properties, and those that are always of use. Their words are the same in every language.
+# UNIT: the named properties, and those that are always used. Their values are the same in every language.
 read_unit() { # NAME [PROPERTY...]
-    local name value
-    local IFS=,
+    local name value properties=LoadState,ActiveState,UnitFileState,NeedDaemonReload
+    for name in "${@:2}"; do properties+=,$name; done
     UNIT=()
-    while IFS='=' read -r name value; do UNIT[$name]=$value; done < <("${SYSTEMCTL[@]}" show --property="LoadState,ActiveState,UnitFileState,NeedDaemonReload${2:+,}${*:2}" -- "$1")
+    while IFS='=' read -r name value; do
+        UNIT[$name]=$value
+    done < <("${SYSTEMCTL[@]}" show --property="$properties" -- "$1")
 }
 
 # Kind unit: its file, and whether it was enabled and active.
@@ -1561,49 +2043,59 @@ set_unit() { # NAME TEXT
     run_program "${SYSTEMCTL[@]}" daemon-reload
 }
 
-# Starts it now and with the system; one that runs is started again.
+# Restart the unit, and start it with the system from now on.
 start_unit() { # NAME
     run_program "${SYSTEMCTL[@]}" enable -- "$1"
-    run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1"   # a unit that failed too often may start again; 1: nothing to forget
+    reset_failed_unit "$1"
     run_program "${SYSTEMCTL[@]}" restart -- "$1"
+}
+
+# A unit that failed too often does not start again until systemd forgets that. Exit code 1: it did not fail.
+reset_failed_unit() { # NAME
+    run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1"
+}
+
+# It stops within TimeoutStopSec of the unit. Exit code 5: it is not loaded.
+stop_unit() { # NAME
+    report_start stopping-unit 'stopping {unit}' unit "$1"
+    run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$1"
 }
 
 restore_unit() { # NAME BEFORE
     local state active copy
     if [[ -e $UNIT_FOLDER/$1 ]]; then
-        run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$1" || return       # 5: it is not loaded
+        stop_unit "$1" || return
         run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
     fi
     read -r state active copy <<<"$2"
     restore_file "$UNIT_FOLDER/$1" "$copy" || return
     run_program "${SYSTEMCTL[@]}" daemon-reload || return
-    if [[ ! $2 ]]; then run_program --accept '0 1' "${SYSTEMCTL[@]}" reset-failed -- "$1" || return; fi   # 1: nothing to forget
+    if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
     if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
     if [[ $active == active ]]; then run_program "${SYSTEMCTL[@]}" start -- "$1" || return; fi
 }
 
-# Undo goes backwards, and what was installed last may be what a unit runs from: units are stopped first.
+# Undo restores the last change first, and may remove what a unit runs from. So all units are stopped before.
 stop_recorded_units() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == unit ]] && is_of_nbserver unit "$LINE_KEY" "$LINE_BEFORE"; then
-            RUN_STEP=$LINE_STEP
-            assert_own_systemd                     # before anything is undone
-            if [[ ! -e $UNIT_FOLDER/$LINE_KEY ]]; then continue; fi
-            run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$LINE_KEY"
-        fi
+        if [[ $LINE_KIND != unit ]] || ! is_of_nbserver unit "$LINE_KEY" "$LINE_BEFORE"; then continue; fi
+        RUN_STEP=$LINE_STEP
+        assert_own_systemd
+        if [[ -e $UNIT_FOLDER/$LINE_KEY ]]; then stop_unit "$LINE_KEY"; fi
     done
 }
 
-# ---- prelude: ports in the firewall: ufw or firewalld, where one is active; neither is ever switched on ---
+# ---- prelude: firewall -----------------------------------------------------------------------------
+# Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
 
-FIREWALL=''                                        # ufw, firewalld, or '' where none is active
+FIREWALL=''                                        # ufw, firewalld, or '' if neither is active
 
 read_firewall() {
     local line
     FIREWALL=''
-    if [[ -r /etc/ufw/ufw.conf && -x /usr/sbin/ufw ]]; then   # its configuration stays where the program was removed
+    if [[ -r /etc/ufw/ufw.conf && -x /usr/sbin/ufw ]]; then   # its configuration may be left without the program
         while IFS= read -r line; do
             if [[ $line == ENABLED=yes ]]; then FIREWALL=ufw; fi
         done </etc/ufw/ufw.conf
@@ -1611,14 +2103,14 @@ read_firewall() {
     if [[ ! $FIREWALL && -x /usr/bin/firewall-cmd ]] && firewall-cmd --quiet --state; then FIREWALL=firewalld; fi
 }
 
-# After read_firewall: whether ADDRESS (an address, a network, or Any) reaches the TCP port.
+# After read_firewall: whether ADDRESS (an address, a network, or Any) can reach the TCP port.
 has_open_port() { # PORT ADDRESS
     local line words
     case $FIREWALL in
         ufw)
             ufw_words "$1" "$2"
             words=$REPLY
-            # The words are those of the command that made the rule; a comment may stand behind them.
+            # ufw shows each rule as the command that added it, perhaps with a comment at the end.
             while IFS= read -r line; do
                 if [[ "$line " == "ufw $words "* ]]; then return 0; fi
             done < <(ufw show added 2>/dev/null)
@@ -1631,7 +2123,7 @@ has_open_port() { # PORT ADDRESS
     esac
 }
 
-# Kind firewall_port: key is FIREWALL PORT ADDRESS.
+# Kind firewall_port: the key is FIREWALL PORT ADDRESS.
 open_port() { # PORT ADDRESS
     local words
     if has_open_port "$1" "$2"; then return; fi
@@ -1652,54 +2144,68 @@ open_port() { # PORT ADDRESS
 }
 
 restore_firewall_port() { # KEY
-    local firewall port address words
+    local firewall port address
     read -r firewall port address <<<"$1"
-    read_firewall
     case $firewall in
-        ufw)
-            if [[ ! $(type -P ufw) ]]; then tell_gone_firewall "$1"; return; fi
-            ufw_words "$port" "$address"
-            # shellcheck disable=SC2086 # words without spaces
-            run_program ufw delete $REPLY || return
-            ;;
-        firewalld)
-            firewalld_words "$port" "$address"
-            words=$REPLY
-            if [[ $FIREWALL == firewalld ]]; then
-                run_program firewall-cmd --remove-"$words" || return
-                run_program firewall-cmd --permanent --remove-"$words" || return
-            elif [[ $(type -P firewall-offline-cmd) ]]; then
-                run_program firewall-offline-cmd --remove-"$words" || return
-            else tell_gone_firewall "$1"
-            fi
-            ;;
+        ufw) close_ufw_port "$port" "$address" ;;
+        firewalld) close_firewalld_port "$port" "$address" ;;
     esac
 }
 
-# Rules go with the program that puts them into the kernel.
-tell_gone_firewall() { # KEY
-    local port=${1#* }
-    write_event warning text "${1%% *} is not installed any more, so there is no rule to take away. If it comes back with its old configuration, look there for TCP port ${port% *}"
+close_ufw_port() { # PORT ADDRESS
+    if [[ ! $(type -P ufw) ]]; then
+        warn_of_removed_firewall ufw "$1"
+        return
+    fi
+    ufw_words "$1" "$2"
+    # shellcheck disable=SC2086 # words without spaces
+    run_program ufw delete $REPLY
 }
 
+close_firewalld_port() { # PORT ADDRESS
+    local words
+    firewalld_words "$1" "$2"
+    words=$REPLY
+    read_firewall
+    if [[ $FIREWALL == firewalld ]]; then
+        run_program firewall-cmd --remove-"$words" || return
+        run_program firewall-cmd --permanent --remove-"$words" || return
+    elif [[ $(type -P firewall-offline-cmd) ]]; then
+        run_program firewall-offline-cmd --remove-"$words" || return
+    else
+        warn_of_removed_firewall firewalld "$1"
+    fi
+}
+
+# Without the program that loads them, the kernel has no rules.
+warn_of_removed_firewall() { # FIREWALL PORT
+    warn firewall-removed '{firewall} is not installed any more, so its rule for TCP port {port} was not removed. '\
+'If you install it again with its old configuration, remove the rule' \
+        firewall "$1" port "$2"
+}
+
+# REPLY: the rule in the words of ufw.
 ufw_words() { # PORT ADDRESS
     REPLY="allow $1/tcp"
     if [[ $2 != Any ]]; then REPLY="allow from $2 to any port $1 proto tcp"; fi
 }
 
-# An option's end: port=9999/tcp, or rich-rule=... for one address.
+# REPLY: the end of an option such as --add-port=9999/tcp, or --add-rich-rule=... for one address.
 firewalld_words() { # PORT ADDRESS
     local family=ipv4
     if [[ $2 == *:* ]]; then family=ipv6; fi
     REPLY="port=$1/tcp"
-    if [[ $2 != Any ]]; then REPLY="rich-rule=rule family=\"$family\" source address=\"$2\" port port=\"$1\" protocol=\"tcp\" accept"; fi
+    if [[ $2 != Any ]]; then
+        REPLY="rich-rule=rule family=\"$family\" source address=\"$2\" port port=\"$1\" protocol=\"tcp\" accept"
+    fi
 }
 
-# ---- prelude: a program in the background, where no systemd is to be had -------------------------------
-# Its file has a line `PID START BOOT`, by which the process is known again and no other is taken for it,
-# and behind it the text that it was started for.
+# ---- prelude: processes ----------------------------------------------------------------------------
+# Run a program in the background, where no systemd is available.
 
-PROCESS='' PROCESS_SINCE=''                                         # of the process that was read last; '' where it does not run
+# Its file has a line `PID START BOOT`, which no other process can have, and then the text that it was started for.
+
+PROCESS='' PROCESS_SINCE=''                        # of the process that was read last; '' if it does not run
 
 read_process() { # FILE
     local pid='' since=''
@@ -1711,20 +2217,23 @@ read_process() { # FILE
     if [[ $REPLY && $REPLY == "$since" ]]; then PROCESS=$pid PROCESS_SINCE=$since; fi
 }
 
-# When it was started, in the kernel's count, and in which run of the kernel; '' where it does not run.
+# REPLY: when the process was started, in clock ticks since the kernel was, and the ID of that boot; '' if it does not
+# run. In /proc/PID/stat (proc_pid_stat(5)), the second field is the name in parentheses, which may have any character.
+# So the fields are counted from the last parenthesis: the state (Z: it has exited) is the first one after it, and the
+# start time is the twentieth.
 process_since() { # PID
     local line='' boot=''
     REPLY=''
     if [[ ! -r /proc/$1/stat ]]; then return; fi
     { IFS= read -r line </proc/"$1"/stat; } 2>/dev/null || true
     { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || true
-    line=${line##*) }                              # its name stands before that, and may hold anything
+    line=${line##*) }
     if [[ $line != Z* && $line =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then REPLY="${BASH_REMATCH[2]} $boot"; fi
 }
 
-# Kind process: its file. It writes that itself, so that it never runs without one.
+# Kind process: its file. The process writes the file itself, so that it never runs without one.
 start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
-    local -i wait
+    local -i i
     local file=$1 log=$2 text=$3
     shift 3
     save_before process "$file" ''
@@ -1735,24 +2244,27 @@ start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
         write_whole "$file" "$PROGRAM_OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
         exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 6>&- 7>&- 8>&- 9>&-
     ) &
-    for ((wait = 0; wait < 100; wait++)); do
+    for ((i = 0; i < 100; i++)); do
         read_process "$file"
         if [[ $PROCESS == "$!" ]]; then return; fi
         sleep 0.05
     done
 }
 
-# Asked to end, and after 20 seconds made to.
+# Send SIGTERM, and SIGKILL after 20 seconds.
 stop_process() { # FILE
-    local -i wait
-    for ((wait = 0; wait < 300; wait++)); do
+    local -i tenths
+    for ((tenths = 0; tenths < 300; tenths++)); do
         read_process "$1"
         if [[ ! $PROCESS ]]; then return 0; fi
-        if ((wait == 0)); then kill -TERM "$PROCESS" 2>/dev/null || true; fi
-        if ((wait == 200)); then kill -KILL "$PROCESS" 2>/dev/null || true; fi
+        if ((tenths == 0)); then kill -TERM "$PROCESS" 2>/dev/null || true; fi
+        if ((tenths == 200)); then kill -KILL "$PROCESS" 2>/dev/null || true; fi
+        if ((tenths % 50 == 49)); then
+            report_progress stopping-process 'stopping process {id}' $(((tenths + 1) / 10)) 30 seconds id "$PROCESS"
+        fi
         sleep 0.1
     done
-    problem "process $PROCESS does not end"
+    problem process-not-stopped 'process {id} does not stop' id "$PROCESS"
 }
 
 restore_process() { # FILE
@@ -1760,17 +2272,22 @@ restore_process() { # FILE
     restore_file "$1" ''
 }
 
-# Undo goes backwards, and what the process runs from came first.
+# As for units: undo may remove what the process runs from, so it is stopped first.
 stop_recorded_processes() {
     local line
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == process ]] && is_of_nbserver process "$LINE_KEY" ''; then stop_process "$LINE_KEY"; fi
+        if [[ $LINE_KIND != process ]] || ! is_of_nbserver process "$LINE_KEY" ''; then continue; fi
+        RUN_STEP=$LINE_STEP
+        stop_process "$LINE_KEY"
     done
 }
 
-# ---- prelude: certificates, by OpenSSL; in user scope, where there is no openssl, by Python's cryptography ---
-# It is among the packages of the notebook server. What both print is `Fingerprint=HEX`, and `good`.
+# ---- prelude: tls ----------------------------------------------------------------------------------
+# Create and read certificates, with OpenSSL or Python, and ask the server for its own.
+
+# In user scope there may be no openssl: then Python's cryptography is used, a package of the notebook server.
+# Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.
 
 MAKE_WITH_PYTHON='
 import datetime, ipaddress, os, sys
@@ -1779,17 +2296,25 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 key_file, file, days, common_name, *names = sys.argv[1:]
+
+
 def alternative(name):
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
 
+
 key = ec.generate_private_key(ec.SECP256R1())
 subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
 now = datetime.datetime.now(datetime.timezone.utc)
-builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(int(days)))
-usage = dict.fromkeys("content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only decipher_only".split(), False)
+end = now + datetime.timedelta(int(days))
+builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, end)
+unused = (
+    "content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only "
+    "decipher_only"
+)
+usage = dict.fromkeys(unused.split(), False)
 builder = builder.add_extension(x509.SubjectAlternativeName([alternative(name) for name in names]), False)
 builder = builder.add_extension(x509.BasicConstraints(False, None), True)
 builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usage), True)
@@ -1807,11 +2332,12 @@ from cryptography.hazmat.primitives import hashes
 
 certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
 print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
-if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(0, int(sys.argv[2])):
+seconds = datetime.timedelta(0, int(sys.argv[2]))
+if certificate.not_valid_after_utc > datetime.datetime.now(datetime.timezone.utc) + seconds:
     print("good")
 '
-# Two requests that a notebook server must refuse. Each has a connection of its own; of an answer only the status
-# is used, and no more than its beginning is read.
+# Send two requests that a notebook server must refuse, each over a separate connection. Only the status of an answer is
+# used, and only its beginning is read.
 ASK_WITH_PYTHON='
 import hashlib, os, re, socket, ssl, sys
 
@@ -1839,35 +2365,39 @@ has_openssl() {
     [[ $(type -P openssl) ]]
 }
 
-# What a certificate file is, and whether it lasts for so long.
+# Print the fingerprint of a certificate file, and `good` if the certificate is valid for SECONDS more.
 print_certificate() { # FILE SECONDS
-    if has_openssl; then openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null && printf 'good\n'
-    else "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
+    if has_openssl; then
+        openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null && printf 'good\n'
+    else
+        "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
     fi
 }
 
-# What a port shows: the fingerprint of its certificate, and how it answers without the password and with a random
-# token. Any certificate is accepted here because the caller compares it; no secret is sent.
+# Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random
+# token. Any certificate is accepted, because the caller compares it. No secret is sent.
 print_shown() { # ADDRESS PORT
     timeout 20 "$NOTEBOOK_PYTHON" -I -c "$ASK_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 
-# From openssl's `SHA256 Fingerprint=AA:BB:...`.
+# REPLY: SHA256:HEX, from `Fingerprint=HEX` or from openssl's `SHA256 Fingerprint=AA:BB:...`.
 fingerprint_of() { # LINE
     REPLY=${1#*=}
     REPLY=${REPLY//:/}
     REPLY=SHA256:${REPLY,,}
 }
 
-# ---- prelude: scope = "user": all belongs to the user who runs this, below their own folders -------------
-# The machine's places are above. No user, package, port or file of the system is touched in this scope.
+# ---- prelude: scope --------------------------------------------------------------------------------
+# Keep everything in the folders of the user who runs this, if scope = "user".
+
+# The paths for scope = "machine" are in run. In user scope, no user, package, port, or file of the system is changed.
 
 HOME_FOLDER=${HOME:-}
 HOME_FOLDER=${HOME_FOLDER%/}
 
 if [[ $NB_SCOPE == user ]]; then
     PATH=$PATH:/usr/local/bin
-    export XDG_RUNTIME_DIR=/run/user/$EUID         # where the user's own systemd is asked
+    export XDG_RUNTIME_DIR=/run/user/$EUID         # the user's own systemd has its socket there
     unset DBUS_SESSION_BUS_ADDRESS
     PROGRAMS=$HOME_FOLDER/.local/share/nbserver
     CONFIGURATION_FOLDER=$HOME_FOLDER/.config/nbserver
@@ -1886,24 +2416,42 @@ if [[ $NB_SCOPE == user ]]; then
     FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700
     if [[ ${NB_NOTEBOOK_DIRECTORY:0:1} == '~' ]]; then NB_NOTEBOOK_DIRECTORY=$HOME_FOLDER/${NB_NOTEBOOK_DIRECTORY:2}; fi
 fi
-PROCESS_FILE=$DATA_FOLDER/process                  # of the server where no systemd runs it
+PROCESS_FILE=$DATA_FOLDER/process                  # of a server that does not run as a unit
 PROCESS_LOG=$DATA_FOLDER/server.log
 
-# Paths of the home folder stand in units and configuration.
 assert_scope() {
     if [[ $NB_SCOPE != user ]]; then return; fi
-    if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then fail "HOME is '$HOME_FOLDER', which is no path of letters, digits and . _ @ + - from the root folder on. Set it to your home folder"; fi
-    if [[ ! -d $HOME_FOLDER || ! -O $HOME_FOLDER || ! -w $HOME_FOLDER ]]; then fail "HOME is $HOME_FOLDER, which is not your folder or cannot be written. Set it to your home folder"; fi
+    assert_home_path
+    assert_home_writable
 }
 
-# ---- prelude: the program that starts the notebook server ----------------------------------------------
-# Python, the same text on every system. It is a file next to the configuration that only root can write.
+# Units and configuration files contain paths below the home folder.
+assert_home_path() {
+    if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then
+        fail home-invalid 'HOME is "{path}", but it must be an absolute path of letters, digits, and . _ @ + -. '\
+'Set it to your home folder' \
+            path "$HOME_FOLDER"
+    fi
+}
 
-STARTER='# Starts the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
-# Nothing configures the server and its kernels but CONFIGURATION and what the packages of this Python have in
-# their own folders: no configuration of the machine or of a user counts, neither for Jupyter and IPython nor for
-# pip and uv. If the server would not do what CONFIGURATION says, it does not start.
-# The server and its kernels write to the folder WORK. The log is a file only where no system service keeps it.
+assert_home_writable() {
+    if [[ ! -d $HOME_FOLDER || ! -O $HOME_FOLDER || ! -w $HOME_FOLDER ]]; then
+        fail home-not-yours 'HOME is {path}, which is not your folder or is read-only. Set it to your home folder' \
+            path "$HOME_FOLDER"
+    fi
+}
+
+# ---- prelude: starter ------------------------------------------------------------------------------
+# Keep the Python program that starts the notebook server.
+
+# Its text is the same on Windows and Linux. It becomes a file next to the configuration, which only root can write.
+
+STARTER='# Start the notebook server: python -I serve.py CONFIGURATION WORK [LOG]
+#
+# Only CONFIGURATION and the packages of this Python, in their own folders, configure the server and its kernels. Other
+# configuration of Jupyter, IPython, pip, and uv is ignored, whether it is for all users or for one. If the server would
+# still not do what CONFIGURATION says, it does not start.
+# The server and its kernels write to the folder WORK. LOG is a file for the log where no system service keeps it.
 import importlib.util
 import json
 import os
@@ -1913,22 +2461,22 @@ configuration, work = sys.argv[1:3]
 folder = os.path.dirname(configuration)
 own_configuration = os.path.join(sys.prefix, "etc", "jupyter")
 own_data = os.path.join(sys.prefix, "share", "jupyter")
-os.chdir(folder)                                    # Jupyter of before 2022 reads configuration in its working folder
+os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
     if os.path.exists(log):
         os.replace(log, log + ".before")
     sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
-    # Kernels inherit the streams below those, and a program without a console has none that they could use.
-    for stream in range(3):
-        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+    # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
+    for descriptor in range(3):
+        os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
-# ---- variables: kernels and terminals inherit them
+# ---- environment variables, which kernels and terminals inherit
 
-foreign = "JUPYTER", "JPY_", "IPYTHON", "PYTHON", "OPENSSL_", "PIP_", "UV_", "MPL", "MATPLOTLIB"
+ignored = "JUPYTER", "JPY_", "IPYTHON", "PYTHON", "OPENSSL_", "PIP_", "UV_", "MPL", "MATPLOTLIB"
 for name in list(os.environ):
-    if name.upper().startswith(foreign):
+    if name.upper().startswith(ignored):
         del os.environ[name]
 os.environ.update(
     JUPYTER_CONFIG_DIR=folder,
@@ -1946,7 +2494,7 @@ os.environ.update(
 if os.name == "nt":
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 
-# ---- folders: where Jupyter looks for configuration, kernel specifications and extensions
+# ---- folders in which Jupyter finds configuration, kernel specifications, and extensions
 
 from jupyter_core import paths
 
@@ -1959,7 +2507,7 @@ def configuration_path():
     return [folder, own_configuration]
 
 
-# Other modules import these by name, so they are replaced before any of them is imported.
+# Other modules import these names, so they are replaced before any of these modules is imported.
 paths.jupyter_path = data_path
 paths.jupyter_config_path = configuration_path
 paths.SYSTEM_JUPYTER_PATH[:] = [own_data]
@@ -1967,8 +2515,8 @@ paths.SYSTEM_CONFIG_PATH[:] = [own_configuration]
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-# IPython has no setting that keeps it from reading the configuration of the machine.
-# The working folder, which Python searches first, is searched only by what people write.
+# IPython reads the configuration of the machine, and no setting prevents it. Python searches the working folder first;
+# without sys.path[0], imports of the kernel itself do not search it, and imports in a notebook still do.
 KERNEL = (
     "import sys; del sys.path[0]; "
     "from IPython.core import application; application.SYSTEM_CONFIG_DIRS.clear(); "
@@ -1977,20 +2525,20 @@ KERNEL = (
 
 
 class OwnKernels(KernelSpecManager):
-    """Kernels that are installed with this Python, and in no folder that a kernel can write to."""
+    """The kernels that are installed with this Python, in folders that no kernel can write to."""
 
     def _kernel_dirs_default(self):
         return data_path("kernels")
 
     def get_kernel_spec(self, kernel_name):
         found = super().get_kernel_spec(kernel_name)
-        if "ipykernel_launcher" in found.argv:      # after "-m"
+        if "ipykernel_launcher" in found.argv:      # its arguments are -m ipykernel_launcher
             at = found.argv.index("ipykernel_launcher")
             found.argv[at - 1 : at + 1] = ["-c", KERNEL]
         return found
 
 
-# ---- the server, made but not yet serving
+# ---- create the server, which does not serve yet
 
 if importlib.util.find_spec("notebook.app"):        # notebook 7
     from jupyter_server.auth.authorizer import AllowAllAuthorizer
@@ -2000,7 +2548,7 @@ if importlib.util.find_spec("notebook.app"):        # notebook 7
 
     extensions = ["notebook"]
     if not os.path.isdir(os.path.join(own_configuration, "jupyter_server_config.d")):
-        # Packages of a distribution enable themselves in the folders of the machine.
+        # Packages of a Linux distribution enable their extensions in folders of the machine, which are ignored.
         extensions += ["jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim"]
     enabled = {name: True for name in extensions if importlib.util.find_spec(name)}
     server = ServerApp.instance(jpserver_extensions=enabled, kernel_spec_manager_class=OwnKernels)
@@ -2025,7 +2573,7 @@ else:                                               # notebook 6
     classes = [("the login handler", server.login_handler_class, LoginHandler)]
 classes.append(("the kernel specification manager", type(server.kernel_spec_manager), OwnKernels))
 
-# ---- whether it would do what the configuration says: its own values, and those that answer requests
+# ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
 with open(configuration, encoding="ascii") as file:
     settings = json.load(file)
@@ -2040,19 +2588,25 @@ for section, owner in sections.items():
         if name in ("root_dir", "notebook_dir") and server.contents_manager.root_dir != expected:
             differs.append("the folder of the contents manager")
 if differs:
+    names = ", ".join(differs)
     print(
-        "The notebook server does not start, because its effective configuration differs from " + configuration
-        + ": " + ", ".join(differs) + ". Remove other configuration of Jupyter from " + folder + " and "
-        + own_configuration + ", then run nbserver apply.",
+        f"The notebook server does not start, because its effective configuration differs from {configuration}: "
+        f"{names}. Remove other Jupyter configuration from {folder} and {own_configuration}, then run nbserver apply",
         file=sys.stderr,
     )
-    sys.exit(78)                                    # EX_CONFIG
+    sys.exit(78)                                    # EX_CONFIG: starting it again would not help
 os.chdir(work)
 server.start()
 '
 
-# ---- prelude: the service. In user scope a unit of the user's own systemd, or, where none runs, a process in
-# ---- the background. What was chosen once stays.
+# ---- prelude: service ------------------------------------------------------------------------------
+# Run the notebook server as a service: a unit of systemd, or a process in the background.
+
+# In user scope it is a unit of the user's own systemd, or a process if that systemd is not running. Later runs keep the
+# first choice.
+
+SERVICE_COMMAND=()
+SERVICE_ENVIRONMENT=()
 
 is_unit() {
     if [[ $NB_SCOPE != user ]] || has_record unit "$SERVICE_UNIT"; then return 0; fi
@@ -2060,9 +2614,12 @@ is_unit() {
     [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
 }
 
-# In `su`, in cron and after a logout nobody's own systemd answers.
+# In su, in cron, and after a logout, the user's own systemd may not be running.
 assert_own_systemd() {
-    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then fail "the server is a unit of your own systemd, which does not run now. Log in, or let it run always: loginctl enable-linger"; fi
+    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then
+        fail user-systemd-not-running 'the server is a unit of your own systemd, which is not running. '\
+'Log in, or keep it running (loginctl enable-linger), then run this again'
+    fi
 }
 
 is_service_running() {
@@ -2085,10 +2642,13 @@ has_service_failed() {
     fi
 }
 
+# Print its last three lines.
 print_service_log() {
-    local -a lines=()
-    if [[ $NB_SCOPE != user ]]; then journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
-    elif is_unit; then journalctl --user --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+    local -a lines=() options=(--unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager)
+    if [[ $NB_SCOPE != user ]]; then
+        journalctl "${options[@]}" 2>/dev/null
+    elif is_unit; then
+        journalctl --user "${options[@]}" 2>/dev/null
     elif [[ -r $PROCESS_LOG ]]; then
         mapfile -t lines <"$PROCESS_LOG"
         if ((${#lines[@]} > 3)); then lines=("${lines[@]: -3}"); fi
@@ -2097,13 +2657,14 @@ print_service_log() {
 }
 
 warn_of_root() {
-    local instead='run nbserver as another user'
-    if [[ -d /run/systemd/system ]]; then instead='undo, and choose scope = "machine" in the inventory, which has a user of its own for them'; fi
-    write_event warning text "the notebook server and all that people run in it have root's rights. Better: $instead"
+    if [[ -d /run/systemd/system ]]; then
+        warn server-has-root 'the notebook server, and everything that people run in it, runs as root. '\
+'To give it a separate user, run undo and set scope = "machine" in the inventory'
+    else
+        warn server-has-root-here 'the notebook server, and everything that people run in it, runs as root. '\
+'To avoid that, run nbserver as another user'
+    fi
 }
-
-SERVICE_COMMAND=()
-SERVICE_ENVIRONMENT=()
 
 read_service() {
     SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I "$STARTER_FILE" "$NOTEBOOK_FILE" "$WORK_FOLDER")
@@ -2111,6 +2672,7 @@ read_service() {
         "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin")
 }
 
+# REPLY: the unit for user scope. The unit for machine scope is in the step service.
 user_unit_text() {
     local started command environment
     started_text
@@ -2130,17 +2692,9 @@ StartLimitBurst=10
 Type=exec
 ExecStart=$command
 WorkingDirectory=$WORK_FOLDER
-Restart=always
-RestartSec=5
-RestartPreventExitStatus=78
-TimeoutStopSec=30
+$USER_UNIT_OPTIONS
 Environment=$environment
-UMask=0077
-NoNewPrivileges=yes
-LockPersonality=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
+$USER_UNIT_LIMITS
 
 [Install]
 WantedBy=default.target
@@ -2149,8 +2703,19 @@ WantedBy=default.target
 Started=$started
 "
 }
+USER_UNIT_OPTIONS='Restart=always
+RestartSec=5
+RestartPreventExitStatus=78
+TimeoutStopSec=30'
+USER_UNIT_LIMITS='UMask=0077
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native'
 
-# Words of a unit's line. \ " and % mean something there; the user of a domain is such as CORP\peter.
+# REPLY: the words of a line in a unit. A word with special characters is quoted, and \ " and % are escaped
+# (systemd.syntax(7), systemd.unit(5)); the name of a user from a domain may be CORP\peter.
 unit_words() { # WORD...
     local word
     local -a words=()
@@ -2165,6 +2730,7 @@ unit_words() { # WORD...
     REPLY=${words[*]}
 }
 
+# REPLY: what a process was started for. If the file of the process has another text, it is restarted.
 process_text() {
     started_text
     read_service
@@ -2177,13 +2743,15 @@ $REPLY
 process_test() {
     read_process "$PROCESS_FILE"
     process_text
-    if [[ ! $PROCESS ]]; then difference 'the notebook server' 'not running' 'running in the background'
-    elif ! has_text "$PROCESS_FILE" "$PROCESS ${PROCESS_SINCE}"$'\n'"$REPLY"; then difference 'the notebook server' 'started before a change' 'started again'
+    if [[ ! $PROCESS ]]; then
+        differs server-not-running 'the notebook server' 'not running' 'running in the background'
+    elif ! has_text "$PROCESS_FILE" "$PROCESS $PROCESS_SINCE"$'\n'"$REPLY"; then
+        differs server-outdated 'the notebook server' 'started before a change' 'started after it'
     fi
 }
 
-# What bash starts with & ignores Ctrl-C and Ctrl-\, and so would all that people start in a notebook's terminal.
-# bash cannot take that back, nor can `env` of every distribution.
+# A program that bash starts with & ignores Ctrl-C and Ctrl-\, and so would everything that people start in a terminal
+# of the notebook. Neither bash nor the `env` of every distribution can undo that.
 HEAR_SIGNALS='
 import os, signal, sys
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
@@ -2192,75 +2760,45 @@ os.execv(sys.argv[1], sys.argv[1:])
 '
 
 process_apply() {
-    write_event warning text 'no systemd of yours runs here: the server runs in the background, until the machine restarts or nbserver stop local ends it'
+    warn server-in-background 'no systemd of yours is running, so the server runs in the background until the machine '\
+'restarts or you run nbserver stop local'
     save_file_before "$PROCESS_LOG"
     process_text
-    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
+    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" \
+        "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
 }
 
-# ---- step: preflight -----------------------------------------------------------------------------------
-# Refuses what cannot work, before anything is changed. It changes nothing itself.
+# ---- prelude: port ---------------------------------------------------------------------------------
+# Find out which program listens on the port of the notebook server.
 
-step preflight 'this host can carry the notebook server'
-
-preflight_test() {
-    local should=x86_64 own='' program
-    if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
-    write_foreign_configuration
-    if [[ $HOSTTYPE != "$should" ]]; then fail "the processor is $HOSTTYPE, and the inventory says architecture = \"$NB_ARCHITECTURE\". Correct the inventory"; fi
-    if [[ $NB_SCOPE == user ]]; then user_preflight; return; fi
-    if ((EUID)); then fail 'root rights are missing. Run this as root, or with sudo'; fi
-    if [[ $NB_HOST == local ]]; then own='. A server of your own in user scope may do: scope = "user" for [hosts.local] in the inventory'; fi
-    if [[ ! -d /run/systemd/system ]]; then fail "systemd does not run this host, and the notebook server is a unit of it$own"; fi
-    for program in flock setsid setpriv sha256sum stat find getent useradd systemctl; do
-        if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
-    done
-
-    read_system
-    if [[ ! $PACKAGE_MANAGER ]]; then fail "this is ${SYSTEM_NAME:-an unknown system}; this script knows Debian, Ubuntu, openSUSE and SLES$own"; fi
-
-    compare_places
-    compare_account "$SERVICE_USER" "$WORK_FOLDER"
-    compare_space "${PROGRAMS%/*}"
-    if [[ $RUN_TIME ]]; then compare_clocks; fi
-    compare_port
-}
-
-user_preflight() {
-    local program
-    for program in flock setsid sha256sum stat; do
-        if [[ ! $(type -P "$program") ]]; then fail "the program $program is missing. Install the package that has it"; fi
-    done
-    compare_places
-    compare_space "$HOME_FOLDER"
-    compare_port
-}
-
-# An environment takes about 1.5 GB, and so do the distribution's packages. A new one is made beside the one in use.
-compare_space() { # FOLDER
-    local free folder=$1
-    if [[ $NB_PACKAGES_SOURCE == distribution ]]; then
-        if [[ -e /usr/bin/jupyter-notebook ]]; then return; fi
-        folder=/usr
-    else
-        if [[ -e $LOCK_MARK ]]; then return; fi
-        if [[ -d $PROGRAMS ]]; then folder=$PROGRAMS; fi
-    fi
-    free=$(stat --file-system --format='%a*%S' -- "$folder")
-    free=$((free))
-    if ((free < 2000000000)); then fail "only $((free / 1000000)) MB are free in $folder, and 2000 are needed. Make room"; fi
-}
-
-compare_port() {
+assert_port_free() {
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
-        fail "port $NB_NOTEBOOK_PORT is taken by another program (ss --listening --tcp --processes shows it). Stop it, or choose another notebook.port in the inventory"
+        fail port-used 'TCP port {port} is used by another program (ss --listening --tcp --processes shows it). '\
+'Stop it, or choose another notebook.port in the inventory' \
+            port "$NB_NOTEBOOK_PORT"
     fi
 }
 
-# Whether our server has one of these sockets. That it runs is not enough: it may listen on another port. Where
-# the kernel does not tell, it is.
+# Whether a program listens on the TCP port. REPLY: the inodes of its sockets, each after a space.
+# A line of /proc/net/tcp (proc_net(5)) has the local address as HEX-ADDRESS:HEX-PORT in field 2, the state in field 4
+# (0A: it listens), and the inode in field 10.
+is_listening() { # PORT
+    local port file state local_address inode
+    REPLY=''
+    printf -v port %04X "$1"
+    for file in /proc/net/tcp /proc/net/tcp6; do
+        if [[ ! -r $file ]]; then continue; fi
+        while read -r _ local_address _ state _ _ _ _ _ inode _; do
+            if [[ $state == 0A && $local_address == *":$port" ]]; then REPLY+=" $inode"; fi
+        done <"$file"
+    done
+    [[ $REPLY ]]
+}
+
+# Whether our server has one of these sockets. That it runs is not enough: it may listen on another port.
+# If the kernel does not show the sockets of the process, it is assumed to have one.
 is_own_port() { # ' INODE...'
-    local link pid=0 told=''
+    local link pid=0 shown=''
     if is_unit; then
         read_unit "$SERVICE_UNIT" MainPID
         pid=${UNIT[MainPID]:-0}
@@ -2269,111 +2807,387 @@ is_own_port() { # ' INODE...'
         pid=${PROCESS:-0}
     fi
     if ((pid == 0)); then return 1; fi
+    # Each file descriptor of a socket is a link to socket:[INODE].
     while IFS= read -r link; do
-        told=1
+        shown=1
         if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
     done < <(readlink -- "/proc/$pid/fd/"*)
-    [[ ! $told ]]
+    [[ ! $shown ]]
 }
 
-# What other installations have left on this host to configure a Jupyter, an IPython or (in machine scope) pip and
-# uv, and kernels that are not in the environment. The starter and the step packages see to it that none is used.
-# One warning in a run.
-write_foreign_configuration() {
-    local place named=''
-    local -i count=0
-    local -a places=({/usr/local/etc,/etc}/jupyter/jupyter*_config.{py,json}
+# ---- prelude: host_checks --------------------------------------------------------------------------
+# Refuse a host with the wrong processor, system, rights, account, clock, or disk.
+
+# The step preflight calls these. In user scope, what only the machine scope needs is not checked.
+
+assert_architecture() {
+    local should=x86_64
+    if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
+    if [[ $HOSTTYPE != "$should" ]]; then
+        fail wrong-architecture 'the processor is {is}, but the inventory has architecture = "{architecture}". '\
+'Correct architecture in the inventory' \
+            is "$HOSTTYPE" architecture "$NB_ARCHITECTURE"
+    fi
+}
+
+assert_root() {
+    if [[ $NB_SCOPE != user && $EUID -ne 0 ]]; then
+        fail not-root 'root rights are missing. Run this as root, or with sudo'
+    fi
+}
+
+assert_programs_installed() {
+    local program
+    local -a programs=(flock setsid sha256sum stat)
+    if [[ $NB_SCOPE != user ]]; then programs+=(setpriv find getent useradd systemctl); fi
+    for program in "${programs[@]}"; do
+        if [[ ! $(type -P "$program") ]]; then
+            fail program-missing 'the program {program} is missing. '\
+'Install the package that contains it, then run this again' \
+                program "$program"
+        fi
+    done
+}
+
+assert_systemd() {
+    if [[ $NB_SCOPE == user || -d /run/systemd/system ]]; then return; fi
+    if [[ $NB_HOST == local ]]; then
+        fail no-systemd-locally 'systemd does not run this host, but the notebook server is a systemd unit. '\
+'Set scope = "user" for [hosts.local] in the inventory: in user scope, the server runs without systemd'
+    fi
+    fail no-systemd 'systemd does not run this host, but the notebook server is a systemd unit. '\
+'Choose a host that runs systemd'
+}
+
+assert_distribution() {
+    if [[ $NB_SCOPE == user ]]; then return; fi
+    read_system
+    if [[ $PACKAGE_MANAGER ]]; then return; fi
+    if [[ $NB_HOST == local ]]; then
+        fail unsupported-system-locally 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
+'Set scope = "user" for [hosts.local] in the inventory: user scope supports other systems' \
+            name "${SYSTEM_NAME:-unknown}"
+    fi
+    fail unsupported-system 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
+'Choose a host with one of these' \
+        name "${SYSTEM_NAME:-unknown}"
+}
+
+assert_service_account() {
+    if [[ $NB_SCOPE != user ]]; then assert_account "$SERVICE_USER" "$WORK_FOLDER"; fi
+}
+
+# A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.
+assert_clock() {
+    local now host_time
+    local -i seconds
+    if [[ $NB_SCOPE == user || ! $RUN_TIME ]]; then return; fi
+    printf -v now '%(%s)T' -1
+    printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
+    seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
+    seconds=${seconds#-}
+    if ((seconds <= 300)); then return; fi
+    if ((seconds > 86400)); then
+        fail clock-wrong 'the clock of this host says {host_time}, and that of the workstation says '\
+'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true), then run this again' \
+            host_time "$host_time" workstation_time "$RUN_TIME"
+    fi
+    warn clock-differs 'the clock of this host says {host_time}, and that of the workstation says '\
+'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true)' \
+        host_time "$host_time" workstation_time "$RUN_TIME"
+    RUN_TIME=''                                    # the warning is reported once per run
+}
+
+# An environment takes about 1.5 GB, and so do the packages of the distribution. A new environment is created next to
+# the one in use.
+assert_free_space() {
+    local folder blocks size
+    local -i megabytes
+    read_installation_folder
+    folder=$REPLY
+    if [[ ! $folder ]]; then return; fi
+    read -r blocks size < <(stat --file-system --format='%a %S' -- "$folder")
+    megabytes=$((blocks * size / 1000000))
+    if ((megabytes < 2000)); then
+        fail folder-space-low 'only {free} MB are free in {folder}, but 2000 MB are needed. '\
+'Make room, then run this again' \
+            free "$megabytes" folder "$folder"
+    fi
+}
+
+# REPLY: an existing folder on the disk that the packages will use, or '' if they are already installed.
+read_installation_folder() {
+    REPLY=''
+    if [[ $NB_PACKAGES_SOURCE == distribution ]]; then
+        if [[ ! -e /usr/bin/jupyter-notebook ]]; then REPLY=/usr; fi
+    elif [[ ! -e $LOCK_MARK ]]; then
+        REPLY=${PROGRAMS%/*}
+        if [[ $NB_SCOPE == user ]]; then REPLY=$HOME_FOLDER; fi
+        if [[ -d $PROGRAMS ]]; then REPLY=$PROGRAMS; fi
+    fi
+}
+
+# ---- prelude: foreign_configuration ----------------------------------------------------------------
+# Warn of configuration from other installations, which the notebook server does not use.
+
+# It is configuration of Jupyter and IPython, kernels outside the environment, and, in machine scope, configuration of
+# pip and uv. The starter and the step packages make sure that none of it is used.
+
+FOREIGN_PATHS=()
+FOREIGN_IS_REPORTED=''
+
+# One warning per run.
+warn_of_foreign_configuration() {
+    local path names
+    local -a found=()
+    if [[ $FOREIGN_IS_REPORTED ]]; then return; fi
+    FOREIGN_IS_REPORTED=1
+    read_foreign_paths
+    for path in "${FOREIGN_PATHS[@]}"; do
+        if [[ -e $path && $path != */kernels/python3 ]]; then found+=("$path"); fi
+    done
+    if ((${#found[@]} == 0)); then return; fi
+    printf -v names ', %s' "${found[@]:0:10}"
+    names=${names#, }
+    if ((${#found[@]} <= 10)); then
+        warn foreign-configuration 'configuration from other installations was found and is ignored: {names}' \
+            names "$names"
+    else
+        warn much-foreign-configuration \
+            'configuration from other installations was found and is ignored: {names}, and {more} more' \
+            names "$names" more $((${#found[@]} - 10))
+    fi
+}
+
+# FOREIGN_PATHS: where such configuration can be. A pattern that matches nothing stays in the list as it is.
+read_foreign_paths() {
+    FOREIGN_PATHS=({/usr/local/etc,/etc}/jupyter/jupyter*_config.{py,json}
         {/usr/local/etc,/etc}/ipython/{*_config.{py,json},startup/*.{py,ipy}} /usr/local/share/jupyter/kernels/*)
-    if [[ $FOREIGN_IS_TOLD ]]; then return; fi
-    FOREIGN_IS_TOLD=1
-    # Packages of the distribution have their own files here.
+    # The distribution's packages have files in these folders.
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then
-        places+=({/usr/local/etc,/etc}/jupyter/jupyter*_config.d/*.json /usr/share/jupyter/kernels/*)
+        FOREIGN_PATHS+=({/usr/local/etc,/etc}/jupyter/jupyter*_config.d/*.json /usr/share/jupyter/kernels/*)
     fi
     if [[ $NB_SCOPE == user ]]; then
-        places+=("$HOME_FOLDER"/.jupyter/jupyter*_config.{py,json} "$HOME_FOLDER"/.local/share/jupyter/kernels/*
+        FOREIGN_PATHS+=("$HOME_FOLDER"/.jupyter/jupyter*_config.{py,json}
+            "$HOME_FOLDER"/.local/share/jupyter/kernels/*
             "$HOME_FOLDER"/.ipython/profile_default/{*_config.{py,json},startup/*.{py,ipy}})
     else
-        places+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
-    fi
-    for place in "${places[@]}"; do
-        if [[ ! -e $place || $place == */kernels/python3 ]]; then continue; fi
-        count+=1
-        if ((count <= 10)); then named+=", $place"; fi
-    done
-    if ((count > 10)); then named+=", ... ($count in all)"; fi
-    if [[ $named ]]; then
-        write_event warning text "configuration from other installations was found and is ignored: ${named:2}"
+        FOREIGN_PATHS+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
     fi
 }
-FOREIGN_IS_TOLD=''
+
+# ---- prelude: environment --------------------------------------------------------------------------
+# Create the virtual environment, and install the packages of the lock in it.
+
+# Each package is installed in exactly the version of the lock, if its hash is that of the lock. uv installs them, or
+# pip if packages.installer = "pip". uv itself is in the lock too.
+
+LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
+
+create_environment() {
+    local program
+    program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
+    report_start creating-environment 'creating the virtual environment'
+    run_program --failure environment-not-created \
+        'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. '\
+'Make sure that the disk has free space, then run this again' \
+        "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
+    printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
+    if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
+}
+
+install_with_pip() {
+    report_start installing-with-pip 'installing packages with pip'
+    run_installer "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
+        --requirement "$ENVIRONMENT/lock.txt"
+}
+
+install_with_uv() {
+    local line
+    for line in "${LOCK[@]}"; do
+        if [[ $line == uv==* ]]; then printf '%s\n' "$line"; fi
+    done >"$ENVIRONMENT/uv-lock.txt"
+    report_start installing-uv 'installing uv'
+    run_program --failure uv-not-installed \
+        'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
+'Check packages.index_url and downloads.proxy in the inventory, and the free space on the disk' \
+        "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
+        --requirement "$ENVIRONMENT/uv-lock.txt"
+    report_start installing-with-uv 'installing packages with uv'
+    run_installer "$ENVIRONMENT/bin/uv" pip install --python "$NOTEBOOK_PYTHON" --cache-dir "$ENVIRONMENT/cache" \
+        --link-mode hardlink --compile-bytecode "${LOCK_OPTIONS[@]}" --requirement "$ENVIRONMENT/lock.txt"
+    rm -rf -- "$ENVIRONMENT/cache"
+}
+
+run_installer() { # PROGRAM [ARGUMENT...]
+    run_program --failure packages-not-installed \
+        'the packages could not be installed ({program} exited with code {exit_code}): {output}. '\
+'If a package has no build for this Python, choose a python.version whose lock has one. If a package could not be '\
+'downloaded, check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it' \
+        "${PROXY[@]}" "$@"
+}
+
+# With SELinux, files need the labels of their folder.
+label_environment() {
+    if [[ -e /sys/fs/selinux/enforce && $(type -P restorecon) ]]; then
+        run_program restorecon -R "$ENVIRONMENT"
+    fi
+}
+
+# From now on, the environment is complete.
+mark_environment() {
+    local -a installed=("$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info)
+    printf '%s\n' "$NB_PACKAGES_LOCK_SHA256" "${installed[@]##*/}" >"$LOCK_MARK.new"
+    mv -T -- "$LOCK_MARK.new" "$LOCK_MARK"
+}
+
+# ---- prelude: installer_settings -------------------------------------------------------------------
+# Choose the settings of pip and uv: proxy, index, and trusted authorities.
+
+AUTHORITIES=(/etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem)   # of Debian and Ubuntu, of openSUSE and SLES
+declare -A PIP_CONFIGURATION=()                    # option -> value; user scope only
+
+# PROXY: the environment of pip and uv. In machine scope, their other configuration is not used: its files are disabled
+# and its variables removed. They trust the authorities that this host trusts.
+# In user scope, the user's own configuration is used: the hashes in the lock decide what is installed.
+read_package_environment() {
+    local file
+    if [[ $NB_SCOPE != user ]]; then unset "${!PIP_@}" "${!UV_@}"; fi
+    read_proxy
+    PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
+    if [[ $NB_SCOPE == user ]]; then
+        PROXY+=(PIP_PROGRESS_BAR=off)
+        return
+    fi
+    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1)
+    for file in "${AUTHORITIES[@]}"; do
+        if [[ -r $file ]]; then
+            PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file")
+            return
+        fi
+    done
+}
+
+# In user scope, uv gets the configuration of the user's pip, which it does not read itself.
+read_own_package_environment() {
+    local file index extra links proxy
+    if [[ $NB_SCOPE != user ]]; then return; fi
+    read_pip_configuration
+    index=${PIP_CONFIGURATION[index-url]:-}
+    extra=${PIP_CONFIGURATION[extra-index-url]:-}
+    links=${PIP_CONFIGURATION[find-links]:-}
+    proxy=${PIP_CONFIGURATION[proxy]:-}
+    if [[ ! $NB_PACKAGES_INDEX_URL ]]; then
+        if [[ $index ]]; then PROXY+=("UV_DEFAULT_INDEX=$index"); fi
+        if [[ $extra ]]; then PROXY+=("UV_INDEX=$extra" UV_INDEX_STRATEGY=unsafe-best-match); fi
+        if [[ $links ]]; then PROXY+=("UV_FIND_LINKS=${links// /,}"); fi
+    fi
+    if [[ ! $NB_DOWNLOADS_PROXY && $proxy ]]; then PROXY+=("http_proxy=$proxy" "https_proxy=$proxy"); fi
+    for file in "${SSL_CERT_FILE:-}" "${PIP_CONFIGURATION[cert]:-}" "${AUTHORITIES[@]}"; do
+        if [[ -r $file ]]; then
+            PROXY+=("SSL_CERT_FILE=$file")
+            return
+        fi
+    done
+}
+
+# PIP_CONFIGURATION, from lines such as global.index-url='https://...'. A variable takes precedence over the section
+# install, and that over the section global. Of two lines with the same name, the later one takes precedence, because
+# some releases of pip list every file.
+read_pip_configuration() {
+    local line name
+    local -i rank
+    local -A ranks=([global]=1 [install]=2 [:env:]=3) seen=()
+    PIP_CONFIGURATION=()
+    while IFS= read -r line; do
+        if [[ ! $line =~ ^(global|install|:env:)\.([a-z-]+)=\'(.*)\'$ ]]; then continue; fi
+        rank=${ranks[${BASH_REMATCH[1]}]}
+        name=${BASH_REMATCH[2]}
+        if ((rank >= ${seen[$name]:-0})); then
+            seen[$name]=$rank
+            PIP_CONFIGURATION[$name]=${BASH_REMATCH[3]//\\n/ }
+        fi
+    done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
+}
+
+# ---- step: preflight -------------------------------------------------------------------------------
+# Refuse a host on which the notebook server cannot work, before anything is changed.
+
+step preflight 'This host can run the notebook server'
+
+preflight_test() {
+    assert_architecture
+    assert_root
+    assert_programs_installed
+    assert_systemd
+    assert_distribution
+    assert_notebook_folder_allowed
+    assert_own_folders_safe
+    assert_notebook_folder_safe
+    assert_service_account
+    assert_clock
+    assert_free_space
+    assert_port_free
+    warn_of_foreign_configuration
+}
 
 preflight_apply() {
-    fail 'preflight has nothing to change'
+    fail nothing-to-apply 'the step {step} has nothing to change' step preflight
 }
 
-# A certificate that is made with a wrong clock is not valid yet, or not for long.
-compare_clocks() {
-    local theirs ours apart words
-    theirs=$(date --utc --date="$RUN_TIME" +%s)
-    printf -v ours '%(%s)T' -1
-    apart=$((ours - theirs)) apart=${apart#-}
-    if ((apart <= 300)); then return; fi
-    printf -v words '%(%Y-%m-%dT%H:%M:%SZ)T' "$ours"
-    words="this host's clock says $words, and the workstation's $RUN_TIME. Set the one that is wrong (on this host: timedatectl set-ntp true)"
-    if ((apart > 86400)); then fail "$words, then run this again"; fi
-    RUN_TIME=''   # told once
-    write_event warning text "$words"
-}
+# ---- step: python ----------------------------------------------------------------------------------
+# Install Python from the distribution, or, in user scope, use one that is installed.
 
-# Whether some program listens on the TCP port: state 0A in the kernel's own list. REPLY has the sockets' inodes.
-is_listening() { # PORT
-    local port file state at inode
-    REPLY=''
-    printf -v port %04X "$1"
-    for file in /proc/net/tcp /proc/net/tcp6; do
-        if [[ ! -r $file ]]; then continue; fi
-        while read -r _ at _ state _ _ _ _ _ inode _; do
-            if [[ $state == 0A && $at == *":$port" ]]; then REPLY+=" $inode"; fi
-        done <"$file"
-    done
-    [[ $REPLY ]]
-}
-
-# ---- step: python --------------------------------------------------------------------------------------
-# The distribution's own Python, 3.10 or newer, with venv:
+# It must be 3.10 or newer, with venv:
 #   Debian, Ubuntu                  python3, python3-venv (Debian 12: 3.11; Ubuntu 22.04: 3.10)
-#   openSUSE Leap 15, SLES 15       python311: python3 is 3.6 there
+#   openSUSE Leap 15, SLES 15       python311, because their python3 is 3.6
 #   Leap 16, SLES 16, Tumbleweed    python313
 # With python.version = "3.12" in the inventory: python3.12 and python3.12-venv, or python312.
-# In user scope: one that is there, because only root installs packages. The distribution's first, which gets its
-# repairs; else the one that runs nbserver, which is in the settings.
+# In user scope, only root could install packages. The distribution's Python is preferred, because it gets security
+# updates; otherwise the one that runs nbserver is used, whose path is in the settings.
 
-PYTHON=''                                          # the program
-PYTHON_PACKAGES=()                                 # that have it; the first one has its version
+PYTHON=''                                          # the path of the program
+PYTHON_PACKAGES=()                                 # its packages; the first one has the version of Python
+PYTHON_IS_GOOD='
+import ensurepip, sys, venv
+sys.exit(sys.version_info < (3, 10) or sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))
+'
 
-step python 'Python is there, with venv'
+step python 'Python is installed, with venv'
 
 python_test() {
-    local name version
-    if [[ $NB_SCOPE == user ]]; then choose_own_python; return; fi
+    local name
+    if [[ $NB_SCOPE == user ]]; then
+        choose_own_python
+        return
+    fi
     choose_python
     read_packages "${PYTHON_PACKAGES[@]}"
     for name in "${PYTHON_PACKAGES[@]}"; do
-        if [[ ! ${PACKAGES[$name]} ]]; then difference "package $name" '' installed; fi
+        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' installed name "$name"; fi
     done
-    version=${PACKAGES[${PYTHON_PACKAGES[0]}]%%[!0-9.]*}
-    if [[ ! $version ]]; then return; fi           # not installed yet: looked at again behind the installation
-    if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
-        fail "${PYTHON_PACKAGES[0]} of $SYSTEM_NAME is $version, and 3.10 is needed. Choose a newer python.version that this distribution has"
-    fi
-    if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
-        fail "${PYTHON_PACKAGES[0]} is $version, and the inventory says python.version = \"$NB_PYTHON_VERSION\". Correct the inventory"
-    fi
+    assert_python_version
 }
 
 python_apply() {
     install_packages "${PYTHON_PACKAGES[@]}"
+}
+
+# If Python is not installed yet, this is checked after the installation.
+assert_python_version() {
+    local package=${PYTHON_PACKAGES[0]} version
+    version=${PACKAGES[$package]%%[!0-9.]*}
+    if [[ ! $version ]]; then return; fi
+    if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
+        fail python-too-old '{package} of {system} has version {version}, but Python 3.10 or newer is needed. '\
+'Set python.version in the inventory to a newer one that this distribution has' \
+            package "$package" system "$SYSTEM_NAME" version "$version"
+    fi
+    if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
+        fail python-version-differs '{package} has version {version}, but the inventory has python.version = '\
+'"{expected}". Correct python.version in the inventory' \
+            package "$package" version "$version" expected "$NB_PYTHON_VERSION"
+    fi
 }
 
 choose_python() {
@@ -2393,206 +3207,194 @@ choose_python() {
     esac
 }
 
-PYTHON_IS_GOOD='
-import ensurepip, sys, venv
-sys.exit(sys.version_info < (3, 10) or sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))
-'
-
 choose_own_python() {
     local name wanted=''
     local -a candidates=() names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
-    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then wanted=${BASH_REMATCH[0]} names=("python${BASH_REMATCH[0]}"); fi
-    for name in "${names[@]}"; do candidates+=("/usr/bin/$name" "/usr/local/bin/$name" "$HOME_FOLDER/.local/bin/$name"); done
-    for PYTHON in "${candidates[@]}" "$NB_PYTHON_PROGRAM"; do
-        if [[ -f $PYTHON && -x $PYTHON ]] && "$PYTHON" -I -c "$PYTHON_IS_GOOD" "$wanted" 2>/dev/null; then return; fi
+    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then
+        wanted=${BASH_REMATCH[0]}
+        names=("python$wanted")
+    fi
+    for name in "${names[@]}"; do
+        candidates+=("/usr/bin/$name" "/usr/local/bin/$name" "$HOME_FOLDER/.local/bin/$name")
     done
-    fail "there is no ${names[0]} from 3.10 on with its modules venv and ensurepip in /usr/bin, /usr/local/bin or ~/.local/bin, and ${NB_PYTHON_PROGRAM:-the Python that runs nbserver} is none either. Run nbserver by one that is (of pyenv, conda or uv, without root), or have one installed: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)"
+    for PYTHON in "${candidates[@]}" "$NB_PYTHON_PROGRAM"; do
+        if [[ ! -f $PYTHON || ! -x $PYTHON ]]; then continue; fi
+        if "$PYTHON" -I -c "$PYTHON_IS_GOOD" "$wanted" 2>/dev/null; then return; fi
+    done
+    refuse_own_python "${names[0]}"
 }
 
-# ---- step: packages ------------------------------------------------------------------------------------
-# NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel and notebook with all they need.
-# From wheels: in a virtual environment, exactly as the lock says, each with its hash. uv installs them, or pip
-# where the inventory says so; uv itself comes from the lock too. The folder is named after the lock: another
-# lock makes another environment beside the one in use.
-# From the distribution, where the inventory says so: its own packages, as old as they are there.
+refuse_own_python() { # NAME
+    if [[ $NB_PYTHON_PROGRAM ]]; then
+        fail no-suitable-python-here 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
+'/usr/local/bin, or ~/.local/bin, and {own}, which runs nbserver, is not suitable either. Run nbserver with a '\
+'suitable Python (pyenv, conda, and uv install one without root), or install one: sudo apt install python3-venv '\
+'(Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)' \
+            name "$1" own "$NB_PYTHON_PROGRAM"
+    fi
+    fail no-suitable-python 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
+'/usr/local/bin, or ~/.local/bin. Install one: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install '\
+'python313 (openSUSE, SLES)' \
+        name "$1"
+}
+
+# ---- step: packages --------------------------------------------------------------------------------
+# Install the packages of the notebook server: a virtual environment as the lock says.
+
+# They are NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel, and notebook with all their dependencies.
+# From wheels, they are in a virtual environment (prelude/environment), whose folder is named after the lock: another
+# lock gets another environment, next to the one in use.
+# With packages.source = "distribution", they are packages of the distribution, in its versions.
 
 ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
-LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written when all is there: the lock's hash, what was installed
-NOTEBOOK_PACKAGES=()                               # of the distribution; none where wheels are used
+LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
+NOTEBOOK_PACKAGES=()                               # of the distribution; empty if wheels are used
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 
-step packages 'the packages of the notebook server are installed'
+step packages 'The packages of the notebook server are installed'
 
 packages_test() {
     local name
-    local -a lines=() folders=()
     choose_packages
-    if ((${#NOTEBOOK_PACKAGES[@]})); then
-        read_packages "${NOTEBOOK_PACKAGES[@]}"
-        for name in "${NOTEBOOK_PACKAGES[@]}"; do
-            if [[ ! ${PACKAGES[$name]} ]]; then difference "package $name" '' installed; fi
-        done
+    if ((${#NOTEBOOK_PACKAGES[@]} == 0)); then
+        compare_environment
         return
     fi
-    if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
-    # The program is a link to the distribution's Python: when that one was replaced, it leads nowhere.
-    if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then difference packages '' "$ENVIRONMENT"; return; fi
-    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
-    for name in "${lines[@]:1}"; do
-        if [[ ! -d ${folders[0]}/$name ]]; then difference "package ${name%.dist-info}" '' installed; fi
+    read_packages "${NOTEBOOK_PACKAGES[@]}"
+    for name in "${NOTEBOOK_PACKAGES[@]}"; do
+        if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' installed name "$name"; fi
     done
 }
 
 packages_apply() {
-    if ((${#NOTEBOOK_PACKAGES[@]})); then install_packages "${NOTEBOOK_PACKAGES[@]}"
-    else make_environment
+    if ((${#NOTEBOOK_PACKAGES[@]})); then
+        install_packages "${NOTEBOOK_PACKAGES[@]}"
+    else
+        install_environment
     fi
 }
 
 choose_packages() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
-    if [[ $NB_PYTHON_VERSION ]]; then fail 'packages.source = "distribution" comes with the Python that its packages were made for. Leave python.version out of the inventory'; fi
+    if [[ $NB_PYTHON_VERSION ]]; then
+        fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version: '\
+'these packages are for one version of Python. Remove python.version from the inventory'
+    fi
     NOTEBOOK_PYTHON=$PYTHON                        # of the step python
     case "$PACKAGE_MANAGER $SYSTEM_ID" in
-        apt\ *) NOTEBOOK_PACKAGES=(jupyter-notebook python3-ipykernel python3-matplotlib python3-numpy) ;;
-        *\ opensuse-tumbleweed) NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy) ;;
-        *) fail "$SYSTEM_NAME has no packages of the notebook server. Choose packages.source = \"wheels\" in the inventory" ;;
+        apt\ *)
+            NOTEBOOK_PACKAGES=(jupyter-notebook python3-ipykernel python3-matplotlib python3-numpy)
+            ;;
+        *\ opensuse-tumbleweed)
+            NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy)
+            ;;
+        *)
+            fail no-distribution-packages '{system} has no packages of the notebook server. '\
+'Set packages.source = "wheels" in the inventory' \
+                system "$SYSTEM_NAME"
+            ;;
     esac
 }
 
-make_environment() {
-    local program line todo='If a package could not be fetched: check packages.index_url and downloads.proxy in the inventory. If one has no build for this Python: choose another python.version'
-    local -a only=(--require-hashes --no-deps --only-binary :all:) mark=()
+# The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
+# which may have been removed since.
+compare_environment() {
+    local name
+    local -a lines=() folders=()
+    if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
+    if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
+        differs packages 'packages' '' "$ENVIRONMENT"
+        return
+    fi
+    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
+    for name in "${lines[@]:1}"; do
+        if [[ ! -d ${folders[0]}/$name ]]; then
+            differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
+        fi
+    done
+}
 
+install_environment() {
     add_missing_parents "$PROGRAMS"
     add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
     save_before folder "$ENVIRONMENT" ''
+    report_start removing-unfinished 'removing an unfinished environment, if there is one'
     rm -rf --one-file-system -- "$ENVIRONMENT"
-    program=$(readlink -e -- "$PYTHON")             # python3 may be another one after an upgrade
-    if [[ $NB_PACKAGES_INDEX_URL ]]; then only+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
     read_package_environment
-
-    write_event progress what 'making the virtual environment'
-    run_program "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
-    printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
+    create_environment
     read_own_package_environment
     if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
-        write_event progress what 'installing packages with pip'
-        run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
+        install_with_pip
     else
-        for line in "${LOCK[@]}"; do
-            if [[ $line == uv==* ]]; then printf '%s\n' "$line"; fi
-        done >"$ENVIRONMENT/uv-lock.txt"
-        write_event progress what 'fetching uv'
-        run_program --todo "$todo" "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${only[@]}" --requirement "$ENVIRONMENT/uv-lock.txt"
-        write_event progress what 'installing packages with uv'
-        run_program --todo "$todo" "${PROXY[@]}" "$ENVIRONMENT/bin/uv" pip install --python "$NOTEBOOK_PYTHON" \
-            --cache-dir "$ENVIRONMENT/cache" --link-mode hardlink --compile-bytecode "${only[@]}" --requirement "$ENVIRONMENT/lock.txt"
-        rm -rf -- "$ENVIRONMENT/cache"
+        install_with_uv
     fi
-    # Where SELinux is on, files get the labels of their place.
-    if [[ -e /sys/fs/selinux/enforce && $(type -P restorecon) ]]; then run_program restorecon -R "$ENVIRONMENT"; fi
-
-    mark=("$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info)
-    printf '%s\n' "$NB_PACKAGES_LOCK_SHA256" "${mark[@]##*/}" >"$LOCK_MARK.new"
-    mv -T -- "$LOCK_MARK.new" "$LOCK_MARK"
+    label_environment
+    mark_environment
 }
 
-# PROXY: what Python's tools need to know of this host. Other configuration of theirs is not used: its files are
-# switched off, its variables taken away. They trust the authorities that this host trusts.
-# In user scope the user's own configuration holds: what is installed is fixed by its hash.
-read_package_environment() {
-    local file
-    if [[ $NB_SCOPE == user ]]; then
-        read_proxy
-        PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PROGRESS_BAR=off UV_NO_PROGRESS=1)
-        return
-    fi
-    unset "${!PIP_@}" "${!UV_@}"
-    read_proxy
-    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_NO_PROGRESS=1)
-    for file in /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
-        if [[ -r $file ]]; then PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file"); return; fi
-    done
-}
+# ---- step: openssl ---------------------------------------------------------------------------------
+# Install OpenSSL from the distribution, which creates the certificate.
 
-# In user scope uv gets what the user's pip is configured for, which it does not read itself. Of a name the
-# environment counts most, then pip's section install, then global; of two such lines the later one, because
-# some releases of pip list every file. In machine scope there is nothing to read.
-read_own_package_environment() {
-    local line file name
-    local -A own=() rank=() ranks=([global]=1 [install]=2 [:env:]=3)
-    if [[ $NB_SCOPE != user ]]; then return; fi
-    while IFS= read -r line; do
-        if [[ ! $line =~ ^(global|install|:env:)\.([a-z-]+)=\'(.*)\'$ ]]; then continue; fi
-        name=${BASH_REMATCH[2]}
-        if ((${ranks[${BASH_REMATCH[1]}]} >= ${rank[$name]:-0})); then
-            rank[$name]=${ranks[${BASH_REMATCH[1]}]}
-            own[$name]=${BASH_REMATCH[3]//\\n/ }
-        fi
-    done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
-    if [[ ! $NB_PACKAGES_INDEX_URL ]]; then
-        if [[ ${own[index-url]:-} ]]; then PROXY+=("UV_DEFAULT_INDEX=${own[index-url]}"); fi
-        if [[ ${own[extra-index-url]:-} ]]; then PROXY+=("UV_INDEX=${own[extra-index-url]}" UV_INDEX_STRATEGY=unsafe-best-match); fi
-        if [[ ${own[find-links]:-} ]]; then PROXY+=("UV_FIND_LINKS=${own[find-links]// /,}"); fi
-    fi
-    if [[ ! $NB_DOWNLOADS_PROXY && ${own[proxy]:-} ]]; then PROXY+=("http_proxy=${own[proxy]}" "https_proxy=${own[proxy]}"); fi
-    for file in "${SSL_CERT_FILE:-}" "${own[cert]:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem; do
-        if [[ -r $file ]]; then PROXY+=("SSL_CERT_FILE=$file"); return; fi
-    done
-}
-
-# ---- step: openssl -------------------------------------------------------------------------------------
-# The distribution's own, which makes the certificate.
-
-step openssl 'OpenSSL is there'
+step openssl 'OpenSSL is installed'
 
 openssl_test() {
-    if [[ $NB_SCOPE == user ]]; then return; fi       # without it Python makes the certificate
-    if ! has_openssl; then difference OpenSSL '' 'the package openssl'; fi
+    if [[ $NB_SCOPE == user ]]; then return; fi    # if there is no OpenSSL, Python creates the certificate
+    if ! has_openssl; then differs openssl 'OpenSSL' '' 'the package openssl'; fi
 }
 
 openssl_apply() {
     install_packages openssl
 }
 
-# ---- step: user ----------------------------------------------------------------------------------------
-# The server and all that people run in it belong to a system user of its own: no password, no login shell.
+# ---- step: user ------------------------------------------------------------------------------------
+# Create the system user that runs the server: without a password, without a login shell.
 
-step user 'the service has a user of its own'
+step user 'The service has a separate user'
 
 user_test() {
-    if [[ $NB_SCOPE == user ]]; then return; fi       # it is the user's own
-    compare_account "$SERVICE_USER" "$WORK_FOLDER"
-    if ! has_user "$SERVICE_USER"; then difference "user $SERVICE_USER" '' 'a system user'; fi
+    if [[ $NB_SCOPE == user ]]; then return; fi    # the server runs as the user who runs this script
+    assert_account "$SERVICE_USER" "$WORK_FOLDER"
+    if ! has_user "$SERVICE_USER"; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
 }
 
 user_apply() {
     add_user "$SERVICE_USER" "$WORK_FOLDER"
 }
 
-# ---- step: certificate ---------------------------------------------------------------------------------
-# Made on this host by OpenSSL (see prelude/tls): P-256, self-signed, for the names in the settings. The key never leaves
-# the host, and only root and the service can read it.
-# It is made again 30 days before it ends, or when the names change.
+# ---- step: certificate -----------------------------------------------------------------------------
+# Create a certificate for the server; only root and the service can read its key.
+
+# OpenSSL or Python creates it on this host (see prelude/tls): P-256, self-signed, for the names in the settings. The
+# key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.
 
 CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
 KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
-CERTIFICATE_IS_GOOD=''                             # it lasts long enough
+CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
 
-step certificate 'the server has a certificate for its names, and only the service can read the key'
+step certificate 'The server has a certificate for its names, with a key that only it can read'
 
 certificate_test() {
     read_access "$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE"
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     read_certificate
     request_text
-    if [[ ! $RUN_FINGERPRINT ]]; then difference certificate '' "${NB_CERTIFICATE_NAMES[*]}"
-    elif [[ ! $CERTIFICATE_IS_GOOD ]]; then difference certificate 'ends soon' 'a new one'
-    elif ! has_text "$REQUEST_FILE" "$REPLY"; then difference 'names of the certificate' 'others' "${NB_CERTIFICATE_NAMES[*]}"
-    elif [[ ${ACCESS[$KEY_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $KEY_FILE" "${ACCESS[$KEY_FILE]}" "$READERS $FILE_MODE"
-    elif [[ ${ACCESS[$CERTIFICATE_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $CERTIFICATE_FILE" "${ACCESS[$CERTIFICATE_FILE]}" "$READERS $FILE_MODE"
+    if [[ ! $RUN_FINGERPRINT ]]; then
+        differs certificate-missing 'certificate' '' "${NB_CERTIFICATE_NAMES[*]}"
+    elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
+        differs certificate-expires 'certificate' 'expires soon' 'a new one'
+    elif ! has_text "$REQUEST_FILE" "$REPLY"; then
+        differs certificate-names 'names of the certificate' different "${NB_CERTIFICATE_NAMES[*]}"
+    else
+        compare_file_access "$KEY_FILE" "$READERS" "$FILE_MODE"
+        compare_file_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
+    fi
+}
+
+# After read_access: report a file that has another owner or mode.
+compare_file_access() { # PATH OWNER MODE
+    if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
+        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }
 
@@ -2600,31 +3402,42 @@ certificate_apply() {
     local file
     add_missing_parents "$CONFIGURATION_FOLDER"
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
-    for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do save_file_before "$file"; done
+    for file in "$CERTIFICATE_FILE" "$KEY_FILE" "$REQUEST_FILE"; do
+        save_file_before "$file"
+    done
     request_text
     write_whole "$REQUEST_FILE.next" "$PROGRAM_OWNER" 600 "$REPLY"
-    rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that was there before they may lead elsewhere
-    if has_openssl; then
-        run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
-            -config "$REQUEST_FILE.next" -keyout "$KEY_FILE.new" -out "$CERTIFICATE_FILE.new"
-    else
-        run_program "$NOTEBOOK_PYTHON" -I -c "$MAKE_WITH_PYTHON" "$KEY_FILE.new" "$CERTIFICATE_FILE.new" "$NB_CERTIFICATE_DAYS" \
-            "${NB_HOST:0:64}" "${NB_CERTIFICATE_NAMES[@]}"
-    fi
+    rm -f -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"   # in a folder that already existed, they may be links
+    create_certificate "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chown "$READERS" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
     chmod "$FILE_MODE" -- "$KEY_FILE.new" "$CERTIFICATE_FILE.new"
-    # Cut off anywhere here, the next run sees that there is none, or an old request, and makes a new one.
+    # If this is interrupted, the next run finds no certificate or an old request, and creates a new certificate.
     rm -f -- "$CERTIFICATE_FILE"
     mv -T -- "$KEY_FILE.new" "$KEY_FILE"
     mv -T -- "$CERTIFICATE_FILE.new" "$CERTIFICATE_FILE"
     mv -T -- "$REQUEST_FILE.next" "$REQUEST_FILE"
 }
 
-# The request, for `openssl req`. A common name holds 64 characters at most; clients look at the SANs.
+create_certificate() { # KEY-FILE CERTIFICATE-FILE
+    if has_openssl; then
+        run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
+            -config "$REQUEST_FILE.next" -keyout "$1" -out "$2"
+    else
+        run_program "$NOTEBOOK_PYTHON" -I -c "$MAKE_WITH_PYTHON" "$1" "$2" "$NB_CERTIFICATE_DAYS" \
+            "${NB_HOST:0:64}" "${NB_CERTIFICATE_NAMES[@]}"
+    fi
+}
+
+# REPLY: the configuration for `openssl req`. A common name has at most 64 characters. Clients compare the subject
+# alternative names.
 request_text() {
     local name alternatives=''
     for name in "${NB_CERTIFICATE_NAMES[@]}"; do
-        if [[ $name == *:* || ! $name =~ [^0-9.] ]]; then alternatives+=",IP:$name"; else alternatives+=",DNS:$name"; fi
+        if [[ $name == *:* || ! $name =~ [^0-9.] ]]; then
+            alternatives+=",IP:$name"
+        else
+            alternatives+=",DNS:$name"
+        fi
     done
     REPLY="[req]
 distinguished_name = subject
@@ -2642,78 +3455,105 @@ extendedKeyUsage = serverAuth
 "
 }
 
-# RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' where there is no certificate.
+# RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
+# CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
 read_certificate() {
     local line
-    local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 43200))
+    local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
     if [[ ! -e $CERTIFICATE_FILE || ! -e $KEY_FILE ]]; then return; fi
     while IFS= read -r line; do
-        if [[ $line == *=* ]]; then fingerprint_of "$line" && RUN_FINGERPRINT=$REPLY; fi
+        if [[ $line == *=* ]]; then
+            fingerprint_of "$line"
+            RUN_FINGERPRINT=$REPLY
+        fi
         if [[ $line == good ]]; then CERTIFICATE_IS_GOOD=1; fi
     done < <(print_certificate "$CERTIFICATE_FILE" $((half < least ? half : least)))
 }
 
-# ---- step: notebook ------------------------------------------------------------------------------------
-# The server's configuration: HTTPS only, password as an argon2 hash, one port and no other, no browser.
-# The service can read these files and cannot write them. One file is for both generations: notebook 6 reads
-# the class NotebookApp, notebook 7 the others. The program that starts the server is in prelude/starter: it keeps
-# other configuration out, and compares each of these values with what the server would do.
+# ---- step: notebook --------------------------------------------------------------------------------
+# Configure the notebook server: HTTPS only, a password, one port, its own folders.
+
+# The service can read these files but not write them. One file is for both generations: notebook 6 reads the class
+# NotebookApp, notebook 7 reads the other classes. The program that starts the server is in prelude/starter: it keeps
+# other configuration out, and compares each of these values with what the server would use.
 
 NOTEBOOK_FILE=$CONFIGURATION_FOLDER/jupyter_config.json
 STARTER_FILE=$CONFIGURATION_FOLDER/serve.py
 MIGRATED_FILE=$CONFIGURATION_FOLDER/migrated
 HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
-SALT_TODO='Put the nbserver.salt of this site back next to the inventory, or use --new-salt: a new salt means a new'
-SALT_TODO+=' hash, and the server restarts'
-SALT_SET='' SALT_SENT=''                           # of the hash that is set, and of the one that came with this run
+SALT_SET='' SALT_SENT=''                           # of the hash in the file, and of the hash that this run has received
 
-step notebook 'the notebook server is configured: HTTPS, password, its own folders'
+step notebook 'The notebook server is configured: HTTPS, a password, and its folders'
 
 notebook_test() {
     read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE"
     compare_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     compare_folder "$WORK_FOLDER" "$SERVICE" 700
-    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then difference "the service's access to $NB_NOTEBOOK_DIRECTORY" 'none' 'may write'; fi
+    compare_notebook_folder
+    compare_configuration
+    if ! has_text "$STARTER_FILE" "$STARTER"; then
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
+    else
+        compare_file_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
+    fi
+}
+
+compare_notebook_folder() {
+    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
+        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
+            path "$NB_NOTEBOOK_DIRECTORY"
+    fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"
-    if [[ $REPLY ]]; then difference "owner of ${REPLY#* }" "${REPLY%% *}" 'the service or a user of this host'; fi
-    read_salts
+    if [[ $REPLY ]]; then
+        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or a user of this host' \
+            path "${REPLY#* }"
+    fi
+}
+
+# If the salt differs, so does the hash: then only the rest of the file is compared.
+compare_configuration() {
     local around=''
+    read_salts
     if has_other_salt; then
         around=around
-        difference "the salt of the password hash in $NOTEBOOK_FILE" "$SALT_SET" "$SALT_SENT"
+        differs salt 'salt of the password hash in {path}' "$SALT_SET" "$SALT_SENT" path "$NOTEBOOK_FILE"
     fi
     configuration_text
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
-        difference "$NOTEBOOK_FILE" 'another or none' 'as in the settings'
-    elif [[ ${ACCESS[$NOTEBOOK_FILE]} != "$READERS $FILE_MODE" ]]; then difference "access to $NOTEBOOK_FILE" "${ACCESS[$NOTEBOOK_FILE]}" "$READERS $FILE_MODE"
-    fi
-    if ! has_text "$STARTER_FILE" "$STARTER"; then difference "$STARTER_FILE" 'different or missing' 'as in this script'
-    elif [[ ${ACCESS[$STARTER_FILE]} != "$READERS $FILE_MODE" ]]; then
-        difference "access to $STARTER_FILE" "${ACCESS[$STARTER_FILE]}" "$READERS $FILE_MODE"
+        differs configuration-differs '{path}' 'different or missing' 'as in the settings' path "$NOTEBOOK_FILE"
+    else
+        compare_file_access "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
 notebook_apply() {
     read_salts
     if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail "the password hash in $NOTEBOOK_FILE has the salt $SALT_SET, that of this run $SALT_SENT. $SALT_TODO"
+        fail salt-differs 'the password hash in {path} has the salt {is}, but this run has the salt {sent}. '\
+'Restore nbserver.salt of this site next to the inventory, or use --new-salt to replace the hash, which restarts the '\
+'server' \
+            path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
     fi
     keep_password_hash
-    request_secret notebook.password_hash 'Hash of the notebook password (nbserver hash-password makes it)'
-    # It goes into JSON as it is. Its letters are those of argon2's and the older hashes.
-    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then fail 'the hash of the notebook password is missing or is none'; fi
+    request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
+    # The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
+    if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
+        fail password-hash-invalid 'the hash of the notebook password is missing or is not valid. '\
+'Create one with nbserver hash-password, then run this again'
+    fi
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700
     add_data_folder "$NB_NOTEBOOK_DIRECTORY"
-    set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''   # Jupyter would write this file itself at its second start, and may not
+    # At its second start, Jupyter would create this file, which it is not allowed to.
+    set_text_file "$MIGRATED_FILE" "$READERS" "$FILE_MODE" ''
     set_text_file "$STARTER_FILE" "$READERS" "$FILE_MODE" "$STARTER"
     configuration_text
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$REPLY" notebook.password_hash
 }
 
-# The hash that is set, or nothing.
+# REPLY: the hash in the file, or ''.
 read_hash() {
     local text=''
     REPLY=''
@@ -2730,28 +3570,61 @@ read_salts() {
     if [[ ${SECRETS[notebook.password_hash]-} =~ $SALT_PATTERN ]]; then SALT_SENT=${BASH_REMATCH[1]}; fi
 }
 
-# After read_salts: another one most likely means that the workstation has not the site's. The one that an
-# earlier release made for this host is simply replaced.
+# After read_salts: whether the salts differ, most likely because the workstation does not have the site's salt. The
+# salt that an earlier release created for this host is replaced without a question.
 has_other_salt() {
     [[ $SALT_SET && $SALT_SENT && $SALT_SET != "$SALT_SENT" && $SALT_SET != "$RUN_FORMER_SALT" ]]
 }
 
-# Where none is given, the password that this script set before stays.
+# If this run has received no hash, the one that this script set before stays.
 keep_password_hash() {
     if [[ ${SECRETS[notebook.password_hash]+known} ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
     read_hash
     if [[ $REPLY ]]; then SECRETS[notebook.password_hash]=$REPLY; fi
 }
 
-# @notebook.password_hash@ is put in only when the file is written.
-# A log-in lasts for NB_NOTEBOOK_SESSION hours: the browser forgets its cookie then, and the server refuses it.
+# REPLY: the configuration. @notebook.password_hash@ is replaced only when the file is written.
 configuration_text() {
-    local ip directory days allow_root=false shared
+    local directory days shared login
+    # A login is valid for NB_NOTEBOOK_SESSION hours: then the browser deletes its cookie, and the server refuses it.
     printf -v days '%d.%06d' $((NB_NOTEBOOK_SESSION / 24)) $((NB_NOTEBOOK_SESSION % 24 * 1000000 / 24))
-    json_string "$NB_NOTEBOOK_IP" && ip=$REPLY
-    json_string "$NB_NOTEBOOK_DIRECTORY" && directory=$REPLY
+    login="
+    \"token\": \"\",
+    \"cookie_options\": {\"expires_days\": $days},
+    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}"
+    json_string "$NB_NOTEBOOK_DIRECTORY"
+    directory=$REPLY
+    shared_configuration
+    shared=$REPLY
+    REPLY="{
+  \"ServerApp\": {$shared,
+    \"allow_unauthenticated_access\": false,
+    \"root_dir\": $directory
+  },
+  \"PasswordIdentityProvider\": {
+    \"hashed_password\": \"@notebook.password_hash@\",
+    \"password_required\": true,
+    \"allow_password_change\": false
+  },
+  \"IdentityProvider\": {$login
+  },
+  \"NotebookApp\": {$shared,
+    \"notebook_dir\": $directory,
+    \"password\": \"@notebook.password_hash@\",
+    \"password_required\": true,
+    \"allow_password_change\": false,$login
+  }
+}
+"
+}
+
+# REPLY: the values that both generations of the notebook server have.
+shared_configuration() {
+    local ip allow_root=false
+    json_string "$NB_NOTEBOOK_IP"
+    ip=$REPLY
     if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then allow_root=true; fi
-    shared="
+    REPLY="
     \"ip\": $ip,
     \"port\": $NB_NOTEBOOK_PORT,
     \"port_retries\": 0,
@@ -2765,71 +3638,72 @@ configuration_text() {
     \"disable_check_xsrf\": false,
     \"certfile\": \"$CERTIFICATE_FILE\",
     \"keyfile\": \"$KEY_FILE\""
-    REPLY="{
-  \"ServerApp\": {$shared,
-    \"allow_unauthenticated_access\": false,
-    \"root_dir\": $directory
-  },
-  \"PasswordIdentityProvider\": {
-    \"hashed_password\": \"@notebook.password_hash@\",
-    \"password_required\": true,
-    \"allow_password_change\": false
-  },
-  \"IdentityProvider\": {
-    \"token\": \"\",
-    \"cookie_options\": {\"expires_days\": $days},
-    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
-  },
-  \"NotebookApp\": {$shared,
-    \"notebook_dir\": $directory,
-    \"password\": \"@notebook.password_hash@\",
-    \"password_required\": true,
-    \"allow_password_change\": false,
-    \"token\": \"\",
-    \"cookie_options\": {\"expires_days\": $days},
-    \"get_secure_cookie_kwargs\": {\"max_age_days\": $days}
-  }
-}
-"
 }
 
-# ---- step: service -------------------------------------------------------------------------------------
-# A unit of systemd that starts with the system, runs as the service's own user, and can write in two folders
-# only: its own and the notebooks'. `systemd-analyze security nbserver` tells what is shut.
-# In user scope it is the user's own: see prelude/service.
-# Memory that can be written and executed stays allowed: compilers at run time and FFI need it.
+# ---- step: service ---------------------------------------------------------------------------------
+# Run the notebook server as a service that starts with the system.
 
-step service 'the notebook server runs as a service'
+# In machine scope, it is a unit of systemd, which runs as the user of the service and can write in two folders only:
+# its own and that of the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
+# In user scope, it is a unit or a process of the user: see prelude/service.
+
+step service 'The notebook server runs'
 
 service_test() {
-    if ! is_unit; then process_test; return; fi
+    if is_unit; then
+        unit_test
+    else
+        process_test
+    fi
+}
+
+unit_test() {
     assert_own_systemd
     unit_text
-    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then difference "$UNIT_FOLDER/$SERVICE_UNIT" 'another or none' 'as in this script'; fi
+    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
+    fi
     read_unit "$SERVICE_UNIT"
-    if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then difference "unit $SERVICE_UNIT" "${UNIT[UnitFileState]:-}" enabled; fi
-    if [[ ${UNIT[ActiveState]:-} != active ]]; then difference "unit $SERVICE_UNIT" "${UNIT[ActiveState]:-}" active
-    elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then difference "unit $SERVICE_UNIT" 'not read since it was changed' read
+    if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
+        differs unit-not-enabled 'unit {unit}' "${UNIT[UnitFileState]:-}" enabled unit "$SERVICE_UNIT"
+    fi
+    if [[ ${UNIT[ActiveState]:-} != active ]]; then
+        differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" active unit "$SERVICE_UNIT"
+    elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
+        differs unit-not-reloaded 'unit {unit}' 'changed since systemd loaded it' loaded unit "$SERVICE_UNIT"
     fi
 }
 
 service_apply() {
     if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then warn_of_root; fi
-    if ! is_unit; then process_apply; return; fi
+    if ! is_unit; then
+        process_apply
+        return
+    fi
     if [[ $NB_SCOPE == user ]]; then
         add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
-        if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then write_event warning text "the server runs while you are logged in. To let it run always: loginctl enable-linger"; fi
+        warn_of_logout
     fi
-    # Stopped first: cut off anywhere here, the next run sees that it does not run.
-    run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$SERVICE_UNIT"   # 5: it is not loaded
+    stop_unit "$SERVICE_UNIT"                      # if the run is interrupted, the next run sees a stopped unit
     unit_text
     set_unit "$SERVICE_UNIT" "$REPLY"
     start_unit "$SERVICE_UNIT"
 }
 
+warn_of_logout() {
+    if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then
+        warn stops-at-logout 'the server runs while you are logged in. To keep it running: loginctl enable-linger'
+    fi
+}
+
+# REPLY: the unit. Memory that is both writable and executable is allowed, because just-in-time compilers and foreign
+# function interfaces need it.
 unit_text() {
     local capabilities='' ambient='' home='ProtectHome=yes' started folder
-    if [[ $NB_SCOPE == user ]]; then user_unit_text; return; fi
+    if [[ $NB_SCOPE == user ]]; then
+        user_unit_text
+        return
+    fi
     started_text
     started=$REPLY
     if ((NB_NOTEBOOK_PORT < 1024)); then
@@ -2838,37 +3712,35 @@ unit_text() {
     fi
     unit_word "$NB_NOTEBOOK_DIRECTORY"
     folder=$REPLY
-    # Of people's home folders it sees the notebooks only.
+    # Of the home folders, the service sees only the notebooks.
     case $NB_NOTEBOOK_DIRECTORY in
         /home/* | /root/* | /run/user/*) home="ProtectHome=tmpfs"$'\n'"BindPaths=$folder" ;;
     esac
-    REPLY="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl edit $SERVICE_UNIT
-[Unit]
-Description=nbserver: secured notebook server
-After=network.target
-StartLimitIntervalSec=600
-StartLimitBurst=10
-
-[Service]
-Type=exec
-User=$SERVICE_USER
-Group=$SERVICE_USER
-ExecStart=$NOTEBOOK_PYTHON -I $STARTER_FILE $NOTEBOOK_FILE $WORK_FOLDER
-WorkingDirectory=$WORK_FOLDER
-Restart=always
-RestartSec=5
-RestartPreventExitStatus=78
-TimeoutStopSec=30
-Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8'
-Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
-ReadWritePaths=$WORK_FOLDER $folder
-UMask=0027
+    run_section "$folder"
+    REPLY="$UNIT_SECTION
+$REPLY
 
 CapabilityBoundingSet=$capabilities$ambient
 NoNewPrivileges=yes
 ProtectSystem=strict
 $home
-PrivateTmp=yes
+$UNIT_LIMITS
+
+[Install]
+WantedBy=multi-user.target
+
+[X-nbserver]
+Started=$started
+"
+}
+UNIT_SECTION="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl edit $SERVICE_UNIT
+[Unit]
+Description=nbserver: secured notebook server
+After=network.target
+StartLimitIntervalSec=600
+StartLimitBurst=10
+"
+UNIT_LIMITS='PrivateTmp=yes
 PrivateDevices=yes
 DevicePolicy=closed
 ProtectClock=yes
@@ -2887,69 +3759,100 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
-SystemCallErrorNumber=EPERM
+SystemCallErrorNumber=EPERM'
 
-[Install]
-WantedBy=multi-user.target
-
-[X-nbserver]
-Started=$started
-"
+# REPLY: what the unit runs, as which user, and where it can write.
+run_section() { # NOTEBOOK-FOLDER, as a word of a unit
+    REPLY="[Service]
+Type=exec
+User=$SERVICE_USER
+Group=$SERVICE_USER
+ExecStart=$NOTEBOOK_PYTHON -I $STARTER_FILE $NOTEBOOK_FILE $WORK_FOLDER
+WorkingDirectory=$WORK_FOLDER
+Restart=always
+RestartSec=5
+RestartPreventExitStatus=78
+TimeoutStopSec=30
+Environment=HOME=$WORK_FOLDER SHELL=/bin/bash 'LANG=C.UTF-8'
+Environment=PATH=${NOTEBOOK_PYTHON%/*}:/usr/local/bin:/usr/bin:/bin
+ReadWritePaths=$WORK_FOLDER $1
+UMask=0027"
 }
 
-# A path as one word of a unit's line.
+# REPLY: a path as one word of a line in a unit.
 unit_word() { # PATH
-    REPLY=$1
-    if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then fail "notebook.directory holds a quotation mark, a colon, a backslash or a control character, which a unit of systemd cannot have in a path. Choose another folder"; fi
-    REPLY="\"${REPLY//%/%%}\""
+    if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then
+        fail notebook-folder-characters 'notebook.directory has a quotation mark, a colon, a backslash, or a control '\
+'character, which a path in a systemd unit cannot have. Choose another folder'
+    fi
+    REPLY="\"${1//%/%%}\""
 }
 
-# What the server reads at its start: one that was started before a change is seen, and started again.
+# REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
+# started, the unit's text differs, and the server is restarted.
 started_text() {
     local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
-    if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}"); fi
+    if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
+        mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
+    fi
     REPLY=${times[*]:-none}
 }
 
-# ---- step: firewall ------------------------------------------------------------------------------------
-# One rule for each address in the settings, in ufw or firewalld where one of them is active. Neither is switched
-# on or off. Rules of an earlier run for another port or address are taken away.
+# ---- step: firewall --------------------------------------------------------------------------------
+# Allow connections to the notebook port in ufw or firewalld, if one of them is active.
 
-FIREWALL_IS_TOLD=''
+# There is one rule per address in the settings. Neither firewall is enabled or disabled. Rules of an earlier run for
+# another port or address are removed.
 
-step firewall 'the firewall lets the notebook port in'
+FIREWALL_IS_REPORTED=''
+
+step firewall 'The firewall allows connections to the notebook port'
 
 firewall_test() {
     local address line
-    if [[ $NB_SCOPE == user ]]; then return; fi       # only root opens ports
+    if [[ $NB_SCOPE == user ]]; then return; fi    # only root can open ports
     read_firewall
-    if [[ ! $FIREWALL && ! $FIREWALL_IS_TOLD ]]; then
-        FIREWALL_IS_TOLD=1
-        write_event log text "neither ufw nor firewalld is active here; where another firewall is, it has to let TCP port $NB_NOTEBOOK_PORT in"
-    fi
+    note_no_firewall
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
-            if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then difference "$FIREWALL, TCP port $NB_NOTEBOOK_PORT from $address" '' open; fi
+            if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
+                differs port-closed '{firewall}: TCP port {port} from {address}' '' open \
+                    firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
+            fi
         done
     fi
     for line in "${RECORD[@]}"; do
-        if is_former_port "$line"; then difference "${LINE_KEY// /, }" open ''; fi
+        if is_unwanted_port "$line"; then differs port-open 'firewall rule {rule}' open '' rule "$LINE_KEY"; fi
     done
+}
+
+# Once per run.
+note_no_firewall() {
+    if [[ $FIREWALL || $FIREWALL_IS_REPORTED ]]; then return; fi
+    FIREWALL_IS_REPORTED=1
+    note no-firewall 'neither ufw nor firewalld is active. If there is another firewall, allow TCP port {port} in it' \
+        port "$NB_NOTEBOOK_PORT"
 }
 
 firewall_apply() {
     local address line
     local -a lines=("${RECORD[@]}")
     if [[ $FIREWALL ]]; then
-        for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do open_port "$NB_NOTEBOOK_PORT" "$address"; done
+        for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
+            open_port "$NB_NOTEBOOK_PORT" "$address"
+        done
     fi
     for line in "${lines[@]}"; do
-        if is_former_port "$line"; then undo_line "$line" || fail "${LINE_KEY// /, } could not be closed: $PROBLEM"; fi
+        if ! is_unwanted_port "$line"; then continue; fi
+        undo_line "$line" ||
+            fail rule-not-removed 'the firewall rule {rule} could not be removed: {cause}. '\
+'Fix the cause, then run this again' \
+                rule "$LINE_KEY"
     done
 }
 
-# Whether a line of the record is a rule that the settings no longer want.
-is_former_port() { # LINE
+# Whether a line of the record is a rule that the settings no longer have. Its key is FIREWALL PORT ADDRESS.
+is_unwanted_port() { # LINE
     local address
     split_line "$1"
     if [[ $LINE_KIND != firewall_port ]]; then return 1; fi
@@ -2959,75 +3862,110 @@ is_former_port() { # LINE
     return 0
 }
 
-# ---- step: check ---------------------------------------------------------------------------------------
-# The port answers, over TLS 1.2 or newer, with the certificate that stands on this host, and the server that runs
-# refuses requests without the password. Its files are compared before (step notebook); this asks the server itself.
+# ---- step: check -----------------------------------------------------------------------------------
+# Check that the server shows its certificate, and refuses requests without the password.
 
-WAYS=('without the password' 'with a random token')
-ANSWERS=()                                         # the status of the answer to each of them, as far as there is one
-SHOWN=''                                           # the fingerprint of the certificate; '' where nothing answers
+# The server's files are compared in the step notebook; this step asks the server itself, over TLS 1.2 or newer.
 
-step check 'the port answers with this certificate, and refuses whoever has no password'
+ANSWERS=()                                         # the status without the password, and with a random token
+SHOWN=''                                           # the fingerprint of the certificate; '' if nothing answers
+
+step check 'The server answers with its certificate, and refuses requests without the password'
 
 check_test() {
-    local should=${RUN_FINGERPRINT:-the certificate that the step of that name makes}
-    local -i i
     read_shown
-    if [[ $SHOWN != "$should" ]]; then difference "port $NB_NOTEBOOK_PORT" "$SHOWN" "$should"; fi
-    if [[ ! $SHOWN ]]; then return; fi
-    for i in "${!WAYS[@]}"; do
-        if ! is_refused "$i"; then
-            answer_in_words "$i"
-            difference "GET /api/kernels on port $NB_NOTEBOOK_PORT ${WAYS[i]}" "$REPLY" 'refused with 401 or 403'
+    if [[ $SHOWN != "${RUN_FINGERPRINT:-a new certificate}" ]]; then
+        if [[ $RUN_FINGERPRINT ]]; then
+            differs port-certificate 'certificate on TCP port {port}' "$SHOWN" "$RUN_FINGERPRINT" \
+                port "$NB_NOTEBOOK_PORT"
+        else
+            differs port-new-certificate 'certificate on TCP port {port}' "$SHOWN" 'a new certificate' \
+                port "$NB_NOTEBOOK_PORT"
         fi
-    done
+    fi
+    if [[ $SHOWN ]]; then compare_answers; fi
 }
 
+# Report requests that the server does not refuse, although they have no password.
+compare_answers() {
+    if ! is_refused 0; then
+        read_status 0
+        differs open-without-password 'status of GET /api/kernels on TCP port {port} without the password' \
+            "$REPLY" '401 or 403' port "$NB_NOTEBOOK_PORT"
+    fi
+    if ! is_refused 1; then
+        read_status 1
+        differs open-with-random-token 'status of GET /api/kernels on TCP port {port} with a random token' \
+            "$REPLY" '401 or 403' port "$NB_NOTEBOOK_PORT"
+    fi
+}
+
+# The service step has just started the server. On a slow host, its start takes a minute.
 check_apply() {
-    local line words=''
     local -i second
-    # The server was just started; a slow host takes a minute.
     for ((second = 0; second < 180; second++)); do
         read_shown
-        if ((${#ANSWERS[@]} == ${#WAYS[@]})); then
-            assert_closed
+        if ((${#ANSWERS[@]} == 2)); then
+            assert_server_closed
             return
         fi
         if ((second % 10 == 5)); then
             if has_service_failed; then break; fi
-            write_event progress what 'waiting for the server' done: "$second" total: 180 unit seconds
+            report_progress waiting-for-server 'waiting for the server on TCP port {port}' "$second" 180 seconds \
+                port "$NB_NOTEBOOK_PORT"
         fi
         sleep 1
     done
-    while IFS= read -r line; do words+="$line / "; done < <(print_service_log)
-    fail "nothing answers on port $NB_NOTEBOOK_PORT. The server's last words: ${words% / }"
+    refuse_silent_server
 }
 
-# A notebook server answers these requests with its kernels to whoever is logged in, and with 403 to everybody else.
-assert_closed() {
+refuse_silent_server() {
+    local line last_lines=''
+    while IFS= read -r line; do
+        last_lines+=" / $line"
+    done < <(print_service_log)
+    if [[ ! $last_lines ]]; then
+        fail server-silent-without-lines 'nothing answers on TCP port {port}, and the log of the server is empty. '\
+'Check why it does not start, then run this again' \
+            port "$NB_NOTEBOOK_PORT"
+    fi
+    fail server-silent-with-lines \
+        'nothing answers on TCP port {port}. The log of the server ends as follows: {lines}' \
+        port "$NB_NOTEBOOK_PORT" lines "${last_lines# / }"
+}
+
+# A notebook server answers these requests with its kernels if the client is logged in, and with 403 otherwise. If it
+# answers everybody, everybody can run programs, and a person must find out why.
+assert_server_closed() {
     local stop="systemctl stop $SERVICE_UNIT" log="journalctl --unit $SERVICE_UNIT"
     local -i i
-    if [[ $NB_SCOPE == user ]]; then stop='nbserver stop local' log="journalctl --user --unit $SERVICE_UNIT"; fi
+    if [[ $NB_SCOPE == user ]]; then
+        stop='nbserver stop local'
+        log="journalctl --user --unit $SERVICE_UNIT"
+    fi
     if ! is_unit; then log="cat $PROCESS_LOG"; fi
-    for i in "${!WAYS[@]}"; do
-        if ! is_refused "$i"; then
-            answer_in_words "$i"
-            fail "GET /api/kernels on port $NB_NOTEBOOK_PORT ${WAYS[i]} is $REPLY instead of refused with 401 or 403: \
-perhaps everybody who reaches this port can run programs as the server's user. Stop the server ($stop) and read its \
-log ($log). If something was added to ${NOTEBOOK_PYTHON%/*/*}, remove it. Then run apply again"
-        fi
+    for i in 0 1; do
+        if is_refused "$i"; then continue; fi
+        read_status "$i"
+        fail server-open-to-everybody 'the server on TCP port {port} answered a request without the password with '\
+'{status} instead of 401 or 403. Everybody who can connect to this port may be able to run programs as the user of '\
+'the server. Stop the server ({stop}) and read its log ({log}). If something was added to {folder}, remove it. '\
+'Then run apply again' \
+            port "$NB_NOTEBOOK_PORT" status "$REPLY" stop "$stop" log "$log" folder "${NOTEBOOK_PYTHON%/*/*}"
     done
 }
 
-is_refused() { # NUMBER
+is_refused() { # INDEX
     [[ ${ANSWERS[$1]:-} == 401 || ${ANSWERS[$1]:-} == 403 ]]
 }
 
-answer_in_words() { # NUMBER
-    REPLY='not answered by a web server'
-    if [[ ${ANSWERS[$1]:-} =~ ^[0-9]{3}$ ]]; then REPLY="answered with ${ANSWERS[$1]}"; fi
+# REPLY: the status of an answer, which may not be from a web server.
+read_status() { # INDEX
+    REPLY='no HTTP status'
+    if [[ ${ANSWERS[$1]:-} =~ ^[0-9]{3}$ ]]; then REPLY=${ANSWERS[$1]}; fi
 }
 
+# SHOWN and ANSWERS: what the server on the port shows. It may answer none or one of the requests.
 read_shown() {
     local address=127.0.0.1 line
     SHOWN='' ANSWERS=()
@@ -3044,35 +3982,41 @@ read_shown() {
     done < <(print_shown "$address" "$NB_NOTEBOOK_PORT")
 }
 
-# ---- step: former --------------------------------------------------------------------------------------
-# The environments that an earlier run of nbserver made and the settings no longer want. They go last, when the
-# new server has answered: an upgrade that fails leaves what was there. Only what stands in the record goes, by
-# the same way as undo would take it. The distribution's packages stay until undo.
+# ---- step: cleanup ---------------------------------------------------------------------------------
+# Remove the environments of earlier runs, which the server does not use any more.
 
-step former 'what an earlier release or setting installed is gone'
+# This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
+# record is removed, in the same way as undo would remove it. Packages of the distribution stay until undo.
 
-former_test() {
+step cleanup 'What earlier runs installed and nothing uses is removed'
+
+cleanup_test() {
     local line
     for line in "${RECORD[@]}"; do
-        if is_former_environment "$line"; then difference "$LINE_KEY" installed ''; fi
+        if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
     done
 }
 
-former_apply() {
+cleanup_apply() {
     local line
     local -a lines=("${RECORD[@]}")
     for line in "${lines[@]}"; do
-        if is_former_environment "$line"; then undo_line "$line" || fail "$LINE_KEY could not be removed: $PROBLEM. The new server runs already; mend what stands in the way, then run this again"; fi
+        if ! is_unused_environment "$line"; then continue; fi
+        undo_line "$line" ||
+            fail environment-not-removed '{path} could not be removed: {cause}. The new server is already running. '\
+'Fix the cause, then run this again' \
+                path "$LINE_KEY"
     done
 }
 
 # Whether a line of the record is an environment that the server does not run from.
-is_former_environment() { # LINE
+is_unused_environment() { # LINE
     split_line "$1"
     [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]]
 }
 
-# ---- main ----------------------------------------------------------------------------------------------
+# ---- main ------------------------------------------------------------------------------------------
+# Run the steps in the mode that was asked for, and report the outcome.
 
 is_skipped() { # STEP
     local name
@@ -3086,22 +4030,28 @@ test_step() { # STEP
     RUN_STEP=$1
     DIFFERENCES=()
     assert_events_kept
-    read_last_error                                # what came before is not about this step
+    read_last_error                                # an earlier error is not about this step
     if ! is_skipped "$1"; then "$1_test"; fi
 }
 
 write_differences() {
     local -i i
     local is should
-    for ((i = 0; i < ${#DIFFERENCES[@]}; i += 3)); do
-        is=is should=should
-        if [[ ! ${DIFFERENCES[i + 1]} ]]; then is=is: DIFFERENCES[i + 1]=null; fi
-        if [[ ! ${DIFFERENCES[i + 2]} ]]; then should=should: DIFFERENCES[i + 2]=null; fi
-        write_event difference what "${DIFFERENCES[i]}" "$is" "${DIFFERENCES[i + 1]}" "$should" "${DIFFERENCES[i + 2]}"
+    for ((i = 0; i < ${#DIFFERENCES[@]}; i += 5)); do
+        json_or_null "${DIFFERENCES[i + 3]}"
+        is=$REPLY
+        json_or_null "${DIFFERENCES[i + 4]}"
+        should=$REPLY
+        write_event difference code "${DIFFERENCES[i]}" is: "$is" should: "$should" \
+            values: "${DIFFERENCES[i + 1]}" what "${DIFFERENCES[i + 2]}"
     done
 }
 
-# What differs from what the steps want. Leaves the host alone.
+json_or_null() { # TEXT
+    if [[ $1 ]]; then json_string "$1"; else REPLY=null; fi
+}
+
+# Test all steps, which changes nothing.
 plan() {
     local name
     for name in "${STEPS[@]}"; do
@@ -3112,7 +4062,7 @@ plan() {
     done
 }
 
-# Apply where something differs, then test again: what is still different then has failed.
+# Apply a step if something differs, then test it again: a difference that remains is a failure.
 apply_step() { # STEP
     test_step "$1"
     if ((${#DIFFERENCES[@]} == 0)); then
@@ -3124,7 +4074,10 @@ apply_step() { # STEP
     assert_events_kept
     "$1_apply"
     test_step "$1"
-    if ((${#DIFFERENCES[@]})); then fail "${DIFFERENCES[0]} is still '${DIFFERENCES[1]}' instead of '${DIFFERENCES[2]}'"; fi
+    if ((${#DIFFERENCES[@]})); then
+        fail still-differs '{what} is still "{is}" instead of "{should}"' \
+            what "${DIFFERENCES[2]}" is "${DIFFERENCES[3]}" should "${DIFFERENCES[4]}"
+    fi
     RUN_CHANGED=$((RUN_CHANGED + 1))
     write_event changed
 }
@@ -3142,7 +4095,7 @@ apply() {
     done
 }
 
-# Puts back what was there before, newest first. What can't be put back stays in the record and is told.
+# Restore the previous state, newest change first. What cannot be restored is reported and stays in the record.
 undo() {
     local line
     local -a lines=("${RECORD[@]}")
@@ -3150,41 +4103,50 @@ undo() {
     stop_recorded_units
     stop_recorded_processes
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
-        split_line "${lines[i]}"
+        line=${lines[i]}
+        split_line "$line"
         RUN_STEP=$LINE_STEP
         assert_events_kept
-        line=${lines[i]}
         if ! undo_line "$line"; then
             RUN_OUTCOME=failed
             shorten_key
-            write_event failed text "$REPLY could not be put back: ${PROBLEM:-see above}. Mend what stands in its way, then run undo again"
+            write_message failed text not-restored \
+                '{key} could not be restored: {cause}. Fix the cause, then run undo again' key "$REPLY"
         fi
     done
     remove_file_copies
 }
 
-# A run that changes something holds the lock and keeps its events; a test leaves no trace.
+# A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 start_run() {
-    local hash folder
+    local hash
     assert_scope
-    if [[ $RUN_MODE == test ]]; then
-        if [[ -e $STATE_FOLDER && ($EUID -eq 0 || $NB_SCOPE == user) ]]; then
-            assert_state_folder
-            read_record
-        fi
-    else
-        if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then fail 'root rights are missing. Run this as root, or with sudo'; fi
-        initialize_state_folder
-        enter_lock
+    if [[ $RUN_MODE != test ]]; then
+        start_change
+    elif [[ -e $STATE_FOLDER && ($EUID -eq 0 || $NB_SCOPE == user) ]]; then
+        assert_state_folder
         read_record
-        folder=$STATE_FOLDER/runs/$RUN_ID
-        if [[ -e $folder ]]; then fail "run '$RUN_ID' was here before; a run's name is used once"; fi
-        mkdir -p -- "$folder"
-        RUN_FOLDER=$folder
-        exec 8>>"$RUN_FOLDER/events.jsonl"
     fi
     read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
-    write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" script_sha256 "$hash"
+    write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
+        script_sha256 "$hash"
+}
+
+start_change() {
+    local folder
+    if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then
+        fail needs-root 'This script must run as root: use sudo'
+    fi
+    initialize_state_folder
+    enter_lock
+    read_record
+    folder=$STATE_FOLDER/runs/$RUN_ID
+    if [[ -e $folder ]]; then
+        fail run-id-used 'This host already has a run "{run}"; a run ID can be used only once' run "$RUN_ID"
+    fi
+    mkdir -p -- "$folder"
+    RUN_FOLDER=$folder
+    exec 8>>"$RUN_FOLDER/events.jsonl"
 }
 
 # The last thing of every run, however it ends.
@@ -3192,14 +4154,16 @@ start_run() {
 finish_run() { # EXIT-CODE
     trap - ERR EXIT
     trap '' TERM INT HUP
-    if [[ $RUN_MODE == events ]]; then exit "$1"; fi   # what this run says must not pass for what the other said
+    if [[ $RUN_MODE == events ]]; then exit "$1"; fi   # an event of this run must not be mistaken for one of the other
     if [[ ! $RUN_OUTCOME ]]; then
         RUN_OUTCOME=failed
         read_last_error
-        write_event failed text "the script ended with code $1 and did not say why; bash's own words: ${REPLY:-see standard error}"
+        write_message failed text script-ended 'The script stopped with exit code {exit_code}: {error}' \
+            exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''
-    write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" fingerprint "$RUN_FINGERPRINT"
+    write_event finished outcome "$RUN_OUTCOME" differs: "$RUN_DIFFERS" changed: "$RUN_CHANGED" reboot: "$RUN_REBOOT" \
+        fingerprint "$RUN_FINGERPRINT"
     exit_lock
     if [[ $RUN_OUTCOME != ok ]]; then exit 3; fi
     if [[ $RUN_REBOOT == true ]]; then exit 102; fi
@@ -3207,24 +4171,29 @@ finish_run() { # EXIT-CODE
     exit 0
 }
 
-# A command failed that nobody asked about.
+# A command failed that no function handles: report the problem that it left, or its exit code.
 # shellcheck disable=SC2317 # a trap calls it
 give_up() { # CODE COMMAND
-    if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: the shell above it hears of it
-    local problem=$PROBLEM line
+    if [[ $BASHPID != "$$" ]]; then exit "$1"; fi  # a subshell: its parent gets the exit code
     trap - ERR
     RUN_OUTCOME=failed
     line_of_step
-    line=$REPLY
-    read_last_error
-    if [[ $RUN_MODE != events ]]; then write_event failed text "${problem:-$2 ended with code $1${REPLY:+. Its last words: $REPLY}}" at "line $line"; fi
+    if [[ $RUN_MODE == events ]]; then exit 3; fi
+    if [[ $PROBLEM ]]; then
+        write_event failed code "$PROBLEM_CODE" values: "$PROBLEM_VALUES" text "$PROBLEM" at "line $REPLY"
+    else
+        local line=$REPLY
+        read_last_error
+        write_message failed text command-failed '{command} exited with code {exit_code}: {error}' \
+            command "$2" exit_code "$1" error "${REPLY:-no error was printed}" -- at "line $line"
+    fi
     exit 3
 }
 
 main() { # [test|apply|undo|envelope]
-    # Events go to where standard output went; what anything else prints cannot pass for one.
+    # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
-    read_last_error                                # a file may hold lines of others
+    read_last_error                                # a file may already contain lines
     trap 'give_up "$?" "$BASH_COMMAND"' ERR
     trap 'finish_run "$?"' EXIT
     trap stop_run TERM INT HUP
@@ -3233,7 +4202,7 @@ main() { # [test|apply|undo|envelope]
     case ${1:-test} in
         test | apply | undo) RUN_MODE=${1:-test} ;;
         envelope) read_envelope ;;
-        *) fail "'$1' is no mode: test, apply or undo" ;;
+        *) fail unknown-mode '"{mode}" is not a mode: expected test, apply, or undo' mode "$1" ;;
     esac
     exec </dev/null
     name_run

@@ -90,7 +90,9 @@ def test_everything_else_is_no_refusal(certificate: Certificate, answer: bytes, 
 def test_another_certificate_and_no_server(certificate: Certificate, tmp_path: Path) -> None:
     other = make_certificate(tmp_path)
     with server(other, lambda head: REFUSED) as (port, _):
-        assert differences(port, certificate.fingerprint) == [f"certificate on TCP port {port} | {other.fingerprint} | {certificate.fingerprint}"]
+        assert differences(port, certificate.fingerprint) == [
+            f"certificate on TCP port {port} | {other.fingerprint} | {certificate.fingerprint}"
+        ]
     port = free_port()
     assert differences(port, certificate.fingerprint) == [f"certificate on TCP port {port} |  | {certificate.fingerprint}"]
 
