@@ -13,47 +13,47 @@
 #     81  lock                            The Python packages, with versions and hashes.
 #    207  prelude: run                    Set the options of the shell, the folders, and the state of this run.
 #    261  prelude: json                   Read and write JSON strings in bash alone.
-#    353  prelude: messages               Write messages: a sentence with named values, and a code that no release changes.
-#    466  prelude: events                 Report events: lines of JSON, which are the only output of this script.
-#    550  prelude: envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#    634  prelude: lock                   Let only one run at a time change this host.
-#    675  prelude: record                 Record what a thing was like before its first change, and restore it.
-#    809  prelude: programs               Run other programs: those that change something or take long through run_program.
-#    931  prelude: paths                  Open folders without following links, and check who could replace them.
-#   1040  prelude: locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#   1112  prelude: folders                Create folders, and set who may use them.
-#   1194  prelude: files                  Write text files, and restore the files that were replaced.
-#   1281  prelude: state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#   1344  prelude: data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#   1425  prelude: files_of_service       Find files of the service that stay after undo, and keep their user.
-#   1484  prelude: users                  Create the user of the service, and refuse an account that could do more than it should.
-#   1638  prelude: packages               Install and remove packages of the distribution, with apt or zypper.
-#   1775  prelude: apt                    Run apt, without questions; configuration files that were changed are kept.
-#   1904  prelude: zypper                 Run zypper, without questions.
-#   2014  prelude: units                  Install and remove units of systemd.
-#   2090  prelude: firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#   2203  prelude: processes              Run a program in the background, where no systemd is available.
-#   2286  prelude: tls                    Create and read certificates, with OpenSSL or Python, and ask the server for its own.
-#   2390  prelude: scope                  Keep everything in the folders of the user who runs this, if scope = "user".
-#   2444  prelude: starter                Keep the Python program that starts the notebook server.
-#   2602  prelude: service                Run the notebook server as a service: a unit of systemd, or a process in the background.
-#   2771  prelude: port                   Find out which program listens on the port of the notebook server.
-#   2818  prelude: host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
-#   2930  prelude: foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#   2979  prelude: environment            Create the virtual environment, and install the packages of the lock in it.
-#   3044  prelude: installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
-#   3113  step: preflight                 Refuse a host on which the notebook server cannot work, before anything is changed.
-#   3138  step: python                    Install Python from the distribution, or, in user scope, use one that is installed.
-#   3241  step: packages                  Install the packages of the notebook server: a virtual environment as the lock says.
-#   3335  step: openssl                   Install OpenSSL from the distribution, which creates the certificate.
-#   3349  step: user                      Create the system user that runs the server: without a password, without a login shell.
-#   3364  step: certificate               Create a certificate for the server; only root and the service can read its key.
-#   3474  step: notebook                  Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#   3643  step: service                   Run the notebook server as a service that starts with the system.
-#   3801  step: firewall                  Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#   3865  step: check                     Check that the server shows its certificate, and refuses requests without the password.
-#   3985  step: cleanup                   Remove the environments of earlier runs, which the server does not use any more.
-#   4018  main                            Run the steps in the mode that was asked for, and report the outcome.
+#    357  prelude: messages               Write messages: a sentence with named values, and a code that no release changes.
+#    470  prelude: events                 Report events: lines of JSON, which are the only output of this script.
+#    554  prelude: envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#    638  prelude: lock                   Let only one run at a time change this host.
+#    679  prelude: record                 Record what a thing was like before its first change, and restore it.
+#    813  prelude: programs               Run other programs: those that change something or take long through run_program.
+#    935  prelude: paths                  Open folders without following links, and check who could replace them.
+#   1044  prelude: locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#   1116  prelude: folders                Create folders, and set who may use them.
+#   1198  prelude: files                  Write text files, and restore the files that were replaced.
+#   1285  prelude: state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#   1348  prelude: data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#   1429  prelude: files_of_service       Find files of the service that stay after undo, and keep their user.
+#   1488  prelude: users                  Create the user of the service, and refuse an account that could do more than it should.
+#   1642  prelude: packages               Install and remove packages of the distribution, with apt or zypper.
+#   1779  prelude: apt                    Run apt, without questions; configuration files that were changed are kept.
+#   1908  prelude: zypper                 Run zypper, without questions.
+#   2018  prelude: units                  Install and remove units of systemd.
+#   2094  prelude: firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#   2207  prelude: processes              Run a program in the background, where no systemd is available.
+#   2290  prelude: tls                    Create and read certificates, with OpenSSL or Python, and ask the server for its own.
+#   2394  prelude: scope                  Keep everything in the folders of the user who runs this, if scope = "user".
+#   2448  prelude: starter                Keep the Python program that starts the notebook server.
+#   2606  prelude: service                Run the notebook server as a service: a unit of systemd, or a process in the background.
+#   2775  prelude: port                   Find out which program listens on the port of the notebook server.
+#   2822  prelude: host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
+#   2934  prelude: foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#   2983  prelude: environment            Create the virtual environment, and install the packages of the lock in it.
+#   3048  prelude: installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
+#   3117  step: preflight                 Refuse a host on which the notebook server cannot work, before anything is changed.
+#   3142  step: python                    Install Python from the distribution, or, in user scope, use one that is installed.
+#   3245  step: packages                  Install the packages of the notebook server: a virtual environment as the lock says.
+#   3339  step: openssl                   Install OpenSSL from the distribution, which creates the certificate.
+#   3353  step: user                      Create the system user that runs the server: without a password, without a login shell.
+#   3368  step: certificate               Create a certificate for the server; only root and the service can read its key.
+#   3478  step: notebook                  Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#   3647  step: service                   Run the notebook server as a service that starts with the system.
+#   3805  step: firewall                  Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#   3869  step: check                     Check that the server shows its certificate, and refuses requests without the password.
+#   3989  step: cleanup                   Remove the environments of earlier runs, which the server does not use any more.
+#   4022  main                            Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #         prelude: processes              only in scope user
 
@@ -288,7 +288,9 @@ json_string() { # TEXT
             fi
         fi
         if ((point >= 0x10000)); then
-            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point - 0x10000 >> 10))) $((0xdc00 + (point - 0x10000 & 0x3ff)))
+            # UTF-16: the upper and the lower ten bits of the rest, each in a surrogate.
+            point+=-0x10000
+            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point >> 10))) $((0xdc00 + (point & 0x3ff)))
         else
             printf -v code '\\u%04x' "$point"
         fi
@@ -344,7 +346,9 @@ utf8_bytes() { # POINT
     if ((p < 0x80)); then printf -v octal '\\%03o' "$p"
     elif ((p < 0x800)); then printf -v octal '\\%03o' $((0xc0 | p >> 6)) $((0x80 | p & 63))
     elif ((p < 0x10000)); then printf -v octal '\\%03o' $((0xe0 | p >> 12)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
-    else printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
+    else
+        printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) \
+            $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
     fi
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"

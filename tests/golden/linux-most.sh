@@ -13,47 +13,47 @@
 #     82  lock                            The Python packages, with versions and hashes.
 #    208  prelude: run                    Set the options of the shell, the folders, and the state of this run.
 #    262  prelude: json                   Read and write JSON strings in bash alone.
-#    354  prelude: messages               Write messages: a sentence with named values, and a code that no release changes.
-#    467  prelude: events                 Report events: lines of JSON, which are the only output of this script.
-#    551  prelude: envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#    635  prelude: lock                   Let only one run at a time change this host.
-#    676  prelude: record                 Record what a thing was like before its first change, and restore it.
-#    810  prelude: programs               Run other programs: those that change something or take long through run_program.
-#    932  prelude: paths                  Open folders without following links, and check who could replace them.
-#   1041  prelude: locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#   1113  prelude: folders                Create folders, and set who may use them.
-#   1195  prelude: files                  Write text files, and restore the files that were replaced.
-#   1282  prelude: state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#   1345  prelude: data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#   1426  prelude: files_of_service       Find files of the service that stay after undo, and keep their user.
-#   1485  prelude: users                  Create the user of the service, and refuse an account that could do more than it should.
-#   1639  prelude: packages               Install and remove packages of the distribution, with apt or zypper.
-#   1776  prelude: apt                    Run apt, without questions; configuration files that were changed are kept.
-#   1905  prelude: zypper                 Run zypper, without questions.
-#   2015  prelude: units                  Install and remove units of systemd.
-#   2091  prelude: firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#   2204  prelude: processes              Run a program in the background, where no systemd is available.
-#   2287  prelude: tls                    Create and read certificates, with OpenSSL or Python, and ask the server for its own.
-#   2391  prelude: scope                  Keep everything in the folders of the user who runs this, if scope = "user".
-#   2445  prelude: starter                Keep the Python program that starts the notebook server.
-#   2603  prelude: service                Run the notebook server as a service: a unit of systemd, or a process in the background.
-#   2772  prelude: port                   Find out which program listens on the port of the notebook server.
-#   2819  prelude: host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
-#   2931  prelude: foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#   2980  prelude: environment            Create the virtual environment, and install the packages of the lock in it.
-#   3045  prelude: installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
-#   3114  step: preflight                 Refuse a host on which the notebook server cannot work, before anything is changed.
-#   3139  step: python                    Install Python from the distribution, or, in user scope, use one that is installed.
-#   3242  step: packages                  Install the packages of the notebook server: a virtual environment as the lock says.
-#   3336  step: openssl                   Install OpenSSL from the distribution, which creates the certificate.
-#   3350  step: user                      Create the system user that runs the server: without a password, without a login shell.
-#   3365  step: certificate               Create a certificate for the server; only root and the service can read its key.
-#   3475  step: notebook                  Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#   3644  step: service                   Run the notebook server as a service that starts with the system.
-#   3802  step: firewall                  Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#   3866  step: check                     Check that the server shows its certificate, and refuses requests without the password.
-#   3986  step: cleanup                   Remove the environments of earlier runs, which the server does not use any more.
-#   4019  main                            Run the steps in the mode that was asked for, and report the outcome.
+#    358  prelude: messages               Write messages: a sentence with named values, and a code that no release changes.
+#    471  prelude: events                 Report events: lines of JSON, which are the only output of this script.
+#    555  prelude: envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#    639  prelude: lock                   Let only one run at a time change this host.
+#    680  prelude: record                 Record what a thing was like before its first change, and restore it.
+#    814  prelude: programs               Run other programs: those that change something or take long through run_program.
+#    936  prelude: paths                  Open folders without following links, and check who could replace them.
+#   1045  prelude: locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#   1117  prelude: folders                Create folders, and set who may use them.
+#   1199  prelude: files                  Write text files, and restore the files that were replaced.
+#   1286  prelude: state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#   1349  prelude: data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#   1430  prelude: files_of_service       Find files of the service that stay after undo, and keep their user.
+#   1489  prelude: users                  Create the user of the service, and refuse an account that could do more than it should.
+#   1643  prelude: packages               Install and remove packages of the distribution, with apt or zypper.
+#   1780  prelude: apt                    Run apt, without questions; configuration files that were changed are kept.
+#   1909  prelude: zypper                 Run zypper, without questions.
+#   2019  prelude: units                  Install and remove units of systemd.
+#   2095  prelude: firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#   2208  prelude: processes              Run a program in the background, where no systemd is available.
+#   2291  prelude: tls                    Create and read certificates, with OpenSSL or Python, and ask the server for its own.
+#   2395  prelude: scope                  Keep everything in the folders of the user who runs this, if scope = "user".
+#   2449  prelude: starter                Keep the Python program that starts the notebook server.
+#   2607  prelude: service                Run the notebook server as a service: a unit of systemd, or a process in the background.
+#   2776  prelude: port                   Find out which program listens on the port of the notebook server.
+#   2823  prelude: host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
+#   2935  prelude: foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#   2984  prelude: environment            Create the virtual environment, and install the packages of the lock in it.
+#   3049  prelude: installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
+#   3118  step: preflight                 Refuse a host on which the notebook server cannot work, before anything is changed.
+#   3143  step: python                    Install Python from the distribution, or, in user scope, use one that is installed.
+#   3246  step: packages                  Install the packages of the notebook server: a virtual environment as the lock says.
+#   3340  step: openssl                   Install OpenSSL from the distribution, which creates the certificate.
+#   3354  step: user                      Create the system user that runs the server: without a password, without a login shell.
+#   3369  step: certificate               Create a certificate for the server; only root and the service can read its key.
+#   3479  step: notebook                  Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#   3648  step: service                   Run the notebook server as a service that starts with the system.
+#   3806  step: firewall                  Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#   3870  step: check                     Check that the server shows its certificate, and refuses requests without the password.
+#   3990  step: cleanup                   Remove the environments of earlier runs, which the server does not use any more.
+#   4023  main                            Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #         prelude: processes              only in scope user
 #         step: firewall                  skipped in the inventory
@@ -289,7 +289,9 @@ json_string() { # TEXT
             fi
         fi
         if ((point >= 0x10000)); then
-            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point - 0x10000 >> 10))) $((0xdc00 + (point - 0x10000 & 0x3ff)))
+            # UTF-16: the upper and the lower ten bits of the rest, each in a surrogate.
+            point+=-0x10000
+            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point >> 10))) $((0xdc00 + (point & 0x3ff)))
         else
             printf -v code '\\u%04x' "$point"
         fi
@@ -345,7 +347,9 @@ utf8_bytes() { # POINT
     if ((p < 0x80)); then printf -v octal '\\%03o' "$p"
     elif ((p < 0x800)); then printf -v octal '\\%03o' $((0xc0 | p >> 6)) $((0x80 | p & 63))
     elif ((p < 0x10000)); then printf -v octal '\\%03o' $((0xe0 | p >> 12)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
-    else printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
+    else
+        printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) \
+            $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
     fi
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"

@@ -1724,7 +1724,7 @@ function Start-Background {
 function Stop-Background {
     Stop-ProcessBelow $Programs
     for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) {
-        if ($try -eq 25) { Write-StepProgress waiting-for-server 'Waiting for the notebook server to exit' }
+        if ($try -eq 25) { Write-StepProgress waiting-for-server-exit 'Waiting for the notebook server to exit' }
         [Threading.Thread]::Sleep(200)
     }
 }
@@ -3264,7 +3264,7 @@ function Invoke-CertificateProgram([string]$Key, [string]$Certificate) {
     Set-TextFile $CertificateProgramFile $CertificateProgram
     $arguments = @('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate)
     $arguments += @([string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-not-created -Text ('The ' +
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-program-failed -Text ('The ' +
         'certificate could not be created: {program} exited with code {exit_code}. Its output: {output}')
 }
 
