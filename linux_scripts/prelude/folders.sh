@@ -25,7 +25,14 @@ read_access() { # PATH...
 compare_folder() { # PATH OWNER MODE
     if [[ ! -d $1 ]]; then
         differs folder-missing '{path}' '' 'a folder' path "$1"
-    elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then
+    else
+        compare_access "$@"
+    fi
+}
+
+# After read_access: report a file or folder that has another owner or mode.
+compare_access() { # PATH OWNER MODE
+    if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
         differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }

@@ -30,8 +30,8 @@ read_system() {
 }
 
 # PACKAGES and PACKAGE_TRACES: what is installed of these packages.
-# The state has up to three letters: what is wanted, what is there, and an error (dpkg-query(1)): "ii" is installed,
-# "un" and "pn" are not there at all, "rc" has left its configuration files. A message about an unknown name begins
+# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed;
+# "un" and "pn" are not installed; "rc" was removed, except for its configuration files. A message about an unknown name begins
 # with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
