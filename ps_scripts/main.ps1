@@ -29,7 +29,7 @@ function Invoke-Apply($Step) {
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
         $Run.Outcome = 'reboot'
-        Write-Notice warning waits-for-restart 'Not done, because Windows must restart first'
+        Write-Notice warning waits-for-restart 'not done, because Windows must restart first'
         return
     }
     Write-Event started @{ title = $Step.Title }
@@ -93,7 +93,7 @@ function Get-UndoOrder {
 # Mode request: apply what a certificate request needs, then report the request.
 function Invoke-Request {
     if ($Settings.certificate.source -ne 'request') {
-        throw (New-Failure no-certificate-request ('The settings of this host do not ask for a certificate request. ' +
+        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
                 'Set certificate.request = true in the inventory first'))
     }
     foreach ($step in $Steps) {
@@ -123,7 +123,7 @@ function Start-Change {
     Enter-Lock
     $folder = Join-Path $StateFolder "runs\$($Run.Id)"
     if (Test-Path -LiteralPath $folder) {
-        throw (New-Failure run-id-used 'This host already has a run "{run}"; a run ID can be used only once' @{
+        throw (New-Failure run-id-used 'this host already has a run "{run}"; a run ID can be used only once' @{
                 run = $Run.Id
             })
     }

@@ -53,7 +53,7 @@ restore_folder() { # PATH
     hold_folder "$1" || return
     rm -f -- "$HELD/nbserver.lock" || return
     hold_parent "$1" || return
-    report_start removing-folder 'removing {path}' path "$1"
+    report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
         problem folder-not-removed 'rm could not remove all of it'
 }

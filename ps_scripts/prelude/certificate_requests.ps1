@@ -36,7 +36,7 @@ function New-SigningRequest {
 # The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
 function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure certificate-not-issued ('No suitable certificate for the request of this host is ' +
+        throw (New-Failure certificate-not-issued ('no suitable certificate for the request of this host is ' +
                 'installed. On the workstation, run nbserver certificate request {host} -o DIR; have the file in DIR ' +
                 'signed; then run nbserver certificate install {host} FILE') @{ host = $Settings.host })
     }

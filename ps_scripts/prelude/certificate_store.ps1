@@ -83,7 +83,7 @@ function Export-StoreKey {
                 -ChainOption EndEntityCertOnly -Force)
     }
     catch {
-        throw (New-Failure store-key-not-exportable ('The key of {path} cannot be exported: {cause}. Import the ' +
+        throw (New-Failure store-key-not-exportable ('the key of {path} cannot be exported: {cause}. Import the ' +
                 'certificate again with its key marked as exportable, or use certificate.pfx or ' +
                 'certificate.request') @{ path = Get-StorePath } -Cause $_.Exception)
     }

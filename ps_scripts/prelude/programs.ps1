@@ -17,7 +17,7 @@ function Stop-ProcessBelow([string]$Folder) {
     foreach ($process in @(Get-ProcessBelow $Folder)) {
         try { $process.Kill(); [void]$process.WaitForExit(10000) }
         catch {
-            Write-Notice log process-gone 'Process {id} had already exited: {reason}' @{
+            Write-Notice log process-gone 'process {id} had already exited: {reason}' @{
                 id = $process.Id; reason = "$_"
             }
         }

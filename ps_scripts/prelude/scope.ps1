@@ -33,7 +33,7 @@ $ProcessFile = Join-Path $StateFolder 'process'          # of the server that ru
 function Assert-Scope {
     if ($Settings.scope -ne 'user') { return }
     if ($UserSid -eq 'S-1-5-18') {
-        throw (New-Failure user-scope-as-system ('This runs as SYSTEM, but scope = "user" is for the account of a ' +
+        throw (New-Failure user-scope-as-system ('this runs as SYSTEM, but scope = "user" is for the account of a ' +
                 'person. Run it as the user of the notebook server, or set scope = "machine"'))
     }
     if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {

@@ -29,12 +29,12 @@ function Assert-ServerClosed {
             port = $Settings.notebook.port; status = $status; log = $ServerLog; folder = Get-EnvironmentFolder
         }
         if ($Settings.scope -eq 'user') {
-            throw (New-Failure server-open-as-user ('The server on TCP port {port} answered a request without the ' +
+            throw (New-Failure server-open-as-user ('the server on TCP port {port} answered a request without the ' +
                     'password with {status} instead of 401 or 403. Everyone who can connect to this port may be ' +
                     'able to run programs as you. Stop the server (nbserver stop local) and read its log ({log}). If ' +
                     'something was added to {folder}, remove that folder. Then run apply again') $values)
         }
-        throw (New-Failure server-open ('The server on TCP port {port} answered a request without the password with ' +
+        throw (New-Failure server-open ('the server on TCP port {port} answered a request without the password with ' +
                 '{status} instead of 401 or 403. Everyone who can connect to this port may be able to run programs ' +
                 'as the account of the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask ' +
                 'nbserver) and read its log ({log}). If something was added to {folder}, remove that folder. Then ' +
@@ -56,12 +56,12 @@ function Wait-Server {
         [Threading.Thread]::Sleep(1000)
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
-        throw (New-Failure server-silent-without-log ('Nothing answers on TCP port {port}, and the server has not ' +
+        throw (New-Failure server-silent-without-log ('nothing answers on TCP port {port}, and the server has not ' +
                 'written its log ({log}). Check why it does not start, then run this again') @{
                 port = $port; log = $ServerLog
             })
     }
-    throw (New-Failure server-silent ('Nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
+    throw (New-Failure server-silent ('nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
             'follows: {lines}') @{
             port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
         })

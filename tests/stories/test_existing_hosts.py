@@ -205,8 +205,8 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
         ]
         said, events = existing.run("apply", 3)
         for words in (
-            "The scheduled task nbserver is from an earlier nbserver whose record is lost",
-            "The firewall rule nbserver is from an earlier nbserver whose record is lost",
+            "the scheduled task nbserver is from an earlier nbserver whose record is lost",
+            "the firewall rule nbserver is from an earlier nbserver whose record is lost",
             r"C:\Program Files\nbserver is from an earlier nbserver whose record is lost",
             r"scheduled task '\IPython Notebook'",
             "adopt = true",

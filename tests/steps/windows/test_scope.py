@@ -100,7 +100,7 @@ def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -
             f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}"
         )
     assert session.run(body) == session.run(f"{body}; $UserSid = 'S-1-5-18'; {settings('machine')} Assert-Scope") == []
-    with pytest.raises(EngineError, match="This runs as SYSTEM"):
+    with pytest.raises(EngineError, match="this runs as SYSTEM"):
         session.run(body.replace("\nAssert-Scope", "\n$UserSid = 'S-1-5-18'; Assert-Scope"))
 
 
