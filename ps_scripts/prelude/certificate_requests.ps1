@@ -1,5 +1,5 @@
 # ---- prelude: certificate_requests -----------------------------------------------------------------
-# Create certificate requests, and install the certificates that are issued for them.
+# Create certificate requests, and install what is issued for them.
 
 # The key of an open request is in its own file until its certificate is installed. It never replaces a key in use.
 

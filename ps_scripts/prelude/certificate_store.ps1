@@ -1,5 +1,5 @@
 # ---- prelude: certificate_store --------------------------------------------------------------------
-# Export the certificate from the certificate store of the machine, with its key and chain.
+# Export certificate, key, and chain from the machine's certificate store.
 
 function Get-StorePath { "Cert:\LocalMachine\My\$($Settings.certificate.thumbprint)" }
 

@@ -2,7 +2,7 @@
 # Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
-# Check the language mode, and set the module path, the folders, and the state of this run.
+# Check the language mode; set the module path, the folders, and the state of this run.
 
 # True for a file, run by hand or by the bootstrap; false for the text of a remote pipeline.
 $IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'

@@ -64,21 +64,21 @@ function Compare-Port {
     if (-not (Test-ForeignListener)) { return }
     $port = $Settings.notebook.port
     $name = "TCP port $port"
-    $holder = Get-PortOwner $port
-    if (-not $holder.Process) {
+    $owner = Get-PortOwner $port
+    if (-not $owner.Process) {
         Add-Difference port-not-free 'TCP port {port}' 'used by another program' 'free' @{ port = $port }
         return New-Conflict $name $false (New-Failure port-taken-unknown ('TCP port {port} is used by another ' +
                 'program. Stop it, or choose another notebook.port in the inventory') @{ port = $port })
     }
-    $values = @{ port = $port; program = $holder.Text.Trim([char[]]' ()') }
+    $values = @{ port = $port; program = $owner.Text }
     Add-Difference port-not-free 'TCP port {port}' $values.program 'free' @{ port = $port }
-    $dependents = @($holder.Services | ForEach-Object { Get-RunningDependent $_ })
+    $dependents = @($owner.Services | ForEach-Object { Get-RunningDependent $_ })
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
                 'service ({program}), and services that run need it: {services}. Stop these services first') $values)
     }
-    New-Conflict $name ($holder.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
+    New-Conflict $name ($owner.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
 }
 

@@ -12,7 +12,7 @@
 #    95  settings               What differs from host to host: data, no code.
 #   152  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   160  run                    Check the language mode, and set the module path, the folders, and the state of this run.
+#   160  run                    Check the language mode; set the module path, the folders, and the state of this run.
 #   222  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   298  hashes                 Compute SHA-256, the only hash that this script uses.
 #   312  events                 Report events: lines of JSON, which are the only output of this script.
@@ -29,35 +29,35 @@
 #  1140  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 #  1193  data_folders           Give the service access to folders with people's files, and take it away at undo.
 #  1333  scope                  Set the folders and access lists for scope = "user", and the names that both scopes use.
-#  1377  starter                Define the Python program that starts the notebook server; Linux hosts get the same text.
+#  1377  starter                Define the Python program that starts the server; Linux hosts get the same text.
 #  1539  programs               Run other programs, all through Invoke-Program, except the server in user scope.
 #  1655  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1674  processes              Run the server of user scope in the background, and recognize its process in later runs.
+#  1674  processes              Run the server of user scope in the background, and recognize its process.
 #  1754  downloads              Download files into the cache, and check their hashes before they are used.
 #  1931  reboots                Restart Windows when a change needs it, or report why it is not restarted.
 #  2009  windows_version        Recognize the release of Windows, and compare it with the inventory.
 #  2085  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
 #  2152  package_environment    Choose the environment variables of pip and uv.
 #  2228  installer_failures     Explain the exit codes of installers.
-#  2296  installers             Run installers and uninstallers of publishers, and wait while another installer runs.
+#  2296  installers             Run installers and uninstallers, and wait while another one runs.
 #  2341  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2397  bundles                Install bundles (setups of WiX, such as those of Python and Visual C++), and remove them.
-#  2458  inno_setup             Install programs that have a setup of Inno Setup, such as OpenSSL's exe, and remove them.
+#  2397  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2458  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
 #  2483  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
 #  2545  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2584  closing_tasks          Restore a registry value when Windows starts, if a run was interrupted before it did.
-#  2624  firewall               Create, change, and restore a firewall rule, which is identified by its stable name.
+#  2584  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2624  firewall               Create, change, and restore a firewall rule, identified by its stable name.
 #  2718  port_rules             Find and disable other firewall rules that open the notebook port.
 #  2765  services               Disable Windows services of other programs, and enable and start them in undo.
 #  2801  port_process           Find the program that listens on a TCP port and what runs it, and stop it.
 #  2942  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2988  der                    Read the few DER elements of a certificate that .NET does not return as plain values.
+#  2988  der                    Read the few DER elements of a certificate that .NET does not decode.
 #  3040  certificates           Read and write certificates in PEM files, and compare their names and keys.
-#  3092  certificate_rules      Refuse certificates that the server must not use; the workstation has the same rules.
+#  3092  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
 #  3205  certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
 #  3273  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3383  certificate_store      Export the certificate from the certificate store of the machine, with its key and chain.
-#  3485  certificate_requests   Create certificate requests, and install the certificates that are issued for them.
+#  3383  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3485  certificate_requests   Create certificate requests, and install what is issued for them.
 #  3539  server_check           Ask the running server for its certificate, and send requests without the password.
 # Steps, in the order in which they run:
 #  3605  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
@@ -158,7 +158,7 @@ $Lock = @(
 # Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
-# Check the language mode, and set the module path, the folders, and the state of this run.
+# Check the language mode; set the module path, the folders, and the state of this run.
 
 # True for a file, run by hand or by the bootstrap; false for the text of a remote pipeline.
 $IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'
@@ -1375,7 +1375,7 @@ function Assert-Scope {
 }
 
 # ---- prelude: starter ------------------------------------------------------------------------------
-# Define the Python program that starts the notebook server; Linux hosts get the same text.
+# Define the Python program that starts the server; Linux hosts get the same text.
 
 # It is a file next to the configuration. Only administrators, and in user scope the user, can write to that folder.
 # The option -I in its command makes Python import modules from nowhere else.
@@ -1672,7 +1672,7 @@ function Invoke-OpenSsl {
 }
 
 # ---- prelude: processes ----------------------------------------------------------------------------
-# Run the server of user scope in the background, and recognize its process in later runs.
+# Run the server of user scope in the background, and recognize its process.
 
 # The server runs until the user logs off. The first line of $ProcessFile is `PID CREATED`: the process ID, and when the
 # process was created, as a FILETIME in UTC. Windows reuses process IDs; both values together identify one process. The
@@ -2294,7 +2294,7 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
 }
 
 # ---- prelude: installers ---------------------------------------------------------------------------
-# Run installers and uninstallers of publishers, and wait while another installer runs.
+# Run installers and uninstallers, and wait while another one runs.
 
 $InstallerPatience = 300                                 # for how many seconds to wait for another installer
 
@@ -2395,7 +2395,7 @@ $Restore.msi = {
 }
 
 # ---- prelude: bundles ------------------------------------------------------------------------------
-# Install bundles (setups of WiX, such as those of Python and Visual C++), and remove them.
+# Install and remove bundles: setups of WiX, such as that of Python.
 
 $UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall',
 'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
@@ -2456,7 +2456,7 @@ $Restore.bundle = {
 }
 
 # ---- prelude: inno_setup ---------------------------------------------------------------------------
-# Install programs that have a setup of Inno Setup, such as OpenSSL's exe, and remove them.
+# Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
 
 # The options are in "Setup Command Line Parameters" on jrsoftware.org; with RESTARTEXITCODE=3010, the setup reports a
 # necessary restart as Windows Installer does. The task copytobin keeps the DLLs of OpenSSL in its folder; by default,
@@ -2582,7 +2582,7 @@ $Restore.task_state = {
 }
 
 # ---- prelude: closing_tasks ------------------------------------------------------------------------
-# Restore a registry value when Windows starts, if a run was interrupted before it did.
+# Restore a registry value at the next start if a run is cut off before that.
 
 # A bracket changes a value only while other steps run. If the run is cut off, for example by a power failure, nothing
 # restores the value until undo. So while the bracket is open, a task that runs when Windows starts has two commands:
@@ -2622,7 +2622,7 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
 }
 
 # ---- prelude: firewall -----------------------------------------------------------------------------
-# Create, change, and restore a firewall rule, which is identified by its stable name.
+# Create, change, and restore a firewall rule, identified by its stable name.
 
 # Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
 # -ErrorAction SilentlyContinue makes an empty answer.
@@ -2917,14 +2917,14 @@ function Test-CommandLine($Process, [string]$Text) {
 }
 
 # Stop what runs the program, so that undo can start it again; then wait up to ten seconds until the port is free. A
-# program that outlives its service or task by five seconds is ended.
+# program that outlives its service or task by five seconds is stopped.
 function Stop-PortOwner([int]$Port) {
     $owner = Get-PortOwner $Port
     if ($owner.Kind -eq 'nothing') { return }
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-ended ('{program} (process {process}) was ended. Neither a service nor a ' +
+        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. Neither a service nor a ' +
             'scheduled task runs it, so undo cannot start it again. Its file is {path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
@@ -2986,7 +2986,7 @@ function Get-EarlierProfile {
 }
 
 # ---- prelude: der ----------------------------------------------------------------------------------
-# Read the few DER elements of a certificate that .NET does not return as plain values.
+# Read the few DER elements of a certificate that .NET does not decode.
 
 # DER (ITU-T X.690) writes every value as an element of three parts: a tag of one byte that says what it is, the length
 # of the value in bytes, and the value. The value of a SEQUENCE consists of elements again.
@@ -3090,7 +3090,7 @@ function Move-Over([string]$New, [string]$Path) {
 }
 
 # ---- prelude: certificate_rules --------------------------------------------------------------------
-# Refuse certificates that the server must not use; the workstation has the same rules.
+# Refuse certificates that the server must not use, as the workstation does.
 
 # Signatures with SHA-256, SHA-384, or SHA-512.
 $AllowedSignatures = @(
@@ -3381,7 +3381,7 @@ function Assert-NewCertificate([string]$Key) {
 }
 
 # ---- prelude: certificate_store --------------------------------------------------------------------
-# Export the certificate from the certificate store of the machine, with its key and chain.
+# Export certificate, key, and chain from the machine's certificate store.
 
 function Get-StorePath { "Cert:\LocalMachine\My\$($Settings.certificate.thumbprint)" }
 
@@ -3483,7 +3483,7 @@ function Convert-StoreKey {
 }
 
 # ---- prelude: certificate_requests -----------------------------------------------------------------
-# Create certificate requests, and install the certificates that are issued for them.
+# Create certificate requests, and install what is issued for them.
 
 # The key of an open request is in its own file until its certificate is installed. It never replaces a key in use.
 
@@ -4511,21 +4511,21 @@ function Compare-Port {
     if (-not (Test-ForeignListener)) { return }
     $port = $Settings.notebook.port
     $name = "TCP port $port"
-    $holder = Get-PortOwner $port
-    if (-not $holder.Process) {
+    $owner = Get-PortOwner $port
+    if (-not $owner.Process) {
         Add-Difference port-not-free 'TCP port {port}' 'used by another program' 'free' @{ port = $port }
         return New-Conflict $name $false (New-Failure port-taken-unknown ('TCP port {port} is used by another ' +
                 'program. Stop it, or choose another notebook.port in the inventory') @{ port = $port })
     }
-    $values = @{ port = $port; program = $holder.Text.Trim([char[]]' ()') }
+    $values = @{ port = $port; program = $owner.Text }
     Add-Difference port-not-free 'TCP port {port}' $values.program 'free' @{ port = $port }
-    $dependents = @($holder.Services | ForEach-Object { Get-RunningDependent $_ })
+    $dependents = @($owner.Services | ForEach-Object { Get-RunningDependent $_ })
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
                 'service ({program}), and services that run need it: {services}. Stop these services first') $values)
     }
-    New-Conflict $name ($holder.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
+    New-Conflict $name ($owner.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
 }
 

@@ -248,7 +248,7 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     assert existing.host.scheduler.is_running("service.nobody")
     listener.write_text(process)
     _, events = existing.run("apply", 0)
-    assert [text for text in warnings(events) if text.startswith(f"python.exe, process {process}, was ended")]
+    assert [text for text in warnings(events) if text.startswith(f"python.exe (process {process}) was stopped")]
     assert not existing.host.scheduler.is_running("service.nobody")
 
 
