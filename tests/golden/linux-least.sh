@@ -1681,8 +1681,8 @@ read_system() {
 
 # PACKAGES and PACKAGE_TRACES: what is installed of these packages.
 # A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed;
-# "un" and "pn" are not installed; "rc" was removed, except for its configuration files. A message about an unknown name begins
-# with a longer word, and makes the exit code 1.
+# "un" and "pn" are not installed; "rc" was removed, except for its configuration files. A message about an unknown name
+# begins with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
     for name in "$@"; do
