@@ -25,7 +25,7 @@ from tests.linux.small_script import STEPS
 from tests.tier import points
 
 APPLY = ["started", "started", "difference", "changed", "started", "difference", "difference", "log", "log", "changed", "finished"]
-UNDO = ["started", "restored", "restored", "restored", "restored", "finished"]
+UNDO = ["started", "restored", "progress", "restored", "restored", "restored", "finished"]
 LONG = 9  # this event is longer than a packet
 NUMBERS: dict[Mode, range] = {"apply": range(len(APPLY)), "undo": range(len(UNDO))}
 Cut = Literal["before", "in", "after"]
@@ -88,7 +88,7 @@ def test_apply_cut_at_every_event(host: SmallHost, before: dict[str, Any], heard
         undone(host, before)
 
 
-@pytest.mark.parametrize("heard", points(NUMBERS["undo"], 0, 2, 5), ids=lambda heard: f"{heard + 1}-{UNDO[heard]}")
+@pytest.mark.parametrize("heard", points(NUMBERS["undo"], 0, 3, 6), ids=lambda heard: f"{heard + 1}-{UNDO[heard]}")
 def test_undo_cut_in_every_event(host: SmallHost, before: dict[str, Any], heard: int) -> None:
     whole(host, host.by_hand("apply"))
     whole(host, cut(host, "undo", heard, "in"), "undo")
