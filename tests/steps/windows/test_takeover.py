@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nbserver.events.reader import parse
-from tests.powershell.engine import STEP_FILES, EngineError, Session, prelude, require_engine
+from tests.powershell.engine import EngineError, Session, prelude, require_engine, steps
 
 PROGRAMS = r"C:\Windows\Fonts"  # a folder that exists
 NOTHING = """
@@ -51,7 +51,7 @@ def session() -> Iterator[Session]:
         opened.keep(
             f"$Programs = '{PROGRAMS}'; $MachineEnvironment = ''\n"
             f"{prelude('run', 'events', 'record', 'registry', 'files', 'tasks', 'firewall', 'earlier_servers')}\n"
-            f"{(STEP_FILES / 'steps' / 'takeover.ps1').read_text('ascii')}\n$Programs = '{PROGRAMS}'"
+            f"{steps('takeover')}\n$Programs = '{PROGRAMS}'"
         )
         yield opened
 
