@@ -53,7 +53,7 @@ function Start-Background {
 function Stop-Background {
     Stop-ProcessBelow $Programs
     for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) {
-        if ($try -eq 25) { Write-StepProgress waiting-for-server 'Waiting for the notebook server to exit' }
+        if ($try -eq 25) { Write-StepProgress waiting-for-server-exit 'Waiting for the notebook server to exit' }
         [Threading.Thread]::Sleep(200)
     }
 }

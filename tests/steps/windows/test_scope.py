@@ -84,7 +84,7 @@ def test_a_script_has_the_steps_of_its_scope() -> None:
 
 def test_a_body_has_no_other_modes_than_its_own(session: Session) -> None:
     """A certificate request is in the body of the machine only."""
-    main = part("main").partition("# ---- modes")[2].partition("function Invoke-Run")[0]
+    main = part("main").partition("# ---- modes: the prelude may have more")[2].partition("function Invoke-Run")[0]
     with pytest.raises(EngineError, match="This script has no mode request"):
         session.run(f"{main}\n$Run.Mode = 'request'; Invoke-Mode")
 
