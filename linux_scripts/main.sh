@@ -118,14 +118,14 @@ start_run() {
 start_change() {
     local folder
     if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then
-        fail needs-root 'This script must run as root: use sudo'
+        fail needs-root 'this script must run as root: use sudo'
     fi
     initialize_state_folder
     enter_lock
     read_record
     folder=$STATE_FOLDER/runs/$RUN_ID
     if [[ -e $folder ]]; then
-        fail run-id-used 'This host already has a run "{run}"; a run ID can be used only once' run "$RUN_ID"
+        fail run-id-used 'this host already has a run "{run}"; a run ID can be used only once' run "$RUN_ID"
     fi
     mkdir -p -- "$folder"
     RUN_FOLDER=$folder
@@ -141,7 +141,7 @@ finish_run() { # EXIT-CODE
     if [[ ! $RUN_OUTCOME ]]; then
         RUN_OUTCOME=failed
         read_last_error
-        write_message failed text script-ended 'The script stopped with exit code {exit_code}: {error}' \
+        write_message failed text script-ended 'the script stopped with exit code {exit_code}: {error}' \
             exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''

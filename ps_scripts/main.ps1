@@ -31,7 +31,7 @@ function Invoke-Apply($Step) {
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
         $Run.Outcome = 'reboot'
-        Write-Notice warning waits-for-restart 'Not done, because Windows must restart first'
+        Write-Notice warning waits-for-restart 'not done, because Windows must restart first'
         return
     }
     Write-Event started @{ title = $Step.Title }
@@ -109,7 +109,7 @@ function Start-Change {
     Enter-Lock
     $folder = Join-Path $StateFolder "runs\$($Run.Id)"
     if (Test-Path -LiteralPath $folder) {
-        throw (New-Failure run-id-used 'This host already has a run "{run}"; a run ID can be used only once' @{
+        throw (New-Failure run-id-used 'this host already has a run "{run}"; a run ID can be used only once' @{
                 run = $Run.Id
             })
     }
@@ -142,7 +142,7 @@ $Modes.undo = {
 
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
-        throw (New-Failure unknown-mode 'This script has no mode {mode}' @{ mode = $Run.Mode })
+        throw (New-Failure unknown-mode 'this script has no mode {mode}' @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }

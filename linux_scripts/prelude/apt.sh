@@ -41,7 +41,7 @@ await_locks() { # FILE...
     for ((second = 0; second < 300; second++)); do
         if ! is_locked "$@"; then return; fi
         if ((second % 10 == 0)); then
-            report_progress waiting-for-package-manager 'waiting until another package manager exits' \
+            report_progress waiting-for-package-manager 'Waiting until another package manager exits' \
                 "$second" 300 seconds
         fi
         sleep 1

@@ -9,7 +9,7 @@ LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
 create_environment() {
     local program
     program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
-    report_start creating-environment 'creating the virtual environment'
+    report_start creating-environment 'Creating the virtual environment'
     run_program --failure environment-not-created \
         'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. '\
 'Make sure that the disk has free space, then run this again' \
@@ -19,7 +19,7 @@ create_environment() {
 }
 
 install_with_pip() {
-    report_start installing-with-pip 'installing packages with pip'
+    report_start installing-with-pip 'Installing packages with pip'
     run_installer "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/lock.txt"
 }
@@ -29,13 +29,13 @@ install_with_uv() {
     for line in "${LOCK[@]}"; do
         if [[ $line == uv==* ]]; then printf '%s\n' "$line"; fi
     done >"$ENVIRONMENT/uv-lock.txt"
-    report_start installing-uv 'installing uv'
+    report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
         'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
 'Check packages.index_url and downloads.proxy in the inventory, and the free space on the disk' \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
-    report_start installing-with-uv 'installing packages with uv'
+    report_start installing-with-uv 'Installing packages with uv'
     run_installer "$ENVIRONMENT/bin/uv" pip install --python "$NOTEBOOK_PYTHON" --cache-dir "$ENVIRONMENT/cache" \
         --link-mode hardlink --compile-bytecode "${LOCK_OPTIONS[@]}" --requirement "$ENVIRONMENT/lock.txt"
     rm -rf -- "$ENVIRONMENT/cache"

@@ -44,7 +44,7 @@ event_time() {
 # The events on the host are evidence: without them, a run does not continue.
 assert_events_kept() {
     if [[ $RUN_NOT_KEPT ]]; then
-        fail events-not-kept 'The events of this run cannot be written to {folder}: {error}. '\
+        fail events-not-kept 'the events of this run cannot be written to {folder}: {error}. '\
 'Make sure that the disk has free space and can be written to, then run this again' \
             folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"
     fi

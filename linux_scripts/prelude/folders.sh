@@ -25,7 +25,14 @@ read_access() { # PATH...
 compare_folder() { # PATH OWNER MODE
     if [[ ! -d $1 ]]; then
         differs folder-missing '{path}' '' 'a folder' path "$1"
-    elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then
+    else
+        compare_access "$@"
+    fi
+}
+
+# After read_access: report a file or folder that has another owner or mode.
+compare_access() { # PATH OWNER MODE
+    if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
         differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }
@@ -46,7 +53,7 @@ restore_folder() { # PATH
     hold_folder "$1" || return
     rm -f -- "$HELD/nbserver.lock" || return
     hold_parent "$1" || return
-    report_start removing-folder 'removing {path}' path "$1"
+    report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
         problem folder-not-removed 'rm could not remove all of it'
 }

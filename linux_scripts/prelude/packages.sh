@@ -30,9 +30,9 @@ read_system() {
 }
 
 # PACKAGES and PACKAGE_TRACES: what is installed of these packages.
-# The state has up to three letters: what is wanted, what is there, and an error (dpkg-query(1)): "ii" is installed,
-# "un" and "pn" are not there at all, "rc" has left its configuration files. A message about an unknown name begins
-# with a longer word, and makes the exit code 1.
+# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed;
+# "un" and "pn" are not installed; "rc" was removed, except for its configuration files. A message about an unknown name
+# begins with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
     for name in "$@"; do
@@ -61,7 +61,7 @@ install_packages() { # NAME...
         keep_installed "${new[@]}"
         save_before packages "$PACKAGE_MANAGER ${new[*]}" "${INSTALLED[*]}"
     fi
-    report_start installing-packages 'installing {packages}' packages "${missing[*]}"
+    report_start installing-packages 'Installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
 }
 
@@ -95,7 +95,7 @@ restore_packages() { # KEY BEFORE
 
 # BEFORE: the packages whose configuration files stay.
 remove_packages() { # BEFORE NAME...
-    report_start removing-packages 'removing {packages}' packages "${*:2}"
+    report_start removing-packages 'Removing {packages}' packages "${*:2}"
     "remove_with_$PACKAGE_MANAGER" "$@"
 }
 
@@ -112,7 +112,7 @@ read_others() { # NAME...
 # Once per run.
 refresh_packages() {
     if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
-    report_start refreshing-packages 'refreshing the lists of packages'
+    report_start refreshing-packages 'Refreshing the lists of packages'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
 }

@@ -1,11 +1,11 @@
 # ---- prelude: paths --------------------------------------------------------------------------------
 # Open folders without following links, and check who could replace them.
 
-# Root changes only what a path itself names. No link is followed, and only root, the service, and the owner of the
-# thing may be able to put something else in its place. So a folder is opened first, and the kernel reports where the
-# opened folder is: somewhere else if the path has a link. All changes are then made below the opened folder, through
-# HELD, even if its path is replaced in the meantime.
-# hold_..., check_..., and take_hold return 1 through `problem`, and may be used before "||".
+# Root changes only what a path itself names. No link is followed, and only root, the service, and the owner of a file
+# may be able to replace it. So its folder is opened first, and the kernel reports the real path of the opened folder,
+# which differs if a part of the path is a link. All changes are then made in the opened folder, through HELD, even if
+# somebody replaces a part of the path in the meantime.
+# hold_..., check_..., and take_hold call `problem` and return 1 if they fail. They may be used before "||".
 
 HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
 
@@ -35,7 +35,7 @@ take_hold() { # FOLDER PATH
     check_path "$real/x" "$EUID"
 }
 
-# A user may have links below their home folder: if one is wrong, only that user is affected.
+# In user scope, links are allowed: they can only redirect what the user could change anyway.
 can_have_links() {
     [[ $NB_SCOPE == user && $EUID -ne 0 ]]
 }
@@ -53,9 +53,9 @@ check_links() { # PATH
     done
 }
 
-# Whether only root, the service, and OWNER can rename or remove a part of the path. That can the owner of each folder
-# above it, and everybody who can write there, unless the folder has the sticky bit. If a folder has an access list, the
-# group's bits of its mode show what the list allows at most.
+# Whether only root, the service, and OWNER can rename or remove a part of the path. The owner of a folder above it can,
+# and so can everybody who can write in that folder, unless it has the sticky bit. If a folder has an access list, the
+# group bits of its mode are the most that the list allows (acl(5)).
 check_path() { # PATH OWNER
     local folder=${1%/*} number mode user group
     local -a folders=()

@@ -58,7 +58,7 @@ stop_process() { # FILE
         if ((tenths == 0)); then kill -TERM "$PROCESS" 2>/dev/null || true; fi
         if ((tenths == 200)); then kill -KILL "$PROCESS" 2>/dev/null || true; fi
         if ((tenths % 50 == 49)); then
-            report_progress stopping-process 'stopping process {id}' $(((tenths + 1) / 10)) 30 seconds id "$PROCESS"
+            report_progress stopping-process 'Stopping process {id}' $(((tenths + 1) / 10)) 30 seconds id "$PROCESS"
         fi
         sleep 0.1
     done

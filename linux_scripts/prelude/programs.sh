@@ -89,7 +89,7 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last three; at most 600 characters.
+# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last eight; at most 600 characters.
 error_text() {
     local line text=''
     for line in "${OUTPUT[@]}"; do
@@ -98,7 +98,7 @@ error_text() {
         esac
     done
     if [[ ! $text ]] && ((${#OUTPUT[@]})); then
-        printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 3 ? ${#OUTPUT[@]} : 3)}"
+        printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 8 ? ${#OUTPUT[@]} : 8)}"
     fi
     text=${text# / }
     if ((${#text} > 600)); then text=${text:0:600}...; fi

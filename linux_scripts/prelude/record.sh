@@ -1,8 +1,8 @@
 # ---- prelude: record -------------------------------------------------------------------------------
-# Record what a thing was like before its first change, and restore it.
+# Record the previous state of everything that is changed, and restore it.
 
-# One line per thing: step, kind, key, before. Every change goes through a function of its kind, which first writes a
-# line to the record. Undo reads the record backwards, and restores a thing with restore_KIND.
+# The record has one line per thing: step, kind, key, before. Every change goes through a function of its kind, which
+# first writes a line. Undo reads the record backwards, and restores each thing with restore_KIND.
 # `before` is a text, or null for what was absent. In this script, '' means null.
 
 RECORD=()                                          # the lines of the file, oldest first

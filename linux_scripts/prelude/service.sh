@@ -16,7 +16,7 @@ is_unit() {
 # In su, in cron, and after a logout, the user's own systemd may not be running.
 assert_own_systemd() {
     if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then
-        fail user-systemd-not-running 'the server is a unit of your own systemd, which is not running. '\
+        fail user-systemd-not-running 'the server is a unit of the systemd of your user, which is not running. '\
 'Log in, or keep it running (loginctl enable-linger), then run this again'
     fi
 }

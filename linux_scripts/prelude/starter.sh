@@ -1,5 +1,5 @@
 # ---- prelude: starter ------------------------------------------------------------------------------
-# Keep the Python program that starts the notebook server.
+# Define the Python program that starts the notebook server.
 
 # Its text is the same on Windows and Linux. It becomes a file next to the configuration, which only root can write.
 

@@ -10,8 +10,8 @@ initialize_state_folder() {
     assert_state_folder
 }
 
-# Who can write in one of these folders could decide what undo restores, and where. Only the user who runs this may do
-# that: root, or in user scope the user.
+# Anybody who can write in one of these folders decides what undo restores, and where. Only the user who runs this may
+# do that: root, or in user scope the user.
 assert_state_folder() {
     assert_no_link "$DATA_FOLDER"
     assert_no_link "$STATE_FOLDER"

@@ -1,5 +1,5 @@
 # ---- prelude: tls ----------------------------------------------------------------------------------
-# Create and read certificates, with OpenSSL or Python, and ask the server for its own.
+# Create and read certificates with OpenSSL or Python, and check how a port answers.
 
 # In user scope there may be no openssl: then Python's cryptography is used, a package of the notebook server.
 # Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.

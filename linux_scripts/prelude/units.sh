@@ -15,17 +15,20 @@ read_unit() { # NAME [PROPERTY...]
     done < <("${SYSTEMCTL[@]}" show --property="$properties" -- "$1")
 }
 
-# Kind unit: its file, and whether it was enabled and active.
-set_unit() { # NAME TEXT
+# Kind unit: its file, and whether it was enabled and active. Called before the unit is stopped.
+save_unit() { # NAME
     local before=''
-    if ! has_record unit "$1"; then
-        if [[ -e $UNIT_FOLDER/$1 ]]; then
-            read_unit "$1"
-            copy_aside "$UNIT_FOLDER/$1"
-            before="${UNIT[UnitFileState]:-disabled} ${UNIT[ActiveState]:-inactive} $REPLY"
-        fi
-        save_before unit "$1" "$before"
+    if has_record unit "$1"; then return; fi
+    if [[ -e $UNIT_FOLDER/$1 ]]; then
+        read_unit "$1"
+        copy_aside "$UNIT_FOLDER/$1"
+        before="${UNIT[UnitFileState]:-disabled} ${UNIT[ActiveState]:-inactive} $REPLY"
     fi
+    save_before unit "$1" "$before"
+}
+
+set_unit() { # NAME TEXT
+    save_unit "$1"
     write_whole "$UNIT_FOLDER/$1" "$PROGRAM_OWNER" 644 "$2"
     run_program "${SYSTEMCTL[@]}" daemon-reload
 }
@@ -44,7 +47,7 @@ reset_failed_unit() { # NAME
 
 # It stops within TimeoutStopSec of the unit. Exit code 5: it is not loaded.
 stop_unit() { # NAME
-    report_start stopping-unit 'stopping {unit}' unit "$1"
+    report_start stopping-unit 'Stopping {unit}' unit "$1"
     run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$1"
 }
 

@@ -23,15 +23,8 @@ certificate_test() {
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'names of the certificate' different "${NB_CERTIFICATE_NAMES[*]}"
     else
-        compare_file_access "$KEY_FILE" "$READERS" "$FILE_MODE"
-        compare_file_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
-    fi
-}
-
-# After read_access: report a file that has another owner or mode.
-compare_file_access() { # PATH OWNER MODE
-    if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
-        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
+        compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
+        compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 

@@ -47,7 +47,7 @@ check_apply() {
         fi
         if ((second % 10 == 5)); then
             if has_service_failed; then break; fi
-            report_progress waiting-for-server 'waiting for the server on TCP port {port}' "$second" 180 seconds \
+            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
                 port "$NB_NOTEBOOK_PORT"
         fi
         sleep 1

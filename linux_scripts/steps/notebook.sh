@@ -23,7 +23,7 @@ notebook_test() {
     if ! has_text "$STARTER_FILE" "$STARTER"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
     else
-        compare_file_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
+        compare_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
@@ -51,7 +51,7 @@ compare_configuration() {
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
         differs configuration-differs '{path}' 'different or missing' 'as in the settings' path "$NOTEBOOK_FILE"
     else
-        compare_file_access "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE"
+        compare_access "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 

@@ -78,7 +78,7 @@ install_environment() {
     add_missing_parents "$PROGRAMS"
     add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
     save_before folder "$ENVIRONMENT" ''
-    report_start removing-unfinished 'removing an unfinished environment, if there is one'
+    if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
     rm -rf --one-file-system -- "$ENVIRONMENT"
     read_package_environment
     create_environment

@@ -96,7 +96,8 @@ refuse_own_python() { # NAME
             name "$1" own "$NB_PYTHON_PROGRAM"
     fi
     fail no-suitable-python 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
-'/usr/local/bin, or ~/.local/bin. Install one: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install '\
-'python313 (openSUSE, SLES)' \
+'/usr/local/bin, or ~/.local/bin. Run nbserver with a suitable Python (pyenv, conda, and uv install one without '\
+'root), or install one: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, '\
+'SLES)' \
         name "$1"
 }

@@ -42,6 +42,7 @@ service_apply() {
         add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
         warn_of_logout
     fi
+    save_unit "$SERVICE_UNIT"
     stop_unit "$SERVICE_UNIT"                      # if the run is interrupted, the next run sees a stopped unit
     unit_text
     set_unit "$SERVICE_UNIT" "$REPLY"

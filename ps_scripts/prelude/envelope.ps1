@@ -36,7 +36,7 @@ function Read-Envelope {
                 break
             }
             default {
-                throw (New-Failure envelope-line-unknown ('Line {number} of the envelope is not a line that this ' +
+                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not a line that this ' +
                         'script accepts') @{ number = $number })
             }
         }

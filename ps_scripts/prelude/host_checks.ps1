@@ -12,7 +12,7 @@ function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
     if ($is -ne $should) {
-        throw (New-Failure wrong-architecture ('The processor is {is}, but the inventory has architecture = ' +
+        throw (New-Failure wrong-architecture ('the processor is {is}, but the inventory has architecture = ' +
                 '"{architecture}". Correct architecture in the inventory') @{
                 is = $is; architecture = $Settings.architecture
             })
@@ -31,11 +31,11 @@ function Assert-ExecutionPolicy {
     if ($IsFile -and [string](Get-ExecutionPolicy) -eq 'AllSigned') { return }
     $scope = [string]$policy[0].Scope
     if ($scope -cmatch 'Policy$') {
-        throw (New-Failure only-signed-by-policy ('Only signed scripts may run on this host (execution policy ' +
+        throw (New-Failure only-signed-by-policy ('only signed scripts may run on this host (execution policy ' +
                 'AllSigned, scope {scope}), and this one is not signed. A group policy requires it: ask for an ' +
                 'exemption of this host') @{ scope = $scope })
     }
-    throw (New-Failure only-signed ('Only signed scripts may run on this host (execution policy AllSigned, scope ' +
+    throw (New-Failure only-signed ('only signed scripts may run on this host (execution policy AllSigned, scope ' +
             '{scope}), and this one is not signed. Exempt this host while nbserver works on it: ' +
             'Set-ExecutionPolicy RemoteSigned -Scope {scope}') @{ scope = $scope })
 }
@@ -55,11 +55,11 @@ function Assert-Clock {
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
     if ($minutes -gt 24 * 60) {
-        throw (New-Failure clock-wrong ('The clock of this host says {host_time}, and that of the workstation ' +
+        throw (New-Failure clock-wrong ('the clock of this host says {host_time}, and that of the workstation ' +
                 'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date), then run ' +
                 'this again') $times)
     }
-    Write-Notice warning clock-differs ('The clock of this host says {host_time}, and that of the workstation ' +
+    Write-Notice warning clock-differs ('the clock of this host says {host_time}, and that of the workstation ' +
         'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date)') $times
     $Run.ClockAhead = [TimeSpan]::Zero   # so that the next Test does not report it again
 }
@@ -68,7 +68,7 @@ function Assert-Clock {
 function Assert-FreeSpace {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
-    throw (New-Failure disk-space-low ('Only {free} GB are free on drive {drive}, and 3 GB are needed. Make room on ' +
+    throw (New-Failure disk-space-low ('only {free} GB are free on drive {drive}, and 3 GB are needed. Make room on ' +
             'it, then run this again') @{
             free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
         })

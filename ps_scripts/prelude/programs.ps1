@@ -17,7 +17,7 @@ function Stop-ProcessBelow([string]$Folder) {
     foreach ($process in @(Get-ProcessBelow $Folder)) {
         try { $process.Kill(); [void]$process.WaitForExit(10000) }
         catch {
-            Write-Notice log process-gone 'Process {id} had already exited: {reason}' @{
+            Write-Notice log process-gone 'process {id} had already exited: {reason}' @{
                 id = $process.Id; reason = "$_"
             }
         }
@@ -104,10 +104,10 @@ function Read-ProgramOutput {
     $lines.ToArray()
 }
 
-# Return the lines that say ERROR, or the last three, in at most 600 characters.
+# Return the lines that say ERROR, or the last eight, in at most 600 characters.
 function Get-ErrorText([string[]]$Lines) {
     $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
-    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 3) }
+    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 8) }
     $text = $errors -join ' / '
     if (-not $text) { return '(none)' }
     if ($text.Length -gt 600) { $text = $text.Substring(0, 600) + '...' }

@@ -16,7 +16,7 @@ function New-StateFolder {
             } -Cause $_.Exception)
     }
     if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) {
-        throw (New-Failure state-folder-filled ('Another account created {path} at the same moment, and files in it. ' +
+        throw (New-Failure state-folder-filled ('another account created {path} at the same moment, and files in it. ' +
                 'Check and remove it, then run this again') @{ path = $StateFolder })
     }
 }

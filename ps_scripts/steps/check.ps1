@@ -47,12 +47,12 @@ function Wait-Server {
         [Threading.Thread]::Sleep(1000)
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
-        throw (New-Failure server-silent-without-log ('Nothing answers on TCP port {port}, and the server has not ' +
+        throw (New-Failure server-silent-without-log ('nothing answers on TCP port {port}, and the server has not ' +
                 'written its log ({log}). Check why it does not start, then run this again') @{
                 port = $port; log = $ServerLog
             })
     }
-    throw (New-Failure server-silent ('Nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
+    throw (New-Failure server-silent ('nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
             'follows: {lines}') @{
             port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
         })

@@ -31,7 +31,7 @@ function Test-OtherSalt {
 function Assert-Salt {
     Read-Salt
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
-        throw (New-Failure salt-differs ('The password hash in {file} has the salt {is}, but this run has the salt ' +
+        throw (New-Failure salt-differs ('the password hash in {file} has the salt {is}, but this run has the salt ' +
                 '{sent}. Restore nbserver.salt of this site next to the inventory, or use --new-salt to replace the ' +
                 'hash, which restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
     }

@@ -71,7 +71,7 @@ function New-Environment([string[]]$Options, [hashtable]$Variables) {
     Write-StepProgress creating-environment 'Creating the virtual environment'
     $arguments = @('-I', '-X', 'utf8', '-m', 'venv') + $Options + (Get-EnvironmentFolder)
     Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text (
-        'The virtual environment could not be created ({program} exited with code {exit_code}): {output}. Make sure ' +
+        'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. Make sure ' +
         'that the disk has free space, then run this again')
 }
 
@@ -109,7 +109,7 @@ function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
 function Invoke-PackageInstaller {
     param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text (
-        'The packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
+        'the packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
         'build for this Python, choose a python.version whose lock has one. If a package could not be downloaded, ' +
         'check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it')
 }

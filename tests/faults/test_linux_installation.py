@@ -161,7 +161,7 @@ def test_connection_cut_in_the_middle_of_apt_and_of_uv(debian: Installation) -> 
     process, run = in_the_middle_of_apt(debian)
     debian.cut(run, process)
     go_on(debian)
-    debian.wait(debian.is_said(run, "progress", what="installing packages with uv"), process)
+    debian.wait(debian.is_said(run, "progress", what="Installing packages with uv"), process)
     debian.cut(run, process)
     events = ended_well(debian, process, run)
     said = [event["text"] for event in events if (event["step"], event["event"]) == ("python", "log")]

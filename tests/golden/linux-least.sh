@@ -9,53 +9,55 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#     60  settings                        What differs from host to host: data, no code.
-#     81  lock                            The Python packages, with versions and hashes.
-#    207  prelude: run                    Set the options of the shell, the folders, and the state of this run.
-#    261  prelude: json                   Read and write JSON strings in bash alone.
-#    353  prelude: messages               Write messages: a sentence with named values, and a code that no release changes.
-#    466  prelude: events                 Report events: lines of JSON, which are the only output of this script.
-#    550  prelude: envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#    634  prelude: lock                   Let only one run at a time change this host.
-#    675  prelude: record                 Record what a thing was like before its first change, and restore it.
-#    809  prelude: programs               Run other programs: those that change something or take long through run_program.
-#    931  prelude: paths                  Open folders without following links, and check who could replace them.
-#   1040  prelude: locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#   1112  prelude: folders                Create folders, and set who may use them.
-#   1194  prelude: files                  Write text files, and restore the files that were replaced.
-#   1281  prelude: state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#   1344  prelude: data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#   1425  prelude: files_of_service       Find files of the service that stay after undo, and keep their user.
-#   1484  prelude: users                  Create the user of the service, and refuse an account that could do more than it should.
-#   1638  prelude: packages               Install and remove packages of the distribution, with apt or zypper.
-#   1775  prelude: apt                    Run apt, without questions; configuration files that were changed are kept.
-#   1904  prelude: zypper                 Run zypper, without questions.
-#   2014  prelude: units                  Install and remove units of systemd.
-#   2090  prelude: firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#   2203  prelude: processes              Run a program in the background, where no systemd is available.
-#   2286  prelude: tls                    Create and read certificates, with OpenSSL or Python, and ask the server for its own.
-#   2390  prelude: scope                  Keep everything in the folders of the user who runs this, if scope = "user".
-#   2444  prelude: starter                Keep the Python program that starts the notebook server.
-#   2602  prelude: service                Run the notebook server as a service: a unit of systemd, or a process in the background.
-#   2771  prelude: port                   Find out which program listens on the port of the notebook server.
-#   2818  prelude: host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
-#   2930  prelude: foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#   2979  prelude: environment            Create the virtual environment, and install the packages of the lock in it.
-#   3044  prelude: installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
-#   3113  step: preflight                 Refuse a host on which the notebook server cannot work, before anything is changed.
-#   3138  step: python                    Install Python from the distribution, or, in user scope, use one that is installed.
-#   3241  step: packages                  Install the packages of the notebook server: a virtual environment as the lock says.
-#   3335  step: openssl                   Install OpenSSL from the distribution, which creates the certificate.
-#   3349  step: user                      Create the system user that runs the server: without a password, without a login shell.
-#   3364  step: certificate               Create a certificate for the server; only root and the service can read its key.
-#   3474  step: notebook                  Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#   3643  step: service                   Run the notebook server as a service that starts with the system.
-#   3801  step: firewall                  Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#   3865  step: check                     Check that the server shows its certificate, and refuses requests without the password.
-#   3985  step: cleanup                   Remove the environments of earlier runs, which the server does not use any more.
-#   4018  main                            Run the steps in the mode that was asked for, and report the outcome.
+#    62  settings               What differs from host to host: data, no code.
+#    83  lock                   The Python packages, with versions and hashes.
+# Prelude, which the steps use:
+#   209  run                    Set the options of the shell, the folders, and the state of this run.
+#   263  json                   Read and write JSON strings in bash alone.
+#   359  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   472  events                 Report events: lines of JSON, which are the only output of this script.
+#   556  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   640  lock                   Let only one run at a time change this host.
+#   681  record                 Record the previous state of everything that is changed, and restore it.
+#   815  programs               Run other programs: those that change something or take long through run_program.
+#   937  paths                  Open folders without following links, and check who could replace them.
+#  1046  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1118  folders                Create folders, and set who may use them.
+#  1207  files                  Write text files, and restore the files that were replaced.
+#  1294  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1357  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1438  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1497  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1651  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1788  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1917  zypper                 Run zypper, without questions.
+#  2027  units                  Install and remove units of systemd.
+#  2106  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2219  processes              Run a program in the background, where no systemd is available.
+#  2302  tls                    Create and read certificates with OpenSSL or Python, and check how a port answers.
+#  2406  scope                  Keep everything in the folders of the user who runs this, if scope = "user".
+#  2460  starter                Define the Python program that starts the notebook server.
+#  2618  service                Run the notebook server as a service: a unit of systemd, or a process in the background.
+#  2787  port                   Find out which program listens on the port of the notebook server.
+#  2834  host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
+#  2946  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2995  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3060  installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
+# Steps, in the order in which they run:
+#  3129  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3154  python                 Install Python from the distribution, or, in user scope, use one that is installed.
+#  3258  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3352  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3366  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3381  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3484  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3653  service                Run the notebook server as a service that starts with the system.
+#  3812  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3876  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3996  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  4029  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
-#         prelude: processes              only in scope user
+#        prelude: processes     only in scope user
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -208,7 +210,7 @@ LOCK=(
 # Set the options of the shell, the folders, and the state of this run.
 
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
-    printf '%s\n' 'This script needs bash 4.4 or newer' >&2
+    printf '%s\n' 'this script needs bash 4.4 or newer' >&2
     exit 3
 fi
 set -Eeuo pipefail
@@ -288,7 +290,9 @@ json_string() { # TEXT
             fi
         fi
         if ((point >= 0x10000)); then
-            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point - 0x10000 >> 10))) $((0xdc00 + (point - 0x10000 & 0x3ff)))
+            # UTF-16: the upper and the lower ten bits of the rest, each in a surrogate.
+            point+=-0x10000
+            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point >> 10))) $((0xdc00 + (point & 0x3ff)))
         else
             printf -v code '\\u%04x' "$point"
         fi
@@ -344,7 +348,9 @@ utf8_bytes() { # POINT
     if ((p < 0x80)); then printf -v octal '\\%03o' "$p"
     elif ((p < 0x800)); then printf -v octal '\\%03o' $((0xc0 | p >> 6)) $((0x80 | p & 63))
     elif ((p < 0x10000)); then printf -v octal '\\%03o' $((0xe0 | p >> 12)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
-    else printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
+    else
+        printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) \
+            $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
     fi
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"
@@ -509,7 +515,7 @@ event_time() {
 # The events on the host are evidence: without them, a run does not continue.
 assert_events_kept() {
     if [[ $RUN_NOT_KEPT ]]; then
-        fail events-not-kept 'The events of this run cannot be written to {folder}: {error}. '\
+        fail events-not-kept 'the events of this run cannot be written to {folder}: {error}. '\
 'Make sure that the disk has free space and can be written to, then run this again' \
             folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"
     fi
@@ -673,10 +679,10 @@ lock_owner() {
 }
 
 # ---- prelude: record -------------------------------------------------------------------------------
-# Record what a thing was like before its first change, and restore it.
+# Record the previous state of everything that is changed, and restore it.
 
-# One line per thing: step, kind, key, before. Every change goes through a function of its kind, which first writes a
-# line to the record. Undo reads the record backwards, and restores a thing with restore_KIND.
+# The record has one line per thing: step, kind, key, before. Every change goes through a function of its kind, which
+# first writes a line. Undo reads the record backwards, and restores each thing with restore_KIND.
 # `before` is a text, or null for what was absent. In this script, '' means null.
 
 RECORD=()                                          # the lines of the file, oldest first
@@ -897,7 +903,7 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last three; at most 600 characters.
+# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last eight; at most 600 characters.
 error_text() {
     local line text=''
     for line in "${OUTPUT[@]}"; do
@@ -906,7 +912,7 @@ error_text() {
         esac
     done
     if [[ ! $text ]] && ((${#OUTPUT[@]})); then
-        printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 3 ? ${#OUTPUT[@]} : 3)}"
+        printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 8 ? ${#OUTPUT[@]} : 8)}"
     fi
     text=${text# / }
     if ((${#text} > 600)); then text=${text:0:600}...; fi
@@ -931,11 +937,11 @@ end_stopped() {
 # ---- prelude: paths --------------------------------------------------------------------------------
 # Open folders without following links, and check who could replace them.
 
-# Root changes only what a path itself names. No link is followed, and only root, the service, and the owner of the
-# thing may be able to put something else in its place. So a folder is opened first, and the kernel reports where the
-# opened folder is: somewhere else if the path has a link. All changes are then made below the opened folder, through
-# HELD, even if its path is replaced in the meantime.
-# hold_..., check_..., and take_hold return 1 through `problem`, and may be used before "||".
+# Root changes only what a path itself names. No link is followed, and only root, the service, and the owner of a file
+# may be able to replace it. So its folder is opened first, and the kernel reports the real path of the opened folder,
+# which differs if a part of the path is a link. All changes are then made in the opened folder, through HELD, even if
+# somebody replaces a part of the path in the meantime.
+# hold_..., check_..., and take_hold call `problem` and return 1 if they fail. They may be used before "||".
 
 HELD='' HELD_PATH=''                               # the folder that was opened last, and its path
 
@@ -965,7 +971,7 @@ take_hold() { # FOLDER PATH
     check_path "$real/x" "$EUID"
 }
 
-# A user may have links below their home folder: if one is wrong, only that user is affected.
+# In user scope, links are allowed: they can only redirect what the user could change anyway.
 can_have_links() {
     [[ $NB_SCOPE == user && $EUID -ne 0 ]]
 }
@@ -983,9 +989,9 @@ check_links() { # PATH
     done
 }
 
-# Whether only root, the service, and OWNER can rename or remove a part of the path. That can the owner of each folder
-# above it, and everybody who can write there, unless the folder has the sticky bit. If a folder has an access list, the
-# group's bits of its mode show what the list allows at most.
+# Whether only root, the service, and OWNER can rename or remove a part of the path. The owner of a folder above it can,
+# and so can everybody who can write in that folder, unless it has the sticky bit. If a folder has an access list, the
+# group bits of its mode are the most that the list allows (acl(5)).
 check_path() { # PATH OWNER
     local folder=${1%/*} number mode user group
     local -a folders=()
@@ -1136,7 +1142,14 @@ read_access() { # PATH...
 compare_folder() { # PATH OWNER MODE
     if [[ ! -d $1 ]]; then
         differs folder-missing '{path}' '' 'a folder' path "$1"
-    elif [[ ${ACCESS[$1]} != "$2 $3" ]]; then
+    else
+        compare_access "$@"
+    fi
+}
+
+# After read_access: report a file or folder that has another owner or mode.
+compare_access() { # PATH OWNER MODE
+    if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
         differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }
@@ -1157,7 +1170,7 @@ restore_folder() { # PATH
     hold_folder "$1" || return
     rm -f -- "$HELD/nbserver.lock" || return
     hold_parent "$1" || return
-    report_start removing-folder 'removing {path}' path "$1"
+    report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
         problem folder-not-removed 'rm could not remove all of it'
 }
@@ -1290,8 +1303,8 @@ initialize_state_folder() {
     assert_state_folder
 }
 
-# Who can write in one of these folders could decide what undo restores, and where. Only the user who runs this may do
-# that: root, or in user scope the user.
+# Anybody who can write in one of these folders decides what undo restores, and where. Only the user who runs this may
+# do that: root, or in user scope the user.
 assert_state_folder() {
     assert_no_link "$DATA_FOLDER"
     assert_no_link "$STATE_FOLDER"
@@ -1442,7 +1455,7 @@ release_user() {
 has_files_of_service() { # FOLDER
     local found
     if [[ $NB_SCOPE == user ]] || ! has_user "$SERVICE_USER"; then return 1; fi
-    report_start searching-files 'searching {path} for files of the service' path "$1"
+    report_start searching-files 'Searching {path} for files of the service' path "$1"
     found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
     [[ $found ]]
 }
@@ -1667,9 +1680,9 @@ read_system() {
 }
 
 # PACKAGES and PACKAGE_TRACES: what is installed of these packages.
-# The state has up to three letters: what is wanted, what is there, and an error (dpkg-query(1)): "ii" is installed,
-# "un" and "pn" are not there at all, "rc" has left its configuration files. A message about an unknown name begins
-# with a longer word, and makes the exit code 1.
+# A state has up to three letters (dpkg-query(1)): the wanted state, the actual state, and an error. "ii" is installed;
+# "un" and "pn" are not installed; "rc" was removed, except for its configuration files. A message about an unknown name
+# begins with a longer word, and makes the exit code 1.
 read_packages() { # NAME...
     local state name version
     for name in "$@"; do
@@ -1698,7 +1711,7 @@ install_packages() { # NAME...
         keep_installed "${new[@]}"
         save_before packages "$PACKAGE_MANAGER ${new[*]}" "${INSTALLED[*]}"
     fi
-    report_start installing-packages 'installing {packages}' packages "${missing[*]}"
+    report_start installing-packages 'Installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
 }
 
@@ -1732,7 +1745,7 @@ restore_packages() { # KEY BEFORE
 
 # BEFORE: the packages whose configuration files stay.
 remove_packages() { # BEFORE NAME...
-    report_start removing-packages 'removing {packages}' packages "${*:2}"
+    report_start removing-packages 'Removing {packages}' packages "${*:2}"
     "remove_with_$PACKAGE_MANAGER" "$@"
 }
 
@@ -1749,7 +1762,7 @@ read_others() { # NAME...
 # Once per run.
 refresh_packages() {
     if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
-    report_start refreshing-packages 'refreshing the lists of packages'
+    report_start refreshing-packages 'Refreshing the lists of packages'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
 }
@@ -1815,7 +1828,7 @@ await_locks() { # FILE...
     for ((second = 0; second < 300; second++)); do
         if ! is_locked "$@"; then return; fi
         if ((second % 10 == 0)); then
-            report_progress waiting-for-package-manager 'waiting until another package manager exits' \
+            report_progress waiting-for-package-manager 'Waiting until another package manager exits' \
                 "$second" 300 seconds
         fi
         sleep 1
@@ -2028,17 +2041,20 @@ read_unit() { # NAME [PROPERTY...]
     done < <("${SYSTEMCTL[@]}" show --property="$properties" -- "$1")
 }
 
-# Kind unit: its file, and whether it was enabled and active.
-set_unit() { # NAME TEXT
+# Kind unit: its file, and whether it was enabled and active. Called before the unit is stopped.
+save_unit() { # NAME
     local before=''
-    if ! has_record unit "$1"; then
-        if [[ -e $UNIT_FOLDER/$1 ]]; then
-            read_unit "$1"
-            copy_aside "$UNIT_FOLDER/$1"
-            before="${UNIT[UnitFileState]:-disabled} ${UNIT[ActiveState]:-inactive} $REPLY"
-        fi
-        save_before unit "$1" "$before"
+    if has_record unit "$1"; then return; fi
+    if [[ -e $UNIT_FOLDER/$1 ]]; then
+        read_unit "$1"
+        copy_aside "$UNIT_FOLDER/$1"
+        before="${UNIT[UnitFileState]:-disabled} ${UNIT[ActiveState]:-inactive} $REPLY"
     fi
+    save_before unit "$1" "$before"
+}
+
+set_unit() { # NAME TEXT
+    save_unit "$1"
     write_whole "$UNIT_FOLDER/$1" "$PROGRAM_OWNER" 644 "$2"
     run_program "${SYSTEMCTL[@]}" daemon-reload
 }
@@ -2057,7 +2073,7 @@ reset_failed_unit() { # NAME
 
 # It stops within TimeoutStopSec of the unit. Exit code 5: it is not loaded.
 stop_unit() { # NAME
-    report_start stopping-unit 'stopping {unit}' unit "$1"
+    report_start stopping-unit 'Stopping {unit}' unit "$1"
     run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "$1"
 }
 
@@ -2260,7 +2276,7 @@ stop_process() { # FILE
         if ((tenths == 0)); then kill -TERM "$PROCESS" 2>/dev/null || true; fi
         if ((tenths == 200)); then kill -KILL "$PROCESS" 2>/dev/null || true; fi
         if ((tenths % 50 == 49)); then
-            report_progress stopping-process 'stopping process {id}' $(((tenths + 1) / 10)) 30 seconds id "$PROCESS"
+            report_progress stopping-process 'Stopping process {id}' $(((tenths + 1) / 10)) 30 seconds id "$PROCESS"
         fi
         sleep 0.1
     done
@@ -2284,7 +2300,7 @@ stop_recorded_processes() {
 }
 
 # ---- prelude: tls ----------------------------------------------------------------------------------
-# Create and read certificates, with OpenSSL or Python, and ask the server for its own.
+# Create and read certificates with OpenSSL or Python, and check how a port answers.
 
 # In user scope there may be no openssl: then Python's cryptography is used, a package of the notebook server.
 # Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.
@@ -2442,7 +2458,7 @@ assert_home_writable() {
 }
 
 # ---- prelude: starter ------------------------------------------------------------------------------
-# Keep the Python program that starts the notebook server.
+# Define the Python program that starts the notebook server.
 
 # Its text is the same on Windows and Linux. It becomes a file next to the configuration, which only root can write.
 
@@ -2617,7 +2633,7 @@ is_unit() {
 # In su, in cron, and after a logout, the user's own systemd may not be running.
 assert_own_systemd() {
     if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then
-        fail user-systemd-not-running 'the server is a unit of your own systemd, which is not running. '\
+        fail user-systemd-not-running 'the server is a unit of the systemd of your user, which is not running. '\
 'Log in, or keep it running (loginctl enable-linger), then run this again'
     fi
 }
@@ -2987,7 +3003,7 @@ LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
 create_environment() {
     local program
     program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
-    report_start creating-environment 'creating the virtual environment'
+    report_start creating-environment 'Creating the virtual environment'
     run_program --failure environment-not-created \
         'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. '\
 'Make sure that the disk has free space, then run this again' \
@@ -2997,7 +3013,7 @@ create_environment() {
 }
 
 install_with_pip() {
-    report_start installing-with-pip 'installing packages with pip'
+    report_start installing-with-pip 'Installing packages with pip'
     run_installer "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/lock.txt"
 }
@@ -3007,13 +3023,13 @@ install_with_uv() {
     for line in "${LOCK[@]}"; do
         if [[ $line == uv==* ]]; then printf '%s\n' "$line"; fi
     done >"$ENVIRONMENT/uv-lock.txt"
-    report_start installing-uv 'installing uv'
+    report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
         'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
 'Check packages.index_url and downloads.proxy in the inventory, and the free space on the disk' \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
-    report_start installing-with-uv 'installing packages with uv'
+    report_start installing-with-uv 'Installing packages with uv'
     run_installer "$ENVIRONMENT/bin/uv" pip install --python "$NOTEBOOK_PYTHON" --cache-dir "$ENVIRONMENT/cache" \
         --link-mode hardlink --compile-bytecode "${LOCK_OPTIONS[@]}" --requirement "$ENVIRONMENT/lock.txt"
     rm -rf -- "$ENVIRONMENT/cache"
@@ -3233,8 +3249,9 @@ refuse_own_python() { # NAME
             name "$1" own "$NB_PYTHON_PROGRAM"
     fi
     fail no-suitable-python 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
-'/usr/local/bin, or ~/.local/bin. Install one: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install '\
-'python313 (openSUSE, SLES)' \
+'/usr/local/bin, or ~/.local/bin. Run nbserver with a suitable Python (pyenv, conda, and uv install one without '\
+'root), or install one: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, '\
+'SLES)' \
         name "$1"
 }
 
@@ -3318,7 +3335,7 @@ install_environment() {
     add_missing_parents "$PROGRAMS"
     add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
     save_before folder "$ENVIRONMENT" ''
-    report_start removing-unfinished 'removing an unfinished environment, if there is one'
+    if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
     rm -rf --one-file-system -- "$ENVIRONMENT"
     read_package_environment
     create_environment
@@ -3386,15 +3403,8 @@ certificate_test() {
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'names of the certificate' different "${NB_CERTIFICATE_NAMES[*]}"
     else
-        compare_file_access "$KEY_FILE" "$READERS" "$FILE_MODE"
-        compare_file_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
-    fi
-}
-
-# After read_access: report a file that has another owner or mode.
-compare_file_access() { # PATH OWNER MODE
-    if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
-        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
+        compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
+        compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
@@ -3496,7 +3506,7 @@ notebook_test() {
     if ! has_text "$STARTER_FILE" "$STARTER"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
     else
-        compare_file_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
+        compare_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
@@ -3524,7 +3534,7 @@ compare_configuration() {
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
         differs configuration-differs '{path}' 'different or missing' 'as in the settings' path "$NOTEBOOK_FILE"
     else
-        compare_file_access "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE"
+        compare_access "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE"
     fi
 }
 
@@ -3684,6 +3694,7 @@ service_apply() {
         add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
         warn_of_logout
     fi
+    save_unit "$SERVICE_UNIT"
     stop_unit "$SERVICE_UNIT"                      # if the run is interrupted, the next run sees a stopped unit
     unit_text
     set_unit "$SERVICE_UNIT" "$REPLY"
@@ -3911,7 +3922,7 @@ check_apply() {
         fi
         if ((second % 10 == 5)); then
             if has_service_failed; then break; fi
-            report_progress waiting-for-server 'waiting for the server on TCP port {port}' "$second" 180 seconds \
+            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
                 port "$NB_NOTEBOOK_PORT"
         fi
         sleep 1
@@ -4135,14 +4146,14 @@ start_run() {
 start_change() {
     local folder
     if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then
-        fail needs-root 'This script must run as root: use sudo'
+        fail needs-root 'this script must run as root: use sudo'
     fi
     initialize_state_folder
     enter_lock
     read_record
     folder=$STATE_FOLDER/runs/$RUN_ID
     if [[ -e $folder ]]; then
-        fail run-id-used 'This host already has a run "{run}"; a run ID can be used only once' run "$RUN_ID"
+        fail run-id-used 'this host already has a run "{run}"; a run ID can be used only once' run "$RUN_ID"
     fi
     mkdir -p -- "$folder"
     RUN_FOLDER=$folder
@@ -4158,7 +4169,7 @@ finish_run() { # EXIT-CODE
     if [[ ! $RUN_OUTCOME ]]; then
         RUN_OUTCOME=failed
         read_last_error
-        write_message failed text script-ended 'The script stopped with exit code {exit_code}: {error}' \
+        write_message failed text script-ended 'the script stopped with exit code {exit_code}: {error}' \
             exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''

@@ -8,82 +8,84 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#     88  parameters                      The mode for a run by hand.
-#     93  settings                        What differs from host to host: data, no code.
-#    150  lock                            The Python packages, with versions and hashes.
-#    158  prelude: run                    Check the language mode, and set the module path, the folders, and the state of this run.
-#    220  prelude: messages               Write messages: a sentence with named values, and a code that no release changes.
-#    296  prelude: hashes                 Compute SHA-256, the only hash that this script uses.
-#    310  prelude: events                 Report events: lines of JSON, which are the only output of this script.
-#    399  prelude: envelope               Read the envelope: the only input of a run in addition to this script.
-#    481  prelude: lock                   Allow only one run at a time to change this host.
-#    533  prelude: paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#    607  prelude: access                 Set and check access lists: who may read and change a folder.
-#    710  prelude: record                 Keep the record: the state of each thing before its first change, for undo.
-#    769  prelude: registry               Compare, set, and restore values in the registry.
-#    811  prelude: path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#    931  prelude: files                  Create folders and write text files, so that undo can restore what was there before.
-#   1017  prelude: state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#   1049  prelude: removal                Remove folders with everything in them, and never what a link in them leads to.
-#   1138  prelude: data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#   1191  prelude: data_folders           Give the service access to folders with people's files, and take it away at undo.
-#   1331  prelude: scope                  Set the folders and access lists for scope = "user", and the names that both scopes use.
-#   1375  prelude: starter                Define the Python program that starts the notebook server; Linux hosts get the same text.
-#   1537  prelude: programs               Run other programs, all through Invoke-Program, except the server in user scope.
-#   1653  prelude: openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#   1672  prelude: processes              Run the server of user scope in the background, and recognize its process in later runs.
-#   1752  prelude: downloads              Download files into the cache, and check their hashes before they are used.
-#   1929  prelude: reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#   2007  prelude: windows_version        Recognize the release of Windows, and compare it with the inventory.
-#   2083  prelude: foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#   2150  prelude: package_environment    Choose the environment variables of pip and uv.
-#   2226  prelude: installer_failures     Explain the exit codes of installers.
-#   2294  prelude: installers             Run installers and uninstallers of publishers, and wait while another installer runs.
-#   2339  prelude: msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#   2395  prelude: bundles                Install bundles (setups of WiX, such as those of Python and Visual C++), and remove them.
-#   2456  prelude: inno_setup             Install programs that have a setup of Inno Setup, such as OpenSSL's exe, and remove them.
-#   2481  prelude: tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#   2543  prelude: task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#   2582  prelude: closing_tasks          Restore a registry value when Windows starts, if a run was interrupted before it did.
-#   2622  prelude: firewall               Create, change, and restore a firewall rule, which is identified by its stable name.
-#   2716  prelude: port_rules             Find and disable other firewall rules that open the notebook port.
-#   2763  prelude: services               Disable Windows services of other programs, and enable and start them in undo.
-#   2799  prelude: port_process           Find the program that listens on a TCP port and what runs it, and stop it.
-#   2940  prelude: earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#   2986  prelude: der                    Read the few DER elements of a certificate that .NET does not return as plain values.
-#   3038  prelude: certificates           Read and write certificates in PEM files, and compare their names and keys.
-#   3090  prelude: certificate_rules      Refuse certificates that the server must not use; the workstation has the same rules.
-#   3203  prelude: certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
-#   3271  prelude: certificate_sources    Compare and install certificates that the host does not sign itself.
-#   3381  prelude: certificate_store      Export the certificate from the certificate store of the machine, with its key and chain.
-#   3483  prelude: certificate_requests   Create certificate requests, and install the certificates that are issued for them.
-#   3537  prelude: server_check           Ask the running server for its certificate, and send requests without the password.
-#   3603  step: preflight                 Refuse a host on which the notebook server cannot work, before anything is changed.
-#   3756  step: tls                       Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#   3774  step: ie_esc                    Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#   3793  step: python                    Install Python from the publisher, or use one that is installed.
-#   3938  step: vc_redist                 Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#   3971  step: openssl                   Install OpenSSL in a separate folder, or as the publisher's package.
-#   4063  step: packages                  Install the packages of the lock in a virtual environment.
-#   4204  step: path                      Add the programs of the server to the PATH of the machine.
-#   4233  step: certificate               Provide a certificate for the server; only administrators and it can read the key.
-#   4327  step: notebook                  Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#   4446  step: takeover                  Adopt what was on the host before, with adopt = true; refuse the host without it.
-#   4646  step: service                   Run the server as a scheduled task or, in user scope, as a background process.
-#   4800  step: firewall                  Open the notebook port in the firewall, with one inbound rule.
-#   4835  step: check                     Check that the server shows its certificate, and refuses requests without the password.
-#   4918  step: cleanup                   Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
-#   4974  main                            Run the steps in the mode of the envelope, and report the outcome.
+#    90  parameters             The mode for a run by hand.
+#    95  settings               What differs from host to host: data, no code.
+#   152  lock                   The Python packages, with versions and hashes.
+# Prelude, which the steps use:
+#   160  run                    Check the language mode; set the module path, the folders, and the state of this run.
+#   222  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   298  hashes                 Compute SHA-256, the only hash that this script uses.
+#   312  events                 Report events: lines of JSON, which are the only output of this script.
+#   401  envelope               Read the envelope: the only input of a run in addition to this script.
+#   483  lock                   Allow only one run at a time to change this host.
+#   535  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   609  access                 Set and check access lists: who may read and change a folder.
+#   712  record                 Keep the record: the state of each thing before its first change, for undo.
+#   771  registry               Compare, set, and restore values in the registry.
+#   813  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#   933  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1019  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1051  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1140  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1193  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1333  scope                  Set the folders and access lists for scope = "user", and the names that both scopes use.
+#  1377  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1539  programs               Run other programs, all through Invoke-Program, except the server in user scope.
+#  1655  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1674  processes              Run the server of user scope in the background, and recognize its process.
+#  1754  downloads              Download files into the cache, and check their hashes before they are used.
+#  1931  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2009  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2085  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2152  package_environment    Choose the environment variables of pip and uv.
+#  2228  installer_failures     Explain the exit codes of installers.
+#  2296  installers             Run installers and uninstallers, and wait while another one runs.
+#  2341  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2397  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2458  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2483  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2545  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2584  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2624  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2718  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2765  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2801  port_process           Find the program that listens on a TCP port and what runs it, and stop it.
+#  2942  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  2988  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3040  certificates           Read and write certificates in PEM files, and compare their names and keys.
+#  3092  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3205  certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
+#  3273  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3383  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3485  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3539  server_check           Ask the running server for its certificate, and send requests without the password.
+# Steps, in the order in which they run:
+#  3605  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3758  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3776  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3795  python                 Install Python from the publisher, or use one that is installed.
+#  3940  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  3973  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4065  packages               Install the packages of the lock in a virtual environment.
+#  4206  path                   Add the programs of the server to the PATH of the machine.
+#  4235  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4329  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4448  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4648  service                Run the server as a scheduled task or, in user scope, as a background process.
+#  4802  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4837  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4920  cleanup                Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
+#  4976  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
-#         prelude: processes              only in scope user
-#         prelude: certificate_program    only in scope user
-#         prelude: certificate_sources    the host signs its certificate itself
-#         prelude: certificate_store      the host signs its certificate itself
-#         prelude: certificate_requests   the host signs its certificate itself
-#         step: ie_esc                    skipped in the inventory
-#         step: vc_redist                 this OpenSSL does not need it
-#         step: path                      skipped in the inventory
-#         step: firewall                  skipped in the inventory
+#        prelude: processes     only in scope user
+#        prelude: certificate_program  only in scope user
+#        prelude: certificate_sources  the host signs its certificate itself
+#        prelude: certificate_store  the host signs its certificate itself
+#        prelude: certificate_requests  the host signs its certificate itself
+#        step: ie_esc           skipped in the inventory
+#        step: vc_redist        this OpenSSL does not need it
+#        step: path             skipped in the inventory
+#        step: firewall         skipped in the inventory
 
 param(
     [ValidateSet('test', 'apply', 'undo', 'request')]
@@ -156,7 +158,7 @@ $Lock = @(
 # Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
-# Check the language mode, and set the module path, the folders, and the state of this run.
+# Check the language mode; set the module path, the folders, and the state of this run.
 
 # True for a file, run by hand or by the bootstrap; false for the text of a remote pipeline.
 $IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'
@@ -246,7 +248,7 @@ function ConvertTo-Failure([Exception]$Exception) {
     if ($Exception.Data.Contains('code')) { return $Exception }
     $values = @{ error = $Exception.Message }
     if (Test-DiskFull $Exception) {
-        $text = 'The disk is full: {error}. Make room on it, then run this again'
+        $text = 'the disk is full: {error}. Make room on it, then run this again'
         return New-CodedException disk-full $text $values $Exception
     }
     New-CodedException unexpected-error '{error}' $values $Exception
@@ -331,7 +333,7 @@ filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
 function Save-Event([string]$Json) {
     try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
     catch {
-        $Run.NotKept = New-Failure events-not-kept ('The events of this run cannot be written to {file}: {cause}. ' +
+        $Run.NotKept = New-Failure events-not-kept ('the events of this run cannot be written to {file}: {cause}. ' +
             'Make sure that the disk has free space and can be written to, then run this again') @{
             file = $Run.EventFile
         } -Cause $_.Exception
@@ -354,7 +356,7 @@ function ConvertTo-AsciiJson([string]$Json) {
 function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
-        throw (New-Failure no-such-run 'This host has no run "{run}"' @{ run = $Run.Id })
+        throw (New-Failure no-such-run 'this host has no run "{run}"' @{ run = $Run.Id })
     }
     $sent = $After
     do {
@@ -434,7 +436,7 @@ function Read-Envelope {
                 break
             }
             default {
-                throw (New-Failure envelope-line-unknown ('Line {number} of the envelope is not a line that this ' +
+                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not a line that this ' +
                         'script accepts') @{ number = $number })
             }
         }
@@ -1032,7 +1034,7 @@ function New-StateFolder {
             } -Cause $_.Exception)
     }
     if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) {
-        throw (New-Failure state-folder-filled ('Another account created {path} at the same moment, and files in it. ' +
+        throw (New-Failure state-folder-filled ('another account created {path} at the same moment, and files in it. ' +
                 'Check and remove it, then run this again') @{ path = $StateFolder })
     }
 }
@@ -1244,7 +1246,7 @@ function New-DataFolder([string]$Path) {
     New-ClosedFolder $Path $ServiceWrites
     $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
     if ($fault) {
-        throw (New-Failure data-folder-race ('Another account created {path} at the same moment: {cause}. ' +
+        throw (New-Failure data-folder-race ('another account created {path} at the same moment: {cause}. ' +
                 'Remove it, then run this again') @{ path = $Path } -Cause $fault)
     }
 }
@@ -1363,7 +1365,7 @@ $ProcessFile = Join-Path $StateFolder 'process'          # of the server that ru
 function Assert-Scope {
     if ($Settings.scope -ne 'user') { return }
     if ($UserSid -eq 'S-1-5-18') {
-        throw (New-Failure user-scope-as-system ('This runs as SYSTEM, but scope = "user" is for the account of a ' +
+        throw (New-Failure user-scope-as-system ('this runs as SYSTEM, but scope = "user" is for the account of a ' +
                 'person. Run it as the user of the notebook server, or set scope = "machine"'))
     }
     if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {
@@ -1373,7 +1375,7 @@ function Assert-Scope {
 }
 
 # ---- prelude: starter ------------------------------------------------------------------------------
-# Define the Python program that starts the notebook server; Linux hosts get the same text.
+# Define the Python program that starts the server; Linux hosts get the same text.
 
 # It is a file next to the configuration. Only administrators, and in user scope the user, can write to that folder.
 # The option -I in its command makes Python import modules from nowhere else.
@@ -1553,7 +1555,7 @@ function Stop-ProcessBelow([string]$Folder) {
     foreach ($process in @(Get-ProcessBelow $Folder)) {
         try { $process.Kill(); [void]$process.WaitForExit(10000) }
         catch {
-            Write-Notice log process-gone 'Process {id} had already exited: {reason}' @{
+            Write-Notice log process-gone 'process {id} had already exited: {reason}' @{
                 id = $process.Id; reason = "$_"
             }
         }
@@ -1640,10 +1642,10 @@ function Read-ProgramOutput {
     $lines.ToArray()
 }
 
-# Return the lines that say ERROR, or the last three, in at most 600 characters.
+# Return the lines that say ERROR, or the last eight, in at most 600 characters.
 function Get-ErrorText([string[]]$Lines) {
     $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
-    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 3) }
+    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 8) }
     $text = $errors -join ' / '
     if (-not $text) { return '(none)' }
     if ($text.Length -gt 600) { $text = $text.Substring(0, 600) + '...' }
@@ -1670,7 +1672,7 @@ function Invoke-OpenSsl {
 }
 
 # ---- prelude: processes ----------------------------------------------------------------------------
-# Run the server of user scope in the background, and recognize its process in later runs.
+# Run the server of user scope in the background, and recognize its process.
 
 # The server runs until the user logs off. The first line of $ProcessFile is `PID CREATED`: the process ID, and when the
 # process was created, as a FILETIME in UTC. Windows reuses process IDs; both values together identify one process. The
@@ -1724,7 +1726,7 @@ function Start-Background {
 function Stop-Background {
     Stop-ProcessBelow $Programs
     for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) {
-        if ($try -eq 25) { Write-StepProgress waiting-for-server 'Waiting for the notebook server to exit' }
+        if ($try -eq 25) { Write-StepProgress waiting-for-server-exit 'Waiting for the notebook server to exit' }
         [Threading.Thread]::Sleep(200)
     }
 }
@@ -1799,7 +1801,7 @@ function Receive-Download($Download, [string]$Part) {
                     url = $Download.url
                 } -Cause $failure)
         }
-        Write-Notice warning download-interrupted 'The download of {url} was interrupted and continues: {reason}' @{
+        Write-Notice warning download-interrupted 'the download of {url} was interrupted and continues: {reason}' @{
             url = $Download.url; reason = $failure.Message
         }
         [Threading.Thread]::Sleep(1000 * $try)
@@ -1999,7 +2001,7 @@ function Restart-Windows {
         -Code restart-failed -Text ('Windows could not be restarted: {program} exited with code {exit_code}. ' +
         'Restart it, then run this again. Output of the program: {output}')
     if ($Run.ExitCode -eq 1190) {
-        throw (New-Failure restart-already-scheduled ('A restart or shutdown of Windows is already scheduled. Wait ' +
+        throw (New-Failure restart-already-scheduled ('a restart or shutdown of Windows is already scheduled. Wait ' +
                 'for it, or cancel it with shutdown /a, then run this again'))
     }
 }
@@ -2053,16 +2055,16 @@ function Get-WindowsFault {
     if ($Is -ge [version]$lowest) { return }
     $name = Get-WindowsName $Is $Type
     if (-not $name) {
-        return New-Failure windows-too-old ('This is version {is} of Windows, which is too old. The oldest releases ' +
+        return New-Failure windows-too-old ('this is version {is} of Windows, which is too old. The oldest releases ' +
             'that can be set up are Windows 10 and Windows Server 2012') @{ is = [string]$Is }
     }
     if ($Should) { return New-OlderWindowsFailure $Is $name $Should }
     if ($name -eq '2012') {
-        return New-Failure windows-2012-not-set ('This is version {is} of Windows, but without windows in the ' +
+        return New-Failure windows-2012-not-set ('this is version {is} of Windows, but without windows in the ' +
             'inventory, a host is Windows 10, Windows Server 2016, or newer. Set windows = "2012" and ' +
             'accept_end_of_life = true in the inventory') @{ is = [string]$Is }
     }
-    New-Failure windows-not-set ('This is version {is} of Windows, but without windows in the inventory, a host is ' +
+    New-Failure windows-not-set ('this is version {is} of Windows, but without windows in the inventory, a host is ' +
         'Windows 10, Windows Server 2016, or newer. Set windows = "{name}" in the inventory') @{
         is = [string]$Is; name = $name
     }
@@ -2072,11 +2074,11 @@ function New-OlderWindowsFailure {
     param([version]$Is, [string]$Name, [string]$Should)
     $values = @{ is = [string]$Is; name = $Name; should = $Should; lowest = $WindowsVersions[$Should] }
     if ($Name -eq '2012') {
-        return New-Failure windows-older-2012 ('This is version {is} of Windows, but the inventory has windows = ' +
+        return New-Failure windows-older-2012 ('this is version {is} of Windows, but the inventory has windows = ' +
             '"{should}", which is version {lowest} or newer. Set windows = "{name}" and accept_end_of_life = true ' +
             'in the inventory') $values
     }
-    New-Failure windows-older ('This is version {is} of Windows, but the inventory has windows = "{should}", which ' +
+    New-Failure windows-older ('this is version {is} of Windows, but the inventory has windows = "{should}", which ' +
         'is version {lowest} or newer. Set windows = "{name}" in the inventory') $values
 }
 
@@ -2247,11 +2249,11 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
                 'installer runs on this host. Wait until that has finished, then run this again') $values
         }
         1625 {
-            New-Failure installer-forbidden ('A policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
+            New-Failure installer-forbidden ('a policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
                 'for an exception') $values
         }
         1638 {
-            New-Failure installer-other-version ('Another version than that of {installer} is installed (exit code ' +
+            New-Failure installer-other-version ('another version than that of {installer} is installed (exit code ' +
                 '{exit_code}). Remove it, or choose that version in the inventory') $values
         }
     }
@@ -2292,7 +2294,7 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
 }
 
 # ---- prelude: installers ---------------------------------------------------------------------------
-# Run installers and uninstallers of publishers, and wait while another installer runs.
+# Run installers and uninstallers, and wait while another one runs.
 
 $InstallerPatience = 300                                 # for how many seconds to wait for another installer
 
@@ -2393,7 +2395,7 @@ $Restore.msi = {
 }
 
 # ---- prelude: bundles ------------------------------------------------------------------------------
-# Install bundles (setups of WiX, such as those of Python and Visual C++), and remove them.
+# Install and remove bundles: setups of WiX, such as that of Python.
 
 $UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall',
 'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
@@ -2454,7 +2456,7 @@ $Restore.bundle = {
 }
 
 # ---- prelude: inno_setup ---------------------------------------------------------------------------
-# Install programs that have a setup of Inno Setup, such as OpenSSL's exe, and remove them.
+# Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
 
 # The options are in "Setup Command Line Parameters" on jrsoftware.org; with RESTARTEXITCODE=3010, the setup reports a
 # necessary restart as Windows Installer does. The task copytobin keeps the DLLs of OpenSSL in its folder; by default,
@@ -2580,7 +2582,7 @@ $Restore.task_state = {
 }
 
 # ---- prelude: closing_tasks ------------------------------------------------------------------------
-# Restore a registry value when Windows starts, if a run was interrupted before it did.
+# Restore a registry value at the next start if a run is cut off before that.
 
 # A bracket changes a value only while other steps run. If the run is cut off, for example by a power failure, nothing
 # restores the value until undo. So while the bracket is open, a task that runs when Windows starts has two commands:
@@ -2620,7 +2622,7 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
 }
 
 # ---- prelude: firewall -----------------------------------------------------------------------------
-# Create, change, and restore a firewall rule, which is identified by its stable name.
+# Create, change, and restore a firewall rule, identified by its stable name.
 
 # Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
 # -ErrorAction SilentlyContinue makes an empty answer.
@@ -2915,14 +2917,14 @@ function Test-CommandLine($Process, [string]$Text) {
 }
 
 # Stop what runs the program, so that undo can start it again; then wait up to ten seconds until the port is free. A
-# program that outlives its service or task by five seconds is ended.
+# program that outlives its service or task by five seconds is stopped.
 function Stop-PortOwner([int]$Port) {
     $owner = Get-PortOwner $Port
     if ($owner.Kind -eq 'nothing') { return }
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-ended ('{program} (process {process}) was ended. Neither a service nor a ' +
+        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. Neither a service nor a ' +
             'scheduled task runs it, so undo cannot start it again. Its file is {path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
@@ -2984,7 +2986,7 @@ function Get-EarlierProfile {
 }
 
 # ---- prelude: der ----------------------------------------------------------------------------------
-# Read the few DER elements of a certificate that .NET does not return as plain values.
+# Read the few DER elements of a certificate that .NET does not decode.
 
 # DER (ITU-T X.690) writes every value as an element of three parts: a tag of one byte that says what it is, the length
 # of the value in bytes, and the value. The value of a SEQUENCE consists of elements again.
@@ -3088,7 +3090,7 @@ function Move-Over([string]$New, [string]$Path) {
 }
 
 # ---- prelude: certificate_rules --------------------------------------------------------------------
-# Refuse certificates that the server must not use; the workstation has the same rules.
+# Refuse certificates that the server must not use, as the workstation does.
 
 # Signatures with SHA-256, SHA-384, or SHA-512.
 $AllowedSignatures = @(
@@ -3264,7 +3266,7 @@ function Invoke-CertificateProgram([string]$Key, [string]$Certificate) {
     Set-TextFile $CertificateProgramFile $CertificateProgram
     $arguments = @('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate)
     $arguments += @([string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-not-created -Text ('The ' +
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-program-failed -Text ('the ' +
         'certificate could not be created: {program} exited with code {exit_code}. Its output: {output}')
 }
 
@@ -3332,7 +3334,7 @@ function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
     $CertificateNotes.Written = $true
-    Write-Notice warning certificate-expires-soon ('The certificate expires {time}. It is not renewed automatically: ' +
+    Write-Notice warning certificate-expires-soon ('the certificate expires {time}. It is not renewed automatically: ' +
         'see docs/certificates.md') @{ time = $end.ToString('u') }
 }
 
@@ -3346,7 +3348,7 @@ function Install-GivenCertificate {
 
 function Install-SentCertificate {
     if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw (New-Failure certificate-on-workstation ('The certificate and its key are on the workstation. Run ' +
+        throw (New-Failure certificate-on-workstation ('the certificate and its key are on the workstation. Run ' +
                 'nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
@@ -3374,12 +3376,12 @@ function Assert-NewCertificate([string]$Key) {
     foreach ($file in $NewCertificateFile, $NewKeyFile) {
         if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
     }
-    throw (New-Failure certificate-refused ('The new certificate cannot be used, and nothing was replaced: {cause}') `
+    throw (New-Failure certificate-refused ('the new certificate cannot be used, and nothing was replaced: {cause}') `
             -Cause $fault)
 }
 
 # ---- prelude: certificate_store --------------------------------------------------------------------
-# Export the certificate from the certificate store of the machine, with its key and chain.
+# Export certificate, key, and chain from the machine's certificate store.
 
 function Get-StorePath { "Cert:\LocalMachine\My\$($Settings.certificate.thumbprint)" }
 
@@ -3463,7 +3465,7 @@ function Export-StoreKey {
                 -ChainOption EndEntityCertOnly -Force)
     }
     catch {
-        throw (New-Failure store-key-not-exportable ('The key of {path} cannot be exported: {cause}. Import the ' +
+        throw (New-Failure store-key-not-exportable ('the key of {path} cannot be exported: {cause}. Import the ' +
                 'certificate again with its key marked as exportable, or use certificate.pfx or ' +
                 'certificate.request') @{ path = Get-StorePath } -Cause $_.Exception)
     }
@@ -3481,7 +3483,7 @@ function Convert-StoreKey {
 }
 
 # ---- prelude: certificate_requests -----------------------------------------------------------------
-# Create certificate requests, and install the certificates that are issued for them.
+# Create certificate requests, and install what is issued for them.
 
 # The key of an open request is in its own file until its certificate is installed. It never replaces a key in use.
 
@@ -3518,7 +3520,7 @@ function New-SigningRequest {
 # The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
 function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure certificate-not-issued ('No suitable certificate for the request of this host is ' +
+        throw (New-Failure certificate-not-issued ('no suitable certificate for the request of this host is ' +
                 'installed. On the workstation, run nbserver certificate request {host} -o DIR; have the file in DIR ' +
                 'signed; then run nbserver certificate install {host} FILE') @{ host = $Settings.host })
     }
@@ -3617,7 +3619,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Find-PendingReboot
     Write-ForeignConfiguration
 } -Apply {
-    throw (New-Failure nothing-to-apply 'The step {step} has nothing to change' @{ step = 'preflight' })
+    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
 }
 
 function Assert-SixtyFourBit {
@@ -3631,7 +3633,7 @@ function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
     if ($is -ne $should) {
-        throw (New-Failure wrong-architecture ('The processor is {is}, but the inventory has architecture = ' +
+        throw (New-Failure wrong-architecture ('the processor is {is}, but the inventory has architecture = ' +
                 '"{architecture}". Correct architecture in the inventory') @{
                 is = $is; architecture = $Settings.architecture
             })
@@ -3642,7 +3644,7 @@ function Assert-Administrator {
     if ($Settings.scope -eq 'user') { return }
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        throw (New-Failure not-administrator ('Administrator rights are missing. Connect as an administrator. A ' +
+        throw (New-Failure not-administrator ('administrator rights are missing. Connect as an administrator. A ' +
                 'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
     }
 }
@@ -3659,11 +3661,11 @@ function Assert-ExecutionPolicy {
     if ($IsFile -and [string](Get-ExecutionPolicy) -eq 'AllSigned') { return }
     $scope = [string]$policy[0].Scope
     if ($scope -cmatch 'Policy$') {
-        throw (New-Failure only-signed-by-policy ('Only signed scripts may run on this host (execution policy ' +
+        throw (New-Failure only-signed-by-policy ('only signed scripts may run on this host (execution policy ' +
                 'AllSigned, scope {scope}), and this one is not signed. A group policy requires it: ask for an ' +
                 'exemption of this host') @{ scope = $scope })
     }
-    throw (New-Failure only-signed ('Only signed scripts may run on this host (execution policy AllSigned, scope ' +
+    throw (New-Failure only-signed ('only signed scripts may run on this host (execution policy AllSigned, scope ' +
             '{scope}), and this one is not signed. Exempt this host while nbserver works on it: ' +
             'Set-ExecutionPolicy RemoteSigned -Scope {scope}') @{ scope = $scope })
 }
@@ -3683,11 +3685,11 @@ function Assert-Clock {
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
     if ($minutes -gt 24 * 60) {
-        throw (New-Failure clock-wrong ('The clock of this host says {host_time}, and that of the workstation ' +
+        throw (New-Failure clock-wrong ('the clock of this host says {host_time}, and that of the workstation ' +
                 'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date), then run ' +
                 'this again') $times)
     }
-    Write-Notice warning clock-differs ('The clock of this host says {host_time}, and that of the workstation ' +
+    Write-Notice warning clock-differs ('the clock of this host says {host_time}, and that of the workstation ' +
         'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date)') $times
     $Run.ClockAhead = [TimeSpan]::Zero   # so that the next Test does not report it again
 }
@@ -3696,7 +3698,7 @@ function Assert-Clock {
 function Assert-FreeSpace {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
-    throw (New-Failure disk-space-low ('Only {free} GB are free on drive {drive}, and 3 GB are needed. Make room on ' +
+    throw (New-Failure disk-space-low ('only {free} GB are free on drive {drive}, and 3 GB are needed. Make room on ' +
             'it, then run this again') @{
             free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
         })
@@ -3707,7 +3709,7 @@ function Assert-ShellMemory {
     if ($Settings.scope -eq 'user') { return }
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
-        throw (New-Failure shell-memory-low ('The memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
+        throw (New-Failure shell-memory-low ('the memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
                 'are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM') @{
                 quota = $quota
             })
@@ -3764,11 +3766,11 @@ Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
     if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
     try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
     catch {
-        throw (New-Failure no-tls-1-2 ('The .NET Framework of this host does not support TLS 1.2. Install .NET ' +
+        throw (New-Failure no-tls-1-2 ('the .NET Framework of this host does not support TLS 1.2. Install .NET ' +
                 'Framework 4.5 or newer'))
     }
 } -Apply {
-    throw (New-Failure nothing-to-apply 'The step {step} has nothing to change' @{ step = 'tls' })
+    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'tls' })
 }
 
 # ---- step: ie_esc ----------------------------------------------------------------------------------
@@ -4139,7 +4141,7 @@ function New-Environment([string[]]$Options, [hashtable]$Variables) {
     Write-StepProgress creating-environment 'Creating the virtual environment'
     $arguments = @('-I', '-X', 'utf8', '-m', 'venv') + $Options + (Get-EnvironmentFolder)
     Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text (
-        'The virtual environment could not be created ({program} exited with code {exit_code}): {output}. Make sure ' +
+        'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. Make sure ' +
         'that the disk has free space, then run this again')
 }
 
@@ -4177,7 +4179,7 @@ function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
 function Invoke-PackageInstaller {
     param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text (
-        'The packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
+        'the packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
         'build for this Python, choose a python.version whose lock has one. If a package could not be downloaded, ' +
         'check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it')
 }
@@ -4356,7 +4358,7 @@ function Test-OtherSalt {
 function Assert-Salt {
     Read-Salt
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
-        throw (New-Failure salt-differs ('The password hash in {file} has the salt {is}, but this run has the salt ' +
+        throw (New-Failure salt-differs ('the password hash in {file} has the salt {is}, but this run has the salt ' +
                 '{sent}. Restore nbserver.salt of this site next to the inventory, or use --new-salt to replace the ' +
                 'hash, which restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
     }
@@ -4480,12 +4482,12 @@ function Compare-EarlierTask {
     if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
     if (Test-StoredPassword ([xml]$task)) {
         Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
-        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('The scheduled task ' +
+        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('the scheduled task ' +
                 'nbserver runs with a stored password, so undo could not register it again. Export it and remove it ' +
                 'yourself'))
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
-    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('The scheduled task nbserver is from an ' +
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the scheduled task nbserver is from an ' +
             'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
 }
 
@@ -4493,7 +4495,7 @@ function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('The firewall rule nbserver is from an ' +
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the firewall rule nbserver is from an ' +
             'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
 }
 
@@ -4509,21 +4511,21 @@ function Compare-Port {
     if (-not (Test-ForeignListener)) { return }
     $port = $Settings.notebook.port
     $name = "TCP port $port"
-    $holder = Get-PortOwner $port
-    if (-not $holder.Process) {
+    $owner = Get-PortOwner $port
+    if (-not $owner.Process) {
         Add-Difference port-not-free 'TCP port {port}' 'used by another program' 'free' @{ port = $port }
         return New-Conflict $name $false (New-Failure port-taken-unknown ('TCP port {port} is used by another ' +
                 'program. Stop it, or choose another notebook.port in the inventory') @{ port = $port })
     }
-    $values = @{ port = $port; program = $holder.Text.Trim([char[]]' ()') }
+    $values = @{ port = $port; program = $owner.Text }
     Add-Difference port-not-free 'TCP port {port}' $values.program 'free' @{ port = $port }
-    $dependents = @($holder.Services | ForEach-Object { Get-RunningDependent $_ })
+    $dependents = @($owner.Services | ForEach-Object { Get-RunningDependent $_ })
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
                 'service ({program}), and services that run need it: {services}. Stop these services first') $values)
     }
-    New-Conflict $name ($holder.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
+    New-Conflict $name ($owner.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
 }
 
@@ -4549,13 +4551,13 @@ function Get-Refusal([object[]]$Conflicts) {
     $names = @($Conflicts | ForEach-Object { $_.Name }) -join ', '
     $blocking = @($Conflicts | Where-Object { -not $_.Adoptable } | ForEach-Object { $_.Name })
     if ($blocking.Count) {
-        return New-Failure takeover-impossible ('The notebook server conflicts with what is on this host: {names}. ' +
+        return New-Failure takeover-impossible ('the notebook server conflicts with what is on this host: {names}. ' +
             'adopt = true cannot replace all of it: remove or stop {blocking} yourself, then run this again') @{
             names = $names; blocking = $blocking -join ', '
         }
     }
     if ($Settings.adopt -or -not $names) { return }
-    New-Failure takeover-refused ('The notebook server conflicts with what is on this host: {names}. Set adopt = ' +
+    New-Failure takeover-refused ('the notebook server conflicts with what is on this host: {names}. Set adopt = ' +
         'true in the inventory to replace it (undo restores it), or remove it yourself, then run this again') @{
         names = $names
     }
@@ -4593,11 +4595,11 @@ function Compare-OpenPortRule {
         if ($Takeover.Reported) { continue }
         $values = @{ display_name = $rule.DisplayName; name = $rule.Name; port = $Settings.notebook.port }
         if ($rule.Alone) {
-            Write-Notice warning port-rule-kept ('The firewall rule "{display_name}" ({name}) also opens TCP port ' +
+            Write-Notice warning port-rule-kept ('the firewall rule "{display_name}" ({name}) also opens TCP port ' +
                 '{port}, regardless of firewall.remote_addresses. It is kept; adopt = true disables it') $values
         }
         else {
-            Write-Notice warning ports-rule-kept ('The firewall rule "{display_name}" ({name}) opens TCP port {port} ' +
+            Write-Notice warning ports-rule-kept ('the firewall rule "{display_name}" ({name}) opens TCP port {port} ' +
                 'among other ports, regardless of firewall.remote_addresses. It is kept: narrow it yourself') $values
         }
     }
@@ -4863,12 +4865,12 @@ function Assert-ServerClosed {
             port = $Settings.notebook.port; status = $status; log = $ServerLog; folder = Get-EnvironmentFolder
         }
         if ($Settings.scope -eq 'user') {
-            throw (New-Failure server-open-as-user ('The server on TCP port {port} answered a request without the ' +
+            throw (New-Failure server-open-as-user ('the server on TCP port {port} answered a request without the ' +
                     'password with {status} instead of 401 or 403. Everyone who can connect to this port may be ' +
                     'able to run programs as you. Stop the server (nbserver stop local) and read its log ({log}). If ' +
                     'something was added to {folder}, remove that folder. Then run apply again') $values)
         }
-        throw (New-Failure server-open ('The server on TCP port {port} answered a request without the password with ' +
+        throw (New-Failure server-open ('the server on TCP port {port} answered a request without the password with ' +
                 '{status} instead of 401 or 403. Everyone who can connect to this port may be able to run programs ' +
                 'as the account of the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask ' +
                 'nbserver) and read its log ({log}). If something was added to {folder}, remove that folder. Then ' +
@@ -4890,12 +4892,12 @@ function Wait-Server {
         [Threading.Thread]::Sleep(1000)
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
-        throw (New-Failure server-silent-without-log ('Nothing answers on TCP port {port}, and the server has not ' +
+        throw (New-Failure server-silent-without-log ('nothing answers on TCP port {port}, and the server has not ' +
                 'written its log ({log}). Check why it does not start, then run this again') @{
                 port = $port; log = $ServerLog
             })
     }
-    throw (New-Failure server-silent ('Nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
+    throw (New-Failure server-silent ('nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
             'follows: {lines}') @{
             port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
         })
@@ -5002,7 +5004,7 @@ function Invoke-Apply($Step) {
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
         $Run.Outcome = 'reboot'
-        Write-Notice warning waits-for-restart 'Not done, because Windows must restart first'
+        Write-Notice warning waits-for-restart 'not done, because Windows must restart first'
         return
     }
     Write-Event started @{ title = $Step.Title }
@@ -5066,7 +5068,7 @@ function Get-UndoOrder {
 # Mode request: apply what a certificate request needs, then report the request.
 function Invoke-Request {
     if ($Settings.certificate.source -ne 'request') {
-        throw (New-Failure no-certificate-request ('The settings of this host do not ask for a certificate request. ' +
+        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
                 'Set certificate.request = true in the inventory first'))
     }
     foreach ($step in $Steps) {
@@ -5096,7 +5098,7 @@ function Start-Change {
     Enter-Lock
     $folder = Join-Path $StateFolder "runs\$($Run.Id)"
     if (Test-Path -LiteralPath $folder) {
-        throw (New-Failure run-id-used 'This host already has a run "{run}"; a run ID can be used only once' @{
+        throw (New-Failure run-id-used 'this host already has a run "{run}"; a run ID can be used only once' @{
                 run = $Run.Id
             })
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tests.powershell.findings import Scripts, command_name, named_parameters
 from tests.powershell.syntax import Node
 
-COLUMNS, LINES, SENTENCE = 120, 40, 90
+COLUMNS, LINES, SENTENCE = 120, 40, 88
 # Cmdlets of the modules that Windows generates from CDXML: in a session that was opened before, they ignore the script's 'Stop'.
 CDXML = re.compile(r"\w+-(ScheduledTask\w*|NetFirewall\w*|NetTCPConnection)$", re.IGNORECASE)
 HEAD = re.compile(r"# ---- (prelude: \w+|step: \w+|main) (-+)")

@@ -205,8 +205,8 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
         ]
         said, events = existing.run("apply", 3)
         for words in (
-            "The scheduled task nbserver is from an earlier nbserver whose record is lost",
-            "The firewall rule nbserver is from an earlier nbserver whose record is lost",
+            "the scheduled task nbserver is from an earlier nbserver whose record is lost",
+            "the firewall rule nbserver is from an earlier nbserver whose record is lost",
             r"C:\Program Files\nbserver is from an earlier nbserver whose record is lost",
             r"scheduled task '\IPython Notebook'",
             "adopt = true",
@@ -248,7 +248,7 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     assert existing.host.scheduler.is_running("service.nobody")
     listener.write_text(process)
     _, events = existing.run("apply", 0)
-    assert [text for text in warnings(events) if text.startswith(f"python.exe, process {process}, was ended")]
+    assert [text for text in warnings(events) if text.startswith(f"python.exe (process {process}) was stopped")]
     assert not existing.host.scheduler.is_running("service.nobody")
 
 

@@ -210,7 +210,7 @@ def test_too_little_memory_for_remote_shells(site: Site, windows_host: WindowsBo
     quota.parent.mkdir(exist_ok=True)
     quota.write_text("512")
     try:
-        assert "The memory quota of remote shells is 512 MB, and at least 1024 MB are needed. Run: Set-Item WSMan:" in refused(
+        assert "the memory quota of remote shells is 512 MB, and at least 1024 MB are needed. Run: Set-Item WSMan:" in refused(
             site, "plan", "win1", code=3
         )
     finally:
@@ -221,7 +221,7 @@ def test_processor_that_the_inventory_does_not_mean(site: Site) -> None:
     catalog = site.folder / "site-catalog.toml"
     catalog.write_text(catalog.read_text(encoding="utf-8").replace('"x64"', '"arm64"'), encoding="utf-8")
     site.write(architecture="arm64")
-    assert 'The processor is AMD64, but the inventory has architecture = "arm64"' in refused(site, "plan", "win1", code=3)
+    assert 'the processor is AMD64, but the inventory has architecture = "arm64"' in refused(site, "plan", "win1", code=3)
 
 
 def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsBox) -> None:
@@ -390,7 +390,7 @@ def test_server_that_does_not_start(site: Site) -> None:
     use_lock(site, [line for line in site.mirror.lock_file.read_text().splitlines() if line.startswith("six==")])
     site.write(packages__installer="pip")
     said = refused(site, "apply", "win1", code=3)
-    assert f"Nothing answers on TCP port {site.port}" in said and "No module named 'jupyter_core'" in said
+    assert f"nothing answers on TCP port {site.port}" in said and "No module named 'jupyter_core'" in said
     events = site.last_events()
     assert steps(events, "failed") == ["check"] and "firewall" in steps(events, "changed")
     assert steps(events, "restored") == ["ie_esc", "ie_esc"]

@@ -157,7 +157,7 @@ def test_all_signed(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path, tr
         assert "a group policy allows only signed scripts (AllSigned). Ask for an exemption for this host" in said
         return
     assert (
-        f"Only signed scripts may run on this host (execution policy AllSigned, scope {scope}), and this one is not signed. {WISHES[scope][1]}"
+        f"only signed scripts may run on this host (execution policy AllSigned, scope {scope}), and this one is not signed. {WISHES[scope][1]}"
         in said
     )
     assert [(event["step"], event["event"]) for event in site.last_events()] == [("", "started"), ("preflight", "failed"), ("", "finished")]

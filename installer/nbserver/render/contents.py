@@ -14,16 +14,27 @@ def contents(settings: Mapping[str, Any], body: Body, data: list[tuple[str, str,
     `above` is the number of lines of the header without this table. All lines have at most 120 columns.
     """
     unused = unused_parts(settings, body)
-    begin = above + 1 + len(data) + len(body.parts) + (1 + len(unused) if unused else 0) + 2
-    rows = []
-    for title, sentence, lines in data:
-        rows.append((begin, title, sentence))
-        begin += lines
-    rows += [(begin + part.line - 1, part.title, part.sentence) for part in body.parts]
-    width = max(len(title) for _, title, _ in rows)
-    table = [f"# {line:>6}  {title:<{width}}  {sentence}".rstrip() for line, title, sentence in rows]
-    listed = [f"#         {title:<{width}}  {reason}" for title, reason in unused.items()]
-    return "\n".join(["# Contents, by line:", *table, *(["# Not used with these settings:", *listed] if unused else [])]) + "\n"
+    rows = len(data) + len(body.parts) + len(HEADINGS) + (1 + len(unused) if unused else 0)
+    begin = above + 1 + rows + 2  # the title of the table, and the empty line after it
+    width = max(len(name) for name in [*(title for title, _, _ in data), *(part.name for part in body.parts)])
+    lines = ["# Contents, by line:"]
+    for title, sentence, count in data:
+        lines.append(_row(begin, title, sentence, width))
+        begin += count
+    for kind, heading in HEADINGS.items():
+        parts = [part for part in body.parts if part.title.rpartition(": ")[0] == kind]
+        lines += [heading, *(_row(begin + part.line - 1, part.name, part.sentence, width) for part in parts)]
+    lines += [_row(begin + part.line - 1, part.name, part.sentence, width) for part in body.parts if ": " not in part.title]
+    if unused:
+        lines += ["# Not used with these settings:", *(f"#        {title:<{width}}  {reason}" for title, reason in unused.items())]
+    return "\n".join(lines) + "\n"
+
+
+HEADINGS = {"prelude": "# Prelude, which the steps use:", "step": "# Steps, in the order in which they run:"}
+
+
+def _row(line: int, name: str, sentence: str, width: int) -> str:
+    return f"# {line:>5}  {name:<{width}}  {sentence}".rstrip()
 
 
 def unused_parts(settings: Mapping[str, Any], body: Body) -> dict[str, str]:

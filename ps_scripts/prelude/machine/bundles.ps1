@@ -1,5 +1,5 @@
 # ---- prelude: bundles ------------------------------------------------------------------------------
-# Install bundles (setups of WiX, such as those of Python and Visual C++), and remove them.
+# Install and remove bundles: setups of WiX, such as that of Python.
 
 $UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall',
 'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'

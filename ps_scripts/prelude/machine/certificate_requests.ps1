@@ -1,5 +1,5 @@
 # ---- prelude: certificate_requests -----------------------------------------------------------------
-# Create certificate requests, and install the certificates that are issued for them.
+# Create certificate requests, and install what is issued for them.
 
 # The key of an open request is in its own file until its certificate is installed. It never replaces a key in use.
 
@@ -36,7 +36,7 @@ function New-SigningRequest {
 # The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
 function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure certificate-not-issued ('No suitable certificate for the request of this host is ' +
+        throw (New-Failure certificate-not-issued ('no suitable certificate for the request of this host is ' +
                 'installed. On the workstation, run nbserver certificate request {host} -o DIR; have the file in DIR ' +
                 'signed; then run nbserver certificate install {host} FILE') @{ host = $Settings.host })
     }
@@ -55,7 +55,7 @@ function Install-RequestedCertificate {
 # Mode request: apply what a certificate request needs, then report the request.
 function Invoke-Request {
     if ($Settings.certificate.source -ne 'request') {
-        throw (New-Failure no-certificate-request ('The settings of this host do not ask for a certificate request. ' +
+        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
                 'Set certificate.request = true in the inventory first'))
     }
     foreach ($step in $Steps) {

@@ -72,7 +72,7 @@ function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
     $CertificateNotes.Written = $true
-    Write-Notice warning certificate-expires-soon ('The certificate expires {time}. It is not renewed automatically: ' +
+    Write-Notice warning certificate-expires-soon ('the certificate expires {time}. It is not renewed automatically: ' +
         'see docs/certificates.md') @{ time = $end.ToString('u') }
 }
 
@@ -86,7 +86,7 @@ function Install-GivenCertificate {
 
 function Install-SentCertificate {
     if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw (New-Failure certificate-on-workstation ('The certificate and its key are on the workstation. Run ' +
+        throw (New-Failure certificate-on-workstation ('the certificate and its key are on the workstation. Run ' +
                 'nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
@@ -114,6 +114,6 @@ function Assert-NewCertificate([string]$Key) {
     foreach ($file in $NewCertificateFile, $NewKeyFile) {
         if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
     }
-    throw (New-Failure certificate-refused ('The new certificate cannot be used, and nothing was replaced: {cause}') `
+    throw (New-Failure certificate-refused ('the new certificate cannot be used, and nothing was replaced: {cause}') `
             -Cause $fault)
 }

@@ -1,5 +1,5 @@
 # ---- prelude: certificate_store --------------------------------------------------------------------
-# Export the certificate from the certificate store of the machine, with its key and chain.
+# Export certificate, key, and chain from the machine's certificate store.
 
 function Get-StorePath { "Cert:\LocalMachine\My\$($Settings.certificate.thumbprint)" }
 
@@ -89,7 +89,7 @@ function Export-StoreKey {
                 -ChainOption EndEntityCertOnly -Force)
     }
     catch {
-        throw (New-Failure store-key-not-exportable ('The key of {path} cannot be exported: {cause}. Import the ' +
+        throw (New-Failure store-key-not-exportable ('the key of {path} cannot be exported: {cause}. Import the ' +
                 'certificate again with its key marked as exportable, or use certificate.pfx or ' +
                 'certificate.request') @{ path = Get-StorePath } -Cause $_.Exception)
     }

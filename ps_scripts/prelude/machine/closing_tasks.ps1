@@ -1,5 +1,5 @@
 # ---- prelude: closing_tasks ------------------------------------------------------------------------
-# Restore a registry value when Windows starts, if a run was interrupted before it did.
+# Restore a registry value at the next start if a run is cut off before that.
 
 # A bracket changes a value only while other steps run. If the run is cut off, for example by a power failure, nothing
 # restores the value until undo. So while the bracket is open, a task that runs when Windows starts has two commands:

@@ -50,7 +50,7 @@ function New-DataFolder([string]$Path) {
     New-ClosedFolder $Path $ServiceWrites
     $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
     if ($fault) {
-        throw (New-Failure data-folder-race ('Another account created {path} at the same moment: {cause}. ' +
+        throw (New-Failure data-folder-race ('another account created {path} at the same moment: {cause}. ' +
                 'Remove it, then run this again') @{ path = $Path } -Cause $fault)
     }
 }

@@ -1,5 +1,5 @@
 # ---- prelude: der ----------------------------------------------------------------------------------
-# Read the few DER elements of a certificate that .NET does not return as plain values.
+# Read the few DER elements of a certificate that .NET does not decode.
 
 # DER (ITU-T X.690) writes every value as an element of three parts: a tag of one byte that says what it is, the length
 # of the value in bytes, and the value. The value of a SEQUENCE consists of elements again.

@@ -48,7 +48,7 @@ function Receive-Download($Download, [string]$Part) {
                     url = $Download.url
                 } -Cause $failure)
         }
-        Write-Notice warning download-interrupted 'The download of {url} was interrupted and continues: {reason}' @{
+        Write-Notice warning download-interrupted 'the download of {url} was interrupted and continues: {reason}' @{
             url = $Download.url; reason = $failure.Message
         }
         [Threading.Thread]::Sleep(1000 * $try)

@@ -1,5 +1,5 @@
 # ---- prelude: firewall -----------------------------------------------------------------------------
-# Create, change, and restore a firewall rule, which is identified by its stable name.
+# Create, change, and restore a firewall rule, identified by its stable name.
 
 # Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
 # -ErrorAction SilentlyContinue makes an empty answer.

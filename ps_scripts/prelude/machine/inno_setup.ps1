@@ -1,5 +1,5 @@
 # ---- prelude: inno_setup ---------------------------------------------------------------------------
-# Install programs that have a setup of Inno Setup, such as OpenSSL's exe, and remove them.
+# Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
 
 # The options are in "Setup Command Line Parameters" on jrsoftware.org; with RESTARTEXITCODE=3010, the setup reports a
 # necessary restart as Windows Installer does. The task copytobin keeps the DLLs of OpenSSL in its folder; by default,

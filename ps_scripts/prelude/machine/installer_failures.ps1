@@ -22,11 +22,11 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
                 'installer runs on this host. Wait until that has finished, then run this again') $values
         }
         1625 {
-            New-Failure installer-forbidden ('A policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
+            New-Failure installer-forbidden ('a policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
                 'for an exception') $values
         }
         1638 {
-            New-Failure installer-other-version ('Another version than that of {installer} is installed (exit code ' +
+            New-Failure installer-other-version ('another version than that of {installer} is installed (exit code ' +
                 '{exit_code}). Remove it, or choose that version in the inventory') $values
         }
     }

@@ -1,5 +1,5 @@
 # ---- prelude: installers ---------------------------------------------------------------------------
-# Run installers and uninstallers of publishers, and wait while another installer runs.
+# Run installers and uninstallers, and wait while another one runs.
 
 $InstallerPatience = 300                                 # for how many seconds to wait for another installer
 

@@ -94,14 +94,14 @@ function Test-CommandLine($Process, [string]$Text) {
 }
 
 # Stop what runs the program, so that undo can start it again; then wait up to ten seconds until the port is free. A
-# program that outlives its service or task by five seconds is ended.
+# program that outlives its service or task by five seconds is stopped.
 function Stop-PortOwner([int]$Port) {
     $owner = Get-PortOwner $Port
     if ($owner.Kind -eq 'nothing') { return }
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-ended ('{program} (process {process}) was ended. Neither a service nor a ' +
+        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. Neither a service nor a ' +
             'scheduled task runs it, so undo cannot start it again. Its file is {path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }

@@ -80,7 +80,7 @@ function Restart-Windows {
         -Code restart-failed -Text ('Windows could not be restarted: {program} exited with code {exit_code}. ' +
         'Restart it, then run this again. Output of the program: {output}')
     if ($Run.ExitCode -eq 1190) {
-        throw (New-Failure restart-already-scheduled ('A restart or shutdown of Windows is already scheduled. Wait ' +
+        throw (New-Failure restart-already-scheduled ('a restart or shutdown of Windows is already scheduled. Wait ' +
                 'for it, or cancel it with shutdown /a, then run this again'))
     }
 }

@@ -32,7 +32,7 @@ Add-Hook BeforeRun { Assert-Account }
 
 function Assert-Account {
     if ($UserSid -eq 'S-1-5-18') {
-        throw (New-Failure user-scope-as-system ('This runs as SYSTEM, but scope = "user" is for the account of a ' +
+        throw (New-Failure user-scope-as-system ('this runs as SYSTEM, but scope = "user" is for the account of a ' +
                 'person. Run it as the user of the notebook server, or set scope = "machine"'))
     }
     if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {

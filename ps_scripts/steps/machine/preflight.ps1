@@ -14,13 +14,13 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Find-PendingReboot
     Write-ForeignConfiguration
 } -Apply {
-    throw (New-Failure nothing-to-apply 'The step {step} has nothing to change' @{ step = 'preflight' })
+    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
 }
 
 function Assert-Administrator {
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        throw (New-Failure not-administrator ('Administrator rights are missing. Connect as an administrator. A ' +
+        throw (New-Failure not-administrator ('administrator rights are missing. Connect as an administrator. A ' +
                 'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
     }
 }
@@ -29,7 +29,7 @@ function Assert-Administrator {
 function Assert-ShellMemory {
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
-        throw (New-Failure shell-memory-low ('The memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
+        throw (New-Failure shell-memory-low ('the memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
                 'are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM') @{
                 quota = $quota
             })

@@ -99,7 +99,7 @@ function Start-ServiceTask {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open ('The server on TCP port {port} answered a request without the password with {status} ' +
+    New-Failure server-open ('the server on TCP port {port} answered a request without the password with {status} ' +
         'instead of 401 or 403. Everyone who can connect to this port may be able to run programs as the account of ' +
         'the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
         '({log}). If something was added to {folder}, remove that folder. Then run apply again') $Values

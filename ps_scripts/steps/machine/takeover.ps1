@@ -35,12 +35,12 @@ function Compare-EarlierTask {
     if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
     if (Test-StoredPassword ([xml]$task)) {
         Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
-        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('The scheduled task ' +
+        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('the scheduled task ' +
                 'nbserver runs with a stored password, so undo could not register it again. Export it and remove it ' +
                 'yourself'))
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
-    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('The scheduled task nbserver is from an ' +
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the scheduled task nbserver is from an ' +
             'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
 }
 
@@ -48,7 +48,7 @@ function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('The firewall rule nbserver is from an ' +
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the firewall rule nbserver is from an ' +
             'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
 }
 
@@ -64,21 +64,21 @@ function Compare-Port {
     if (-not (Test-ForeignListener)) { return }
     $port = $Settings.notebook.port
     $name = "TCP port $port"
-    $holder = Get-PortOwner $port
-    if (-not $holder.Process) {
+    $owner = Get-PortOwner $port
+    if (-not $owner.Process) {
         Add-Difference port-not-free 'TCP port {port}' 'used by another program' 'free' @{ port = $port }
         return New-Conflict $name $false (New-Failure port-taken-unknown ('TCP port {port} is used by another ' +
                 'program. Stop it, or choose another notebook.port in the inventory') @{ port = $port })
     }
-    $values = @{ port = $port; program = $holder.Text.Trim([char[]]' ()') }
+    $values = @{ port = $port; program = $owner.Text }
     Add-Difference port-not-free 'TCP port {port}' $values.program 'free' @{ port = $port }
-    $dependents = @($holder.Services | ForEach-Object { Get-RunningDependent $_ })
+    $dependents = @($owner.Services | ForEach-Object { Get-RunningDependent $_ })
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
                 'service ({program}), and services that run need it: {services}. Stop these services first') $values)
     }
-    New-Conflict $name ($holder.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
+    New-Conflict $name ($owner.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
 }
 
@@ -104,13 +104,13 @@ function Get-Refusal([object[]]$Conflicts) {
     $names = @($Conflicts | ForEach-Object { $_.Name }) -join ', '
     $blocking = @($Conflicts | Where-Object { -not $_.Adoptable } | ForEach-Object { $_.Name })
     if ($blocking.Count) {
-        return New-Failure takeover-impossible ('The notebook server conflicts with what is on this host: {names}. ' +
+        return New-Failure takeover-impossible ('the notebook server conflicts with what is on this host: {names}. ' +
             'adopt = true cannot replace all of it: remove or stop {blocking} yourself, then run this again') @{
             names = $names; blocking = $blocking -join ', '
         }
     }
     if ($Settings.adopt -or -not $names) { return }
-    New-Failure takeover-refused ('The notebook server conflicts with what is on this host: {names}. Set adopt = ' +
+    New-Failure takeover-refused ('the notebook server conflicts with what is on this host: {names}. Set adopt = ' +
         'true in the inventory to replace it (undo restores it), or remove it yourself, then run this again') @{
         names = $names
     }
@@ -148,11 +148,11 @@ function Compare-OpenPortRule {
         if ($Takeover.Reported) { continue }
         $values = @{ display_name = $rule.DisplayName; name = $rule.Name; port = $Settings.notebook.port }
         if ($rule.Alone) {
-            Write-Notice warning port-rule-kept ('The firewall rule "{display_name}" ({name}) also opens TCP port ' +
+            Write-Notice warning port-rule-kept ('the firewall rule "{display_name}" ({name}) also opens TCP port ' +
                 '{port}, regardless of firewall.remote_addresses. It is kept; adopt = true disables it') $values
         }
         else {
-            Write-Notice warning ports-rule-kept ('The firewall rule "{display_name}" ({name}) opens TCP port {port} ' +
+            Write-Notice warning ports-rule-kept ('the firewall rule "{display_name}" ({name}) opens TCP port {port} ' +
                 'among other ports, regardless of firewall.remote_addresses. It is kept: narrow it yourself') $values
         }
     }

@@ -11,7 +11,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-FreePort
     Write-ForeignConfiguration
 } -Apply {
-    throw (New-Failure nothing-to-apply 'The step {step} has nothing to change' @{ step = 'preflight' })
+    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
 }
 
 # Programs of the user are never stopped to free the port.

@@ -31,7 +31,7 @@ function Start-BackgroundServer {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open-as-user ('The server on TCP port {port} answered a request without the password with ' +
+    New-Failure server-open-as-user ('the server on TCP port {port} answered a request without the password with ' +
         '{status} instead of 401 or 403. Everyone who can connect to this port may be able to run programs as you. ' +
         'Stop the server (nbserver stop local) and read its log ({log}). If something was added to {folder}, remove ' +
         'that folder. Then run apply again') $Values

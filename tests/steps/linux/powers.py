@@ -44,7 +44,7 @@ def powers(host: Sandbox) -> bytes:
 
 def changed(name: str, code: str) -> str:
     """A step that is somebody who is quick: between the test of all steps and the apply of the next one."""
-    return f"step {name} 'somebody is quick'\n{name}_test() {{ [[ -e /run/{name} ]] || difference {name} '' done; }}\n{name}_apply() {{\n{code}\nprintf '' >/run/{name}\n}}\n"
+    return f"step {name} 'somebody is quick'\n{name}_test() {{ [[ -e /run/{name} ]] || differs done {name} '' done; }}\n{name}_apply() {{\n{code}\nprintf '' >/run/{name}\n}}\n"
 
 
 def apply(host: Sandbox, steps: list[str] = STEPS, directory: str = NOTEBOOKS, mode: str = "apply") -> Run:

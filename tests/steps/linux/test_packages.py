@@ -195,7 +195,7 @@ def test_sources_that_cannot_be_read_are_a_warning(host: Sandbox) -> None:
 # ---- locks
 
 HOLD = "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"  # it ends when it is killed
-OURS = "waiting until another package manager exits"
+OURS = "Waiting until another package manager exits"
 
 
 def run_while_held(host: Sandbox, lock: str, who: str) -> tuple[list[dict[str, str]], bool]:

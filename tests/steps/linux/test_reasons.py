@@ -75,7 +75,7 @@ REASONS = {
     ),
     "bash's own": (
         ': "$NOT_THERE"',
-        "The script stopped with exit code 1: <script>: line <n>: NOT_THERE: unbound variable",
+        "the script stopped with exit code 1: <script>: line <n>: NOT_THERE: unbound variable",
     ),
     "nobody said anything": ("[[ a == b ]]", "[[ a == b ]] exited with code 1: no error was printed"),
     "what was said before is another matter": (
@@ -151,7 +151,7 @@ def test_events_that_cannot_be_kept_are_told_and_the_run_stops(full: Sandbox) ->
     text = re.sub(r"\./nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
     assert (
         re.sub(r"runs/r\d+", "runs/<run>", text)
-        == f"The events of this run cannot be written to {FULL}. Make sure that the disk has free space and can be written to, then run this again"
+        == f"the events of this run cannot be written to {FULL}. Make sure that the disk has free space and can be written to, then run this again"
     )
     assert [event["text"] for event in done.of("log")] == [f"line {i} of a program that talks" for i in range(1, 401)]
     assert full.exists("/run/ended") and not full.exists("/run/went-on") and not any(name == "next" for name, _ in done.steps)

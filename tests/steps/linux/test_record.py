@@ -143,12 +143,12 @@ def test_a_step_that_fails_says_why_and_where(sandbox: Sandbox) -> None:
     ("apply", "words"),
     [
         ("false", "false exited with code 1"),
-        (': "$no_such_variable"', "The script stopped with exit code 1"),
+        (': "$no_such_variable"', "the script stopped with exit code 1"),
         ("local x; x=$(false; echo y)", "x=$(false; echo y) exited with code 1"),
         ("true", 'everything is still "wrong" instead of "right"'),
         ("fail no-way 'no way'", "no way"),
         ("no_such_command", "no_such_command exited with code 127"),
-        ("exit 0", "The script stopped with exit code 0"),
+        ("exit 0", "the script stopped with exit code 0"),
     ],
 )
 def test_however_a_step_ends_the_run_says_so(sandbox: Sandbox, apply: str, words: str) -> None:

@@ -113,3 +113,25 @@ def test_the_machines_unit_is_shut_but_for_what_programs_ask_of_the_kernel(tmp_p
     is_set = {row["json_field"]: row["set"] for row in json.loads(done.stdout)}
     # free, psutil and joblib read /proc/meminfo, /proc/stat and /proc/cpuinfo; others' processes are not for them.
     assert (is_set["ProcSubset"], is_set["ProtectProc"]) == (False, True)
+
+
+def test_a_unit_that_runs_is_recorded_before_it_is_stopped(tmp_path: Path) -> None:
+    """Else undo would not start it again."""
+    (tmp_path / "nbserver.service").write_text("[Unit]\n")
+    code = (
+        parts.step("service")
+        + """
+        STATE=active UNIT_FOLDER=$1 RUN_STEP=service
+        is_unit() { return 0; }
+        read_unit() { UNIT=([UnitFileState]=enabled [ActiveState]=$STATE); }
+        run_program() { if [[ $* == *' stop '* ]]; then STATE=inactive; fi; }
+        copy_aside() { REPLY=copy; }
+        write_record() { return 0; }
+        write_whole() { return 0; }
+        unit_text() { REPLY=; }
+        service_apply
+        printf '%s\\n' "${RECORD[@]}" >&2
+        """
+    )
+    done = parts.run(code, str(tmp_path))
+    assert json.loads(done.stderr)["before"] == "enabled active copy"

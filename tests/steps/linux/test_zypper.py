@@ -20,7 +20,7 @@ def step(apply: str, wanted: str = "python311") -> str:
     """A step that wants a package and does this to get it."""
     return f"""
 step packages 'the packages are there'
-packages_test() {{ read_system; read_packages {wanted}; [[ ${{PACKAGES[{wanted}]}} ]] || difference {wanted} '' installed; }}
+packages_test() {{ read_system; read_packages {wanted}; [[ ${{PACKAGES[{wanted}]}} ]] || differs package {wanted} '' installed; }}
 packages_apply() {{ {apply}; }}
 """
 

@@ -26,10 +26,10 @@ FAILED = ("installer-failed", "{name} failed (exit code {code})." + LOG)
 WINDOWS_CODES = {
     1602: ("installer-cancelled", "{name} was cancelled (exit code {code})"),
     1603: FAILED,
-    1625: ("installer-forbidden", "A policy of this host forbids {name} (exit code {code}). Ask for an exception"),
+    1625: ("installer-forbidden", "a policy of this host forbids {name} (exit code {code}). Ask for an exception"),
     1638: (
         "installer-other-version",
-        "Another version than that of {name} is installed (exit code {code}). Remove it, or choose that version in the inventory",
+        "another version than that of {name} is installed (exit code {code}). Remove it, or choose that version in the inventory",
     ),
 }
 INNO_CODES = {

@@ -86,7 +86,7 @@ TOO_OLD = [
         "6.3.9600",
         "Client",
         None,
-        "This is version 6.3.9600 of Windows, which is too old",
+        "this is version 6.3.9600 of Windows, which is too old",
         "The oldest releases that can be set up are Windows 10 and Windows Server 2012",
     ),
     ("6.1.7601", "Server", "2012", "which is too old", "The oldest releases that can be set up"),
@@ -99,7 +99,7 @@ def test_an_older_windows_is_refused_with_the_setting_to_write(
     session: Session, version: str, kind: str, windows: str | None, why: str, todo: str
 ) -> None:
     text = fault(session, version, kind, windows)
-    assert why in text and todo in text and text.startswith(f"This is version {version} of Windows, ")
+    assert why in text and todo in text and text.startswith(f"this is version {version} of Windows, ")
 
 
 @pytest.mark.parametrize(

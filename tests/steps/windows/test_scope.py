@@ -85,7 +85,7 @@ def test_a_script_has_the_steps_of_its_scope() -> None:
 def test_a_body_has_no_other_modes_than_its_own(session: Session) -> None:
     """A certificate request is in the body of the machine only."""
     main = part("main").partition("# ---- modes: the prelude may have more")[2].partition("function Invoke-Run")[0]
-    with pytest.raises(EngineError, match="This script has no mode request"):
+    with pytest.raises(EngineError, match="this script has no mode request"):
         session.run(f"{main}\n$Run.Mode = 'request'; Invoke-Mode")
 
 
@@ -105,7 +105,7 @@ def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -
             f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}"
         )
     assert session.run(body) == []
-    with pytest.raises(EngineError, match="This runs as SYSTEM"):
+    with pytest.raises(EngineError, match="this runs as SYSTEM"):
         session.run(body.replace("\nInvoke-Hook", "\n$UserSid = 'S-1-5-18'; Invoke-Hook"))
 
 

@@ -31,10 +31,10 @@ TASK = "function Get-TaskXml { '<Task><Principals><Principal><LogonType>S4U</Log
 PASSWORD = TASK.replace("S4U", "Password")
 LOST = TASK + "function Get-FirewallRule { @{ Enabled = 'True' } }\nfunction Test-Path { $true }\n"
 LISTENS = "function Test-ForeignListener { $true }\n"
-NOBODY = LISTENS + "function Get-PortOwner { @{ Held = 'nothing'; Text = ''; Process = $null; Services = @(); Tasks = @() } }\n"
+NOBODY = LISTENS + "function Get-PortOwner { @{ Kind = 'nothing'; Text = ''; Process = $null; Services = @(); Tasks = @() } }\n"
 SERVICE = (
     LISTENS
-    + "function Get-PortOwner { @{ Held = 'service'; Text = \"nginx.exe, process 7, service 'web'\"; Process = @{ Name = 'nginx.exe' };"
+    + "function Get-PortOwner { @{ Kind = 'service'; Text = \"nginx.exe, process 7, service 'web'\"; Process = @{ Name = 'nginx.exe' };"
     " Services = @('web'); Tasks = @() } }\n"
 )
 NEEDED = SERVICE + "function Get-RunningDependent { 'mail'; 'report' }\n"

@@ -37,10 +37,10 @@ def test_the_documented_commands_make_the_hashes_of_the_manifest(kind: str, tmp_
         pytest.skip("this needs sha256sum")
     files = rendered(kind, tmp_path)
     put(files, tmp_path / "rendered")
-    assert len(commands("security.md")) == 3 and commands("body-hashes.md") == commands("security.md")[2:]
+    assert len(commands("auditing.md")) == 3 and commands("body-hashes.md") == commands("auditing.md")[2:]
     for entry in json.loads(files[MANIFEST])["hosts"].values():
         made = []
-        for command in commands("security.md"):
+        for command in commands("auditing.md"):
             done = subprocess.run(
                 command.replace("win1.ps1", entry["script"]), shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
             )

@@ -15,21 +15,21 @@ ROW = re.compile(r"# +(\d+)  (\S.*?\S)(?:  +(\S.*))?")
 @pytest.mark.parametrize("script", golden.scripts(), ids=lambda script: script.file_name)
 def test_each_line_of_the_contents_points_to_its_part(script: Script) -> None:
     lines = script.text.split("\n")
-    rows = [match.groups() for line in _table(lines) if (match := ROW.fullmatch(line))]
+    rows = _rows(script)
     assert len(rows) > 40
     for number, title, sentence in rows:
-        found = lines[int(number) - 1]
+        found = lines[number - 1]
         if title in ("parameters", "settings", "lock"):
             assert found.startswith({"parameters": "param(", "settings": ("$Settings", "NB_"), "lock": ("$Lock", "LOCK=(")}[title])
         else:
             assert found.startswith(f"# ---- {title} --")
-            assert lines[int(number)] == f"# {sentence}"
+            assert lines[number] == f"# {sentence}"
 
 
 @pytest.mark.parametrize("script", golden.scripts(), ids=lambda script: script.file_name)
 def test_every_part_is_in_the_contents_once(script: Script) -> None:
     parts = re.findall(r"^# ---- ((?:prelude: |step: )?\w+) -+$", script.text, re.MULTILINE)
-    titles = [match[2] for line in _table(script.text.split("\n")) if (match := ROW.fullmatch(line))]
+    titles = [title for _, title, _ in _rows(script)]
     assert [title for title in titles if title not in ("parameters", "settings", "lock")] == parts
     assert [part.removeprefix("step: ") for part in parts if part.startswith("step: ")] == list(script.steps)
 
@@ -37,7 +37,7 @@ def test_every_part_is_in_the_contents_once(script: Script) -> None:
 @pytest.mark.parametrize("script", golden.scripts(), ids=lambda script: script.file_name)
 def test_the_header_fits_into_120_columns(script: Script) -> None:
     header = script.text.split("\n\n")[0]
-    assert max(map(len, header.split("\n"))) <= 120
+    assert [line for line in header.split("\n") if len(line) > 120] == []
 
 
 def test_what_the_settings_do_not_use_is_listed() -> None:
@@ -50,7 +50,14 @@ def test_what_the_settings_do_not_use_is_listed() -> None:
     assert listed["linux-most"]["step: firewall"] == "skipped in the inventory"
 
 
-def _table(lines: list[str]) -> list[str]:
-    begin = lines.index("# Contents, by line:")
-    end = next(number for number, line in enumerate(lines) if number > begin and not line.startswith("#  "))
-    return lines[begin + 1 : end]
+def _rows(script: Script) -> list[tuple[int, str, str]]:
+    """(line, title, sentence) of each row."""
+    found, kind = [], ""
+    _, _, table = script.text.split("\n\n")[0].partition("# Contents, by line:\n")
+    for line in table.partition("# Not used")[0].splitlines():
+        row = ROW.fullmatch(line)
+        if row is None:
+            kind = {"# Prelude, which the steps use:": "prelude: ", "# Steps, in the order in which they run:": "step: "}[line]
+        else:
+            found.append((int(row[1]), row[2] if row[2] == "main" else kind + row[2], row[3]))
+    return found
