@@ -39,5 +39,5 @@ function Assert-PresentVersion([string]$Python) {
 }
 
 Add-Step python 'Python is installed' -Test { Assert-PresentPython } -Apply {
-    throw (New-Failure nothing-to-apply 'The step {step} has nothing to change' @{ step = 'python' })
+    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'python' })
 }
