@@ -1,4 +1,4 @@
-# ==== body: from this line to the end, the script is the same for every Windows host of a release =======
+# ==== body: to the end, the script is the same for every Windows host of a release with the same scope =
 # Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
