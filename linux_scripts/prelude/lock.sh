@@ -20,7 +20,7 @@ refuse_second_run() {
     if [[ ! $REPLY ]]; then
         fail another-run-finished 'another run changed this host and has just finished. Run this again'
     fi
-    fail another-run 'another run changes this host: {owner}. Wait until it has finished, then run this again' \
+    fail run-in-progress 'another run is changing this host: {owner}. Wait for it to finish, then run this again' \
         owner "$REPLY"
 }
 

@@ -89,19 +89,23 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last eight; at most 600 characters.
+# REPLY: the lines of the output that begin with "error", "fatal", or "E:" and the last warning, which often has the
+# reason, or the last eight lines; in at most 800 characters.
 error_text() {
-    local line text=''
+    local line text='' warning=''
     for line in "${OUTPUT[@]}"; do
         case $line in
             [Ee][Rr][Rr][Oo][Rr]* | [Ff]atal* | E:*) text+=" / $line" ;;
+            WARNING*) warning=" / $line" ;;
         esac
     done
-    if [[ ! $text ]] && ((${#OUTPUT[@]})); then
+    if [[ $text ]]; then
+        text=$warning$text
+    elif ((${#OUTPUT[@]})); then
         printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 8 ? ${#OUTPUT[@]} : 8)}"
     fi
     text=${text# / }
-    if ((${#text} > 600)); then text=${text:0:600}...; fi
+    if ((${#text} > 800)); then text=${text:0:800}...; fi
     REPLY=${text:-(none)}
 }
 

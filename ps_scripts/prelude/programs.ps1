@@ -104,12 +104,15 @@ function Read-ProgramOutput {
     $lines.ToArray()
 }
 
-# Return the lines that say ERROR, or the last eight, in at most 600 characters.
+# Return the lines that say ERROR and the last warning, which often has the reason, or the last eight lines; in at most
+# 800 characters.
 function Get-ErrorText([string[]]$Lines) {
     $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
-    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 8) }
-    $text = $errors -join ' / '
+    $warning = @($Lines | Where-Object { $_ -cmatch '^WARNING' } | Select-Object -Last 1)
+    $shown = $warning + $errors
+    if (-not $errors.Count) { $shown = @($Lines | Select-Object -Last 8) }
+    $text = $shown -join ' / '
     if (-not $text) { return '(none)' }
-    if ($text.Length -gt 600) { $text = $text.Substring(0, 600) + '...' }
+    if ($text.Length -gt 800) { $text = $text.Substring(0, 800) + '...' }
     $text
 }

@@ -261,7 +261,7 @@ def test_orchestrator_killed(installation: Installation, point: Point) -> None:
     process.communicate()
     heard = installation.heard(run)
     refused = installation.site.run("apply", "win1")
-    assert refused.returncode == 3 and f"Another run is changing this host: run {run.name}, mode apply" in refused.stdout, refused.stdout
+    assert refused.returncode == 3 and f"another run is changing this host: run {run.name}, mode apply" in refused.stdout, refused.stdout
     installation.go_on()
     wait(lambda: not installation.lock())
     assert installation.written(run)[: len(heard)] == heard

@@ -140,7 +140,7 @@ def test_orchestrator_killed_at_every_event(
     if event in (1, LONG, len(APPLY)):
         second = host.run("apply")
         assert second.result.outcome == "failed" and not host.applied(second.id)
-        assert f"another run changes this host: run {run}, mode apply, by 'first@workstation'" in second.result.error
+        assert f"another run is changing this host: run {run}, mode apply, by 'first@workstation'" in second.result.error
     host.release()
     assert wait_until(lambda: '"event":"finished"' in "".join(host.kept(run)) and not host.lock())
     assert host.kept(run)[:event] == host.journal(run) and host.applied(run) == list(STEPS)

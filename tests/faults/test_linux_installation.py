@@ -184,7 +184,7 @@ def killed(installation: Installation, process: subprocess.Popen[str], run: Path
     process.kill()
     process.communicate()
     refused = installation.site.run("apply", "lin1")
-    assert refused.returncode == 3 and f"another run changes this host: run {run.name}, mode apply" in refused.stdout, refused.stdout
+    assert refused.returncode == 3 and f"another run is changing this host: run {run.name}, mode apply" in refused.stdout, refused.stdout
 
 
 def goes_on_alone(installation: Installation, run: Path) -> None:

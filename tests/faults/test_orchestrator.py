@@ -54,7 +54,7 @@ def test_orchestrator_killed(small_host: SmallHost, orchestrator: subprocess.Pop
     if event <= LAST_GATE_AT:
         second = small_host.run("apply")
         assert second.result.outcome == "failed"
-        assert f"Another run is changing this host: run {run}, mode apply, by 'first@workstation'" in second.result.error
+        assert f"another run is changing this host: run {run}, mode apply, by 'first@workstation'" in second.result.error
         assert not small_host.applied(second.id)
     small_host.release()
     wait_until(lambda: '"event":"finished"' in small_host.host_events(run).read_text("utf-8") and not small_host.lock())

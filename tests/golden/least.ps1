@@ -31,51 +31,51 @@
 #  1435  scope                  Set the folders and access lists for scope = "user", and the names that both scopes use.
 #  1479  starter                Define the Python program that starts the server; Linux hosts get the same text.
 #  1641  programs               Run other programs, all through Invoke-Program, except the server in user scope.
-#  1757  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1776  processes              Run the server of user scope in the background, and recognize its process.
-#  1856  downloads              Download files into the cache, and check their hashes before they are used.
-#  2033  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2111  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2187  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2254  package_environment    Choose the environment variables of pip and uv.
-#  2330  installer_failures     Explain the exit codes of installers.
-#  2398  installers             Run installers and uninstallers, and wait while another one runs.
-#  2443  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2499  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2560  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2585  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2647  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2686  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2726  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2820  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2867  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2903  port_process           Find the program that listens on a TCP port and what runs it, and stop it.
-#  3044  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3090  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3142  certificates           Read and write certificates in PEM files, and compare their names and keys.
-#  3194  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3307  certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
-#  3375  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3485  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3587  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3641  server_check           Ask the running server for its certificate, and send requests without the password.
+#  1760  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1779  processes              Run the server of user scope in the background, and recognize its process.
+#  1859  downloads              Download files into the cache, and check their hashes before they are used.
+#  2036  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2114  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2190  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2257  package_environment    Choose the environment variables of pip and uv.
+#  2333  installer_failures     Explain the exit codes of installers.
+#  2401  installers             Run installers and uninstallers, and wait while another one runs.
+#  2446  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2502  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2563  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2588  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2650  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2689  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2729  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2823  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2870  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2906  port_process           Find the program that listens on a TCP port and what runs it, and stop it.
+#  3047  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3093  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3145  certificates           Read and write certificates in PEM files, and compare their names and keys.
+#  3197  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3310  certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
+#  3378  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3488  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3590  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3644  server_check           Ask the running server for its certificate, and send requests without the password.
 # Steps, in the order in which they run:
-#  3707  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3860  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3878  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3897  python                 Install Python from the publisher, or use one that is installed.
-#  4042  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4075  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4167  packages               Install the packages of the lock in a virtual environment.
-#  4308  path                   Add the programs of the server to the PATH of the machine.
-#  4337  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4431  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4550  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4750  service                Run the server as a scheduled task or, in user scope, as a background process.
-#  4904  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4939  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5022  cleanup                Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
-#  5078  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3710  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3863  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3881  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3900  python                 Install Python from the publisher, or use one that is installed.
+#  4045  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4078  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4170  packages               Install the packages of the lock in a virtual environment.
+#  4311  path                   Add the programs of the server to the PATH of the machine.
+#  4340  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4434  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4553  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4753  service                Run the server as a scheduled task or, in user scope, as a background process.
+#  4907  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4942  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5025  cleanup                Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
+#  5081  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: processes     only in scope user
 #        prelude: certificate_program  only in scope user
@@ -609,8 +609,8 @@ function Enter-Lock {
 function New-LockFailure([Exception]$Cause) {
     $owner = Get-LockOwner
     if ($owner) {
-        return New-Failure run-in-progress ('Another run is changing this host: {owner}. ' +
-            'Wait until it ends, then run this again') @{ owner = $owner }
+        return New-Failure run-in-progress ('another run is changing this host: {owner}. ' +
+            'Wait for it to finish, then run this again') @{ owner = $owner }
     }
     New-Failure lock-not-opened ('{file} could not be opened: {cause}. ' +
         'Close the program that uses it, then run this again') @{ file = $LockFile } -Cause $Cause
@@ -1744,13 +1744,16 @@ function Read-ProgramOutput {
     $lines.ToArray()
 }
 
-# Return the lines that say ERROR, or the last eight, in at most 600 characters.
+# Return the lines that say ERROR and the last warning, which often has the reason, or the last eight lines; in at most
+# 800 characters.
 function Get-ErrorText([string[]]$Lines) {
     $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
-    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 8) }
-    $text = $errors -join ' / '
+    $warning = @($Lines | Where-Object { $_ -cmatch '^WARNING' } | Select-Object -Last 1)
+    $shown = $warning + $errors
+    if (-not $errors.Count) { $shown = @($Lines | Select-Object -Last 8) }
+    $text = $shown -join ' / '
     if (-not $text) { return '(none)' }
-    if ($text.Length -gt 600) { $text = $text.Substring(0, 600) + '...' }
+    if ($text.Length -gt 800) { $text = $text.Substring(0, 800) + '...' }
     $text
 }
 

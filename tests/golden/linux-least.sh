@@ -20,42 +20,42 @@
 #   640  lock                   Let only one run at a time change this host.
 #   681  record                 Record the previous state of everything that is changed, and restore it.
 #   815  programs               Run other programs: those that change something or take long through run_program.
-#   937  paths                  Open folders without following links, and check who could replace them.
-#  1046  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1118  folders                Create folders, and set who may use them.
-#  1207  files                  Write text files, and restore the files that were replaced.
-#  1294  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1357  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1438  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1497  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1651  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1788  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1917  zypper                 Run zypper, without questions.
-#  2027  units                  Install and remove units of systemd.
-#  2106  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2219  processes              Run a program in the background, where no systemd is available.
-#  2302  tls                    Create and read certificates with OpenSSL or Python, and check how a port answers.
-#  2406  scope                  Keep everything in the folders of the user who runs this, if scope = "user".
-#  2460  starter                Define the Python program that starts the notebook server.
-#  2618  service                Run the notebook server as a service: a unit of systemd, or a process in the background.
-#  2787  port                   Find out which program listens on the port of the notebook server.
-#  2834  host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
-#  2946  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2995  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3060  installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
+#   941  paths                  Open folders without following links, and check who could replace them.
+#  1050  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1122  folders                Create folders, and set who may use them.
+#  1211  files                  Write text files, and restore the files that were replaced.
+#  1298  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1361  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1442  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1501  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1655  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1792  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1921  zypper                 Run zypper, without questions.
+#  2031  units                  Install and remove units of systemd.
+#  2110  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2223  processes              Run a program in the background, where no systemd is available.
+#  2306  tls                    Create and read certificates with OpenSSL or Python, and check how a port answers.
+#  2410  scope                  Keep everything in the folders of the user who runs this, if scope = "user".
+#  2464  starter                Define the Python program that starts the notebook server.
+#  2622  service                Run the notebook server as a service: a unit of systemd, or a process in the background.
+#  2791  port                   Find out which program listens on the port of the notebook server.
+#  2838  host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
+#  2950  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2999  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3064  installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
 # Steps, in the order in which they run:
-#  3129  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3154  python                 Install Python from the distribution, or, in user scope, use one that is installed.
-#  3258  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3352  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3366  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3381  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3484  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3653  service                Run the notebook server as a service that starts with the system.
-#  3812  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3876  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3996  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  4029  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3133  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3158  python                 Install Python from the distribution, or, in user scope, use one that is installed.
+#  3262  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3356  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3370  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3385  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3488  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3657  service                Run the notebook server as a service that starts with the system.
+#  3816  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3880  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4000  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  4033  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        prelude: processes     only in scope user
 
@@ -659,7 +659,7 @@ refuse_second_run() {
     if [[ ! $REPLY ]]; then
         fail another-run-finished 'another run changed this host and has just finished. Run this again'
     fi
-    fail another-run 'another run changes this host: {owner}. Wait until it has finished, then run this again' \
+    fail run-in-progress 'another run is changing this host: {owner}. Wait for it to finish, then run this again' \
         owner "$REPLY"
 }
 
@@ -903,19 +903,23 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last eight; at most 600 characters.
+# REPLY: the lines of the output that begin with "error", "fatal", or "E:" and the last warning, which often has the
+# reason, or the last eight lines; in at most 800 characters.
 error_text() {
-    local line text=''
+    local line text='' warning=''
     for line in "${OUTPUT[@]}"; do
         case $line in
             [Ee][Rr][Rr][Oo][Rr]* | [Ff]atal* | E:*) text+=" / $line" ;;
+            WARNING*) warning=" / $line" ;;
         esac
     done
-    if [[ ! $text ]] && ((${#OUTPUT[@]})); then
+    if [[ $text ]]; then
+        text=$warning$text
+    elif ((${#OUTPUT[@]})); then
         printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 8 ? ${#OUTPUT[@]} : 8)}"
     fi
     text=${text# / }
-    if ((${#text} > 600)); then text=${text:0:600}...; fi
+    if ((${#text} > 800)); then text=${text:0:800}...; fi
     REPLY=${text:-(none)}
 }
 

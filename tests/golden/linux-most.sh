@@ -20,42 +20,42 @@
 #   641  lock                   Let only one run at a time change this host.
 #   682  record                 Record the previous state of everything that is changed, and restore it.
 #   816  programs               Run other programs: those that change something or take long through run_program.
-#   938  paths                  Open folders without following links, and check who could replace them.
-#  1047  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1119  folders                Create folders, and set who may use them.
-#  1208  files                  Write text files, and restore the files that were replaced.
-#  1295  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1358  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1439  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1498  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1652  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1789  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1918  zypper                 Run zypper, without questions.
-#  2028  units                  Install and remove units of systemd.
-#  2107  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2220  processes              Run a program in the background, where no systemd is available.
-#  2303  tls                    Create and read certificates with OpenSSL or Python, and check how a port answers.
-#  2407  scope                  Keep everything in the folders of the user who runs this, if scope = "user".
-#  2461  starter                Define the Python program that starts the notebook server.
-#  2619  service                Run the notebook server as a service: a unit of systemd, or a process in the background.
-#  2788  port                   Find out which program listens on the port of the notebook server.
-#  2835  host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
-#  2947  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2996  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3061  installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
+#   942  paths                  Open folders without following links, and check who could replace them.
+#  1051  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1123  folders                Create folders, and set who may use them.
+#  1212  files                  Write text files, and restore the files that were replaced.
+#  1299  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1362  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1443  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1502  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1656  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1793  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1922  zypper                 Run zypper, without questions.
+#  2032  units                  Install and remove units of systemd.
+#  2111  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2224  processes              Run a program in the background, where no systemd is available.
+#  2307  tls                    Create and read certificates with OpenSSL or Python, and check how a port answers.
+#  2411  scope                  Keep everything in the folders of the user who runs this, if scope = "user".
+#  2465  starter                Define the Python program that starts the notebook server.
+#  2623  service                Run the notebook server as a service: a unit of systemd, or a process in the background.
+#  2792  port                   Find out which program listens on the port of the notebook server.
+#  2839  host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
+#  2951  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3000  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3065  installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
 # Steps, in the order in which they run:
-#  3130  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3155  python                 Install Python from the distribution, or, in user scope, use one that is installed.
-#  3259  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3353  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3367  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3382  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3485  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3654  service                Run the notebook server as a service that starts with the system.
-#  3813  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3877  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3997  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  4030  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3134  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3159  python                 Install Python from the distribution, or, in user scope, use one that is installed.
+#  3263  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3357  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3371  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3386  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3489  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3658  service                Run the notebook server as a service that starts with the system.
+#  3817  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3881  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4001  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  4034  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        prelude: processes     only in scope user
 #        step: firewall         skipped in the inventory
@@ -660,7 +660,7 @@ refuse_second_run() {
     if [[ ! $REPLY ]]; then
         fail another-run-finished 'another run changed this host and has just finished. Run this again'
     fi
-    fail another-run 'another run changes this host: {owner}. Wait until it has finished, then run this again' \
+    fail run-in-progress 'another run is changing this host: {owner}. Wait for it to finish, then run this again' \
         owner "$REPLY"
 }
 
@@ -904,19 +904,23 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:", or the last eight; at most 600 characters.
+# REPLY: the lines of the output that begin with "error", "fatal", or "E:" and the last warning, which often has the
+# reason, or the last eight lines; in at most 800 characters.
 error_text() {
-    local line text=''
+    local line text='' warning=''
     for line in "${OUTPUT[@]}"; do
         case $line in
             [Ee][Rr][Rr][Oo][Rr]* | [Ff]atal* | E:*) text+=" / $line" ;;
+            WARNING*) warning=" / $line" ;;
         esac
     done
-    if [[ ! $text ]] && ((${#OUTPUT[@]})); then
+    if [[ $text ]]; then
+        text=$warning$text
+    elif ((${#OUTPUT[@]})); then
         printf -v text ' / %s' "${OUTPUT[@]: -(${#OUTPUT[@]} < 8 ? ${#OUTPUT[@]} : 8)}"
     fi
     text=${text# / }
-    if ((${#text} > 600)); then text=${text:0:600}...; fi
+    if ((${#text} > 800)); then text=${text:0:800}...; fi
     REPLY=${text:-(none)}
 }
 

@@ -31,51 +31,51 @@
 #  1333  scope                  Set the folders and access lists for scope = "user", and the names that both scopes use.
 #  1377  starter                Define the Python program that starts the server; Linux hosts get the same text.
 #  1539  programs               Run other programs, all through Invoke-Program, except the server in user scope.
-#  1655  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1674  processes              Run the server of user scope in the background, and recognize its process.
-#  1754  downloads              Download files into the cache, and check their hashes before they are used.
-#  1931  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2009  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2085  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2152  package_environment    Choose the environment variables of pip and uv.
-#  2228  installer_failures     Explain the exit codes of installers.
-#  2296  installers             Run installers and uninstallers, and wait while another one runs.
-#  2341  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2397  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2458  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2483  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2545  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2584  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2624  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2718  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2765  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2801  port_process           Find the program that listens on a TCP port and what runs it, and stop it.
-#  2942  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2988  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3040  certificates           Read and write certificates in PEM files, and compare their names and keys.
-#  3092  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3205  certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
-#  3273  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3383  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3485  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3539  server_check           Ask the running server for its certificate, and send requests without the password.
+#  1658  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1677  processes              Run the server of user scope in the background, and recognize its process.
+#  1757  downloads              Download files into the cache, and check their hashes before they are used.
+#  1934  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2012  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2088  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2155  package_environment    Choose the environment variables of pip and uv.
+#  2231  installer_failures     Explain the exit codes of installers.
+#  2299  installers             Run installers and uninstallers, and wait while another one runs.
+#  2344  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2400  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2461  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2486  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2548  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2587  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2627  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2721  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2768  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2804  port_process           Find the program that listens on a TCP port and what runs it, and stop it.
+#  2945  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  2991  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3043  certificates           Read and write certificates in PEM files, and compare their names and keys.
+#  3095  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3208  certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
+#  3276  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3386  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3488  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3542  server_check           Ask the running server for its certificate, and send requests without the password.
 # Steps, in the order in which they run:
-#  3605  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3758  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3776  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3795  python                 Install Python from the publisher, or use one that is installed.
-#  3940  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3973  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4065  packages               Install the packages of the lock in a virtual environment.
-#  4206  path                   Add the programs of the server to the PATH of the machine.
-#  4235  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4329  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4448  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4648  service                Run the server as a scheduled task or, in user scope, as a background process.
-#  4802  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4837  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4920  cleanup                Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
-#  4976  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3608  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3761  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3779  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3798  python                 Install Python from the publisher, or use one that is installed.
+#  3943  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  3976  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4068  packages               Install the packages of the lock in a virtual environment.
+#  4209  path                   Add the programs of the server to the PATH of the machine.
+#  4238  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4332  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4451  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4651  service                Run the server as a scheduled task or, in user scope, as a background process.
+#  4805  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4840  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4923  cleanup                Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
+#  4979  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: processes     only in scope user
 #        prelude: certificate_program  only in scope user
@@ -507,8 +507,8 @@ function Enter-Lock {
 function New-LockFailure([Exception]$Cause) {
     $owner = Get-LockOwner
     if ($owner) {
-        return New-Failure run-in-progress ('Another run is changing this host: {owner}. ' +
-            'Wait until it ends, then run this again') @{ owner = $owner }
+        return New-Failure run-in-progress ('another run is changing this host: {owner}. ' +
+            'Wait for it to finish, then run this again') @{ owner = $owner }
     }
     New-Failure lock-not-opened ('{file} could not be opened: {cause}. ' +
         'Close the program that uses it, then run this again') @{ file = $LockFile } -Cause $Cause
@@ -1642,13 +1642,16 @@ function Read-ProgramOutput {
     $lines.ToArray()
 }
 
-# Return the lines that say ERROR, or the last eight, in at most 600 characters.
+# Return the lines that say ERROR and the last warning, which often has the reason, or the last eight lines; in at most
+# 800 characters.
 function Get-ErrorText([string[]]$Lines) {
     $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
-    if (-not $errors.Count) { $errors = @($Lines | Select-Object -Last 8) }
-    $text = $errors -join ' / '
+    $warning = @($Lines | Where-Object { $_ -cmatch '^WARNING' } | Select-Object -Last 1)
+    $shown = $warning + $errors
+    if (-not $errors.Count) { $shown = @($Lines | Select-Object -Last 8) }
+    $text = $shown -join ' / '
     if (-not $text) { return '(none)' }
-    if ($text.Length -gt 600) { $text = $text.Substring(0, 600) + '...' }
+    if ($text.Length -gt 800) { $text = $text.Substring(0, 800) + '...' }
     $text
 }
 

@@ -59,7 +59,7 @@ def test_a_second_run_is_refused_and_told_who_has_the_lock(sandbox: Sandbox) -> 
     for mode in ("apply", "undo"):
         second = run(sandbox, mode, [WAITING])
         assert second.outcome == "failed" and second.code == 3
-        assert second.of("failed")[0]["text"].startswith("another run changes this host: run first, mode apply, by 'anna', process ")
+        assert second.of("failed")[0]["text"].startswith("another run is changing this host: run first, mode apply, by 'anna', process ")
     assert run(sandbox, "test", [WAITING]).outcome == "ok", "a test needs no lock"
     go(sandbox)
     done = first.end()

@@ -65,9 +65,10 @@ def test_a_value_that_is_missing_is_an_error() -> None:
     [
         ("1\n2\n3\n4\n5\n6\n7\n8\n9", "2 / 3 / 4 / 5 / 6 / 7 / 8 / 9"),
         ("ERROR: first\nnoise\nERROR: second\nmore", "ERROR: first / ERROR: second"),
+        ("WARNING: old\nWARNING: proxy 407\nERROR: no uv", "WARNING: proxy 407 / ERROR: no uv"),
         ("E: Unable to locate package x", "E: Unable to locate package x"),
         ("", "(none)"),
-        ("x" * 700, "x" * 600 + "..."),
+        ("x" * 900, "x" * 800 + "..."),
     ],
 )
 def test_a_failed_program_is_reported_with_its_errors(output: str, kept: str) -> None:

@@ -230,7 +230,7 @@ def test_from_the_machines_store(site: CertificateSite) -> None:
     assert applied.last["fingerprint"] == fingerprint(certificate)
     assert served(site) == [certificate, INTERMEDIATE.certificate]
     assert site.files() == ["certificate.pem", "certificate.source", "key.pem"], "no PFX is left"
-    assert "The certificate expires" in applied.of("warning")[0]["text"] and len(applied.of("warning")) == 1
+    assert "the certificate expires" in applied.of("warning")[0]["text"] and len(applied.of("warning")) == 1
     again = expect(site, "apply", "unchanged")
     assert again.of("warning")
 

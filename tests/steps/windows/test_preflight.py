@@ -220,7 +220,7 @@ def test_configuration_of_others_is_named_once(session: Session, tmp_path: Path,
     """
     (event,) = (json.loads(line) for line in session.run(script))
     text = event["text"]
-    assert event["event"] == "warning" and text.startswith("Configuration from other installations was found and is ignored: ")
+    assert event["event"] == "warning" and text.startswith("configuration from other installations was found and is ignored: ")
     named = text.partition(": ")[2].replace(folder + "\\", "").replace(at, "account").split(", ")
     expected = {
         r"ProgramData\jupyter\jupyter_server_config.py",
