@@ -94,7 +94,7 @@ def test_a_lost_record_is_explained_and_refused(session: Session) -> None:
     assert codes(events) == ["earlier-task", "earlier-rule", "earlier-folder", "apply-will-refuse"]
     names = f"scheduled task nbserver, firewall rule nbserver, {PROGRAMS}"
     assert events[-1]["text"].startswith(
-        f"apply will refuse this host: The notebook server conflicts with what is on this host: {names}. Set adopt"
+        f"apply will refuse this host: the notebook server conflicts with what is on this host: {names}. Set adopt"
     )
     text = refused(session, LOST)
     assert names in text and "Set adopt = true in the inventory to replace it (undo restores it), or remove it yourself" in text
