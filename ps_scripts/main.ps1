@@ -1,6 +1,8 @@
 # ---- main ------------------------------------------------------------------------------------------
 # Run the steps in the mode of the envelope, and report the outcome.
 
+$SkippedSteps = @($Settings.skip)   # neither tested nor applied
+
 function Invoke-Test($Step) {
     $Run.Step = $Step.Name
     $Run.Differences = New-Object Collections.ArrayList
@@ -53,7 +55,7 @@ function Invoke-EveryStep {
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
-    Complete-BeforeRestart
+    Invoke-Hook AtRestart
 }
 
 # Nothing differs, so nothing is tested again and no bracket is applied.
@@ -90,26 +92,10 @@ function Get-UndoOrder {
     $lines | Where-Object { $started -contains $_.kind }
 }
 
-# Mode request: apply what a certificate request needs, then report the request.
-function Invoke-Request {
-    if ($Settings.certificate.source -ne 'request') {
-        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
-                'Set certificate.request = true in the inventory first'))
-    }
-    foreach ($step in $Steps) {
-        if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
-        if ($Run.Outcome -eq 'reboot') { Complete-BeforeRestart; return }
-    }
-    $Run.Step = 'certificate'
-    Send-CertificateRequest
-}
-
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 function Start-Run {
-    Assert-Scope
-    if ($Run.Mode -eq 'events') { return }
-    if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
-    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
+    Invoke-Hook BeforeRun
+    if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if ($Run.Mode -ne 'test') { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
     Write-Event started @{
@@ -139,18 +125,26 @@ function Complete-Run {
     }
 }
 
-function Invoke-Mode {
-    if ($Run.Mode -eq 'undo') {
-        Stop-RecordedTask
-        Stop-RecordedBackground
-        Undo-Record
-        Remove-FileCopy
-        return
-    }
-    if ($Run.Mode -eq 'request') { Invoke-Request; return }
+# ---- modes: the prelude may have more
+
+$Modes.test = { Invoke-Plan }
+
+$Modes.apply = {
     Invoke-Plan
-    if ($Run.Mode -ne 'apply') { return }
     if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
+}
+
+$Modes.undo = {
+    Invoke-Hook BeforeUndo
+    Undo-Record
+    Remove-FileCopy
+}
+
+function Invoke-Mode {
+    if (-not $Modes.ContainsKey($Run.Mode)) {
+        throw (New-Failure unknown-mode 'this script has no mode {mode}' @{ mode = $Run.Mode })
+    }
+    & $Modes[$Run.Mode]
 }
 
 function Invoke-Run {

@@ -1,7 +1,7 @@
 # ---- prelude: foreign_configuration ----------------------------------------------------------------
 # Find configuration from other Jupyter installations, which the server does not use.
 
-# Return the files and variables that could configure Jupyter, IPython or, in machine scope, pip and uv. The step
+# Return the files and variables that could configure Jupyter or IPython, or the installation of packages. The step
 # packages and the program that starts the server make sure that none of them is used.
 function Get-ForeignConfiguration {
     Get-ForeignFile
@@ -10,8 +10,7 @@ function Get-ForeignConfiguration {
 
 # Return files of the machine and of the account that runs the server. Folders that cannot be read are left out.
 function Get-ForeignFile {
-    $account = "$env:SystemRoot\ServiceProfiles\LocalService"
-    if ($Settings.scope -eq 'user') { $account = $env:USERPROFILE }
+    $account = Get-ServerProfile
     $places = @(
         @{ Folder = "$env:ProgramData\jupyter"; Name = '*' }
         @{ Folder = "$env:ProgramData\ipython"; Name = '*' }
@@ -20,12 +19,7 @@ function Get-ForeignFile {
         @{ Folder = "$account\.ipython\profile_default"; Name = '*_config.*' }
         @{ Folder = "$account\.ipython\profile_default\startup"; Name = '*.py' }
     )
-    # In user scope, packages are installed with the user's configuration of pip and uv.
-    if ($Settings.scope -ne 'user') {
-        $places += @{ Folder = "$env:ProgramData\pip"; Name = 'pip.ini' }
-        $places += @{ Folder = "$env:ProgramData\uv"; Name = 'uv.toml' }
-    }
-    foreach ($place in $places) {
+    foreach ($place in $places + @(Get-IgnoredPackageFile)) {
         if (-not [IO.Directory]::Exists($place.Folder)) { continue }
         try { [IO.Directory]::GetFileSystemEntries($place.Folder, $place.Name) }
         catch [UnauthorizedAccessException] { continue }
@@ -34,15 +28,9 @@ function Get-ForeignFile {
 
 # Return the names of variables. A value may be a secret, and is not returned.
 function Get-ForeignVariable {
-    $pattern = '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_|PIP_|UV_)'
-    $targets = @('Machine')
-    if ($Settings.scope -eq 'user') {
-        $pattern = '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_)'
-        $targets += 'User'
-    }
-    foreach ($target in $targets) {
+    foreach ($target in $VariableTargets) {
         foreach ($name in [Environment]::GetEnvironmentVariables($target).Keys) {
-            if ($name.ToUpperInvariant() -cmatch $pattern) { "the variable $name" }
+            if ($name.ToUpperInvariant() -cmatch $IgnoredVariables) { "the variable $name" }
         }
     }
 }

@@ -4,9 +4,6 @@
 # The service account, and people who share a folder with it, could replace a folder in which this script works with a
 # link: a junction that leads to a folder of Windows, for example.
 
-# In user scope, the user's local folder. Links in the path to it come from Windows or an administrator.
-$UserFolder = ''
-
 # Return whether the path is in the folder, at any depth. Windows compares paths without regard to case.
 function Test-Below([string]$Path, [string]$Folder) {
     $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
@@ -18,10 +15,10 @@ function Test-Link([string]$Path) {
     [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)
 }
 
-# Return each link in the path: the path itself and the folders above it, up to the drive.
+# Return each link in the path: the path itself and the folders above it, up to the drive or to $TopFolder.
 function Get-Link([string]$Path) {
     $current = $Path
-    while ($current -ne $UserFolder) {
+    while ($current -ne $TopFolder) {
         $parent = Split-Path -Parent $current
         if (-not $parent) { return }   # the drive
         if (Test-Link $current) { $current }
@@ -52,9 +49,6 @@ function Lock-Folder([string]$Path) {
 }
 
 # ---- undo restores only these paths, whatever the record contains
-
-# The kinds in the record whose keys are paths.
-$PathKinds = 'folder', 'access', 'data_folder', 'grant', 'file', 'process', 'msi', 'bundle', 'inno'
 
 function Test-KnownPath([string]$Path) {
     if ($Path -ne [IO.Path]::GetFullPath($Path)) { return $false }   # such as C:\ProgramData\nbserver\..\else

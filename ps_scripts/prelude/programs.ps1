@@ -1,5 +1,5 @@
 # ---- prelude: programs -----------------------------------------------------------------------------
-# Run other programs, all through Invoke-Program, except the server in user scope.
+# Run other programs until they exit, and report their output.
 
 # Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {

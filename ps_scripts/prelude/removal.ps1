@@ -86,3 +86,12 @@ function Remove-File([IO.FileInfo]$File) {
     if ($File.Attributes -band [IO.FileAttributes]::ReadOnly) { [IO.File]::SetAttributes($File.FullName, 'Normal') }
     [IO.File]::Delete($File.FullName)
 }
+
+# Remove a folder for people's files, but only if it is empty.
+function Remove-DataFolder([string]$Path) {
+    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
+        Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
+        return
+    }
+    [IO.Directory]::Delete($Path, $false)
+}

@@ -1,8 +1,8 @@
-# ==== body: from this line to the end, the script is the same for every Windows host of a release =======
+# ==== body: to the end, the script is the same for every Windows host of a release with the same scope =
 # Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
-# Check the language mode; set the module path, the folders, and the state of this run.
+# Check the language mode, and set the module path and the state of this run.
 
 # True for a file, run by hand or by the bootstrap; false for the text of a remote pipeline.
 $IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'
@@ -29,14 +29,6 @@ Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 
-$Programs = Join-Path $env:ProgramFiles 'nbserver'       # programs; only administrators can write
-$StateFolder = Join-Path $env:ProgramData 'nbserver'     # only SYSTEM and administrators have access
-$ServiceFolder = Join-Path $StateFolder 'service'        # configuration, certificate, key; the service reads
-$WorkFolder = Join-Path $StateFolder 'work'              # the service reads and writes
-$CacheFolder = Join-Path $StateFolder 'cache'            # downloads
-$RecordFile = Join-Path $StateFolder 'record.jsonl'      # the previous state, for undo
-$LockFile = Join-Path $StateFolder 'lock'                # locked while a run changes this host
-
 $Utf8 = New-Object Text.UTF8Encoding $false              # the encoding of every file that is written: no BOM
 $Steps = New-Object Collections.ArrayList
 $Run = @{
@@ -57,6 +49,17 @@ function Add-Step {
     param([string]$Name, [string]$Title, [scriptblock]$Test, [scriptblock]$Apply, [switch]$Bracket)
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
+
+# What only one of the bodies does before a run, before an undo, and when Windows must restart: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); BeforeUndo = @(); AtRestart = @() }
+
+function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
+
+function Invoke-Hook([string]$Name) {
+    foreach ($hook in $Hooks[$Name]) { & $hook }
+}
+
+$Modes = @{}                                             # what each mode of a run does: script blocks, by name
 
 # Settings contain paths such as %ProgramFiles%\...; the host expands them.
 function Expand-Path([string]$Path) {

@@ -1,7 +1,7 @@
 # ---- prelude: starter ------------------------------------------------------------------------------
 # Define the Python program that starts the server; Linux hosts get the same text.
 
-# It is a file next to the configuration. Only administrators, and in user scope the user, can write to that folder.
+# It is a file next to the configuration. Only the accounts in $Trusted can write to that folder.
 # The option -I in its command makes Python import modules from nowhere else.
 
 $StarterFile = Join-Path $ServiceFolder 'serve.py'

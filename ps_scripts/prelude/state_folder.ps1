@@ -1,7 +1,7 @@
 # ---- prelude: state_folder -------------------------------------------------------------------------
 # Create the state folder, or refuse it: undo trusts the record in it.
 
-# The folder is for SYSTEM, administrators, and in user scope the user. If other accounts have access, it is refused.
+# The folder is for the accounts in $Trusted. If other accounts have access, it is refused.
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) { New-StateFolder }
     Assert-StateFolder

@@ -28,17 +28,8 @@ function Assert-ServerClosed {
         $values = @{
             port = $Settings.notebook.port; status = $status; log = $ServerLog; folder = Get-EnvironmentFolder
         }
-        if ($Settings.scope -eq 'user') {
-            throw (New-Failure server-open-as-user ('the server on TCP port {port} answered a request without the ' +
-                    'password with {status} instead of 401 or 403. Everyone who can connect to this port may be ' +
-                    'able to run programs as you. Stop the server (nbserver stop local) and read its log ({log}). If ' +
-                    'something was added to {folder}, remove that folder. Then run apply again') $values)
-        }
-        throw (New-Failure server-open ('the server on TCP port {port} answered a request without the password with ' +
-                '{status} instead of 401 or 403. Everyone who can connect to this port may be able to run programs ' +
-                'as the account of the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask ' +
-                'nbserver) and read its log ({log}). If something was added to {folder}, remove that folder. Then ' +
-                'run apply again') $values)
+        $failure = New-OpenServerFailure $values
+        throw $failure
     }
 }
 

@@ -9,6 +9,7 @@ $MigratedFile = Join-Path $ServiceFolder 'migrated'
 
 $HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
 $SaltPattern = '\Aargon2:\$argon2id\$v=[0-9]+\$[a-z0-9,=]+\$([A-Za-z0-9+/]+)\$[A-Za-z0-9+/]+\z'
+$HashPrompt = 'Hash of the notebook password (nbserver hash-password creates it)'
 $Salts = @{ Set = ''; Sent = '' }   # of the hash on this host, and of the hash that was sent with this run
 
 # A salt is not secret. All hosts of a site have the same one (nbserver.salt), so that a second run sends the same hash.
@@ -107,8 +108,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Compare-Configuration
 } -Apply {
     Assert-Salt
-    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile $HashPattern }
-    Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password creates it)'
+    Read-PasswordHash
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)

@@ -18,12 +18,6 @@ function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolde
 # install, the path of that Python, which the environment needs even if another one runs nbserver now.
 function Get-LockMark { Join-Path (Get-EnvironmentFolder) 'nbserver.lock' }
 
-function Get-LockMarkText {
-    $text = "$($Settings.packages.lock_sha256)`n"
-    if ($Settings.python.kind -eq 'present') { $text += "$(Get-Python)`n" }
-    $text
-}
-
 function Test-LockMark {
     if (-not (Test-Path -LiteralPath (Get-LockMark))) { return $false }
     $python = @([IO.File]::ReadAllLines((Get-LockMark), $Utf8) | Select-Object -Skip 1)
@@ -97,12 +91,12 @@ function Install-Uv([hashtable]$Variables) {
 function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
     $uv = Install-Uv $Variables
     New-Environment @('--without-pip') $Variables
-    Add-OwnPackageEnvironment $Variables
+    $uvVariables = Get-UvEnvironment $Variables
     Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
     $python = Get-EnvironmentProgram 'python.exe'
     $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
     @(Get-LockArgument $LockFile)
-    Invoke-PackageInstaller $uv $arguments $Variables
+    Invoke-PackageInstaller $uv $arguments $uvVariables
 }
 
 function Install-WithPip([string]$LockFile, [hashtable]$Variables) {

@@ -13,6 +13,7 @@ from nbserver.commands import render
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
 from nbserver.render.script import Script
+from nbserver.render.step_files import read_body
 from nbserver.transports.ssh.bootstrap import bootstrap
 
 FOLDER = Path(__file__).parent
@@ -32,7 +33,13 @@ def scripts() -> list[Script]:
 
 def published() -> list[str]:
     """The lines of docs/body-hashes.md for this release."""
-    hashes = {"Windows" if script.extension == "ps1" else "Linux": script.body_sha256 for script in scripts()}
+    bodies = {
+        "Windows": ("ps_scripts", "machine"),
+        "Windows, user scope": ("ps_scripts", "user"),
+        "Linux": ("linux_scripts", "machine"),
+        "Linux, user scope": ("linux_scripts", "user"),
+    }
+    hashes = {system: read_body(kind, scope).sha256 for system, (kind, scope) in bodies.items()}
     hashes["Linux bootstrap"] = hashlib.sha256(bootstrap().encode("ascii")).hexdigest()
     return [f"| {__version__} | {system} | `{digest}` |" for system, digest in hashes.items()]
 

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import pytest
 
-from nbserver.render.step_files import PRELUDE
+from nbserver.render.step_files import PRELUDE, STEPS
 from tests.boxes.wine import DOTNET, PASSED_ON, PWSH_VARIABLE, pwsh_command, windows_path
 from tests.checkout import CHECKOUT
 
@@ -20,7 +20,14 @@ FOLDER = Path(__file__).parent
 STEP_FILES = CHECKOUT / "ps_scripts"
 SECONDS = 300
 # File of the prelude -> what it needs: whatever writes a file checks paths first.
-NEEDED = {"run": ["messages"], "record": ["paths"], "files": ["access", "state_folder"], "data_folders": ["data_folder_names"]}
+NEEDED = {
+    "run": ["messages", "access", "places"],
+    "record": ["paths"],
+    "files": ["state_folder"],
+    "data_folders": ["data_folder_names", "path_access", "removal"],
+    "foreign_configuration": ["foreign_places"],
+    "package_environment": ["package_configuration"],
+}
 
 
 class EngineError(Exception):
@@ -38,14 +45,24 @@ def host_path(path: Path) -> str:
     return str(path.absolute()) if os.name == "nt" else windows_path(path)
 
 
-def prelude(*names: str) -> str:
-    """Files of ps_scripts/prelude and those that they need, joined in the order of a rendered script."""
-    unknown = set(names).difference(PRELUDE["ps_scripts", "machine"])
+def prelude(*names: str, scope: str = "machine") -> str:
+    """Files of a scope's prelude, without their folder, and those that they need, joined in the order of a rendered script."""
+    files = {name.rpartition("/")[2]: name for name in PRELUDE["ps_scripts", scope]}
+    unknown = set(names).difference(files)
     assert not unknown, f"not in the prelude: {sorted(unknown)}"
     needed = {other for name, others in NEEDED.items() if name in names for other in others}
-    ordered = [name for name in PRELUDE["ps_scripts", "machine"] if name in needed.union(names)]
-    parts = [(STEP_FILES / "prelude" / f"{name}.ps1").read_text("ascii") for name in ordered]
+    parts = [part(f"prelude/{path}") for name, path in files.items() if name in needed.union(names)]
     return "\n".join([*parts, SAID] if "run" in names else parts)
+
+
+def steps(*names: str, scope: str = "machine") -> str:
+    """Steps of a scope, without their folder, joined in this order."""
+    files = {name.rpartition("/")[2]: name for name in STEPS["ps_scripts", scope]}
+    return "\n".join(part(f"steps/{files[name]}") for name in names)
+
+
+def part(name: str) -> str:
+    return (STEP_FILES / f"{name}.ps1").read_text("ascii")
 
 
 # Events go to the pipeline of the script; a test collects them and asks for them with Get-Said.

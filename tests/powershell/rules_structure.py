@@ -32,6 +32,21 @@ def every_function_is_defined_once(scripts: Scripts) -> Iterator[str]:
             yield f"{node.place}: {node.values['Name']} is defined again further down"
 
 
+def every_function_is_used(scripts: Scripts) -> Iterator[str]:
+    """A call in the function itself counts for nothing."""
+    used = {command_name(command).lower() for command in scripts.commands() if command_name(command).lower() != command.function.lower()}
+    for name, node in scripts.functions.items():
+        if name not in used:
+            yield f"{node.place}: nothing calls {node.values['Name']}"
+
+
+def the_scope_decides_nothing(scripts: Scripts) -> Iterator[str]:
+    """Each scope has its own body."""
+    for node in scripts.all("MemberExpression"):
+        if member_name(node) == "scope" and node.children[0].kind == "VariableExpression" and variable_name(node.children[0]) == "settings":
+            yield f"{node.place}: {node.text}"
+
+
 def a_step_file_has_one_step_of_its_name(scripts: Scripts) -> Iterator[str]:
     for file in scripts.files:
         steps = list(Scripts([file], scripts.aliases, {}).commands("Add-Step"))
@@ -69,5 +84,7 @@ RULES = (
     every_recorded_kind_can_be_put_back,
     every_restore_has_a_kind_that_is_recorded,
     every_function_is_defined_once,
+    every_function_is_used,
+    the_scope_decides_nothing,
     a_step_file_has_one_step_of_its_name,
 )

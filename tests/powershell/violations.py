@@ -189,6 +189,14 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "every_restore_has_a_kind_that_is_recorded": ("$Restore.file = { }; Save-Before 'file' $p $null", ("$Restore.file = { }",)),
     "every_function_is_defined_once": ("function F { } function G { }", ("function F { } function f { }", "filter F { } function F { }")),
+    "every_function_is_used": (
+        "function F { } function G { F } filter H { } G | H",
+        ("function F { }", "function F { F }", "function F { } function G { } F"),
+    ),
+    "the_scope_decides_nothing": (
+        "$policy.Scope; $Settings.skip; $scope",
+        ("if ($Settings.scope -eq 'user') { 1 }", "$script:Settings.Scope"),
+    ),
     "a_step_file_has_one_step_of_its_name": (
         "function F { } Add-Step sample 'x' -Test { } -Apply { }",
         (

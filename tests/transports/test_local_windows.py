@@ -138,6 +138,17 @@ def test_machine_scope_is_planned_with_the_steps_of_a_windows_host(desktop: Wind
     assert "geheimes" not in done.out + done.err and not desktop.host.path("C:\\ProgramData\\nbserver").exists()
 
 
+def test_user_scope_has_only_its_own_steps(desktop: WindowsDesktop) -> None:
+    (desktop.host.folder / "nbserver.toml").write_text('[hosts.local]\nscope = "user"\nnotebook.password = { env = "NOTEBOOK_PASSWORD" }\n')
+    done = desktop.nbserver("plan", "local", "--json", extra={"NOTEBOOK_PASSWORD": "geheimes Passwort"})
+    events = [json.loads(line) for line in done.out.splitlines()]
+    reported = [event["step"] for event in events if event["event"] in ("difference", "unchanged", "failed")]
+    assert list(dict.fromkeys(reported)) == ["preflight", "python", "packages", "certificate", "notebook", "service", "check", "cleanup"], (
+        done.out + done.err
+    )
+    assert done.code == 4 and not desktop.host.path(f"C:\\users\\{desktop.user}\\AppData\\Local\\nbserver").exists()
+
+
 # ---- a secret file
 
 

@@ -57,15 +57,10 @@ def _reason(settings: Mapping[str, Any], title: str) -> str:
 
 
 _OTHER_SOURCES = frozenset({"prelude: certificate_sources", "prelude: certificate_store", "prelude: certificate_requests"})
-_ONLY_USER = frozenset({"prelude: processes", "prelude: certificate_program"})
+_ONLY_USER = frozenset({"prelude: processes"})
 _ONLY_MACHINE = frozenset(
     {
-        *(f"step: {name}" for name in ("ie_esc", "vc_redist", "openssl", "path", "takeover", "user", "firewall")),
-        *(f"prelude: {name}" for name in ("openssl", "path_entries", "installer_failures", "installers", "msi_packages", "bundles")),
-        *(
-            f"prelude: {name}"
-            for name in ("inno_setup", "tasks", "task_states", "closing_tasks", "firewall", "port_rules", "services", "earlier_servers")
-        ),
-        *(f"prelude: {name}" for name in ("users", "apt", "zypper")),
+        *(f"step: {name}" for name in ("openssl", "user", "firewall")),
+        *(f"prelude: {name}" for name in ("firewall", "users", "apt", "zypper")),
     }
 )

@@ -29,7 +29,7 @@ def render_windows(settings: WindowsScriptSettings, lock: tuple[str, ...]) -> Sc
 def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
     """Return everything before the body: the header, the parameters, the settings, and the lock. Raises NbserverError."""
     blocks = [
-        ("parameters", "The mode for a run by hand.", PARAMETERS),
+        ("parameters", "The mode for a run by hand.", parameters(settings)),
         ("settings", "What differs from host to host: data, no code.", settings_block(settings)),
         ("lock", "The Python packages, with versions and hashes.", lock_block(lock)),
     ]
@@ -38,9 +38,12 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
     return "".join([text, table, "\n", *(block for _, _, block in blocks)])
 
 
-PARAMETERS = """\
+def parameters(settings: dict[str, Any]) -> str:
+    """Return the `param` block. Only a script of machine scope has the mode `request`."""
+    modes = "'test', 'apply', 'undo'" + (", 'request'" if settings.get("scope") == "machine" else "")
+    return f"""\
 param(
-    [ValidateSet('test', 'apply', 'undo', 'request')]
+    [ValidateSet({modes})]
     [string]$Mode = 'test'
 )
 

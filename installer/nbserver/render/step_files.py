@@ -20,16 +20,19 @@ SCOPES = ("machine", "user")
 
 PRELUDE = {
     ("ps_scripts", "machine"): (
-        "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal data_folder_names data_folders "
-        "scope starter programs openssl processes downloads reboots windows_version foreign_configuration package_environment installer_failures "
-        "installers msi_packages bundles inno_setup tasks task_states closing_tasks firewall port_rules services port_process earlier_servers der "
-        "certificates certificate_rules certificate_program certificate_sources certificate_store certificate_requests server_check"
+        "run messages hashes events envelope lock paths access machine/places record registry machine/registry_values machine/path_entries files "
+        "state_folder removal machine/path_access machine/data_folder_names machine/data_folders starter server_command programs machine/openssl "
+        "machine/downloads machine/reboots windows_version foreign_configuration machine/foreign_places package_environment "
+        "machine/package_configuration machine/installer_failures machine/installers machine/msi_packages machine/bundles machine/inno_setup "
+        "machine/tasks machine/task_states machine/closing_tasks machine/firewall machine/port_rules machine/services port_process machine/port_owner "
+        "machine/earlier_servers machine/der certificates own_certificate machine/certificate_rules machine/certificate_sources "
+        "machine/certificate_store machine/certificate_requests machine/password_hash machine/unused_programs server_check host_checks"
     ).split(),
     ("ps_scripts", "user"): (
-        "run messages hashes events envelope lock paths access record registry path_entries files state_folder removal data_folder_names data_folders "
-        "scope starter programs openssl processes downloads reboots windows_version foreign_configuration package_environment installer_failures "
-        "installers msi_packages bundles inno_setup tasks task_states closing_tasks firewall port_rules services port_process earlier_servers der "
-        "certificates certificate_rules certificate_program certificate_sources certificate_store certificate_requests server_check"
+        "run messages hashes events envelope lock paths access user/places record registry files state_folder removal user/data_folders starter "
+        "server_command programs user/processes windows_version foreign_configuration user/foreign_places package_environment "
+        "user/package_configuration port_process certificates own_certificate user/certificate_program user/password_hash user/unused_programs "
+        "server_check host_checks"
     ).split(),
     ("linux_scripts", "machine"): (
         "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages "
@@ -41,14 +44,11 @@ PRELUDE = {
     ).split(),
 }
 STEPS = {
-    (
-        "ps_scripts",
-        "machine",
-    ): "preflight tls ie_esc python vc_redist openssl packages path certificate notebook takeover service firewall check cleanup".split(),
-    (
-        "ps_scripts",
-        "user",
-    ): "preflight tls ie_esc python vc_redist openssl packages path certificate notebook takeover service firewall check cleanup".split(),
+    ("ps_scripts", "machine"): (
+        "machine/preflight machine/tls machine/ie_esc machine/python machine/vc_redist machine/openssl packages machine/path machine/certificate "
+        "notebook machine/takeover machine/service machine/firewall check cleanup"
+    ).split(),
+    ("ps_scripts", "user"): "user/preflight user/python packages user/certificate notebook user/service check cleanup".split(),
     ("linux_scripts", "machine"): "preflight python packages openssl user certificate notebook service firewall check cleanup".split(),
     ("linux_scripts", "user"): "preflight python packages openssl user certificate notebook service firewall check cleanup".split(),
 }

@@ -27,7 +27,7 @@ def session() -> Iterator[Session]:
         stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl", "scheduled_tasks"))
         own = f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{LISTS}\\$Name").FullName }}'  # other tests have lists too
         opened.keep(f"{stand_ins}\n{own}")  # before the script is parsed: a name of .NET leads to a stand-in then
-        opened.keep(f"$Mode = 'undo'; {SETTINGS}\n{prelude(*PRELUDE['ps_scripts', 'machine'])}")
+        opened.keep(f"$Mode = 'undo'; {SETTINGS}\n{prelude(*(name.rpartition('/')[2] for name in PRELUDE['ps_scripts', 'machine']))}")
         yield opened
         opened.run(f"[IO.Directory]::Delete('{LISTS}', $true)")
 

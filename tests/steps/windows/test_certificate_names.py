@@ -38,7 +38,7 @@ others = st.sampled_from(
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        opened.keep(prelude("run", "der", "certificates"))
+        opened.keep(prelude("run", "der", "certificates", "certificate_rules", "certificate_store"))
         yield opened
 
 

@@ -39,7 +39,7 @@ def shake_hands(folder: Path, name: str) -> None:
 
 
 def make(folder: Path, *names: str, common_name: str = "local", days: int = 397) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    text = (STEP_FILES / "prelude" / "certificate_program.ps1").read_text("ascii")
+    text = (STEP_FILES / "prelude" / "user" / "certificate_program.ps1").read_text("ascii")
     program = folder / "certificate.py"
     program.write_text(text.partition("@'\n")[2].partition("\n'@")[0], "ascii")
     files = folder / KEY, folder / "certificate.pem"

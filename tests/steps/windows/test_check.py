@@ -10,7 +10,7 @@ import pytest
 
 from tests.boxes.winrm.certificate import Certificate, make_certificate
 from tests.ports import free_port
-from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
+from tests.powershell.engine import EngineError, Session, host_path, part, prelude, require_engine, steps
 from tests.tls_server import server
 
 REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n\r\n{}"
@@ -29,16 +29,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture(scope="module")
 def session(certificate: Certificate) -> Iterator[Session]:
     require_engine()
-    main = (STEP_FILES / "main.ps1").read_text("ascii")
+    main = part("main")
     functions = main[: main.index("$ScriptText =")]
-    check = (STEP_FILES / "steps" / "check.ps1").read_text("ascii")
+    stop = part("steps/machine/service")
+    failure = stop[stop.index("function New-OpenServerFailure") : stop.index("Add-Step")]
     with Session() as opened:
         opened.keep(
             f'$Settings = ConvertFrom-Json \'{{"scope": "machine", "skip": []}}\'; $CertificateFile = \'{host_path(certificate.certificate)}\'\n'
-            f"{prelude('run', 'hashes', 'events', 'envelope', 'record', 'files', 'scope', 'certificates', 'server_check')}\n"
+            f"{prelude('run', 'hashes', 'events', 'envelope', 'record', 'files', 'certificates', 'server_check')}\n"
             "function Get-ServerCertificate { Read-Certificate $CertificateFile }; function Test-ServerRunning { $true }\n"
             "function Get-EnvironmentFolder { 'C:\\nbserver\\env' }\n"
-            f"{check}\n{functions}"
+            f"{steps('check')}\n{failure}\n{functions}"
         )
         yield opened
 

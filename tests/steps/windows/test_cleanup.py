@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
+from tests.powershell.engine import Session, host_path, part, prelude, require_engine, steps
 
 PROGRAMS, CACHE = r"C:\Program Files\nbserver", r"C:\ProgramData\nbserver\cache"
 SETTINGS: dict[str, Any] = {
@@ -44,21 +44,19 @@ OTHERS = [
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        steps = "\n".join(
-            (STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in ("python", "openssl", "packages", "cleanup")
-        )
-        opened.keep(f"{prelude('run', 'record', 'registry', 'downloads')}\n{steps}\n$Programs = '{PROGRAMS}'; $CacheFolder = '{CACHE}'")
+        files = prelude("run", "record", "registry", "downloads", "unused_programs")
+        own = steps("python", "openssl", "packages", "cleanup")
+        opened.keep(f"{files}\n{own}\n$Programs = '{PROGRAMS}'; $CacheFolder = '{CACHE}'")
         yield opened
 
 
-def former(session: Session, folder: Path, lines: list[dict[str, Any]], /, **python: str) -> list[str]:
-    """The keys that would go, in their order; `openssl="none"`: none is wanted, else it is the kind that is."""
+def former(session: Session, folder: Path, lines: list[dict[str, Any]], before: str = "", /, **python: str) -> list[str]:
+    """The keys that would go, in their order; `openssl` is the kind that is wanted."""
     record = folder / "record.jsonl"
     record.write_text("".join(json.dumps({"v": 1, "before": None, **line}) + "\n" for line in lines), "ascii")
-    kind = python.pop("openssl", "exe")
-    wanted = {**SETTINGS, "openssl": None if kind == "none" else {**SETTINGS["openssl"], "kind": kind}}
+    wanted = {**SETTINGS, "openssl": {**SETTINGS["openssl"], "kind": python.pop("openssl", "exe")}}
     settings = json.dumps({**wanted, "python": {**SETTINGS["python"], **python}})
-    script = f"$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-UnusedLine | ForEach-Object {{ $_.key }}"
+    script = f"{before}\n$Settings = ConvertFrom-Json '{settings}'; $RecordFile = '{host_path(record)}'; Get-UnusedLine | ForEach-Object {{ $_.key }}"
     return session.run(script)
 
 
@@ -89,4 +87,5 @@ def test_the_package_of_openssl_goes_when_another_or_none_is_wanted(session: Ses
 
 def test_in_user_scope_only_an_earlier_environment_goes(session: Session, tmp_path: Path) -> None:
     lines = [WANTED[0], ENVIRONMENT, {**ENVIRONMENT, "key": PROGRAMS + r"\env-3.13-01234567"}]
-    assert former(session, tmp_path, lines, openssl="none", version="3.13", kind="present", folder=r"C:\Python313") == [ENVIRONMENT["key"]]
+    own = part("prelude/user/unused_programs")
+    assert former(session, tmp_path, lines, own, version="3.13", kind="present", folder=r"C:\Python313") == [ENVIRONMENT["key"]]

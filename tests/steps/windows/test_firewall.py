@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.checkout import TESTS
-from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
+from tests.powershell.engine import Session, host_path, prelude, require_engine, steps
 
 STAND_INS = TESTS / "boxes" / "stand_ins"
 FILE = r"C:\nbserver-test\firewall\nbserver.json"
@@ -49,7 +49,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     with Session() as opened:
         opened.keep("\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "net_security")))
         opened.keep(prelude("run", "events", "envelope", "record", "firewall"))
-        opened.keep((STEP_FILES / "steps" / "firewall.ps1").read_text("ascii"))
+        opened.keep(steps("firewall"))
         opened.keep(
             f'$RecordFile = \'{record}\'; $Settings = ConvertFrom-Json \'{{"notebook": {{"port": 9999}}, "firewall": {{"remote_addresses": ["LocalSubnet"]}}}}\''
         )

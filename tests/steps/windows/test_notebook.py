@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
+from tests.powershell.engine import EngineError, Session, host_path, part, prelude, require_engine, steps
 
 OURS, OTHER = "A" * 22, "b" * 22
 
@@ -22,9 +22,8 @@ OURS, OTHER = "A" * 22, "b" * 22
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        step = (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
         places = "$CertificateFile = $KeyFile = 'x'; $ServiceFolder = $WorkFolder = 'C:\\x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; "
-        opened.keep(places + prelude("run", "events", "envelope", "record", "files", "starter") + step)
+        opened.keep(places + prelude("run", "events", "envelope", "record", "files", "starter", "password_hash") + steps("notebook"))
         yield opened
 
 
@@ -35,8 +34,8 @@ class Step:
         self._session, self.file = session, folder / "jupyter_server_config.json"
         self.path = host_path(self.file)
 
-    def run(self, script: str, *lines: str, scope: str = "machine", hours: int = 25) -> list[str]:
-        settings = {"scope": scope, "notebook": {"ip": "*", "port": 9999, "session": hours, "directory": "C:\\x"}}
+    def run(self, script: str, *lines: str, hours: int = 25) -> list[str]:
+        settings = {"notebook": {"ip": "*", "port": 9999, "session": hours, "directory": "C:\\x"}}
         return self._session.run(
             f"""
             $Settings = ConvertFrom-Json '{json.dumps(settings)}'; $EnvelopeLines = @($input); $Mode = 'apply'; $Secrets.Clear()
@@ -92,7 +91,7 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> Non
     )
     # Without a hash in the envelope nothing is compared, and in user scope the one that is set stays.
     assert step.differences() == []
-    step.apply(scope="user", hours=12)
+    step.run(part("prelude/user/password_hash") + "\n& $step.Apply", hours=12)
     assert OURS in step.file.read_text()
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from nbserver.render.step_files import read_body
 from tests.powershell.engine import Session
 from tests.steps.windows.place import (
     ABOVE,
@@ -123,10 +124,13 @@ def test_folders_of_windows_are_refused_by_name(session: Session) -> None:
         f"{path} cannot be notebook.directory: " in text and "Choose another folder in the inventory" in text
         for path, text in zip(REFUSED, said, strict=True)
     ), said
-    assert session.run(script.replace("machine", "user"), REFUSED[:3]) == [f"taken {path}" for path in REFUSED[:3]], (
-        "there the service is the user"
-    )
     assert session.run(script, TAKEN) == [f"taken {path}" for path in TAKEN]
+
+
+def test_in_user_scope_the_user_chooses_any_folder() -> None:
+    """The server has the user's rights anyway, so the body has neither these refusals nor the grant."""
+    text = read_body("ps_scripts", "user").text
+    assert "Add-DataFolder (Expand-Path" in text and "Assert-DataFolder" not in text and "$Restore.grant" not in text
 
 
 # -- undo takes the service's access away

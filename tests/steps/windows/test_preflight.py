@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nbserver.catalog.windows_releases import RELEASES
-from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
+from tests.powershell.engine import EngineError, Session, host_path, part, prelude, require_engine, steps
 
 PROGRAMS = r"C:\Users\anna\AppData\Local\nbserver\programs"
 KEY = r"HKCU:\Software\nbserver-test-preflight"
@@ -20,11 +20,14 @@ KEY = r"HKCU:\Software\nbserver-test-preflight"
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as session:
-        steps = "".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in ("preflight", "notebook"))
         session.keep(
-            "$CertificateFile = $KeyFile = 'x'; $Settings = ConvertFrom-Json '{\"scope\": \"user\"}'; "
-            + prelude("run", "events", "record", "registry", "files", "windows_version", "foreign_configuration")
-            + steps
+            "$CertificateFile = $KeyFile = 'x'; "
+            + prelude(
+                "run", "events", "record", "registry", "files", "windows_version", "foreign_configuration", "host_checks", scope="user"
+            )
+            + steps("notebook")
+            + steps("preflight")
+            + steps("preflight", scope="user")
         )
         yield session
 
@@ -156,11 +159,11 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(
     file = tmp_path / "jupyter_server_config.json"
     if deployed:
         session.run(
-            f'$Settings = ConvertFrom-Json \'{{"scope": "user", "notebook": {{"ip": "*", "port": {deployed}, "session": 12, "directory": "C:\\\\x"}}}}\'; [IO.File]::WriteAllText(\'{host_path(file)}\', (Get-Configuration))'
+            f'$Settings = ConvertFrom-Json \'{{"notebook": {{"ip": "*", "port": {deployed}, "session": 12, "directory": "C:\\\\x"}}}}\'; [IO.File]::WriteAllText(\'{host_path(file)}\', (Get-Configuration))'
         )
     programs = ", ".join(f"'{program}'" for program in listen)
     script = f"""
-        $Settings = ConvertFrom-Json '{{"scope": "user", "notebook": {{"port": 9999}}}}'
+        $Settings = ConvertFrom-Json '{{"notebook": {{"port": 9999}}}}'
         $Programs = '{PROGRAMS}'; $ConfigurationFile = '{host_path(file)}'
         function Test-PortListening {{ $true }}
         function Get-ProcessBelow {{ if ({"$true" if runs else "$false"}) {{ 'one' }} }}
@@ -201,7 +204,8 @@ def test_configuration_of_others_is_named_once(session: Session, tmp_path: Path,
         file.touch()
     folder = host_path(tmp_path)
     script = rf"""
-        $Settings = ConvertFrom-Json '{{"scope": "{scope}"}}'; $Run.ForeignNamed = $false
+        {part(f"prelude/{scope}/foreign_places")}
+        $Run.ForeignNamed = $false
         $before = $env:ProgramData, $env:SystemRoot, $env:USERPROFILE
         $key = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
         try {{

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.checkout import TESTS
-from tests.powershell.engine import STEP_FILES, EngineError, Session, host_path, prelude, require_engine
+from tests.powershell.engine import EngineError, Session, host_path, prelude, require_engine, steps
 
 STAND_INS = TESTS / "boxes" / "stand_ins"
 KEY = r"HKLM:\SOFTWARE\Python\PythonCore"
@@ -29,9 +29,10 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
         stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl"))
-        step = (STEP_FILES / "steps" / "python.ps1").read_text("ascii")
-        files = prelude("run", "events", "envelope", "record", "registry", "files")
-        opened.keep(f"{stand_ins}\n{SETTINGS}\n{files}\n{step}\nfunction Test-CutOff {{ $false }}\nfunction Get-CachedFile {{ '' }}")
+        files = prelude("run", "events", "envelope", "record", "registry", "files", "path_access")
+        opened.keep(
+            f"{stand_ins}\n{SETTINGS}\n{files}\n{steps('python')}\nfunction Test-CutOff {{ $false }}\nfunction Get-CachedFile {{ '' }}"
+        )
         opened.run(
             f"[void](New-Item -ItemType Directory -Force -Path '{FOLDER}\\Lib\\site-packages'); [IO.File]::WriteAllText('{FOLDER}\\python.exe', '')"
         )

@@ -1,4 +1,4 @@
-"""What scope "user" changes in a Windows script, on the real engine: places, access, the server in the background, Python, pip's settings."""
+"""What is different in the Windows script of scope "user", on the real engine: places, access, the server in the background, Python, pip's settings."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbserver.render.powershell import header
+from nbserver.render.step_files import read_body
 from tests.boxes import artifacts
-from tests.powershell.engine import STEP_FILES, EngineError, Session, encode, host_path, prelude, require_engine
+from tests.powershell.engine import EngineError, Session, encode, host_path, part, prelude, require_engine, steps
 
 FILES = ("run", "events", "envelope", "paths", "record", "files", "removal", "data_folders")
-STEPS = ("python", "packages")
 PING = r"C:\windows\system32\ping.exe"
 ARGUMENTS = "@('-n', '600', '127.0.0.1')"
 
@@ -30,16 +30,12 @@ def text(value: str) -> str:
     return f"(ConvertFrom-TestText '{encode(value)}')"
 
 
-def settings(scope: str) -> str:
-    return f'$Settings = ConvertFrom-Json \'{{"scope": "{scope}", "skip": ["path"]}}\'; '
-
-
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        steps = "\n".join((STEP_FILES / "steps" / f"{name}.ps1").read_text("ascii") for name in STEPS)
-        opened.keep(f"{settings('machine')}\n{prelude(*FILES, 'scope', 'programs', 'processes', 'package_environment')}\n{steps}")
+        files = prelude(*FILES, "programs", "processes", "package_environment", "password_hash", scope="user")
+        opened.keep(f"{files}\n{steps('python', 'packages', scope='user')}")
         yield opened
 
 
@@ -49,7 +45,8 @@ PLACES = "'Programs', 'StateFolder', 'ServiceFolder', 'WorkFolder', 'CacheFolder
 
 
 def places(session: Session, scope: str) -> dict[str, str]:
-    body = f'{settings(scope)}\n{prelude(*FILES, "scope")}\nforeach ($name in {PLACES}) {{ "$name=$((Get-Variable $name).Value)" }}'
+    names = PLACES if scope == "user" else PLACES.replace(", 'ProcessFile'", "")
+    body = f'{prelude(*FILES, scope=scope)}\nforeach ($name in {names}) {{ "$name=$((Get-Variable $name).Value)" }}'
     return dict(line.split("=", 1) for line in session.run(body))
 
 
@@ -79,13 +76,21 @@ def test_machine_scope_has_the_machines(session: Session) -> None:
     assert found["ServerLog"] == r"C:\ProgramData\nbserver\work\notebook.log"
 
 
-@pytest.mark.parametrize(("scope", "skipped"), [("user", "path ie_esc path takeover firewall"), ("machine", "path")])
-def test_the_machines_own_steps_are_skipped(session: Session, scope: str, skipped: str) -> None:
-    assert session.run(f"{settings(scope)}\n{prelude(*FILES, 'scope')}\n$SkippedSteps -join ' '") == [skipped]
+def test_a_script_has_the_steps_of_its_scope() -> None:
+    machine, user = (read_body("ps_scripts", scope).steps for scope in ("machine", "user"))
+    assert user == ("preflight", "python", "packages", "certificate", "notebook", "service", "check", "cleanup")
+    assert [step for step in machine if step in user] == list(user)
+
+
+def test_a_body_has_no_other_modes_than_its_own(session: Session) -> None:
+    """A certificate request is in the body of the machine only."""
+    main = part("main").partition("# ---- modes: the prelude may have more")[2].partition("function Invoke-Run")[0]
+    with pytest.raises(EngineError, match="this script has no mode request"):
+        session.run(f"{main}\n$Run.Mode = 'request'; Invoke-Mode")
 
 
 def test_only_the_user_system_and_administrators_have_access(session: Session) -> None:
-    script = f"{settings('user')}\n{prelude(*FILES, 'scope')}\n$UserSid; $ServiceReads; $ServiceWrites; $StateAccess; $StateOwner; $Trusted -join ' '"
+    script = f"{prelude(*FILES, scope='user')}\n$UserSid; $ServiceReads; $ServiceWrites; $StateAccess; $StateOwner; $Trusted -join ' '"
     me, *lists, owner, trusted = session.run(script)
     assert re.fullmatch(r"S-1-5-21-[0-9-]+", me)
     assert lists == [f"D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{me})"] * 3
@@ -94,14 +99,14 @@ def test_only_the_user_system_and_administrators_have_access(session: Session) -
 
 @pytest.mark.parametrize("folder", ["", "nbserver", r"\\server\profiles\anna", r"C:\there is no such folder"])
 def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -> None:
-    body = f"{settings('user')}\n{prelude(*FILES, 'scope')}\nAssert-Scope"
+    body = f"{prelude(*FILES, scope='user')}\nInvoke-Hook BeforeRun"
     with pytest.raises(EngineError, match=r'LOCALAPPDATA is ".*", which is not a folder on a drive'):
         session.run(
             f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}"
         )
-    assert session.run(body) == session.run(f"{body}; $UserSid = 'S-1-5-18'; {settings('machine')} Assert-Scope") == []
+    assert session.run(body) == []
     with pytest.raises(EngineError, match="this runs as SYSTEM"):
-        session.run(body.replace("\nAssert-Scope", "\n$UserSid = 'S-1-5-18'; Assert-Scope"))
+        session.run(body.replace("\nInvoke-Hook", "\n$UserSid = 'S-1-5-18'; Invoke-Hook"))
 
 
 # -- the server in the background: a program that runs, and is told from others
@@ -161,12 +166,12 @@ def test_another_process_is_never_taken_for_it(session: Session, background: str
 def test_undo_ends_it_and_all_that_runs_from_its_folder(session: Session, background: str, tmp_path: Path) -> None:
     session.run(background + start())
     (tmp_path / "process").rename(tmp_path / "elsewhere")  # as a run leaves it that was cut off before the file
-    session.run(background + "Stop-RecordedBackground | Out-Null")
+    session.run(background + "Invoke-Hook BeforeUndo | Out-Null")
     assert session.run(background + "@(Get-ProcessBelow $Programs).Count.ToString()") == ["0"]
     session.run(background + start() + "foreach ($line in @(Read-Record)) { Undo-Line $line | Out-Null }")
     assert session.run(background + "@(Get-ProcessBelow $Programs).Count.ToString(); @(Read-Record).Count.ToString()") == ["0", "0"]
     assert not (tmp_path / "process").exists()
-    session.run(background + start() + "Write-Record @(); Stop-RecordedBackground | Out-Null")  # what the record does not know, it leaves
+    session.run(background + start() + "Write-Record @(); Invoke-Hook BeforeUndo | Out-Null")  # what the record does not know, it leaves
     assert session.run(background + "@(Get-Background).Count.ToString()") == ["1"]
 
 
@@ -186,7 +191,7 @@ def present(folder: Path, version: str = "3.11") -> str:
     python = f'{{"kind": "present", "version": "{version}", "executable": ["python.exe"], "folder": ""}}'
     packages = '{"lock_sha256": "0123456789abcdef"}'
     return (
-        f'$Settings = ConvertFrom-Json \'{{"scope": "user", "python": {python}, "packages": {packages}}}\'; '
+        f'$Settings = ConvertFrom-Json \'{{"python": {python}, "packages": {packages}}}\'; '
         f"$Settings.python.folder = {text(host_path(folder))}; $Programs = $Settings.python.folder; "
     )
 
@@ -258,16 +263,17 @@ print(dict(found.items()))
 
 def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> None:
     """By the real pip, with Windows' name of the null device: with another one it reads the file in %ProgramData%."""
-    given = f"{settings('machine')}$Settings | Add-Member downloads @{{ proxy = $null }}; "
+    own = part("prelude/machine/package_configuration")
+    given = f'{own}\n$Settings = ConvertFrom-Json \'{{"downloads": {{"proxy": null}}}}\'; '
     (file,) = session.run(given + "(Get-PackageEnvironment).PIP_CONFIG_FILE")
     (tmp_path / "pip").mkdir()
     (tmp_path / "pip" / "pip.conf").write_text("[global]\nlog = /somewhere/else\nuser = true\n")
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
 
     def read(value: str) -> str:
         command = [sys.executable, "-I", "-c", PIP_ON_WINDOWS, value]
         return subprocess.run(
-            command, env={**own, "XDG_CONFIG_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True, cwd=tmp_path
+            command, env={**environment, "XDG_CONFIG_DIRS": str(tmp_path)}, capture_output=True, text=True, check=True, cwd=tmp_path
         ).stdout
 
     assert "/somewhere/else" in read("NUL")
@@ -286,10 +292,8 @@ KEYS = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "proxy":
 def own_environment(session: Session, lines: list[str], index: str = "") -> dict[str, str]:
     """The variables that uv gets where pip says these lines."""
     answer = "function Invoke-Program { $Run.Output = @($answer) }; $answer = @($input); "
-    given = (
-        f'$Settings = ConvertFrom-Json \'{{"scope": "user", "packages": {{"index_url": "{index}"}}, "downloads": {{"proxy": null}}}}\'; '
-    )
-    tell = "$environment = @{}; function Get-Python { 'python.exe' }; Add-OwnPackageEnvironment $environment; foreach ($name in $environment.Keys) { \"$name=$($environment[$name])\" }"
+    given = f'$Settings = ConvertFrom-Json \'{{"packages": {{"index_url": "{index}"}}, "downloads": {{"proxy": null}}}}\'; '
+    tell = "$environment = @{}; function Get-Python { 'python.exe' }; [void](Get-UvEnvironment $environment); foreach ($name in $environment.Keys) { \"$name=$($environment[$name])\" }"
     return dict(line.split("=", 1) for line in session.run(answer + given + tell, lines))
 
 
@@ -362,7 +366,7 @@ def test_a_password_stays_that_an_earlier_run_set(session: Session, tmp_path: Pa
     file = tmp_path / "jupyter_server_config.json"
     file.write_text('{\n  "hashed_password":  "argon2:$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA+/",\n}\n')
     pattern = r'"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
-    assert pattern in (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
+    assert pattern in part("steps/notebook")
     record = f"$RecordFile = '{host_path(tmp_path)}\\record.jsonl'; $Run.Step = 'notebook'; "
 
     def kept(given: str = "") -> str:

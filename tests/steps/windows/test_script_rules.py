@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from nbserver.render.powershell import head
 from nbserver.render.script import Script
-from nbserver.render.step_files import PRELUDE, STEPS
+from nbserver.render.step_files import PRELUDE, SCOPES, STEPS, read_body
 from tests import golden
 from tests.powershell import rules_commands, rules_culture, rules_effects, rules_language, rules_readable, rules_secrets, rules_structure
 from tests.powershell.engine import STEP_FILES, require_engine
-from tests.powershell.findings import Profiles, Rule, Scripts
+from tests.powershell.findings import Profiles, Rule, Scripts, command_name
 from tests.powershell.syntax import ParsedScript, parse
 from tests.powershell.violations import EXAMPLES, NAME
 
@@ -41,7 +42,8 @@ FOR_FILES_ONLY = {"a_step_file_has_one_step_of_its_name", *(rule.__name__ for ru
 class Parsed:
     """`keeps` and `breaks` are the examples of each rule, parsed."""
 
-    files: Scripts
+    bodies: dict[str, Scripts]  # by scope: the files in a body, in their order
+    heads: dict[str, Scripts]  # by scope: what is before a body
     rendered: Scripts
     keeps: dict[str, ParsedScript]
     breaks: dict[tuple[str, str], ParsedScript]
@@ -57,23 +59,35 @@ def scripts() -> list[Script]:
 def parsed(scripts: list[Script]) -> Parsed:
     """Everything that this module looks at, from one run of the engine."""
     require_engine()
-    files = [
-        (path.relative_to(STEP_FILES).as_posix(), path.read_bytes().decode("utf-8"))
-        for path in sorted(STEP_FILES.rglob("*.ps1"))
-        if path != BOOTSTRAP
-    ]
-    rendered = [(script.file_name, script.text) for script in scripts]
+    files = [(name, (STEP_FILES / name).read_bytes().decode("utf-8")) for name in sorted({*body_files("machine"), *body_files("user")})]
+    heads = [(f"head of scope {scope}", head_of(scope)) for scope in SCOPES]
+    user = read_body("ps_scripts", "user").text
+    rendered = [*((script.file_name, script.text) for script in scripts), ("user.ps1", head_of("user") + user)]
     keeps = [(rule, example) for rule, (example, _) in EXAMPLES.items()]
     breaks = [(rule, example) for rule, (_, examples) in EXAMPLES.items() for example in examples]
-    trees, aliases = parse([*files, *rendered, *((NAME, text + "\n") for _, text in keeps + breaks)])
+    trees, aliases = parse([*files, *heads, *rendered, *((NAME, text + "\n") for _, text in keeps + breaks)])
     tree = iter(trees)
     profiles = _profiles()
+    parsed_files = {name: next(tree) for name, _ in files}
     return Parsed(
-        files=Scripts([next(tree) for _ in files], aliases, profiles),
+        bodies={scope: Scripts([parsed_files[name] for name in body_files(scope)], aliases, profiles) for scope in SCOPES},
+        heads={scope: Scripts([next(tree)], aliases, profiles) for scope in SCOPES},
         rendered=Scripts([next(tree) for _ in rendered], aliases, profiles),
         keeps={rule: next(tree) for rule, _ in keeps},
         breaks={key: next(tree) for key in breaks},
     )
+
+
+def body_files(scope: str) -> list[str]:
+    return [
+        *(f"prelude/{name}.ps1" for name in PRELUDE["ps_scripts", scope]),
+        *(f"steps/{name}.ps1" for name in STEPS["ps_scripts", scope]),
+        "main.ps1",
+    ]
+
+
+def head_of(scope: str) -> str:
+    return head({"host": "win1", "scope": scope}, ("a==1 --hash=sha256:" + "0" * 64,), read_body("ps_scripts", scope))
 
 
 def _profiles() -> Profiles:
@@ -97,14 +111,22 @@ def _assert_none(findings: Iterable[str]) -> None:
     assert not found, "\n".join(["", *found])
 
 
+@pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("rule", RULES)
-def test_the_files_keep_the_rule(parsed: Parsed, rule: str) -> None:
-    _require_profiles(rule, parsed.files)
-    assert len(parsed.files.files) >= len(PRELUDE["ps_scripts", "machine"]) + len(STEPS["ps_scripts", "machine"]) + 1
-    files = parsed.files
-    if rule == "every_variable_is_assigned":  # the settings block and the parameters stand in rendered scripts only
-        files = Scripts([*files.files, parsed.rendered.files[0]], files.aliases, files.profiles)
+def test_the_files_keep_the_rule(parsed: Parsed, rule: str, scope: str) -> None:
+    files = parsed.bodies[scope]
+    _require_profiles(rule, files)
+    if rule == "every_variable_is_assigned":  # the settings block and the parameters are in the head
+        files = Scripts([*files.files, *parsed.heads[scope].files], files.aliases, files.profiles)
     _assert_none(RULES[rule](files))
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_body_defines_every_function_that_it_calls(parsed: Parsed, scope: str) -> None:
+    known = {name for body in parsed.bodies.values() for name in body.functions}
+    body = parsed.bodies[scope]
+    called = {(command_name(command).lower(), command.place) for command in body.commands()}
+    assert [f"{place}: {name}" for name, place in sorted(called) if name in known and name not in body.functions] == []
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in FOR_FILES_ONLY])
@@ -116,18 +138,18 @@ def test_rendered_scripts_keep_the_rule(parsed: Parsed, rule: str) -> None:
 
 @pytest.mark.parametrize(("rule", "text"), [(rule, text) for rule, (_, texts) in EXAMPLES.items() for text in texts])
 def test_the_rule_catches(parsed: Parsed, rule: str, text: str) -> None:
-    _require_profiles(rule, parsed.files)
-    found = list(RULES[rule](Scripts([parsed.breaks[rule, text]], parsed.files.aliases, parsed.files.profiles)))
+    _require_profiles(rule, parsed.bodies["machine"])
+    found = list(RULES[rule](Scripts([parsed.breaks[rule, text]], parsed.bodies["machine"].aliases, parsed.bodies["machine"].profiles)))
     assert found
     assert all(re.match(rf"{re.escape(NAME)}:[0-9]+: .", line) for line in found)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_rule_lets_pass(parsed: Parsed, rule: str) -> None:
-    _require_profiles(rule, parsed.files)
+    _require_profiles(rule, parsed.bodies["machine"])
     example = parsed.keeps[rule]
     assert not example.errors
-    _assert_none(RULES[rule](Scripts([example], parsed.files.aliases, parsed.files.profiles)))
+    _assert_none(RULES[rule](Scripts([example], parsed.bodies["machine"].aliases, parsed.bodies["machine"].profiles)))
 
 
 def test_every_rule_has_examples() -> None:
@@ -142,45 +164,46 @@ def test_a_finding_names_file_and_line(parsed: Parsed) -> None:
 
 def test_steps_stand_in_the_order_of_step_files(parsed: Parsed) -> None:
     for script in parsed.rendered.files:
-        assert rules_structure.step_names(Scripts([script], frozenset(), {})) == STEPS["ps_scripts", "machine"]
+        scope = "user" if script.name == "user.ps1" else "machine"
+        assert rules_structure.step_names(Scripts([script], frozenset(), {})) == list(read_body("ps_scripts", scope).steps)
 
 
 def test_every_file_stands_in_a_script() -> None:
-    listed = (
-        {f"prelude/{name}.ps1" for name in PRELUDE["ps_scripts", "machine"]}
-        | {f"steps/{name}.ps1" for name in STEPS["ps_scripts", "machine"]}
-        | {"main.ps1"}
-    )
+    machine, user = set(body_files("machine")), set(body_files("user"))
+    for folder, names in (("machine", machine - user), ("user", user - machine)):
+        assert {name for name in names if name.split("/")[1] != folder} == set(), f"a part of one scope is in its folder, {folder}"
+    listed = machine | user
     assert {path.relative_to(STEP_FILES).as_posix() for path in STEP_FILES.rglob("*") if path.is_file() and path != BOOTSTRAP} == listed
 
 
 def test_the_files_stand_in_a_script_word_for_word(scripts: list[Script]) -> None:
-    for path in set(STEP_FILES.rglob("*.ps1")) - {BOOTSTRAP}:
-        assert path.read_bytes().decode("ascii") in scripts[0].text
+    for scope, text in (("machine", scripts[0].text), ("user", read_body("ps_scripts", "user").text)):
+        for name in body_files(scope):
+            assert (STEP_FILES / name).read_bytes().decode("ascii") in text
 
 
 def test_the_body_is_the_same_for_every_host(scripts: list[Script]) -> None:
     first_line = (STEP_FILES / "prelude" / "run.ps1").read_text("ascii").splitlines()[0]
     heads, bodies = zip(*(script.text.split(first_line) for script in scripts), strict=True)
     assert len(scripts) > 1 and len(set(heads)) == len(scripts)
-    assert len(set(bodies)) == 1
+    assert set(bodies) == {read_body("ps_scripts", "machine").text.partition(first_line)[2]}
     assert {script.body_sha256 for script in scripts} == {hashlib.sha256((first_line + bodies[0]).encode("ascii")).hexdigest()}
 
 
 def test_splatted_rules_fit_the_firewalls_commands(parsed: Parsed) -> None:
     """Set-FirewallRule and its undo splat; the keys of their tables are parameters of these commands in every version."""
-    _require_profiles("every_parameter_exists_in_each_version", parsed.files)
-    splatted = [node for node in parsed.files.all("VariableExpression") if "Splatted" in node.values]
+    _require_profiles("every_parameter_exists_in_each_version", parsed.bodies["machine"])
+    splatted = [node for node in parsed.bodies["machine"].all("VariableExpression") if "Splatted" in node.values]
     assert {(node.function, node.values["VariablePath"]) for node in splatted} == {
         ("Set-FirewallRule", "Rule"),
         ("Set-FirewallRule", "wide"),
         ("", "narrow"),
     }
     for function in ("get-firewallrule", "get-wantedfirewallrule"):
-        table = next(node for node in parsed.files.functions[function].descendants() if node.kind == "Hashtable")
+        table = next(node for node in parsed.bodies["machine"].functions[function].descendants() if node.kind == "Hashtable")
         keys = {key.values["Value"].lower() for key in table.children[::2]}
         assert keys
-        for commands in parsed.files.profiles.values():
+        for commands in parsed.bodies["machine"].profiles.values():
             assert keys <= commands["new-netfirewallrule"] & commands["set-netfirewallrule"]
 
 
@@ -205,6 +228,6 @@ def test_a_tasks_sid_is_computed_as_windows_does(name: str, sid: str) -> None:
 
 
 def test_the_service_has_the_sid_of_its_task(parsed: Parsed) -> None:
-    assignments = [node for node in parsed.files.all("AssignmentStatement") if node.children[0].text == "$ServiceSid"]
-    assert [node.script.name for node in assignments] == ["prelude/access.ps1"]
+    assignments = [node for node in parsed.bodies["machine"].all("AssignmentStatement") if node.children[0].text == "$ServiceSid"]
+    assert [node.script.name for node in assignments] == ["prelude/machine/places.ps1"]
     assert assignments[0].children[1].text == f"'{task_sid('nbserver')}'"

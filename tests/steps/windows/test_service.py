@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.powershell.engine import STEP_FILES, Session, prelude, require_engine
+from tests.powershell.engine import Session, prelude, require_engine, steps
 
 SETTINGS = (
     '$Settings = ConvertFrom-Json \'{"scope": "machine", "skip": []}\'; $ConfigurationFile = $StarterFile = $CertificateFile = "C:\\none"\n'
@@ -24,8 +24,8 @@ LOOK = 'function Get-TaskXml { $xml }; Compare-ServiceTask; foreach ($one in $Ru
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        step = (STEP_FILES / "steps" / "service.ps1").read_text("ascii")
-        opened.keep(f"{SETTINGS}{prelude('run', 'events', 'envelope', 'record', 'files', 'scope', 'programs', 'tasks')}\n{step}")
+        files = prelude("run", "events", "envelope", "record", "files", "server_command", "programs", "tasks")
+        opened.keep(f"{SETTINGS}{files}\n{steps('service')}")
         yield opened
 
 

@@ -24,7 +24,7 @@ from tests.checkout import TESTS
 from tests.notebook_fixtures import needs_notebook
 from tests.notebook_server import Certificate, _answers, _stop, make_certificate
 from tests.ports import free_port
-from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine
+from tests.powershell.engine import STEP_FILES, Session, host_path, prelude, require_engine, steps
 
 pytestmark = needs_notebook
 FOREIGN = TESTS / "foreign_configuration"
@@ -70,11 +70,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         "skip": [],
         "notebook": {"ip": "*", "port": made.port, "session": 12, "directory": str(made.folder / "notebooks") + "\\"},
     }
-    step = (STEP_FILES / "steps" / "notebook.ps1").read_text("ascii")
     with Session() as session:
         script = (
             f"$Settings = ConvertFrom-Json '{json.dumps(settings)}'; $CertificateFile = '{made.certificate.certificate}'; $KeyFile = '{made.certificate.key}'\n"
-            f"{prelude('run', 'events', 'envelope', 'record', 'files', 'scope', 'starter')}\n{step}\n"
+            f"{prelude('run', 'events', 'envelope', 'record', 'files', 'starter')}\n{steps('notebook')}\n"
             f"$ServiceFolder = '{host_path(made.folder)}\\service'; Get-Configuration; $Starter"
         )
         configuration, starter = session.run(script)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nbserver.events.reader import parse
-from tests.powershell.engine import STEP_FILES, EngineError, Session, prelude, require_engine
+from tests.powershell.engine import EngineError, Session, prelude, require_engine, steps
 
 PROGRAMS = r"C:\Windows\Fonts"  # a folder that exists
 NOTHING = """
@@ -51,7 +51,7 @@ def session() -> Iterator[Session]:
         opened.keep(
             f"$Programs = '{PROGRAMS}'; $MachineEnvironment = ''\n"
             f"{prelude('run', 'events', 'record', 'registry', 'files', 'tasks', 'firewall', 'earlier_servers')}\n"
-            f"{(STEP_FILES / 'steps' / 'takeover.ps1').read_text('ascii')}\n$Programs = '{PROGRAMS}'"
+            f"{steps('takeover')}\n$Programs = '{PROGRAMS}'"
         )
         yield opened
 
@@ -94,7 +94,7 @@ def test_a_lost_record_is_explained_and_refused(session: Session) -> None:
     assert codes(events) == ["earlier-task", "earlier-rule", "earlier-folder", "apply-will-refuse"]
     names = f"scheduled task nbserver, firewall rule nbserver, {PROGRAMS}"
     assert events[-1]["text"].startswith(
-        f"apply will refuse this host: The notebook server conflicts with what is on this host: {names}. Set adopt"
+        f"apply will refuse this host: the notebook server conflicts with what is on this host: {names}. Set adopt"
     )
     text = refused(session, LOST)
     assert names in text and "Set adopt = true in the inventory to replace it (undo restores it), or remove it yourself" in text

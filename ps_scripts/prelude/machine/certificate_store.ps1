@@ -48,6 +48,12 @@ function Get-StoreChain($Certificate) {
     $pem
 }
 
+# Return a certificate as PEM, with 64 characters per line.
+function Format-Certificate($Certificate) {
+    $lines = [regex]::Replace([Convert]::ToBase64String($Certificate.RawData), '.{1,64}', "`$0`n")
+    "-----BEGIN CERTIFICATE-----`n$lines-----END CERTIFICATE-----`n"
+}
+
 function Install-StoreCertificate {
     $certificate = Get-StoreCertificate
     $pfx = Join-Path $ServiceFolder 'store.pfx'

@@ -1,8 +1,8 @@
 # ---- step: python ----------------------------------------------------------------------------------
 # Install Python from the publisher, or use one that is installed.
 
-# The settings say which: "zip" is the publisher's zip, unpacked into a separate folder without an installer; "exe" is
-# the publisher's installer, for the whole machine; "present" is the Python that runs nbserver, in scope "user".
+# The settings say how: "zip" is the publisher's zip, unpacked into a separate folder without an installer; "exe" is the
+# publisher's installer, for the whole machine.
 # The installer would move or update a Python of the same branch. So that one is used if it has the wanted version and
 # only administrators can change it, because it runs with their rights; otherwise the host is refused.
 
@@ -18,7 +18,6 @@ function Get-RegisteredPython {
 }
 
 function Get-PythonFolder {
-    if ($Settings.python.kind -eq 'present') { return $Settings.python.folder }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered -and $registered.Version -eq $Settings.python.version) { return $registered.Folder }
@@ -27,6 +26,9 @@ function Get-PythonFolder {
 }
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
+
+# Return the mark of a complete environment (step packages).
+function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n" }
 
 # ---- who can change an installed Python
 
@@ -83,36 +85,6 @@ function Assert-RegisteredProgram([hashtable]$Values) {
             'a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
 }
 
-# A Python from the Microsoft Store keeps what it writes in a place that other programs do not see.
-function Assert-PresentPython {
-    $python = Get-Python
-    if (Test-Below $python "$env:ProgramFiles\WindowsApps") {
-        throw (New-Failure python-from-store ('{python} is from the Microsoft Store, where programs do not see the ' +
-                'files of each other. Install Python from python.org, create the virtual environment of nbserver ' +
-                'with it, then run this again') @{ python = $python })
-    }
-    if (-not (Test-Path -LiteralPath $python)) {
-        throw (New-Failure python-missing ('{python} does not exist any more. Install Python from python.org, create ' +
-                'the virtual environment of nbserver with it, then run this again') @{ python = $python })
-    }
-    Assert-PresentVersion $python
-    if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) {
-        throw (New-Failure python-without-pip ('{python} has no pip. Run: "{python}" -m ensurepip; or install Python ' +
-                'from python.org') @{ python = $python })
-    }
-}
-
-function Assert-PresentVersion([string]$Python) {
-    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Python)
-    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
-    if ($is -ne $Settings.python.version) {
-        throw (New-Failure python-version ('{python} has version {is}, but version {expected} is expected. Install ' +
-                'Python from python.org, create the virtual environment of nbserver with it, then run this again') @{
-                python = $Python; is = $is; expected = $Settings.python.version
-            })
-    }
-}
-
 function Install-PythonBundle([string]$Folder) {
     # Undo removes the folder with all that is in it.
     if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null }
@@ -122,10 +94,6 @@ function Install-PythonBundle([string]$Folder) {
 }
 
 Add-Step python 'Python is installed' -Test {
-    if ($Settings.python.kind -eq 'present') {
-        Assert-PresentPython
-        return
-    }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered) { Assert-RegisteredPython $registered }

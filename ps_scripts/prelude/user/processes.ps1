@@ -1,5 +1,5 @@
 # ---- prelude: processes ----------------------------------------------------------------------------
-# Run the server of user scope in the background, and recognize its process.
+# Run the server in the background, and recognize its process in later runs.
 
 # The server runs until the user logs off. The first line of $ProcessFile is `PID CREATED`: the process ID, and when the
 # process was created, as a FILETIME in UTC. Windows reuses process IDs; both values together identify one process. The
@@ -77,3 +77,5 @@ $Restore.process = {
 function Stop-RecordedBackground {
     if (Test-Record 'process' $ProcessFile) { Stop-Background }
 }
+
+Add-Hook BeforeUndo { Stop-RecordedBackground }

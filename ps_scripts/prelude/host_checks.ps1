@@ -1,22 +1,5 @@
-# ---- step: preflight -------------------------------------------------------------------------------
-# Refuse a host on which the notebook server cannot work, before anything is changed.
-
-Add-Step preflight 'This host can run the notebook server' -Test {
-    Assert-SixtyFourBit
-    Assert-Architecture
-    Assert-Administrator
-    Assert-ExecutionPolicy
-    Assert-WindowsVersion
-    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
-    Assert-Clock
-    Assert-FreeSpace
-    Assert-ShellMemory
-    Assert-FreePort
-    Find-PendingReboot
-    Write-ForeignConfiguration
-} -Apply {
-    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
-}
+# ---- prelude: host_checks --------------------------------------------------------------------------
+# Refuse a host by its processor, policy, version, clock, or free space.
 
 function Assert-SixtyFourBit {
     if ([IntPtr]::Size -ne 8) {
@@ -33,15 +16,6 @@ function Assert-Architecture {
                 '"{architecture}". Correct architecture in the inventory') @{
                 is = $is; architecture = $Settings.architecture
             })
-    }
-}
-
-function Assert-Administrator {
-    if ($Settings.scope -eq 'user') { return }
-    $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
-    if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        throw (New-Failure not-administrator ('administrator rights are missing. Connect as an administrator. A ' +
-                'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
     }
 }
 
@@ -98,55 +72,4 @@ function Assert-FreeSpace {
             'it, then run this again') @{
             free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
         })
-}
-
-# With less than 1024 MB, Windows stops this session in the middle of the installation.
-function Assert-ShellMemory {
-    if ($Settings.scope -eq 'user') { return }
-    $quota = Get-ShellMemory
-    if ($quota -and $quota -lt 1024) {
-        throw (New-Failure shell-memory-low ('the memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
-                'are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM') @{
-                quota = $quota
-            })
-    }
-}
-
-# Return the quota in MB, or nothing if it cannot be read: in a run by hand, WinRM need not run.
-function Get-ShellMemory {
-    try { [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { return }
-}
-
-# In user scope, no other program is stopped. In machine scope, the step takeover checks the port.
-function Assert-FreePort {
-    $port = $Settings.notebook.port
-    if ($Settings.scope -ne 'user' -or -not (Test-PortListening $port)) { return }
-    $processes = @(Get-PortProcess $port)
-    if (-not $processes.Count) {
-        # Windows does not report the process. That our server runs is not enough: it may listen on another port.
-        if ((Test-DeployedPort $port) -and @(Get-ProcessBelow $Programs).Count) { return }
-        throw (New-Failure port-taken-unknown ('TCP port {port} is used by another program. Stop it, or choose ' +
-                'another notebook.port in the inventory') @{ port = $port })
-    }
-    $ours = $processes | Where-Object { $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs) }
-    if (@($ours).Count) { return }
-    throw (New-Failure port-taken ('TCP port {port} is used by {program} (process {process}). Stop it, or choose ' +
-            'another notebook.port in the inventory') @{
-            port = $port; program = $processes[0].Name; process = $processes[0].ProcessId
-        })
-}
-
-# Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
-function Find-PendingReboot {
-    if ($Settings.scope -eq 'user') { return }
-    $keys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
-    'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired'
-    foreach ($key in $keys) {
-        if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
-        $Run.Reboot = $true
-        $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending 'Windows waits for a reboot ({key}). Changes are applied after it' @{
-            key = $key
-        }
-    }
 }

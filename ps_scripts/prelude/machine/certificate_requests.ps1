@@ -51,3 +51,19 @@ function Install-RequestedCertificate {
         if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
     }
 }
+
+# Mode request: apply what a certificate request needs, then report the request.
+function Invoke-Request {
+    if ($Settings.certificate.source -ne 'request') {
+        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
+                'Set certificate.request = true in the inventory first'))
+    }
+    foreach ($step in $Steps) {
+        if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
+        if ($Run.Outcome -eq 'reboot') { Invoke-Hook AtRestart; return }
+    }
+    $Run.Step = 'certificate'
+    Send-CertificateRequest
+}
+
+$Modes.request = { Invoke-Request }

@@ -4,7 +4,6 @@
 # The catalog says what the download is: "zip" is unpacked into a separate folder; "exe" is an installer of Inno Setup,
 # which gets such a folder; "msi" is a package that chooses its folder, so the catalog lists where openssl.exe may be.
 # Another version that this script installed is removed first; an OpenSSL of another origin is never replaced.
-# If the settings have no OpenSSL, as in scope "user", nothing is installed: see prelude/certificate_program.
 
 function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
 
@@ -72,7 +71,6 @@ function Install-OpenSslPackage([string]$Package) {
 }
 
 Add-Step openssl 'OpenSSL is installed' -Test {
-    if (-not $Settings.openssl) { return }
     $openssl = Get-OpenSsl
     $file = Get-CachedFile $Settings.openssl
     if (-not (Test-Path -LiteralPath $openssl)) { Add-Difference openssl 'OpenSSL' $null $openssl }

@@ -1,30 +1,9 @@
 # ---- step: service ---------------------------------------------------------------------------------
-# Run the server as a scheduled task or, in user scope, as a background process.
+# Run the server as a scheduled task.
 
 # The task starts with Windows, has no time limit, is started again when it stops, and runs on battery power. A second
 # trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
-# ProcessTokenSidType gives its process the SID that has access to the files. The process of user scope runs until the
-# user logs off (prelude/processes).
-
-# ---- what the server was started with
-
-# Return the times of the files that the server reads when it starts. They are in the description of the task, so a
-# server that was started before a change is noticed and started again. Nothing secret is derived from these files.
-function Get-ServiceState {
-    $times = foreach ($file in $ConfigurationFile, $StarterFile, $CertificateFile) {
-        if (-not (Test-Path -LiteralPath $file)) { 'none' }
-        else { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') }
-    }
-    "nbserver: secured notebook server. Files of $($times -join ', ')"
-}
-
-function Get-ServerArgument { '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog }
-
-function Format-ServerArgument {
-    @(Get-ServerArgument | ForEach-Object { Format-Argument $_ }) -join ' '
-}
-
-# ---- the scheduled task
+# ProcessTokenSidType gives its process the SID that has access to the files.
 
 # Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing.
 function Get-ServiceProperty {
@@ -91,9 +70,7 @@ function Test-TaskRunning([string]$Name) {
     $task -and [string]$task.State -eq 'Running'
 }
 
-function Test-ServerRunning {
-    if ($Settings.scope -eq 'user') { [bool](Get-Background) } else { Test-TaskRunning 'nbserver' }
-}
+function Test-ServerRunning { Test-TaskRunning 'nbserver' }
 
 function Compare-ServiceTask {
     $text = Get-TaskXml 'nbserver'
@@ -120,34 +97,12 @@ function Start-ServiceTask {
     Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
 }
 
-# ---- the process of user scope
-
-function Get-ServerText {
-    "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArgument)`n$(Get-ServiceState)`n"
+# Return the failure of a server that answers requests without the password. $Values are those of the text.
+function New-OpenServerFailure([hashtable]$Values) {
+    New-Failure server-open ('the server on TCP port {port} answered a request without the password with {status} ' +
+        'instead of 401 or 403. Everyone who can connect to this port may be able to run programs as the account of ' +
+        'the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
+        '({log}). If something was added to {folder}, remove that folder. Then run apply again') $Values
 }
 
-function Compare-BackgroundServer {
-    if (-not (Test-ServerRunning)) {
-        Add-Difference server 'the notebook server' 'not running' 'running in the background'
-    }
-    elseif (-not (Test-Background (Get-ServerText))) {
-        Add-Difference server 'the notebook server' 'started before a change' 'started after it'
-    }
-}
-
-# The user's variables for other servers and Pythons are removed from the environment of this run only.
-function Start-BackgroundServer {
-    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
-        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') {
-            [Environment]::SetEnvironmentVariable($name, $null)
-        }
-    }
-    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
-    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArgument) $WorkFolder (Get-ServerText)
-}
-
-Add-Step service 'The notebook server runs' -Test {
-    if ($Settings.scope -eq 'user') { Compare-BackgroundServer } else { Compare-ServiceTask }
-} -Apply {
-    if ($Settings.scope -eq 'user') { Start-BackgroundServer } else { Start-ServiceTask }
-}
+Add-Step service 'The notebook server runs' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }

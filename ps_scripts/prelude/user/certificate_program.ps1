@@ -1,5 +1,5 @@
 # ---- prelude: certificate_program ------------------------------------------------------------------
-# Create a self-signed certificate with Python, if no OpenSSL is installed.
+# Create a self-signed certificate with Python.
 
 # The program uses the package cryptography, which is in the lock. Type of key, names, and extensions are the same as in
 # the configuration for OpenSSL.
@@ -58,9 +58,9 @@ with open(file, "wb") as out:
     out.write(certificate.public_bytes(pem))
 '@ -replace "`r", ''
 
-function Invoke-CertificateProgram([string]$Key, [string]$Certificate) {
+function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
     Set-TextFile $CertificateProgramFile $CertificateProgram
-    $arguments = @('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate)
+    $arguments = @('-I', '-X', 'utf8', $CertificateProgramFile, $NewKey, $NewCertificate)
     $arguments += @([string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names
     Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-program-failed -Text ('the ' +
         'certificate could not be created: {program} exited with code {exit_code}. Its output: {output}')

@@ -23,6 +23,15 @@ function Test-SameBoot([string]$One, [string]$Other) {
     [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
 }
 
+# Note when Windows started. A run that continues after a restart waits until Windows has restarted.
+function Read-BootTime {
+    if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
+    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting' }
+}
+
+Add-Hook BeforeRun { Read-BootTime }
+Add-Hook AtRestart { Complete-BeforeRestart }
+
 # Finish a run that stops for a reboot. $Run.Restarts is how often the workstation will still continue this run; a run
 # by hand has nothing that continues it. If one restart was not enough, another one is not either.
 function Complete-BeforeRestart {

@@ -56,6 +56,8 @@ function Stop-RecordedTask {
     }
 }
 
+Add-Hook BeforeUndo { Stop-RecordedTask }
+
 function Protect-Xml([string]$Text) {
     [Security.SecurityElement]::Escape($Text)
 }

@@ -60,6 +60,19 @@ function Get-NameFault($Certificate) {
     }
 }
 
+# Return a DNS name or an IP address in the form in which names are compared.
+function Format-Name([string]$Name) {
+    $address = $null
+    if ([Net.IPAddress]::TryParse($Name, [ref]$address)) { $address.ToString() } else { $Name.ToLowerInvariant() }
+}
+
+# Return the DNS names and IP addresses that a certificate is for. 2.5.29.17 is the extension subjectAltName.
+function Get-CertificateName($Certificate) {
+    foreach ($extension in $Certificate.Extensions) {
+        if ($extension.Oid.Value -eq '2.5.29.17') { Read-AlternativeName $extension.RawData }
+    }
+}
+
 function Get-SignatureFault($Certificate) {
     $algorithm = $Certificate.SignatureAlgorithm.Value
     if ($AllowedSignatures -notcontains $algorithm) {

@@ -6,14 +6,11 @@
 
 function Test-ServiceGrant([string]$Path) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
-    if ($Settings.scope -eq 'user') { return $true }   # the server runs as the user, who chose the folder
     (Get-AccessSddl $Path) -cmatch "\(A;OICI(ID)?;0x1301bf;;;$ServiceSid\)"
 }
 
-# This is called in preflight, and immediately before each change to the folder. In user scope, the server has the
-# user's rights anyway.
+# This is called in preflight, and immediately before each change to the folder.
 function Assert-DataFolder([string]$Path) {
-    if ($Settings.scope -eq 'user') { return }
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
     if ($fault) {
@@ -37,7 +34,6 @@ function Add-DataFolder([string]$Path) {
     Assert-DataFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) {
         Save-Before 'data_folder' $Path $null
-        if ($Settings.scope -eq 'user') { [void](New-Item -ItemType Directory -Path $Path); return }
         New-DataFolder $Path
     }
     if (Test-ServiceGrant $Path) { return }
@@ -130,10 +126,6 @@ function New-GrantFailure([string]$Path, [Exception]$Cause) {
 $Restore.data_folder = {
     param($Path)
     if (-not (Test-Path -LiteralPath $Path)) { return }
-    if ($Settings.scope -ne 'user') { Assert-NoLink $Path }
-    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
-        Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
-        return
-    }
-    [IO.Directory]::Delete($Path, $false)
+    Assert-NoLink $Path
+    Remove-DataFolder $Path
 }

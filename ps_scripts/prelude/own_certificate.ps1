@@ -1,9 +1,8 @@
-# ---- step: certificate -----------------------------------------------------------------------------
-# Provide a certificate for the server; only administrators and it can read the key.
+# ---- prelude: own_certificate ----------------------------------------------------------------------
+# Compare and replace a certificate that the host signs itself.
 
-# By default, OpenSSL creates the certificate on the host: P-256, self-signed, for the names in the settings. Its key
-# never leaves the host. A new one is created 30 days before it expires, or when the names change. Without OpenSSL, in
-# scope "user", prelude/certificate_program creates it. prelude/certificate_sources has the other sources.
+# The certificate is for the names in the settings, with a key on P-256 that never leaves the host. A new one is created
+# 30 days before it expires, or when the names change.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
@@ -66,28 +65,7 @@ function Install-OwnCertificate {
     foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
     Set-TextFile $SourceFile 'unfinished'
     Set-TextFile $RequestFile (Get-CertificateRequest)
-    if ($Settings.openssl) { New-OwnCertificate "$KeyFile.new" "$CertificateFile.new" }
-    else { Invoke-CertificateProgram "$KeyFile.new" "$CertificateFile.new" }
+    New-OwnCertificate "$KeyFile.new" "$CertificateFile.new"
     foreach ($file in $KeyFile, $CertificateFile) { Move-Over "$file.new" $file }
     Set-TextFile $SourceFile 'host'
-}
-
-function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
-    $arguments = 'req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
-    '-days', [string]$Settings.certificate.days, '-config', $RequestFile, '-keyout', $NewKey, '-out', $NewCertificate
-    Invoke-OpenSsl $arguments -Code certificate-not-created -Text ('openssl could not create the certificate (exit ' +
-        'code {exit_code}): {output}. Code -1073741515 means that a DLL is missing: install the Visual C++ ' +
-        'redistributable, then run this again')
-}
-
-Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
-    Compare-Folder $ServiceFolder $ServiceReads
-    $certificate = Get-ServerCertificate
-    if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }
-    if ($Settings.certificate.source -eq 'host') { Compare-OwnCertificate $certificate }
-    else { Compare-GivenCertificate $certificate }
-} -Apply {
-    Add-Folder $StateFolder
-    Add-Folder $ServiceFolder $ServiceReads   # its access list is set before a key is in it
-    if ($Settings.certificate.source -eq 'host') { Install-OwnCertificate } else { Install-GivenCertificate }
 }

@@ -58,6 +58,16 @@ function Compare-InstalledCertificate($Certificate) {
     if ($fault) { Add-Difference certificate-not-suitable 'certificate' $fault.Message 'a suitable certificate' }
 }
 
+# Return true if the certificate is for the key: openssl writes the public key of both. If a file is not a certificate
+# or a key, openssl exits with code 1.
+function Test-KeyPair([string]$Certificate, [string]$Key) {
+    Invoke-OpenSsl @('x509', '-in', $Certificate, '-noout', '-pubkey') -Accept 0, 1 -Quiet
+    if ($Run.ExitCode) { return $false }
+    $expected = $Run.Output -join "`n"
+    Invoke-OpenSsl @('pkey', '-in', $Key, '-pubout') -Accept 0, 1 -Quiet
+    -not $Run.ExitCode -and [string]::Equals($expected, ($Run.Output -join "`n"))
+}
+
 function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }

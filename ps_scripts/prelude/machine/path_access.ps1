@@ -1,0 +1,27 @@
+# ---- prelude: path_access --------------------------------------------------------------------------
+# Find other accounts that could replace a folder with another folder.
+
+# Rights as bits of an access mask. .NET has no name for the generic right; source: "ACCESS_MASK" on
+# learn.microsoft.com.
+$GenericAll = 0x10000000
+$DeleteRight = [int][Security.AccessControl.FileSystemRights]::Delete
+$DeleteContentRight = [int][Security.AccessControl.FileSystemRights]::DeleteSubdirectoriesAndFiles
+$OwnershipRights = [int][Security.AccessControl.FileSystemRights]'ChangePermissions, TakeOwnership'
+
+# Return a failure if an account that is not in $Allowed could replace the folder with another folder: if it may delete
+# or rename the folder or a folder above it, change its permissions, or take ownership. The right to add folders, which
+# Windows gives everybody on a drive, is harmless. Folders that do not exist yet are skipped.
+function Get-PathFault([string]$Path, [string[]]$Allowed) {
+    $current = $Path
+    while ($current) {
+        $parent = Split-Path -Parent $current
+        $rights = $GenericAll -bor $OwnershipRights
+        if ($parent) { $rights = $rights -bor $DeleteRight }   # a drive cannot be deleted or renamed
+        if ($current -ne $Path) { $rights = $rights -bor $DeleteContentRight }
+        if (Test-Path -LiteralPath $current) {
+            $fault = Get-AccessFault $current $Allowed $rights -SkipInheritOnly
+            if ($fault) { return $fault }
+        }
+        $current = $parent
+    }
+}

@@ -1,0 +1,37 @@
+# ---- prelude: unused_programs ----------------------------------------------------------------------
+# Find the Python, OpenSSL, and packages that are not used any more.
+
+function Get-UsedFolder {
+    Get-EnvironmentFolder
+    Get-PythonFolder
+    Get-OpenSslFolder
+}
+
+# The step openssl has already removed the package of another version, unless the settings do not want a package.
+function Get-UsedMsi {
+    if ($Settings.openssl.kind -eq 'msi') { Get-CachedFile $Settings.openssl }
+}
+
+# Return the lines of the record that are not used any more, newest first. The installer of a Python is in the record
+# after the folder of that Python, so it is removed first.
+function Get-UnusedLine {
+    $used = @(Get-UsedFolder) + @(Get-UsedMsi)
+    $lines = @()
+    $pythonFolder = ''
+    foreach ($line in Read-Record) {
+        $isFolder = Test-InstalledFolder $line
+        if ($isFolder -and $line.step -eq 'python') { $pythonFolder = $line.key }
+        $isMsi = $line.kind -eq 'msi' -and $line.step -eq 'openssl'
+        if (($isFolder -or $isMsi) -and $used -notcontains $line.key) { $lines += $line }
+        $isPython = $line.kind -eq 'bundle' -and $line.step -eq 'python'
+        if ($isPython -and $pythonFolder -and $used -notcontains $pythonFolder) { $lines += $line }
+    }
+    [Array]::Reverse($lines)
+    $lines
+}
+
+# True for a line about a folder of an environment, Python, or OpenSSL, right below the folder of nbserver.
+function Test-InstalledFolder($Line) {
+    if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
+    (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
+}

@@ -1,0 +1,15 @@
+# ---- prelude: unused_programs ----------------------------------------------------------------------
+# Find the environments that are not used any more.
+
+# Return the lines of the record about other environments than the one in use, newest first.
+function Get-UnusedLine {
+    $lines = @(Read-Record | Where-Object { (Test-EnvironmentLine $_) -and $_.key -ne (Get-EnvironmentFolder) })
+    [Array]::Reverse($lines)
+    $lines
+}
+
+# True for a line about the folder of an environment, right below the folder for programs.
+function Test-EnvironmentLine($Line) {
+    if ($Line.kind -ne 'folder' -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
+    (Split-Path -Leaf $Line.key) -cmatch '^env-'
+}

@@ -1,0 +1,25 @@
+# ---- step: certificate -----------------------------------------------------------------------------
+# Provide a certificate for the server; only administrators and it can read the key.
+
+# By default, OpenSSL creates the certificate on the host, as prelude/own_certificate describes.
+# prelude/certificate_sources has the other sources.
+
+function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
+    $arguments = 'req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+    '-days', [string]$Settings.certificate.days, '-config', $RequestFile, '-keyout', $NewKey, '-out', $NewCertificate
+    Invoke-OpenSsl $arguments -Code certificate-not-created -Text ('openssl could not create the certificate (exit ' +
+        'code {exit_code}): {output}. Code -1073741515 means that a DLL is missing: install the Visual C++ ' +
+        'redistributable, then run this again')
+}
+
+Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
+    Compare-Folder $ServiceFolder $ServiceReads
+    $certificate = Get-ServerCertificate
+    if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }
+    if ($Settings.certificate.source -eq 'host') { Compare-OwnCertificate $certificate }
+    else { Compare-GivenCertificate $certificate }
+} -Apply {
+    Add-Folder $StateFolder
+    Add-Folder $ServiceFolder $ServiceReads   # its access list is set before a key is in it
+    if ($Settings.certificate.source -eq 'host') { Install-OwnCertificate } else { Install-GivenCertificate }
+}

@@ -1,0 +1,56 @@
+# ---- step: preflight -------------------------------------------------------------------------------
+# Refuse a host on which the notebook server cannot work, before anything is changed.
+
+Add-Step preflight 'This host can run the notebook server' -Test {
+    Assert-SixtyFourBit
+    Assert-Architecture
+    Assert-Administrator
+    Assert-ExecutionPolicy
+    Assert-WindowsVersion
+    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
+    Assert-Clock
+    Assert-FreeSpace
+    Assert-ShellMemory
+    Find-PendingReboot
+    Write-ForeignConfiguration
+} -Apply {
+    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
+}
+
+function Assert-Administrator {
+    $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
+    if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
+        throw (New-Failure not-administrator ('administrator rights are missing. Connect as an administrator. A ' +
+                'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
+    }
+}
+
+# With less than 1024 MB, Windows stops this session in the middle of the installation.
+function Assert-ShellMemory {
+    $quota = Get-ShellMemory
+    if ($quota -and $quota -lt 1024) {
+        throw (New-Failure shell-memory-low ('the memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
+                'are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM') @{
+                quota = $quota
+            })
+    }
+}
+
+# Return the quota in MB, or nothing if it cannot be read: in a run by hand, WinRM need not run.
+function Get-ShellMemory {
+    try { [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { return }
+}
+
+# Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
+function Find-PendingReboot {
+    $keys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
+    'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired'
+    foreach ($key in $keys) {
+        if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
+        $Run.Reboot = $true
+        $Run.Pending = " ($key)"
+        Write-Notice warning reboot-pending 'Windows waits for a reboot ({key}). Changes are applied after it' @{
+            key = $key
+        }
+    }
+}

@@ -1,0 +1,13 @@
+# ---- step: certificate -----------------------------------------------------------------------------
+# Provide a certificate for the server; only the user and administrators can read the key.
+
+Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
+    Compare-Folder $ServiceFolder $ServiceReads
+    $certificate = Get-ServerCertificate
+    if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }
+    Compare-OwnCertificate $certificate
+} -Apply {
+    Add-Folder $StateFolder
+    Add-Folder $ServiceFolder $ServiceReads   # its access list is set before a key is in it
+    Install-OwnCertificate
+}

@@ -1,0 +1,43 @@
+# ---- step: python ----------------------------------------------------------------------------------
+# Check the Python that runs nbserver, from which the environment is created.
+
+function Get-PythonFolder { $Settings.python.folder }
+
+function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
+
+# Return the mark of a complete environment (step packages). The environment needs this Python.
+function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n$(Get-Python)`n" }
+
+# A Python from the Microsoft Store keeps what it writes in a place that other programs do not see.
+function Assert-PresentPython {
+    $python = Get-Python
+    if (Test-Below $python "$env:ProgramFiles\WindowsApps") {
+        throw (New-Failure python-from-store ('{python} is from the Microsoft Store, where programs do not see the ' +
+                'files of each other. Install Python from python.org, create the virtual environment of nbserver ' +
+                'with it, then run this again') @{ python = $python })
+    }
+    if (-not (Test-Path -LiteralPath $python)) {
+        throw (New-Failure python-missing ('{python} does not exist any more. Install Python from python.org, create ' +
+                'the virtual environment of nbserver with it, then run this again') @{ python = $python })
+    }
+    Assert-PresentVersion $python
+    if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) {
+        throw (New-Failure python-without-pip ('{python} has no pip. Run: "{python}" -m ensurepip; or install Python ' +
+                'from python.org') @{ python = $python })
+    }
+}
+
+function Assert-PresentVersion([string]$Python) {
+    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Python)
+    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
+    if ($is -ne $Settings.python.version) {
+        throw (New-Failure python-version ('{python} has version {is}, but version {expected} is expected. Install ' +
+                'Python from python.org, create the virtual environment of nbserver with it, then run this again') @{
+                python = $Python; is = $is; expected = $Settings.python.version
+            })
+    }
+}
+
+Add-Step python 'Python is installed' -Test { Assert-PresentPython } -Apply {
+    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'python' })
+}

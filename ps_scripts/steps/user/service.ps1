@@ -1,0 +1,40 @@
+# ---- step: service ---------------------------------------------------------------------------------
+# Run the server as a background process.
+
+# The process runs until the user logs off (prelude/processes).
+
+function Test-ServerRunning { [bool](Get-Background) }
+
+function Get-ServerText {
+    "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArgument)`n$(Get-ServiceState)`n"
+}
+
+function Compare-BackgroundServer {
+    if (-not (Test-ServerRunning)) {
+        Add-Difference server 'the notebook server' 'not running' 'running in the background'
+    }
+    elseif (-not (Test-Background (Get-ServerText))) {
+        Add-Difference server 'the notebook server' 'started before a change' 'started after it'
+    }
+}
+
+# The user's variables for other servers and Pythons are removed from the environment of this run only.
+function Start-BackgroundServer {
+    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
+        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') {
+            [Environment]::SetEnvironmentVariable($name, $null)
+        }
+    }
+    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
+    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArgument) $WorkFolder (Get-ServerText)
+}
+
+# Return the failure of a server that answers requests without the password. $Values are those of the text.
+function New-OpenServerFailure([hashtable]$Values) {
+    New-Failure server-open-as-user ('the server on TCP port {port} answered a request without the password with ' +
+        '{status} instead of 401 or 403. Everyone who can connect to this port may be able to run programs as you. ' +
+        'Stop the server (nbserver stop local) and read its log ({log}). If something was added to {folder}, remove ' +
+        'that folder. Then run apply again') $Values
+}
+
+Add-Step service 'The notebook server runs' -Test { Compare-BackgroundServer } -Apply { Start-BackgroundServer }
