@@ -35,11 +35,6 @@ take_hold() { # FOLDER PATH
     check_path "$real/x" "$EUID"
 }
 
-# A user may have links below their home folder: if one is wrong, only that user is affected.
-can_have_links() {
-    [[ $NB_SCOPE == user && $EUID -ne 0 ]]
-}
-
 check_links() { # PATH
     local path=$1
     if can_have_links; then return; fi
