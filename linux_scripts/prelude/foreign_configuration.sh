@@ -38,5 +38,5 @@ read_foreign_paths() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then
         FOREIGN_PATHS+=({/usr/local/etc,/etc}/jupyter/jupyter*_config.d/*.json /usr/share/jupyter/kernels/*)
     fi
-    add_foreign_paths
+    read_foreign_paths_of_scope
 }

@@ -21,7 +21,7 @@ TZ=UTC0
 
 STEPS=()
 declare -A STEP_TITLES=()
-# Names of functions that parts of the prelude add: main calls them before a run, before its changes, and before an undo.
+# Functions that parts of the prelude add: main calls them before a run, before it changes something, before an undo.
 BEFORE_RUN=() BEFORE_CHANGE=() BEFORE_UNDO=()
 DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''

@@ -1,7 +1,7 @@
 # ---- step: certificate -----------------------------------------------------------------------------
 # Create a certificate for the server; only root and the service can read its key.
 
-# OpenSSL or Python creates it on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
+# It is created on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
 # key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.
 
 CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem

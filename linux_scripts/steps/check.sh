@@ -82,7 +82,8 @@ assert_server_closed() {
 '{status} instead of 401 or 403. Everybody who can connect to this port may be able to run programs as the user of '\
 'the server. Stop the server ({stop}) and read its log ({log}). If something was added to {folder}, remove it. '\
 'Then run apply again' \
-            port "$NB_NOTEBOOK_PORT" status "$REPLY" stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
+            port "$NB_NOTEBOOK_PORT" status "$REPLY" \
+            stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done
 }
 

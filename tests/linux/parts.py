@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nbserver.render.bash import settings_block
-from nbserver.render.step_files import PRELUDE
+from nbserver.render.step_files import PRELUDE, STEPS
 from tests.checkout import CHECKOUT
 
 FILES = CHECKOUT / "linux_scripts"
@@ -46,9 +46,10 @@ def prelude(scope: str = "machine") -> str:
     return "\n".join((FILES / "prelude" / f"{name}.sh").read_text("ascii") for name in PRELUDE["linux_scripts", scope])
 
 
-def step(name: str) -> str:
+def step(name: str, scope: str = "machine") -> str:
     """A step of the product."""
-    return (FILES / "steps" / f"{name}.sh").read_text("ascii")
+    (file,) = (each for each in STEPS["linux_scripts", scope] if each.rpartition("/")[2] == name)
+    return (FILES / "steps" / f"{file}.sh").read_text("ascii")
 
 
 def script(steps: Iterable[str], **settings: Any) -> str:

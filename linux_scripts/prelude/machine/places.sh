@@ -61,6 +61,6 @@ is_of_scope() { # KIND KEY
 }
 
 # FOREIGN_PATHS: configuration that only this scope could use.
-add_foreign_paths() {
+read_foreign_paths_of_scope() {
     FOREIGN_PATHS+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
 }

@@ -79,7 +79,7 @@ is_of_scope() { # KIND KEY
 }
 
 # FOREIGN_PATHS: configuration that only this scope could use.
-add_foreign_paths() {
+read_foreign_paths_of_scope() {
     FOREIGN_PATHS+=("$HOME_FOLDER"/.jupyter/jupyter*_config.{py,json}
         "$HOME_FOLDER"/.local/share/jupyter/kernels/*
         "$HOME_FOLDER"/.ipython/profile_default/{*_config.{py,json},startup/*.{py,ipy}})

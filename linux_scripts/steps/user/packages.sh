@@ -2,8 +2,8 @@
 # Install the packages of the notebook server: a virtual environment as the lock says.
 
 # They are NumPy, Matplotlib, Tornado, pyzmq, IPython, ipykernel, and notebook with all their dependencies, in a virtual
-# environment (prelude/environment), whose folder is named after the lock: another lock gets another environment, next to
-# the one in use.
+# environment (prelude/environment), whose folder is named after the lock: another lock gets another environment, next
+# to the one in use.
 
 step packages 'The packages of the notebook server are installed'
 

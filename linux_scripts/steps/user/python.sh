@@ -1,8 +1,8 @@
 # ---- step: python ----------------------------------------------------------------------------------
 # Find a Python that is installed.
 
-# It must be 3.10 or newer, with venv. Only root could install packages of the distribution. The distribution's Python is
-# preferred, because it gets security updates; otherwise the one that runs nbserver is used, whose path is in the
+# It must be 3.10 or newer, with venv. Only root could install packages of the distribution. The distribution's Python
+# is preferred, because it gets security updates; otherwise the one that runs nbserver is used, whose path is in the
 # settings.
 
 PYTHON=''                                          # the path of the program

@@ -39,7 +39,7 @@ def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
     file = home / "local.sh"
     file.write_text(
         parts.script(
-            [parts.step(name) for name in ("certificate", "notebook")],
+            [parts.step(name, "user") for name in ("certificate", "notebook")],
             scope="user",
             notebook={"directory": "~/notebooks", "ip": "*", "port": 9999, "session": 12},
         )
