@@ -28,7 +28,8 @@ json_string() { # TEXT
             fi
         fi
         if ((point >= 0x10000)); then
-            printf -v code '\\u%04x\\u%04x' $((0xd800 + (point - 0x10000 >> 10))) $((0xdc00 + (point - 0x10000 & 0x3ff)))
+            printf -v code '\\u%04x\\u%04x' \
+                $((0xd800 + (point - 0x10000 >> 10))) $((0xdc00 + (point - 0x10000 & 0x3ff)))
         else
             printf -v code '\\u%04x' "$point"
         fi
@@ -84,7 +85,8 @@ utf8_bytes() { # POINT
     if ((p < 0x80)); then printf -v octal '\\%03o' "$p"
     elif ((p < 0x800)); then printf -v octal '\\%03o' $((0xc0 | p >> 6)) $((0x80 | p & 63))
     elif ((p < 0x10000)); then printf -v octal '\\%03o' $((0xe0 | p >> 12)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
-    else printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
+    else
+        printf -v octal '\\%03o' $((0xf0 | p >> 18)) $((0x80 | p >> 12 & 63)) $((0x80 | p >> 6 & 63)) $((0x80 | p & 63))
     fi
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"

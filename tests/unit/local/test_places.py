@@ -23,7 +23,8 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv("HOME", str(tmp_path))
         text = (
             settings_block({**parts.SETTINGS, "scope": scope})
-            + parts.prelude()
+            + parts.prelude(scope)
+            + ("PROCESS_FILE=\n" if scope == "machine" else "")
             + f"printf '%s\\n' {' '.join(f'${name}' for name in names)} \"${{SYSTEMCTL[*]}}\"\n"
         )
         done = subprocess.run([parts.require_bash(), "-c", text], capture_output=True, text=True, check=True)
@@ -32,6 +33,6 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
             str(found.configuration),
             str(found.data),
             str(found.unit.parent),
-            str(found.process),
+            str(found.process) if scope == "user" else "",
             " ".join(found.systemctl),
         ]
