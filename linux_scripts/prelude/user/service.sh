@@ -1,8 +1,8 @@
 # ---- prelude: service ------------------------------------------------------------------------------
 # Run the notebook server as a service: a unit of systemd, or a process in the background.
 
-# It is a unit of the user's own systemd, or a process if that systemd is not running. Later runs keep the
-# first choice.
+# It is a unit of the user's own systemd, or a process if that systemd is not running. Later runs keep the first
+# choice.
 
 SERVICE_COMMAND=()
 SERVICE_ENVIRONMENT=()
