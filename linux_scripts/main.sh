@@ -80,11 +80,10 @@ apply() {
 
 # Restore the previous state, newest change first. What cannot be restored is reported and stays in the record.
 undo() {
-    local line
+    local line name
     local -a lines=("${RECORD[@]}")
     local -i i
-    stop_recorded_units
-    stop_recorded_processes
+    for name in "${BEFORE_UNDO[@]}"; do "$name"; done
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         line=${lines[i]}
         split_line "$line"
@@ -102,11 +101,11 @@ undo() {
 
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 start_run() {
-    local hash
-    assert_scope
+    local hash name
+    for name in "${BEFORE_RUN[@]}"; do "$name"; done
     if [[ $RUN_MODE != test ]]; then
         start_change
-    elif [[ -e $STATE_FOLDER && ($EUID -eq 0 || $NB_SCOPE == user) ]]; then
+    elif [[ -e $STATE_FOLDER ]] && can_read_state; then
         assert_state_folder
         read_record
     fi
@@ -116,10 +115,8 @@ start_run() {
 }
 
 start_change() {
-    local folder
-    if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then
-        fail needs-root 'this script must run as root: use sudo'
-    fi
+    local folder name
+    for name in "${BEFORE_CHANGE[@]}"; do "$name"; done
     initialize_state_folder
     enter_lock
     read_record

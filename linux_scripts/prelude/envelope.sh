@@ -32,7 +32,7 @@ read_envelope() {
             SECRETS[$name]=$REPLY
         else
             # The line is not repeated, because it may contain a secret.
-            fail envelope-line-unknown 'line {number} of the envelope is not a line that this script accepts' \
+            fail envelope-line-unknown 'line {number} of the envelope is not valid for this script' \
                 number "$number"
         fi
     done

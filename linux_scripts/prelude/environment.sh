@@ -4,6 +4,47 @@
 # Each package is installed in exactly the version of the lock, if its hash is that of the lock. uv installs them, or
 # pip if packages.installer = "pip". uv itself is in the lock too.
 
+ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
+LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
+NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
+
+# The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
+# which may have been removed since.
+compare_environment() {
+    local name
+    local -a lines=() folders=()
+    if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
+    if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
+        differs packages 'packages' '' "$ENVIRONMENT"
+        return
+    fi
+    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
+    for name in "${lines[@]:1}"; do
+        if [[ ! -d ${folders[0]}/$name ]]; then
+            differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
+        fi
+    done
+}
+
+start_environment() {
+    add_missing_parents "$PROGRAMS"
+    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
+    save_before folder "$ENVIRONMENT" ''
+    if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
+    rm -rf --one-file-system -- "$ENVIRONMENT"
+    create_environment
+}
+
+fill_environment() {
+    if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
+        install_with_pip
+    else
+        install_with_uv
+    fi
+    label_environment
+    mark_environment
+}
+
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
 
 create_environment() {

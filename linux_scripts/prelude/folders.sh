@@ -72,17 +72,3 @@ save_access() { # PATH
     if has_record folder "$1" || has_record data_folder "$1"; then return; fi
     save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$HELD")"
 }
-
-# A folder for notebooks may have files of the service by now.
-restore_access() { # PATH BEFORE
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
-    keep_user_for "$1"
-    hold_folder "$1" || return
-    { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
-    if has_files_of_service "$1"; then
-        save_before files "$1" ''
-    else
-        release_user
-    fi
-}

@@ -38,11 +38,5 @@ read_foreign_paths() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then
         FOREIGN_PATHS+=({/usr/local/etc,/etc}/jupyter/jupyter*_config.d/*.json /usr/share/jupyter/kernels/*)
     fi
-    if [[ $NB_SCOPE == user ]]; then
-        FOREIGN_PATHS+=("$HOME_FOLDER"/.jupyter/jupyter*_config.{py,json}
-            "$HOME_FOLDER"/.local/share/jupyter/kernels/*
-            "$HOME_FOLDER"/.ipython/profile_default/{*_config.{py,json},startup/*.{py,ipy}})
-    else
-        FOREIGN_PATHS+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
-    fi
+    read_foreign_paths_of_scope
 }

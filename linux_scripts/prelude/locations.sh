@@ -17,19 +17,15 @@ is_system_folder() { # PATH
         /bin/* | /boot/* | /dev/* | /efi/* | /etc/* | /lib/* | /lib[0-9x]*/* | /proc/* | /run/*) return 0 ;;
         /sbin/* | /snap/* | /sys/* | /usr/* | /var/backups/* | /var/cache/* | /var/crash/* | /var/lib/*) return 0 ;;
         /var/lock/* | /var/log/* | /var/mail/* | /var/run/* | /var/spool/*) return 0 ;;
-        /tmp/* | /var/tmp/*) [[ $NB_SCOPE == machine ]] ;;   # the service has its own /tmp
+        /tmp/* | /var/tmp/*) has_private_tmp ;;
         *) return 1 ;;
     esac
 }
 
 # Whether a folder may have notebooks: it is not a system folder, not directly below /, and not a home folder.
 is_data_folder() { # PATH
-    local number='' home=''
     if is_system_folder "$1" || [[ ${1#/} != */* ]]; then return 1; fi
-    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return 0; fi
-    number=$(stat --format=%u -- "$1")
-    IFS=: read -r _ _ _ _ _ home _ < <(getent passwd "$number") || true
-    [[ $home != "$1" ]]
+    ! is_home_folder "$1"
 }
 
 assert_notebook_folder_allowed() {

@@ -35,11 +35,6 @@ take_hold() { # FOLDER PATH
     check_path "$real/x" "$EUID"
 }
 
-# In user scope, links are allowed: they can only redirect what the user could change anyway.
-can_have_links() {
-    [[ $NB_SCOPE == user && $EUID -ne 0 ]]
-}
-
 check_links() { # PATH
     local path=$1
     if can_have_links; then return; fi
@@ -86,12 +81,12 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
     local -i mode=8#$3 sticky=8#1000 group_writes=8#20 others_write=8#2
     if ((mode & sticky || (mode & (group_writes | others_write)) == 0)); then return 0; fi
     if ((mode & others_write)); then
-        problem folder-writable-by-all 'everybody can write in {folder}, and could replace {path}. '\
+        problem folder-writable-by-all 'anyone can write to {folder}, and could replace {path}. '\
 'Remove that permission (chmod o-w {folder})' \
             folder "$2" path "$1" || return
     fi
     is_own_group "$2" ||
-        problem folder-writable-by-group 'the group {group} can write in {folder}, or an access list permits it to '\
+        problem folder-writable-by-group 'the group {group} can write to {folder}, or an access list permits it to '\
 'other users, who could replace {path}. Remove that permission (chmod g-w {folder})' \
             group "$4" folder "$2" path "$1"
 }

@@ -28,14 +28,9 @@ is_listening() { # PORT
 # Whether our server has one of these sockets. That it runs is not enough: it may listen on another port.
 # If the kernel does not show the sockets of the process, it is assumed to have one.
 is_own_port() { # ' INODE...'
-    local link pid=0 shown=''
-    if is_unit; then
-        read_unit "$SERVICE_UNIT" MainPID
-        pid=${UNIT[MainPID]:-0}
-    else
-        read_process "$PROCESS_FILE"
-        pid=${PROCESS:-0}
-    fi
+    local link pid shown=''
+    read_server_process
+    pid=$REPLY
     if ((pid == 0)); then return 1; fi
     # Each file descriptor of a socket is a link to socket:[INODE].
     while IFS= read -r link; do

@@ -100,7 +100,7 @@ is_of_nbserver() { # KIND KEY BEFORE
         folder) [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] ;;
         file)
             if [[ $3 && $3 != "$STATE_FOLDER"/before/+([!/]) ]]; then return 1; fi
-            [[ $2 == "$CONFIGURATION_FOLDER"/* || $2 == "$PROCESS_LOG" ]]
+            [[ $2 == "$CONFIGURATION_FOLDER"/* ]] || is_of_scope "$1" "$2"
             ;;
         access | files)
             [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER"|"$NB_NOTEBOOK_DIRECTORY")/* ]] ||
@@ -113,10 +113,8 @@ is_of_nbserver() { # KIND KEY BEFORE
             done
             ! is_system_folder "$2"
             ;;
-        user) [[ $2 == "$SERVICE_USER" ]] ;;
         unit) [[ $2 == "$SERVICE_UNIT" && (! $3 || ${3##* } == "$STATE_FOLDER"/before/+([!/])) ]] ;;
-        process) [[ $2 == "$PROCESS_FILE" ]] ;;
-        *) return 0 ;;
+        *) is_of_scope "$1" "$2" ;;
     esac
 }
 

@@ -1,4 +1,4 @@
-# ==== body: from this line to the end, the script is the same for every Linux host of a release =========
+# ==== body: from this line to the end, the script is the same for every Linux host of a release and scope ==
 # Order: prelude (what the steps may use), steps (each has a test and an apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
@@ -19,23 +19,10 @@ TZ=UTC0
 # Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
 # whose name begins with has_, is_, or can_ only checks, and may be used in a condition.
 
-PROGRAMS=/opt/nbserver                             # programs; only root can write
-CONFIGURATION_FOLDER=/etc/nbserver                 # configuration, certificate, key; the service reads
-DATA_FOLDER=/var/lib/nbserver                      # contains the next two, and the notebooks
-STATE_FOLDER=$DATA_FOLDER/state                    # record, events, lock; only root has access
-WORK_FOLDER=$DATA_FOLDER/work                      # the service reads and writes
-RECORD_FILE=$STATE_FOLDER/record.jsonl             # the previous state, for undo
-LOCK_FILE=$STATE_FOLDER/lock                       # locked while a run changes this host
-SERVICE_USER=nbserver                              # the user and group of the service
-SERVICE_UNIT=nbserver.service
-PROGRAM_OWNER=root:root                            # of programs and units
-OWNER_FORMAT=%U:%G                                 # how `stat` prints such an owner
-SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
-READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
-FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
-
 STEPS=()
 declare -A STEP_TITLES=()
+# Functions that parts of the prelude add: main calls them before a run, before it changes something, before an undo.
+BEFORE_RUN=() BEFORE_CHANGE=() BEFORE_UNDO=()
 DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''

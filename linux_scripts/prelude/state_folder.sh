@@ -20,7 +20,8 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     hold_folder "$STATE_FOLDER" ||
-        fail state-folder-unsafe 'undo cannot trust its folder: {cause}. Fix that, then run this again'
+        fail state-folder-unsafe 'the folder with the data for undo cannot be trusted: {cause}. '\
+'Fix the cause, then run this again'
 }
 
 assert_no_link() { # PATH

@@ -1,8 +1,6 @@
 # ---- prelude: units --------------------------------------------------------------------------------
 # Install and remove units of systemd.
 
-UNIT_FOLDER=/etc/systemd/system
-SYSTEMCTL=(systemctl)
 declare -A UNIT=()                                 # properties of the unit that was read last
 
 # UNIT: the named properties, and those that are always used. Their values are the same in every language.
@@ -72,7 +70,7 @@ stop_recorded_units() {
         split_line "$line"
         if [[ $LINE_KIND != unit ]] || ! is_of_nbserver unit "$LINE_KEY" "$LINE_BEFORE"; then continue; fi
         RUN_STEP=$LINE_STEP
-        assert_own_systemd
         if [[ -e $UNIT_FOLDER/$LINE_KEY ]]; then stop_unit "$LINE_KEY"; fi
     done
 }
+BEFORE_UNDO+=(stop_recorded_units)

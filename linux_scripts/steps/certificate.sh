@@ -1,7 +1,7 @@
 # ---- step: certificate -----------------------------------------------------------------------------
 # Create a certificate for the server; only root and the service can read its key.
 
-# OpenSSL or Python creates it on this host (see prelude/tls): P-256, self-signed, for the names in the settings. The
+# It is created on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
 # key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.
 
 CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
@@ -46,16 +46,6 @@ certificate_apply() {
     mv -T -- "$KEY_FILE.new" "$KEY_FILE"
     mv -T -- "$CERTIFICATE_FILE.new" "$CERTIFICATE_FILE"
     mv -T -- "$REQUEST_FILE.next" "$REQUEST_FILE"
-}
-
-create_certificate() { # KEY-FILE CERTIFICATE-FILE
-    if has_openssl; then
-        run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
-            -config "$REQUEST_FILE.next" -keyout "$1" -out "$2"
-    else
-        run_program "$NOTEBOOK_PYTHON" -I -c "$MAKE_WITH_PYTHON" "$1" "$2" "$NB_CERTIFICATE_DAYS" \
-            "${NB_HOST:0:64}" "${NB_CERTIFICATE_NAMES[@]}"
-    fi
 }
 
 # REPLY: the configuration for `openssl req`. A common name has at most 64 characters. Clients compare the subject

@@ -73,13 +73,8 @@ refuse_silent_server() {
 # A notebook server answers these requests with its kernels if the client is logged in, and with 403 otherwise. If it
 # answers everybody, everybody can run programs, and a person must find out why.
 assert_server_closed() {
-    local stop="systemctl stop $SERVICE_UNIT" log="journalctl --unit $SERVICE_UNIT"
     local -i i
-    if [[ $NB_SCOPE == user ]]; then
-        stop='nbserver stop local'
-        log="journalctl --user --unit $SERVICE_UNIT"
-    fi
-    if ! is_unit; then log="cat $PROCESS_LOG"; fi
+    read_service_commands
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
@@ -87,7 +82,8 @@ assert_server_closed() {
 '{status} instead of 401 or 403. Everybody who can connect to this port may be able to run programs as the user of '\
 'the server. Stop the server ({stop}) and read its log ({log}). If something was added to {folder}, remove it. '\
 'Then run apply again' \
-            port "$NB_NOTEBOOK_PORT" status "$REPLY" stop "$stop" log "$log" folder "${NOTEBOOK_PYTHON%/*/*}"
+            port "$NB_NOTEBOOK_PORT" status "$REPLY" \
+            stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done
 }
 

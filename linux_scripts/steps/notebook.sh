@@ -27,18 +27,6 @@ notebook_test() {
     fi
 }
 
-compare_notebook_folder() {
-    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
-            path "$NB_NOTEBOOK_DIRECTORY"
-    fi
-    read_lost_files "$NB_NOTEBOOK_DIRECTORY"
-    if [[ $REPLY ]]; then
-        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or a user of this host' \
-            path "${REPLY#* }"
-    fi
-}
-
 # If the salt differs, so does the hash: then only the rest of the file is compared.
 compare_configuration() {
     local around=''
@@ -147,17 +135,16 @@ configuration_text() {
 
 # REPLY: the values that both generations of the notebook server have.
 shared_configuration() {
-    local ip allow_root=false
+    local ip
     json_string "$NB_NOTEBOOK_IP"
     ip=$REPLY
-    if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then allow_root=true; fi
     REPLY="
     \"ip\": $ip,
     \"port\": $NB_NOTEBOOK_PORT,
     \"port_retries\": 0,
     \"base_url\": \"/\",
     \"open_browser\": false,
-    \"allow_root\": $allow_root,
+    \"allow_root\": $ALLOW_ROOT,
     \"allow_remote_access\": true,
     \"allow_origin\": \"\",
     \"allow_origin_pat\": \"\",

@@ -146,7 +146,8 @@ def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monke
     ran = host.run("apply", "if-needed", ("tool", "tool2", "text"))
     assert (ran.result.outcome, ran.result.changed, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 2, 1, 1)
     assert (
-        ran.result.error == "win1: Windows must restart once more, but is not restarted again in this run. Restart it, then run this again"
+        ran.result.error
+        == "win1: Windows must restart once more, but is not restarted again in this run. Restart Windows, then run this again"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nbserver.render.bash import settings_block
-from nbserver.render.step_files import PRELUDE
+from nbserver.render.step_files import PRELUDE, STEPS
 from tests.checkout import CHECKOUT
 
 FILES = CHECKOUT / "linux_scripts"
@@ -46,9 +46,10 @@ def prelude(scope: str = "machine") -> str:
     return "\n".join((FILES / "prelude" / f"{name}.sh").read_text("ascii") for name in PRELUDE["linux_scripts", scope])
 
 
-def step(name: str) -> str:
+def step(name: str, scope: str = "machine") -> str:
     """A step of the product."""
-    return (FILES / "steps" / f"{name}.sh").read_text("ascii")
+    (file,) = (each for each in STEPS["linux_scripts", scope] if each.rpartition("/")[2] == name)
+    return (FILES / "steps" / f"{file}.sh").read_text("ascii")
 
 
 def script(steps: Iterable[str], **settings: Any) -> str:
@@ -57,9 +58,9 @@ def script(steps: Iterable[str], **settings: Any) -> str:
     return "\n".join([settings_block(whole), prelude(whole["scope"]), *steps, (FILES / "main.sh").read_text("ascii")])
 
 
-def run(code: str, *arguments: bytes | str, input: bytes = b"", main: bool = False) -> subprocess.CompletedProcess[bytes]:
+def run(code: str, *arguments: bytes | str, input: bytes = b"", scope: str = "machine") -> subprocess.CompletedProcess[bytes]:
     """Runs bash on the prelude and `code` behind it, events on standard output. The arguments are $1, $2, ..."""
-    text = settings_block(SETTINGS) + prelude() + "exec 3>&1\n" + code
+    text = settings_block({**SETTINGS, "scope": scope}) + prelude(scope) + "exec 3>&1\n" + code
     with tempfile.TemporaryDirectory() as folder:  # Linux limits one argument to 128 KiB, so `bash -c` is not enough
         file = Path(folder) / "test.sh"
         file.write_text(text, encoding="utf-8", newline="\n")

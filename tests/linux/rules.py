@@ -144,6 +144,30 @@ def a_kind_is_saved_and_restored(files: Files) -> Iterator[str]:
         yield f"kind {kind} is {'saved' if kind in saved else 'restored'} only"
 
 
+def every_function_is_used(files: Files) -> Iterator[str]:
+    """A body carries only what its scope uses: each function is named outside itself, or called by a name that is put together.
+
+    `note` is one of the messages, which all bodies have.
+    """
+    used: dict[str, set[str]] = {}
+    for line in lines(files):
+        for word in re.findall(r"\w+", line.code):
+            used.setdefault(word, set()).add(line.function)
+    text = "".join(files.values())  # a trap names its function in single quotes
+    for name, body in functions(files).items():
+        by_name = re.search(rf"^trap '{name}\b|\btrap '{name} ", text, re.MULTILINE) or (name in used and used[name] - {name})
+        put_together = re.search(r"^restore_|_(test|apply)$|_(with|by|packages)_(apt|zypper)$", name)
+        if name != "note" and not by_name and not put_together:
+            yield f"{body[0]}: {name} is not used in this body"
+
+
+def the_scope_is_no_condition(files: Files) -> Iterator[str]:
+    """What differs by scope is in files of that scope."""
+    for line in lines(files):
+        if "NB_SCOPE" in line.code:
+            yield f"{line}: {line.code.strip()}"
+
+
 RULES: tuple[Rule, ...] = (
     ascii_with_line_feeds,
     nothing_is_run_that_was_not_read,
@@ -156,6 +180,8 @@ RULES: tuple[Rule, ...] = (
     steps_change_through_the_prelude,
     restoring_sees_every_failure,
     a_kind_is_saved_and_restored,
+    every_function_is_used,
+    the_scope_is_no_condition,
     *rules_bash_4_4.RULES,
     *rules_form.RULES,
     *rules_messages.RULES,

@@ -38,7 +38,7 @@ def a_file_begins_with_its_title(files: Files) -> Iterator[str]:
         found = text.splitlines()
         start = found.index("") + 1 if text.startswith("# ==== body") and "" in found else 0
         title, sentence, after, *_ = [*found[start:], "", "", ""]
-        folder, _, stem = name.removesuffix(".sh").rpartition("/")
+        folder, stem = name.partition("/")[0], name.removesuffix(".sh").rpartition("/")[2]
         words = f"{ {'prelude': 'prelude: ', 'steps': 'step: '}.get(folder, '') }{stem}"
         if title != f"# ---- {words} ".ljust(TITLE_COLUMNS, "-"):
             yield f'{name}:{start + 1}: the first line is not "# ---- {words} ---..." with {TITLE_COLUMNS} columns'

@@ -31,7 +31,7 @@ from tests.served import served
 HOME = "/home/visitor"
 PASSWORD = f"Canary {secrets.token_hex(8)} 'local'"  # in no file of the checkout, which is copied to the host
 NBSERVER = f"{HOME}/nbserver/.venv/bin/nbserver"
-STEPS = ["preflight", "python", "packages", "openssl", "user", "certificate", "notebook", "service", "firewall", "check", "cleanup"]
+STEPS = ["preflight", "python", "packages", "certificate", "notebook", "service", "check", "cleanup"]  # of user scope
 # The command line with another lock of Linux hosts: its first argument.
 SMALL = """\
 import runpy

@@ -52,15 +52,4 @@ def _reason(settings: Mapping[str, Any], title: str) -> str:
         return "the host signs its certificate itself"
     if title == "step: vc_redist" and "vc_redist" in settings and settings["vc_redist"] is None:
         return "this OpenSSL does not need it"
-    only = _ONLY_USER if settings.get("scope") == "machine" else _ONLY_MACHINE
-    return f"only in scope {'user' if only is _ONLY_USER else 'machine'}" if title in only else ""
-
-
-_OTHER_SOURCES = frozenset({"prelude: certificate_sources", "prelude: certificate_store", "prelude: certificate_requests"})
-_ONLY_USER = frozenset({"prelude: processes"})
-_ONLY_MACHINE = frozenset(
-    {
-        *(f"step: {name}" for name in ("openssl", "user", "firewall")),
-        *(f"prelude: {name}" for name in ("firewall", "users", "apt", "zypper")),
-    }
-)
+    return ""

@@ -35,12 +35,15 @@ PRELUDE = {
         "server_check host_checks"
     ).split(),
     ("linux_scripts", "machine"): (
-        "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages "
-        "apt zypper units firewall processes tls scope starter service port host_checks foreign_configuration environment installer_settings"
+        "run machine/places json messages events envelope lock record programs paths locations folders files state_folder data_folders "
+        "machine/files_of_service machine/service_access machine/users machine/packages machine/apt machine/zypper units service_unit machine/service "
+        "machine/firewall tls machine/certificate_program starter port host_checks machine/system_checks foreign_configuration proxy environment "
+        "machine/installer_settings"
     ).split(),
     ("linux_scripts", "user"): (
-        "run json messages events envelope lock record programs paths locations folders files state_folder data_folders files_of_service users packages "
-        "apt zypper units firewall processes tls scope starter service port host_checks foreign_configuration environment installer_settings"
+        "run user/places json messages events envelope lock record programs paths locations folders files state_folder data_folders "
+        "user/service_access user/service units service_unit user/processes tls user/certificate_program starter port host_checks "
+        "foreign_configuration proxy environment user/installer_settings"
     ).split(),
 }
 STEPS = {
@@ -49,8 +52,11 @@ STEPS = {
         "notebook machine/takeover machine/service machine/firewall check cleanup"
     ).split(),
     ("ps_scripts", "user"): "user/preflight user/python packages user/certificate notebook user/service check cleanup".split(),
-    ("linux_scripts", "machine"): "preflight python packages openssl user certificate notebook service firewall check cleanup".split(),
-    ("linux_scripts", "user"): "preflight python packages openssl user certificate notebook service firewall check cleanup".split(),
+    ("linux_scripts", "machine"): (
+        "machine/preflight machine/python machine/packages machine/openssl machine/user certificate notebook machine/service machine/firewall "
+        "check cleanup"
+    ).split(),
+    ("linux_scripts", "user"): "user/preflight user/python user/packages certificate notebook user/service check cleanup".split(),
 }
 
 _TITLE = re.compile(r"^(?:Add-Step|step) (\w+) '([^']+)'", re.MULTILINE)

@@ -101,8 +101,8 @@ function Stop-PortOwner([int]$Port) {
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. Neither a service nor a ' +
-            'scheduled task runs it, so undo cannot start it again. Its file is {path}') @{
+        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. It does not run as a ' +
+            'service or a scheduled task, so undo cannot start it again. If you need it, start it yourself: {path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
     }

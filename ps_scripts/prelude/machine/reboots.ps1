@@ -40,15 +40,15 @@ function Complete-BeforeRestart {
     if ($Settings.reboot -ne 'if-needed') { return }
     if (-not $Run.Boot) {
         Write-Notice warning boot-time-unknown ('Windows does not report when it started, so it is not restarted. ' +
-            'Restart it, then run this again')
+            'Restart Windows, then run this again')
     }
     elseif (-not $Run.Restarts -and $Run.BootBefore) {
         Write-Notice warning restarts-used-up ('Windows must restart once more, but is not restarted again in this ' +
-            'run. Restart it, then run this again')
+            'run. Restart Windows, then run this again')
     }
     elseif (-not $Run.Restarts) {
         Write-Notice warning no-restart-by-hand ('Windows must restart, but is not restarted in a run by hand, ' +
-            'because nothing would continue that run. Restart it, then run this again')
+            'because nothing would continue that run. Restart Windows, then run this again')
     }
     else {
         Restart-Windows
@@ -78,7 +78,7 @@ function Restart-Windows {
     $comment = 'nbserver: an installer requires a restart'
     Invoke-Program $shutdown @('/r', '/t', '10', '/d', 'p:4:2', '/c', $comment) -Accept 0, 1115, 1190 `
         -Code restart-failed -Text ('Windows could not be restarted: {program} exited with code {exit_code}. ' +
-        'Restart it, then run this again. Output of the program: {output}')
+        'Restart Windows, then run this again. Output of the program: {output}')
     if ($Run.ExitCode -eq 1190) {
         throw (New-Failure restart-already-scheduled ('a restart or shutdown of Windows is already scheduled. Wait ' +
                 'for it, or cancel it with shutdown /a, then run this again'))

@@ -37,6 +37,6 @@ function Assert-Account {
     }
     if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {
         throw (New-Failure local-folder-invalid ('LOCALAPPDATA is "{folder}", which is not a folder on a drive. ' +
-                'Log on with your own profile, and do not change this variable') @{ folder = $env:LOCALAPPDATA })
+                'Sign in with your own user profile, and do not set this variable') @{ folder = $env:LOCALAPPDATA })
     }
 }

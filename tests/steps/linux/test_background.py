@@ -21,7 +21,7 @@ PREPARED = "save_before() {\n    true\n}\nread -r PROGRAM_OWNER < <(stat --forma
 
 def run_processes(code: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """`code` behind the prelude, with nothing recorded on this machine; the events of the log go nowhere."""
-    return parts.run(PREPARED + code, *arguments)
+    return parts.run(PREPARED + code, *arguments, scope="user")
 
 
 def test_a_process_is_started_known_again_and_ended(tmp_path: Path) -> None:
@@ -58,16 +58,16 @@ def test_the_server_in_the_background_hears_ctrl_c(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     (tmp_path / "serve.py").write_text("import time\ntime.sleep(300)\n")
     code = (
-        parts.step("service")
+        parts.step("service", "user")
         + """
-        NB_SCOPE=user HOME_FOLDER=$1 WORK_FOLDER=$1/work CONFIGURATION_FOLDER=$1/configuration PROCESS_FILE=$1/process PROCESS_LOG=$1/log
+        HOME_FOLDER=$1 WORK_FOLDER=$1/work CONFIGURATION_FOLDER=$1/configuration PROCESS_FILE=$1/process PROCESS_LOG=$1/log
         NOTEBOOK_PYTHON=$1/env/bin/python NOTEBOOK_FILE=/none STARTER_FILE=$1/serve.py CERTIFICATE_FILE=/none SERVICE_USER=anna
         process_apply
         printf '%s\\n' "$PROCESS" "${SERVICE_ENVIRONMENT[@]}"
         """
     )
     # As under the bootstrap, which starts the script with & too: bash cannot take back what it began with.
-    whole = settings_block(parts.SETTINGS) + parts.prelude() + PREPARED + code
+    whole = settings_block({**parts.SETTINGS, "scope": "user"}) + parts.prelude("user") + PREPARED + code
     pid, *variables = run_processes('trap \'\' INT QUIT\nbash -c "$2" test "$1"\n', str(tmp_path), whole).stdout.decode().split("\n")[:-1]
     try:
         assert wait_until(
@@ -95,5 +95,5 @@ def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("log", "words"), [("", ""), ("one\n", "one\n"), ("1\n2\n3\n4\n", "2\n3\n4\n")])
 def test_the_servers_last_words(tmp_path: Path, log: str, words: str) -> None:
     (tmp_path / "log").write_text(log)
-    code = "NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process PROCESS_LOG=$1/log\nprint_service_log\n"
+    code = "XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process PROCESS_LOG=$1/log\nprint_service_log\n"
     assert run_processes(code, str(tmp_path)).stdout.decode().strip("\n") == words.strip("\n")

@@ -17,8 +17,8 @@ BAD = "step check 'the server answers'; check_test() { differs port port '' open
 OLD, NEW = "/opt/nbserver/env-aaaaaaaa", "/opt/nbserver/env-bbbbbbbb"
 
 
-def steps(check: str) -> list[str]:
-    return [PLACES, parts.step("packages"), check, parts.step("cleanup")]
+def steps(check: str, scope: str = "machine") -> list[str]:
+    return [PLACES, parts.step("packages", scope), check, parts.step("cleanup")]
 
 
 def go(host: Sandbox, mode: str, lock: str, check: str = GOOD, source: str = "wheels") -> Run:
@@ -82,7 +82,7 @@ def test_in_user_scope_too(sandbox: Sandbox) -> None:
     sandbox.run("bash", "-c", 'mkdir -p "$HOME" && cd && rm -rf .local/share/nbserver .local/state/nbserver .config/nbserver')
     for lock in "ab":
         packages = {"index_url": None, "installer": "pip", "lock_sha256": lock * 64, "source": "auto"}
-        done = run(sandbox, "apply", steps(GOOD), packages=packages, scope="user")
+        done = run(sandbox, "apply", steps(GOOD, "user"), packages=packages, scope="user")
         assert done.outcome == "ok", done.events
     assert [event["what"] for event in done.of("restored")] == [f"{programs}/env-aaaaaaaa"]
     assert sandbox.run("ls", programs).stdout == b"env-bbbbbbbb\n"

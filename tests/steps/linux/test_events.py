@@ -121,7 +121,7 @@ def test_what_a_program_gets_in_its_environment_is_in_no_arguments(tmp_path: Pat
     recorder.chmod(0o755)
     code = r"""
     exec 3>/dev/null
-    NB_SCOPE=user NB_DOWNLOADS_PROXY=http://anna:CANARY-proxy@proxy.example.com:3128
+    NB_DOWNLOADS_PROXY=http://anna:CANARY-proxy@proxy.example.com:3128
     ENVIRONMENT=$1 NOTEBOOK_PYTHON=$1/python
     read_package_environment
     read_own_package_environment
@@ -133,7 +133,7 @@ def test_what_a_program_gets_in_its_environment_is_in_no_arguments(tmp_path: Pat
     pip = tmp_path / "python"
     pip.write_text("#!/bin/sh\necho \"global.index-url='https://anna:CANARY-index@pypi.example.com/simple'\"\n")
     pip.chmod(0o755)
-    done = run(parts.step("packages") + code, str(tmp_path))
+    done = run(parts.step("packages", "user") + code, str(tmp_path), scope="user")
     assert (done.returncode, done.stderr) == (0, b""), "nothing of it stays in the script's own"
     first, second = (tmp_path / "given").read_text().splitlines()
     assert ast.literal_eval(first)[1:] == ["--", "bash", "-c", 'env >"$1/environment"', "x", str(tmp_path)]

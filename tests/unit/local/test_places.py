@@ -19,12 +19,11 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
     from nbserver.local.places import linux_places
 
     names = "CONFIGURATION_FOLDER DATA_FOLDER UNIT_FOLDER PROCESS_FILE".split()
+    printed = " ".join(f'"${{{name}-}}"' for name in names)
     for scope in ("user", "machine"):
         monkeypatch.setenv("HOME", str(tmp_path))
         text = (
-            settings_block({**parts.SETTINGS, "scope": scope})
-            + parts.prelude()
-            + f"printf '%s\\n' {' '.join(f'${name}' for name in names)} \"${{SYSTEMCTL[*]}}\"\n"
+            settings_block({**parts.SETTINGS, "scope": scope}) + parts.prelude(scope) + f"printf '%s\\n' {printed} \"${{SYSTEMCTL[*]}}\"\n"
         )
         done = subprocess.run([parts.require_bash(), "-c", text], capture_output=True, text=True, check=True)
         found = linux_places(LocalLinuxHost.model_validate({"scope": scope}))
@@ -32,6 +31,6 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
             str(found.configuration),
             str(found.data),
             str(found.unit.parent),
-            str(found.process),
+            str(found.process) if scope == "user" else "",
             " ".join(found.systemctl),
         ]

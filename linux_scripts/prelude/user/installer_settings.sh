@@ -1,34 +1,18 @@
 # ---- prelude: installer_settings -------------------------------------------------------------------
 # Choose the settings of pip and uv: proxy, index, and trusted authorities.
 
-AUTHORITIES=(/etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem)   # of Debian and Ubuntu, of openSUSE and SLES
-declare -A PIP_CONFIGURATION=()                    # option -> value; user scope only
+declare -A PIP_CONFIGURATION=()                    # option -> value
 
-# PROXY: the environment of pip and uv. In machine scope, their other configuration is not used: its files are disabled
-# and its variables removed. They trust the authorities that this host trusts.
-# In user scope, the user's own configuration is used: the hashes in the lock decide what is installed.
+# PROXY: the environment of pip and uv. The user's own configuration is used: the hashes in the lock decide what is
+# installed.
 read_package_environment() {
-    local file
-    if [[ $NB_SCOPE != user ]]; then unset "${!PIP_@}" "${!UV_@}"; fi
     read_proxy
-    PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
-    if [[ $NB_SCOPE == user ]]; then
-        PROXY+=(PIP_PROGRESS_BAR=off)
-        return
-    fi
-    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1)
-    for file in "${AUTHORITIES[@]}"; do
-        if [[ -r $file ]]; then
-            PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file")
-            return
-        fi
-    done
+    PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1 PIP_PROGRESS_BAR=off)
 }
 
-# In user scope, uv gets the configuration of the user's pip, which it does not read itself.
+# After create_environment: uv gets the configuration of the user's pip, which it does not read itself.
 read_own_package_environment() {
     local file index extra links proxy
-    if [[ $NB_SCOPE != user ]]; then return; fi
     read_pip_configuration
     index=${PIP_CONFIGURATION[index-url]:-}
     extra=${PIP_CONFIGURATION[extra-index-url]:-}

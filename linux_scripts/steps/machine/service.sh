@@ -1,68 +1,23 @@
 # ---- step: service ---------------------------------------------------------------------------------
 # Run the notebook server as a service that starts with the system.
 
-# In machine scope, it is a unit of systemd, which runs as the user of the service and can write in two folders only:
-# its own and that of the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
-# In user scope, it is a unit or a process of the user: see prelude/service.
+# It is a unit of systemd, which runs as the user of the service and can write in two folders only: its own and that of
+# the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
 
 step service 'The notebook server runs'
 
 service_test() {
-    if is_unit; then
-        unit_test
-    else
-        process_test
-    fi
-}
-
-unit_test() {
-    assert_own_systemd
-    unit_text
-    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then
-        differs file-differs '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
-    fi
-    read_unit "$SERVICE_UNIT"
-    if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
-        differs unit-not-enabled 'unit {unit}' "${UNIT[UnitFileState]:-}" enabled unit "$SERVICE_UNIT"
-    fi
-    if [[ ${UNIT[ActiveState]:-} != active ]]; then
-        differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" active unit "$SERVICE_UNIT"
-    elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
-        differs unit-not-reloaded 'unit {unit}' 'changed since systemd loaded it' loaded unit "$SERVICE_UNIT"
-    fi
+    compare_unit
 }
 
 service_apply() {
-    if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then warn_of_root; fi
-    if ! is_unit; then
-        process_apply
-        return
-    fi
-    if [[ $NB_SCOPE == user ]]; then
-        add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
-        warn_of_logout
-    fi
-    save_unit "$SERVICE_UNIT"
-    stop_unit "$SERVICE_UNIT"                      # if the run is interrupted, the next run sees a stopped unit
-    unit_text
-    set_unit "$SERVICE_UNIT" "$REPLY"
-    start_unit "$SERVICE_UNIT"
-}
-
-warn_of_logout() {
-    if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then
-        warn stops-at-logout 'the server runs while you are logged in. To keep it running: loginctl enable-linger'
-    fi
+    install_unit
 }
 
 # REPLY: the unit. Memory that is both writable and executable is allowed, because just-in-time compilers and foreign
 # function interfaces need it.
 unit_text() {
     local capabilities='' ambient='' home='ProtectHome=yes' started folder
-    if [[ $NB_SCOPE == user ]]; then
-        user_unit_text
-        return
-    fi
     started_text
     started=$REPLY
     if ((NB_NOTEBOOK_PORT < 1024)); then
@@ -145,14 +100,4 @@ unit_word() { # PATH
 'character, which a path in a systemd unit cannot have. Choose another folder'
     fi
     REPLY="\"${1//%/%%}\""
-}
-
-# REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
-# started, the unit's text differs, and the server is restarted.
-started_text() {
-    local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
-    if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
-        mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
-    fi
-    REPLY=${times[*]:-none}
 }

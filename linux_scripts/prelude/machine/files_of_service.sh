@@ -17,7 +17,7 @@ release_user() {
 # Searching can take long. If it fails, there may be files: even root may lack access (NFS, FUSE).
 has_files_of_service() { # FOLDER
     local found
-    if [[ $NB_SCOPE == user ]] || ! has_user "$SERVICE_USER"; then return 1; fi
+    if ! has_user "$SERVICE_USER"; then return 1; fi
     report_start searching-files 'Searching {path} for files of the service' path "$1"
     found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
     [[ $found ]]
@@ -35,7 +35,7 @@ restore_files() { # FOLDER
 read_lost_files() { # FOLDER
     local number user
     REPLY=''
-    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return; fi
+    if [[ ! -d $1 ]]; then return; fi
     read -r number user < <(stat --format='%u %U' -- "$1")
     case $user,$1/ in
         UNKNOWN,*) REPLY="$number $1" ;;

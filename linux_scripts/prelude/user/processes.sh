@@ -80,3 +80,4 @@ stop_recorded_processes() {
         stop_process "$LINE_KEY"
     done
 }
+BEFORE_UNDO+=(stop_recorded_processes)

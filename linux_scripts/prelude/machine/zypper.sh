@@ -75,12 +75,12 @@ install_with_zypper() { # NAME...
 
 refuse_missing_packages() { # NAME...
     if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
-        fail sles-module-missing 'the repositories of this host do not have all of these packages: {packages}. '\
+        fail sles-module-missing 'some of these packages are not in the repositories of this host: {packages}. '\
 'python311 is in the Python 3 Module of Service Pack 4 and newer. '\
 'Add it (SUSEConnect -p sle-module-python3/{version}/{architecture}), then run this again' \
             packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
     fi
-    fail packages-missing 'the repositories of this host do not have all of these packages: {packages}. '\
+    fail packages-missing 'some of these packages are not in the repositories of this host: {packages}. '\
 'Add a repository that has them (zypper repos lists those that are configured), then run this again' \
         packages "$*"
 }

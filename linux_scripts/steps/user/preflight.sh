@@ -5,15 +5,10 @@ step preflight 'This host can run the notebook server'
 
 preflight_test() {
     assert_architecture
-    assert_root
-    assert_programs_installed
-    assert_systemd
-    assert_distribution
+    assert_programs_installed flock setsid sha256sum stat
     assert_notebook_folder_allowed
     assert_own_folders_safe
     assert_notebook_folder_safe
-    assert_service_account
-    assert_clock
     assert_free_space
     assert_port_free
     warn_of_foreign_configuration

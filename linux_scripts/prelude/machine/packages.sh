@@ -6,7 +6,6 @@
 SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
-PROXY=(env)                                        # `env` and the variables of the proxy, for run_program
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
@@ -115,14 +114,6 @@ refresh_packages() {
     report_start refreshing-packages 'Refreshing the lists of packages'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
-}
-
-# Some programs read only the lower-case names of these variables.
-read_proxy() {
-    PROXY=(env)
-    if [[ $NB_DOWNLOADS_PROXY ]]; then
-        PROXY+=("http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY")
-    fi
 }
 
 # INSTALLED: those of these packages of which any part is installed. Others may have been removed in the meantime.

@@ -4,7 +4,6 @@
 step openssl 'OpenSSL is installed'
 
 openssl_test() {
-    if [[ $NB_SCOPE == user ]]; then return; fi    # if there is no OpenSSL, Python creates the certificate
     if ! has_openssl; then differs openssl 'OpenSSL' '' 'the package openssl'; fi
 }
 

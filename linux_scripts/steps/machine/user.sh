@@ -4,7 +4,6 @@
 step user 'The service has a separate user'
 
 user_test() {
-    if [[ $NB_SCOPE == user ]]; then return; fi    # the server runs as the user who runs this script
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
     if ! has_user "$SERVICE_USER"; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
 }

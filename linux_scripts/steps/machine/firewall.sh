@@ -10,7 +10,6 @@ step firewall 'The firewall allows connections to the notebook port'
 
 firewall_test() {
     local address line
-    if [[ $NB_SCOPE == user ]]; then return; fi    # only root can open ports
     read_firewall
     note_no_firewall
     if [[ $FIREWALL ]]; then

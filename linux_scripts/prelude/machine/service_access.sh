@@ -1,0 +1,61 @@
+# ---- prelude: service_access -----------------------------------------------------------------------
+# Let the service write in the folder for notebooks, and undo that.
+
+# After read_access: whether the service can write in the folder, as its owner or by its group.
+can_service_write() { # PATH
+    local owner=${ACCESS[$1]% *}
+    local -i mode owner_all=8#700 group_all=8#70
+    if [[ ! -d $1 ]]; then return 1; fi
+    mode=8#${ACCESS[$1]#* }
+    if [[ $owner == "$SERVICE_USER:"* ]] && (((mode & owner_all) == owner_all)); then return 0; fi
+    [[ $owner == *":$SERVICE_USER" ]] && (((mode & group_all) == group_all))
+}
+
+compare_notebook_folder() {
+    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
+        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
+            path "$NB_NOTEBOOK_DIRECTORY"
+    fi
+    read_lost_files "$NB_NOTEBOOK_DIRECTORY"
+    if [[ $REPLY ]]; then
+        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or a user of this host' \
+            path "${REPLY#* }"
+    fi
+}
+
+add_service_access() { # PATH
+    assert_no_lost_files "$1"
+    if can_service_write "$1"; then return; fi
+    hold_folder "$1"
+    save_access "$1"
+    chown -- ":$SERVICE_USER" "$HELD"
+    chmod -- g+rwx "$HELD"
+}
+
+# A folder that has files stays, and so does its line in the record: a later undo checks it again.
+restore_data_folder() { # PATH
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    keep_user_for "$1"
+    hold_parent "$1" || return
+    rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
+    if [[ $LINE_STAYS ]]; then
+        warn folder-kept '{path} contains files and was kept' path "$1"
+        # If its files are in a folder below it, that folder was already found to have them.
+        if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
+    fi
+    release_user
+}
+
+# A folder for notebooks may have files of the service by now.
+restore_access() { # PATH BEFORE
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    keep_user_for "$1"
+    hold_folder "$1" || return
+    { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
+        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
+    if has_files_of_service "$1"; then
+        save_before files "$1" ''
+    else
+        release_user
+    fi
+}

@@ -1,0 +1,34 @@
+# ---- prelude: service_access -----------------------------------------------------------------------
+# Make sure that the user can write in the folder for notebooks, and undo changes to it.
+
+can_service_write() { # PATH
+    [[ -d $1 && -w $1 && -x $1 ]]
+}
+
+compare_notebook_folder() {
+    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
+        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
+            path "$NB_NOTEBOOK_DIRECTORY"
+    fi
+}
+
+add_service_access() { # PATH
+    if ! can_service_write "$1"; then
+        fail notebook-folder-read-only 'you cannot write in {path}. Choose another notebook.directory' path "$1"
+    fi
+}
+
+# A folder that has files stays, and so does its line in the record: a later undo checks it again.
+restore_data_folder() { # PATH
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    hold_parent "$1" || return
+    rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
+    if [[ $LINE_STAYS ]]; then warn folder-kept '{path} contains files and was kept' path "$1"; fi
+}
+
+restore_access() { # PATH BEFORE
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    hold_folder "$1" || return
+    { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
+        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
+}

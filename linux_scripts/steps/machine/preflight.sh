@@ -1,0 +1,24 @@
+# ---- step: preflight -------------------------------------------------------------------------------
+# Refuse a host on which the notebook server cannot work, before anything is changed.
+
+step preflight 'This host can run the notebook server'
+
+preflight_test() {
+    assert_architecture
+    assert_root
+    assert_programs_installed flock setsid sha256sum stat setpriv find getent useradd systemctl
+    assert_systemd
+    assert_distribution
+    assert_notebook_folder_allowed
+    assert_own_folders_safe
+    assert_notebook_folder_safe
+    assert_account "$SERVICE_USER" "$WORK_FOLDER"
+    assert_clock
+    assert_free_space
+    assert_port_free
+    warn_of_foreign_configuration
+}
+
+preflight_apply() {
+    fail nothing-to-apply 'the step {step} has nothing to change' step preflight
+}

@@ -1,0 +1,53 @@
+# ---- step: python ----------------------------------------------------------------------------------
+# Find a Python that is installed.
+
+# It must be 3.10 or newer, with venv. Only root could install packages of the distribution. The distribution's Python
+# is preferred, because it gets security updates; otherwise the one that runs nbserver is used, whose path is in the
+# settings.
+
+PYTHON=''                                          # the path of the program
+PYTHON_IS_GOOD='
+import ensurepip, sys, venv
+sys.exit(sys.version_info < (3, 10) or sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))
+'
+
+step python 'Python is installed, with venv'
+
+python_test() {
+    choose_own_python
+}
+
+python_apply() {
+    fail nothing-to-apply 'the step {step} has nothing to change' step python
+}
+
+choose_own_python() {
+    local name wanted=''
+    local -a candidates=() names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
+    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then
+        wanted=${BASH_REMATCH[0]}
+        names=("python$wanted")
+    fi
+    for name in "${names[@]}"; do
+        candidates+=("/usr/bin/$name" "/usr/local/bin/$name" "$HOME_FOLDER/.local/bin/$name")
+    done
+    for PYTHON in "${candidates[@]}" "$NB_PYTHON_PROGRAM"; do
+        if [[ ! -f $PYTHON || ! -x $PYTHON ]]; then continue; fi
+        if "$PYTHON" -I -c "$PYTHON_IS_GOOD" "$wanted" 2>/dev/null; then return; fi
+    done
+    refuse_own_python "${names[0]}"
+}
+
+refuse_own_python() { # NAME
+    if [[ $NB_PYTHON_PROGRAM ]]; then
+        fail no-suitable-python-here 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
+'/usr/local/bin, or ~/.local/bin, and {own}, which runs nbserver, is not suitable either. Run nbserver with a '\
+'suitable Python (pyenv, conda, and uv install one without root), or install one: sudo apt install python3-venv '\
+'(Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)' \
+            name "$1" own "$NB_PYTHON_PROGRAM"
+    fi
+    fail no-suitable-python 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
+'/usr/local/bin, or ~/.local/bin. Install one: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install '\
+'python313 (openSUSE, SLES)' \
+        name "$1"
+}

@@ -1,0 +1,81 @@
+# ---- step: service ---------------------------------------------------------------------------------
+# Run the notebook server as a unit of the user's own systemd, or in the background.
+
+# It is a process in the background if that systemd is not running: see prelude/service.
+
+step service 'The notebook server runs'
+
+service_test() {
+    if is_unit; then
+        assert_own_systemd
+        compare_unit
+    else
+        process_test
+    fi
+}
+
+service_apply() {
+    if [[ $EUID -eq 0 ]]; then warn_of_root; fi
+    if ! is_unit; then
+        process_apply
+        return
+    fi
+    add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
+    warn_of_logout
+    install_unit
+}
+
+warn_of_root() {
+    if [[ -d /run/systemd/system ]]; then
+        warn server-has-root 'the notebook server, and everything that people run in it, runs as root. '\
+'To give it a separate user, run undo and set scope = "machine" in the inventory'
+    else
+        warn server-has-root-here 'the notebook server, and everything that people run in it, runs as root. '\
+'To avoid that, run nbserver as another user'
+    fi
+}
+
+warn_of_logout() {
+    if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then
+        warn stops-at-logout 'the server runs only while you are logged in. '\
+'To keep it running after you log out, run loginctl enable-linger'
+    fi
+}
+
+# REPLY: what a process was started for. If the file of the process has another text, it is restarted.
+process_text() {
+    started_text
+    read_service
+    REPLY="${SERVICE_COMMAND[*]}
+${SERVICE_ENVIRONMENT[*]}
+$REPLY
+"
+}
+
+process_test() {
+    read_process "$PROCESS_FILE"
+    process_text
+    if [[ ! $PROCESS ]]; then
+        differs server-not-running 'the notebook server' 'not running' 'running in the background'
+    elif ! has_text "$PROCESS_FILE" "$PROCESS $PROCESS_SINCE"$'\n'"$REPLY"; then
+        differs server-outdated 'the notebook server' 'started before a change' 'started after it'
+    fi
+}
+
+# A program that bash starts with & ignores Ctrl-C and Ctrl-\, and so would everything that people start in a terminal
+# of the notebook. Neither bash nor the `env` of every distribution can undo that.
+HEAR_SIGNALS='
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+'
+
+process_apply() {
+    warn server-in-background 'no systemd of yours is running, so the server runs in the background until the machine '\
+'restarts or you run nbserver stop local'
+    save_file_before "$PROCESS_LOG"
+    process_text
+    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" \
+        "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
+}
