@@ -1,4 +1,4 @@
-# ==== body: from this line to the end, the script is the same for every Linux host of a release and scope ==
+# ==== body: to the end, the script is the same for every Linux host of a release with the same scope ===
 # Order: prelude (what the steps may use), steps (each has a test and an apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------

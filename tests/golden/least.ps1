@@ -8,77 +8,83 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#    86  parameters             The mode for a run by hand.
-#    91  settings               What differs from host to host: data, no code.
-#   155  lock                   The Python packages, with versions and hashes.
+#    92  parameters             The mode for a run by hand.
+#    97  settings               What differs from host to host: data, no code.
+#   161  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   262  run                    Check the language mode; set the module path, the folders, and the state of this run.
-#   324  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   400  hashes                 Compute SHA-256, the only hash that this script uses.
-#   414  events                 Report events: lines of JSON, which are the only output of this script.
-#   503  envelope               Read the envelope: the only input of a run in addition to this script.
+#   268  run                    Check the language mode, and set the module path and the state of this run.
+#   333  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   409  hashes                 Compute SHA-256, the only hash that this script uses.
+#   423  events                 Report events: lines of JSON, which are the only output of this script.
+#   512  envelope               Read the envelope: the only input of a run in addition to this script.
 #   585  lock                   Allow only one run at a time to change this host.
 #   637  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   711  access                 Set and check access lists: who may read and change a folder.
-#   814  record                 Keep the record: the state of each thing before its first change, for undo.
-#   873  registry               Compare, set, and restore values in the registry.
-#   915  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1035  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1121  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1153  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1242  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1295  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1435  scope                  Set the folders and access lists for scope = "user", and the names that both scopes use.
-#  1479  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1641  programs               Run other programs, all through Invoke-Program, except the server in user scope.
-#  1760  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1779  processes              Run the server of user scope in the background, and recognize its process.
-#  1859  downloads              Download files into the cache, and check their hashes before they are used.
-#  2036  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2114  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2190  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2257  package_environment    Choose the environment variables of pip and uv.
-#  2333  installer_failures     Explain the exit codes of installers.
-#  2401  installers             Run installers and uninstallers, and wait while another one runs.
-#  2446  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2502  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2563  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2588  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2650  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2689  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2729  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2823  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2870  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2906  port_process           Find the program that listens on a TCP port and what runs it, and stop it.
-#  3047  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3093  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3145  certificates           Read and write certificates in PEM files, and compare their names and keys.
-#  3197  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3310  certificate_program    Create a self-signed certificate with Python, if no OpenSSL is installed.
-#  3378  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3488  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3590  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3644  server_check           Ask the running server for its certificate, and send requests without the password.
+#   705  access                 Set and check access lists: who may read and change a folder.
+#   765  places                 Set the folders of nbserver on this host, and who has access to them.
+#   802  record                 Keep the record: the state of each thing before its first change, for undo.
+#   861  registry               Read values in the registry.
+#   872  registry_values        Compare, set, and restore values in the registry.
+#   906  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1026  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1112  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1144  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1242  path_access            Find other accounts that could replace a folder with another folder.
+#  1270  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1323  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1455  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1617  server_command         Define the command line of the server, and what it was started with.
+#  1636  programs               Run other programs until they exit, and report their output.
+#  1755  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1774  downloads              Download files into the cache, and check their hashes before they are used.
+#  1951  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2038  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2114  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2169  foreign_places         Define where configuration from other installations may be on this host.
+#  2183  package_environment    Choose the environment variables of pip and uv.
+#  2203  package_configuration  Turn off other configuration of pip and uv.
+#  2218  installer_failures     Explain the exit codes of installers.
+#  2286  installers             Run installers and uninstallers, and wait while another one runs.
+#  2331  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2387  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2448  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2473  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2537  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2576  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2616  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2710  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2757  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2793  port_process           Find the program that listens on a TCP port, and what started it.
+#  2819  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  2937  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  2983  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3035  certificates           Read certificates from PEM files, and replace files.
+#  3058  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3130  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3256  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3376  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3484  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3554  password_hash          Get the hash of the password.
+#  3559  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
+#  3597  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3663  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3710  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3863  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3881  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3900  python                 Install Python from the publisher, or use one that is installed.
-#  4045  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4078  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4170  packages               Install the packages of the lock in a virtual environment.
-#  4311  path                   Add the programs of the server to the PATH of the machine.
-#  4340  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4434  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4553  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4753  service                Run the server as a scheduled task or, in user scope, as a background process.
-#  4907  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4942  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5025  cleanup                Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
-#  5081  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3739  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3796  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3814  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3833  python                 Install Python from the publisher, or use one that is installed.
+#  3946  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  3979  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4069  packages               Install the packages of the lock in a virtual environment.
+#  4204  path                   Add the programs of the server to the PATH of the machine.
+#  4233  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4259  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4378  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4578  service                Run the server as a scheduled task.
+#  4687  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4722  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4796  cleanup                Remove the programs and packages of earlier runs that are not used any more.
+#  4817  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
-#        prelude: processes     only in scope user
-#        prelude: certificate_program  only in scope user
 #        prelude: certificate_sources  the host signs its certificate itself
 #        prelude: certificate_store  the host signs its certificate itself
 #        prelude: certificate_requests  the host signs its certificate itself
@@ -256,11 +262,11 @@ $Lock = @(
     'websocket-client==1.9.2 --hash=sha256:e1a673830a9c7bfa47b1cd3d5e4178f4c9651d80a4eab02c9c23a1c3ec6250ce'
 )
 
-# ==== body: from this line to the end, the script is the same for every Windows host of a release =======
+# ==== body: to the end, the script is the same for every Windows host of a release with the same scope =
 # Order: prelude (what the steps may use), steps (each has a Test and an Apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
-# Check the language mode; set the module path, the folders, and the state of this run.
+# Check the language mode, and set the module path and the state of this run.
 
 # True for a file, run by hand or by the bootstrap; false for the text of a remote pipeline.
 $IsFile = "$($MyInvocation.MyCommand.CommandType)" -eq 'ExternalScript'
@@ -287,14 +293,6 @@ Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 
-$Programs = Join-Path $env:ProgramFiles 'nbserver'       # programs; only administrators can write
-$StateFolder = Join-Path $env:ProgramData 'nbserver'     # only SYSTEM and administrators have access
-$ServiceFolder = Join-Path $StateFolder 'service'        # configuration, certificate, key; the service reads
-$WorkFolder = Join-Path $StateFolder 'work'              # the service reads and writes
-$CacheFolder = Join-Path $StateFolder 'cache'            # downloads
-$RecordFile = Join-Path $StateFolder 'record.jsonl'      # the previous state, for undo
-$LockFile = Join-Path $StateFolder 'lock'                # locked while a run changes this host
-
 $Utf8 = New-Object Text.UTF8Encoding $false              # the encoding of every file that is written: no BOM
 $Steps = New-Object Collections.ArrayList
 $Run = @{
@@ -315,6 +313,17 @@ function Add-Step {
     param([string]$Name, [string]$Title, [scriptblock]$Test, [scriptblock]$Apply, [switch]$Bracket)
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
+
+# What only one of the bodies does before a run, before an undo, and when Windows must restart: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); BeforeUndo = @(); AtRestart = @() }
+
+function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
+
+function Invoke-Hook([string]$Name) {
+    foreach ($hook in $Hooks[$Name]) { & $hook }
+}
+
+$Modes = @{}                                             # what each mode of a run does: script blocks, by name
 
 # Settings contain paths such as %ProgramFiles%\...; the host expands them.
 function Expand-Path([string]$Path) {
@@ -538,8 +547,8 @@ function Read-Envelope {
                 break
             }
             default {
-                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not a line that this ' +
-                        'script accepts') @{ number = $number })
+                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not valid for this ' +
+                        'script') @{ number = $number })
             }
         }
     }
@@ -560,15 +569,6 @@ function Request-Secret([string]$Name, [string]$Prompt) {
     if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
-}
-
-# Without a new secret, the secret that an earlier run wrote to a file is kept. $Pattern's first group matches it.
-function Read-KeptSecret {
-    param([string]$Name, [string]$File, [string]$Pattern)
-    if ($Secrets.ContainsKey($Name)) { return }
-    if (-not (Test-Path -LiteralPath $File) -or -not (Test-Record 'file' $File)) { return }
-    $found = [regex]::Match([IO.File]::ReadAllText($File, $Utf8), $Pattern)
-    if ($found.Success) { $Secrets[$Name] = $found.Groups[1].Value }
 }
 
 # Return the part of a secret that is not secret, such as the salt of a hash. $Pattern's first group matches it.
@@ -640,9 +640,6 @@ function Get-LockOwner {
 # The service account, and people who share a folder with it, could replace a folder in which this script works with a
 # link: a junction that leads to a folder of Windows, for example.
 
-# In user scope, the user's local folder. Links in the path to it come from Windows or an administrator.
-$UserFolder = ''
-
 # Return whether the path is in the folder, at any depth. Windows compares paths without regard to case.
 function Test-Below([string]$Path, [string]$Folder) {
     $Path.StartsWith("$Folder\", [StringComparison]::OrdinalIgnoreCase)
@@ -654,10 +651,10 @@ function Test-Link([string]$Path) {
     [bool]([IO.File]::GetAttributes($Path) -band [IO.FileAttributes]::ReparsePoint)
 }
 
-# Return each link in the path: the path itself and the folders above it, up to the drive.
+# Return each link in the path: the path itself and the folders above it, up to the drive or to $TopFolder.
 function Get-Link([string]$Path) {
     $current = $Path
-    while ($current -ne $UserFolder) {
+    while ($current -ne $TopFolder) {
         $parent = Split-Path -Parent $current
         if (-not $parent) { return }   # the drive
         if (Test-Link $current) { $current }
@@ -689,9 +686,6 @@ function Lock-Folder([string]$Path) {
 
 # ---- undo restores only these paths, whatever the record contains
 
-# The kinds in the record whose keys are paths.
-$PathKinds = 'folder', 'access', 'data_folder', 'grant', 'file', 'process', 'msi', 'bundle', 'inno'
-
 function Test-KnownPath([string]$Path) {
     if ($Path -ne [IO.Path]::GetFullPath($Path)) { return $false }   # such as C:\ProgramData\nbserver\..\else
     foreach ($folder in $Programs, $StateFolder) {
@@ -711,27 +705,8 @@ function Assert-KnownPath([string]$Path) {
 # ---- prelude: access -------------------------------------------------------------------------------
 # Set and check access lists: who may read and change a folder.
 
-# ---- accounts, as security identifiers (SIDs)
-
-# The server is a scheduled task of LOCAL SERVICE. Other services use that account too, but the task's process also has
-# a SID that no other process has, and only this SID gets access. It consists of S-1-5-87 and the SHA-1 of the task's
-# name in upper case; `schtasks /showsid /tn nbserver` shows it.
-$ServiceSid = 'S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054'
-$LocalService = 'S-1-5-19'
-$Trusted = 'S-1-5-18', 'S-1-5-32-544'   # SYSTEM and administrators: undo may act on what they wrote
-# The service TrustedInstaller, which owns the files of Windows.
-$TrustedInstaller = 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464'
-$OwnerRights = 'S-1-3-4'                # stands for the owner of the folder, whoever that is
-
-# ---- access lists in SDDL
-
-# SY is SYSTEM, BA administrators; FA full control, 0x1200a9 read and execute, 0x1301bf modify.
-
-$AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
-$ServiceReads = $AdministratorsOnly + "(A;OICI;0x1200a9;;;$ServiceSid)"
-$ServiceWrites = $AdministratorsOnly + "(A;OICI;0x1301bf;;;$ServiceSid)"
-$StateAccess = $AdministratorsOnly
-$StateOwner = 'BA'
+$AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'   # in SDDL: full control for SYSTEM, administrators
+$UserSid = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
 
 function Get-AccessSddl([string]$Path) {
     (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
@@ -765,13 +740,7 @@ function New-ClosedFolder([string]$Path, [string]$Sddl) {
 
 # ---- who else has access
 
-# Rights as bits of an access mask. .NET has no name for the generic right; source: "ACCESS_MASK" on
-# learn.microsoft.com.
-$AnyRight = -bnot 0
-$GenericAll = 0x10000000
-$DeleteRight = [int][Security.AccessControl.FileSystemRights]::Delete
-$DeleteContentRight = [int][Security.AccessControl.FileSystemRights]::DeleteSubdirectoriesAndFiles
-$OwnershipRights = [int][Security.AccessControl.FileSystemRights]'ChangePermissions, TakeOwnership'
+$AnyRight = -bnot 0   # all bits of an access mask
 
 # Return a failure if an account that is not in $Allowed owns the path or has one of the rights, else nothing. With
 # -SkipInheritOnly, entries that apply only to what is created in the folder do not count.
@@ -793,23 +762,42 @@ function Get-AccessFault {
     }
 }
 
-# Return a failure if an account that is not in $Allowed could replace the folder with another folder: if it may delete
-# or rename the folder or a folder above it, change its permissions, or take ownership. The right to add folders, which
-# Windows gives everybody on a drive, is harmless. Folders that do not exist yet are skipped.
-function Get-PathFault([string]$Path, [string[]]$Allowed) {
-    $current = $Path
-    while ($current) {
-        $parent = Split-Path -Parent $current
-        $rights = $GenericAll -bor $OwnershipRights
-        if ($parent) { $rights = $rights -bor $DeleteRight }   # a drive cannot be deleted or renamed
-        if ($current -ne $Path) { $rights = $rights -bor $DeleteContentRight }
-        if (Test-Path -LiteralPath $current) {
-            $fault = Get-AccessFault $current $Allowed $rights -SkipInheritOnly
-            if ($fault) { return $fault }
-        }
-        $current = $parent
-    }
-}
+# ---- prelude: places -------------------------------------------------------------------------------
+# Set the folders of nbserver on this host, and who has access to them.
+
+$Programs = Join-Path $env:ProgramFiles 'nbserver'       # programs; only administrators can write
+$StateFolder = Join-Path $env:ProgramData 'nbserver'     # only SYSTEM and administrators have access
+$ServiceFolder = Join-Path $StateFolder 'service'        # configuration, certificate, key; the service reads
+$WorkFolder = Join-Path $StateFolder 'work'              # the service reads and writes
+$CacheFolder = Join-Path $StateFolder 'cache'            # downloads
+$RecordFile = Join-Path $StateFolder 'record.jsonl'      # the previous state, for undo
+$LockFile = Join-Path $StateFolder 'lock'                # locked while a run changes this host
+$ServerLog = Join-Path $WorkFolder 'notebook.log'
+$TopFolder = ''                                          # links are refused in the whole path, up to the drive
+
+# The kinds in the record whose keys are paths.
+$PathKinds = 'folder', 'access', 'data_folder', 'grant', 'file', 'msi', 'bundle', 'inno'
+
+# ---- accounts, as security identifiers (SIDs)
+
+# The server is a scheduled task of LOCAL SERVICE. Other services use that account too, but the task's process also has
+# a SID that no other process has, and only this SID gets access. It consists of S-1-5-87 and the SHA-1 of the task's
+# name in upper case; `schtasks /showsid /tn nbserver` shows it.
+$ServiceSid = 'S-1-5-87-930827800-2675213412-4068685239-1410473313-2291456054'
+$LocalService = 'S-1-5-19'
+$Trusted = 'S-1-5-18', 'S-1-5-32-544'   # SYSTEM and administrators: undo may act on what they wrote
+# The service TrustedInstaller, which owns the files of Windows.
+$TrustedInstaller = 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464'
+$OwnerRights = 'S-1-3-4'                # stands for the owner of the folder, whoever that is
+
+# ---- access lists in SDDL
+
+# SY is SYSTEM, BA administrators; FA full control, 0x1200a9 read and execute, 0x1301bf modify.
+
+$ServiceReads = $AdministratorsOnly + "(A;OICI;0x1200a9;;;$ServiceSid)"
+$ServiceWrites = $AdministratorsOnly + "(A;OICI;0x1301bf;;;$ServiceSid)"
+$StateAccess = $AdministratorsOnly
+$StateOwner = 'BA'
 
 # ---- prelude: record -------------------------------------------------------------------------------
 # Keep the record: the state of each thing before its first change, for undo.
@@ -871,7 +859,7 @@ function Write-TextFile {
 }
 
 # ---- prelude: registry -----------------------------------------------------------------------------
-# Compare, set, and restore values in the registry.
+# Read values in the registry.
 
 # Return the value and its type, or nothing if it does not exist. Variables in a REG_EXPAND_SZ value stay unexpanded.
 function Get-RegistryValue([string]$Path, [string]$Name) {
@@ -880,6 +868,9 @@ function Get-RegistryValue([string]$Path, [string]$Name) {
     if ($key.GetValueNames() -notcontains $Name) { return }
     @{ value = $key.GetValue($Name, $null, 'DoNotExpandEnvironmentNames'); type = [string]$key.GetValueKind($Name) }
 }
+
+# ---- prelude: registry_values ----------------------------------------------------------------------
+# Compare, set, and restore values in the registry.
 
 function Compare-RegistryValue {
     param([string]$Path, [string]$Name, $Should)
@@ -1121,7 +1112,7 @@ function Remove-FileCopy {
 # ---- prelude: state_folder -------------------------------------------------------------------------
 # Create the state folder, or refuse it: undo trusts the record in it.
 
-# The folder is for SYSTEM, administrators, and in user scope the user. If other accounts have access, it is refused.
+# The folder is for the accounts in $Trusted. If other accounts have access, it is refused.
 function Initialize-StateFolder {
     if (-not (Test-Path -LiteralPath $StateFolder)) { New-StateFolder }
     Assert-StateFolder
@@ -1239,6 +1230,43 @@ function Remove-File([IO.FileInfo]$File) {
     [IO.File]::Delete($File.FullName)
 }
 
+# Remove a folder for people's files, but only if it is empty.
+function Remove-DataFolder([string]$Path) {
+    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
+        Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
+        return
+    }
+    [IO.Directory]::Delete($Path, $false)
+}
+
+# ---- prelude: path_access --------------------------------------------------------------------------
+# Find other accounts that could replace a folder with another folder.
+
+# Rights as bits of an access mask. .NET has no name for the generic right; source: "ACCESS_MASK" on
+# learn.microsoft.com.
+$GenericAll = 0x10000000
+$DeleteRight = [int][Security.AccessControl.FileSystemRights]::Delete
+$DeleteContentRight = [int][Security.AccessControl.FileSystemRights]::DeleteSubdirectoriesAndFiles
+$OwnershipRights = [int][Security.AccessControl.FileSystemRights]'ChangePermissions, TakeOwnership'
+
+# Return a failure if an account that is not in $Allowed could replace the folder with another folder: if it may delete
+# or rename the folder or a folder above it, change its permissions, or take ownership. The right to add folders, which
+# Windows gives everybody on a drive, is harmless. Folders that do not exist yet are skipped.
+function Get-PathFault([string]$Path, [string[]]$Allowed) {
+    $current = $Path
+    while ($current) {
+        $parent = Split-Path -Parent $current
+        $rights = $GenericAll -bor $OwnershipRights
+        if ($parent) { $rights = $rights -bor $DeleteRight }   # a drive cannot be deleted or renamed
+        if ($current -ne $Path) { $rights = $rights -bor $DeleteContentRight }
+        if (Test-Path -LiteralPath $current) {
+            $fault = Get-AccessFault $current $Allowed $rights -SkipInheritOnly
+            if ($fault) { return $fault }
+        }
+        $current = $parent
+    }
+}
+
 # ---- prelude: data_folder_names --------------------------------------------------------------------
 # Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 
@@ -1300,14 +1328,11 @@ function Test-SystemFolder([string]$Folder) {
 
 function Test-ServiceGrant([string]$Path) {
     if (-not (Test-Path -LiteralPath $Path)) { return $false }
-    if ($Settings.scope -eq 'user') { return $true }   # the server runs as the user, who chose the folder
     (Get-AccessSddl $Path) -cmatch "\(A;OICI(ID)?;0x1301bf;;;$ServiceSid\)"
 }
 
-# This is called in preflight, and immediately before each change to the folder. In user scope, the server has the
-# user's rights anyway.
+# This is called in preflight, and immediately before each change to the folder.
 function Assert-DataFolder([string]$Path) {
-    if ($Settings.scope -eq 'user') { return }
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
     if ($fault) {
@@ -1331,7 +1356,6 @@ function Add-DataFolder([string]$Path) {
     Assert-DataFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) {
         Save-Before 'data_folder' $Path $null
-        if ($Settings.scope -eq 'user') { [void](New-Item -ItemType Directory -Path $Path); return }
         New-DataFolder $Path
     }
     if (Test-ServiceGrant $Path) { return }
@@ -1424,62 +1448,14 @@ function New-GrantFailure([string]$Path, [Exception]$Cause) {
 $Restore.data_folder = {
     param($Path)
     if (-not (Test-Path -LiteralPath $Path)) { return }
-    if ($Settings.scope -ne 'user') { Assert-NoLink $Path }
-    if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
-        Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
-        return
-    }
-    [IO.Directory]::Delete($Path, $false)
-}
-
-# ---- prelude: scope --------------------------------------------------------------------------------
-# Set the folders and access lists for scope = "user", and the names that both scopes use.
-
-# In user scope, everything belongs to the user who runs this, below their local folder. No administrator rights are
-# needed, and no program, account, task, rule, PATH or registry value of Windows is changed.
-
-$UserSid = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
-$SkippedSteps = @($Settings.skip)                        # main neither tests nor applies these
-$ServerLog = Join-Path $WorkFolder 'notebook.log'
-
-if ($Settings.scope -eq 'user') {
-    $Programs = "$env:LOCALAPPDATA\nbserver\programs"
-    $StateFolder = "$env:LOCALAPPDATA\nbserver\state"
-    $ServiceFolder = Join-Path $StateFolder 'service'
-    $WorkFolder = Join-Path $StateFolder 'work'
-    $CacheFolder = Join-Path $StateFolder 'cache'
-    $RecordFile = Join-Path $StateFolder 'record.jsonl'
-    $LockFile = Join-Path $StateFolder 'lock'
-    $ServerLog = Join-Path $StateFolder 'server.log'
-    $SkippedSteps += 'ie_esc', 'path', 'takeover', 'firewall'   # these concern the whole machine
-    # The server is a process of this user, so the user has full control of it. GetSddlForm writes the list in the form
-    # in which it is compared: Windows abbreviates some SIDs.
-    $access = New-Object Security.AccessControl.RawSecurityDescriptor "$AdministratorsOnly(A;OICI;FA;;;$UserSid)"
-    $ServiceReads = $access.GetSddlForm('Access')
-    $ServiceWrites = $ServiceReads
-    $StateOwner = $UserSid
-    $StateAccess = $ServiceReads
-    $Trusted += $UserSid
-    $UserFolder = $env:LOCALAPPDATA
-}
-$ProcessFile = Join-Path $StateFolder 'process'          # of the server that runs in the background
-
-function Assert-Scope {
-    if ($Settings.scope -ne 'user') { return }
-    if ($UserSid -eq 'S-1-5-18') {
-        throw (New-Failure user-scope-as-system ('this runs as SYSTEM, but scope = "user" is for the account of a ' +
-                'person. Run it as the user of the notebook server, or set scope = "machine"'))
-    }
-    if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {
-        throw (New-Failure local-folder-invalid ('LOCALAPPDATA is "{folder}", which is not a folder on a drive. ' +
-                'Log on with your own profile, and do not change this variable') @{ folder = $env:LOCALAPPDATA })
-    }
+    Assert-NoLink $Path
+    Remove-DataFolder $Path
 }
 
 # ---- prelude: starter ------------------------------------------------------------------------------
 # Define the Python program that starts the server; Linux hosts get the same text.
 
-# It is a file next to the configuration. Only administrators, and in user scope the user, can write to that folder.
+# It is a file next to the configuration. Only the accounts in $Trusted can write to that folder.
 # The option -I in its command makes Python import modules from nowhere else.
 
 $StarterFile = Join-Path $ServiceFolder 'serve.py'
@@ -1638,8 +1614,27 @@ os.chdir(work)
 server.start()
 '@ -replace "`r", ''
 
+# ---- prelude: server_command -----------------------------------------------------------------------
+# Define the command line of the server, and what it was started with.
+
+# Return the times of the files that the server reads when it starts. They are in the description of the task, so a
+# server that was started before a change is noticed and started again. Nothing secret is derived from these files.
+function Get-ServiceState {
+    $times = foreach ($file in $ConfigurationFile, $StarterFile, $CertificateFile) {
+        if (-not (Test-Path -LiteralPath $file)) { 'none' }
+        else { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') }
+    }
+    "nbserver: secured notebook server. Files of $($times -join ', ')"
+}
+
+function Get-ServerArgument { '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog }
+
+function Format-ServerArgument {
+    @(Get-ServerArgument | ForEach-Object { Format-Argument $_ }) -join ' '
+}
+
 # ---- prelude: programs -----------------------------------------------------------------------------
-# Run other programs, all through Invoke-Program, except the server in user scope.
+# Run other programs until they exit, and report their output.
 
 # Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
@@ -1774,86 +1769,6 @@ function Invoke-OpenSsl {
     $relative = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
     $closed = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $folder; OPENSSL_ENGINES = $folder }
     Invoke-Program $openssl $relative $closed -Accept $Accept -Quiet:$Quiet -Code $Code -Text $Text
-}
-
-# ---- prelude: processes ----------------------------------------------------------------------------
-# Run the server of user scope in the background, and recognize its process.
-
-# The server runs until the user logs off. The first line of $ProcessFile is `PID CREATED`: the process ID, and when the
-# process was created, as a FILETIME in UTC. Windows reuses process IDs; both values together identify one process. The
-# rest of the file is the text that the process was started for: if the text changes, the server must be started again.
-
-# Return the process that the file names if it still runs, else nothing.
-function Get-Background {
-    if (-not (Test-Path -LiteralPath $ProcessFile)) { return }
-    $line = [IO.File]::ReadAllLines($ProcessFile, $Utf8) | Select-Object -First 1
-    if ($line -cnotmatch '\A[1-9][0-9]{0,9} [1-9][0-9]{0,18}\z') { return }
-    # If another account's process has the ID now, Windows may refuse to report when it was created.
-    try {
-        $process = Get-Process -Id ($line -split ' ')[0]
-        if ((Get-BackgroundLine $process) -eq $line) { $process }
-    }
-    catch { return }
-}
-
-function Get-BackgroundLine($Process) { "$($Process.Id) $($Process.StartTime.ToFileTimeUtc())" }
-
-# Return true if the process runs and was started for this text.
-function Test-Background([string]$Text) {
-    $process = Get-Background
-    $process -and (Test-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text")
-}
-
-# Start the program through the shell of Windows, without a window: it inherits no handles of this script, and continues
-# when this script has finished. The record has the file, so that undo stops the process.
-function Start-Background {
-    param([string]$File, [string[]]$Arguments, [string]$Folder, [string]$Text)
-    Save-Before 'process' $ProcessFile $null
-    Stop-Background
-    $start = New-Object Diagnostics.ProcessStartInfo
-    $start.FileName = $File
-    $start.Arguments = @($Arguments | ForEach-Object { Format-Argument $_ }) -join ' '
-    $start.WorkingDirectory = $Folder
-    $start.UseShellExecute = $true
-    $start.WindowStyle = 'Hidden'
-    $process = [Diagnostics.Process]::Start($start)
-    try { Write-TextFile $ProcessFile "$(Get-BackgroundLine $process)`n$Text" }
-    catch {
-        if (-not $process.HasExited) { $process.Kill() }
-        throw
-    }
-    finally { $process.Dispose() }
-}
-
-# Stop every process whose program is in our folder: kernels can outlive their server, and a run that was cut off may
-# have started a server without writing the file. The python.exe of an environment starts another one, outside of the
-# folder, which exits a moment later and then closes the log: wait for that, for at most ten seconds.
-function Stop-Background {
-    Stop-ProcessBelow $Programs
-    for ($try = 0; $try -lt 50 -and (Test-Open $ServerLog); $try++) {
-        if ($try -eq 25) { Write-StepProgress waiting-for-server-exit 'Waiting for the notebook server to exit' }
-        [Threading.Thread]::Sleep(200)
-    }
-}
-
-# Return true if a program has the file open.
-function Test-Open([string]$Path) {
-    if (-not (Test-Path -LiteralPath $Path)) { return $false }
-    try { [IO.File]::Open($Path, 'Open', 'ReadWrite', 'None').Close() } catch [IO.IOException] { return $true }
-    $false
-}
-
-$Restore.process = {
-    param($File)
-    Stop-Background
-    foreach ($path in $File, "$File.new") {
-        if (Test-Path -LiteralPath $path) { Remove-Item -LiteralPath $path -Force }
-    }
-}
-
-# Undo starts with the newest change. The files of the server may be newer than the server: it is stopped first.
-function Stop-RecordedBackground {
-    if (Test-Record 'process' $ProcessFile) { Stop-Background }
 }
 
 # ---- prelude: downloads ----------------------------------------------------------------------------
@@ -2058,6 +1973,15 @@ function Test-SameBoot([string]$One, [string]$Other) {
     [Math]::Abs(($times[0] - $times[1]).TotalSeconds) -lt 30
 }
 
+# Note when Windows started. A run that continues after a restart waits until Windows has restarted.
+function Read-BootTime {
+    if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
+    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting' }
+}
+
+Add-Hook BeforeRun { Read-BootTime }
+Add-Hook AtRestart { Complete-BeforeRestart }
+
 # Finish a run that stops for a reboot. $Run.Restarts is how often the workstation will still continue this run; a run
 # by hand has nothing that continues it. If one restart was not enough, another one is not either.
 function Complete-BeforeRestart {
@@ -2066,15 +1990,15 @@ function Complete-BeforeRestart {
     if ($Settings.reboot -ne 'if-needed') { return }
     if (-not $Run.Boot) {
         Write-Notice warning boot-time-unknown ('Windows does not report when it started, so it is not restarted. ' +
-            'Restart it, then run this again')
+            'Restart Windows, then run this again')
     }
     elseif (-not $Run.Restarts -and $Run.BootBefore) {
         Write-Notice warning restarts-used-up ('Windows must restart once more, but is not restarted again in this ' +
-            'run. Restart it, then run this again')
+            'run. Restart Windows, then run this again')
     }
     elseif (-not $Run.Restarts) {
         Write-Notice warning no-restart-by-hand ('Windows must restart, but is not restarted in a run by hand, ' +
-            'because nothing would continue that run. Restart it, then run this again')
+            'because nothing would continue that run. Restart Windows, then run this again')
     }
     else {
         Restart-Windows
@@ -2104,7 +2028,7 @@ function Restart-Windows {
     $comment = 'nbserver: an installer requires a restart'
     Invoke-Program $shutdown @('/r', '/t', '10', '/d', 'p:4:2', '/c', $comment) -Accept 0, 1115, 1190 `
         -Code restart-failed -Text ('Windows could not be restarted: {program} exited with code {exit_code}. ' +
-        'Restart it, then run this again. Output of the program: {output}')
+        'Restart Windows, then run this again. Output of the program: {output}')
     if ($Run.ExitCode -eq 1190) {
         throw (New-Failure restart-already-scheduled ('a restart or shutdown of Windows is already scheduled. Wait ' +
                 'for it, or cancel it with shutdown /a, then run this again'))
@@ -2190,7 +2114,7 @@ function New-OlderWindowsFailure {
 # ---- prelude: foreign_configuration ----------------------------------------------------------------
 # Find configuration from other Jupyter installations, which the server does not use.
 
-# Return the files and variables that could configure Jupyter, IPython or, in machine scope, pip and uv. The step
+# Return the files and variables that could configure Jupyter or IPython, or the installation of packages. The step
 # packages and the program that starts the server make sure that none of them is used.
 function Get-ForeignConfiguration {
     Get-ForeignFile
@@ -2199,8 +2123,7 @@ function Get-ForeignConfiguration {
 
 # Return files of the machine and of the account that runs the server. Folders that cannot be read are left out.
 function Get-ForeignFile {
-    $account = "$env:SystemRoot\ServiceProfiles\LocalService"
-    if ($Settings.scope -eq 'user') { $account = $env:USERPROFILE }
+    $account = Get-ServerProfile
     $places = @(
         @{ Folder = "$env:ProgramData\jupyter"; Name = '*' }
         @{ Folder = "$env:ProgramData\ipython"; Name = '*' }
@@ -2209,12 +2132,7 @@ function Get-ForeignFile {
         @{ Folder = "$account\.ipython\profile_default"; Name = '*_config.*' }
         @{ Folder = "$account\.ipython\profile_default\startup"; Name = '*.py' }
     )
-    # In user scope, packages are installed with the user's configuration of pip and uv.
-    if ($Settings.scope -ne 'user') {
-        $places += @{ Folder = "$env:ProgramData\pip"; Name = 'pip.ini' }
-        $places += @{ Folder = "$env:ProgramData\uv"; Name = 'uv.toml' }
-    }
-    foreach ($place in $places) {
+    foreach ($place in $places + @(Get-IgnoredPackageFile)) {
         if (-not [IO.Directory]::Exists($place.Folder)) { continue }
         try { [IO.Directory]::GetFileSystemEntries($place.Folder, $place.Name) }
         catch [UnauthorizedAccessException] { continue }
@@ -2223,15 +2141,9 @@ function Get-ForeignFile {
 
 # Return the names of variables. A value may be a secret, and is not returned.
 function Get-ForeignVariable {
-    $pattern = '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_|PIP_|UV_)'
-    $targets = @('Machine')
-    if ($Settings.scope -eq 'user') {
-        $pattern = '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_)'
-        $targets += 'User'
-    }
-    foreach ($target in $targets) {
+    foreach ($target in $VariableTargets) {
         foreach ($name in [Environment]::GetEnvironmentVariables($target).Keys) {
-            if ($name.ToUpperInvariant() -cmatch $pattern) { "the variable $name" }
+            if ($name.ToUpperInvariant() -cmatch $IgnoredVariables) { "the variable $name" }
         }
     }
 }
@@ -2254,28 +2166,28 @@ function Write-ForeignConfiguration {
     }
 }
 
+# ---- prelude: foreign_places -----------------------------------------------------------------------
+# Define where configuration from other installations may be on this host.
+
+$IgnoredVariables = '^(JUPYTER|IPYTHON|PYTHON|OPENSSL_|PIP_|UV_)'
+$VariableTargets = @('Machine')
+
+# The server runs as LOCAL SERVICE.
+function Get-ServerProfile { "$env:SystemRoot\ServiceProfiles\LocalService" }
+
+function Get-IgnoredPackageFile {
+    @{ Folder = "$env:ProgramData\pip"; Name = 'pip.ini' }
+    @{ Folder = "$env:ProgramData\uv"; Name = 'uv.toml' }
+}
+
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
-
-# In machine scope, no other configuration of pip and uv is used: its files are turned off, and its variables are
-# removed. In user scope, the user's configuration (index, proxy, certificates) is used: the hashes in the lock
-# determine what is installed, and this script determines where.
 
 # Return variables for Invoke-Program, which removes those with the value $null. Python ignores PYTHONUTF8 with -I, so
 # it also gets -X utf8: what it prints must not depend on the code page of the host.
 function Get-PackageEnvironment {
     $environment = @{}
-    if ($Settings.scope -eq 'user') {
-        $environment.PIP_USER = '0'
-        $environment.PIP_REQUIRE_VIRTUALENV = '0'
-    }
-    else {
-        foreach ($name in [Environment]::GetEnvironmentVariables().Keys) {
-            if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null }
-        }
-        $environment.UV_NO_CONFIG = '1'
-        $environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
-    }
+    Set-PackageConfiguration $environment
     foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') {
         $environment[$name] = '1'
     }
@@ -2288,47 +2200,20 @@ function Set-ProxyVariable([hashtable]$Environment, [string]$Proxy) {
     $Environment.HTTPS_PROXY = $Proxy
 }
 
-# In user scope, give uv the user's configuration of pip, which uv does not read. The inventory takes precedence.
-function Add-OwnPackageEnvironment([hashtable]$Environment) {
-    if ($Settings.scope -ne 'user') { return }
-    Invoke-Program (Get-Python) @('-I', '-X', 'utf8', '-m', 'pip', 'config', 'list') $Environment -Quiet
-    $pip = ConvertFrom-PipConfig $Run.Output
-    if (-not $Settings.packages.index_url) {
-        if ($pip['index-url']) { $Environment.UV_DEFAULT_INDEX = $pip['index-url'] }
-        if ($pip['extra-index-url']) {
-            $Environment.UV_INDEX = $pip['extra-index-url']
-            $Environment.UV_INDEX_STRATEGY = 'unsafe-best-match'
-        }
-        if ($pip['find-links']) { $Environment.UV_FIND_LINKS = $pip['find-links'] -replace ' +', ',' }
+# ---- prelude: package_configuration ----------------------------------------------------------------
+# Turn off other configuration of pip and uv.
+
+# Configuration files are turned off, and variables are removed.
+function Set-PackageConfiguration([hashtable]$Environment) {
+    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) {
+        if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $Environment[$name] = $null }
     }
-    if ($pip['proxy'] -and -not $Settings.downloads.proxy) { Set-ProxyVariable $Environment $pip['proxy'] }
-    if ($pip['cert'] -and (Test-Path -LiteralPath $pip['cert'])) { $Environment.SSL_CERT_FILE = $pip['cert'] }
+    $Environment.UV_NO_CONFIG = '1'
+    $Environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
 }
 
-# Return name -> value from lines PLACE.NAME='TEXT', in which the text is a Python literal. For the same name, the
-# environment takes precedence over the section install, and that over global; of two lines with the same place, the
-# later one counts, because some releases of pip list every file.
-function ConvertFrom-PipConfig([string[]]$Lines) {
-    $values = @{ 'index-url' = ''; 'extra-index-url' = ''; 'find-links' = ''; 'proxy' = ''; 'cert' = '' }
-    $rank = @{}
-    $ranks = @{ 'global' = 1; 'install' = 2; ':env:' = 3 }
-    foreach ($line in $Lines) {
-        if ($line -cnotmatch "^(global|install|:env:)\.([a-z-]+)='(.*)'`$") { continue }
-        $place, $name, $literal = $Matches[1], $Matches[2], $Matches[3]
-        if (-not $values.ContainsKey($name) -or ($rank[$name] -and $ranks[$place] -lt $rank[$name])) { continue }
-        $values[$name] = (ConvertFrom-PythonLiteral $literal).Trim()
-        $rank[$name] = $ranks[$place]
-    }
-    $values
-}
-
-# Replace \n by a space, and \x by x for any other character.
-function ConvertFrom-PythonLiteral([string]$Literal) {
-    [regex]::Replace($Literal, '\\(.)', {
-            param($match)
-            if ($match.Groups[1].Value -ceq 'n') { ' ' } else { $match.Groups[1].Value }
-        })
-}
+# uv gets the same variables as pip.
+function Get-UvEnvironment([hashtable]$Environment) { $Environment }
 
 # ---- prelude: installer_failures -------------------------------------------------------------------
 # Explain the exit codes of installers.
@@ -2643,6 +2528,8 @@ function Stop-RecordedTask {
     }
 }
 
+Add-Hook BeforeUndo { Stop-RecordedTask }
+
 function Protect-Xml([string]$Text) {
     [Security.SecurityElement]::Escape($Text)
 }
@@ -2904,7 +2791,7 @@ $Restore.service = {
 }
 
 # ---- prelude: port_process -------------------------------------------------------------------------
-# Find the program that listens on a TCP port and what runs it, and stop it.
+# Find the program that listens on a TCP port, and what started it.
 
 function Test-PortListening([int]$Port) {
     $listeners = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().GetActiveTcpListeners()
@@ -2928,6 +2815,9 @@ function Get-PortProcess([int]$Port) {
         $id = [int]$process.ParentProcessId
     }
 }
+
+# ---- prelude: port_owner ---------------------------------------------------------------------------
+# Find the service or task that uses a TCP port, and stop it.
 
 # Return what uses the port. Kind is what must be stopped to free it:
 #   service    the services in Services
@@ -3029,8 +2919,8 @@ function Stop-PortOwner([int]$Port) {
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. Neither a service nor a ' +
-            'scheduled task runs it, so undo cannot start it again. Its file is {path}') @{
+        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. It does not run as a ' +
+            'service or a scheduled task, so undo cannot start it again. If you need it, start it yourself: {path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
     }
@@ -3143,7 +3033,7 @@ function Get-ModulusBits([byte[]]$PublicKey) {
 }
 
 # ---- prelude: certificates -------------------------------------------------------------------------
-# Read and write certificates in PEM files, and compare their names and keys.
+# Read certificates from PEM files, and replace files.
 
 # Return the certificates of a PEM file, in its order. What .NET reads from a file with several certificates depends on
 # its version, so each one is read separately.
@@ -3156,42 +3046,85 @@ function Read-Certificate([string]$Path) {
     }
 }
 
-# Return a certificate as PEM, with 64 characters per line.
-function Format-Certificate($Certificate) {
-    $lines = [regex]::Replace([Convert]::ToBase64String($Certificate.RawData), '.{1,64}', "`$0`n")
-    "-----BEGIN CERTIFICATE-----`n$lines-----END CERTIFICATE-----`n"
-}
-
 # Return SHA256: and 64 hexadecimal digits, the form in which the workstation pins a certificate.
 function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.RawData) }
-
-# Return a DNS name or an IP address in the form in which names are compared.
-function Format-Name([string]$Name) {
-    $address = $null
-    if ([Net.IPAddress]::TryParse($Name, [ref]$address)) { $address.ToString() } else { $Name.ToLowerInvariant() }
-}
-
-# Return the DNS names and IP addresses that a certificate is for. 2.5.29.17 is the extension subjectAltName.
-function Get-CertificateName($Certificate) {
-    foreach ($extension in $Certificate.Extensions) {
-        if ($extension.Oid.Value -eq '2.5.29.17') { Read-AlternativeName $extension.RawData }
-    }
-}
-
-# Return true if the certificate is for the key: openssl writes the public key of both. If a file is not a certificate
-# or a key, openssl exits with code 1.
-function Test-KeyPair([string]$Certificate, [string]$Key) {
-    Invoke-OpenSsl @('x509', '-in', $Certificate, '-noout', '-pubkey') -Accept 0, 1 -Quiet
-    if ($Run.ExitCode) { return $false }
-    $expected = $Run.Output -join "`n"
-    Invoke-OpenSsl @('pkey', '-in', $Key, '-pubout') -Accept 0, 1 -Quiet
-    -not $Run.ExitCode -and [string]::Equals($expected, ($Run.Output -join "`n"))
-}
 
 # Replace a file by another one, in one operation.
 function Move-Over([string]$New, [string]$Path) {
     if (Test-Path -LiteralPath $Path) { [IO.File]::Replace($New, $Path, [NullString]::Value) }
     else { [IO.File]::Move($New, $Path) }
+}
+
+# ---- prelude: own_certificate ----------------------------------------------------------------------
+# Compare and replace a certificate that the host signs itself.
+
+# The certificate is for the names in the settings, with a key on P-256 that never leaves the host. A new one is created
+# 30 days before it expires, or when the names change.
+
+$CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
+$KeyFile = Join-Path $ServiceFolder 'key.pem'
+$SourceFile = Join-Path $ServiceFolder 'certificate.source'
+$RequestFile = Join-Path $ServiceFolder 'certificate.cnf'
+
+# A common name has at most 64 characters. Clients compare the subject alternative names.
+function Get-CommonName { $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length)) }
+
+# Return the configuration for `openssl req`.
+function Get-CertificateRequest {
+    $names = @($Settings.certificate.names | ForEach-Object {
+            $address = $null
+            if ([Net.IPAddress]::TryParse($_, [ref]$address)) { "IP:$_" } else { "DNS:$_" }
+        })
+    @"
+[req]
+distinguished_name = subject
+x509_extensions = server
+req_extensions = server
+prompt = no
+encrypt_key = no
+default_md = sha256
+[subject]
+commonName = $(Get-CommonName)
+[server]
+subjectAltName = $($names -join ',')
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = serverAuth
+"@ -replace "`r", ''
+}
+
+# Return the certificate of the server, without its chain; or nothing if it or its key is missing.
+function Get-ServerCertificate {
+    if (-not (Test-Path -LiteralPath $CertificateFile) -or -not (Test-Path -LiteralPath $KeyFile)) { return }
+    Read-Certificate $CertificateFile | Select-Object -First 1
+}
+
+function Compare-OwnCertificate($Certificate) {
+    $names = $Settings.certificate.names -join ', '
+    if (-not $Certificate) {
+        Add-Difference certificate-missing 'certificate' $null $names
+        return
+    }
+    $end = $Certificate.NotAfter.ToUniversalTime()
+    if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
+        Add-Difference certificate-expires 'end of the certificate' $end.ToString('u') 'later'
+    }
+    elseif (-not (Test-TextFile $SourceFile 'host')) {
+        Add-Difference certificate-source 'source of the certificate' 'different' 'host'
+    }
+    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
+        Add-Difference certificate-names 'names of the certificate' 'different' $names
+    }
+}
+
+# The mark "unfinished" makes the next run create the certificate again if this one is cut off.
+function Install-OwnCertificate {
+    foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
+    Set-TextFile $SourceFile 'unfinished'
+    Set-TextFile $RequestFile (Get-CertificateRequest)
+    New-OwnCertificate "$KeyFile.new" "$CertificateFile.new"
+    foreach ($file in $KeyFile, $CertificateFile) { Move-Over "$file.new" $file }
+    Set-TextFile $SourceFile 'host'
 }
 
 # ---- prelude: certificate_rules --------------------------------------------------------------------
@@ -3256,6 +3189,19 @@ function Get-NameFault($Certificate) {
     }
 }
 
+# Return a DNS name or an IP address in the form in which names are compared.
+function Format-Name([string]$Name) {
+    $address = $null
+    if ([Net.IPAddress]::TryParse($Name, [ref]$address)) { $address.ToString() } else { $Name.ToLowerInvariant() }
+}
+
+# Return the DNS names and IP addresses that a certificate is for. 2.5.29.17 is the extension subjectAltName.
+function Get-CertificateName($Certificate) {
+    foreach ($extension in $Certificate.Extensions) {
+        if ($extension.Oid.Value -eq '2.5.29.17') { Read-AlternativeName $extension.RawData }
+    }
+}
+
 function Get-SignatureFault($Certificate) {
     $algorithm = $Certificate.SignatureAlgorithm.Value
     if ($AllowedSignatures -notcontains $algorithm) {
@@ -3305,74 +3251,6 @@ function Get-KeyFault($Certificate) {
     elseif ($AllowedCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) {
         New-Failure certificate-key-type 'its key is neither RSA nor EC on P-256 or P-384'
     }
-}
-
-# ---- prelude: certificate_program ------------------------------------------------------------------
-# Create a self-signed certificate with Python, if no OpenSSL is installed.
-
-# The program uses the package cryptography, which is in the lock. Type of key, names, and extensions are the same as in
-# the configuration for OpenSSL.
-
-$CertificateProgramFile = Join-Path $ServiceFolder 'certificate.py'
-
-$CertificateProgram = @'
-# Create a key (P-256) and a self-signed certificate: certificate.py KEY-FILE FILE DAYS COMMON-NAME NAME...
-import datetime
-import ipaddress
-import sys
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-key_file, file, days, common_name, *names = sys.argv[1:]
-
-
-def alternative(name):
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-key = ec.generate_private_key(ec.SECP256R1())
-subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
-now = datetime.datetime.now(datetime.timezone.utc)
-end = now + datetime.timedelta(int(days))
-builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, end)
-other_usages = (
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-for extension, critical in (
-    (x509.SubjectAlternativeName([alternative(name) for name in names]), False),
-    (x509.BasicConstraints(ca=False, path_length=None), True),
-    (x509.KeyUsage(digital_signature=True, **dict.fromkeys(other_usages, False)), True),
-    (x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False),
-    (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
-):
-    builder = builder.add_extension(extension, critical)
-certificate = builder.sign(key, hashes.SHA256())
-
-pem = serialization.Encoding.PEM
-with open(key_file, "wb") as out:
-    out.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-with open(file, "wb") as out:
-    out.write(certificate.public_bytes(pem))
-'@ -replace "`r", ''
-
-function Invoke-CertificateProgram([string]$Key, [string]$Certificate) {
-    Set-TextFile $CertificateProgramFile $CertificateProgram
-    $arguments = @('-I', '-X', 'utf8', $CertificateProgramFile, $Key, $Certificate)
-    $arguments += @([string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-program-failed -Text ('the ' +
-        'certificate could not be created: {program} exited with code {exit_code}. Its output: {output}')
 }
 
 # ---- prelude: certificate_sources ------------------------------------------------------------------
@@ -3433,6 +3311,16 @@ function Compare-InstalledCertificate($Certificate) {
     }
     $fault = Get-CertificateFault $Certificate
     if ($fault) { Add-Difference certificate-not-suitable 'certificate' $fault.Message 'a suitable certificate' }
+}
+
+# Return true if the certificate is for the key: openssl writes the public key of both. If a file is not a certificate
+# or a key, openssl exits with code 1.
+function Test-KeyPair([string]$Certificate, [string]$Key) {
+    Invoke-OpenSsl @('x509', '-in', $Certificate, '-noout', '-pubkey') -Accept 0, 1 -Quiet
+    if ($Run.ExitCode) { return $false }
+    $expected = $Run.Output -join "`n"
+    Invoke-OpenSsl @('pkey', '-in', $Key, '-pubout') -Accept 0, 1 -Quiet
+    -not $Run.ExitCode -and [string]::Equals($expected, ($Run.Output -join "`n"))
 }
 
 function Write-ExpiryNotice($Certificate) {
@@ -3533,6 +3421,12 @@ function Get-StoreChain($Certificate) {
         if ($subject -cne $issuer) { $pem += Format-Certificate $authority }
     }
     $pem
+}
+
+# Return a certificate as PEM, with 64 characters per line.
+function Format-Certificate($Certificate) {
+    $lines = [regex]::Replace([Convert]::ToBase64String($Certificate.RawData), '.{1,64}', "`$0`n")
+    "-----BEGIN CERTIFICATE-----`n$lines-----END CERTIFICATE-----`n"
 }
 
 function Install-StoreCertificate {
@@ -3641,6 +3535,65 @@ function Install-RequestedCertificate {
     }
 }
 
+# Mode request: apply what a certificate request needs, then report the request.
+function Invoke-Request {
+    if ($Settings.certificate.source -ne 'request') {
+        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
+                'Set certificate.request = true in the inventory first'))
+    }
+    foreach ($step in $Steps) {
+        if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
+        if ($Run.Outcome -eq 'reboot') { Invoke-Hook AtRestart; return }
+    }
+    $Run.Step = 'certificate'
+    Send-CertificateRequest
+}
+
+$Modes.request = { Invoke-Request }
+
+# ---- prelude: password_hash ------------------------------------------------------------------------
+# Get the hash of the password.
+
+function Read-PasswordHash { Request-Secret 'notebook.password_hash' $HashPrompt }
+
+# ---- prelude: unused_programs ----------------------------------------------------------------------
+# Find the Python, OpenSSL, and packages that are not used any more.
+
+function Get-UsedFolder {
+    Get-EnvironmentFolder
+    Get-PythonFolder
+    Get-OpenSslFolder
+}
+
+# The step openssl has already removed the package of another version, unless the settings do not want a package.
+function Get-UsedMsi {
+    if ($Settings.openssl.kind -eq 'msi') { Get-CachedFile $Settings.openssl }
+}
+
+# Return the lines of the record that are not used any more, newest first. The installer of a Python is in the record
+# after the folder of that Python, so it is removed first.
+function Get-UnusedLine {
+    $used = @(Get-UsedFolder) + @(Get-UsedMsi)
+    $lines = @()
+    $pythonFolder = ''
+    foreach ($line in Read-Record) {
+        $isFolder = Test-InstalledFolder $line
+        if ($isFolder -and $line.step -eq 'python') { $pythonFolder = $line.key }
+        $isMsi = $line.kind -eq 'msi' -and $line.step -eq 'openssl'
+        if (($isFolder -or $isMsi) -and $used -notcontains $line.key) { $lines += $line }
+        $isPython = $line.kind -eq 'bundle' -and $line.step -eq 'python'
+        if ($isPython -and $pythonFolder -and $used -notcontains $pythonFolder) { $lines += $line }
+    }
+    [Array]::Reverse($lines)
+    $lines
+}
+
+# True for a line about a folder of an environment, Python, or OpenSSL, right below the folder of nbserver.
+function Test-InstalledFolder($Line) {
+    if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
+    (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
+}
+
 # ---- prelude: server_check -------------------------------------------------------------------------
 # Ask the running server for its certificate, and send requests without the password.
 
@@ -3707,25 +3660,8 @@ function Get-StatusWithRandomToken { Get-KernelStatus "Authorization: token $([g
 
 function Test-Refused([string]$Status) { '401', '403' -contains $Status }
 
-# ---- step: preflight -------------------------------------------------------------------------------
-# Refuse a host on which the notebook server cannot work, before anything is changed.
-
-Add-Step preflight 'This host can run the notebook server' -Test {
-    Assert-SixtyFourBit
-    Assert-Architecture
-    Assert-Administrator
-    Assert-ExecutionPolicy
-    Assert-WindowsVersion
-    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
-    Assert-Clock
-    Assert-FreeSpace
-    Assert-ShellMemory
-    Assert-FreePort
-    Find-PendingReboot
-    Write-ForeignConfiguration
-} -Apply {
-    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
-}
+# ---- prelude: host_checks --------------------------------------------------------------------------
+# Refuse a host by its processor, policy, version, clock, or free space.
 
 function Assert-SixtyFourBit {
     if ([IntPtr]::Size -ne 8) {
@@ -3742,15 +3678,6 @@ function Assert-Architecture {
                 '"{architecture}". Correct architecture in the inventory') @{
                 is = $is; architecture = $Settings.architecture
             })
-    }
-}
-
-function Assert-Administrator {
-    if ($Settings.scope -eq 'user') { return }
-    $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
-    if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        throw (New-Failure not-administrator ('administrator rights are missing. Connect as an administrator. A ' +
-                'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
     }
 }
 
@@ -3809,9 +3736,35 @@ function Assert-FreeSpace {
         })
 }
 
+# ---- step: preflight -------------------------------------------------------------------------------
+# Refuse a host on which the notebook server cannot work, before anything is changed.
+
+Add-Step preflight 'This host can run the notebook server' -Test {
+    Assert-SixtyFourBit
+    Assert-Architecture
+    Assert-Administrator
+    Assert-ExecutionPolicy
+    Assert-WindowsVersion
+    Assert-DataFolder (Expand-Path $Settings.notebook.directory)
+    Assert-Clock
+    Assert-FreeSpace
+    Assert-ShellMemory
+    Find-PendingReboot
+    Write-ForeignConfiguration
+} -Apply {
+    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
+}
+
+function Assert-Administrator {
+    $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
+    if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
+        throw (New-Failure not-administrator ('administrator rights are missing. Connect as an administrator. A ' +
+                'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
+    }
+}
+
 # With less than 1024 MB, Windows stops this session in the middle of the installation.
 function Assert-ShellMemory {
-    if ($Settings.scope -eq 'user') { return }
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
         throw (New-Failure shell-memory-low ('the memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
@@ -3826,28 +3779,8 @@ function Get-ShellMemory {
     try { [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { return }
 }
 
-# In user scope, no other program is stopped. In machine scope, the step takeover checks the port.
-function Assert-FreePort {
-    $port = $Settings.notebook.port
-    if ($Settings.scope -ne 'user' -or -not (Test-PortListening $port)) { return }
-    $processes = @(Get-PortProcess $port)
-    if (-not $processes.Count) {
-        # Windows does not report the process. That our server runs is not enough: it may listen on another port.
-        if ((Test-DeployedPort $port) -and @(Get-ProcessBelow $Programs).Count) { return }
-        throw (New-Failure port-taken-unknown ('TCP port {port} is used by another program. Stop it, or choose ' +
-                'another notebook.port in the inventory') @{ port = $port })
-    }
-    $ours = $processes | Where-Object { $_.ExecutablePath -and (Test-Below $_.ExecutablePath $Programs) }
-    if (@($ours).Count) { return }
-    throw (New-Failure port-taken ('TCP port {port} is used by {program} (process {process}). Stop it, or choose ' +
-            'another notebook.port in the inventory') @{
-            port = $port; program = $processes[0].Name; process = $processes[0].ProcessId
-        })
-}
-
 # Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
 function Find-PendingReboot {
-    if ($Settings.scope -eq 'user') { return }
     $keys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending',
     'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired'
     foreach ($key in $keys) {
@@ -3900,8 +3833,8 @@ Add-Step ie_esc 'IE Enhanced Security Configuration is off for administrators wh
 # ---- step: python ----------------------------------------------------------------------------------
 # Install Python from the publisher, or use one that is installed.
 
-# The settings say which: "zip" is the publisher's zip, unpacked into a separate folder without an installer; "exe" is
-# the publisher's installer, for the whole machine; "present" is the Python that runs nbserver, in scope "user".
+# The settings say how: "zip" is the publisher's zip, unpacked into a separate folder without an installer; "exe" is the
+# publisher's installer, for the whole machine.
 # The installer would move or update a Python of the same branch. So that one is used if it has the wanted version and
 # only administrators can change it, because it runs with their rights; otherwise the host is refused.
 
@@ -3917,7 +3850,6 @@ function Get-RegisteredPython {
 }
 
 function Get-PythonFolder {
-    if ($Settings.python.kind -eq 'present') { return $Settings.python.folder }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered -and $registered.Version -eq $Settings.python.version) { return $registered.Folder }
@@ -3926,6 +3858,9 @@ function Get-PythonFolder {
 }
 
 function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0] }
+
+# Return the mark of a complete environment (step packages).
+function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n" }
 
 # ---- who can change an installed Python
 
@@ -3982,36 +3917,6 @@ function Assert-RegisteredProgram([hashtable]$Values) {
             'a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
 }
 
-# A Python from the Microsoft Store keeps what it writes in a place that other programs do not see.
-function Assert-PresentPython {
-    $python = Get-Python
-    if (Test-Below $python "$env:ProgramFiles\WindowsApps") {
-        throw (New-Failure python-from-store ('{python} is from the Microsoft Store, where programs do not see the ' +
-                'files of each other. Install Python from python.org, create the virtual environment of nbserver ' +
-                'with it, then run this again') @{ python = $python })
-    }
-    if (-not (Test-Path -LiteralPath $python)) {
-        throw (New-Failure python-missing ('{python} does not exist any more. Install Python from python.org, create ' +
-                'the virtual environment of nbserver with it, then run this again') @{ python = $python })
-    }
-    Assert-PresentVersion $python
-    if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) {
-        throw (New-Failure python-without-pip ('{python} has no pip. Run: "{python}" -m ensurepip; or install Python ' +
-                'from python.org') @{ python = $python })
-    }
-}
-
-function Assert-PresentVersion([string]$Python) {
-    $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Python)
-    $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
-    if ($is -ne $Settings.python.version) {
-        throw (New-Failure python-version ('{python} has version {is}, but version {expected} is expected. Install ' +
-                'Python from python.org, create the virtual environment of nbserver with it, then run this again') @{
-                python = $Python; is = $is; expected = $Settings.python.version
-            })
-    }
-}
-
 function Install-PythonBundle([string]$Folder) {
     # Undo removes the folder with all that is in it.
     if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null }
@@ -4021,10 +3926,6 @@ function Install-PythonBundle([string]$Folder) {
 }
 
 Add-Step python 'Python is installed' -Test {
-    if ($Settings.python.kind -eq 'present') {
-        Assert-PresentPython
-        return
-    }
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
         if ($registered) { Assert-RegisteredPython $registered }
@@ -4081,7 +3982,6 @@ Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Tes
 # The catalog says what the download is: "zip" is unpacked into a separate folder; "exe" is an installer of Inno Setup,
 # which gets such a folder; "msi" is a package that chooses its folder, so the catalog lists where openssl.exe may be.
 # Another version that this script installed is removed first; an OpenSSL of another origin is never replaced.
-# If the settings have no OpenSSL, as in scope "user", nothing is installed: see prelude/certificate_program.
 
 function Get-OpenSslFolder { Join-Path $Programs "openssl-$($Settings.openssl.version)" }
 
@@ -4149,7 +4049,6 @@ function Install-OpenSslPackage([string]$Package) {
 }
 
 Add-Step openssl 'OpenSSL is installed' -Test {
-    if (-not $Settings.openssl) { return }
     $openssl = Get-OpenSsl
     $file = Get-CachedFile $Settings.openssl
     if (-not (Test-Path -LiteralPath $openssl)) { Add-Difference openssl 'OpenSSL' $null $openssl }
@@ -4186,12 +4085,6 @@ function Get-EnvironmentProgram([string]$Name) { Join-Path (Get-EnvironmentFolde
 # The mark is written when everything is installed. It has the hash of the lock and, for a Python that nbserver did not
 # install, the path of that Python, which the environment needs even if another one runs nbserver now.
 function Get-LockMark { Join-Path (Get-EnvironmentFolder) 'nbserver.lock' }
-
-function Get-LockMarkText {
-    $text = "$($Settings.packages.lock_sha256)`n"
-    if ($Settings.python.kind -eq 'present') { $text += "$(Get-Python)`n" }
-    $text
-}
 
 function Test-LockMark {
     if (-not (Test-Path -LiteralPath (Get-LockMark))) { return $false }
@@ -4266,12 +4159,12 @@ function Install-Uv([hashtable]$Variables) {
 function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
     $uv = Install-Uv $Variables
     New-Environment @('--without-pip') $Variables
-    Add-OwnPackageEnvironment $Variables
+    $uvVariables = Get-UvEnvironment $Variables
     Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
     $python = Get-EnvironmentProgram 'python.exe'
     $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
     @(Get-LockArgument $LockFile)
-    Invoke-PackageInstaller $uv $arguments $Variables
+    Invoke-PackageInstaller $uv $arguments $uvVariables
 }
 
 function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
@@ -4340,76 +4233,8 @@ Add-Step path 'The PATH of the machine has the environment, Python, and OpenSSL'
 # ---- step: certificate -----------------------------------------------------------------------------
 # Provide a certificate for the server; only administrators and it can read the key.
 
-# By default, OpenSSL creates the certificate on the host: P-256, self-signed, for the names in the settings. Its key
-# never leaves the host. A new one is created 30 days before it expires, or when the names change. Without OpenSSL, in
-# scope "user", prelude/certificate_program creates it. prelude/certificate_sources has the other sources.
-
-$CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
-$KeyFile = Join-Path $ServiceFolder 'key.pem'
-$SourceFile = Join-Path $ServiceFolder 'certificate.source'
-$RequestFile = Join-Path $ServiceFolder 'certificate.cnf'
-
-# A common name has at most 64 characters. Clients compare the subject alternative names.
-function Get-CommonName { $Settings.host.Substring(0, [Math]::Min(64, $Settings.host.Length)) }
-
-# Return the configuration for `openssl req`.
-function Get-CertificateRequest {
-    $names = @($Settings.certificate.names | ForEach-Object {
-            $address = $null
-            if ([Net.IPAddress]::TryParse($_, [ref]$address)) { "IP:$_" } else { "DNS:$_" }
-        })
-    @"
-[req]
-distinguished_name = subject
-x509_extensions = server
-req_extensions = server
-prompt = no
-encrypt_key = no
-default_md = sha256
-[subject]
-commonName = $(Get-CommonName)
-[server]
-subjectAltName = $($names -join ',')
-basicConstraints = critical,CA:FALSE
-keyUsage = critical,digitalSignature
-extendedKeyUsage = serverAuth
-"@ -replace "`r", ''
-}
-
-# Return the certificate of the server, without its chain; or nothing if it or its key is missing.
-function Get-ServerCertificate {
-    if (-not (Test-Path -LiteralPath $CertificateFile) -or -not (Test-Path -LiteralPath $KeyFile)) { return }
-    Read-Certificate $CertificateFile | Select-Object -First 1
-}
-
-function Compare-OwnCertificate($Certificate) {
-    $names = $Settings.certificate.names -join ', '
-    if (-not $Certificate) {
-        Add-Difference certificate-missing 'certificate' $null $names
-        return
-    }
-    $end = $Certificate.NotAfter.ToUniversalTime()
-    if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Add-Difference certificate-expires 'end of the certificate' $end.ToString('u') 'later'
-    }
-    elseif (-not (Test-TextFile $SourceFile 'host')) {
-        Add-Difference certificate-source 'source of the certificate' 'different' 'host'
-    }
-    elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
-        Add-Difference certificate-names 'names of the certificate' 'different' $names
-    }
-}
-
-# The mark "unfinished" makes the next run create the certificate again if this one is cut off.
-function Install-OwnCertificate {
-    foreach ($file in $CertificateFile, $KeyFile) { Save-FileBefore $file }
-    Set-TextFile $SourceFile 'unfinished'
-    Set-TextFile $RequestFile (Get-CertificateRequest)
-    if ($Settings.openssl) { New-OwnCertificate "$KeyFile.new" "$CertificateFile.new" }
-    else { Invoke-CertificateProgram "$KeyFile.new" "$CertificateFile.new" }
-    foreach ($file in $KeyFile, $CertificateFile) { Move-Over "$file.new" $file }
-    Set-TextFile $SourceFile 'host'
-}
+# By default, OpenSSL creates the certificate on the host, as prelude/own_certificate describes.
+# prelude/certificate_sources has the other sources.
 
 function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
     $arguments = 'req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
@@ -4442,6 +4267,7 @@ $MigratedFile = Join-Path $ServiceFolder 'migrated'
 
 $HashPattern = '"hashed_password":\s+"([A-Za-z0-9:$=,+/.]+)"'
 $SaltPattern = '\Aargon2:\$argon2id\$v=[0-9]+\$[a-z0-9,=]+\$([A-Za-z0-9+/]+)\$[A-Za-z0-9+/]+\z'
+$HashPrompt = 'Hash of the notebook password (nbserver hash-password creates it)'
 $Salts = @{ Set = ''; Sent = '' }   # of the hash on this host, and of the hash that was sent with this run
 
 # A salt is not secret. All hosts of a site have the same one (nbserver.salt), so that a second run sends the same hash.
@@ -4540,8 +4366,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Compare-Configuration
 } -Apply {
     Assert-Salt
-    if ($Settings.scope -eq 'user') { Read-KeptSecret 'notebook.password_hash' $ConfigurationFile $HashPattern }
-    Request-Secret 'notebook.password_hash' 'Hash of the notebook password (nbserver hash-password creates it)'
+    Read-PasswordHash
     Add-Folder $ServiceFolder $ServiceReads
     Add-Folder $WorkFolder $ServiceWrites
     Add-DataFolder (Expand-Path $Settings.notebook.directory)
@@ -4751,32 +4576,11 @@ function Save-EarlierRule {
 }
 
 # ---- step: service ---------------------------------------------------------------------------------
-# Run the server as a scheduled task or, in user scope, as a background process.
+# Run the server as a scheduled task.
 
 # The task starts with Windows, has no time limit, is started again when it stops, and runs on battery power. A second
 # trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
-# ProcessTokenSidType gives its process the SID that has access to the files. The process of user scope runs until the
-# user logs off (prelude/processes).
-
-# ---- what the server was started with
-
-# Return the times of the files that the server reads when it starts. They are in the description of the task, so a
-# server that was started before a change is noticed and started again. Nothing secret is derived from these files.
-function Get-ServiceState {
-    $times = foreach ($file in $ConfigurationFile, $StarterFile, $CertificateFile) {
-        if (-not (Test-Path -LiteralPath $file)) { 'none' }
-        else { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') }
-    }
-    "nbserver: secured notebook server. Files of $($times -join ', ')"
-}
-
-function Get-ServerArgument { '-I', $StarterFile, $ConfigurationFile, $WorkFolder, $ServerLog }
-
-function Format-ServerArgument {
-    @(Get-ServerArgument | ForEach-Object { Format-Argument $_ }) -join ' '
-}
-
-# ---- the scheduled task
+# ProcessTokenSidType gives its process the SID that has access to the files.
 
 # Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing.
 function Get-ServiceProperty {
@@ -4843,9 +4647,7 @@ function Test-TaskRunning([string]$Name) {
     $task -and [string]$task.State -eq 'Running'
 }
 
-function Test-ServerRunning {
-    if ($Settings.scope -eq 'user') { [bool](Get-Background) } else { Test-TaskRunning 'nbserver' }
-}
+function Test-ServerRunning { Test-TaskRunning 'nbserver' }
 
 function Compare-ServiceTask {
     $text = Get-TaskXml 'nbserver'
@@ -4872,37 +4674,15 @@ function Start-ServiceTask {
     Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
 }
 
-# ---- the process of user scope
-
-function Get-ServerText {
-    "$(Get-EnvironmentProgram 'python.exe') $(Format-ServerArgument)`n$(Get-ServiceState)`n"
+# Return the failure of a server that answers requests without the password. $Values are those of the text.
+function New-OpenServerFailure([hashtable]$Values) {
+    New-Failure server-open ('the server on TCP port {port} answered a request without the password with {status} ' +
+        'instead of 401 or 403. Everyone who can connect to this port may be able to run programs as the account of ' +
+        'the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
+        '({log}). If something was added to {folder}, remove that folder. Then run apply again') $Values
 }
 
-function Compare-BackgroundServer {
-    if (-not (Test-ServerRunning)) {
-        Add-Difference server 'the notebook server' 'not running' 'running in the background'
-    }
-    elseif (-not (Test-Background (Get-ServerText))) {
-        Add-Difference server 'the notebook server' 'started before a change' 'started after it'
-    }
-}
-
-# The user's variables for other servers and Pythons are removed from the environment of this run only.
-function Start-BackgroundServer {
-    foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
-        if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') {
-            [Environment]::SetEnvironmentVariable($name, $null)
-        }
-    }
-    foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
-    Start-Background (Get-EnvironmentProgram 'python.exe') (Get-ServerArgument) $WorkFolder (Get-ServerText)
-}
-
-Add-Step service 'The notebook server runs' -Test {
-    if ($Settings.scope -eq 'user') { Compare-BackgroundServer } else { Compare-ServiceTask }
-} -Apply {
-    if ($Settings.scope -eq 'user') { Start-BackgroundServer } else { Start-ServiceTask }
-}
+Add-Step service 'The notebook server runs' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }
 
 # ---- step: firewall --------------------------------------------------------------------------------
 # Open the notebook port in the firewall, with one inbound rule.
@@ -4969,17 +4749,8 @@ function Assert-ServerClosed {
         $values = @{
             port = $Settings.notebook.port; status = $status; log = $ServerLog; folder = Get-EnvironmentFolder
         }
-        if ($Settings.scope -eq 'user') {
-            throw (New-Failure server-open-as-user ('the server on TCP port {port} answered a request without the ' +
-                    'password with {status} instead of 401 or 403. Everyone who can connect to this port may be ' +
-                    'able to run programs as you. Stop the server (nbserver stop local) and read its log ({log}). If ' +
-                    'something was added to {folder}, remove that folder. Then run apply again') $values)
-        }
-        throw (New-Failure server-open ('the server on TCP port {port} answered a request without the password with ' +
-                '{status} instead of 401 or 403. Everyone who can connect to this port may be able to run programs ' +
-                'as the account of the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask ' +
-                'nbserver) and read its log ({log}). If something was added to {folder}, remove that folder. Then ' +
-                'run apply again') $values)
+        $failure = New-OpenServerFailure $values
+        throw $failure
     }
 }
 
@@ -5023,45 +4794,10 @@ Add-Step check 'The server answers with its certificate, and refuses requests wi
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove the Python, OpenSSL, and packages of earlier runs that are not used any more.
+# Remove the programs and packages of earlier runs that are not used any more.
 
 # They are removed last, when the new server has answered: an upgrade that fails keeps them. Only what is in the record
 # is removed, in the same way as undo removes it.
-
-function Get-UsedFolder {
-    Get-EnvironmentFolder
-    Get-PythonFolder
-    if ($Settings.openssl) { Get-OpenSslFolder }
-}
-
-# The step openssl has already removed the package of another version, unless the settings do not want a package.
-function Get-UsedMsi {
-    if ($Settings.openssl -and $Settings.openssl.kind -eq 'msi') { Get-CachedFile $Settings.openssl }
-}
-
-# Return the lines of the record that are not used any more, newest first. The installer of a Python is in the record
-# after the folder of that Python, so it is removed first.
-function Get-UnusedLine {
-    $used = @(Get-UsedFolder) + @(Get-UsedMsi)
-    $lines = @()
-    $pythonFolder = ''
-    foreach ($line in Read-Record) {
-        $isFolder = Test-InstalledFolder $line
-        if ($isFolder -and $line.step -eq 'python') { $pythonFolder = $line.key }
-        $isMsi = $line.kind -eq 'msi' -and $line.step -eq 'openssl'
-        if (($isFolder -or $isMsi) -and $used -notcontains $line.key) { $lines += $line }
-        $isPython = $line.kind -eq 'bundle' -and $line.step -eq 'python'
-        if ($isPython -and $pythonFolder -and $used -notcontains $pythonFolder) { $lines += $line }
-    }
-    [Array]::Reverse($lines)
-    $lines
-}
-
-# True for a line about a folder of an environment, Python, or OpenSSL, right below the folder of nbserver.
-function Test-InstalledFolder($Line) {
-    if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
-    (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
-}
 
 Add-Step cleanup 'What earlier runs installed and nothing uses is removed' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
@@ -5080,6 +4816,8 @@ Add-Step cleanup 'What earlier runs installed and nothing uses is removed' -Test
 
 # ---- main ------------------------------------------------------------------------------------------
 # Run the steps in the mode of the envelope, and report the outcome.
+
+$SkippedSteps = @($Settings.skip)   # neither tested nor applied
 
 function Invoke-Test($Step) {
     $Run.Step = $Step.Name
@@ -5133,7 +4871,7 @@ function Invoke-EveryStep {
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
-    Complete-BeforeRestart
+    Invoke-Hook AtRestart
 }
 
 # Nothing differs, so nothing is tested again and no bracket is applied.
@@ -5170,26 +4908,10 @@ function Get-UndoOrder {
     $lines | Where-Object { $started -contains $_.kind }
 }
 
-# Mode request: apply what a certificate request needs, then report the request.
-function Invoke-Request {
-    if ($Settings.certificate.source -ne 'request') {
-        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
-                'Set certificate.request = true in the inventory first'))
-    }
-    foreach ($step in $Steps) {
-        if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
-        if ($Run.Outcome -eq 'reboot') { Complete-BeforeRestart; return }
-    }
-    $Run.Step = 'certificate'
-    Send-CertificateRequest
-}
-
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 function Start-Run {
-    Assert-Scope
-    if ($Run.Mode -eq 'events') { return }
-    if ('apply', 'request' -contains $Run.Mode) { $Run.Boot = Get-BootTime }
-    if ($Run.BootBefore -and (Test-SameBoot $Run.Boot $Run.BootBefore)) { $Run.Outcome = 'waiting'; return }
+    Invoke-Hook BeforeRun
+    if ($Run.Mode -eq 'events' -or $Run.Outcome -eq 'waiting') { return }
     if ($Run.Mode -ne 'test') { Start-Change }
     elseif (Test-Path -LiteralPath $StateFolder) { Assert-StateFolder }
     Write-Event started @{
@@ -5219,18 +4941,26 @@ function Complete-Run {
     }
 }
 
-function Invoke-Mode {
-    if ($Run.Mode -eq 'undo') {
-        Stop-RecordedTask
-        Stop-RecordedBackground
-        Undo-Record
-        Remove-FileCopy
-        return
-    }
-    if ($Run.Mode -eq 'request') { Invoke-Request; return }
+# ---- modes: the prelude may have more
+
+$Modes.test = { Invoke-Plan }
+
+$Modes.apply = {
     Invoke-Plan
-    if ($Run.Mode -ne 'apply') { return }
     if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
+}
+
+$Modes.undo = {
+    Invoke-Hook BeforeUndo
+    Undo-Record
+    Remove-FileCopy
+}
+
+function Invoke-Mode {
+    if (-not $Modes.ContainsKey($Run.Mode)) {
+        throw (New-Failure unknown-mode 'this script has no mode {mode}' @{ mode = $Run.Mode })
+    }
+    & $Modes[$Run.Mode]
 }
 
 function Invoke-Run {

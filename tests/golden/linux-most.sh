@@ -9,55 +9,58 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    63  settings               What differs from host to host: data, no code.
-#    84  lock                   The Python packages, with versions and hashes.
+#    66  settings               What differs from host to host: data, no code.
+#    87  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   210  run                    Set the options of the shell, the folders, and the state of this run.
-#   264  json                   Read and write JSON strings in bash alone.
-#   360  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   473  events                 Report events: lines of JSON, which are the only output of this script.
-#   557  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   641  lock                   Let only one run at a time change this host.
-#   682  record                 Record the previous state of everything that is changed, and restore it.
-#   816  programs               Run other programs: those that change something or take long through run_program.
-#   942  paths                  Open folders without following links, and check who could replace them.
-#  1051  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1123  folders                Create folders, and set who may use them.
-#  1212  files                  Write text files, and restore the files that were replaced.
-#  1299  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1362  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1443  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1502  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1656  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1793  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1922  zypper                 Run zypper, without questions.
-#  2032  units                  Install and remove units of systemd.
-#  2111  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2224  processes              Run a program in the background, where no systemd is available.
-#  2307  tls                    Create and read certificates with OpenSSL or Python, and check how a port answers.
-#  2411  scope                  Keep everything in the folders of the user who runs this, if scope = "user".
-#  2465  starter                Define the Python program that starts the notebook server.
-#  2623  service                Run the notebook server as a service: a unit of systemd, or a process in the background.
-#  2792  port                   Find out which program listens on the port of the notebook server.
-#  2839  host_checks            Refuse a host with the wrong processor, system, rights, account, clock, or disk.
-#  2951  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3000  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3065  installer_settings     Choose the settings of pip and uv: proxy, index, and trusted authorities.
+#   213  run                    Set the options of the shell, the folders, and the state of this run.
+#   254  places                 Name the places of a server for the whole machine, which root sets up.
+#   321  json                   Read and write JSON strings in bash alone.
+#   417  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   530  events                 Report events: lines of JSON, which are the only output of this script.
+#   614  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   698  lock                   Let only one run at a time change this host.
+#   739  record                 Record the previous state of everything that is changed, and restore it.
+#   871  programs               Run other programs: those that change something or take long through run_program.
+#   997  paths                  Open folders without following links, and check who could replace them.
+#  1101  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1169  folders                Create folders, and set who may use them.
+#  1244  files                  Write text files, and restore the files that were replaced.
+#  1331  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1395  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1440  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1499  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1561  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1715  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1843  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1972  zypper                 Run zypper, without questions.
+#  2082  units                  Install and remove units of systemd.
+#  2159  service_unit           Compare the unit of the notebook server, and install it.
+#  2209  service                Find out what the unit of the notebook server does.
+#  2232  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2345  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2413  certificate_program    Create a certificate with OpenSSL.
+#  2421  starter                Define the Python program that starts the notebook server.
+#  2579  port                   Find out which program listens on the port of the notebook server.
+#  2621  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2675  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2728  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2771  proxy                  Pass the proxy of the settings to programs that download.
+#  2785  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2891  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3134  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3159  python                 Install Python from the distribution, or, in user scope, use one that is installed.
-#  3263  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3357  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3371  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3386  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3489  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3658  service                Run the notebook server as a service that starts with the system.
-#  3817  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3881  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4001  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  4034  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  2910  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  2935  python                 Install Python from the distribution.
+#  2997  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3058  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3071  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3085  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3178  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3334  service                Run the notebook server as a service that starts with the system.
+#  3438  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3501  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3617  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3650  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
-#        prelude: processes     only in scope user
 #        step: firewall         skipped in the inventory
 
 NB_ARCHITECTURE='arm64'
@@ -204,7 +207,7 @@ LOCK=(
     'websocket-client==1.9.2 --hash=sha256:e1a673830a9c7bfa47b1cd3d5e4178f4c9651d80a4eab02c9c23a1c3ec6250ce'
 )
 
-# ==== body: from this line to the end, the script is the same for every Linux host of a release =========
+# ==== body: to the end, the script is the same for every Linux host of a release with the same scope ===
 # Order: prelude (what the steps may use), steps (each has a test and an apply), main (runs the steps).
 
 # ---- prelude: run ----------------------------------------------------------------------------------
@@ -225,23 +228,10 @@ TZ=UTC0
 # Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
 # whose name begins with has_, is_, or can_ only checks, and may be used in a condition.
 
-PROGRAMS=/opt/nbserver                             # programs; only root can write
-CONFIGURATION_FOLDER=/etc/nbserver                 # configuration, certificate, key; the service reads
-DATA_FOLDER=/var/lib/nbserver                      # contains the next two, and the notebooks
-STATE_FOLDER=$DATA_FOLDER/state                    # record, events, lock; only root has access
-WORK_FOLDER=$DATA_FOLDER/work                      # the service reads and writes
-RECORD_FILE=$STATE_FOLDER/record.jsonl             # the previous state, for undo
-LOCK_FILE=$STATE_FOLDER/lock                       # locked while a run changes this host
-SERVICE_USER=nbserver                              # the user and group of the service
-SERVICE_UNIT=nbserver.service
-PROGRAM_OWNER=root:root                            # of programs and units
-OWNER_FORMAT=%U:%G                                 # how `stat` prints such an owner
-SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
-READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
-FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
-
 STEPS=()
 declare -A STEP_TITLES=()
+# Functions that parts of the prelude add: main calls them before a run, before it changes something, before an undo.
+BEFORE_RUN=() BEFORE_CHANGE=() BEFORE_UNDO=()
 DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
@@ -259,6 +249,73 @@ step() { # NAME TITLE
 differs() { # CODE WHAT IS SHOULD [NAME VALUE]...
     format_message "$1" "$2" "${@:5}"
     DIFFERENCES+=("$1" "$MESSAGE_VALUES" "$MESSAGE" "$3" "$4")
+}
+
+# ---- prelude: places -------------------------------------------------------------------------------
+# Name the places of a server for the whole machine, which root sets up.
+
+PROGRAMS=/opt/nbserver                             # programs; only root can write
+CONFIGURATION_FOLDER=/etc/nbserver                 # configuration, certificate, key; the service reads
+DATA_FOLDER=/var/lib/nbserver                      # contains the next two, and the notebooks
+STATE_FOLDER=$DATA_FOLDER/state                    # record, events, lock; only root has access
+WORK_FOLDER=$DATA_FOLDER/work                      # the service reads and writes
+RECORD_FILE=$STATE_FOLDER/record.jsonl             # the previous state, for undo
+LOCK_FILE=$STATE_FOLDER/lock                       # locked while a run changes this host
+SERVICE_USER=nbserver                              # the user and group of the service
+SERVICE_UNIT=nbserver.service
+PROGRAM_OWNER=root:root                            # of programs and units
+OWNER_FORMAT=%U:%G                                 # how `stat` prints such an owner
+SERVICE=$SERVICE_USER:$SERVICE_USER                # owner of what the service writes
+READERS=root:$SERVICE_USER                         # owner of what the service only reads, with these modes:
+FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
+UNIT_FOLDER=/etc/systemd/system
+SYSTEMCTL=(systemctl)
+DISK_FOLDER=${PROGRAMS%/*}                         # an existing folder on the disk of the programs
+ALLOW_ROOT=false                                   # whether the server may run as root
+
+# A plan may run without root, which alone has access to the record.
+can_read_state() {
+    [[ $EUID -eq 0 ]]
+}
+
+assert_root_for_change() {
+    if [[ $EUID -ne 0 ]]; then
+        fail needs-root 'this script must run as root: use sudo'
+    fi
+}
+BEFORE_CHANGE+=(assert_root_for_change)
+
+# Whoever can replace a link could make root change another thing.
+can_have_links() {
+    return 1
+}
+
+# The service has its own /tmp, so it would not see notebooks in that of the host.
+has_private_tmp() {
+    return 0
+}
+
+# Whether a folder is the home folder of its owner.
+is_home_folder() { # PATH
+    local number='' home=''
+    if [[ ! -d $1 ]]; then return 1; fi
+    number=$(stat --format=%u -- "$1")
+    IFS=: read -r _ _ _ _ _ home _ < <(getent passwd "$number") || true
+    [[ $home == "$1" ]]
+}
+
+# Whether only a body for this scope records such a line.
+is_of_scope() { # KIND KEY
+    case $1 in
+        user) [[ $2 == "$SERVICE_USER" ]] ;;
+        file) return 1 ;;
+        *) return 0 ;;
+    esac
+}
+
+# FOREIGN_PATHS: configuration that only this scope could use.
+read_foreign_paths_of_scope() {
+    FOREIGN_PATHS+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
 }
 
 # ---- prelude: json ---------------------------------------------------------------------------------
@@ -588,7 +645,7 @@ read_envelope() {
             SECRETS[$name]=$REPLY
         else
             # The line is not repeated, because it may contain a secret.
-            fail envelope-line-unknown 'line {number} of the envelope is not a line that this script accepts' \
+            fail envelope-line-unknown 'line {number} of the envelope is not valid for this script' \
                 number "$number"
         fi
     done
@@ -781,7 +838,7 @@ is_of_nbserver() { # KIND KEY BEFORE
         folder) [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER")/* ]] ;;
         file)
             if [[ $3 && $3 != "$STATE_FOLDER"/before/+([!/]) ]]; then return 1; fi
-            [[ $2 == "$CONFIGURATION_FOLDER"/* || $2 == "$PROCESS_LOG" ]]
+            [[ $2 == "$CONFIGURATION_FOLDER"/* ]] || is_of_scope "$1" "$2"
             ;;
         access | files)
             [[ $2/ == @("$PROGRAMS"|"$CONFIGURATION_FOLDER"|"$WORK_FOLDER"|"$NB_NOTEBOOK_DIRECTORY")/* ]] ||
@@ -794,10 +851,8 @@ is_of_nbserver() { # KIND KEY BEFORE
             done
             ! is_system_folder "$2"
             ;;
-        user) [[ $2 == "$SERVICE_USER" ]] ;;
         unit) [[ $2 == "$SERVICE_UNIT" && (! $3 || ${3##* } == "$STATE_FOLDER"/before/+([!/])) ]] ;;
-        process) [[ $2 == "$PROCESS_FILE" ]] ;;
-        *) return 0 ;;
+        *) is_of_scope "$1" "$2" ;;
     esac
 }
 
@@ -976,11 +1031,6 @@ take_hold() { # FOLDER PATH
     check_path "$real/x" "$EUID"
 }
 
-# In user scope, links are allowed: they can only redirect what the user could change anyway.
-can_have_links() {
-    [[ $NB_SCOPE == user && $EUID -ne 0 ]]
-}
-
 check_links() { # PATH
     local path=$1
     if can_have_links; then return; fi
@@ -1027,12 +1077,12 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
     local -i mode=8#$3 sticky=8#1000 group_writes=8#20 others_write=8#2
     if ((mode & sticky || (mode & (group_writes | others_write)) == 0)); then return 0; fi
     if ((mode & others_write)); then
-        problem folder-writable-by-all 'everybody can write in {folder}, and could replace {path}. '\
+        problem folder-writable-by-all 'anyone can write to {folder}, and could replace {path}. '\
 'Remove that permission (chmod o-w {folder})' \
             folder "$2" path "$1" || return
     fi
     is_own_group "$2" ||
-        problem folder-writable-by-group 'the group {group} can write in {folder}, or an access list permits it to '\
+        problem folder-writable-by-group 'the group {group} can write to {folder}, or an access list permits it to '\
 'other users, who could replace {path}. Remove that permission (chmod g-w {folder})' \
             group "$4" folder "$2" path "$1"
 }
@@ -1067,19 +1117,15 @@ is_system_folder() { # PATH
         /bin/* | /boot/* | /dev/* | /efi/* | /etc/* | /lib/* | /lib[0-9x]*/* | /proc/* | /run/*) return 0 ;;
         /sbin/* | /snap/* | /sys/* | /usr/* | /var/backups/* | /var/cache/* | /var/crash/* | /var/lib/*) return 0 ;;
         /var/lock/* | /var/log/* | /var/mail/* | /var/run/* | /var/spool/*) return 0 ;;
-        /tmp/* | /var/tmp/*) [[ $NB_SCOPE == machine ]] ;;   # the service has its own /tmp
+        /tmp/* | /var/tmp/*) has_private_tmp ;;
         *) return 1 ;;
     esac
 }
 
 # Whether a folder may have notebooks: it is not a system folder, not directly below /, and not a home folder.
 is_data_folder() { # PATH
-    local number='' home=''
     if is_system_folder "$1" || [[ ${1#/} != */* ]]; then return 1; fi
-    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return 0; fi
-    number=$(stat --format=%u -- "$1")
-    IFS=: read -r _ _ _ _ _ home _ < <(getent passwd "$number") || true
-    [[ $home != "$1" ]]
+    ! is_home_folder "$1"
 }
 
 assert_notebook_folder_allowed() {
@@ -1195,20 +1241,6 @@ save_access() { # PATH
     save_before access "$1" "$(stat --dereference --format='%u:%g %a' -- "$HELD")"
 }
 
-# A folder for notebooks may have files of the service by now.
-restore_access() { # PATH BEFORE
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
-    keep_user_for "$1"
-    hold_folder "$1" || return
-    { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
-    if has_files_of_service "$1"; then
-        save_before files "$1" ''
-    else
-        release_user
-    fi
-}
-
 # ---- prelude: files --------------------------------------------------------------------------------
 # Write text files, and restore the files that were replaced.
 
@@ -1318,7 +1350,8 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     hold_folder "$STATE_FOLDER" ||
-        fail state-folder-unsafe 'undo cannot trust its folder: {cause}. Fix that, then run this again'
+        fail state-folder-unsafe 'the folder with the data for undo cannot be trusted: {cause}. '\
+'Fix the cause, then run this again'
 }
 
 assert_no_link() { # PATH
@@ -1362,20 +1395,6 @@ assert_no_other_reader() {
 # ---- prelude: data_folders -------------------------------------------------------------------------
 # Create folders for notebooks; undo removes them only if they are empty.
 
-# After read_access: whether the service can write in the folder, as its owner or by its group.
-can_service_write() { # PATH
-    local owner=${ACCESS[$1]% *}
-    local -i mode owner_all=8#700 group_all=8#70
-    if [[ ! -d $1 ]]; then return 1; fi
-    if [[ $NB_SCOPE == user ]]; then
-        [[ -w $1 && -x $1 ]]
-        return
-    fi
-    mode=8#${ACCESS[$1]#* }
-    if [[ $owner == "$SERVICE_USER:"* ]] && (((mode & owner_all) == owner_all)); then return 0; fi
-    [[ $owner == *":$SERVICE_USER" ]] && (((mode & group_all) == group_all))
-}
-
 # A new folder belongs to the service, or to the owner of the folder that it is in. A folder that exists keeps its
 # owner. In the last two cases its group becomes that of the service, and may write.
 add_data_folder() { # PATH
@@ -1385,15 +1404,7 @@ add_data_folder() { # PATH
         if ((REPLY == EUID)); then set_access "$1" "$SERVICE" 750; fi
     fi
     read_access "$1"
-    assert_no_lost_files "$1"
-    if can_service_write "$1"; then return; fi
-    if [[ $NB_SCOPE == user ]]; then
-        fail notebook-folder-read-only 'you cannot write in {path}. Choose another notebook.directory' path "$1"
-    fi
-    hold_folder "$1"
-    save_access "$1"
-    chown -- ":$SERVICE_USER" "$HELD"
-    chmod -- g+rwx "$HELD"
+    add_service_access "$1"
 }
 
 # Create the missing folders above it. Undo removes them if they are empty.
@@ -1426,20 +1437,6 @@ create_data_folder() { # PATH MODE
     REPLY=$owner
 }
 
-# A folder that has files stays, and so does its line in the record: a later undo checks it again.
-restore_data_folder() { # PATH
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
-    keep_user_for "$1"
-    hold_parent "$1" || return
-    rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
-    if [[ $LINE_STAYS ]]; then
-        warn folder-kept '{path} contains files and was kept' path "$1"
-        # If its files are in a folder below it, that folder was already found to have them.
-        if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
-    fi
-    release_user
-}
-
 # ---- prelude: files_of_service ---------------------------------------------------------------------
 # Find files of the service that stay after undo, and keep their user.
 
@@ -1459,7 +1456,7 @@ release_user() {
 # Searching can take long. If it fails, there may be files: even root may lack access (NFS, FUSE).
 has_files_of_service() { # FOLDER
     local found
-    if [[ $NB_SCOPE == user ]] || ! has_user "$SERVICE_USER"; then return 1; fi
+    if ! has_user "$SERVICE_USER"; then return 1; fi
     report_start searching-files 'Searching {path} for files of the service' path "$1"
     found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
     [[ $found ]]
@@ -1477,7 +1474,7 @@ restore_files() { # FOLDER
 read_lost_files() { # FOLDER
     local number user
     REPLY=''
-    if [[ $NB_SCOPE == user || ! -d $1 ]]; then return; fi
+    if [[ ! -d $1 ]]; then return; fi
     read -r number user < <(stat --format='%u %U' -- "$1")
     case $user,$1/ in
         UNKNOWN,*) REPLY="$number $1" ;;
@@ -1497,6 +1494,68 @@ assert_no_lost_files() { # FOLDER
 'If an earlier nbserver left it: chown --recursive --no-dereference --from={owner} {service} {folder}. '\
 'Otherwise give it to its user. Then run this again' \
         path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
+}
+
+# ---- prelude: service_access -----------------------------------------------------------------------
+# Let the service write in the folder for notebooks, and undo that.
+
+# After read_access: whether the service can write in the folder, as its owner or by its group.
+can_service_write() { # PATH
+    local owner=${ACCESS[$1]% *}
+    local -i mode owner_all=8#700 group_all=8#70
+    if [[ ! -d $1 ]]; then return 1; fi
+    mode=8#${ACCESS[$1]#* }
+    if [[ $owner == "$SERVICE_USER:"* ]] && (((mode & owner_all) == owner_all)); then return 0; fi
+    [[ $owner == *":$SERVICE_USER" ]] && (((mode & group_all) == group_all))
+}
+
+compare_notebook_folder() {
+    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
+        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
+            path "$NB_NOTEBOOK_DIRECTORY"
+    fi
+    read_lost_files "$NB_NOTEBOOK_DIRECTORY"
+    if [[ $REPLY ]]; then
+        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or a user of this host' \
+            path "${REPLY#* }"
+    fi
+}
+
+add_service_access() { # PATH
+    assert_no_lost_files "$1"
+    if can_service_write "$1"; then return; fi
+    hold_folder "$1"
+    save_access "$1"
+    chown -- ":$SERVICE_USER" "$HELD"
+    chmod -- g+rwx "$HELD"
+}
+
+# A folder that has files stays, and so does its line in the record: a later undo checks it again.
+restore_data_folder() { # PATH
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    keep_user_for "$1"
+    hold_parent "$1" || return
+    rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
+    if [[ $LINE_STAYS ]]; then
+        warn folder-kept '{path} contains files and was kept' path "$1"
+        # If its files are in a folder below it, that folder was already found to have them.
+        if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
+    fi
+    release_user
+}
+
+# A folder for notebooks may have files of the service by now.
+restore_access() { # PATH BEFORE
+    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    keep_user_for "$1"
+    hold_folder "$1" || return
+    { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
+        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
+    if has_files_of_service "$1"; then
+        save_before files "$1" ''
+    else
+        release_user
+    fi
 }
 
 # ---- prelude: users --------------------------------------------------------------------------------
@@ -1661,7 +1720,6 @@ read_last_system_number() {
 SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
-PROXY=(env)                                        # `env` and the variables of the proxy, for run_program
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
@@ -1770,14 +1828,6 @@ refresh_packages() {
     report_start refreshing-packages 'Refreshing the lists of packages'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
-}
-
-# Some programs read only the lower-case names of these variables.
-read_proxy() {
-    PROXY=(env)
-    if [[ $NB_DOWNLOADS_PROXY ]]; then
-        PROXY+=("http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY")
-    fi
 }
 
 # INSTALLED: those of these packages of which any part is installed. Others may have been removed in the meantime.
@@ -1996,12 +2046,12 @@ install_with_zypper() { # NAME...
 
 refuse_missing_packages() { # NAME...
     if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
-        fail sles-module-missing 'the repositories of this host do not have all of these packages: {packages}. '\
+        fail sles-module-missing 'some of these packages are not in the repositories of this host: {packages}. '\
 'python311 is in the Python 3 Module of Service Pack 4 and newer. '\
 'Add it (SUSEConnect -p sle-module-python3/{version}/{architecture}), then run this again' \
             packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
     fi
-    fail packages-missing 'the repositories of this host do not have all of these packages: {packages}. '\
+    fail packages-missing 'some of these packages are not in the repositories of this host: {packages}. '\
 'Add a repository that has them (zypper repos lists those that are configured), then run this again' \
         packages "$*"
 }
@@ -2032,8 +2082,6 @@ remove_with_zypper() { # BEFORE NAME...
 # ---- prelude: units --------------------------------------------------------------------------------
 # Install and remove units of systemd.
 
-UNIT_FOLDER=/etc/systemd/system
-SYSTEMCTL=(systemctl)
 declare -A UNIT=()                                 # properties of the unit that was read last
 
 # UNIT: the named properties, and those that are always used. Their values are the same in every language.
@@ -2103,9 +2151,82 @@ stop_recorded_units() {
         split_line "$line"
         if [[ $LINE_KIND != unit ]] || ! is_of_nbserver unit "$LINE_KEY" "$LINE_BEFORE"; then continue; fi
         RUN_STEP=$LINE_STEP
-        assert_own_systemd
         if [[ -e $UNIT_FOLDER/$LINE_KEY ]]; then stop_unit "$LINE_KEY"; fi
     done
+}
+BEFORE_UNDO+=(stop_recorded_units)
+
+# ---- prelude: service_unit -------------------------------------------------------------------------
+# Compare the unit of the notebook server, and install it.
+
+# unit_text, which each scope has, returns its text.
+
+compare_unit() {
+    unit_text
+    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
+    fi
+    read_unit "$SERVICE_UNIT"
+    if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
+        differs unit-not-enabled 'unit {unit}' "${UNIT[UnitFileState]:-}" enabled unit "$SERVICE_UNIT"
+    fi
+    if [[ ${UNIT[ActiveState]:-} != active ]]; then
+        differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" active unit "$SERVICE_UNIT"
+    elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
+        differs unit-not-reloaded 'unit {unit}' 'changed since systemd loaded it' loaded unit "$SERVICE_UNIT"
+    fi
+}
+
+install_unit() {
+    save_unit "$SERVICE_UNIT"
+    stop_unit "$SERVICE_UNIT"                      # if the run is interrupted, the next run sees a stopped unit
+    unit_text
+    set_unit "$SERVICE_UNIT" "$REPLY"
+    start_unit "$SERVICE_UNIT"
+}
+
+has_unit_failed() {
+    read_unit "$SERVICE_UNIT"
+    [[ ${UNIT[ActiveState]:-} == failed ]]
+}
+
+# REPLY: the number of its main process, or 0.
+read_unit_process() {
+    read_unit "$SERVICE_UNIT" MainPID
+    REPLY=${UNIT[MainPID]:-0}
+}
+
+# REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
+# started, the unit's text differs, and the server is restarted.
+started_text() {
+    local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
+        mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
+    fi
+    REPLY=${times[*]:-none}
+}
+
+# ---- prelude: service ------------------------------------------------------------------------------
+# Find out what the unit of the notebook server does.
+
+has_service_failed() {
+    has_unit_failed
+}
+
+# REPLY: the number of the process of the server, or 0.
+read_server_process() {
+    read_unit_process
+}
+
+# Print its last three lines.
+print_service_log() {
+    journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+}
+
+# STOP_COMMAND and LOG_COMMAND: what a person can type.
+read_service_commands() {
+    STOP_COMMAND="systemctl stop $SERVICE_UNIT"
+    LOG_COMMAND="journalctl --unit $SERVICE_UNIT"
 }
 
 # ---- prelude: firewall -----------------------------------------------------------------------------
@@ -2221,131 +2342,12 @@ firewalld_words() { # PORT ADDRESS
     fi
 }
 
-# ---- prelude: processes ----------------------------------------------------------------------------
-# Run a program in the background, where no systemd is available.
-
-# Its file has a line `PID START BOOT`, which no other process can have, and then the text that it was started for.
-
-PROCESS='' PROCESS_SINCE=''                        # of the process that was read last; '' if it does not run
-
-read_process() { # FILE
-    local pid='' since=''
-    PROCESS='' PROCESS_SINCE=''
-    if [[ ! -r $1 ]]; then return; fi
-    read -r pid since <"$1" || true
-    if [[ ! $pid =~ ^[1-9][0-9]*$ ]]; then return; fi
-    process_since "$pid"
-    if [[ $REPLY && $REPLY == "$since" ]]; then PROCESS=$pid PROCESS_SINCE=$since; fi
-}
-
-# REPLY: when the process was started, in clock ticks since the kernel was, and the ID of that boot; '' if it does not
-# run. In /proc/PID/stat (proc_pid_stat(5)), the second field is the name in parentheses, which may have any character.
-# So the fields are counted from the last parenthesis: the state (Z: it has exited) is the first one after it, and the
-# start time is the twentieth.
-process_since() { # PID
-    local line='' boot=''
-    REPLY=''
-    if [[ ! -r /proc/$1/stat ]]; then return; fi
-    { IFS= read -r line </proc/"$1"/stat; } 2>/dev/null || true
-    { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || true
-    line=${line##*) }
-    if [[ $line != Z* && $line =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then REPLY="${BASH_REMATCH[2]} $boot"; fi
-}
-
-# Kind process: its file. The process writes the file itself, so that it never runs without one.
-start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
-    local -i i
-    local file=$1 log=$2 text=$3
-    shift 3
-    save_before process "$file" ''
-    stop_process "$file"
-    (
-        cd /
-        process_since "$BASHPID"
-        write_whole "$file" "$PROGRAM_OWNER" 600 "$BASHPID $REPLY"$'\n'"$text"
-        exec setsid -- "$@" </dev/null >>"$log" 2>&1 3>&- 6>&- 7>&- 8>&- 9>&-
-    ) &
-    for ((i = 0; i < 100; i++)); do
-        read_process "$file"
-        if [[ $PROCESS == "$!" ]]; then return; fi
-        sleep 0.05
-    done
-}
-
-# Send SIGTERM, and SIGKILL after 20 seconds.
-stop_process() { # FILE
-    local -i tenths
-    for ((tenths = 0; tenths < 300; tenths++)); do
-        read_process "$1"
-        if [[ ! $PROCESS ]]; then return 0; fi
-        if ((tenths == 0)); then kill -TERM "$PROCESS" 2>/dev/null || true; fi
-        if ((tenths == 200)); then kill -KILL "$PROCESS" 2>/dev/null || true; fi
-        if ((tenths % 50 == 49)); then
-            report_progress stopping-process 'Stopping process {id}' $(((tenths + 1) / 10)) 30 seconds id "$PROCESS"
-        fi
-        sleep 0.1
-    done
-    problem process-not-stopped 'process {id} does not stop' id "$PROCESS"
-}
-
-restore_process() { # FILE
-    stop_process "$1" || return
-    restore_file "$1" ''
-}
-
-# As for units: undo may remove what the process runs from, so it is stopped first.
-stop_recorded_processes() {
-    local line
-    for line in "${RECORD[@]}"; do
-        split_line "$line"
-        if [[ $LINE_KIND != process ]] || ! is_of_nbserver process "$LINE_KEY" ''; then continue; fi
-        RUN_STEP=$LINE_STEP
-        stop_process "$LINE_KEY"
-    done
-}
-
 # ---- prelude: tls ----------------------------------------------------------------------------------
-# Create and read certificates with OpenSSL or Python, and check how a port answers.
+# Read certificates, with OpenSSL or Python, and ask the server for its own.
 
-# In user scope there may be no openssl: then Python's cryptography is used, a package of the notebook server.
+# There may be no openssl: then Python's cryptography is used, a package of the notebook server.
 # Both print `Fingerprint=HEX`, and `good` if the certificate is valid for long enough.
 
-MAKE_WITH_PYTHON='
-import datetime, ipaddress, os, sys
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-key_file, file, days, common_name, *names = sys.argv[1:]
-
-
-def alternative(name):
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-key = ec.generate_private_key(ec.SECP256R1())
-subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
-now = datetime.datetime.now(datetime.timezone.utc)
-end = now + datetime.timedelta(int(days))
-builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, end)
-unused = (
-    "content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign encipher_only "
-    "decipher_only"
-)
-usage = dict.fromkeys(unused.split(), False)
-builder = builder.add_extension(x509.SubjectAlternativeName([alternative(name) for name in names]), False)
-builder = builder.add_extension(x509.BasicConstraints(False, None), True)
-builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **usage), True)
-builder = builder.add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]), False)
-builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-os.umask(0o077)
-open(key_file, "wb").write(private)
-open(file, "wb").write(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-'
 READ_WITH_PYTHON='
 import datetime, sys
 from cryptography import x509
@@ -2408,58 +2410,12 @@ fingerprint_of() { # LINE
     REPLY=SHA256:${REPLY,,}
 }
 
-# ---- prelude: scope --------------------------------------------------------------------------------
-# Keep everything in the folders of the user who runs this, if scope = "user".
+# ---- prelude: certificate_program ------------------------------------------------------------------
+# Create a certificate with OpenSSL.
 
-# The paths for scope = "machine" are in run. In user scope, no user, package, port, or file of the system is changed.
-
-HOME_FOLDER=${HOME:-}
-HOME_FOLDER=${HOME_FOLDER%/}
-
-if [[ $NB_SCOPE == user ]]; then
-    PATH=$PATH:/usr/local/bin
-    export XDG_RUNTIME_DIR=/run/user/$EUID         # the user's own systemd has its socket there
-    unset DBUS_SESSION_BUS_ADDRESS
-    PROGRAMS=$HOME_FOLDER/.local/share/nbserver
-    CONFIGURATION_FOLDER=$HOME_FOLDER/.config/nbserver
-    DATA_FOLDER=$HOME_FOLDER/.local/state/nbserver
-    UNIT_FOLDER=$HOME_FOLDER/.config/systemd/user
-    STATE_FOLDER=$DATA_FOLDER/state
-    WORK_FOLDER=$DATA_FOLDER/work
-    RECORD_FILE=$STATE_FOLDER/record.jsonl
-    LOCK_FILE=$STATE_FOLDER/lock
-    SYSTEMCTL=(systemctl --user)
-    OWNER_FORMAT=%u:%g                             # numbers: in a container this user may have no name
-    read -r PROGRAM_OWNER SERVICE_USER < <(stat --format="$OWNER_FORMAT %U" /proc/$$)
-    if [[ $SERVICE_USER == UNKNOWN ]]; then SERVICE_USER=$EUID; fi
-    SERVICE=$PROGRAM_OWNER
-    READERS=$PROGRAM_OWNER
-    FOLDER_MODE=700 FILE_MODE=600 PARENT_MODE=700
-    if [[ ${NB_NOTEBOOK_DIRECTORY:0:1} == '~' ]]; then NB_NOTEBOOK_DIRECTORY=$HOME_FOLDER/${NB_NOTEBOOK_DIRECTORY:2}; fi
-fi
-PROCESS_FILE=$DATA_FOLDER/process                  # of a server that does not run as a unit
-PROCESS_LOG=$DATA_FOLDER/server.log
-
-assert_scope() {
-    if [[ $NB_SCOPE != user ]]; then return; fi
-    assert_home_path
-    assert_home_writable
-}
-
-# Units and configuration files contain paths below the home folder.
-assert_home_path() {
-    if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then
-        fail home-invalid 'HOME is "{path}", but it must be an absolute path of letters, digits, and . _ @ + -. '\
-'Set it to your home folder' \
-            path "$HOME_FOLDER"
-    fi
-}
-
-assert_home_writable() {
-    if [[ ! -d $HOME_FOLDER || ! -O $HOME_FOLDER || ! -w $HOME_FOLDER ]]; then
-        fail home-not-yours 'HOME is {path}, which is not your folder or is read-only. Set it to your home folder' \
-            path "$HOME_FOLDER"
-    fi
+create_certificate() { # KEY-FILE CERTIFICATE-FILE
+    run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
+        -config "$REQUEST_FILE.next" -keyout "$1" -out "$2"
 }
 
 # ---- prelude: starter ------------------------------------------------------------------------------
@@ -2620,175 +2576,6 @@ os.chdir(work)
 server.start()
 '
 
-# ---- prelude: service ------------------------------------------------------------------------------
-# Run the notebook server as a service: a unit of systemd, or a process in the background.
-
-# In user scope it is a unit of the user's own systemd, or a process if that systemd is not running. Later runs keep the
-# first choice.
-
-SERVICE_COMMAND=()
-SERVICE_ENVIRONMENT=()
-
-is_unit() {
-    if [[ $NB_SCOPE != user ]] || has_record unit "$SERVICE_UNIT"; then return 0; fi
-    if has_record process "$PROCESS_FILE"; then return 1; fi
-    [[ -S $XDG_RUNTIME_DIR/systemd/private ]]
-}
-
-# In su, in cron, and after a logout, the user's own systemd may not be running.
-assert_own_systemd() {
-    if [[ $NB_SCOPE == user && ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then
-        fail user-systemd-not-running 'the server is a unit of the systemd of your user, which is not running. '\
-'Log in, or keep it running (loginctl enable-linger), then run this again'
-    fi
-}
-
-is_service_running() {
-    if is_unit; then
-        read_unit "$SERVICE_UNIT"
-        [[ ${UNIT[ActiveState]:-} == active ]]
-    else
-        read_process "$PROCESS_FILE"
-        [[ $PROCESS ]]
-    fi
-}
-
-has_service_failed() {
-    if is_unit; then
-        read_unit "$SERVICE_UNIT"
-        [[ ${UNIT[ActiveState]:-} == failed ]]
-    else
-        read_process "$PROCESS_FILE"
-        [[ ! $PROCESS ]]
-    fi
-}
-
-# Print its last three lines.
-print_service_log() {
-    local -a lines=() options=(--unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager)
-    if [[ $NB_SCOPE != user ]]; then
-        journalctl "${options[@]}" 2>/dev/null
-    elif is_unit; then
-        journalctl --user "${options[@]}" 2>/dev/null
-    elif [[ -r $PROCESS_LOG ]]; then
-        mapfile -t lines <"$PROCESS_LOG"
-        if ((${#lines[@]} > 3)); then lines=("${lines[@]: -3}"); fi
-        printf '%s\n' "${lines[@]}"
-    fi
-}
-
-warn_of_root() {
-    if [[ -d /run/systemd/system ]]; then
-        warn server-has-root 'the notebook server, and everything that people run in it, runs as root. '\
-'To give it a separate user, run undo and set scope = "machine" in the inventory'
-    else
-        warn server-has-root-here 'the notebook server, and everything that people run in it, runs as root. '\
-'To avoid that, run nbserver as another user'
-    fi
-}
-
-read_service() {
-    SERVICE_COMMAND=("$NOTEBOOK_PYTHON" -I "$STARTER_FILE" "$NOTEBOOK_FILE" "$WORK_FOLDER")
-    SERVICE_ENVIRONMENT=("HOME=$HOME_FOLDER" "USER=$SERVICE_USER" SHELL=/bin/bash 'LANG=C.UTF-8'
-        "PATH=${NOTEBOOK_PYTHON%/*}:$HOME_FOLDER/.local/bin:/usr/local/bin:/usr/bin:/bin")
-}
-
-# REPLY: the unit for user scope. The unit for machine scope is in the step service.
-user_unit_text() {
-    local started command environment
-    started_text
-    started=$REPLY
-    read_service
-    unit_words "${SERVICE_COMMAND[@]}"
-    command=$REPLY
-    unit_words "${SERVICE_ENVIRONMENT[@]}"
-    environment=$REPLY
-    REPLY="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl --user edit $SERVICE_UNIT
-[Unit]
-Description=nbserver: secured notebook server
-StartLimitIntervalSec=600
-StartLimitBurst=10
-
-[Service]
-Type=exec
-ExecStart=$command
-WorkingDirectory=$WORK_FOLDER
-$USER_UNIT_OPTIONS
-Environment=$environment
-$USER_UNIT_LIMITS
-
-[Install]
-WantedBy=default.target
-
-[X-nbserver]
-Started=$started
-"
-}
-USER_UNIT_OPTIONS='Restart=always
-RestartSec=5
-RestartPreventExitStatus=78
-TimeoutStopSec=30'
-USER_UNIT_LIMITS='UMask=0077
-NoNewPrivileges=yes
-LockPersonality=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native'
-
-# REPLY: the words of a line in a unit. A word with special characters is quoted, and \ " and % are escaped
-# (systemd.syntax(7), systemd.unit(5)); the name of a user from a domain may be CORP\peter.
-unit_words() { # WORD...
-    local word
-    local -a words=()
-    for word in "$@"; do
-        if [[ $word == *[!A-Za-z0-9_./=:@+,-]* ]]; then
-            word=${word//\\/\\\\}
-            word=${word//\"/\\\"}
-            word="\"${word//%/%%}\""
-        fi
-        words+=("$word")
-    done
-    REPLY=${words[*]}
-}
-
-# REPLY: what a process was started for. If the file of the process has another text, it is restarted.
-process_text() {
-    started_text
-    read_service
-    REPLY="${SERVICE_COMMAND[*]}
-${SERVICE_ENVIRONMENT[*]}
-$REPLY
-"
-}
-
-process_test() {
-    read_process "$PROCESS_FILE"
-    process_text
-    if [[ ! $PROCESS ]]; then
-        differs server-not-running 'the notebook server' 'not running' 'running in the background'
-    elif ! has_text "$PROCESS_FILE" "$PROCESS $PROCESS_SINCE"$'\n'"$REPLY"; then
-        differs server-outdated 'the notebook server' 'started before a change' 'started after it'
-    fi
-}
-
-# A program that bash starts with & ignores Ctrl-C and Ctrl-\, and so would everything that people start in a terminal
-# of the notebook. Neither bash nor the `env` of every distribution can undo that.
-HEAR_SIGNALS='
-import os, signal, sys
-for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
-    signal.signal(number, signal.SIG_DFL)
-os.execv(sys.argv[1], sys.argv[1:])
-'
-
-process_apply() {
-    warn server-in-background 'no systemd of yours is running, so the server runs in the background until the machine '\
-'restarts or you run nbserver stop local'
-    save_file_before "$PROCESS_LOG"
-    process_text
-    start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" \
-        "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
-}
-
 # ---- prelude: port ---------------------------------------------------------------------------------
 # Find out which program listens on the port of the notebook server.
 
@@ -2819,14 +2606,9 @@ is_listening() { # PORT
 # Whether our server has one of these sockets. That it runs is not enough: it may listen on another port.
 # If the kernel does not show the sockets of the process, it is assumed to have one.
 is_own_port() { # ' INODE...'
-    local link pid=0 shown=''
-    if is_unit; then
-        read_unit "$SERVICE_UNIT" MainPID
-        pid=${UNIT[MainPID]:-0}
-    else
-        read_process "$PROCESS_FILE"
-        pid=${PROCESS:-0}
-    fi
+    local link pid shown=''
+    read_server_process
+    pid=$REPLY
     if ((pid == 0)); then return 1; fi
     # Each file descriptor of a socket is a link to socket:[INODE].
     while IFS= read -r link; do
@@ -2837,9 +2619,9 @@ is_own_port() { # ' INODE...'
 }
 
 # ---- prelude: host_checks --------------------------------------------------------------------------
-# Refuse a host with the wrong processor, system, rights, account, clock, or disk.
+# Refuse a host with the wrong processor, without a needed program, or with a full disk.
 
-# The step preflight calls these. In user scope, what only the machine scope needs is not checked.
+# The step preflight calls these.
 
 assert_architecture() {
     local should=x86_64
@@ -2851,72 +2633,15 @@ assert_architecture() {
     fi
 }
 
-assert_root() {
-    if [[ $NB_SCOPE != user && $EUID -ne 0 ]]; then
-        fail not-root 'root rights are missing. Run this as root, or with sudo'
-    fi
-}
-
-assert_programs_installed() {
+assert_programs_installed() { # NAME...
     local program
-    local -a programs=(flock setsid sha256sum stat)
-    if [[ $NB_SCOPE != user ]]; then programs+=(setpriv find getent useradd systemctl); fi
-    for program in "${programs[@]}"; do
+    for program in "$@"; do
         if [[ ! $(type -P "$program") ]]; then
             fail program-missing 'the program {program} is missing. '\
 'Install the package that contains it, then run this again' \
                 program "$program"
         fi
     done
-}
-
-assert_systemd() {
-    if [[ $NB_SCOPE == user || -d /run/systemd/system ]]; then return; fi
-    if [[ $NB_HOST == local ]]; then
-        fail no-systemd-locally 'systemd does not run this host, but the notebook server is a systemd unit. '\
-'Set scope = "user" for [hosts.local] in the inventory: in user scope, the server runs without systemd'
-    fi
-    fail no-systemd 'systemd does not run this host, but the notebook server is a systemd unit. '\
-'Choose a host that runs systemd'
-}
-
-assert_distribution() {
-    if [[ $NB_SCOPE == user ]]; then return; fi
-    read_system
-    if [[ $PACKAGE_MANAGER ]]; then return; fi
-    if [[ $NB_HOST == local ]]; then
-        fail unsupported-system-locally 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
-'Set scope = "user" for [hosts.local] in the inventory: user scope supports other systems' \
-            name "${SYSTEM_NAME:-unknown}"
-    fi
-    fail unsupported-system 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
-'Choose a host with one of these' \
-        name "${SYSTEM_NAME:-unknown}"
-}
-
-assert_service_account() {
-    if [[ $NB_SCOPE != user ]]; then assert_account "$SERVICE_USER" "$WORK_FOLDER"; fi
-}
-
-# A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.
-assert_clock() {
-    local now host_time
-    local -i seconds
-    if [[ $NB_SCOPE == user || ! $RUN_TIME ]]; then return; fi
-    printf -v now '%(%s)T' -1
-    printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
-    seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
-    seconds=${seconds#-}
-    if ((seconds <= 300)); then return; fi
-    if ((seconds > 86400)); then
-        fail clock-wrong 'the clock of this host says {host_time}, and that of the workstation says '\
-'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true), then run this again' \
-            host_time "$host_time" workstation_time "$RUN_TIME"
-    fi
-    warn clock-differs 'the clock of this host says {host_time}, and that of the workstation says '\
-'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true)' \
-        host_time "$host_time" workstation_time "$RUN_TIME"
-    RUN_TIME=''                                    # the warning is reported once per run
 }
 
 # An environment takes about 1.5 GB, and so do the packages of the distribution. A new environment is created next to
@@ -2942,10 +2667,62 @@ read_installation_folder() {
     if [[ $NB_PACKAGES_SOURCE == distribution ]]; then
         if [[ ! -e /usr/bin/jupyter-notebook ]]; then REPLY=/usr; fi
     elif [[ ! -e $LOCK_MARK ]]; then
-        REPLY=${PROGRAMS%/*}
-        if [[ $NB_SCOPE == user ]]; then REPLY=$HOME_FOLDER; fi
+        REPLY=$DISK_FOLDER
         if [[ -d $PROGRAMS ]]; then REPLY=$PROGRAMS; fi
     fi
+}
+
+# ---- prelude: system_checks ------------------------------------------------------------------------
+# Refuse a host with the wrong system, rights, or clock.
+
+assert_root() {
+    if [[ $EUID -ne 0 ]]; then
+        fail not-root 'root rights are missing. Run this as root, or with sudo'
+    fi
+}
+
+assert_systemd() {
+    if [[ -d /run/systemd/system ]]; then return; fi
+    if [[ $NB_HOST == local ]]; then
+        fail no-systemd-locally 'systemd does not run this host, but the notebook server is a systemd unit. '\
+'Set scope = "user" for [hosts.local] in the inventory: in user scope, the server runs without systemd'
+    fi
+    fail no-systemd 'systemd does not run this host, but the notebook server is a systemd unit. '\
+'Choose a host that runs systemd'
+}
+
+assert_distribution() {
+    read_system
+    if [[ $PACKAGE_MANAGER ]]; then return; fi
+    if [[ $NB_HOST == local ]]; then
+        fail unsupported-system-locally 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
+'Set scope = "user" for [hosts.local] in the inventory: user scope supports other systems' \
+            name "${SYSTEM_NAME:-unknown}"
+    fi
+    fail unsupported-system 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
+'Choose a host with one of these' \
+        name "${SYSTEM_NAME:-unknown}"
+}
+
+# A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.
+assert_clock() {
+    local now host_time
+    local -i seconds
+    if [[ ! $RUN_TIME ]]; then return; fi
+    printf -v now '%(%s)T' -1
+    printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
+    seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
+    seconds=${seconds#-}
+    if ((seconds <= 300)); then return; fi
+    if ((seconds > 86400)); then
+        fail clock-wrong 'the clock of this host says {host_time}, and that of the workstation says '\
+'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true), then run this again' \
+            host_time "$host_time" workstation_time "$RUN_TIME"
+    fi
+    warn clock-differs 'the clock of this host says {host_time}, and that of the workstation says '\
+'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true)' \
+        host_time "$host_time" workstation_time "$RUN_TIME"
+    RUN_TIME=''                                    # the warning is reported once per run
 }
 
 # ---- prelude: foreign_configuration ----------------------------------------------------------------
@@ -2988,12 +2765,20 @@ read_foreign_paths() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then
         FOREIGN_PATHS+=({/usr/local/etc,/etc}/jupyter/jupyter*_config.d/*.json /usr/share/jupyter/kernels/*)
     fi
-    if [[ $NB_SCOPE == user ]]; then
-        FOREIGN_PATHS+=("$HOME_FOLDER"/.jupyter/jupyter*_config.{py,json}
-            "$HOME_FOLDER"/.local/share/jupyter/kernels/*
-            "$HOME_FOLDER"/.ipython/profile_default/{*_config.{py,json},startup/*.{py,ipy}})
-    else
-        FOREIGN_PATHS+=(/etc/{xdg/pip/,}pip.conf /etc/{xdg/,}uv/uv.toml)
+    read_foreign_paths_of_scope
+}
+
+# ---- prelude: proxy --------------------------------------------------------------------------------
+# Pass the proxy of the settings to programs that download.
+
+PROXY=(env)                                        # `env` and the variables of the proxy, for run_program
+AUTHORITIES=(/etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem)   # of Debian and Ubuntu, of openSUSE and SLES
+
+# Some programs read only the lower-case names of these variables.
+read_proxy() {
+    PROXY=(env)
+    if [[ $NB_DOWNLOADS_PROXY ]]; then
+        PROXY+=("http_proxy=$NB_DOWNLOADS_PROXY" "https_proxy=$NB_DOWNLOADS_PROXY")
     fi
 }
 
@@ -3002,6 +2787,47 @@ read_foreign_paths() {
 
 # Each package is installed in exactly the version of the lock, if its hash is that of the lock. uv installs them, or
 # pip if packages.installer = "pip". uv itself is in the lock too.
+
+ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
+LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
+NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
+
+# The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
+# which may have been removed since.
+compare_environment() {
+    local name
+    local -a lines=() folders=()
+    if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
+    if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
+        differs packages 'packages' '' "$ENVIRONMENT"
+        return
+    fi
+    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
+    for name in "${lines[@]:1}"; do
+        if [[ ! -d ${folders[0]}/$name ]]; then
+            differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
+        fi
+    done
+}
+
+start_environment() {
+    add_missing_parents "$PROGRAMS"
+    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
+    save_before folder "$ENVIRONMENT" ''
+    if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
+    rm -rf --one-file-system -- "$ENVIRONMENT"
+    create_environment
+}
+
+fill_environment() {
+    if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
+        install_with_pip
+    else
+        install_with_uv
+    fi
+    label_environment
+    mark_environment
+}
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
 
@@ -3063,23 +2889,15 @@ mark_environment() {
 }
 
 # ---- prelude: installer_settings -------------------------------------------------------------------
-# Choose the settings of pip and uv: proxy, index, and trusted authorities.
+# Choose the settings of pip and uv: proxy, and trusted authorities.
 
-AUTHORITIES=(/etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem)   # of Debian and Ubuntu, of openSUSE and SLES
-declare -A PIP_CONFIGURATION=()                    # option -> value; user scope only
-
-# PROXY: the environment of pip and uv. In machine scope, their other configuration is not used: its files are disabled
-# and its variables removed. They trust the authorities that this host trusts.
-# In user scope, the user's own configuration is used: the hashes in the lock decide what is installed.
+# PROXY: the environment of pip and uv. Their other configuration is not used: its files are disabled and its variables
+# removed. They trust the authorities that this host trusts.
 read_package_environment() {
     local file
-    if [[ $NB_SCOPE != user ]]; then unset "${!PIP_@}" "${!UV_@}"; fi
+    unset "${!PIP_@}" "${!UV_@}"
     read_proxy
     PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
-    if [[ $NB_SCOPE == user ]]; then
-        PROXY+=(PIP_PROGRESS_BAR=off)
-        return
-    fi
     PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1)
     for file in "${AUTHORITIES[@]}"; do
         if [[ -r $file ]]; then
@@ -3087,48 +2905,6 @@ read_package_environment() {
             return
         fi
     done
-}
-
-# In user scope, uv gets the configuration of the user's pip, which it does not read itself.
-read_own_package_environment() {
-    local file index extra links proxy
-    if [[ $NB_SCOPE != user ]]; then return; fi
-    read_pip_configuration
-    index=${PIP_CONFIGURATION[index-url]:-}
-    extra=${PIP_CONFIGURATION[extra-index-url]:-}
-    links=${PIP_CONFIGURATION[find-links]:-}
-    proxy=${PIP_CONFIGURATION[proxy]:-}
-    if [[ ! $NB_PACKAGES_INDEX_URL ]]; then
-        if [[ $index ]]; then PROXY+=("UV_DEFAULT_INDEX=$index"); fi
-        if [[ $extra ]]; then PROXY+=("UV_INDEX=$extra" UV_INDEX_STRATEGY=unsafe-best-match); fi
-        if [[ $links ]]; then PROXY+=("UV_FIND_LINKS=${links// /,}"); fi
-    fi
-    if [[ ! $NB_DOWNLOADS_PROXY && $proxy ]]; then PROXY+=("http_proxy=$proxy" "https_proxy=$proxy"); fi
-    for file in "${SSL_CERT_FILE:-}" "${PIP_CONFIGURATION[cert]:-}" "${AUTHORITIES[@]}"; do
-        if [[ -r $file ]]; then
-            PROXY+=("SSL_CERT_FILE=$file")
-            return
-        fi
-    done
-}
-
-# PIP_CONFIGURATION, from lines such as global.index-url='https://...'. A variable takes precedence over the section
-# install, and that over the section global. Of two lines with the same name, the later one takes precedence, because
-# some releases of pip list every file.
-read_pip_configuration() {
-    local line name
-    local -i rank
-    local -A ranks=([global]=1 [install]=2 [:env:]=3) seen=()
-    PIP_CONFIGURATION=()
-    while IFS= read -r line; do
-        if [[ ! $line =~ ^(global|install|:env:)\.([a-z-]+)=\'(.*)\'$ ]]; then continue; fi
-        rank=${ranks[${BASH_REMATCH[1]}]}
-        name=${BASH_REMATCH[2]}
-        if ((rank >= ${seen[$name]:-0})); then
-            seen[$name]=$rank
-            PIP_CONFIGURATION[$name]=${BASH_REMATCH[3]//\\n/ }
-        fi
-    done < <("$NOTEBOOK_PYTHON" -I -m pip config list 2>/dev/null)
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------
@@ -3139,13 +2915,13 @@ step preflight 'This host can run the notebook server'
 preflight_test() {
     assert_architecture
     assert_root
-    assert_programs_installed
+    assert_programs_installed flock setsid sha256sum stat setpriv find getent useradd systemctl
     assert_systemd
     assert_distribution
     assert_notebook_folder_allowed
     assert_own_folders_safe
     assert_notebook_folder_safe
-    assert_service_account
+    assert_account "$SERVICE_USER" "$WORK_FOLDER"
     assert_clock
     assert_free_space
     assert_port_free
@@ -3157,31 +2933,21 @@ preflight_apply() {
 }
 
 # ---- step: python ----------------------------------------------------------------------------------
-# Install Python from the distribution, or, in user scope, use one that is installed.
+# Install Python from the distribution.
 
 # It must be 3.10 or newer, with venv:
 #   Debian, Ubuntu                  python3, python3-venv (Debian 12: 3.11; Ubuntu 22.04: 3.10)
 #   openSUSE Leap 15, SLES 15       python311, because their python3 is 3.6
 #   Leap 16, SLES 16, Tumbleweed    python313
 # With python.version = "3.12" in the inventory: python3.12 and python3.12-venv, or python312.
-# In user scope, only root could install packages. The distribution's Python is preferred, because it gets security
-# updates; otherwise the one that runs nbserver is used, whose path is in the settings.
 
 PYTHON=''                                          # the path of the program
 PYTHON_PACKAGES=()                                 # its packages; the first one has the version of Python
-PYTHON_IS_GOOD='
-import ensurepip, sys, venv
-sys.exit(sys.version_info < (3, 10) or sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))
-'
 
 step python 'Python is installed, with venv'
 
 python_test() {
     local name
-    if [[ $NB_SCOPE == user ]]; then
-        choose_own_python
-        return
-    fi
     choose_python
     read_packages "${PYTHON_PACKAGES[@]}"
     for name in "${PYTHON_PACKAGES[@]}"; do
@@ -3228,38 +2994,6 @@ choose_python() {
     esac
 }
 
-choose_own_python() {
-    local name wanted=''
-    local -a candidates=() names=(python3 python3.14 python3.13 python3.12 python3.11 python3.10)
-    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then
-        wanted=${BASH_REMATCH[0]}
-        names=("python$wanted")
-    fi
-    for name in "${names[@]}"; do
-        candidates+=("/usr/bin/$name" "/usr/local/bin/$name" "$HOME_FOLDER/.local/bin/$name")
-    done
-    for PYTHON in "${candidates[@]}" "$NB_PYTHON_PROGRAM"; do
-        if [[ ! -f $PYTHON || ! -x $PYTHON ]]; then continue; fi
-        if "$PYTHON" -I -c "$PYTHON_IS_GOOD" "$wanted" 2>/dev/null; then return; fi
-    done
-    refuse_own_python "${names[0]}"
-}
-
-refuse_own_python() { # NAME
-    if [[ $NB_PYTHON_PROGRAM ]]; then
-        fail no-suitable-python-here 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
-'/usr/local/bin, or ~/.local/bin, and {own}, which runs nbserver, is not suitable either. Run nbserver with a '\
-'suitable Python (pyenv, conda, and uv install one without root), or install one: sudo apt install python3-venv '\
-'(Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)' \
-            name "$1" own "$NB_PYTHON_PROGRAM"
-    fi
-    fail no-suitable-python 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
-'/usr/local/bin, or ~/.local/bin. Run nbserver with a suitable Python (pyenv, conda, and uv install one without '\
-'root), or install one: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install python313 (openSUSE, '\
-'SLES)' \
-        name "$1"
-}
-
 # ---- step: packages --------------------------------------------------------------------------------
 # Install the packages of the notebook server: a virtual environment as the lock says.
 
@@ -3268,10 +3002,7 @@ refuse_own_python() { # NAME
 # lock gets another environment, next to the one in use.
 # With packages.source = "distribution", they are packages of the distribution, in its versions.
 
-ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
-LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PACKAGES=()                               # of the distribution; empty if wheels are used
-NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 
 step packages 'The packages of the notebook server are installed'
 
@@ -3318,40 +3049,10 @@ choose_packages() {
     esac
 }
 
-# The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
-# which may have been removed since.
-compare_environment() {
-    local name
-    local -a lines=() folders=()
-    if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
-    if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
-        differs packages 'packages' '' "$ENVIRONMENT"
-        return
-    fi
-    folders=("$ENVIRONMENT"/lib/python3.*/site-packages)
-    for name in "${lines[@]:1}"; do
-        if [[ ! -d ${folders[0]}/$name ]]; then
-            differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
-        fi
-    done
-}
-
 install_environment() {
-    add_missing_parents "$PROGRAMS"
-    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
-    save_before folder "$ENVIRONMENT" ''
-    if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
-    rm -rf --one-file-system -- "$ENVIRONMENT"
     read_package_environment
-    create_environment
-    read_own_package_environment
-    if [[ $NB_PACKAGES_INSTALLER == pip ]]; then
-        install_with_pip
-    else
-        install_with_uv
-    fi
-    label_environment
-    mark_environment
+    start_environment
+    fill_environment
 }
 
 # ---- step: openssl ---------------------------------------------------------------------------------
@@ -3360,7 +3061,6 @@ install_environment() {
 step openssl 'OpenSSL is installed'
 
 openssl_test() {
-    if [[ $NB_SCOPE == user ]]; then return; fi    # if there is no OpenSSL, Python creates the certificate
     if ! has_openssl; then differs openssl 'OpenSSL' '' 'the package openssl'; fi
 }
 
@@ -3374,7 +3074,6 @@ openssl_apply() {
 step user 'The service has a separate user'
 
 user_test() {
-    if [[ $NB_SCOPE == user ]]; then return; fi    # the server runs as the user who runs this script
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
     if ! has_user "$SERVICE_USER"; then differs user-missing 'user {user}' '' 'a system user' user "$SERVICE_USER"; fi
 }
@@ -3386,7 +3085,7 @@ user_apply() {
 # ---- step: certificate -----------------------------------------------------------------------------
 # Create a certificate for the server; only root and the service can read its key.
 
-# OpenSSL or Python creates it on this host (see prelude/tls): P-256, self-signed, for the names in the settings. The
+# It is created on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
 # key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.
 
 CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
@@ -3431,16 +3130,6 @@ certificate_apply() {
     mv -T -- "$KEY_FILE.new" "$KEY_FILE"
     mv -T -- "$CERTIFICATE_FILE.new" "$CERTIFICATE_FILE"
     mv -T -- "$REQUEST_FILE.next" "$REQUEST_FILE"
-}
-
-create_certificate() { # KEY-FILE CERTIFICATE-FILE
-    if has_openssl; then
-        run_program openssl req -new -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days "$NB_CERTIFICATE_DAYS" \
-            -config "$REQUEST_FILE.next" -keyout "$1" -out "$2"
-    else
-        run_program "$NOTEBOOK_PYTHON" -I -c "$MAKE_WITH_PYTHON" "$1" "$2" "$NB_CERTIFICATE_DAYS" \
-            "${NB_HOST:0:64}" "${NB_CERTIFICATE_NAMES[@]}"
-    fi
 }
 
 # REPLY: the configuration for `openssl req`. A common name has at most 64 characters. Clients compare the subject
@@ -3512,18 +3201,6 @@ notebook_test() {
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$STARTER_FILE"
     else
         compare_access "$STARTER_FILE" "$READERS" "$FILE_MODE"
-    fi
-}
-
-compare_notebook_folder() {
-    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
-            path "$NB_NOTEBOOK_DIRECTORY"
-    fi
-    read_lost_files "$NB_NOTEBOOK_DIRECTORY"
-    if [[ $REPLY ]]; then
-        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or a user of this host' \
-            path "${REPLY#* }"
     fi
 }
 
@@ -3635,17 +3312,16 @@ configuration_text() {
 
 # REPLY: the values that both generations of the notebook server have.
 shared_configuration() {
-    local ip allow_root=false
+    local ip
     json_string "$NB_NOTEBOOK_IP"
     ip=$REPLY
-    if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then allow_root=true; fi
     REPLY="
     \"ip\": $ip,
     \"port\": $NB_NOTEBOOK_PORT,
     \"port_retries\": 0,
     \"base_url\": \"/\",
     \"open_browser\": false,
-    \"allow_root\": $allow_root,
+    \"allow_root\": $ALLOW_ROOT,
     \"allow_remote_access\": true,
     \"allow_origin\": \"\",
     \"allow_origin_pat\": \"\",
@@ -3658,68 +3334,23 @@ shared_configuration() {
 # ---- step: service ---------------------------------------------------------------------------------
 # Run the notebook server as a service that starts with the system.
 
-# In machine scope, it is a unit of systemd, which runs as the user of the service and can write in two folders only:
-# its own and that of the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
-# In user scope, it is a unit or a process of the user: see prelude/service.
+# It is a unit of systemd, which runs as the user of the service and can write in two folders only: its own and that of
+# the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
 
 step service 'The notebook server runs'
 
 service_test() {
-    if is_unit; then
-        unit_test
-    else
-        process_test
-    fi
-}
-
-unit_test() {
-    assert_own_systemd
-    unit_text
-    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then
-        differs file-differs '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
-    fi
-    read_unit "$SERVICE_UNIT"
-    if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
-        differs unit-not-enabled 'unit {unit}' "${UNIT[UnitFileState]:-}" enabled unit "$SERVICE_UNIT"
-    fi
-    if [[ ${UNIT[ActiveState]:-} != active ]]; then
-        differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" active unit "$SERVICE_UNIT"
-    elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
-        differs unit-not-reloaded 'unit {unit}' 'changed since systemd loaded it' loaded unit "$SERVICE_UNIT"
-    fi
+    compare_unit
 }
 
 service_apply() {
-    if [[ $NB_SCOPE == user && $EUID -eq 0 ]]; then warn_of_root; fi
-    if ! is_unit; then
-        process_apply
-        return
-    fi
-    if [[ $NB_SCOPE == user ]]; then
-        add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
-        warn_of_logout
-    fi
-    save_unit "$SERVICE_UNIT"
-    stop_unit "$SERVICE_UNIT"                      # if the run is interrupted, the next run sees a stopped unit
-    unit_text
-    set_unit "$SERVICE_UNIT" "$REPLY"
-    start_unit "$SERVICE_UNIT"
-}
-
-warn_of_logout() {
-    if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then
-        warn stops-at-logout 'the server runs while you are logged in. To keep it running: loginctl enable-linger'
-    fi
+    install_unit
 }
 
 # REPLY: the unit. Memory that is both writable and executable is allowed, because just-in-time compilers and foreign
 # function interfaces need it.
 unit_text() {
     local capabilities='' ambient='' home='ProtectHome=yes' started folder
-    if [[ $NB_SCOPE == user ]]; then
-        user_unit_text
-        return
-    fi
     started_text
     started=$REPLY
     if ((NB_NOTEBOOK_PORT < 1024)); then
@@ -3804,16 +3435,6 @@ unit_word() { # PATH
     REPLY="\"${1//%/%%}\""
 }
 
-# REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
-# started, the unit's text differs, and the server is restarted.
-started_text() {
-    local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
-    if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
-        mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
-    fi
-    REPLY=${times[*]:-none}
-}
-
 # ---- step: firewall --------------------------------------------------------------------------------
 # Allow connections to the notebook port in ufw or firewalld, if one of them is active.
 
@@ -3826,7 +3447,6 @@ step firewall 'The firewall allows connections to the notebook port'
 
 firewall_test() {
     local address line
-    if [[ $NB_SCOPE == user ]]; then return; fi    # only root can open ports
     read_firewall
     note_no_firewall
     if [[ $FIREWALL ]]; then
@@ -3953,13 +3573,8 @@ refuse_silent_server() {
 # A notebook server answers these requests with its kernels if the client is logged in, and with 403 otherwise. If it
 # answers everybody, everybody can run programs, and a person must find out why.
 assert_server_closed() {
-    local stop="systemctl stop $SERVICE_UNIT" log="journalctl --unit $SERVICE_UNIT"
     local -i i
-    if [[ $NB_SCOPE == user ]]; then
-        stop='nbserver stop local'
-        log="journalctl --user --unit $SERVICE_UNIT"
-    fi
-    if ! is_unit; then log="cat $PROCESS_LOG"; fi
+    read_service_commands
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
@@ -3967,7 +3582,8 @@ assert_server_closed() {
 '{status} instead of 401 or 403. Everybody who can connect to this port may be able to run programs as the user of '\
 'the server. Stop the server ({stop}) and read its log ({log}). If something was added to {folder}, remove it. '\
 'Then run apply again' \
-            port "$NB_NOTEBOOK_PORT" status "$REPLY" stop "$stop" log "$log" folder "${NOTEBOOK_PYTHON%/*/*}"
+            port "$NB_NOTEBOOK_PORT" status "$REPLY" \
+            stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done
 }
 
@@ -4113,11 +3729,10 @@ apply() {
 
 # Restore the previous state, newest change first. What cannot be restored is reported and stays in the record.
 undo() {
-    local line
+    local line name
     local -a lines=("${RECORD[@]}")
     local -i i
-    stop_recorded_units
-    stop_recorded_processes
+    for name in "${BEFORE_UNDO[@]}"; do "$name"; done
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         line=${lines[i]}
         split_line "$line"
@@ -4135,11 +3750,11 @@ undo() {
 
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
 start_run() {
-    local hash
-    assert_scope
+    local hash name
+    for name in "${BEFORE_RUN[@]}"; do "$name"; done
     if [[ $RUN_MODE != test ]]; then
         start_change
-    elif [[ -e $STATE_FOLDER && ($EUID -eq 0 || $NB_SCOPE == user) ]]; then
+    elif [[ -e $STATE_FOLDER ]] && can_read_state; then
         assert_state_folder
         read_record
     fi
@@ -4149,10 +3764,8 @@ start_run() {
 }
 
 start_change() {
-    local folder
-    if [[ $EUID -ne 0 && $NB_SCOPE == machine ]]; then
-        fail needs-root 'this script must run as root: use sudo'
-    fi
+    local folder name
+    for name in "${BEFORE_CHANGE[@]}"; do "$name"; done
     initialize_state_folder
     enter_lock
     read_record

@@ -53,3 +53,6 @@ def _reason(settings: Mapping[str, Any], title: str) -> str:
     if title == "step: vc_redist" and "vc_redist" in settings and settings["vc_redist"] is None:
         return "this OpenSSL does not need it"
     return ""
+
+
+_OTHER_SOURCES = frozenset({"prelude: certificate_sources", "prelude: certificate_store", "prelude: certificate_requests"})
