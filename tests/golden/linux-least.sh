@@ -581,7 +581,7 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "This host has no run \"$RUN_ID\"" >&2
+        printf '%s\n' "this host has no run \"$RUN_ID\"" >&2
         exit 3
     fi
     exec 8<"$file"

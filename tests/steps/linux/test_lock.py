@@ -82,7 +82,7 @@ def test_a_runs_name_is_used_once(sandbox: Sandbox) -> None:
     step = "step nothing 'nothing'\nnothing_test() { :; }\nnothing_apply() { :; }\n"
     assert run(sandbox, "apply", [step], name="once").outcome == "ok"
     again = run(sandbox, "apply", [step], name="once")
-    assert again.outcome == "failed" and 'This host already has a run "once"' in again.of("failed")[0]["text"]
+    assert again.outcome == "failed" and 'this host already has a run "once"' in again.of("failed")[0]["text"]
     assert len(sandbox.read(f"{STATE}/runs/once/events.jsonl").splitlines()) == 3, "the first one's events are untouched"
 
 
