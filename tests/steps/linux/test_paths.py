@@ -171,7 +171,7 @@ def test_a_folder_of_the_system_is_refused(host: Sandbox) -> None:
 
 
 EXCHANGE = {
-    "everybody may": (f"mkdir -p {NOTEBOOKS}; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "everybody", "chmod o-w /srv/people")),
+    "everybody may": (f"mkdir -p {NOTEBOOKS}; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "anyone", "chmod o-w /srv/people")),
     "a group may": (
         f"mkdir -p {NOTEBOOKS}; chown root:games /srv/people; chmod 775 /srv/people",
         NOTEBOOKS,
@@ -187,7 +187,7 @@ EXCHANGE = {
     "what is not there would be in anybody's folder": (
         "mkdir -m 777 /srv/people; chmod 777 /srv/people",
         NOTEBOOKS,
-        ("/srv/people", "everybody"),
+        ("/srv/people", "anyone"),
     ),
     "somebody may whose name begins as the service's": (
         f"echo 'nbserver x:x:4444:54321::/:/bin/false' >>/etc/passwd; mkdir -p {NOTEBOOKS}; chown 4444 /srv/people",
@@ -197,7 +197,7 @@ EXCHANGE = {
     "a home folder lets everybody": (
         "mkdir /home/anna/notebooks; chown anna: /home/anna/notebooks; chmod 777 /home/anna",
         "/home/anna/notebooks",
-        ("/home/anna", "everybody"),
+        ("/home/anna", "anyone"),
     ),
 }
 
