@@ -89,15 +89,16 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:" and the last warning, which often has the
-# reason, or the last eight lines; in at most 800 characters.
+# REPLY: what explains a failure, in at most 800 characters: everything from the first line that says "error", "fatal",
+# or "E:", and the last warning before it, which often has the reason. Without such a line: the last eight lines.
 error_text() {
     local line text='' warning=''
     for line in "${OUTPUT[@]}"; do
-        case $line in
-            [Ee][Rr][Rr][Oo][Rr]* | [Ff]atal* | E:*) text+=" / $line" ;;
-            WARNING*) warning=" / $line" ;;
-        esac
+        if [[ $text || $line == [Ee][Rr][Rr][Oo][Rr]* || $line == [Ff]atal* || $line == E:* ]]; then
+            text+=" / $line"
+        elif [[ $line == WARNING* ]]; then
+            warning=" / $line"
+        fi
     done
     if [[ $text ]]; then
         text=$warning$text

@@ -104,11 +104,15 @@ function Read-ProgramOutput {
     $lines.ToArray()
 }
 
-# Return the lines that say ERROR and the last warning, which often has the reason, or the last eight lines; in at most
-# 800 characters.
+# Return what explains a failure, in at most 800 characters: everything from the first line that says ERROR, and the
+# last warning before it, which often has the reason. Without such a line: the last eight lines.
 function Get-ErrorText([string[]]$Lines) {
-    $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
-    $warning = @($Lines | Where-Object { $_ -cmatch '^WARNING' } | Select-Object -Last 1)
+    $warning = @()
+    $errors = @()
+    foreach ($line in $Lines) {
+        if ($errors.Count -or $line -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b') { $errors += $line }
+        elseif ($line -cmatch '^WARNING') { $warning = @($line) }
+    }
     $shown = $warning + $errors
     if (-not $errors.Count) { $shown = @($Lines | Select-Object -Last 8) }
     $text = $shown -join ' / '

@@ -34,56 +34,56 @@
 #  1455  starter                Define the Python program that starts the server; Linux hosts get the same text.
 #  1617  server_command         Define the command line of the server, and what it was started with.
 #  1636  programs               Run other programs until they exit, and report their output.
-#  1755  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1774  downloads              Download files into the cache, and check their hashes before they are used.
-#  1951  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2038  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2114  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2169  foreign_places         Define where configuration from other installations may be on this host.
-#  2183  package_environment    Choose the environment variables of pip and uv.
-#  2203  package_configuration  Turn off other configuration of pip and uv.
-#  2218  installer_failures     Explain the exit codes of installers.
-#  2286  installers             Run installers and uninstallers, and wait while another one runs.
-#  2331  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2387  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2448  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2473  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2537  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2576  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2616  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2710  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2757  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2793  port_process           Find the program that listens on a TCP port, and what started it.
-#  2819  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  2937  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2983  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3035  certificates           Read certificates from PEM files, and replace files.
-#  3058  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3130  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3256  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3376  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3484  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3554  password_hash          Get the hash of the password.
-#  3559  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
-#  3597  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3663  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  1759  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1778  downloads              Download files into the cache, and check their hashes before they are used.
+#  1955  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2042  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2118  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2173  foreign_places         Define where configuration from other installations may be on this host.
+#  2187  package_environment    Choose the environment variables of pip and uv.
+#  2207  package_configuration  Turn off other configuration of pip and uv.
+#  2222  installer_failures     Explain the exit codes of installers.
+#  2290  installers             Run installers and uninstallers, and wait while another one runs.
+#  2335  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2391  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2452  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2477  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2541  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2580  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2620  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2714  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2761  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2797  port_process           Find the program that listens on a TCP port, and what started it.
+#  2823  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  2941  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  2987  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3039  certificates           Read certificates from PEM files, and replace files.
+#  3062  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3134  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3260  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3380  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3488  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3558  password_hash          Get the hash of the password.
+#  3563  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
+#  3601  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3667  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3739  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3796  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3814  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3833  python                 Install Python from the publisher, or use one that is installed.
-#  3946  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3979  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4069  packages               Install the packages of the lock in a virtual environment.
-#  4204  path                   Add the programs of the server to the PATH of the machine.
-#  4233  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4259  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4378  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4578  service                Run the server as a scheduled task.
-#  4687  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4722  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4796  cleanup                Remove the programs and packages of earlier runs that are not used any more.
-#  4817  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3743  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3800  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3818  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3837  python                 Install Python from the publisher, or use one that is installed.
+#  3950  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  3983  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4073  packages               Install the packages of the lock in a virtual environment.
+#  4208  path                   Add the programs of the server to the PATH of the machine.
+#  4237  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4263  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4382  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4582  service                Run the server as a scheduled task.
+#  4691  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4726  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4800  cleanup                Remove the programs and packages of earlier runs that are not used any more.
+#  4821  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources  the host signs its certificate itself
 #        prelude: certificate_store  the host signs its certificate itself
@@ -1739,11 +1739,15 @@ function Read-ProgramOutput {
     $lines.ToArray()
 }
 
-# Return the lines that say ERROR and the last warning, which often has the reason, or the last eight lines; in at most
-# 800 characters.
+# Return what explains a failure, in at most 800 characters: everything from the first line that says ERROR, and the
+# last warning before it, which often has the reason. Without such a line: the last eight lines.
 function Get-ErrorText([string[]]$Lines) {
-    $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
-    $warning = @($Lines | Where-Object { $_ -cmatch '^WARNING' } | Select-Object -Last 1)
+    $warning = @()
+    $errors = @()
+    foreach ($line in $Lines) {
+        if ($errors.Count -or $line -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b') { $errors += $line }
+        elseif ($line -cmatch '^WARNING') { $warning = @($line) }
+    }
     $shown = $warning + $errors
     if (-not $errors.Count) { $shown = @($Lines | Select-Object -Last 8) }
     $text = $shown -join ' / '

@@ -21,45 +21,45 @@
 #   696  lock                   Let only one run at a time change this host.
 #   737  record                 Record the previous state of everything that is changed, and restore it.
 #   869  programs               Run other programs: those that change something or take long through run_program.
-#   995  paths                  Open folders without following links, and check who could replace them.
-#  1099  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1167  folders                Create folders, and set who may use them.
-#  1242  files                  Write text files, and restore the files that were replaced.
-#  1329  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1393  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1438  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1497  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1559  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1713  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1841  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1970  zypper                 Run zypper, without questions.
-#  2080  units                  Install and remove units of systemd.
-#  2157  service_unit           Compare the unit of the notebook server, and install it.
-#  2207  service                Find out what the unit of the notebook server does.
-#  2230  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2343  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2411  certificate_program    Create a certificate with OpenSSL.
-#  2419  starter                Define the Python program that starts the notebook server.
-#  2577  port                   Find out which program listens on the port of the notebook server.
-#  2619  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2673  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2726  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2769  proxy                  Pass the proxy of the settings to programs that download.
-#  2783  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2889  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   996  paths                  Open folders without following links, and check who could replace them.
+#  1100  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1168  folders                Create folders, and set who may use them.
+#  1243  files                  Write text files, and restore the files that were replaced.
+#  1330  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1394  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1439  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1498  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1560  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1714  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1842  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1971  zypper                 Run zypper, without questions.
+#  2081  units                  Install and remove units of systemd.
+#  2158  service_unit           Compare the unit of the notebook server, and install it.
+#  2208  service                Find out what the unit of the notebook server does.
+#  2231  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2344  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2412  certificate_program    Create a certificate with OpenSSL.
+#  2420  starter                Define the Python program that starts the notebook server.
+#  2578  port                   Find out which program listens on the port of the notebook server.
+#  2620  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2674  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2727  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2770  proxy                  Pass the proxy of the settings to programs that download.
+#  2784  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2890  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  2908  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  2933  python                 Install Python from the distribution.
-#  2995  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3056  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3069  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3083  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3176  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3332  service                Run the notebook server as a service that starts with the system.
-#  3436  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3499  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3615  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3648  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  2909  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  2934  python                 Install Python from the distribution.
+#  2996  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3057  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3070  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3084  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3177  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3333  service                Run the notebook server as a service that starts with the system.
+#  3437  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3500  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3616  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3649  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -957,15 +957,16 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:" and the last warning, which often has the
-# reason, or the last eight lines; in at most 800 characters.
+# REPLY: what explains a failure, in at most 800 characters: everything from the first line that says "error", "fatal",
+# or "E:", and the last warning before it, which often has the reason. Without such a line: the last eight lines.
 error_text() {
     local line text='' warning=''
     for line in "${OUTPUT[@]}"; do
-        case $line in
-            [Ee][Rr][Rr][Oo][Rr]* | [Ff]atal* | E:*) text+=" / $line" ;;
-            WARNING*) warning=" / $line" ;;
-        esac
+        if [[ $text || $line == [Ee][Rr][Rr][Oo][Rr]* || $line == [Ff]atal* || $line == E:* ]]; then
+            text+=" / $line"
+        elif [[ $line == WARNING* ]]; then
+            warning=" / $line"
+        fi
     done
     if [[ $text ]]; then
         text=$warning$text

@@ -21,45 +21,45 @@
 #   698  lock                   Let only one run at a time change this host.
 #   739  record                 Record the previous state of everything that is changed, and restore it.
 #   871  programs               Run other programs: those that change something or take long through run_program.
-#   997  paths                  Open folders without following links, and check who could replace them.
-#  1101  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1169  folders                Create folders, and set who may use them.
-#  1244  files                  Write text files, and restore the files that were replaced.
-#  1331  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1395  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1440  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1499  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1561  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1715  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1843  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1972  zypper                 Run zypper, without questions.
-#  2082  units                  Install and remove units of systemd.
-#  2159  service_unit           Compare the unit of the notebook server, and install it.
-#  2209  service                Find out what the unit of the notebook server does.
-#  2232  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2345  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2413  certificate_program    Create a certificate with OpenSSL.
-#  2421  starter                Define the Python program that starts the notebook server.
-#  2579  port                   Find out which program listens on the port of the notebook server.
-#  2621  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2675  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2728  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2771  proxy                  Pass the proxy of the settings to programs that download.
-#  2785  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2891  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   998  paths                  Open folders without following links, and check who could replace them.
+#  1102  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1170  folders                Create folders, and set who may use them.
+#  1245  files                  Write text files, and restore the files that were replaced.
+#  1332  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1396  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1441  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1500  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1562  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1716  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1844  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1973  zypper                 Run zypper, without questions.
+#  2083  units                  Install and remove units of systemd.
+#  2160  service_unit           Compare the unit of the notebook server, and install it.
+#  2210  service                Find out what the unit of the notebook server does.
+#  2233  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2346  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2414  certificate_program    Create a certificate with OpenSSL.
+#  2422  starter                Define the Python program that starts the notebook server.
+#  2580  port                   Find out which program listens on the port of the notebook server.
+#  2622  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2676  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2729  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2772  proxy                  Pass the proxy of the settings to programs that download.
+#  2786  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2892  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  2910  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  2935  python                 Install Python from the distribution.
-#  2997  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3058  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3071  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3085  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3178  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3334  service                Run the notebook server as a service that starts with the system.
-#  3438  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3501  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3617  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3650  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  2911  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  2936  python                 Install Python from the distribution.
+#  2998  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3059  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3072  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3086  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3179  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3335  service                Run the notebook server as a service that starts with the system.
+#  3439  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3502  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3618  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3651  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall         skipped in the inventory
 
@@ -959,15 +959,16 @@ await_child() {
     done
 }
 
-# REPLY: the lines of the output that begin with "error", "fatal", or "E:" and the last warning, which often has the
-# reason, or the last eight lines; in at most 800 characters.
+# REPLY: what explains a failure, in at most 800 characters: everything from the first line that says "error", "fatal",
+# or "E:", and the last warning before it, which often has the reason. Without such a line: the last eight lines.
 error_text() {
     local line text='' warning=''
     for line in "${OUTPUT[@]}"; do
-        case $line in
-            [Ee][Rr][Rr][Oo][Rr]* | [Ff]atal* | E:*) text+=" / $line" ;;
-            WARNING*) warning=" / $line" ;;
-        esac
+        if [[ $text || $line == [Ee][Rr][Rr][Oo][Rr]* || $line == [Ff]atal* || $line == E:* ]]; then
+            text+=" / $line"
+        elif [[ $line == WARNING* ]]; then
+            warning=" / $line"
+        fi
     done
     if [[ $text ]]; then
         text=$warning$text

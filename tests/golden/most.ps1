@@ -34,56 +34,56 @@
 #  1353  starter                Define the Python program that starts the server; Linux hosts get the same text.
 #  1515  server_command         Define the command line of the server, and what it was started with.
 #  1534  programs               Run other programs until they exit, and report their output.
-#  1653  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1672  downloads              Download files into the cache, and check their hashes before they are used.
-#  1849  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  1936  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2012  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2067  foreign_places         Define where configuration from other installations may be on this host.
-#  2081  package_environment    Choose the environment variables of pip and uv.
-#  2101  package_configuration  Turn off other configuration of pip and uv.
-#  2116  installer_failures     Explain the exit codes of installers.
-#  2184  installers             Run installers and uninstallers, and wait while another one runs.
-#  2229  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2285  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2346  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2371  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2435  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2474  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2514  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2608  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2655  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2691  port_process           Find the program that listens on a TCP port, and what started it.
-#  2717  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  2835  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2881  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  2933  certificates           Read certificates from PEM files, and replace files.
-#  2956  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3028  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3154  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3274  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3382  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3452  password_hash          Get the hash of the password.
-#  3457  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
-#  3495  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3561  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  1657  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1676  downloads              Download files into the cache, and check their hashes before they are used.
+#  1853  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  1940  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2016  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2071  foreign_places         Define where configuration from other installations may be on this host.
+#  2085  package_environment    Choose the environment variables of pip and uv.
+#  2105  package_configuration  Turn off other configuration of pip and uv.
+#  2120  installer_failures     Explain the exit codes of installers.
+#  2188  installers             Run installers and uninstallers, and wait while another one runs.
+#  2233  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2289  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2350  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2375  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2439  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2478  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2518  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2612  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2659  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2695  port_process           Find the program that listens on a TCP port, and what started it.
+#  2721  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  2839  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  2885  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  2937  certificates           Read certificates from PEM files, and replace files.
+#  2960  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3032  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3158  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3278  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3386  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3456  password_hash          Get the hash of the password.
+#  3461  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
+#  3499  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3565  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3637  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3694  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3712  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3731  python                 Install Python from the publisher, or use one that is installed.
-#  3844  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3877  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  3967  packages               Install the packages of the lock in a virtual environment.
-#  4102  path                   Add the programs of the server to the PATH of the machine.
-#  4131  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4157  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4276  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4476  service                Run the server as a scheduled task.
-#  4585  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4620  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4694  cleanup                Remove the programs and packages of earlier runs that are not used any more.
-#  4715  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3641  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3698  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3716  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3735  python                 Install Python from the publisher, or use one that is installed.
+#  3848  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  3881  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  3971  packages               Install the packages of the lock in a virtual environment.
+#  4106  path                   Add the programs of the server to the PATH of the machine.
+#  4135  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4161  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4280  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4480  service                Run the server as a scheduled task.
+#  4589  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4624  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4698  cleanup                Remove the programs and packages of earlier runs that are not used any more.
+#  4719  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources  the host signs its certificate itself
 #        prelude: certificate_store  the host signs its certificate itself
@@ -1637,11 +1637,15 @@ function Read-ProgramOutput {
     $lines.ToArray()
 }
 
-# Return the lines that say ERROR and the last warning, which often has the reason, or the last eight lines; in at most
-# 800 characters.
+# Return what explains a failure, in at most 800 characters: everything from the first line that says ERROR, and the
+# last warning before it, which often has the reason. Without such a line: the last eight lines.
 function Get-ErrorText([string[]]$Lines) {
-    $errors = @($Lines | Where-Object { $_ -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b' })
-    $warning = @($Lines | Where-Object { $_ -cmatch '^WARNING' } | Select-Object -Last 1)
+    $warning = @()
+    $errors = @()
+    foreach ($line in $Lines) {
+        if ($errors.Count -or $line -cmatch '^([Ee]rror|ERROR|[Ff]atal)\b') { $errors += $line }
+        elseif ($line -cmatch '^WARNING') { $warning = @($line) }
+    }
     $shown = $warning + $errors
     if (-not $errors.Count) { $shown = @($Lines | Select-Object -Last 8) }
     $text = $shown -join ' / '

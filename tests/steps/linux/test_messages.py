@@ -64,7 +64,7 @@ def test_a_value_that_is_missing_is_an_error() -> None:
     ("output", "kept"),
     [
         ("1\n2\n3\n4\n5\n6\n7\n8\n9", "2 / 3 / 4 / 5 / 6 / 7 / 8 / 9"),
-        ("ERROR: first\nnoise\nERROR: second\nmore", "ERROR: first / ERROR: second"),
+        ("noise\nerror: first\n  cause: second\nhint: third", "error: first /   cause: second / hint: third"),
         ("WARNING: old\nWARNING: proxy 407\nERROR: no uv", "WARNING: proxy 407 / ERROR: no uv"),
         ("E: Unable to locate package x", "E: Unable to locate package x"),
         ("", "(none)"),
