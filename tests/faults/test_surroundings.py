@@ -214,7 +214,7 @@ def test_proxy_that_refuses_packages(site: Site, mirror: Mirror) -> None:
         (inside, "html", "/simple/uv/", ("python.exe exited with code 1", "No matching distribution found for uv==")),
         (inside, "proxy_authentication", "/simple/[!u]*", ("uv.exe exited with code", "407")),
         (inside, "html", "/simple/[!u]*", ("uv.exe exited with code",)),
-        (outside, "proxy_authentication", "packages.example.com:443", ("python.exe exited with code 1", "packages.example.com", "407")),
+        (outside, "proxy_authentication", "packages.example.com:443", ("python.exe exited with code 1", "Check packages.index_url", "407")),
     ]
     for index_url, kind, path, words in cases:
         mirror.behave()

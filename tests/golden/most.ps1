@@ -2059,11 +2059,11 @@ function Write-ForeignConfiguration {
     $names = @($found | Select-Object -First 10) -join ', '
     if ($found.Count -le 10) {
         Write-Notice warning foreign-configuration (
-            'Configuration from other installations was found and is ignored: {names}') @{ names = $names }
+            'configuration from other installations was found and is ignored: {names}') @{ names = $names }
         return
     }
     Write-Notice warning much-foreign-configuration (
-        'Configuration from other installations was found and is ignored: {names}, and {more} more') @{
+        'configuration from other installations was found and is ignored: {names}, and {more} more') @{
         names = $names; more = $found.Count - 10
     }
 }
