@@ -183,7 +183,9 @@ def test_stop_runs_finally_and_what_is_run_then_runs(site: Site, windows_host: W
         stop.set()
         with pytest.raises(StopRequested):
             list(lines)
-        assert wait_until(lambda: flags[1].read_text() == "done"), "finally runs in Wine's process, which ends a moment after the command"
+        assert wait_until(lambda: flags[1].exists() and flags[1].read_text() == "done"), (
+            "finally runs in Wine's process, which ends a moment after the command"
+        )
         assert wait_until(lambda: script_files(windows_host) == [])
         assert list(transport.run(f"'{OUTPUT}'\n", ENVELOPE)) == [OUTPUT]
 
