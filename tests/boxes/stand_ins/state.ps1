@@ -10,7 +10,12 @@ function global:Get-StandInFolder([string]$Name) {
 function global:Write-StandInFile([string]$Path, [string]$Text, [Text.Encoding]$Encoding) {
     $new = "$Path.new"
     [IO.File]::WriteAllText($new, $Text, $Encoding)
-    [IO.File]::Move($new, $Path, $true)
+    # Under Wine, the replacement of a file that another process reads at that moment can fail with "Not enough memory".
+    for ($try = 1; ; $try++) {
+        try { [IO.File]::Move($new, $Path, $true); return }
+        catch { if ($try -ge 50) { throw } }
+        [Threading.Thread]::Sleep(100)
+    }
 }
 
 function global:New-StandInError([string]$Message, [string]$Id, [string]$Category, $Target) {
