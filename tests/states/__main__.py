@@ -105,7 +105,7 @@ def mask(target: Path) -> None:
     for file in (path for path in target.rglob("*") if path.is_file() and not path.is_symlink()):
         text = file.read_bytes()
         masked = text.replace(f"{getpass.getuser()}@{socket.gethostname()}".encode(), b"anna@desk")
-        masked = masked.replace(b"deb.debian.org", b"mirror.example.com")
+        masked = re.sub(rb"(?<=//)[a-z0-9.-]+(?=/debian)", b"mirror.example.com", masked)
         masked = re.sub(rb'(?m)^key_file = ".*"$', b'key_file = "id_ed25519"', masked)
         masked = re.sub(rb'(?m)^file = ".*/(.*)"$', rb'file = "\1"', masked)  # the lock of a catalog
         if masked != text:
