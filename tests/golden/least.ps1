@@ -85,8 +85,8 @@
 #  4800  cleanup                Remove the programs and packages of earlier runs that are not used any more.
 #  4821  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
-#        prelude: certificate_sources  the host signs its certificate itself
-#        prelude: certificate_store  the host signs its certificate itself
+#        prelude: certificate_sources   the host signs its certificate itself
+#        prelude: certificate_store     the host signs its certificate itself
 #        prelude: certificate_requests  the host signs its certificate itself
 
 param(
@@ -359,8 +359,8 @@ function ConvertTo-Failure([Exception]$Exception) {
     if ($Exception.Data.Contains('code')) { return $Exception }
     $values = @{ error = $Exception.Message }
     if (Test-DiskFull $Exception) {
-        $text = 'the disk is full: {error}. Make room on it, then run this again'
-        return New-CodedException disk-full $text $values $Exception
+        return New-CodedException disk-full ('the disk is full: {error}. ' +
+            'Make room on it, then run this again') $values $Exception
     }
     New-CodedException unexpected-error '{error}' $values $Exception
 }

@@ -61,7 +61,7 @@
 #  3618  cleanup                Remove the environments of earlier runs, which the server does not use any more.
 #  3651  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
-#        step: firewall         skipped in the inventory
+#        step: firewall  skipped in the inventory
 
 NB_ARCHITECTURE='arm64'
 NB_CERTIFICATE_DAYS='90'

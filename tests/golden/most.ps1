@@ -85,13 +85,13 @@
 #  4698  cleanup                Remove the programs and packages of earlier runs that are not used any more.
 #  4719  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
-#        prelude: certificate_sources  the host signs its certificate itself
-#        prelude: certificate_store  the host signs its certificate itself
+#        prelude: certificate_sources   the host signs its certificate itself
+#        prelude: certificate_store     the host signs its certificate itself
 #        prelude: certificate_requests  the host signs its certificate itself
-#        step: ie_esc           skipped in the inventory
-#        step: vc_redist        this OpenSSL does not need it
-#        step: path             skipped in the inventory
-#        step: firewall         skipped in the inventory
+#        step: ie_esc                   skipped in the inventory
+#        step: vc_redist                this OpenSSL does not need it
+#        step: path                     skipped in the inventory
+#        step: firewall                 skipped in the inventory
 
 param(
     [ValidateSet('test', 'apply', 'undo', 'request')]
@@ -257,8 +257,8 @@ function ConvertTo-Failure([Exception]$Exception) {
     if ($Exception.Data.Contains('code')) { return $Exception }
     $values = @{ error = $Exception.Message }
     if (Test-DiskFull $Exception) {
-        $text = 'the disk is full: {error}. Make room on it, then run this again'
-        return New-CodedException disk-full $text $values $Exception
+        return New-CodedException disk-full ('the disk is full: {error}. ' +
+            'Make room on it, then run this again') $values $Exception
     }
     New-CodedException unexpected-error '{error}' $values $Exception
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from nbserver.base.message import CODE
 from tests.powershell.findings import Scripts, command_name, named_parameters
 from tests.powershell.syntax import Node
 
@@ -74,7 +75,7 @@ def a_file_says_first_what_it_does(scripts: Scripts) -> Iterator[str]:
 # ---- messages
 
 # Command -> how many texts follow the code.
-MESSAGES = {"new-failure": 1, "write-stepprogress": 1, "add-difference": 1, "write-notice": 1}
+MESSAGES = {"new-failure": 1, "new-codedexception": 1, "write-stepprogress": 1, "add-difference": 1, "write-notice": 1}
 
 
 def everything_thrown_has_a_code(scripts: Scripts) -> Iterator[str]:
@@ -85,12 +86,12 @@ def everything_thrown_has_a_code(scripts: Scripts) -> Iterator[str]:
 
 def messages_are_literal_and_complete(scripts: Scripts) -> Iterator[str]:
     for command in scripts.commands(*MESSAGES, "Invoke-Program", "Invoke-OpenSsl"):
-        if command.function.lower() in ("new-failure", "convertto-failure", "invoke-openssl", "invoke-program"):
+        if command.function.lower() in ("new-failure", "invoke-openssl", "invoke-program"):
             continue
         code, text, values = _parts(command)
         if code is None and text is None:
             continue
-        if code is None or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", code) or len(code) > 64:
+        if code is None or not CODE.fullmatch(code):
             yield f"{command.place}: the code is not a literal in kebab case"
         elif text is None:
             yield f"{command.place}: the text is not a literal"

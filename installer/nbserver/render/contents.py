@@ -26,6 +26,7 @@ def contents(settings: Mapping[str, Any], body: Body, data: list[tuple[str, str,
         lines += [heading, *(_row(begin + part.line - 1, part.name, part.sentence, width) for part in parts)]
     lines += [_row(begin + part.line - 1, part.name, part.sentence, width) for part in body.parts if ": " not in part.title]
     if unused:
+        width = max(map(len, unused))
         lines += ["# Not used with these settings:", *(f"#        {title:<{width}}  {reason}" for title, reason in unused.items())]
     return "\n".join(lines) + "\n"
 
