@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.message_entry import CODE, PLACEHOLDER, Entry
+from nbserver.base.message import CODE, PLACEHOLDER
+from tools.message_entry import Entry
 
 PLACES = {"host", "where", "todo"}  # keywords that are not values
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from nbserver.base.message import CODE
 from tests.linux.script_lines import Files, Rule
 from tests.linux.script_messages import Message, literal, messages
 
-_CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_CODE_LENGTH = 64
 _OF_A_PROGRAM = {"program", "exit_code", "output"}  # the values of --failure
 _UNITS = {"bytes", "packages", "seconds"}
 # Function -> how many words are between the text and the pairs of names and values.
@@ -19,7 +18,7 @@ _BETWEEN = {"report_progress": 3, "differs": 2}
 def a_message_has_a_code_and_a_literal_text(files: Files) -> Iterator[str]:
     for message in messages(files):
         code, text = [*message.words[:2], "", ""][:2]
-        if not _CODE.fullmatch(code) or len(code) > _CODE_LENGTH:
+        if not CODE.fullmatch(code):
             yield f"{message}: {message.function} has no literal code: {code}"
         elif not literal(text):
             yield f"{message}: {message.function} {code} has no text in single quotes: {text}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nbserver.base.message import Message, Reported, message
 from nbserver.base.plain_text import clean
 from nbserver.events.reader import Event
 
@@ -14,9 +15,13 @@ def describe(event: Event) -> str:
     return clean(_said(event))
 
 
-def failure(host: str, event: Event) -> str:
+def failure(host: str, event: Event) -> Message:
     """Return the error of a host that reported a `failed` event."""
-    return f"{host}, {event.step or 'script'}: {clean(event.data['text'])}"
+    text, code = clean(event.data["text"]), event.data.get("code")
+    reason = Reported(code, text, event.data.get("values", {})) if code else text
+    if event.step:
+        return message("step-failed", "{name}, {step}: {reason}", name=host, step=event.step, reason=reason)
+    return message("script-failed", "{name}, script: {reason}", name=host, reason=reason)
 
 
 def _said(event: Event) -> str:

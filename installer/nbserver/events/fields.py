@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from nbserver.base.message import CODE
+
 VERSION = 1
 MOST_EVENTS = 100_000  # in a run, and in one response of a host
 NAME_LENGTH = 64
@@ -90,7 +92,7 @@ _TEXT = _text()
 _VALUE = _either(_null, _TEXT, _integer(-INT64, INT64 - 1))
 _COUNT = _integer(0, EXACT)
 _NAME = _text("[a-z][a-z0-9_]*", most=NAME_LENGTH)
-_CODE = _text("[a-z][a-z0-9]*(-[a-z0-9]+)*", most=NAME_LENGTH)
+_CODE = _text(CODE.pattern, most=NAME_LENGTH)
 
 _COMMON = {
     "v": Field(_integer(VERSION, VERSION)),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbserver.base.errors import StreamError
-from nbserver.base.message import Described, Reported, cause, message
-from nbserver.base.plain_text import clean
+from nbserver.base.message import Described, cause, message
+from nbserver.events.description import failure
 from nbserver.events.reader import Event, EventError, EventOrder, parse
 from nbserver.render.script import Script
 from nbserver.run.envelope import Envelope
@@ -139,13 +139,7 @@ class Leg:
 
     def _fails(self, event: Event) -> None:
         self.failed = True
-        text, code = clean(event.data["text"]), event.data.get("code")
-        reason = Reported(code, text, event.data.get("values", {})) if code else text
-        if event.step:
-            failure = message("step-failed", "{name}, {step}: {reason}", name=self.host, step=event.step, reason=reason)
-        else:
-            failure = message("script-failed", "{name}, script: {reason}", name=self.host, reason=reason)
-        self.result.because(failure)
+        self.result.because(failure(self.host, event))
 
     def _finish(self, data: Mapping[str, Any]) -> None:
         outcome = data["outcome"]

@@ -57,7 +57,7 @@ class LiveView:
     def event(self, host: str, event: Event) -> None:
         bar = self._bars[host]
         if event.event == "failed":
-            self._failed.add(failure(host, event))
+            self._failed.add(str(failure(host, event)))
         if event.event in self._told:
             line = Text(f"{host}  {event.step:<11} ").append(event.event, COLORS.get(event.event, "default")).append(f" {describe(event)}")
             self._console.print(line)  # a Text, so that nothing in it is taken for markup

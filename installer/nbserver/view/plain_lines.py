@@ -34,7 +34,7 @@ class PlainLines:
         if event.event in QUIET or (event.event == "started" and not event.step):
             return
         if event.event == "failed":
-            self._failed.add(failure(host, event))
+            self._failed.add(str(failure(host, event)))
         said = click.style(f"{event.event:<10}", fg=COLORS.get(event.event))
         self._write(f"{host:<{self._width}}  {event.step:<11} {said} {describe(event)}".rstrip())
 

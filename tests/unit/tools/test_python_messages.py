@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from nbserver.base.message import CODE
 from tests.checkout import CHECKOUT, SOURCE
 from tools import message_page, python_messages
-from tools.message_entry import CODE, Entry
+from tools.message_entry import Entry
 
 BASE = """
 class NbserverError(Exception):

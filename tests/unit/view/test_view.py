@@ -80,7 +80,7 @@ def test_a_failure_that_was_shown_is_not_repeated_for_a_single_host(
     view.begin("apply", {"win2": ("python",)})
     view.event("win2", failed)
     view.end()
-    result = Result("win2", error=failure("win2", failed))
+    result = Result("win2", error=str(failure("win2", failed)))
     view.summary("apply", {"win2": result}, Path("runs"))
     said = "".join(capsys.readouterr())
     assert said.count("there is no space") == 1 and "win2  failed" in said
