@@ -78,10 +78,7 @@ def test_an_undo_without_the_users_systemd_is_refused_before_it_begins(nameless:
     before = record.read_text()
     events = run_nameless(nameless, "undo")
     (failed,) = (event for event in events if event["event"] == "failed")
-    assert (
-        failed["step"] == "service"
-        and "which is not running. Log in, or keep it running (loginctl enable-linger)" in failed["text"]
-    )
+    assert failed["step"] == "service" and "which is not running. Log in, or keep it running (loginctl enable-linger)" in failed["text"]
     assert events[-1]["outcome"] == "failed" and [event for event in events if event["event"] == "restored"] == []
     assert record.read_text() == before and unit.exists() and (nameless / ".config/nbserver/key.pem").exists()
 
