@@ -69,7 +69,7 @@ def test_an_approved_script_may_run(scripts: list[Script], approved: Path) -> No
 def test_a_script_that_was_changed_may_not(scripts: list[Script], approved: Path) -> None:
     changed = dataclasses.replace(scripts[0], sha256="f" * 64)
     with pytest.raises(
-        ApprovalError, match=rf"manifest\.json: the script of least is .* expected SHA-256 {scripts[0].sha256}, got {'f' * 64}"
+        ApprovalError, match=rf"manifest\.json: the script for least is .* expected SHA-256 {scripts[0].sha256}, got {'f' * 64}"
     ):
         manifest.require_approved(manifest.read(approved), approved, changed)
 
@@ -80,7 +80,7 @@ def test_a_host_that_was_not_approved_may_not(scripts: list[Script], approved: P
 
 
 def test_another_hosts_approval_does_not_count(scripts: list[Script], approved: Path) -> None:
-    with pytest.raises(ApprovalError, match="the script of most does not match the approved one"):
+    with pytest.raises(ApprovalError, match="the script for most does not match the approved one"):
         manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], host="most"))
 
 
@@ -97,7 +97,7 @@ def test_an_entry_without_the_hash_approves_nothing(scripts: list[Script], appro
 def test_the_case_of_a_hash_and_of_a_name_counts(scripts: list[Script], approved: Path) -> None:
     content = manifest.read(approved)
     content["hosts"]["least"]["sha256"] = scripts[0].sha256.upper()
-    with pytest.raises(ApprovalError, match="the script of least does not match the approved one"):
+    with pytest.raises(ApprovalError, match="the script for least does not match the approved one"):
         manifest.require_approved(content, approved, scripts[0])
     content = manifest.read(approved)
     content["hosts"]["LEAST"] = content["hosts"].pop("least")
@@ -134,7 +134,7 @@ def test_a_manifest_of_version_1_approves_by_the_hash_of_the_script(scripts: lis
     approved.write_text(json.dumps(as_version_1(manifest.read(approved)), indent=2, sort_keys=True) + "\n", "ascii")
     for script in scripts:
         manifest.require_approved(manifest.read(approved), approved, script)
-    with pytest.raises(ApprovalError, match="the script of least does not match the approved one"):
+    with pytest.raises(ApprovalError, match="the script for least does not match the approved one"):
         manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], sha256="f" * 64))
     content = manifest.read(approved)
     content["hosts"]["least"]["settings"]["adopt"] = True
@@ -150,7 +150,7 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
     content["hosts"]["least"]["settings"]["more"] = {"than": "today"}
     content["hosts"]["least"]["sha256"] = "f" * 64
     approved.write_text(json.dumps(content), "ascii")
-    with pytest.raises(ApprovalError, match=f"the script of least is .* expected SHA-256 {'f' * 64}, got {scripts[0].sha256}"):
+    with pytest.raises(ApprovalError, match=f"the script for least is .* expected SHA-256 {'f' * 64}, got {scripts[0].sha256}"):
         manifest.require_approved(manifest.read(approved), approved, scripts[0])
 
 

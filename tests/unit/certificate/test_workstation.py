@@ -323,7 +323,7 @@ def install(folder: Path, request: bytes, chain: str) -> None:
     ("chain", "words"),
     [
         (pem(SECOND.sign(ec_key().public_key(), NAMES)), "no certificate in the file matches the private key"),
-        (pem(SECOND.sign(KEY.public_key(), NAMES[:2])), "lack xn--bcher-kva.example.com, 2001:db8::7"),
+        (pem(SECOND.sign(KEY.public_key(), NAMES[:2])), "do not include xn--bcher-kva.example.com, 2001:db8::7"),
         (pem(SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY)), "expired on"),
         ("signed", "no valid PEM certificate"),
         (pem(LEAF) + key_pem(KEY), "contains a private key"),
