@@ -234,7 +234,7 @@ def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
     with notebook_server(tmp_path, password=None) as open_server, pytest.raises(VerifyError) as refused:
         Run().verify(open_server.port, fingerprint=open_server.certificate.fingerprint)
     assert str(refused.value).startswith("box: verify: anonymous: the server accepts requests without a password (")
-    assert "Stop it immediately (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
+    assert "Stop the server immediately (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
 
 
 @needs_notebook
@@ -242,7 +242,7 @@ def test_a_server_with_a_token_of_another_configuration_is_refused(tmp_path: Pat
     with notebook_server(tmp_path, token="left-by-an-image") as server, pytest.raises(VerifyError) as refused:
         Run().verify(server.port, fingerprint=server.certificate.fingerprint)
     assert str(refused.value).startswith(
-        "box: verify: compute: in addition to the password, the server accepts a token that nbserver did not set. Stop it immediately"
+        "box: verify: compute: in addition to the password, the server accepts a token that nbserver did not set. Stop the server immediately"
     )
     assert "left-by-an-image" not in str(refused.value)
 
@@ -270,7 +270,7 @@ WINDOWS = {
 )
 def test_the_advice_ends_the_server_that_lets_everybody_in(host: AnyHost, command: str) -> None:
     advice = str(stop_advice(host))
-    assert advice.startswith(f"Stop it immediately ({command}). ")
+    assert advice.startswith(f"Stop the server immediately ({command}). ")
     assert f"nbserver apply {host.name}" in advice
 
 

@@ -40,7 +40,7 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
             "file-not-in-render",
             "{file} does not belong in this folder",
             where=plain_file.shown(folder),
-            todo="Remove it, or render into an empty folder",
+            todo="Remove the file, or render into an empty folder",
             file=clean(min(strange), 100),
         )
     known = reference or Reference.load()
@@ -71,7 +71,7 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
     if content["v"] != manifest.VERSION:
         raise ApprovalError(
             "manifest-without-heads",
-            "version {version} of the manifest has no hashes of the heads, which the audit requires",
+            "a version {version} manifest does not have the hashes of the script heads, which the audit requires",
             where=plain_file.shown(path),
             todo=AGAIN,
             version=content["v"],

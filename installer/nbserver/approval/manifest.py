@@ -98,7 +98,7 @@ def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual:
     if key == "sha256":
         return ApprovalError(
             "script-not-approved",
-            "the script of {name} is not the approved one: expected SHA-256 {expected}, got {actual}",
+            "the script for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
             where=where,
             todo=REVIEW,
             name=name,
@@ -108,7 +108,7 @@ def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual:
     if key == "head_sha256":
         return ApprovalError(
             "head-not-approved",
-            "the head of the script of {name} is not the approved one: expected SHA-256 {expected}, got {actual}",
+            "the head of the script for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
             where=where,
             todo=REVIEW,
             name=name,
@@ -117,7 +117,7 @@ def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual:
         )
     return ApprovalError(
         "body-not-approved",
-        "the body of the script of {name} is not the approved one: expected SHA-256 {expected}, got {actual}",
+        "the body of the script for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
         where=where,
         todo=REVIEW,
         name=name,

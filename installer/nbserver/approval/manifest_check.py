@@ -60,7 +60,9 @@ def require_manifest(value: Any) -> None:
     version = value.get("v") if isinstance(value, dict) else None
     if type(version) is not int or version not in ENTRIES:
         raise DescribedError(
-            "manifest-version-unknown", "this is not a manifest of version {versions}", versions=" or ".join(map(str, ENTRIES))
+            "manifest-version-unknown",
+            "this is not a manifest of a supported version ({versions})",
+            versions=" or ".join(map(str, ENTRIES)),
         )
     _require(value, Manifest, "")
     taken: dict[str, str] = {}

@@ -86,9 +86,7 @@ class Reference:
         """Return the catalog and lock that the hashes identify. Raises ValueError or CatalogError if a hash or setting matches neither."""
         if isinstance(settings, LinuxScriptSettings):
             if digest != self.linux_lock.file_sha256:
-                raise DescribedError(
-                    "linux-lock-differs", "catalog_sha256 does not match the lock {release} for Linux hosts", release=SHIPPED
-                )
+                raise DescribedError("linux-lock-differs", "catalog_sha256 does not match lock {release} for Linux hosts", release=SHIPPED)
             _require_lock(settings, self.linux_lock.sha256)
             return Source(SHIPPED, f"{linux_lock.FILE} {SHIPPED}", self.linux_lock.lines)
         title, catalog = self._catalog(digest)
@@ -108,7 +106,7 @@ class Reference:
         if digest not in self.site:
             raise UnknownCatalogError(
                 "catalog-not-given",
-                "catalog_sha256 matches neither the catalog {release} nor a site catalog given with --catalog",
+                "catalog_sha256 matches neither the shipped catalog {release} nor any site catalog given with --catalog",
                 release=SHIPPED,
             )
         title, catalog = self.site[digest]
@@ -140,7 +138,10 @@ def _lock(settings: WindowsScriptSettings, catalog: Catalog) -> Lock:
         if lock.architecture == architecture and (lock.python == python if user else begins(python, lock.python)):
             return lock
     raise DescribedError(
-        "no-lock-for-architecture", "the catalog has no lock for settings.python.version on {architecture}", architecture=architecture
+        "no-lock-for-architecture",
+        "the catalog has no lock for settings.python.version {version} on {architecture}",
+        version=python,
+        architecture=architecture,
     )
 
 

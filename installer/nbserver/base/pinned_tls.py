@@ -72,7 +72,7 @@ def normalize(text: str) -> str:
     """
     found = _FINGERPRINT.fullmatch(text.strip())
     if not found:
-        raise DescribedError("fingerprint-malformed", "expected SHA256: and 64 hex digits, with optional colons between bytes")
+        raise DescribedError("fingerprint-malformed", "expected SHA256: followed by 64 hex digits, with optional colons between bytes")
     return f"SHA256:{found[1].replace(':', '').lower()}"
 
 

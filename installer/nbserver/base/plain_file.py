@@ -56,7 +56,7 @@ def names(folder: Path) -> set[str]:
             raise ApprovalError("folder-is-link", "this is a link, expected a folder", where=shown(folder), todo="Use the folder itself")
         if not stat.S_ISDIR(found.st_mode):
             raise ApprovalError(
-                "not-a-folder", "this is not a folder", where=shown(folder), todo="Name the folder that nbserver render wrote"
+                "not-a-folder", "this is not a folder", where=shown(folder), todo="Specify the folder that nbserver render wrote"
             )
         return set(os.listdir(folder))  # noqa: PTH208 (names only)
     except (OSError, ValueError) as error:
@@ -64,7 +64,7 @@ def names(folder: Path) -> set[str]:
             "folder-unreadable",
             "could not read the folder ({reason})",
             where=shown(folder),
-            todo="Name the folder that nbserver render wrote",
+            todo="Specify the folder that nbserver render wrote",
             reason=_reason(error),
         ) from None
 

@@ -15,7 +15,7 @@ _DIGITS = 20
 def parse(data: bytes) -> Any:
     """Return the value. Raises ValueError with a message."""
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
-        raise DescribedError("json-not-plain-utf8", "this is not UTF-8 text without a byte order mark")
+        raise DescribedError("json-not-plain-utf8", "expected UTF-8 text without a byte order mark")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

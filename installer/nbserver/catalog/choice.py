@@ -62,7 +62,7 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
         add = message("add-verified-entry", "add an entry with the hash from the publisher to a site catalog")
         raise CatalogError(
             "program-unverified",
-            "{program} is unverified: the catalog has {versions}, but not its hash from the publisher",
+            "{program} is unverified: the catalog has {versions}, but not the publisher's hash for it",
             where="catalog",
             todo="{ways}",
             program=wanted.described(),

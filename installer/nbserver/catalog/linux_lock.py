@@ -43,6 +43,6 @@ def parse(content: bytes) -> LinuxLock:
             )
         lines.append(line)
     if not lines:
-        raise CatalogError("lock-empty", "the file contains no package", where=FILE)
+        raise CatalogError("lock-empty", "the file contains no packages", where=FILE)
     lines.sort()
     return LinuxLock(tuple(lines), lock_lines.digest(lines), hashlib.sha256(content).hexdigest())

@@ -132,7 +132,7 @@ def _lock(entry: LockEntry, content: bytes) -> Lock:
         else:
             packages[name] = line
     if not packages and not wrong:
-        wrong.append((1, message("lock-empty", "the file contains no package")))
+        wrong.append((1, message("lock-empty", "the file contains no packages")))
     _raise(entry.file, wrong)
     lines = tuple(packages[name] for name in sorted(packages))
     return Lock(entry.python, entry.architecture, entry.file, lines, lock_lines.digest(lines))

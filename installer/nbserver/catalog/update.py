@@ -171,7 +171,7 @@ def _once(found: Sequence[Download]) -> list[Download]:
                 "index-sources-differ",
                 "the entry for {download} differs from {source}",
                 where=download.source.partition(",")[0],
-                todo="Nothing was written. Compare both with the website of the publisher",
+                todo="Nothing was written. Compare both with the publisher's website",
                 download=title(download),
                 source=first.source,
             )

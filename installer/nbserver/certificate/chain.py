@@ -43,7 +43,7 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
         raise ChainFault(
             "certificate-file-too-large",
             "the file is larger than {limit} bytes",
-            todo="Name the file with the certificate and its chain",
+            todo="Specify the file that contains the certificate and its chain",
             limit=LONGEST,
         )
     if b"PRIVATE KEY-----" in data:
@@ -53,7 +53,7 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
     except (ValueError, x509.InvalidVersion):
         raise ChainFault(
             "certificate-not-pem",
-            "the file contains no valid certificate in PEM",
+            "the file contains no valid PEM certificate",
             todo="Convert it to PEM with: openssl x509 -in FILE -inform DER",
         ) from None
     return readable(found)
@@ -91,7 +91,7 @@ def order(found: Sequence[x509.Certificate], public_key: bytes) -> list[x509.Cer
     if not leaves:
         raise ChainFault(
             "certificate-for-other-key",
-            "no certificate in the file belongs to the key",
+            "no certificate in the file matches the private key",
             todo="Use the certificate that was issued for this key",
         )
     if len(leaves) > 1:
@@ -109,7 +109,7 @@ def order(found: Sequence[x509.Certificate], public_key: bytes) -> list[x509.Cer
         raise ChainFault(
             "certificate-not-in-chain",
             "the file contains a certificate that is not part of the chain: {subject}",
-            todo="Keep only the certificate of the server and its intermediate certificates",
+            todo="Keep only the server's certificate and its intermediate certificates",
             subject=_subject(rest[0]),
         )
     return chain[:-1] if len(chain) > 1 and _issued(chain[-1], chain[-1]) else chain
@@ -125,7 +125,7 @@ def check(chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime
         if not _is_authority(one):
             raise ChainFault(
                 "issuer-not-authority",
-                "{subject} issued a certificate of the chain but is not a CA certificate",
+                "{subject} issued a certificate in the chain, but is not a CA certificate",
                 todo="Ask the issuer for the correct chain",
                 subject=_subject(one),
             )
@@ -157,7 +157,9 @@ def check_key_type(key: object) -> None:
                 curve=key.curve.name,
             )
     else:
-        raise ChainFault("key-kind", "the key is neither RSA nor EC, and Windows or browsers do not support it", todo=_ALLOWED_KEYS)
+        raise ChainFault(
+            "key-kind", "the key is neither an RSA key nor an EC key, and Windows or browsers support no other kind", todo=_ALLOWED_KEYS
+        )
 
 
 def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
@@ -166,7 +168,7 @@ def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
     if wildcards:
         raise ChainFault(
             "certificate-wildcard",
-            "the certificate has the wildcard name {name}, which is refused: notebooks run under the account of the server and can read its key, so anyone who can use a notebook could impersonate every host that matches this name",
+            "the certificate has the wildcard name {name}, which is refused: notebooks run under the server's account and can read its key, so anyone who can use a notebook could impersonate every host that matches this name",
             todo="Use a certificate for the names of this host only",
             name=wildcards[0],
         )
@@ -174,8 +176,8 @@ def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
     if missing:
         raise ChainFault(
             "certificate-names-missing",
-            "the subject alternative names lack {missing} (found: {found})",
-            todo="Have it issued for the address of the host, the host of notebook.public_url, and certificate.names",
+            "the subject alternative names do not include {missing} (found: {found})",
+            todo="Have the certificate reissued for the host's address, the host in notebook.public_url, and the names in certificate.names",
             missing=", ".join(missing),
             found=", ".join(shown) or None,
         )
@@ -230,7 +232,7 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
         raise ChainFault(
             "certificate-expired",
             "{subject} expired on {time} UTC",
-            todo="Renew it",
+            todo="Renew the certificate",
             subject=_subject(certificate),
             time=f"{ends:%Y-%m-%d %H:%M}",
         )
@@ -250,14 +252,14 @@ def _check_signature(certificate: x509.Certificate) -> None:
         raise ChainFault(
             "certificate-signature-unknown",
             "{subject} is signed with an algorithm that Windows or browsers do not support",
-            todo="Have it signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
+            todo="Have the certificate signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
             subject=_subject(certificate),
         )
     if algorithm.name not in HASHES:
         raise ChainFault(
             "certificate-signature",
             "{subject} is signed with {algorithm}",
-            todo="Have it signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
+            todo="Have the certificate signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
             subject=_subject(certificate),
             algorithm=algorithm.name,
         )
@@ -270,7 +272,7 @@ def _check_purpose(leaf: x509.Certificate) -> None:
     if _is_authority(leaf):
         raise ChainFault(
             "certificate-is-authority",
-            "this is a CA certificate: notebooks can read the key of the server and could issue certificates with it",
+            "this is a CA certificate: notebooks can read the server's key and could use it to issue certificates",
             todo="Use a server certificate (CA:FALSE)",
         )
     purposes = _extension(leaf, x509.ExtendedKeyUsage)
@@ -278,14 +280,14 @@ def _check_purpose(leaf: x509.Certificate) -> None:
         raise ChainFault(
             "certificate-not-for-servers",
             "the extended key usage does not include server authentication",
-            todo="Have it issued with serverAuth",
+            todo="Have the certificate reissued with serverAuth",
         )
     usage = _extension(leaf, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
         raise ChainFault(
             "certificate-without-digital-signature",
-            "the key usage lacks digitalSignature, which TLS 1.2 and 1.3 require",
-            todo="Have it issued with digitalSignature",
+            "the key usage does not include digitalSignature, which TLS 1.2 and 1.3 require",
+            todo="Have the certificate reissued with digitalSignature",
         )
 
 
@@ -304,7 +306,9 @@ def _extension(certificate: x509.Certificate | x509.CertificateSigningRequest, k
         return next((one.value for one in certificate.extensions if isinstance(one.value, kind)), None)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise ChainFault(
-            "certificate-extension-invalid", "an extension of the certificate is not valid", todo="Ask the issuer for a new certificate"
+            "certificate-extension-invalid",
+            "the certificate has an extension that is not valid",
+            todo="Ask the issuer for a new certificate",
         ) from None
 
 

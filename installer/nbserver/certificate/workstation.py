@@ -79,15 +79,15 @@ def _read_key(host: WindowsHost, pem: str, password: str | None) -> object:
         if encrypted:
             raise SecretError(
                 "key-or-password-wrong",
-                "certificate.key: the password is wrong, or this is not a private key in PEM",
+                "certificate.key: the password is wrong, or this is not a private key in PEM format",
                 where=host.name,
-                todo="Use PKCS#8, PKCS#1, or SEC1, with the BEGIN and END lines",
+                todo="Use a PKCS#8, PKCS#1, or SEC1 key, including the BEGIN and END lines",
             ) from None
         raise SecretError(
             "key-not-pem",
-            "certificate.key: this is not a private key in PEM",
+            "certificate.key: this is not a private key in PEM format",
             where=host.name,
-            todo="Use PKCS#8, PKCS#1, or SEC1, with the BEGIN and END lines",
+            todo="Use a PKCS#8, PKCS#1, or SEC1 key, including the BEGIN and END lines",
         ) from None
 
 

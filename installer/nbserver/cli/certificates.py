@@ -84,8 +84,8 @@ def install_certificate(
     if len(selected) != 1:
         raise UsageError(
             "certificate-for-one-host",
-            '"{pattern}" matches {count} hosts, but a certificate belongs to one',
-            todo="Name a single host",
+            '"{pattern}" matches {count} hosts, but a certificate is for a single host',
+            todo="Specify a single host",
             pattern=host,
             count=len(selected),
         )

@@ -29,7 +29,11 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
     selected = loaded.select([host])
     if len(selected) != 1:
         raise UsageError(
-            "password-for-one-host", '"{pattern}" matches {count} hosts', todo="Name a single host", pattern=host, count=len(selected)
+            "password-for-one-host",
+            '"{pattern}" matches {count} hosts, but a password hash is for a single host',
+            todo="Specify a single host",
+            pattern=host,
+            count=len(selected),
         )
     ask = secret.confirmed(asker())
     plain = ask(f"Notebook password for {selected[0].name}: ") if ask else sys.stdin.readline().rstrip("\r\n")

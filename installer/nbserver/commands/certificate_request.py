@@ -162,9 +162,9 @@ def _newest_request(runs: Path, host: AnyHost) -> x509.CertificateSigningRequest
                 return _load_request(event.data["csr"].encode("ascii"), str(run / host.name))
     raise UsageError(
         "no-request",
-        "no run in {folder} has a request from this host",
+        "no run in {folder} contains a certificate request from this host",
         where=host.name,
-        todo="Name the request with --csr, or run nbserver certificate request again: it returns the same request",
+        todo="Specify the request with --csr, or run nbserver certificate request again: it returns the same request",
         folder=runs,
     )
 
@@ -181,9 +181,9 @@ def _load_request(pem: bytes, where: str) -> x509.CertificateSigningRequest:
     if not valid:
         raise UsageError(
             "request-not-pem",
-            "this is not a certificate signing request in PEM",
+            "this is not a certificate signing request in PEM format",
             where=where,
-            todo="Name the file that nbserver certificate request wrote",
+            todo="Specify the file that nbserver certificate request wrote",
         )
     return csr
 

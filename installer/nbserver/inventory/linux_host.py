@@ -47,7 +47,7 @@ _SYSTEM = re.compile(
 def linux_folder(text: str) -> str:
     """Return the absolute path of a folder that does not belong to the system."""
     if _SYSTEM.match(absolute_folder(text)):
-        raise refuse("folder-of-system", "must not be a folder of the system or of nbserver, or be inside one")
+        raise refuse("folder-of-system", "must not be a system folder or an nbserver folder, or be inside one")
     return text
 
 

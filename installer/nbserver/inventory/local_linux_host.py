@@ -115,7 +115,7 @@ class LocalLinuxHost(Settings):
                 machine and self.notebook.directory.startswith("~/"),
                 message(
                     "directory-in-machine-scope",
-                    'must be an absolute path such as /var/lib/nbserver/notebooks with scope = "machine", which is the default for root',
+                    'with scope = "machine" (the default for root), must be an absolute path such as /var/lib/nbserver/notebooks',
                 ),
             ),
         ]

@@ -16,14 +16,14 @@ def name_fault(name: str) -> Message | None:
     """Return why a host or group of an inventory cannot have this name, or None."""
     if not NAME.fullmatch(name):
         return message(
-            "name-malformed", "a name has up to 100 letters, digits, and . - _, begins with a letter or digit, and does not end with a dot"
+            "name-malformed", "a name must have up to 100 letters, digits, and . - _, begin with a letter or digit, and not end with a dot"
         )
     if RESERVED.fullmatch(name):
         return message("name-reserved-by-windows", "Windows reserves this name for a device")
     if name.lower() == LOCAL:
         return message("name-local", '"local" is reserved for this machine')
     if reads_like_date(name):
-        return message("name-like-date", "a name must not look like a date and time, which PowerShell would convert")
+        return message("name-like-date", "a name must not look like a date and time, because PowerShell would convert it")
     return None
 
 

@@ -57,7 +57,7 @@ def load(path: Path) -> Inventory:
         "inventory-missing",
         "the file does not exist",
         where=str(path),
-        todo="Create the inventory, name another file with -i, or run nbserver up to set up this machine without one",
+        todo="Create the inventory, specify another file with -i, or run nbserver up to set up this machine without one",
     )
     file = read(path, InventoryError, missing=missing)
     return _Reader(file, Path(os.path.abspath(path))).inventory()  # noqa: PTH100 (a link stays a link)
@@ -172,7 +172,7 @@ class _Reader:
                     key,
                     message(
                         "name-twice",
-                        "{key}: the name is already used by {other} in line {line}; names are not case-sensitive",
+                        "{key}: the name is already used by {other} on line {line}; names are not case-sensitive",
                         key=dotted(key),
                         other=dotted(first),
                         line=line,
@@ -244,7 +244,7 @@ class _Reader:
             if is_unknown_key(reason) and not any(location[: len(unknown)] == unknown for unknown in strange):
                 reason = message(
                     "key-of-other-system",
-                    '{key}: only applies to {other} hosts, and this host has system = "{system}"',
+                    '{key}: only applies to {other} hosts, but this host has system = "{system}"',
                     key=dotted(location),
                     other=NAMES[other],
                     system=system,
@@ -342,12 +342,12 @@ def _no_such_member(group: str, name: str, hosts: Mapping[str, Any]) -> Message:
     if near:
         return message(
             "no-such-member-near",
-            '[{group}] hosts: no host has this name (did you mean "{near}"?); hosts: {hosts}',
+            '[{group}] hosts: no host has this name (did you mean "{near}"?); known hosts: {hosts}',
             group=group,
             near=near,
             hosts=named,
         )
-    return message("no-such-member", "[{group}] hosts: no host has this name; hosts: {hosts}", group=group, hosts=named)
+    return message("no-such-member", "[{group}] hosts: no host has this name; known hosts: {hosts}", group=group, hosts=named)
 
 
 def _system(settings: Mapping[str, Any]) -> str:

@@ -47,14 +47,14 @@ def _known_architecture(value: Any) -> Any:
     if isinstance(value, str) and value.lower() in ("x86", "win32", "32-bit", "32bit", "i386", "i686"):
         raise refuse(
             "architecture-32-bit",
-            "32-bit Windows is not supported: the catalog has no Python and no packages for it. For 64-bit Windows on Intel or AMD, use x64",
+            "32-bit Windows is not supported: the catalog has no Python release and no packages for it. For 64-bit Windows on Intel or AMD, use x64",
         )
     return value
 
 
 def _known_windows(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
-        raise refuse("windows-not-text", "must be text, not a number: put it in quotes")
+        raise refuse("windows-not-text", "must be text, not a number: put the value in quotes")
     return value
 
 
@@ -246,12 +246,12 @@ def _certificate_rules(certificate: Any) -> list[tuple[bool, Message]]:
         ),
         (
             "file" in has and "key" not in has,
-            message("certificate-without-key", 'file requires its private key: add key = { file = "PATH" }'),
+            message("certificate-without-key", 'file requires a private key: add key = { file = "PATH" }'),
         ),
         ("key" in has and "file" not in has, message("key-without-certificate", "key only applies with file")),
         (
             "pfx" in has and "password" not in has,
-            message("pfx-without-password", 'pfx requires its password: add password = { env = "NAME" }'),
+            message("pfx-without-password", 'pfx requires a password: add password = { env = "NAME" }'),
         ),
         (
             "password" in has and not has & {"file", "pfx"},

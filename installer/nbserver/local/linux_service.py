@@ -42,7 +42,7 @@ class LinuxService:
                     "systemd-stop-failed",
                     "systemd could not stop the notebook server: {reason}",
                     host=self._host.name,
-                    todo="Run it as the user who owns the server",
+                    todo="Run the command as the user who owns the server",
                     reason=" ".join(done.stderr.split()),
                 )
             return True
@@ -64,7 +64,7 @@ def _end(pid: int, file: Path, name: str) -> None:
             until += STOP_SECONDS
         if time.monotonic() > until + STOP_SECONDS:
             raise HostError(
-                "process-not-stopped-linux", "could not stop process {pid}", host=name, todo="Check it with: ps -p {pid}", pid=pid
+                "process-not-stopped-linux", "could not stop process {pid}", host=name, todo="Check the process with: ps -p {pid}", pid=pid
             )
         time.sleep(0.1)
 

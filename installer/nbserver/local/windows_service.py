@@ -48,7 +48,7 @@ class WindowsService:
                 "process-not-stopped-windows",
                 "could not stop process {pid}",
                 host=self._host.name,
-                todo="Check it with: Get-Process -Id {pid}",
+                todo="Check the process with: Get-Process -Id {pid}",
                 pid=found.pid,
             )
         return True

@@ -65,7 +65,7 @@ def settings_block(settings: dict[str, Any]) -> str:
     variables = _variables(settings, "NB")
     names = [name for name, _ in variables]
     if len(set(names)) < len(names):
-        raise NbserverError("bash-variable-twice", "two settings would have the same bash variable")
+        raise NbserverError("bash-variable-twice", "two settings map to the same bash variable")
     return "".join(f"{name}={value}\n" for name, value in variables) + "\n"
 
 

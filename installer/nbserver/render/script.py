@@ -44,7 +44,7 @@ class Script:
         except UnicodeEncodeError as error:
             raise NbserverError(
                 "script-not-ascii",
-                "the rendered script of {name} has a character that is not ASCII at offset {offset}",
+                "the rendered script for {name} has a non-ASCII character at offset {offset}",
                 name=settings["host"],
                 offset=error.start,
             ) from error
@@ -70,7 +70,7 @@ def require_keys(value: Any, path: str = "") -> None:
             if not isinstance(key, str) or not KEY.fullmatch(key):
                 raise NbserverError(
                     "settings-key-invalid",
-                    "a key in {table} is not valid: keys must begin with a-z and only contain a-z, 0-9, and _",
+                    "a key in {table} is not valid: keys must begin with a-z and contain only a-z, 0-9, and _",
                     table=path or "settings",
                 )
             require_keys(item, f"{path}.{key}".lstrip("."))

@@ -91,7 +91,7 @@ class HostRun:
             if time.monotonic() > until:
                 lost = ConnectError(
                     "host-did-not-restart",
-                    "the host did not come back within {minutes} minutes of its restart",
+                    "the host did not come back within {minutes} minutes of restarting",
                     host=self.host.name,
                     minutes=f"{RESTART_TIMEOUT / 60:.0f}",
                 )
@@ -149,7 +149,7 @@ class HostRun:
             self._fail(
                 ScriptError(
                     "script-without-result",
-                    "the script ended without reporting a result",
+                    "the script exited without reporting a result",
                     host=self.host.name,
                     todo="Run the command again",
                 )

@@ -51,7 +51,7 @@ def read(path: Path) -> dict[str, KnownCertificate]:
         raise ApprovalError("known-not-json", "the file is not valid JSON", where=f"{path}{line}", todo=_RESTORE) from None
     version = content.get("v") if isinstance(content, dict) else None
     if type(version) is not int:
-        raise ApprovalError("known-without-version", 'the file has no version ("v")', where=str(path), todo=_RESTORE)
+        raise ApprovalError("known-without-version", 'the file has no version key ("v")', where=str(path), todo=_RESTORE)
     if version != VERSION:
         raise ApprovalError(
             "known-version",
@@ -63,7 +63,7 @@ def read(path: Path) -> dict[str, KnownCertificate]:
         )
     hosts = content.get("hosts")
     if not isinstance(hosts, dict):
-        raise ApprovalError("known-without-hosts", 'the file has no "hosts"', where=str(path), todo=_RESTORE)
+        raise ApprovalError("known-without-hosts", 'the file has no "hosts" key', where=str(path), todo=_RESTORE)
     return {name: _entry(path, name, value) for name, value in hosts.items()}
 
 
@@ -82,7 +82,7 @@ def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
     written, and ValueError for an invalid fingerprint.
     """
     if not _FINGERPRINT.fullmatch(fingerprint):
-        raise ValueError("a fingerprint must be SHA256: and 64 lower-case hexadecimal digits")
+        raise ValueError("a fingerprint must be SHA256: followed by 64 lower-case hexadecimal digits")
     try:
         with file_lock.locked(path, LOCK_SECONDS):
             hosts = {name: known for name, known in read(path).items() if name.lower() != host.lower()}
@@ -114,7 +114,7 @@ def _entry(path: Path, name: str, value: object) -> KnownCertificate:
     if not _FINGERPRINT.fullmatch(value["fingerprint"]):
         raise ApprovalError(
             "known-fingerprint-malformed",
-            "the fingerprint of {name} must be SHA256: and 64 lower-case hexadecimal digits",
+            "the fingerprint of {name} must be SHA256: followed by 64 lower-case hexadecimal digits",
             where=str(path),
             todo=_RESTORE,
             name=name,

@@ -58,7 +58,7 @@ class Leg:
             raise self._broken(cause(error, 4000)) from None
         if event.event == "finished" and event.data["outcome"] == "waiting":
             if event.n != 1 or self.last or not self.envelope.boot_before:
-                raise self._broken(message("waits-without-restart", "it waits for a restart that was not requested"))
+                raise self._broken(message("waits-without-restart", "the script is waiting for a restart that was not requested"))
             self.result.outcome = "waiting"
             self.ended = True
             return None
@@ -107,11 +107,11 @@ class Leg:
     def _begin(self, event: Event) -> None:
         data = event.data
         if event.n != 1:
-            raise self._broken(message("starts-twice", "it starts a second time"))
+            raise self._broken(message("starts-twice", "the script started a second time"))
         if data["script_sha256"] != self.script.sha256:
             raise self._another_script(data["script_sha256"])
         if (data["run"], data["mode"], data["host"]) != (self.envelope.run, self.envelope.mode, self.script.host):
-            raise self._broken(message("other-run", "it is for another run, mode, or host"))
+            raise self._broken(message("other-run", "the events are for another run, mode, or host"))
         self.hashed, self.boot = True, data.get("boot", "")
 
     def _take_unhashed(self, event: Event) -> None:
@@ -144,9 +144,9 @@ class Leg:
     def _finish(self, data: Mapping[str, Any]) -> None:
         outcome = data["outcome"]
         if outcome == "ok" and self.failed:
-            raise self._broken(message("success-after-failure", "it reported a failure, and then success"))
+            raise self._broken(message("success-after-failure", "the script reported a failure and then a success"))
         if data.get("restarting") and not self.envelope.restarts:
-            raise self._broken(message("restarts-unasked", "it restarts Windows, which was not requested"))
+            raise self._broken(message("restarts-unasked", "the script reported a Windows restart that was not requested"))
         self.ended = True
         result = self.result
         result.outcome = "differs" if outcome == "ok" and self.envelope.mode == "test" and data["differs"] else outcome

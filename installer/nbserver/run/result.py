@@ -40,7 +40,7 @@ class Result:
                 "internal-error",
                 "internal error (a bug in nbserver): {kind}: {reason}",
                 where=self.host,
-                todo="Report it with the host's log from the run folder",
+                todo="Report the bug, and include the host's log from the run folder",
                 kind=type(error).__name__,
                 reason=str(error),
             )

@@ -54,7 +54,7 @@ def read(path: Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise UsageError(
-            "salt-unreadable", "the salt file cannot be read: {reason}", where=str(path), todo=_RESTORE, reason=error.strerror
+            "salt-unreadable", "could not read the salt file: {reason}", where=str(path), todo=_RESTORE, reason=error.strerror
         ) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -63,7 +63,7 @@ def read(path: Path) -> bytes:
             content = file.read(LONGEST + 1)
     except OSError as error:
         raise UsageError(
-            "salt-unreadable", "the salt file cannot be read: {reason}", where=str(path), todo=_RESTORE, reason=error.strerror
+            "salt-unreadable", "could not read the salt file: {reason}", where=str(path), todo=_RESTORE, reason=error.strerror
         ) from None
     finally:
         os.close(handle)

@@ -114,7 +114,7 @@ def _problem(details: ErrorDetails, description: str) -> Described:
     """Return what is wrong, followed by the `description` of what is expected, if there is one."""
     value, type_ = details["input"], details["type"]
     if type_ == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
-        text = message("number-not-text", "expected text, found a number: put it in quotes")
+        text = message("number-not-text", "expected text, found a number: put the value in quotes")
         return (
             message("value-must-be", "{reason}; the value must be {expected}", reason=text, expected=description) if description else text
         )

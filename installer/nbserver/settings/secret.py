@@ -15,7 +15,7 @@ from nbserver.base.errors import SecretError
 from nbserver.settings.types import FilePath, Settings, refuse
 
 KEYRING_SERVICE = "nbserver"
-_SET = "Set it and run the command again"
+_SET = "Set the variable and run the command again"
 _SET_NAMED = "Set {name} and run the command again"
 LONGEST = 65536  # bytes of a secret file
 
@@ -92,7 +92,7 @@ def confirmed(ask: Ask | None) -> Ask | None:
         if answer and ask("Enter the same password again: ") != answer:
             raise SecretError(
                 "entries-differ",
-                "the two entries differ",
+                "the two passwords do not match",
                 where=question.rstrip(": "),
                 todo="Run the command again and enter the same password twice",
             )
@@ -150,7 +150,7 @@ def _from_keyring(entry: str, what: str, host: str) -> str:
             "keyring-unreadable",
             "{key}: could not read the keyring ({kind})",
             where=host,
-            todo="Unlock or set up the keyring of this account, or use env or file instead",
+            todo="Unlock or set up this account's keyring, or use env or file instead",
             key=what,
             kind=type(reason).__name__,
         ) from None
@@ -197,7 +197,7 @@ def _from_file(path: Path, what: str, host: str) -> str:
                 "secret-file-not-regular",
                 "{key}: {path} is not a regular file",
                 where=host,
-                todo="Name a file that contains the secret",
+                todo="Specify a file that contains the secret",
                 key=what,
                 path=path,
             )
@@ -283,7 +283,7 @@ def _from_person(what: str, host: str, ask: Ask | None) -> str:
     if ask is None:
         raise SecretError(
             "no-terminal",
-            "{key}: the inventory has prompt = true, but there is no terminal to ask on",
+            "{key}: the inventory has prompt = true, but there is no terminal for the prompt",
             where=host,
             todo="Run the command in a terminal, or use env, keyring, or file in the inventory",
             key=what,

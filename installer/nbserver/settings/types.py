@@ -56,7 +56,7 @@ def plain_text(value: Any) -> Any:
         if len(text) > 1000:
             raise refuse("text-too-long", "must not be longer than 1000 characters")
         if reads_like_date(text):
-            raise refuse("text-like-date", "must not look like a date and time, which PowerShell would convert")
+            raise refuse("text-like-date", "must not look like a date and time, because PowerShell would convert it")
     return value
 
 
@@ -82,7 +82,7 @@ def host_name(text: str) -> str:
     if ":" in text and text.count(":") == 1:
         raise refuse("host-with-port", "must not contain a port")
     if "%" in text:
-        raise refuse("host-with-zone", "an IPv6 address must not have a zone, which is only valid on one machine")
+        raise refuse("host-with-zone", "an IPv6 address must not have a zone ID, which is only valid on one machine")
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -103,7 +103,7 @@ def listen_address(text: str) -> str:
 
 
 def remote_address(text: str) -> str:
-    """Return an address, a network or a keyword of the firewall in its canonical form."""
+    """Return an address, a network or a firewall keyword in its canonical form."""
     for word in ("Any", "LocalSubnet"):
         if text.lower() == word.lower():
             return word
@@ -112,12 +112,12 @@ def remote_address(text: str) -> str:
     except ValueError as reason:
         if "host bits" in str(reason):
             raise refuse("network-host-bits", "the network address has bits set after its prefix length") from None
-        raise refuse("not-a-remote-address", "this is not an IP address, a network, or a keyword of the firewall") from None
+        raise refuse("not-a-remote-address", "this is not an IP address, a network, or a firewall keyword") from None
 
 
 def one_firewall_rule(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not texts:
-        raise refuse("no-remote-address", "must not be empty, or nobody could connect")
+        raise refuse("no-remote-address", "must not be empty, or nobody will be able to connect")
     if "Any" in texts and len(texts) > 1:
         raise refuse("any-with-addresses", '"Any" cannot be combined with other addresses')
     return unlike(texts)
@@ -181,7 +181,7 @@ def windows_path(text: str) -> str:
 def windows_folder(text: str) -> str:
     """Return a Windows path below the root of a drive or the folder of a variable: its permissions will be changed."""
     if not re.search(r"\\[^\\]", windows_path(text)):
-        raise refuse("folder-at-root", "must be a folder below the drive or the variable")
+        raise refuse("folder-at-root", "must be a folder below the drive or environment variable, not its root")
     return text
 
 
@@ -203,13 +203,13 @@ def thumbprint(text: str) -> str:
 
 def version_prefix(text: str) -> str:
     if not re.fullmatch(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){0,3}", text):
-        raise refuse("not-a-version", "this is not a version of numbers and dots")
+        raise refuse("not-a-version", "this is not a version made up of numbers and dots, such as 3.11.9")
     return text
 
 
 def configuration_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", text):
-        raise refuse("configuration-name-invalid", "must only contain letters, digits, and . _ -")
+        raise refuse("configuration-name-invalid", "must contain only letters, digits, and . _ -")
     return text
 
 
@@ -220,7 +220,7 @@ def _relative_to_file(value: Any, info: ValidationInfo) -> Any:
     try:
         path = Path(value).expanduser()
     except RuntimeError:
-        raise refuse("no-home-for-tilde", "there is no home folder for ~") from None
+        raise refuse("no-home-for-tilde", "~ cannot be used because this user has no home folder") from None
     folder = (info.context or {}).get("folder", Path())
     return Path(os.path.abspath(folder / path))  # noqa: PTH100 (a link stays a link)
 

@@ -14,7 +14,7 @@ MOST_LINES = MOST_EVENTS
 IDLE_PAUSE = 0.05  # seconds between requests to a listener that answers immediately with no output
 ERRORS_KEPT = 4096  # bytes of error output from a script or a shell; the rest is discarded
 
-_TODO = "Find out what on the host writes more output than a script does, then try again"
+_TODO = "Find out what produces the additional output on the host, then try again"
 
 
 class StreamAllowance:

@@ -150,7 +150,7 @@ def stop_advice(host: AnyHost) -> Message:
     """Return what to do with a server with open access: stop it, and start it with nbserver's configuration only."""
     return message(
         "stop-server",
-        "Stop it immediately ({command}). If it used other settings than nbserver's, nbserver apply {name} starts it "
+        "Stop the server immediately ({command}). If it used settings other than nbserver's, nbserver apply {name} starts it "
         "with only nbserver's settings; if it is another server, find out what else is listening on the port",
         command=_end_command(host),
         name=host.name,

@@ -110,9 +110,9 @@ class KernelChannel:
             tls.close()
             raise VerifyError(
                 "websocket-rejected",
-                "the server rejected the WebSocket to the kernel with status {status}",
+                "the server rejected the WebSocket connection to the kernel with status {status}",
                 host=host,
-                todo="If a proxy or load balancer is in front of the server, it must pass on WebSockets, Host, and Origin unchanged",
+                todo="If a proxy or load balancer is in front of the server, it must forward WebSocket connections and the Host and Origin headers unchanged",
                 status=error.status_code,
             ) from None
         except (ValueError, LookupError, CookieError):
@@ -159,7 +159,7 @@ class KernelChannel:
                 "kernel-died",
                 "the kernel died while running the cell",
                 host=self.host,
-                todo="Check the notebook server's log on the host for a lack of memory or a library that does not load",
+                todo="Check the notebook server's log on the host for out-of-memory errors or a library that failed to load",
             )
         if message["parent_header"].get("msg_id") == request:
             try:

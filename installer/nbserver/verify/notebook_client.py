@@ -163,7 +163,7 @@ class NotebookClient:
                 "password-rejected",
                 "the server rejects the password",
                 host=self.host,
-                todo="Check that notebook.password in the inventory is the password of the last nbserver apply",
+                todo="Check that notebook.password in the inventory is the password that the last nbserver apply set",
             )
         if status != 302:
             raise self._unexpected(message("login", "the login"), status, "302")

@@ -58,11 +58,11 @@ def check(png: bytes, *, colours: Sequence[Colour] = ()) -> tuple[int, int]:
         share = 100 * drawn / pixels
         if len(counted) == 1:
             raise DescribedError(
-                "picture-one-color", "the picture is blank: it has 1 color, and {share} % is not background", share=f"{share:.1f}"
+                "picture-one-color", "the picture is blank: it has 1 color, and {share} % of it is not background", share=f"{share:.1f}"
             )
         raise DescribedError(
             "picture-blank",
-            "the picture is blank: it has {count} colors, and {share} % is not background",
+            "the picture is blank: it has {count} colors, and {share} % of it is not background",
             count=len(counted),
             share=f"{share:.1f}",
         )
@@ -101,5 +101,5 @@ def _decode(png: bytes) -> tuple[tuple[int, int], dict[Colour, int]]:
     if pixels > MOST_PIXELS:
         raise DescribedError("picture-too-large", "the picture is too large to check ({pixels} pixels)", pixels=pixels)
     raise DescribedError(
-        "picture-too-many-colors", "the picture has more than {limit} colors, so it is not the requested one", limit=MOST_COLOURS
+        "picture-too-many-colors", "the picture has more than {limit} colors, so it is not the requested picture", limit=MOST_COLOURS
     )

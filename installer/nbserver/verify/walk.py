@@ -90,7 +90,7 @@ class Walk:
                 "nothing is listening on {place}",
                 host=host,
                 where=where,
-                todo="Check the port, and that the service nbserver is running on the host",
+                todo="Check the port, and that the nbserver service is running on the host",
                 place=place,
             )
         if isinstance(error, (TimeoutError, requests.Timeout, websocket.WebSocketTimeoutException)):
@@ -99,7 +99,7 @@ class Walk:
                 "{place} did not answer in time",
                 host=host,
                 where=where,
-                todo="Check the firewall, the cloud provider's rules for the port, and that the service nbserver is running on the host",
+                todo="Check the firewall, the cloud provider's rules for the port, and that the nbserver service is running on the host",
                 place=place,
             )
         if isinstance(error, pinned_tls.ProxyRefused):

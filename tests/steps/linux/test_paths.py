@@ -47,7 +47,7 @@ def test_a_link_is_refused_before_anything_is_done(host: Sandbox) -> None:
     for made, directory in LINKS.values():
         host.run("bash", "-ec", f"rm -rf /srv/*; {made}")
         for mode in ("test", "apply"):
-            refused(apply(host, directory=directory, mode=mode), "notebook.directory", "is a link", "Name the folder that it leads to")
+            refused(apply(host, directory=directory, mode=mode), "notebook.directory", "is a link", "Specify the folder that it leads to")
         assert powers(host) == before and host.run("getent", "passwd", "nbserver", check=False).returncode == 2
 
 

@@ -69,7 +69,7 @@ def test_an_approved_script_may_run(scripts: list[Script], approved: Path) -> No
 def test_a_script_that_was_changed_may_not(scripts: list[Script], approved: Path) -> None:
     changed = dataclasses.replace(scripts[0], sha256="f" * 64)
     with pytest.raises(
-        ApprovalError, match=rf"manifest\.json: the script of least is .* expected SHA-256 {scripts[0].sha256}, got {'f' * 64}"
+        ApprovalError, match=rf"manifest\.json: the script for least does not match .* expected SHA-256 {scripts[0].sha256}, got {'f' * 64}"
     ):
         manifest.require_approved(manifest.read(approved), approved, changed)
 
@@ -80,7 +80,7 @@ def test_a_host_that_was_not_approved_may_not(scripts: list[Script], approved: P
 
 
 def test_another_hosts_approval_does_not_count(scripts: list[Script], approved: Path) -> None:
-    with pytest.raises(ApprovalError, match="the script of most is not the approved one"):
+    with pytest.raises(ApprovalError, match="the script for most does not match the approved one"):
         manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], host="most"))
 
 
@@ -97,7 +97,7 @@ def test_an_entry_without_the_hash_approves_nothing(scripts: list[Script], appro
 def test_the_case_of_a_hash_and_of_a_name_counts(scripts: list[Script], approved: Path) -> None:
     content = manifest.read(approved)
     content["hosts"]["least"]["sha256"] = scripts[0].sha256.upper()
-    with pytest.raises(ApprovalError, match="the script of least is not the approved one"):
+    with pytest.raises(ApprovalError, match="the script for least does not match the approved one"):
         manifest.require_approved(content, approved, scripts[0])
     content = manifest.read(approved)
     content["hosts"]["LEAST"] = content["hosts"].pop("least")
@@ -113,7 +113,7 @@ def test_all_that_the_approved_manifest_says_of_a_script_is_compared(scripts: li
     changed = {"settings": {**entry["settings"], "adopt": True}, "steps": entry["steps"][1:], "downloads": entry["downloads"][1:]}
     entry[key] = changed.get(key, "f" * 64)
     with pytest.raises(
-        ApprovalError, match=r"of least is not the approved one|hosts\.least\.[a-z_0-9]+ does not match the approved script"
+        ApprovalError, match=r"for least does not match the approved one|hosts\.least\.[a-z_0-9]+ does not match the approved script"
     ):
         manifest.require_approved(content, approved, scripts[0])
 
@@ -134,7 +134,7 @@ def test_a_manifest_of_version_1_approves_by_the_hash_of_the_script(scripts: lis
     approved.write_text(json.dumps(as_version_1(manifest.read(approved)), indent=2, sort_keys=True) + "\n", "ascii")
     for script in scripts:
         manifest.require_approved(manifest.read(approved), approved, script)
-    with pytest.raises(ApprovalError, match="the script of least is not the approved one"):
+    with pytest.raises(ApprovalError, match="the script for least does not match the approved one"):
         manifest.require_approved(manifest.read(approved), approved, dataclasses.replace(scripts[0], sha256="f" * 64))
     content = manifest.read(approved)
     content["hosts"]["least"]["settings"]["adopt"] = True
@@ -150,7 +150,7 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
     content["hosts"]["least"]["settings"]["more"] = {"than": "today"}
     content["hosts"]["least"]["sha256"] = "f" * 64
     approved.write_text(json.dumps(content), "ascii")
-    with pytest.raises(ApprovalError, match=f"the script of least is .* expected SHA-256 {'f' * 64}, got {scripts[0].sha256}"):
+    with pytest.raises(ApprovalError, match=f"the script for least does not match .* expected SHA-256 {'f' * 64}, got {scripts[0].sha256}"):
         manifest.require_approved(manifest.read(approved), approved, scripts[0])
 
 
@@ -159,12 +159,12 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
     [
         (b"", r"this is not valid JSON \(line 1"),
         (b"{", r"this is not valid JSON \(line 1"),
-        (b"\xff\xfe{}", "this is not UTF-8 text"),
-        (b"[]", "this is not a manifest of version 1 or 2"),
-        (b"{}", "this is not a manifest of version 1 or 2"),
-        (b'{"v": 3, "hosts": {}}', "this is not a manifest of version 1 or 2"),
-        (b'{"v": true, "hosts": {}}', "this is not a manifest of version 1 or 2"),
-        (b'{"v": "1", "hosts": {}}', "this is not a manifest of version 1 or 2"),
+        (b"\xff\xfe{}", "expected UTF-8 text without a byte order mark"),
+        (b"[]", r"this is not a manifest of a supported version \(1 or 2\)"),
+        (b"{}", r"this is not a manifest of a supported version \(1 or 2\)"),
+        (b'{"v": 3, "hosts": {}}', r"this is not a manifest of a supported version \(1 or 2\)"),
+        (b'{"v": true, "hosts": {}}', r"this is not a manifest of a supported version \(1 or 2\)"),
+        (b'{"v": "1", "hosts": {}}', r"this is not a manifest of a supported version \(1 or 2\)"),
         (b'{"v": 1, "hosts": [], "release": "0.1.0"}', "hosts: expected"),
         (b'{"v": 2, "hosts": {}, "release": "0.1.0"}', "hosts: "),
         (b'{"v": 1, "release": "0.1.0"}', "hosts: this key is required"),

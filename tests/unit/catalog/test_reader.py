@@ -148,7 +148,7 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         (entry(url='"ftp://x/y.zip"'), "site.toml:5: python[1].url: must begin with"),
         (entry(url='"https://x/"'), "must not end in /"),
         (entry(kind='"msi"'), "site.toml:4: python[1].kind: unknown value; expected zip or exe"),
-        (entry(kind='"exe"', executable='"C:\\\\python.exe"'), "executable of an exe must be one path inside its folder"),
+        (entry(kind='"exe"', executable='"C:\\\\python.exe"'), "for an exe, executable must be a single path inside its folder"),
         (
             entry(kind='"rpm"').replace("python]", "openssl]"),
             "openssl[1].kind: unknown value; expected zip, msi, or exe",
@@ -160,9 +160,9 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         ),
         (entry(executable='"..\\\\x.exe"'), "python[1].executable[1]: must not contain empty components, . or .."),
         (entry(executable='"bin/x.exe"'), "must use backslashes instead of /"),
-        (entry(executable='["a.exe", "b.exe"]'), "site.toml:1: python[1]: executable of a zip must be one path inside the zip"),
+        (entry(executable='["a.exe", "b.exe"]'), "site.toml:1: python[1]: for a zip, executable must be a single path inside the zip"),
         (entry(executable="[]"), "site.toml:7: python[1].executable: "),
-        (entry(kind='"msi"').replace("python]", "openssl]"), "openssl[1]: executable of an msi must be an absolute path"),
+        (entry(kind='"msi"').replace("python]", "openssl]"), "openssl[1]: for an msi, executable must be an absolute path"),
         (entry() + entry(), "site.toml:8: python[2]: this is a duplicate of an earlier entry"),
         ("[defaults]\npython = 3.13\n", "site.toml:2: defaults.python: expected text, found a number"),
         (
@@ -191,7 +191,7 @@ def test_a_site_catalog_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("", "own.txt:1: the file contains no package"),
+        ("", "own.txt:1: the file contains no packages"),
         ("a==1\n", "own.txt:1: not a valid line; expected"),
         (f"a==1 \\\n    --hash=sha256:{HEX}\n", "own.txt:2: not a valid line"),
         (f"# x\nA==1 --hash=sha256:{HEX}\n", "own.txt:2: not a valid line"),

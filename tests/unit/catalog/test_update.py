@@ -255,7 +255,7 @@ def test_a_downgrade_is_refused(site: Site, tmp_path: Path) -> None:
             "--openssl-index: the URL is not valid: must not contain",
         ),
         (["--ca-file", "missing.pem"], "File 'missing.pem' does not exist"),
-        (["--ca-file", "empty.pem"], "empty.pem: the file contains no certificate in PEM"),
+        (["--ca-file", "empty.pem"], "empty.pem: the file contains no PEM certificate"),
     ],
 )
 def test_a_wrong_option(tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -140,7 +140,7 @@ def as_if_by_sha_1(certificate: x509.Certificate) -> x509.Certificate:
 
 
 WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
-    "another key": (CHAIN, ec_key(), "no certificate in the file belongs to the key"),
+    "another key": (CHAIN, ec_key(), "no certificate in the file matches the private key"),
     "two of one key": ((LEAF, SECOND.sign(KEY.public_key(), NAMES), SECOND.certificate), KEY, "2 certificates for the key"),
     "a stranger": ((*CHAIN, intermediate(ROOT, "stranger").certificate), KEY, "not part of the chain: CN=stranger"),
     "a gap": ((LEAF, FIRST.certificate), KEY, "not part of the chain: CN=first"),
@@ -148,12 +148,12 @@ WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "only a wildcard": (
         (SECOND.sign(KEY.public_key(), ["*.example.com", "192.0.2.7"]),),
         KEY,
-        "notebooks run under the account of the server",
+        "notebooks run under the server's account",
     ),
-    "a name too few": ((SECOND.sign(KEY.public_key(), NAMES[:3]),), KEY, "lack 2001:db8::7"),
+    "a name too few": ((SECOND.sign(KEY.public_key(), NAMES[:3]),), KEY, "do not include 2001:db8::7"),
     "a network": ((SECOND.sign(KEY.public_key(), [*NAMES, "192.0.2.0/24"]),), KEY, "neither a DNS name nor an IP address"),
     "no SAN": ((SECOND.sign(KEY.public_key(), subject="win1.example.com"),), KEY, "found: none"),
-    "an address as a name": ((SECOND.sign(KEY.public_key(), NAMES[1:], subject="x"),), KEY, "lack 192.0.2.7"),
+    "an address as a name": ((SECOND.sign(KEY.public_key(), NAMES[1:], subject="x"),), KEY, "do not include 192.0.2.7"),
     "ended": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY),), KEY, "expired on"),
     "not yet": ((SECOND.sign(KEY.public_key(), NAMES, begins=NOW + DAY),), KEY, "not valid before"),
     "an authority": ((SECOND.sign(KEY.public_key(), NAMES, ca=True),), KEY, "CA certificate"),
@@ -163,7 +163,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], Any, str]] = {
         "does not include server authentication",
     ),
     "P-521": ((SECOND.sign((p521 := ec_key(ec.SECP521R1())).public_key(), NAMES),), p521, "secp521r1"),
-    "Ed25519": ((SECOND.sign((ed := ed25519.Ed25519PrivateKey.generate()).public_key(), NAMES),), ed, "neither RSA nor EC"),
+    "Ed25519": ((SECOND.sign((ed := ed25519.Ed25519PrivateKey.generate()).public_key(), NAMES),), ed, "neither an RSA key nor an EC key"),
     "SHA-1": ((as_if_by_sha_1(Signer(ROOT.certificate, rsa_key()).sign(KEY.public_key(), NAMES)),), KEY, "signed with sha1"),
     "short RSA": ((SECOND.sign(rsa_key(1024).public_key(), NAMES),), rsa_key(1024), "1024 bits"),
 }
@@ -214,7 +214,7 @@ def test_a_key_that_others_can_read(tmp_path: Path) -> None:
 
 def test_files_that_hold_something_else(tmp_path: Path) -> None:
     assert "contains a private key" in refusal(pem_host(tmp_path, pem(LEAF) + key_pem(KEY), key_pem(KEY)))
-    assert "no valid certificate in PEM" in refusal(pem_host(tmp_path, LEAF.public_bytes(Encoding.DER), key_pem(KEY)))
+    assert "no valid PEM certificate" in refusal(pem_host(tmp_path, LEAF.public_bytes(Encoding.DER), key_pem(KEY)))
     assert "larger than" in refusal(pem_host(tmp_path, b"x" * 300000, key_pem(KEY)))
     found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
     (tmp_path / "server.pem").unlink()
@@ -271,9 +271,9 @@ def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ('certificate.file = "a.pem"', "file requires its private key"),
+        ('certificate.file = "a.pem"', "file requires a private key"),
         ('certificate.key = { env = "X" }', "key only applies with file"),
-        ('certificate.pfx = "a.pem"', "pfx requires its password"),
+        ('certificate.pfx = "a.pem"', "pfx requires a password"),
         ('certificate.password = { env = "X" }', "password only applies with"),
         ('certificate.request = true\ncertificate.thumbprint = "00112233445566778899AABBCCDDEEFF00112233"', "at most one of"),
         ('certificate.file = "a.pem"\ncertificate.key = { env = "X" }\ncertificate.request = true', "at most one of"),
@@ -322,10 +322,10 @@ def install(folder: Path, request: bytes, chain: str) -> None:
 @pytest.mark.parametrize(
     ("chain", "words"),
     [
-        (pem(SECOND.sign(ec_key().public_key(), NAMES)), "no certificate in the file belongs to the key"),
-        (pem(SECOND.sign(KEY.public_key(), NAMES[:2])), "lack xn--bcher-kva.example.com, 2001:db8::7"),
+        (pem(SECOND.sign(ec_key().public_key(), NAMES)), "no certificate in the file matches the private key"),
+        (pem(SECOND.sign(KEY.public_key(), NAMES[:2])), "do not include xn--bcher-kva.example.com, 2001:db8::7"),
         (pem(SECOND.sign(KEY.public_key(), NAMES, begins=NOW - 9 * DAY, ends=NOW - DAY)), "expired on"),
-        ("signed", "no valid certificate in PEM"),
+        ("signed", "no valid PEM certificate"),
         (pem(LEAF) + key_pem(KEY), "contains a private key"),
     ],
 )
@@ -340,7 +340,7 @@ def test_a_request_that_is_none(tmp_path: Path) -> None:
         install(tmp_path, b"a request", pem(*CHAIN))
     found = host(tmp_path, "certificate.request = true")
     loaded = reader.load(tmp_path / "nbserver.toml")
-    with pytest.raises(UsageError, match="has a request from this host"):
+    with pytest.raises(UsageError, match="contains a certificate request from this host"):
         certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
 
 
@@ -365,8 +365,8 @@ def test_the_newest_request_of_the_runs_counts(tmp_path: Path) -> None:
             certificate_request.install(loaded, found, tmp_path / "signed.pem", None, Options(), None, None)  # type: ignore[arg-type]
         return str(raised.value)
 
-    assert "belongs to the key" in refused(pem(SECOND.sign(older.public_key(), NAMES)))
-    assert "lack" in refused(pem(SECOND.sign(newest.public_key(), NAMES[:1])))
+    assert "matches the private key" in refused(pem(SECOND.sign(older.public_key(), NAMES)))
+    assert "do not include" in refused(pem(SECOND.sign(newest.public_key(), NAMES[:1])))
 
 
 @pytest.mark.parametrize(

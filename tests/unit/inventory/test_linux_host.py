@@ -100,22 +100,22 @@ SETTINGS = [
     ('notebook.directory = "/srv/x/"', "must not end in /"),
     (
         'notebook.directory = "/etc/sudoers.d"',
-        "must not be a folder of the system or of nbserver, or be inside one; expected the absolute path",
+        "must not be a system folder or an nbserver folder, or be inside one; expected the absolute path",
     ),
-    ('notebook.directory = "/var/lib/nbserver"', "must not be a folder of the system"),
-    ('notebook.directory = "/var/lib/nbserver/state/x"', "must not be a folder of the system"),
-    ('notebook.directory = "/tmp/x"', "must not be a folder of the system"),
+    ('notebook.directory = "/var/lib/nbserver"', "must not be a system folder"),
+    ('notebook.directory = "/var/lib/nbserver/state/x"', "must not be a system folder"),
+    ('notebook.directory = "/tmp/x"', "must not be a system folder"),
     (f'notebook.directory = "/srv/{"x" * 200}"', "must not be longer than 200 characters"),
     ('notebook.directory = "/srv/a\\nb"', "must not contain control characters"),
     ('firewall.remote_addresses = ["LocalSubnet"]', "is only valid for Windows hosts"),
     ("certificate.request = true", "certificate.request: only applies to Windows hosts"),
     ('certificate.pfx = "server.pfx"', "certificate.pfx: only applies to Windows hosts"),
-    ("firewall.remote_addresses = []", "nobody could connect"),
+    ("firewall.remote_addresses = []", "nobody will be able to connect"),
     ("sudoo = true", '[hosts.lin1] unknown key (did you mean "sudo"?)'),
     ("source = 'wheels'", 'source: unknown key (did you mean "packages.source"?)'),
-    ("tls = true", 'tls: only applies to Windows hosts, and this host has system = "linux"'),
+    ("tls = true", 'tls: only applies to Windows hosts, but this host has system = "linux"'),
     ('auth = "ntlm"', "auth: only applies to Windows hosts"),
-    ('openssl.version = "3.5"', 'openssl: only applies to Windows hosts, and this host has system = "linux"'),
+    ('openssl.version = "3.5"', 'openssl: only applies to Windows hosts, but this host has system = "linux"'),
     ('python.kind = "zip"', "python.kind: only applies to Windows hosts"),
     ("path.entries = ['C:\\x']", "path: only applies to Windows hosts"),
     ("catalog = 'x'", "catalog: only applies to Windows hosts"),
@@ -226,7 +226,7 @@ def test_a_hosts_own_value_mends_what_a_layer_says(tmp_path: Path) -> None:
 
 
 def test_a_windows_host_has_no_keys_of_linux(tmp_path: Path) -> None:
-    assert '6: [hosts.win1] sudo: only applies to Linux hosts, and this host has system = "windows"' in refusal(
+    assert '6: [hosts.win1] sudo: only applies to Linux hosts, but this host has system = "windows"' in refusal(
         tmp_path, "[defaults]\n" + WINDOWS + "sudo = true\n"
     )
     assert "packages.source: only applies to Linux hosts" in refusal(tmp_path, WINDOWS + "packages.source = 'wheels'\n")

@@ -49,7 +49,7 @@ def test_its_own_table_counts_and_no_other(tmp_path: Path) -> None:
 def test_no_glob_means_this_machine(tmp_path: Path) -> None:
     found = load(tmp_path, OTHER + "[hosts.local]\n")
     assert [host.name for host in found.select(["*"])] == ["lin1"]
-    with pytest.raises(InventoryError, match="no host, group or pattern matches"):
+    with pytest.raises(InventoryError, match="no host, group, or pattern matches"):
         found.select(["loc*"])
     with pytest.raises(InventoryError, match="no host has this name"):
         load(tmp_path, OTHER + '[groups.lab]\nhosts = ["local"]\n')
@@ -102,7 +102,7 @@ def test_roots_default_is_the_machine_where_systemd_runs_it(
 def test_what_fits_user_scope_only_tells_root_which_scope_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(local_linux_host, "SYSTEMD", tmp_path)
-    with pytest.raises(InventoryError, match="which is the default for root"):
+    with pytest.raises(InventoryError, match=r"the default for root"):
         load(tmp_path, '[hosts.local]\nnotebook.directory = "~/x"\n')
 
 

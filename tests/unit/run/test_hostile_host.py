@@ -65,7 +65,7 @@ def test_nothing_counts_before_the_hash(run: Run, said: list[Any], mode: str) ->
 
 def test_a_hash_that_comes_later_is_too_late(run: Run, script: Script) -> None:
     result, _ = run([FAILED, {**begun(script), "n": 2}, {**OK, "n": 3}])
-    assert result.outcome == "failed" and "starts a second time" in result.error
+    assert result.outcome == "failed" and "started a second time" in result.error
 
 
 @pytest.mark.parametrize("changes", [{"run": "run-0"}, {"mode": "test"}, {"host": "win2"}])

@@ -251,7 +251,7 @@ def test_a_typed_password_is_asked_for_twice_where_it_is_set(tmp_path: Path, mon
         left = list(typed)
         return lambda question: (asked.append(question), left.pop(0))[1]
 
-    assert "two entries differ" in str(site.refused("apply", "lin1", ask=answers(PASSWORD, PASSWORD + "x")))
+    assert "two passwords do not match" in str(site.refused("apply", "lin1", ask=answers(PASSWORD, PASSWORD + "x")))
     assert asked == ["notebook.password for lin1: ", "Enter the same password again: "]
     assert site.run("apply", "lin1", ask=answers(PASSWORD, PASSWORD))["lin1"].outcome == "ok"
     assert site.run("test", "lin1", ask=answers(PASSWORD))["lin1"].outcome == "ok"
@@ -323,7 +323,7 @@ def test_set_password_asks_twice_and_needs_no_new_salt(
 
     assert set_password("x" * 24, "x" * 24).split("$")[4] == site_salt.encoded(site_salt.read(site.salt))
     assert set_password() != set_password("") and "x" * 24 not in capsys.readouterr().err
-    with pytest.raises(SecretError, match="two entries differ"):
+    with pytest.raises(SecretError, match="two passwords do not match"):
         set_password("x" * 24, "y" * 24)
     with pytest.raises(SecretError, match="at least 24 are required"):
         set_password("x" * 23, "x" * 23)

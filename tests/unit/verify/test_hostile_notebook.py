@@ -234,7 +234,7 @@ def test_a_server_that_takes_any_token_is_refused(hostile: HostileServer, path: 
     refused = _refused(hostile)
     assert refused.where == "box: verify: token"
     assert refused.what.startswith("the server accepts any token instead of the password (")
-    assert refused.todo.startswith("Stop it immediately")
+    assert refused.todo.startswith("Stop the server immediately")
     assert "POST /login" not in hostile.requests
 
 

@@ -64,9 +64,9 @@ class IndexDownload:
         except (OSError, ssl.SSLError):
             raise UsageError(
                 "ca-file-without-certificate",
-                "the file contains no certificate in PEM",
+                "the file contains no PEM certificate",
                 where=str(ca_file),
-                todo="Name a file with CA certificates with --ca-file",
+                todo="Specify a file that contains CA certificates in PEM format with --ca-file",
             ) from None
 
     def __enter__(self) -> Self:
@@ -160,7 +160,7 @@ def _explain(error: Exception, url: str) -> DownloadError:
                 "index-certificate-untrusted",
                 "the server's certificate is not trusted: {reason}",
                 where=url,
-                todo="Nothing was written. If a proxy or mirror of your site responds at this URL, name its CA certificate with --ca-file",
+                todo="Nothing was written. If your site's proxy or mirror responds at this URL, specify its CA certificate with --ca-file",
                 reason=cause.verify_message,
             )
 
@@ -168,16 +168,16 @@ def _explain(error: Exception, url: str) -> DownloadError:
         return any(isinstance(cause, types) for cause in causes)
 
     if has(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
-        return DownloadError("index-proxy", "could not connect through the proxy of the environment", where=url, todo=_WAY)
+        return DownloadError("index-proxy", "could not connect through the proxy set in the environment", where=url, todo=_WAY)
     if has(socket.gaierror, UnicodeError):
         return DownloadError("index-name-not-resolved", "could not resolve the name of the server", where=url, todo=_WAY)
     if has(ConnectionRefusedError):
         return DownloadError("index-refused-connection", "the server refused the connection", where=url, todo=_WAY)
     if has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
-        return DownloadError("index-too-slow", "the server did not respond completely in time", where=url, todo=_WAY)
+        return DownloadError("index-too-slow", "the server did not send a complete response in time", where=url, todo=_WAY)
     if has(ssl.SSLError):
         return DownloadError(
-            "index-tls-version", "the server does not support a TLS version that this workstation accepts", where=url, todo=_WAY
+            "index-tls-version", "the server does not support any TLS version that this workstation accepts", where=url, todo=_WAY
         )
     return DownloadError(
         "index-connection-lost",

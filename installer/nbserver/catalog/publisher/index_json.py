@@ -34,7 +34,7 @@ class Table:
                 "index-entry-invalid",
                 "{key}: {reason}",
                 where=self.url,
-                todo="Nothing was written. If this persists, compare the index with the website of the publisher, or update nbserver",
+                todo="Nothing was written. If this persists, compare the index with the publisher's website, or update nbserver",
                 key=self.at,
                 reason=reason,
             )
@@ -42,7 +42,7 @@ class Table:
             "index-invalid",
             "{reason}",
             where=self.url,
-            todo="Nothing was written. If this persists, compare the index with the website of the publisher, or update nbserver",
+            todo="Nothing was written. If this persists, compare the index with the publisher's website, or update nbserver",
             reason=reason,
         )
 

@@ -87,7 +87,7 @@ def openssl(index: Table, wanted: str, architecture: str, publisher: Publisher, 
             if entry.text("subver"):
                 raise entry.refuse(
                     "index-subversion",
-                    "the version must only contain numbers, but subver is {subversion}",
+                    "the version must contain only numbers, but subver is {subversion}",
                     subversion=shown(entry.text("subver")),
                 )
             if entry.text("url").rpartition("/")[2] != name:
@@ -141,7 +141,9 @@ def _newest(found: Sequence[tuple[Numbers, Table]], wanted: str, what: Message, 
 def _version(entry: Table, key: str, branch: str) -> Numbers:
     text = entry.text(key)
     if not _VERSION.fullmatch(text) or not text.isascii():
-        raise entry.refuse("index-version-malformed", "{key}: expected a version of three numbers, found {text}", key=key, text=shown(text))
+        raise entry.refuse(
+            "index-version-malformed", "{key}: expected a version made up of three numbers, found {text}", key=key, text=shown(text)
+        )
     if branch and _branch(text) != branch:
         raise entry.refuse(
             "index-version-other-branch", "{key} {version} does not belong to {branch}", key=key, version=text, branch=branch

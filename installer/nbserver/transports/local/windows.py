@@ -117,7 +117,7 @@ class LocalWindowsTransport:
                 "powershell-not-started",
                 "could not start Windows PowerShell ({reason}): {program}",
                 host=self._host.name,
-                todo="Ask the administrator of this machine whether a policy forbids it",
+                todo="Ask this machine's administrator whether a policy blocks PowerShell",
                 reason=error.strerror,
                 program=program,
             ) from None

@@ -141,7 +141,7 @@ class PsrpTransport:
         if private_names.unfinished_bytes(self._pool) > LARGEST_UNFINISHED:
             raise StreamError(
                 "message-without-end",
-                "the server sent a message without an end",
+                "the server sent an incomplete message",
                 host=self._host.name,
                 todo="Find out which server this address belongs to",
             )

@@ -31,7 +31,7 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return ConnectError(
             "ssh-no-common-algorithm",
-            "no encryption algorithm in common with {place}: {reason}",
+            "this workstation has no encryption algorithm in common with {place}: {reason}",
             host=name,
             todo="Update the SSH server on the host",
             place=place,

@@ -122,7 +122,7 @@ class HostKeys:
                 "host-certificate-refused",
                 "{place} presented a host certificate that is not accepted: {reason}",
                 host=host.name,
-                todo="Check @cert-authority in {file}, and the principals and dates of the certificate",
+                todo="Check @cert-authority in {file}, and the certificate's principals and dates",
                 place=place,
                 reason=words,
                 file=self._file,

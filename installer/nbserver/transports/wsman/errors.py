@@ -146,7 +146,7 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
             "winrm-session-too-slow",
             "the host took too long to open a PowerShell session",
             host=host,
-            todo="Try again; a host under load is slower",
+            todo="Try again; a host under heavy load may need more time",
         )
     if fault == 2150858811:
         return ConnectError(
