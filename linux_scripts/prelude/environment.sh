@@ -7,6 +7,7 @@
 ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
+INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
@@ -73,7 +74,7 @@ install_with_uv() {
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
         'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
-'Check packages.index_url and downloads.proxy in the inventory, and the free space on the disk' \
+'Check these settings, and the free space on the disk: {settings}' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'
@@ -86,8 +87,8 @@ run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
         'the packages could not be installed ({program} exited with code {exit_code}): {output}. '\
 'If a package has no build for this Python, choose a python.version whose lock has one. If a package could not be '\
-'downloaded, check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it' \
-        "${PROXY[@]}" "$@"
+'downloaded, check these settings: {settings}. If the disk is full, make room on it' \
+        --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 
 # With SELinux, files need the labels of their folder.

@@ -7,18 +7,22 @@ OUTPUT=()                                          # the last 50 lines of its ou
 
 # Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
 # Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
-# message of --failure. Its values are {program}, {exit_code}, and {output}: the errors in the output, or its last
-# lines.
+# message of --failure. Its values are {program}, {exit_code}, {output} (the errors in the output, or its last lines),
+# and that of --value.
 # --to-its-end: a stop waits for the program, because it must not be interrupted (package managers).
 # env: this script sets the variables in the environment of the program. The program env is not used: a proxy or an
 # index may contain a password, and everybody can read the arguments of programs.
-run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+# run_program [--accept 'CODE...'] [--failure CODE TEXT [--value NAME VALUE]] [--to-its-end]
+#     [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+run_program() {
     local accept=0 code=program-failed text='{program} exited with code {exit_code}. Its output: {output}' word name=''
+    local -a further=()
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do
         case $1 in
             --accept) accept=$2; shift 2 ;;
             --failure) code=$2 text=$3; shift 3 ;;
+            --value) further=("$2" "$3"); shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
             *) fail unknown-option 'run_program has no option {option}' option "$1" ;;
         esac
@@ -38,7 +42,7 @@ run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env
     assert_events_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
     error_text
-    format_message "$code" "$text" program "$name" exit_code "$EXIT_CODE" output "$REPLY"
+    format_message "$code" "$text" program "$name" exit_code "$EXIT_CODE" output "$REPLY" "${further[@]}"
     PROBLEM=$MESSAGE PROBLEM_CODE=$MESSAGE_CODE PROBLEM_VALUES=$MESSAGE_VALUES
     return 1
 }

@@ -1,16 +1,36 @@
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
 
-# Return variables for Invoke-Program, which removes those with the value $null. Python ignores PYTHONUTF8 with -I, so
-# it also gets -X utf8: what it prints must not depend on the code page of the host.
+# Where packages come from: names of settings for a message, and whether a folder of wheels replaces any index.
+$PackageSource = @{ Settings = 'packages.index_url, downloads.proxy'; NoIndex = $false }
+
+# Return variables for Invoke-Program, which removes those with the value $null. Configuration files and variables of
+# pip and uv are turned off, because they could change what is installed, or where. Set-PackageConfiguration adds what
+# is used of them. Python ignores PYTHONUTF8 with -I, so it also gets -X utf8: what it prints must not depend on the
+# code page of the host.
 function Get-PackageEnvironment {
     $environment = @{}
-    Set-PackageConfiguration $environment
-    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') {
+    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) {
+        if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null }
+    }
+    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS', 'UV_NO_CONFIG') {
         $environment[$name] = '1'
     }
+    $environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
+    Set-HostAuthority $environment
+    Set-PackageConfiguration $environment
     if ($Settings.downloads.proxy) { Set-ProxyVariable $environment $Settings.downloads.proxy }
     $environment
+}
+
+# pip and uv trust the authorities that Windows trusts, such as that of a company's proxy. pip 24.2 and newer do so
+# with Python 3.10 and newer; from 23.3 on, they can (https://pip.pypa.io/en/stable/topics/https-certificates/).
+function Set-HostAuthority([hashtable]$Environment) {
+    $Environment.UV_SYSTEM_CERTS = '1'
+    $library = Join-Path (Split-Path -Parent (Get-Python)) 'Lib\site-packages\pip\_vendor\truststore'
+    if ([version]$Settings.python.version -ge [version]'3.10' -and (Test-Path -LiteralPath $library)) {
+        $Environment.PIP_USE_FEATURE = 'truststore'
+    }
 }
 
 function Set-ProxyVariable([hashtable]$Environment, [string]$Proxy) {

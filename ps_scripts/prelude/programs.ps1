@@ -25,14 +25,15 @@ function Stop-ProcessBelow([string]$Folder) {
 }
 
 # Run a program until it exits, and report its output as log events, line by line. If the exit code is not in
-# $Accept, the step fails with $Code and $Text. Its values are {program}, {exit_code}, and {output}: the errors in the
-# output, or its last lines. With -Quiet, for a program that answers a question, the output goes to $Run.Output.
-# A variable in $Environment whose value is $null is removed.
+# $Accept, the step fails with $Code and $Text. Its values are {program}, {exit_code}, {output} (the errors in the
+# output, or its last lines), and those in $Values. With -Quiet, for a program that answers a question, the output goes
+# to $Run.Output. A variable in $Environment whose value is $null is removed.
 function Invoke-Program {
     param(
         [string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
         [string]$Code = 'program-failed',
-        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}'
+        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}',
+        [hashtable]$Values = @{}
     )
     $name = Split-Path -Leaf $File
     $process = [Diagnostics.Process]::Start((New-ProgramStart $File $Arguments $Environment))
@@ -47,9 +48,9 @@ function Invoke-Program {
         $process.Dispose()
     }
     if ($Accept -notcontains $Run.ExitCode) {
-        throw (New-Failure $Code $Text @{
-                program = $name; exit_code = $Run.ExitCode; output = Get-ErrorText $Run.Output
-            })
+        throw (New-Failure $Code $Text ($Values + @{
+                    program = $name; exit_code = $Run.ExitCode; output = Get-ErrorText $Run.Output
+                }))
     }
 }
 

@@ -58,6 +58,7 @@ function Get-PackageInstaller {
 function Get-LockArgument([string]$File) {
     '-r', $File, '--require-hashes', '--no-deps', '--only-binary', ':all:'
     if ($Settings.packages.index_url) { '--index-url', $Settings.packages.index_url }
+    if ($PackageSource.NoIndex) { '--no-index' }
 }
 
 # Return the path of a lock file with these lines.
@@ -83,20 +84,19 @@ function Install-Uv([hashtable]$Variables) {
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text (
-        'uv could not be installed ({program} exited with code {exit_code}): {output}. Check packages.index_url and ' +
-        'downloads.proxy in the inventory, and the free space on the disk')
+        'uv could not be installed ({program} exited with code {exit_code}): {output}. Check these settings, and the ' +
+        'free space on the disk: {settings}') -Values @{ settings = $PackageSource.Settings }
     Join-Path $tools 'bin\uv.exe'
 }
 
 function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
     $uv = Install-Uv $Variables
     New-Environment @('--without-pip') $Variables
-    $uvVariables = Get-UvEnvironment $Variables
     Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
     $python = Get-EnvironmentProgram 'python.exe'
     $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
     @(Get-LockArgument $LockFile)
-    Invoke-PackageInstaller $uv $arguments $uvVariables
+    Invoke-PackageInstaller $uv $arguments $Variables
 }
 
 function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
@@ -111,7 +111,8 @@ function Invoke-PackageInstaller {
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text (
         'the packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
         'build for this Python, choose a python.version whose lock has one. If a package could not be downloaded, ' +
-        'check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it')
+        'check these settings: {settings}. If the disk is full, make room on it'
+    ) -Values @{ settings = $PackageSource.Settings }
 }
 
 Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {

@@ -24,7 +24,7 @@ FILES = {
     ),
     r"C:\ProgramData\ipython\ipython_config.py": _MARK,
     r"C:\ProgramData\ipython\ipython_kernel_config.py": _MARK,
-    r"C:\ProgramData\pip\pip.ini": "[global]\nno-index = true\n",
+    r"C:\ProgramData\pip\pip.ini": "[global]\nno-index = true\nindex-url = https://foreign.invalid/simple\nrequire-virtualenv = true\nuser = true\ntarget = C:\\elsewhere\n",
     r"C:\ProgramData\uv\uv.toml": 'exclude-newer = "2000-01-01T00:00:00Z"\n',
 }
 VARIABLES = {"JUPYTER_USE_PROGRAMDATA": "1", "JUPYTER_CONFIG_PATH": r"C:\ProgramData\jupyter"}

@@ -21,45 +21,45 @@
 #   696  lock                   Let only one run at a time change this host.
 #   737  record                 Record the previous state of everything that is changed, and restore it.
 #   869  programs               Run other programs: those that change something or take long through run_program.
-#   996  paths                  Open folders without following links, and check who could replace them.
-#  1100  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1168  folders                Create folders, and set who may use them.
-#  1243  files                  Write text files, and restore the files that were replaced.
-#  1330  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1394  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1439  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1498  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1560  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1714  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1842  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1971  zypper                 Run zypper, without questions.
-#  2081  units                  Install and remove units of systemd.
-#  2158  service_unit           Compare the unit of the notebook server, and install it.
-#  2208  service                Find out what the unit of the notebook server does.
-#  2231  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2344  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2412  certificate_program    Create a certificate with OpenSSL.
-#  2420  starter                Define the Python program that starts the notebook server.
-#  2578  port                   Find out which program listens on the port of the notebook server.
-#  2620  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2674  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2727  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2770  proxy                  Pass the proxy of the settings to programs that download.
-#  2784  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2890  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  1000  paths                  Open folders without following links, and check who could replace them.
+#  1104  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1172  folders                Create folders, and set who may use them.
+#  1247  files                  Write text files, and restore the files that were replaced.
+#  1334  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1398  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1443  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1502  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1564  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1718  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1846  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1975  zypper                 Run zypper, without questions.
+#  2085  units                  Install and remove units of systemd.
+#  2162  service_unit           Compare the unit of the notebook server, and install it.
+#  2212  service                Find out what the unit of the notebook server does.
+#  2235  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2348  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2416  certificate_program    Create a certificate with OpenSSL.
+#  2424  starter                Define the Python program that starts the notebook server.
+#  2582  port                   Find out which program listens on the port of the notebook server.
+#  2624  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2678  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2731  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2774  proxy                  Pass the proxy of the settings to programs that download.
+#  2788  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2895  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  2909  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  2934  python                 Install Python from the distribution.
-#  2996  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3057  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3070  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3084  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3177  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3333  service                Run the notebook server as a service that starts with the system.
-#  3437  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3500  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3616  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3649  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  2914  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  2939  python                 Install Python from the distribution.
+#  3001  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3062  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3075  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3089  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3182  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3338  service                Run the notebook server as a service that starts with the system.
+#  3442  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3505  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3621  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3654  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -875,18 +875,22 @@ OUTPUT=()                                          # the last 50 lines of its ou
 
 # Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
 # Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
-# message of --failure. Its values are {program}, {exit_code}, and {output}: the errors in the output, or its last
-# lines.
+# message of --failure. Its values are {program}, {exit_code}, {output} (the errors in the output, or its last lines),
+# and that of --value.
 # --to-its-end: a stop waits for the program, because it must not be interrupted (package managers).
 # env: this script sets the variables in the environment of the program. The program env is not used: a proxy or an
 # index may contain a password, and everybody can read the arguments of programs.
-run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+# run_program [--accept 'CODE...'] [--failure CODE TEXT [--value NAME VALUE]] [--to-its-end]
+#     [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+run_program() {
     local accept=0 code=program-failed text='{program} exited with code {exit_code}. Its output: {output}' word name=''
+    local -a further=()
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do
         case $1 in
             --accept) accept=$2; shift 2 ;;
             --failure) code=$2 text=$3; shift 3 ;;
+            --value) further=("$2" "$3"); shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
             *) fail unknown-option 'run_program has no option {option}' option "$1" ;;
         esac
@@ -906,7 +910,7 @@ run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env
     assert_events_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
     error_text
-    format_message "$code" "$text" program "$name" exit_code "$EXIT_CODE" output "$REPLY"
+    format_message "$code" "$text" program "$name" exit_code "$EXIT_CODE" output "$REPLY" "${further[@]}"
     PROBLEM=$MESSAGE PROBLEM_CODE=$MESSAGE_CODE PROBLEM_VALUES=$MESSAGE_VALUES
     return 1
 }
@@ -2790,6 +2794,7 @@ read_proxy() {
 ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
+INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
@@ -2856,7 +2861,7 @@ install_with_uv() {
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
         'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
-'Check packages.index_url and downloads.proxy in the inventory, and the free space on the disk' \
+'Check these settings, and the free space on the disk: {settings}' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'
@@ -2869,8 +2874,8 @@ run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
         'the packages could not be installed ({program} exited with code {exit_code}): {output}. '\
 'If a package has no build for this Python, choose a python.version whose lock has one. If a package could not be '\
-'downloaded, check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it' \
-        "${PROXY[@]}" "$@"
+'downloaded, check these settings: {settings}. If the disk is full, make room on it' \
+        --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 
 # With SELinux, files need the labels of their folder.
@@ -2891,13 +2896,13 @@ mark_environment() {
 # Choose the settings of pip and uv: proxy, and trusted authorities.
 
 # PROXY: the environment of pip and uv. Their other configuration is not used: its files are disabled and its variables
-# removed. They trust the authorities that this host trusts.
+# removed. They trust the authorities that this host trusts; pip would prefer REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE.
 read_package_environment() {
     local file
-    unset "${!PIP_@}" "${!UV_@}"
+    unset "${!PIP_@}" "${!UV_@}" REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
     read_proxy
     PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
-    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1)
+    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1)
     for file in "${AUTHORITIES[@]}"; do
         if [[ -r $file ]]; then
             PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file")

@@ -21,45 +21,45 @@
 #   698  lock                   Let only one run at a time change this host.
 #   739  record                 Record the previous state of everything that is changed, and restore it.
 #   871  programs               Run other programs: those that change something or take long through run_program.
-#   998  paths                  Open folders without following links, and check who could replace them.
-#  1102  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1170  folders                Create folders, and set who may use them.
-#  1245  files                  Write text files, and restore the files that were replaced.
-#  1332  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1396  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1441  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1500  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1562  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1716  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1844  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1973  zypper                 Run zypper, without questions.
-#  2083  units                  Install and remove units of systemd.
-#  2160  service_unit           Compare the unit of the notebook server, and install it.
-#  2210  service                Find out what the unit of the notebook server does.
-#  2233  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2346  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2414  certificate_program    Create a certificate with OpenSSL.
-#  2422  starter                Define the Python program that starts the notebook server.
-#  2580  port                   Find out which program listens on the port of the notebook server.
-#  2622  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2676  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2729  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2772  proxy                  Pass the proxy of the settings to programs that download.
-#  2786  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2892  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  1002  paths                  Open folders without following links, and check who could replace them.
+#  1106  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1174  folders                Create folders, and set who may use them.
+#  1249  files                  Write text files, and restore the files that were replaced.
+#  1336  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1400  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1445  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1504  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1566  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1720  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1848  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1977  zypper                 Run zypper, without questions.
+#  2087  units                  Install and remove units of systemd.
+#  2164  service_unit           Compare the unit of the notebook server, and install it.
+#  2214  service                Find out what the unit of the notebook server does.
+#  2237  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2350  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2418  certificate_program    Create a certificate with OpenSSL.
+#  2426  starter                Define the Python program that starts the notebook server.
+#  2584  port                   Find out which program listens on the port of the notebook server.
+#  2626  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2680  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2733  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2776  proxy                  Pass the proxy of the settings to programs that download.
+#  2790  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2897  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  2911  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  2936  python                 Install Python from the distribution.
-#  2998  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3059  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3072  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3086  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3179  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3335  service                Run the notebook server as a service that starts with the system.
-#  3439  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3502  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3618  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3651  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  2916  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  2941  python                 Install Python from the distribution.
+#  3003  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3064  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3077  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3091  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3184  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3340  service                Run the notebook server as a service that starts with the system.
+#  3444  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3507  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3623  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3656  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -877,18 +877,22 @@ OUTPUT=()                                          # the last 50 lines of its ou
 
 # Run a program until it exits, in its own session: no terminal, no input, none of this script's descriptors.
 # Its output becomes log events, line by line. An exit code that --accept does not name is a problem, with the
-# message of --failure. Its values are {program}, {exit_code}, and {output}: the errors in the output, or its last
-# lines.
+# message of --failure. Its values are {program}, {exit_code}, {output} (the errors in the output, or its last lines),
+# and that of --value.
 # --to-its-end: a stop waits for the program, because it must not be interrupted (package managers).
 # env: this script sets the variables in the environment of the program. The program env is not used: a proxy or an
 # index may contain a password, and everybody can read the arguments of programs.
-run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+# run_program [--accept 'CODE...'] [--failure CODE TEXT [--value NAME VALUE]] [--to-its-end]
+#     [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+run_program() {
     local accept=0 code=program-failed text='{program} exited with code {exit_code}. Its output: {output}' word name=''
+    local -a further=()
     CHILD_TO_ITS_END=''
     while [[ $1 == --* ]]; do
         case $1 in
             --accept) accept=$2; shift 2 ;;
             --failure) code=$2 text=$3; shift 3 ;;
+            --value) further=("$2" "$3"); shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
             *) fail unknown-option 'run_program has no option {option}' option "$1" ;;
         esac
@@ -908,7 +912,7 @@ run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env
     assert_events_kept
     if [[ " $accept " == *" $EXIT_CODE "* ]]; then return 0; fi
     error_text
-    format_message "$code" "$text" program "$name" exit_code "$EXIT_CODE" output "$REPLY"
+    format_message "$code" "$text" program "$name" exit_code "$EXIT_CODE" output "$REPLY" "${further[@]}"
     PROBLEM=$MESSAGE PROBLEM_CODE=$MESSAGE_CODE PROBLEM_VALUES=$MESSAGE_VALUES
     return 1
 }
@@ -2792,6 +2796,7 @@ read_proxy() {
 ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
+INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
@@ -2858,7 +2863,7 @@ install_with_uv() {
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
         'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
-'Check packages.index_url and downloads.proxy in the inventory, and the free space on the disk' \
+'Check these settings, and the free space on the disk: {settings}' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'
@@ -2871,8 +2876,8 @@ run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
         'the packages could not be installed ({program} exited with code {exit_code}): {output}. '\
 'If a package has no build for this Python, choose a python.version whose lock has one. If a package could not be '\
-'downloaded, check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it' \
-        "${PROXY[@]}" "$@"
+'downloaded, check these settings: {settings}. If the disk is full, make room on it' \
+        --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 
 # With SELinux, files need the labels of their folder.
@@ -2893,13 +2898,13 @@ mark_environment() {
 # Choose the settings of pip and uv: proxy, and trusted authorities.
 
 # PROXY: the environment of pip and uv. Their other configuration is not used: its files are disabled and its variables
-# removed. They trust the authorities that this host trusts.
+# removed. They trust the authorities that this host trusts; pip would prefer REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE.
 read_package_environment() {
     local file
-    unset "${!PIP_@}" "${!UV_@}"
+    unset "${!PIP_@}" "${!UV_@}" REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
     read_proxy
     PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
-    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1)
+    PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1)
     for file in "${AUTHORITIES[@]}"; do
         if [[ -r $file ]]; then
             PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file")

@@ -34,56 +34,56 @@
 #  1353  starter                Define the Python program that starts the server; Linux hosts get the same text.
 #  1515  server_command         Define the command line of the server, and what it was started with.
 #  1534  programs               Run other programs until they exit, and report their output.
-#  1657  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1676  downloads              Download files into the cache, and check their hashes before they are used.
-#  1853  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  1940  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2016  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2071  foreign_places         Define where configuration from other installations may be on this host.
-#  2085  package_environment    Choose the environment variables of pip and uv.
-#  2105  package_configuration  Turn off other configuration of pip and uv.
-#  2120  installer_failures     Explain the exit codes of installers.
-#  2188  installers             Run installers and uninstallers, and wait while another one runs.
-#  2233  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2289  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2350  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2375  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2439  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2478  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2518  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2612  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2659  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2695  port_process           Find the program that listens on a TCP port, and what started it.
-#  2721  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  2839  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2885  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  2937  certificates           Read certificates from PEM files, and replace files.
-#  2960  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3032  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3158  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3278  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3386  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3456  password_hash          Get the hash of the password.
-#  3461  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
-#  3499  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3565  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  1658  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1677  downloads              Download files into the cache, and check their hashes before they are used.
+#  1854  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  1941  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2017  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2072  foreign_places         Define where configuration from other installations may be on this host.
+#  2086  package_environment    Choose the environment variables of pip and uv.
+#  2126  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2131  installer_failures     Explain the exit codes of installers.
+#  2199  installers             Run installers and uninstallers, and wait while another one runs.
+#  2244  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2300  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2361  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2386  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2450  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2489  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2529  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2623  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2670  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2706  port_process           Find the program that listens on a TCP port, and what started it.
+#  2732  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  2850  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  2896  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  2948  certificates           Read certificates from PEM files, and replace files.
+#  2971  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3043  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3169  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3289  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3397  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3467  password_hash          Get the hash of the password.
+#  3472  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
+#  3510  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3576  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3641  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3698  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3716  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3735  python                 Install Python from the publisher, or use one that is installed.
-#  3848  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3881  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  3971  packages               Install the packages of the lock in a virtual environment.
-#  4106  path                   Add the programs of the server to the PATH of the machine.
-#  4135  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4161  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4280  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4480  service                Run the server as a scheduled task.
-#  4589  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4624  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4698  cleanup                Remove the programs and packages of earlier runs that are not used any more.
-#  4719  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3652  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3709  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3727  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3746  python                 Install Python from the publisher, or use one that is installed.
+#  3859  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  3892  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  3982  packages               Install the packages of the lock in a virtual environment.
+#  4118  path                   Add the programs of the server to the PATH of the machine.
+#  4147  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4173  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4292  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4492  service                Run the server as a scheduled task.
+#  4601  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4636  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4710  cleanup                Remove the programs and packages of earlier runs that are not used any more.
+#  4731  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1558,14 +1558,15 @@ function Stop-ProcessBelow([string]$Folder) {
 }
 
 # Run a program until it exits, and report its output as log events, line by line. If the exit code is not in
-# $Accept, the step fails with $Code and $Text. Its values are {program}, {exit_code}, and {output}: the errors in the
-# output, or its last lines. With -Quiet, for a program that answers a question, the output goes to $Run.Output.
-# A variable in $Environment whose value is $null is removed.
+# $Accept, the step fails with $Code and $Text. Its values are {program}, {exit_code}, {output} (the errors in the
+# output, or its last lines), and those in $Values. With -Quiet, for a program that answers a question, the output goes
+# to $Run.Output. A variable in $Environment whose value is $null is removed.
 function Invoke-Program {
     param(
         [string]$File, [string[]]$Arguments, [hashtable]$Environment = @{}, [int[]]$Accept = @(0), [switch]$Quiet,
         [string]$Code = 'program-failed',
-        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}'
+        [string]$Text = '{program} exited with code {exit_code}. Its output: {output}',
+        [hashtable]$Values = @{}
     )
     $name = Split-Path -Leaf $File
     $process = [Diagnostics.Process]::Start((New-ProgramStart $File $Arguments $Environment))
@@ -1580,9 +1581,9 @@ function Invoke-Program {
         $process.Dispose()
     }
     if ($Accept -notcontains $Run.ExitCode) {
-        throw (New-Failure $Code $Text @{
-                program = $name; exit_code = $Run.ExitCode; output = Get-ErrorText $Run.Output
-            })
+        throw (New-Failure $Code $Text ($Values + @{
+                    program = $name; exit_code = $Run.ExitCode; output = Get-ErrorText $Run.Output
+                }))
     }
 }
 
@@ -2085,16 +2086,36 @@ function Get-IgnoredPackageFile {
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
 
-# Return variables for Invoke-Program, which removes those with the value $null. Python ignores PYTHONUTF8 with -I, so
-# it also gets -X utf8: what it prints must not depend on the code page of the host.
+# Where packages come from: names of settings for a message, and whether a folder of wheels replaces any index.
+$PackageSource = @{ Settings = 'packages.index_url, downloads.proxy'; NoIndex = $false }
+
+# Return variables for Invoke-Program, which removes those with the value $null. Configuration files and variables of
+# pip and uv are turned off, because they could change what is installed, or where. Set-PackageConfiguration adds what
+# is used of them. Python ignores PYTHONUTF8 with -I, so it also gets -X utf8: what it prints must not depend on the
+# code page of the host.
 function Get-PackageEnvironment {
     $environment = @{}
-    Set-PackageConfiguration $environment
-    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS') {
+    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) {
+        if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $environment[$name] = $null }
+    }
+    foreach ($name in 'PYTHONUTF8', 'PIP_NO_INPUT', 'PIP_DISABLE_PIP_VERSION_CHECK', 'UV_NO_PROGRESS', 'UV_NO_CONFIG') {
         $environment[$name] = '1'
     }
+    $environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
+    Set-HostAuthority $environment
+    Set-PackageConfiguration $environment
     if ($Settings.downloads.proxy) { Set-ProxyVariable $environment $Settings.downloads.proxy }
     $environment
+}
+
+# pip and uv trust the authorities that Windows trusts, such as that of a company's proxy. pip 24.2 and newer do so
+# with Python 3.10 and newer; from 23.3 on, they can (https://pip.pypa.io/en/stable/topics/https-certificates/).
+function Set-HostAuthority([hashtable]$Environment) {
+    $Environment.UV_SYSTEM_CERTS = '1'
+    $library = Join-Path (Split-Path -Parent (Get-Python)) 'Lib\site-packages\pip\_vendor\truststore'
+    if ([version]$Settings.python.version -ge [version]'3.10' -and (Test-Path -LiteralPath $library)) {
+        $Environment.PIP_USE_FEATURE = 'truststore'
+    }
 }
 
 function Set-ProxyVariable([hashtable]$Environment, [string]$Proxy) {
@@ -2103,19 +2124,9 @@ function Set-ProxyVariable([hashtable]$Environment, [string]$Proxy) {
 }
 
 # ---- prelude: package_configuration ----------------------------------------------------------------
-# Turn off other configuration of pip and uv.
+# Add no configuration of pip and uv: in machine scope, the inventory has all of it.
 
-# Configuration files are turned off, and variables are removed.
-function Set-PackageConfiguration([hashtable]$Environment) {
-    foreach ($name in [Environment]::GetEnvironmentVariables().Keys) {
-        if ($name.ToUpperInvariant() -cmatch '^(PIP|UV)_') { $Environment[$name] = $null }
-    }
-    $Environment.UV_NO_CONFIG = '1'
-    $Environment.PIP_CONFIG_FILE = 'nul'   # in lower case: pip compares it with Python's name of the null device
-}
-
-# uv gets the same variables as pip.
-function Get-UvEnvironment([hashtable]$Environment) { $Environment }
+function Set-PackageConfiguration([hashtable]$Environment) { return }
 
 # ---- prelude: installer_failures -------------------------------------------------------------------
 # Explain the exit codes of installers.
@@ -4028,6 +4039,7 @@ function Get-PackageInstaller {
 function Get-LockArgument([string]$File) {
     '-r', $File, '--require-hashes', '--no-deps', '--only-binary', ':all:'
     if ($Settings.packages.index_url) { '--index-url', $Settings.packages.index_url }
+    if ($PackageSource.NoIndex) { '--no-index' }
 }
 
 # Return the path of a lock file with these lines.
@@ -4053,20 +4065,19 @@ function Install-Uv([hashtable]$Variables) {
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text (
-        'uv could not be installed ({program} exited with code {exit_code}): {output}. Check packages.index_url and ' +
-        'downloads.proxy in the inventory, and the free space on the disk')
+        'uv could not be installed ({program} exited with code {exit_code}): {output}. Check these settings, and the ' +
+        'free space on the disk: {settings}') -Values @{ settings = $PackageSource.Settings }
     Join-Path $tools 'bin\uv.exe'
 }
 
 function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
     $uv = Install-Uv $Variables
     New-Environment @('--without-pip') $Variables
-    $uvVariables = Get-UvEnvironment $Variables
     Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
     $python = Get-EnvironmentProgram 'python.exe'
     $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
     @(Get-LockArgument $LockFile)
-    Invoke-PackageInstaller $uv $arguments $uvVariables
+    Invoke-PackageInstaller $uv $arguments $Variables
 }
 
 function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
@@ -4081,7 +4092,8 @@ function Invoke-PackageInstaller {
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text (
         'the packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
         'build for this Python, choose a python.version whose lock has one. If a package could not be downloaded, ' +
-        'check packages.index_url and downloads.proxy in the inventory. If the disk is full, make room on it')
+        'check these settings: {settings}. If the disk is full, make room on it'
+    ) -Values @{ settings = $PackageSource.Settings }
 }
 
 Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {

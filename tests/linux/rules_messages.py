@@ -9,7 +9,7 @@ from nbserver.base.message import CODE
 from tests.linux.script_lines import Files, Rule
 from tests.linux.script_messages import Message, literal, messages
 
-_OF_A_PROGRAM = {"program", "exit_code", "output"}  # the values of --failure
+_OF_A_PROGRAM = {"program", "exit_code", "output"}  # the values of --failure, without any --value
 _UNITS = {"bytes", "packages", "seconds"}
 # Function -> how many words are between the text and the pairs of names and values.
 _BETWEEN = {"report_progress": 3, "differs": 2}
@@ -44,7 +44,7 @@ def a_message_has_the_values_of_its_text(files: Files) -> Iterator[str]:
 def _given(message: Message) -> set[str] | None:
     """Return the names that have a value, or None if they cannot be read."""
     if message.function == "--failure":
-        return _OF_A_PROGRAM
+        return _OF_A_PROGRAM.union(message.words[2:])
     words = list(message.words[2 + _BETWEEN.get(message.function, 0) :])
     if "--" in words:
         words = words[: words.index("--")]

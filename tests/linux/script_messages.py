@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.linux.script_lines import Files, without_quoted
 
@@ -19,7 +20,7 @@ _PASSING_ON = ("prelude/messages.sh", "difference()")
 
 @dataclass(frozen=True)
 class Message:
-    """A call, from its code on. `function` is the name that is called, or --failure."""
+    """A call, from its code on. `function` is the name that is called, or --failure: then code, text, and the names of further values."""
 
     file: str
     number: int
@@ -43,7 +44,9 @@ def messages(files: Files) -> Iterator[Message]:
             words = tuple(_words(text, found.end(1)))[REPORTING[found[1]] :]
             yield Message(name, text.count("\n", 0, found.start(1)) + 1, found[1], words)
         for found in _FAILURE.finditer(code):
-            yield Message(name, text.count("\n", 0, found.start()) + 1, "--failure", tuple(_words(text, found.end()))[:2])
+            words = tuple(_words(text, found.end()))
+            names = tuple(after for word, after in pairwise(words) if word == "--value")
+            yield Message(name, text.count("\n", 0, found.start()) + 1, "--failure", words[:2] + names)
 
 
 def literal(word: str) -> str | None:

@@ -14,6 +14,7 @@ import pytest
 from nbserver.verify.picture import check
 from tests import canary
 from tests.boxes import windows_desktop
+from tests.boxes.linux.base import PIP_OPTIONS, UV_OPTIONS
 from tests.boxes.mirror import Mirror
 from tests.boxes.prefixes import prefix_folder
 from tests.boxes.windows_desktop import Done, WindowsDesktop
@@ -32,6 +33,10 @@ class Story:
         self.site, self.local = self.home / "nbserver-site", self.home / "AppData" / "Local"
         self.site.mkdir()
         (self.site / "nbserver.toml").write_text(f"[hosts.local]\nnotebook.port = {self.port}\n")
+        for name, text in {"pip/pip.ini": PIP_OPTIONS, "uv/uv.toml": UV_OPTIONS}.items():
+            file = self.home / "AppData" / "Roaming" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("[global]\n" + text if name.endswith("ini") else text)
         self.done: dict[str, Done] = {}
         self.snapshots: dict[str, dict[str, Any]] = {}
         self.servers: dict[str, list[str]] = {}

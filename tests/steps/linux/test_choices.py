@@ -188,11 +188,14 @@ def test_uv_gets_what_pip_is_configured_for(tmp_path: Path, env_first: bool) -> 
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\n[ "$*" = "-I -m pip config list" ] && cat "{tmp_path}/pip.txt"\n')
     python.chmod(0o755)
-    done = parts.run('NOTEBOOK_PYTHON=$1 PROXY=(); read_own_package_environment; printf "%s\n" "${PROXY[@]}"', str(python), scope="user")
-    code, out = done.returncode, done.stdout.decode()
-    found = [line for line in out.splitlines() if not line.startswith("SSL_CERT_FILE=")]
-    assert code == 0 and found == [
+    code = 'exec 3>/dev/null; NOTEBOOK_PYTHON=$1 PROXY=(); read_own_package_environment; printf "%s\n" "${PROXY[@]}"'
+    done = parts.run(code, str(python), scope="user")
+    status, out = done.returncode, done.stdout.decode()
+    found = [line for line in out.splitlines() if "_CERT" not in line]
+    assert status == 0 and found == [
+        "PIP_INDEX_URL=https://install.example.com",
         "UV_DEFAULT_INDEX=https://install.example.com",
+        "PIP_EXTRA_INDEX_URL=https://a.example.com https://b.example.com",
         "UV_INDEX=https://a.example.com https://b.example.com",
         "UV_INDEX_STRATEGY=unsafe-best-match",
         "http_proxy=http://environment.example.com",

@@ -264,7 +264,7 @@ print(dict(found.items()))
 def test_the_machines_pip_ini_is_not_read(session: Session, tmp_path: Path) -> None:
     """By the real pip, with Windows' name of the null device: with another one it reads the file in %ProgramData%."""
     own = part("prelude/machine/package_configuration")
-    given = f'{own}\n$Settings = ConvertFrom-Json \'{{"downloads": {{"proxy": null}}}}\'; '
+    given = f'{own}\n$Settings = ConvertFrom-Json \'{{"python": {{"version": "3.11.9"}}, "downloads": {{"proxy": null}}}}\'; function Get-Python {{ "C:\\p\\python.exe" }}; '
     (file,) = session.run(given + "(Get-PackageEnvironment).PIP_CONFIG_FILE")
     (tmp_path / "pip").mkdir()
     (tmp_path / "pip" / "pip.conf").write_text("[global]\nlog = /somewhere/else\nuser = true\n")
@@ -290,10 +290,10 @@ KEYS = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "proxy":
 
 
 def own_environment(session: Session, lines: list[str], index: str = "") -> dict[str, str]:
-    """The variables that uv gets where pip says these lines."""
+    """What pip and uv get where pip says these lines; of the variables that are the same for all, those of pip with a value only."""
     answer = "function Invoke-Program { $Run.Output = @($answer) }; $answer = @($input); "
     given = f'$Settings = ConvertFrom-Json \'{{"packages": {{"index_url": "{index}"}}, "downloads": {{"proxy": null}}}}\'; '
-    tell = "$environment = @{}; function Get-Python { 'python.exe' }; [void](Get-UvEnvironment $environment); foreach ($name in $environment.Keys) { \"$name=$($environment[$name])\" }"
+    tell = "$environment = @{}; function Get-Python { 'python.exe' }; function Write-Notice {}; Set-PackageConfiguration $environment; foreach ($name in $environment.Keys) { if ($environment[$name]) { \"$name=$($environment[$name])\" } }"
     return dict(line.split("=", 1) for line in session.run(answer + given + tell, lines))
 
 
@@ -315,6 +315,10 @@ def test_uv_gets_what_pip_is_configured_for(session: Session, tmp_path: Path) ->
         f"find-links = C:\\new\\wheels\nproxy = http://proxy.example.com:3128\ncert = {host_path(certificate)}\n[install]\nindex-url = https://other.example.com/simple\n"
     )
     assert own_environment(session, pip_says(tmp_path / "pip.ini")) == {
+        "PIP_INDEX_URL": "https://other.example.com/simple",
+        "PIP_EXTRA_INDEX_URL": "https://a.example.com/simple https://b.example.com/simple",
+        "PIP_FIND_LINKS": r"C:\new\wheels",
+        "PIP_CERT": host_path(certificate),
         "UV_DEFAULT_INDEX": "https://other.example.com/simple",
         "UV_INDEX": "https://a.example.com/simple https://b.example.com/simple",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
@@ -344,6 +348,7 @@ def test_of_a_name_that_pip_tells_more_than_once_the_last_word_counts(session: S
     files += ["install.proxy='http://b.example.com'", "global.proxy='http://c.example.com'", "download.index-url='https://not.example.com'"]
     found = own_environment(session, environment + files if env_first else files + environment)
     assert found == {
+        "PIP_INDEX_URL": "https://last.example.com",
         "UV_DEFAULT_INDEX": "https://last.example.com",
         "HTTP_PROXY": "http://environment.example.com",
         "HTTPS_PROXY": "http://environment.example.com",
@@ -352,6 +357,55 @@ def test_of_a_name_that_pip_tells_more_than_once_the_last_word_counts(session: S
 
 def test_a_pip_without_configuration_changes_nothing(session: Session) -> None:
     assert own_environment(session, pip_says(os.devnull, PIP_TIMEOUT="9")) == {}
+
+
+def test_other_settings_of_pip_and_uv_change_nothing(session: Session, tmp_path: Path) -> None:
+    """The real pip lists the file, although the file says `user = true`, which is also an option of `pip config`."""
+    (tmp_path / "pip.ini").write_text(
+        "[global]\nindex-url = https://a.example.com\nuser = true\ntarget = C:\\x\nquiet = 3\nno-index = on\n"
+    )
+    lines = pip_says(tmp_path / "pip.ini", PIP_QUIET="0", PIP_USER="0", PIP_GLOBAL="0", PIP_SITE="0")
+    lines = [line for line in lines if "cert" not in line]  # of the machine that runs this test
+    ask = f"""
+        $answer = @($input)
+        function Invoke-Program {{ param($File, $Arguments, $Environment) $Run.Output = $answer; $script:Asked = $Environment }}
+        function Get-Python {{ '{host_path(tmp_path)}\\python.exe' }}
+        $notices = New-Object Collections.ArrayList
+        function Write-Notice {{ [void]$notices.Add("notice $($args[1]): $($args[3].options)") }}
+        $Settings = ConvertFrom-Json '{{"python": {{"version": "3.11"}}, "packages": {{"index_url": null}}, "downloads": {{"proxy": null}}}}'
+        $given = @{{ PIP_TARGET = 'C:\\y'; PIP_PYTHON = 'C:\\z'; UV_OFFLINE = '1'; UV_INDEX_URL = 'https://b.example.com'; PIP_PROXY = 'http://p:1' }}
+        foreach ($name in $given.Keys) {{ [Environment]::SetEnvironmentVariable($name, $given[$name]) }}
+        try {{ $environment = Get-PackageEnvironment }}
+        finally {{ foreach ($name in $given.Keys) {{ [Environment]::SetEnvironmentVariable($name, $null) }} }}
+        $notices
+        foreach ($name in 'PIP_TARGET', 'PIP_PYTHON', 'UV_OFFLINE', 'UV_INDEX_URL', 'PIP_PROXY') {{ "$name $($environment.ContainsKey($name)) $($null -eq $environment[$name])" }}
+        "asked with $($Asked.PIP_PROXY) $($Asked.PIP_TARGET) $($Asked.PIP_USER)"
+        foreach ($name in 'PIP_CONFIG_FILE', 'UV_NO_CONFIG', 'UV_SYSTEM_CERTS', 'PIP_USE_FEATURE', 'PIP_INDEX_URL') {{ "$name=$($environment[$name])" }}
+        "$((Get-LockArgument 'f')[-1]), $($PackageSource.Settings)"
+        $PackageSource.NoIndex = $false; $PackageSource.Settings = ''
+        """
+    said = session.run(ask, lines)
+    ignored, used, *said = said
+    assert used == "notice pip-settings-used: index-url no-index"
+    assert {"user", "target", "quiet"} <= set(ignored.removeprefix("notice pip-settings-ignored: ").split())
+    assert said == [
+        *(f"{name} True True" for name in ("PIP_TARGET", "PIP_PYTHON", "UV_OFFLINE", "UV_INDEX_URL", "PIP_PROXY")),
+        "asked with http://p:1  0",
+        "PIP_CONFIG_FILE=nul",
+        "UV_NO_CONFIG=1",
+        "UV_SYSTEM_CERTS=1",
+        "PIP_USE_FEATURE=",
+        "PIP_INDEX_URL=https://a.example.com",
+        "--no-index, packages.index_url, downloads.proxy, pip index-url no-index",
+    ]
+
+
+@pytest.mark.parametrize(("version", "vendored", "feature"), [("3.11.9", True, "truststore"), ("3.8.10", True, ""), ("3.11.9", False, "")])
+def test_pip_trusts_the_authorities_of_windows(session: Session, tmp_path: Path, version: str, vendored: bool, feature: str) -> None:
+    if vendored:
+        (tmp_path / "Lib/site-packages/pip/_vendor/truststore").mkdir(parents=True)
+    python = f'function Get-Python {{ \'{host_path(tmp_path)}\\python.exe\' }}; $Settings = ConvertFrom-Json \'{{"python": {{"version": "{version}"}}}}\'; '
+    assert session.run(python + '''$v = @{}; Set-HostAuthority $v; "$($v.UV_SYSTEM_CERTS) $($v["PIP_USE_FEATURE"])"''') == [f"1 {feature}"]
 
 
 @given(value=ADDRESSES, key=st.sampled_from(sorted(KEYS)))
