@@ -86,9 +86,18 @@ finish_interrupted_dpkg() {
 # `Inst NAME [OLD-VERSION] (VERSION ...`.
 read_new_packages_apt() { # NAME...
     local line plan=''
+    local -i code=0
+    OUTPUT=()
     while IFS= read -r line; do
+        OUTPUT+=("$line")
         if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>/dev/null)
+    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>&1)
+    wait "$!" || code=$?
+    if ((code)); then
+        error_text
+        fail apt-plan-failed 'apt-get cannot determine what to install for {packages}: {output}. '\
+'Check the package sources in /etc/apt, then run this again' packages "$*" output "$REPLY"
+    fi
     REPLY=$plan
 }
 

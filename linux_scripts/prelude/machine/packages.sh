@@ -55,6 +55,7 @@ install_packages() { # NAME...
     if ((${#missing[@]} == 0)); then return; fi
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
+    assert_plan_is_known "$REPLY" "${missing[@]}"
     if [[ $REPLY ]]; then
         for name in $REPLY; do new+=("$name"); done
         keep_installed "${new[@]}"
@@ -62,6 +63,19 @@ install_packages() { # NAME...
     fi
     report_start installing-packages 'Installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
+}
+
+# What is not recorded, undo would leave. Only packages of which a part is installed can be missing from a plan.
+assert_plan_is_known() { # PLAN NAME...
+    local name
+    if [[ $1 ]]; then return; fi
+    for name in "${@:2}"; do
+        if [[ ! ${PACKAGE_TRACES[$name]} ]]; then
+            fail package-plan-empty '{program} does not report what it would install for {packages}, so undo '\
+'could not remove them. Install {packages} yourself, then run this again' \
+                program "$PACKAGE_MANAGER" packages "${*:2}"
+        fi
+    done
 }
 
 # A package that another one needs by now stays, and so do its dependencies.

@@ -44,10 +44,21 @@ refresh_with_zypper() {
 
 # REPLY: the packages that would be new.
 read_new_packages_zypper() { # NAME...
+    local -i code=0
     read_plan_of_zypper to-install < <(
         ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh \
-            install --dry-run --no-recommends -- "$@" 2>/dev/null
+            install --dry-run --no-recommends -- "$@" 2>&1
     )
+    wait "$!" || code=$?
+    case $code in
+        0 | 102 | 103 | 106) ;;
+        104) refuse_missing_packages "$@" ;;
+        *)
+            fail zypper-plan-for-install-failed 'zypper cannot determine what to install for {packages} '\
+'(exit code {exit_code}; see man zypper). Run zypper install --dry-run {packages} to see why, then run this again' \
+                packages "$*" exit_code "$code"
+            ;;
+    esac
 }
 
 # Read zypper's plan in XML from standard input: one <solvable> per line, within <to-install> or <to-remove>.

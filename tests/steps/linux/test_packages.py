@@ -248,3 +248,26 @@ def test_a_dpkg_that_runs_is_no_interrupted_one(host: Sandbox) -> None:
     host.write("/var/lib/dpkg/updates/0001", "")
     events, waited = run_while_held(host, "/var/lib/dpkg/lock-frontend", "nbserver")
     assert waited and events[-1]["outcome"] == "ok", events
+
+
+def pretend(host: Sandbox, code: str) -> None:
+    """A simulation by apt-get that does this instead."""
+    host.run("mv", "/usr/bin/apt-get", "/usr/bin/apt-get.real")
+    host.write("/usr/bin/apt-get", f'#!/bin/sh\nif [ "$1" = --simulate ]; then {code}; fi\nexec /usr/bin/apt-get.real "$@"\n')
+    host.run("chmod", "755", "/usr/bin/apt-get")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("echo E: Unmet dependencies; exit 100", "apt-get cannot determine what to install for nb-top: E: Unmet dependencies. Check"),
+        ("echo Reading package lists...; exit 0", "apt does not report what it would install for nb-top, so undo could not"),
+    ],
+)
+def test_what_undo_could_not_remove_is_not_installed(host: Sandbox, code: str, words: str) -> None:
+    before = installed(host)
+    pretend(host, code)
+    done = run(host, "apply", [STEP])
+    (failed,) = done.of("failed")
+    assert words in failed["text"] and done.outcome == "failed"
+    assert installed(host) == before and not host.exists("/var/lib/nbserver/state/record.jsonl")

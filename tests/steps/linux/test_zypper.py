@@ -167,3 +167,14 @@ def test_another_zypper_is_awaited(host: Sandbox) -> None:
     threading.Timer(4, other.communicate).start()  # its end of input is its end
     done = run(host, "apply", [PYTHON])
     assert done.outcome == "ok", words(done)
+
+
+def test_what_undo_could_not_remove_is_not_installed(host: Sandbox) -> None:
+    before = installed(host)
+    host.run("mv", "/usr/bin/zypper", "/usr/bin/zypper.real")
+    host.write("/usr/bin/zypper", '#!/bin/sh\ncase "$*" in *--dry-run*) exit 4 ;; esac\nexec /usr/bin/zypper.real "$@"\n')
+    host.run("chmod", "755", "/usr/bin/zypper")
+    done = run(host, "apply", [PYTHON])
+    (failed,) = done.of("failed")
+    assert "zypper cannot determine what to install for python311 (exit code 4; see man zypper)" in failed["text"]
+    assert installed(host) == before and not host.exists("/var/lib/nbserver/state/record.jsonl")
