@@ -112,6 +112,7 @@ start_run() {
     read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$hash"
+    if [[ $RUN_MODE != test ]]; then end_left_program; fi
 }
 
 start_change() {

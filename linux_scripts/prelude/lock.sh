@@ -27,6 +27,7 @@ refuse_second_run() {
 exit_lock() {
     if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
+    rm -f -- "$PROGRAM_FILE"
     { : >"$LOCK_FILE"; } 2>/dev/null || true       # not possible on a full disk; the kernel releases the lock anyway
     exec 9>&-
 }

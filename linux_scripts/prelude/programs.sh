@@ -33,6 +33,7 @@ run_program() {
     CHILD=starting
     exec 7< <(become_program "$@")
     CHILD=$!
+    note_program
     if [[ $RUN_STOPPING ]]; then stop_run; fi
     report_output "$name"
     exec 7<&-
@@ -49,6 +50,7 @@ run_program() {
 
 # Replace this subshell by the program.
 become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    export NBSERVER_RUN=$RUN_ID                    # see prelude/left_program
     umask 022                                      # everybody may read what programs create, as usual
     if [[ $1 == env ]]; then
         shift

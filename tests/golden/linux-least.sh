@@ -9,57 +9,58 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    64  settings               What differs from host to host: data, no code.
-#    85  lock                   The Python packages, with versions and hashes.
+#    65  settings               What differs from host to host: data, no code.
+#    86  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   211  run                    Set the options of the shell, the folders, and the state of this run.
-#   252  places                 Name the places of a server for the whole machine, which root sets up.
-#   319  json                   Read and write JSON strings in bash alone.
-#   415  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   528  events                 Report events: lines of JSON, which are the only output of this script.
-#   612  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   696  lock                   Let only one run at a time change this host.
-#   737  record                 Record the previous state of everything that is changed, and restore it.
-#   869  programs               Run other programs: those that change something or take long through run_program.
-#  1000  paths                  Open folders without following links, and check who could replace them.
-#  1104  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1172  folders                Create folders, and set who may use them.
-#  1247  files                  Write text files, and restore the files that were replaced.
-#  1334  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1398  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1443  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1502  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1564  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1718  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1846  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1975  zypper                 Run zypper, without questions.
-#  2085  units                  Install and remove units of systemd.
-#  2162  service_unit           Compare the unit of the notebook server, and install it.
-#  2212  service                Find out what the unit of the notebook server does.
-#  2235  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2348  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2416  certificate_program    Create a certificate with OpenSSL.
-#  2424  starter                Define the Python program that starts the notebook server.
-#  2582  port                   Find out which program listens on the port of the notebook server.
-#  2624  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2678  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2731  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2774  proxy                  Pass the proxy of the settings to programs that download.
-#  2788  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2895  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   212  run                    Set the options of the shell, the folders, and the state of this run.
+#   253  places                 Name the places of a server for the whole machine, which root sets up.
+#   320  json                   Read and write JSON strings in bash alone.
+#   416  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   529  events                 Report events: lines of JSON, which are the only output of this script.
+#   613  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   697  lock                   Let only one run at a time change this host.
+#   739  left_program           End the program that a run left behind when it was killed.
+#   794  record                 Record the previous state of everything that is changed, and restore it.
+#   926  programs               Run other programs: those that change something or take long through run_program.
+#  1059  paths                  Open folders without following links, and check who could replace them.
+#  1163  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1231  folders                Create folders, and set who may use them.
+#  1306  files                  Write text files, and restore the files that were replaced.
+#  1393  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1457  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1502  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1561  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1623  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1777  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1919  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2057  zypper                 Run zypper, without questions.
+#  2178  units                  Install and remove units of systemd.
+#  2255  service_unit           Compare the unit of the notebook server, and install it.
+#  2305  service                Find out what the unit of the notebook server does.
+#  2328  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2441  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2509  certificate_program    Create a certificate with OpenSSL.
+#  2517  starter                Define the Python program that starts the notebook server.
+#  2675  port                   Find out which program listens on the port of the notebook server.
+#  2717  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2771  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2824  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2867  proxy                  Pass the proxy of the settings to programs that download.
+#  2881  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2988  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  2914  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  2939  python                 Install Python from the distribution.
-#  3001  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3062  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3075  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3089  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3182  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3338  service                Run the notebook server as a service that starts with the system.
-#  3442  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3505  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3621  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3654  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3007  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3032  python                 Install Python from the distribution.
+#  3094  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3155  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3168  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3182  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3275  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3431  service                Run the notebook server as a service that starts with the system.
+#  3535  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3598  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3714  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3747  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -722,6 +723,7 @@ refuse_second_run() {
 exit_lock() {
     if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
+    rm -f -- "$PROGRAM_FILE"
     { : >"$LOCK_FILE"; } 2>/dev/null || true       # not possible on a full disk; the kernel releases the lock anyway
     exec 9>&-
 }
@@ -732,6 +734,61 @@ lock_owner() {
     if [[ ! -e $LOCK_FILE ]]; then return; fi
     if flock --shared --nonblock 7 7<"$LOCK_FILE"; then return; fi
     IFS= read -r REPLY <"$LOCK_FILE" || true
+}
+
+# ---- prelude: left_program -------------------------------------------------------------------------
+# End the program that a run left behind when it was killed.
+
+# The kernel releases the lock of a run that is killed, for example because memory is short. Its program continues, and
+# would change the same files as the next run. So the file names it while it runs.
+PROGRAM_FILE=$STATE_FOLDER/program                 # its session, the run, and whether it must run to its end
+LEFT=()                                            # of read_left_processes
+
+# A service that the program starts has its own session: it is not meant.
+note_program() {
+    if [[ $RUN_LOCKED ]]; then
+        { printf '%d %s %s\n' "$CHILD" "$RUN_ID" "${CHILD_TO_ITS_END:-0}" >"$PROGRAM_FILE"; } 2>/dev/null || true
+    fi
+}
+
+# LEFT: the processes in the session that have the run in their environment. Another session may have that number by
+# now. The session is the fourth field after the name in /proc/PID/stat (proc_pid_stat(5)); Z is a process that exited.
+read_left_processes() { # SESSION RUN
+    local folder line word
+    local -a words=()
+    LEFT=()
+    for folder in /proc/[0-9]*; do
+        { IFS= read -r line <"$folder/stat"; } 2>/dev/null || continue
+        if [[ ! ${line##*) } =~ ^[^Z]\ [0-9]+\ [0-9]+\ $1\  ]]; then continue; fi
+        { mapfile -d '' -t words <"$folder/environ"; } 2>/dev/null || continue
+        for word in "${words[@]}"; do
+            if [[ $word == "NBSERVER_RUN=$2" ]]; then LEFT+=("${folder##*/}"); fi
+        done
+    done
+}
+
+# Send SIGTERM, and SIGKILL after 20 seconds. A package manager is not interrupted.
+end_left_program() {
+    local session='' run='' to_its_end=''
+    local -i tenths
+    if [[ ! -e $PROGRAM_FILE ]]; then return; fi
+    read -r session run to_its_end <"$PROGRAM_FILE" || true
+    if [[ ! $session =~ ^[1-9][0-9]*$ || ! $run ]]; then return; fi
+    for ((tenths = 0; tenths < 3000; tenths++)); do
+        read_left_processes "$session" "$run"
+        if ((${#LEFT[@]} == 0)); then return; fi
+        if ((tenths == 0)); then
+            warn waiting-for-left-program 'run {run} was interrupted, but a program that it started still runs '\
+'(process {id}). Waiting until it exits' run "$run" id "${LEFT[0]}"
+        fi
+        if [[ $to_its_end == 0 ]]; then
+            if ((tenths == 0)); then kill -TERM "${LEFT[@]}" 2>/dev/null || true; fi
+            if ((tenths == 200)); then kill -KILL "${LEFT[@]}" 2>/dev/null || true; fi
+        fi
+        sleep 0.1
+    done
+    fail left-program-runs 'run {run} was interrupted, and a program that it started still runs (process {id}). '\
+'Wait for it or stop it, then run this again' run "$run" id "${LEFT[0]}"
 }
 
 # ---- prelude: record -------------------------------------------------------------------------------
@@ -901,6 +958,7 @@ run_program() {
     CHILD=starting
     exec 7< <(become_program "$@")
     CHILD=$!
+    note_program
     if [[ $RUN_STOPPING ]]; then stop_run; fi
     report_output "$name"
     exec 7<&-
@@ -917,6 +975,7 @@ run_program() {
 
 # Replace this subshell by the program.
 become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    export NBSERVER_RUN=$RUN_ID                    # see prelude/left_program
     umask 022                                      # everybody may read what programs create, as usual
     if [[ $1 == env ]]; then
         shift
@@ -1772,6 +1831,7 @@ install_packages() { # NAME...
     if ((${#missing[@]} == 0)); then return; fi
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
+    assert_plan_is_known "$REPLY" "${missing[@]}"
     if [[ $REPLY ]]; then
         for name in $REPLY; do new+=("$name"); done
         keep_installed "${new[@]}"
@@ -1779,6 +1839,19 @@ install_packages() { # NAME...
     fi
     report_start installing-packages 'Installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
+}
+
+# What is not recorded, undo would leave. Only packages of which a part is installed can be missing from a plan.
+assert_plan_is_known() { # PLAN NAME...
+    local name
+    if [[ $1 ]]; then return; fi
+    for name in "${@:2}"; do
+        if [[ ! ${PACKAGE_TRACES[$name]} ]]; then
+            fail package-plan-empty '{program} does not report what it would install for {packages}, so undo '\
+'could not remove them. Install {packages} yourself, then run this again' \
+                program "$PACKAGE_MANAGER" packages "${*:2}"
+        fi
+    done
 }
 
 # A package that another one needs by now stays, and so do its dependencies.
@@ -1931,9 +2004,18 @@ finish_interrupted_dpkg() {
 # `Inst NAME [OLD-VERSION] (VERSION ...`.
 read_new_packages_apt() { # NAME...
     local line plan=''
+    local -i code=0
+    OUTPUT=()
     while IFS= read -r line; do
+        OUTPUT+=("$line")
         if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>/dev/null)
+    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>&1)
+    wait "$!" || code=$?
+    if ((code)); then
+        error_text
+        fail apt-plan-failed 'apt-get cannot determine what to install for {packages}: {output}. '\
+'Check the package sources in /etc/apt, then run this again' packages "$*" output "$REPLY"
+    fi
     REPLY=$plan
 }
 
@@ -2018,10 +2100,21 @@ refresh_with_zypper() {
 
 # REPLY: the packages that would be new.
 read_new_packages_zypper() { # NAME...
+    local -i code=0
     read_plan_of_zypper to-install < <(
         ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh \
-            install --dry-run --no-recommends -- "$@" 2>/dev/null
+            install --dry-run --no-recommends -- "$@" 2>&1
     )
+    wait "$!" || code=$?
+    case $code in
+        0 | 102 | 103 | 106) ;;
+        104) refuse_missing_packages "$@" ;;
+        *)
+            fail zypper-plan-for-install-failed 'zypper cannot determine what to install for {packages} '\
+'(exit code {exit_code}; see man zypper). Run zypper install --dry-run {packages} to see why, then run this again' \
+                packages "$*" exit_code "$code"
+            ;;
+    esac
 }
 
 # Read zypper's plan in XML from standard input: one <solvable> per line, within <to-install> or <to-remove>.
@@ -3765,6 +3858,7 @@ start_run() {
     read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$hash"
+    if [[ $RUN_MODE != test ]]; then end_left_program; fi
 }
 
 start_change() {

@@ -9,57 +9,58 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    66  settings               What differs from host to host: data, no code.
-#    87  lock                   The Python packages, with versions and hashes.
+#    67  settings               What differs from host to host: data, no code.
+#    88  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   213  run                    Set the options of the shell, the folders, and the state of this run.
-#   254  places                 Name the places of a server for the whole machine, which root sets up.
-#   321  json                   Read and write JSON strings in bash alone.
-#   417  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   530  events                 Report events: lines of JSON, which are the only output of this script.
-#   614  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   698  lock                   Let only one run at a time change this host.
-#   739  record                 Record the previous state of everything that is changed, and restore it.
-#   871  programs               Run other programs: those that change something or take long through run_program.
-#  1002  paths                  Open folders without following links, and check who could replace them.
-#  1106  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1174  folders                Create folders, and set who may use them.
-#  1249  files                  Write text files, and restore the files that were replaced.
-#  1336  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1400  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1445  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1504  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1566  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1720  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1848  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1977  zypper                 Run zypper, without questions.
-#  2087  units                  Install and remove units of systemd.
-#  2164  service_unit           Compare the unit of the notebook server, and install it.
-#  2214  service                Find out what the unit of the notebook server does.
-#  2237  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2350  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2418  certificate_program    Create a certificate with OpenSSL.
-#  2426  starter                Define the Python program that starts the notebook server.
-#  2584  port                   Find out which program listens on the port of the notebook server.
-#  2626  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2680  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2733  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2776  proxy                  Pass the proxy of the settings to programs that download.
-#  2790  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2897  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   214  run                    Set the options of the shell, the folders, and the state of this run.
+#   255  places                 Name the places of a server for the whole machine, which root sets up.
+#   322  json                   Read and write JSON strings in bash alone.
+#   418  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   531  events                 Report events: lines of JSON, which are the only output of this script.
+#   615  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   699  lock                   Let only one run at a time change this host.
+#   741  left_program           End the program that a run left behind when it was killed.
+#   796  record                 Record the previous state of everything that is changed, and restore it.
+#   928  programs               Run other programs: those that change something or take long through run_program.
+#  1061  paths                  Open folders without following links, and check who could replace them.
+#  1165  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1233  folders                Create folders, and set who may use them.
+#  1308  files                  Write text files, and restore the files that were replaced.
+#  1395  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1459  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1504  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1563  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1625  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1779  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1921  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2059  zypper                 Run zypper, without questions.
+#  2180  units                  Install and remove units of systemd.
+#  2257  service_unit           Compare the unit of the notebook server, and install it.
+#  2307  service                Find out what the unit of the notebook server does.
+#  2330  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2443  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2511  certificate_program    Create a certificate with OpenSSL.
+#  2519  starter                Define the Python program that starts the notebook server.
+#  2677  port                   Find out which program listens on the port of the notebook server.
+#  2719  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2773  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2826  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2869  proxy                  Pass the proxy of the settings to programs that download.
+#  2883  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2990  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  2916  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  2941  python                 Install Python from the distribution.
-#  3003  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3064  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3077  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3091  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3184  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3340  service                Run the notebook server as a service that starts with the system.
-#  3444  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3507  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3623  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3656  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3009  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3034  python                 Install Python from the distribution.
+#  3096  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3157  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3170  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3184  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3277  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3433  service                Run the notebook server as a service that starts with the system.
+#  3537  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3600  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3716  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3749  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -724,6 +725,7 @@ refuse_second_run() {
 exit_lock() {
     if [[ ! $RUN_LOCKED ]]; then return 0; fi
     RUN_LOCKED=''
+    rm -f -- "$PROGRAM_FILE"
     { : >"$LOCK_FILE"; } 2>/dev/null || true       # not possible on a full disk; the kernel releases the lock anyway
     exec 9>&-
 }
@@ -734,6 +736,61 @@ lock_owner() {
     if [[ ! -e $LOCK_FILE ]]; then return; fi
     if flock --shared --nonblock 7 7<"$LOCK_FILE"; then return; fi
     IFS= read -r REPLY <"$LOCK_FILE" || true
+}
+
+# ---- prelude: left_program -------------------------------------------------------------------------
+# End the program that a run left behind when it was killed.
+
+# The kernel releases the lock of a run that is killed, for example because memory is short. Its program continues, and
+# would change the same files as the next run. So the file names it while it runs.
+PROGRAM_FILE=$STATE_FOLDER/program                 # its session, the run, and whether it must run to its end
+LEFT=()                                            # of read_left_processes
+
+# A service that the program starts has its own session: it is not meant.
+note_program() {
+    if [[ $RUN_LOCKED ]]; then
+        { printf '%d %s %s\n' "$CHILD" "$RUN_ID" "${CHILD_TO_ITS_END:-0}" >"$PROGRAM_FILE"; } 2>/dev/null || true
+    fi
+}
+
+# LEFT: the processes in the session that have the run in their environment. Another session may have that number by
+# now. The session is the fourth field after the name in /proc/PID/stat (proc_pid_stat(5)); Z is a process that exited.
+read_left_processes() { # SESSION RUN
+    local folder line word
+    local -a words=()
+    LEFT=()
+    for folder in /proc/[0-9]*; do
+        { IFS= read -r line <"$folder/stat"; } 2>/dev/null || continue
+        if [[ ! ${line##*) } =~ ^[^Z]\ [0-9]+\ [0-9]+\ $1\  ]]; then continue; fi
+        { mapfile -d '' -t words <"$folder/environ"; } 2>/dev/null || continue
+        for word in "${words[@]}"; do
+            if [[ $word == "NBSERVER_RUN=$2" ]]; then LEFT+=("${folder##*/}"); fi
+        done
+    done
+}
+
+# Send SIGTERM, and SIGKILL after 20 seconds. A package manager is not interrupted.
+end_left_program() {
+    local session='' run='' to_its_end=''
+    local -i tenths
+    if [[ ! -e $PROGRAM_FILE ]]; then return; fi
+    read -r session run to_its_end <"$PROGRAM_FILE" || true
+    if [[ ! $session =~ ^[1-9][0-9]*$ || ! $run ]]; then return; fi
+    for ((tenths = 0; tenths < 3000; tenths++)); do
+        read_left_processes "$session" "$run"
+        if ((${#LEFT[@]} == 0)); then return; fi
+        if ((tenths == 0)); then
+            warn waiting-for-left-program 'run {run} was interrupted, but a program that it started still runs '\
+'(process {id}). Waiting until it exits' run "$run" id "${LEFT[0]}"
+        fi
+        if [[ $to_its_end == 0 ]]; then
+            if ((tenths == 0)); then kill -TERM "${LEFT[@]}" 2>/dev/null || true; fi
+            if ((tenths == 200)); then kill -KILL "${LEFT[@]}" 2>/dev/null || true; fi
+        fi
+        sleep 0.1
+    done
+    fail left-program-runs 'run {run} was interrupted, and a program that it started still runs (process {id}). '\
+'Wait for it or stop it, then run this again' run "$run" id "${LEFT[0]}"
 }
 
 # ---- prelude: record -------------------------------------------------------------------------------
@@ -903,6 +960,7 @@ run_program() {
     CHILD=starting
     exec 7< <(become_program "$@")
     CHILD=$!
+    note_program
     if [[ $RUN_STOPPING ]]; then stop_run; fi
     report_output "$name"
     exec 7<&-
@@ -919,6 +977,7 @@ run_program() {
 
 # Replace this subshell by the program.
 become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
+    export NBSERVER_RUN=$RUN_ID                    # see prelude/left_program
     umask 022                                      # everybody may read what programs create, as usual
     if [[ $1 == env ]]; then
         shift
@@ -1774,6 +1833,7 @@ install_packages() { # NAME...
     if ((${#missing[@]} == 0)); then return; fi
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
+    assert_plan_is_known "$REPLY" "${missing[@]}"
     if [[ $REPLY ]]; then
         for name in $REPLY; do new+=("$name"); done
         keep_installed "${new[@]}"
@@ -1781,6 +1841,19 @@ install_packages() { # NAME...
     fi
     report_start installing-packages 'Installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
+}
+
+# What is not recorded, undo would leave. Only packages of which a part is installed can be missing from a plan.
+assert_plan_is_known() { # PLAN NAME...
+    local name
+    if [[ $1 ]]; then return; fi
+    for name in "${@:2}"; do
+        if [[ ! ${PACKAGE_TRACES[$name]} ]]; then
+            fail package-plan-empty '{program} does not report what it would install for {packages}, so undo '\
+'could not remove them. Install {packages} yourself, then run this again' \
+                program "$PACKAGE_MANAGER" packages "${*:2}"
+        fi
+    done
 }
 
 # A package that another one needs by now stays, and so do its dependencies.
@@ -1933,9 +2006,18 @@ finish_interrupted_dpkg() {
 # `Inst NAME [OLD-VERSION] (VERSION ...`.
 read_new_packages_apt() { # NAME...
     local line plan=''
+    local -i code=0
+    OUTPUT=()
     while IFS= read -r line; do
+        OUTPUT+=("$line")
         if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>/dev/null)
+    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>&1)
+    wait "$!" || code=$?
+    if ((code)); then
+        error_text
+        fail apt-plan-failed 'apt-get cannot determine what to install for {packages}: {output}. '\
+'Check the package sources in /etc/apt, then run this again' packages "$*" output "$REPLY"
+    fi
     REPLY=$plan
 }
 
@@ -2020,10 +2102,21 @@ refresh_with_zypper() {
 
 # REPLY: the packages that would be new.
 read_new_packages_zypper() { # NAME...
+    local -i code=0
     read_plan_of_zypper to-install < <(
         ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive --xmlout --no-refresh \
-            install --dry-run --no-recommends -- "$@" 2>/dev/null
+            install --dry-run --no-recommends -- "$@" 2>&1
     )
+    wait "$!" || code=$?
+    case $code in
+        0 | 102 | 103 | 106) ;;
+        104) refuse_missing_packages "$@" ;;
+        *)
+            fail zypper-plan-for-install-failed 'zypper cannot determine what to install for {packages} '\
+'(exit code {exit_code}; see man zypper). Run zypper install --dry-run {packages} to see why, then run this again' \
+                packages "$*" exit_code "$code"
+            ;;
+    esac
 }
 
 # Read zypper's plan in XML from standard input: one <solvable> per line, within <to-install> or <to-remove>.
@@ -3767,6 +3860,7 @@ start_run() {
     read -r hash _ < <(sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$hash"
+    if [[ $RUN_MODE != test ]]; then end_left_program; fi
 }
 
 start_change() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -68,14 +69,51 @@ def test_a_second_run_is_refused_and_told_who_has_the_lock(sandbox: Sandbox) -> 
     assert run(sandbox, "apply", [WAITING]).outcome == "ok"
 
 
-def test_a_dead_owner_holds_nothing(sandbox: Sandbox) -> None:
-    first = Started(sandbox)
+def runs(pid: int) -> bool:
+    """Whether the process has not exited. Nobody may have asked for its exit code yet."""
+    file = Path(f"/proc/{pid}/stat")
+    return file.exists() and file.read_text().rpartition(") ")[2][0] != "Z"
+
+
+def test_the_program_of_a_dead_owner_is_ended(sandbox: Sandbox) -> None:
+    """It would work on the same files as the next run. What it started goes with it; a service has a session of its own."""
+    first = Started(
+        sandbox, WAITING.replace("echo $$", "setsid sleep 600 & echo $! >/tmp/service; sleep 600 & echo $! >/tmp/grandchild; echo $$")
+    )
     first.process.kill()
     first.process.wait()
-    assert b"run first" in sandbox.read(f"{STATE}/lock")
+    child, grandchild, service = (int(sandbox.read(f"/tmp/{name}")) for name in ("child", "grandchild", "service"))
+    assert b"run first" in sandbox.read(f"{STATE}/lock") and sandbox.read(f"{STATE}/program") == f"{child} first 0\n".encode()
     done = run(sandbox, "undo", [WAITING])
-    assert done.outcome == "ok", "its child lives on and has not the lock"
+    assert done.outcome == "ok" and "run first was interrupted, but" in done.of("warning")[0]["text"]
+    assert [runs(pid) for pid in (child, grandchild, service)] == [False, False, True]
+    os.kill(service, signal.SIGKILL)
+    assert not sandbox.exists(f"{STATE}/program")
+
+
+def test_a_package_manager_of_a_dead_owner_is_awaited(sandbox: Sandbox) -> None:
+    first = Started(sandbox, WHOLE)
+    first.process.kill()
+    first.process.wait()
+    sandbox.write("/tmp/second.sh", parts.script([WAITING]))
+    second = sandbox.start("bash", "/tmp/second.sh", "envelope")
+    assert second.stdin and second.stdout
+    second.stdin.write(b"mode undo\nrun second\noperator YW5uYQ==\n")
+    second.stdin.close()
+    while b"run first was interrupted, but" not in (line := second.stdout.readline()):
+        assert line, "it did not wait"
+    assert Path(f"/proc/{int(sandbox.read('/tmp/child'))}").exists()
     go(sandbox)
+    assert b'"outcome":"ok"' in second.stdout.read() and second.wait(SECONDS) == 0
+
+
+def test_another_session_with_that_number_is_left_alone(sandbox: Sandbox) -> None:
+    assert run(sandbox, "apply", [WAITING.replace("run_program", ": run_program")]).outcome == "ok"
+    with subprocess.Popen(["setsid", "sleep", "600"]) as other:
+        sandbox.write(f"{STATE}/program", f"{other.pid} first 0\n")
+        assert run(sandbox, "undo", [WAITING]).outcome == "ok"
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_runs_name_is_used_once(sandbox: Sandbox) -> None:
