@@ -3,8 +3,8 @@
 
 function Assert-SixtyFourBit {
     if ([IntPtr]::Size -ne 8) {
-        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use the 64-bit PowerShell on a ' +
-                '64-bit Windows'))
+        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use 64-bit PowerShell on 64-bit ' +
+                'Windows'))
     }
 }
 
