@@ -31,7 +31,7 @@ function Invoke-Apply($Step) {
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
         $Run.Outcome = 'reboot'
-        Write-Notice warning waits-for-restart 'not done, because Windows must restart first'
+        Write-Notice warning waits-for-restart 'this step was not applied, because Windows must restart first'
         return
     }
     Write-Event started @{ title = $Step.Title }
@@ -39,7 +39,8 @@ function Invoke-Apply($Step) {
     & $Step.Apply
     Invoke-Test $Step
     foreach ($left in $Run.Differences) {
-        throw (New-Failure still-differs '{what} is still "{is}" instead of "{should}"' @{
+        throw (New-Failure still-differs ('{what} did not change as expected: expected "{should}", got "{is}". Check ' +
+                'whether another program changes it back, then try again') @{
                 what = $left.what; is = $left.is; should = $left.should
             })
     }
@@ -75,8 +76,8 @@ function Undo-Record([switch]$BracketsOnly) {
         try { Undo-Line $line }
         catch {
             $Run.Outcome = 'failed'
-            $failure = New-Failure not-restored ('{key} could not be restored: {cause}. ' +
-                'Fix the cause, then run undo again') @{ key = $line.key } -Cause $_.Exception
+            $failure = New-Failure not-restored ('could not restore {key}: {cause}. Fix this error, then run ' +
+                'nbserver undo again') @{ key = $line.key } -Cause $_.Exception
             Write-Event failed (Get-FailureField $failure)
         }
     }
@@ -109,7 +110,7 @@ function Start-Change {
     Enter-Lock
     $folder = Join-Path $StateFolder "runs\$($Run.Id)"
     if (Test-Path -LiteralPath $folder) {
-        throw (New-Failure run-id-used 'this host already has a run "{run}"; a run ID can be used only once' @{
+        throw (New-Failure run-id-used 'this host already has a run "{run}". Use another run ID' @{
                 run = $Run.Id
             })
     }
@@ -142,7 +143,8 @@ $Modes.undo = {
 
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
-        throw (New-Failure unknown-mode 'this script has no mode {mode}' @{ mode = $Run.Mode })
+        throw (New-Failure unknown-mode ('this script has no mode ' +
+                '"{mode}". Use test, apply, or undo') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }

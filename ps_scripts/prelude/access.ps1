@@ -46,7 +46,7 @@ function Get-AccessFault {
     $acl = Get-Acl -LiteralPath $Path
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
-        return New-Failure access-owner '{path} belongs to {owner}' @{ path = $Path; owner = $owner }
+        return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }
     }
     foreach ($entry in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $account = $entry.IdentityReference.Value
@@ -54,6 +54,7 @@ function Get-AccessFault {
         if (-not ([int]$entry.FileSystemRights -band $Rights)) { continue }
         $inheritOnly = [int]$entry.PropagationFlags -band [int][Security.AccessControl.PropagationFlags]::InheritOnly
         if ($SkipInheritOnly -and $inheritOnly) { continue }
-        return New-Failure access-granted '{account} has access to {path}' @{ account = $account; path = $Path }
+        return New-Failure access-granted ('the account {account} ' +
+            'has access to {path}') @{ account = $account; path = $Path }
     }
 }

@@ -36,8 +36,8 @@ function Read-Envelope {
                 break
             }
             default {
-                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not valid for this ' +
-                        'script') @{ number = $number })
+                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not valid. Correct it as ' +
+                        'described in docs/formats.md') @{ number = $number })
             }
         }
     }

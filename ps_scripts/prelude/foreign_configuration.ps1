@@ -43,12 +43,12 @@ function Write-ForeignConfiguration {
     if (-not $found.Count) { return }
     $names = @($found | Select-Object -First 10) -join ', '
     if ($found.Count -le 10) {
-        Write-Notice warning foreign-configuration (
-            'configuration from other installations was found and is ignored: {names}') @{ names = $names }
+        Write-Notice warning foreign-configuration ('nbserver ignores configuration ' +
+            'from other installations: {names}') @{ names = $names }
         return
     }
-    Write-Notice warning much-foreign-configuration (
-        'configuration from other installations was found and is ignored: {names}, and {more} more') @{
+    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration from other installations: ' +
+        '{names}, and {more} more') @{
         names = $names; more = $found.Count - 10
     }
 }

@@ -3,8 +3,8 @@
 
 function Assert-SixtyFourBit {
     if ([IntPtr]::Size -ne 8) {
-        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use the 64-bit PowerShell of a ' +
-                '64-bit Windows'))
+        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use 64-bit PowerShell on 64-bit ' +
+                'Windows'))
     }
 }
 
@@ -31,12 +31,12 @@ function Assert-ExecutionPolicy {
     if ($IsFile -and [string](Get-ExecutionPolicy) -eq 'AllSigned') { return }
     $scope = [string]$policy[0].Scope
     if ($scope -cmatch 'Policy$') {
-        throw (New-Failure only-signed-by-policy ('only signed scripts may run on this host (execution policy ' +
-                'AllSigned, scope {scope}), and this one is not signed. A group policy requires it: ask for an ' +
-                'exemption of this host') @{ scope = $scope })
+        throw (New-Failure only-signed-by-policy ('a group policy allows only signed scripts on this host (execution ' +
+                'policy AllSigned, scope {scope}), but this script is not signed. Ask the administrator of the ' +
+                'policy to exempt this host') @{ scope = $scope })
     }
-    throw (New-Failure only-signed ('only signed scripts may run on this host (execution policy AllSigned, scope ' +
-            '{scope}), and this one is not signed. Exempt this host while nbserver works on it: ' +
+    throw (New-Failure only-signed ('this host allows only signed scripts (execution policy AllSigned, scope ' +
+            '{scope}), but this script is not signed. Relax the policy until nbserver has finished: ' +
             'Set-ExecutionPolicy RemoteSigned -Scope {scope}') @{ scope = $scope })
 }
 
@@ -55,12 +55,12 @@ function Assert-Clock {
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
     if ($minutes -gt 24 * 60) {
-        throw (New-Failure clock-wrong ('the clock of this host says {host_time}, and that of the workstation ' +
-                'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date), then run ' +
-                'this again') $times)
+        throw (New-Failure clock-wrong ('the clock of this host shows {host_time}, but the clock of the workstation ' +
+                'shows {workstation_time}. Correct the wrong clock (on this host with w32tm /resync or Set-Date), ' +
+                'then try again') $times)
     }
-    Write-Notice warning clock-differs ('the clock of this host says {host_time}, and that of the workstation ' +
-        'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date)') $times
+    Write-Notice warning clock-differs ('the clock of this host shows {host_time}, but the clock of the workstation ' +
+        'shows {workstation_time}. Correct the wrong clock (on this host with w32tm /resync or Set-Date)') $times
     $Run.ClockAhead = [TimeSpan]::Zero   # so that the next Test does not report it again
 }
 
@@ -68,8 +68,8 @@ function Assert-Clock {
 function Assert-FreeSpace {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
-    throw (New-Failure disk-space-low ('only {free} GB are free on drive {drive}, and 3 GB are needed. Make room on ' +
-            'it, then run this again') @{
+    throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB are required. Free some ' +
+            'space on it, then try again') @{
             free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
         })
 }

@@ -25,11 +25,11 @@ function Enter-Lock {
 function New-LockFailure([Exception]$Cause) {
     $owner = Get-LockOwner
     if ($owner) {
-        return New-Failure run-in-progress ('another run is changing this host: {owner}. ' +
-            'Wait for it to finish, then run this again') @{ owner = $owner }
+        return New-Failure run-in-progress ('another run is changing this host: {owner}. Wait for it to finish, then ' +
+            'try again') @{ owner = $owner }
     }
-    New-Failure lock-not-opened ('{file} could not be opened: {cause}. ' +
-        'Close the program that uses it, then run this again') @{ file = $LockFile } -Cause $Cause
+    New-Failure lock-not-opened ('could not open {file}: {cause}. Close the program that uses this file, then try ' +
+        'again') @{ file = $LockFile } -Cause $Cause
 }
 
 function Exit-Lock {

@@ -27,8 +27,8 @@ function ConvertTo-Failure([Exception]$Exception) {
     if ($Exception.Data.Contains('code')) { return $Exception }
     $values = @{ error = $Exception.Message }
     if (Test-DiskFull $Exception) {
-        return New-CodedException disk-full ('the disk is full: {error}. ' +
-            'Make room on it, then run this again') $values $Exception
+        return New-CodedException disk-full ('the disk is full: {error}. Free ' +
+            'some disk space, then try again') $values $Exception
     }
     New-CodedException unexpected-error '{error}' $values $Exception
 }

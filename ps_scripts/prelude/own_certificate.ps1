@@ -50,7 +50,7 @@ function Compare-OwnCertificate($Certificate) {
     }
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Add-Difference certificate-expires 'end of the certificate' $end.ToString('u') 'later'
+        Add-Difference certificate-expires 'expiry of the certificate' $end.ToString('u') 'later'
     }
     elseif (-not (Test-TextFile $SourceFile 'host')) {
         Add-Difference certificate-source 'source of the certificate' 'different' 'host'

@@ -30,7 +30,7 @@ function Get-Link([string]$Path) {
 function Assert-NoLink([string]$Path) {
     foreach ($link in @(Get-Link $Path)) {
         throw (New-Failure link-in-path ('{path} was not changed, because {link} is a link (a junction, symbolic ' +
-                'link, or mounted volume). Check where it leads, remove it, then run this again') @{
+                'link, or mounted volume). Check where the link leads and remove it, then try again') @{
                 path = $Path; link = $link
             })
     }
@@ -60,8 +60,8 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('the record names {path}, which is neither in a folder of nbserver ' +
-                'nor the notebook.directory of these settings. If it is an earlier notebook.directory, set ' +
-                'notebook.directory to it in the inventory, then run undo again') @{ path = $Path })
+        throw (New-Failure record-path-unknown ('the record contains {path}, which is neither in a folder of ' +
+                'nbserver nor the current notebook.directory. If it is an earlier notebook.directory, set ' +
+                'notebook.directory to it in the inventory, then run nbserver undo again') @{ path = $Path })
     }
 }

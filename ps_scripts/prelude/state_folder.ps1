@@ -10,14 +10,15 @@ function Initialize-StateFolder {
 function New-StateFolder {
     try { New-ClosedFolder $StateFolder $StateAccess }
     catch {
-        throw (New-Failure state-folder-not-created ('{path} could not be created: {cause}. ' +
-                'Run this as an account that can write to {parent}') @{
+        throw (New-Failure state-folder-not-created ('could not create {path}: {cause}. Run nbserver with an account ' +
+                'that can write to {parent}') @{
                 path = $StateFolder; parent = Split-Path -Parent $StateFolder
             } -Cause $_.Exception)
     }
     if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) {
-        throw (New-Failure state-folder-filled ('another account created {path} at the same moment, and files in it. ' +
-                'Check and remove it, then run this again') @{ path = $StateFolder })
+        throw (New-Failure state-folder-filled ('another account created {path} and files in it while nbserver was ' +
+                'creating it. Check who created these ' +
+                'files, remove the folder, then try again') @{ path = $StateFolder })
     }
 }
 
@@ -25,7 +26,7 @@ function Assert-StateFolder {
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
-        throw (New-Failure state-folder-untrusted ('{path} cannot be trusted with what undo restores: {cause}. ' +
-                'Check and remove it as an administrator, then run this again') @{ path = $StateFolder } -Cause $fault)
+        throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, check ' +
+                'what is in this folder and remove it, then try again') @{ path = $StateFolder } -Cause $fault)
     }
 }

@@ -47,17 +47,17 @@ function Get-WindowsFault {
     if ($Is -ge [version]$lowest) { return }
     $name = Get-WindowsName $Is $Type
     if (-not $name) {
-        return New-Failure windows-too-old ('this is version {is} of Windows, which is too old. The oldest releases ' +
-            'that can be set up are Windows 10 and Windows Server 2012') @{ is = [string]$Is }
+        return New-Failure windows-too-old ('this host runs Windows version {is}, which is too old. Use Windows 10, ' +
+            'Windows Server 2012, or newer') @{ is = [string]$Is }
     }
     if ($Should) { return New-OlderWindowsFailure $Is $name $Should }
     if ($name -eq '2012') {
-        return New-Failure windows-2012-not-set ('this is version {is} of Windows, but without windows in the ' +
-            'inventory, a host is Windows 10, Windows Server 2016, or newer. Set windows = "2012" and ' +
+        return New-Failure windows-2012-not-set ('this host runs Windows version {is}, but windows is not set in the ' +
+            'inventory, so Windows 10, Windows Server 2016, or newer is required. Set windows = "2012" and ' +
             'accept_end_of_life = true in the inventory') @{ is = [string]$Is }
     }
-    New-Failure windows-not-set ('this is version {is} of Windows, but without windows in the inventory, a host is ' +
-        'Windows 10, Windows Server 2016, or newer. Set windows = "{name}" in the inventory') @{
+    New-Failure windows-not-set ('this host runs Windows version {is}, but windows is not set in the inventory, so ' +
+        'Windows 10, Windows Server 2016, or newer is required. Set windows = "{name}" in the inventory') @{
         is = [string]$Is; name = $name
     }
 }
@@ -66,10 +66,10 @@ function New-OlderWindowsFailure {
     param([version]$Is, [string]$Name, [string]$Should)
     $values = @{ is = [string]$Is; name = $Name; should = $Should; lowest = $WindowsVersions[$Should] }
     if ($Name -eq '2012') {
-        return New-Failure windows-older-2012 ('this is version {is} of Windows, but the inventory has windows = ' +
-            '"{should}", which is version {lowest} or newer. Set windows = "{name}" and accept_end_of_life = true ' +
-            'in the inventory') $values
+        return New-Failure windows-older-2012 ('this host runs Windows version {is}, but windows = "{should}" in the ' +
+            'inventory requires version {lowest} or newer. Set windows = "{name}" and accept_end_of_life = true in ' +
+            'the inventory') $values
     }
-    New-Failure windows-older ('this is version {is} of Windows, but the inventory has windows = "{should}", which ' +
-        'is version {lowest} or newer. Set windows = "{name}" in the inventory') $values
+    New-Failure windows-older ('this host runs Windows version {is}, but windows = "{should}" in the inventory ' +
+        'requires version {lowest} or newer. Set windows = "{name}" in the inventory') $values
 }

@@ -47,18 +47,19 @@ function Wait-Server {
         [Threading.Thread]::Sleep(1000)
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
-        throw (New-Failure server-silent-without-log ('nothing answers on TCP port {port}, and the server has not ' +
-                'written its log ({log}). Check why it does not start, then run this again') @{
+        throw (New-Failure server-silent-without-log ('the notebook server does not answer on TCP port {port} and ' +
+                'has not written its log ({log}). Find the error in the Application log in Event Viewer, fix it, ' +
+                'then try again') @{
                 port = $port; log = $ServerLog
             })
     }
-    throw (New-Failure server-silent ('nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
-            'follows: {lines}') @{
+    throw (New-Failure server-silent ('the notebook server does not answer on TCP port {port}. Its log ({log}) ends ' +
+            'with: {lines}. Fix this error, then try again') @{
             port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
         })
 }
 
-Add-Step check 'The server answers with its certificate, and refuses requests without the password' -Test {
+Add-Step check 'The server presents its certificate and refuses requests without the password' -Test {
     $should = 'a new certificate'
     $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }

@@ -31,9 +31,10 @@ function Test-OtherSalt {
 function Assert-Salt {
     Read-Salt
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
-        throw (New-Failure salt-differs ('the password hash in {file} has the salt {is}, but this run has the salt ' +
-                '{sent}. Restore nbserver.salt of this site next to the inventory, or use --new-salt to replace the ' +
-                'hash, which restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
+        throw (New-Failure salt-differs ('the password hash in {file} has the salt {is}, but this run sent a hash ' +
+                'with the salt {sent}. Restore nbserver.salt next to the inventory, or run nbserver apply ' +
+                '--new-salt, which replaces the ' +
+                'hash and restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
     }
 }
 
@@ -103,7 +104,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
     if (-not (Test-ServiceGrant $directory)) {
-        Add-Difference notebook-folder 'access of the server to {folder}' 'none' 'modify' @{ folder = $directory }
+        Add-Difference notebook-folder 'the server''s access to {folder}' 'none' 'modify' @{ folder = $directory }
     }
     Compare-Configuration
 } -Apply {

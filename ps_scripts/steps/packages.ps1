@@ -71,9 +71,9 @@ function New-LockFile([string]$Name, [string[]]$Lines) {
 function New-Environment([string[]]$Options, [hashtable]$Variables) {
     Write-StepProgress creating-environment 'Creating the virtual environment'
     $arguments = @('-I', '-X', 'utf8', '-m', 'venv') + $Options + (Get-EnvironmentFolder)
-    Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text (
-        'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. Make sure ' +
-        'that the disk has free space, then run this again')
+    Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text ('could not create the ' +
+        'virtual environment ({program} exited with code {exit_code}): {output}. Make sure that the disk has free ' +
+        'space, then try again')
 }
 
 # Return the path of uv, which is installed from the lock.
@@ -83,9 +83,9 @@ function Install-Uv([hashtable]$Variables) {
     Write-StepProgress installing-uv 'Installing uv'
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
-    Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text (
-        'uv could not be installed ({program} exited with code {exit_code}): {output}. Check these settings, and the ' +
-        'free space on the disk: {settings}') -Values @{ settings = $PackageSource.Settings }
+    Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
+        'exited with code {exit_code}): {output}. Check the free disk space, and these settings: {settings}'
+    ) -Values @{ settings = $PackageSource.Settings }
     Join-Path $tools 'bin\uv.exe'
 }
 
@@ -108,10 +108,9 @@ function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
 
 function Invoke-PackageInstaller {
     param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
-    Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text (
-        'the packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
-        'build for this Python, choose a python.version whose lock has one. If a package could not be downloaded, ' +
-        'check these settings: {settings}. If the disk is full, make room on it'
+    Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
+        'packages ({program} exited with code {exit_code}): {output}. Check the free disk space, and these settings: ' +
+        '{settings}. If a package has no build for this Python, set another python.version'
     ) -Values @{ settings = $PackageSource.Settings }
 }
 

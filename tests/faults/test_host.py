@@ -141,6 +141,7 @@ def test_a_restore_that_throws(small_host: SmallHost, images: Images, gate: int)
     small_host.order("fail", str(gate))
     ran = small_host.run("undo")
     small_host.release()
-    assert ran.result.outcome == "failed" and f"could not be restored: cut off at gate {gate}" in ran.result.error
+    assert ran.result.outcome == "failed" and "could not restore " in ran.result.error
+    assert f": cut off at gate {gate}. Fix this error" in ran.result.error
     assert len(small_host.record()) == 1
     restores(small_host, images)

@@ -132,8 +132,8 @@ def test_a_reboot_that_stays_pending_is_given_up(host: RebootingHost) -> None:
     ran = host.run("apply", "if-needed", ("pending", "text"))
     assert (ran.result.outcome, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 1, 1)
     assert ran.result.error == (
-        r"win1: Windows has restarted and still waits for a reboot (C:\faults\pending). It is not restarted again. "
-        "Find out what keeps it waiting, such as an update that fails at each start, then run this again"
+        r"win1: Windows must restart again (C:\faults\pending), although it has just restarted. "
+        "Find and fix what keeps requiring a restart, such as an update that fails at every start, then try again"
     )
     assert [event["restarting"] for event in ran.events if event["event"] == "finished"] == [True, False]
     assert not (host.small.ground / "site" / "new.txt").exists()
@@ -147,7 +147,7 @@ def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monke
     assert (ran.result.outcome, ran.result.changed, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 2, 1, 1)
     assert (
         ran.result.error
-        == "win1: Windows must restart once more, but is not restarted again in this run. Restart Windows, then run this again"
+        == "win1: Windows must restart again, but this run has reached its limit of restarts. Restart Windows, then try again"
     )
 
 
@@ -182,7 +182,7 @@ def test_a_restart_that_is_scheduled_already(host: RebootingHost) -> None:
     ran = host.run("apply", "if-needed", STEPS)
     assert (
         ran.result.outcome == "failed"
-        and "is already scheduled. Wait for it, or cancel it with shutdown /a, then run this again" in ran.result.error
+        and "is already scheduled. Wait for it, or cancel it with shutdown /a, then try again" in ran.result.error
     )
     host.prepare(3010, 1115)
     host.goes_down = True
@@ -227,4 +227,4 @@ def test_by_hand_the_exit_code_says_so(host: RebootingHost, reboot: str) -> None
     )
     assert done.stdout.splitlines()[-1] == "exit code 3010", done.stdout + done.stderr
     assert not host.calls("shutdown.exe")
-    assert ("is not restarted in a run by hand" in done.stdout) is (reboot == "if-needed")
+    assert ("a script that is run by hand does not restart it" in done.stdout) is (reboot == "if-needed")

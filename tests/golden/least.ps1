@@ -20,70 +20,70 @@
 #   585  lock                   Allow only one run at a time to change this host.
 #   637  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
 #   705  access                 Set and check access lists: who may read and change a folder.
-#   765  places                 Set the folders of nbserver on this host, and who has access to them.
-#   802  record                 Keep the record: the state of each thing before its first change, for undo.
-#   861  registry               Read values in the registry.
-#   872  registry_values        Compare, set, and restore values in the registry.
-#   906  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1026  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1112  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1144  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1242  path_access            Find other accounts that could replace a folder with another folder.
-#  1270  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1323  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1455  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1617  server_command         Define the command line of the server, and what it was started with.
-#  1636  programs               Run other programs until they exit, and report their output.
-#  1760  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1779  downloads              Download files into the cache, and check their hashes before they are used.
-#  1956  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2043  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2119  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2174  foreign_places         Define where configuration from other installations may be on this host.
-#  2188  package_environment    Choose the environment variables of pip and uv.
-#  2228  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2233  installer_failures     Explain the exit codes of installers.
-#  2301  installers             Run installers and uninstallers, and wait while another one runs.
-#  2346  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2402  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2463  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2488  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2552  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2591  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2631  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2725  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2772  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2808  port_process           Find the program that listens on a TCP port, and what started it.
-#  2834  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  2952  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2998  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3050  certificates           Read certificates from PEM files, and replace files.
-#  3073  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3145  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3271  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3391  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3499  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3569  password_hash          Get the hash of the password.
-#  3574  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
-#  3612  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3678  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   766  places                 Set the folders of nbserver on this host, and who has access to them.
+#   803  record                 Keep the record: the state of each thing before its first change, for undo.
+#   862  registry               Read values in the registry.
+#   873  registry_values        Compare, set, and restore values in the registry.
+#   907  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1027  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1113  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1146  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1244  path_access            Find other accounts that could replace a folder with another folder.
+#  1272  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1327  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1459  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1621  server_command         Define the command line of the server, and what it was started with.
+#  1640  programs               Run other programs until they exit, and report their output.
+#  1764  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1783  downloads              Download files into the cache, and check their hashes before they are used.
+#  1960  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2047  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2123  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2178  foreign_places         Define where configuration from other installations may be on this host.
+#  2192  package_environment    Choose the environment variables of pip and uv.
+#  2232  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2237  installer_failures     Explain the exit codes of installers.
+#  2308  installers             Run installers and uninstallers, and wait while another one runs.
+#  2353  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2410  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2472  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2497  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2561  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2600  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2640  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2734  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2781  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2817  port_process           Find the program that listens on a TCP port, and what started it.
+#  2843  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  2962  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3008  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3060  certificates           Read certificates from PEM files, and replace files.
+#  3083  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3155  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3284  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3405  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3513  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3583  password_hash          Get the hash of the password.
+#  3588  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
+#  3626  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3692  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3754  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3811  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3829  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3848  python                 Install Python from the publisher, or use one that is installed.
-#  3961  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3994  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4084  packages               Install the packages of the lock in a virtual environment.
-#  4220  path                   Add the programs of the server to the PATH of the machine.
-#  4249  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4275  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4394  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4594  service                Run the server as a scheduled task.
-#  4703  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4738  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4812  cleanup                Remove the programs and packages of earlier runs that are not used any more.
-#  4833  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3768  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3829  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3848  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3867  python                 Install Python from the publisher, or use one that is installed.
+#  3980  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4013  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4103  packages               Install the packages of the lock in a virtual environment.
+#  4238  path                   Add the programs of the server to the PATH of the machine.
+#  4267  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4293  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4413  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4620  service                Run the server as a scheduled task.
+#  4729  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4764  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4839  cleanup                Remove the programs and packages of earlier runs that are not used any more.
+#  4860  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -359,8 +359,8 @@ function ConvertTo-Failure([Exception]$Exception) {
     if ($Exception.Data.Contains('code')) { return $Exception }
     $values = @{ error = $Exception.Message }
     if (Test-DiskFull $Exception) {
-        return New-CodedException disk-full ('the disk is full: {error}. ' +
-            'Make room on it, then run this again') $values $Exception
+        return New-CodedException disk-full ('the disk is full: {error}. Free ' +
+            'some disk space, then try again') $values $Exception
     }
     New-CodedException unexpected-error '{error}' $values $Exception
 }
@@ -444,8 +444,8 @@ filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
 function Save-Event([string]$Json) {
     try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
     catch {
-        $Run.NotKept = New-Failure events-not-kept ('the events of this run cannot be written to {file}: {cause}. ' +
-            'Make sure that the disk has free space and can be written to, then run this again') @{
+        $Run.NotKept = New-Failure events-not-kept ('could not write the events of this run to {file}: {cause}. Make ' +
+            'sure that the disk is writable and has free space, then try again') @{
             file = $Run.EventFile
         } -Cause $_.Exception
     }
@@ -467,7 +467,7 @@ function ConvertTo-AsciiJson([string]$Json) {
 function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
-        throw (New-Failure no-such-run 'this host has no run "{run}"' @{ run = $Run.Id })
+        throw (New-Failure no-such-run 'this host has no run "{run}". Correct the run ID' @{ run = $Run.Id })
     }
     $sent = $After
     do {
@@ -547,8 +547,8 @@ function Read-Envelope {
                 break
             }
             default {
-                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not valid for this ' +
-                        'script') @{ number = $number })
+                throw (New-Failure envelope-line-unknown ('line {number} of the envelope is not valid. Correct it as ' +
+                        'described in docs/formats.md') @{ number = $number })
             }
         }
     }
@@ -609,11 +609,11 @@ function Enter-Lock {
 function New-LockFailure([Exception]$Cause) {
     $owner = Get-LockOwner
     if ($owner) {
-        return New-Failure run-in-progress ('another run is changing this host: {owner}. ' +
-            'Wait for it to finish, then run this again') @{ owner = $owner }
+        return New-Failure run-in-progress ('another run is changing this host: {owner}. Wait for it to finish, then ' +
+            'try again') @{ owner = $owner }
     }
-    New-Failure lock-not-opened ('{file} could not be opened: {cause}. ' +
-        'Close the program that uses it, then run this again') @{ file = $LockFile } -Cause $Cause
+    New-Failure lock-not-opened ('could not open {file}: {cause}. Close the program that uses this file, then try ' +
+        'again') @{ file = $LockFile } -Cause $Cause
 }
 
 function Exit-Lock {
@@ -666,7 +666,7 @@ function Get-Link([string]$Path) {
 function Assert-NoLink([string]$Path) {
     foreach ($link in @(Get-Link $Path)) {
         throw (New-Failure link-in-path ('{path} was not changed, because {link} is a link (a junction, symbolic ' +
-                'link, or mounted volume). Check where it leads, remove it, then run this again') @{
+                'link, or mounted volume). Check where the link leads and remove it, then try again') @{
                 path = $Path; link = $link
             })
     }
@@ -696,9 +696,9 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('the record names {path}, which is neither in a folder of nbserver ' +
-                'nor the notebook.directory of these settings. If it is an earlier notebook.directory, set ' +
-                'notebook.directory to it in the inventory, then run undo again') @{ path = $Path })
+        throw (New-Failure record-path-unknown ('the record contains {path}, which is neither in a folder of ' +
+                'nbserver nor the current notebook.directory. If it is an earlier notebook.directory, set ' +
+                'notebook.directory to it in the inventory, then run nbserver undo again') @{ path = $Path })
     }
 }
 
@@ -750,7 +750,7 @@ function Get-AccessFault {
     $acl = Get-Acl -LiteralPath $Path
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
-        return New-Failure access-owner '{path} belongs to {owner}' @{ path = $Path; owner = $owner }
+        return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }
     }
     foreach ($entry in $acl.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier])) {
         $account = $entry.IdentityReference.Value
@@ -758,7 +758,8 @@ function Get-AccessFault {
         if (-not ([int]$entry.FileSystemRights -band $Rights)) { continue }
         $inheritOnly = [int]$entry.PropagationFlags -band [int][Security.AccessControl.PropagationFlags]::InheritOnly
         if ($SkipInheritOnly -and $inheritOnly) { continue }
-        return New-Failure access-granted '{account} has access to {path}' @{ account = $account; path = $Path }
+        return New-Failure access-granted ('the account {account} ' +
+            'has access to {path}') @{ account = $account; path = $Path }
     }
 }
 
@@ -827,8 +828,8 @@ function Test-Record([string]$Kind, [string]$Key) {
 # Restore one thing, then remove its line from the record.
 function Undo-Line($Line) {
     if (-not $Restore.ContainsKey($Line.kind)) {
-        throw (New-Failure unknown-kind ('this script cannot restore the kind "{kind}". ' +
-                'Use the release that recorded it') @{ kind = $Line.kind })
+        throw (New-Failure unknown-kind ('this release cannot restore the kind "{kind}" in the record. Run undo with ' +
+                'the nbserver release that recorded it') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     & $Restore[$Line.kind] $Line.key $Line.before
@@ -1121,14 +1122,15 @@ function Initialize-StateFolder {
 function New-StateFolder {
     try { New-ClosedFolder $StateFolder $StateAccess }
     catch {
-        throw (New-Failure state-folder-not-created ('{path} could not be created: {cause}. ' +
-                'Run this as an account that can write to {parent}') @{
+        throw (New-Failure state-folder-not-created ('could not create {path}: {cause}. Run nbserver with an account ' +
+                'that can write to {parent}') @{
                 path = $StateFolder; parent = Split-Path -Parent $StateFolder
             } -Cause $_.Exception)
     }
     if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) {
-        throw (New-Failure state-folder-filled ('another account created {path} at the same moment, and files in it. ' +
-                'Check and remove it, then run this again') @{ path = $StateFolder })
+        throw (New-Failure state-folder-filled ('another account created {path} and files in it while nbserver was ' +
+                'creating it. Check who created these ' +
+                'files, remove the folder, then try again') @{ path = $StateFolder })
     }
 }
 
@@ -1136,8 +1138,8 @@ function Assert-StateFolder {
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
-        throw (New-Failure state-folder-untrusted ('{path} cannot be trusted with what undo restores: {cause}. ' +
-                'Check and remove it as an administrator, then run this again') @{ path = $StateFolder } -Cause $fault)
+        throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, check ' +
+                'what is in this folder and remove it, then try again') @{ path = $StateFolder } -Cause $fault)
     }
 }
 
@@ -1276,11 +1278,12 @@ function Get-FolderNameFault([string]$Folder) {
     if ($fault) { return $fault }
     $fault = Get-ProfileFault $Folder
     if ($fault) { return $fault }
-    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows 'it belongs to Windows or to programs' }
+    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows ('this folder belongs to Windows or to ' +
+            'installed programs') }
     $notebooks = Join-Path $StateFolder 'notebooks'
     if ($Folder -eq $notebooks -or (Test-Below $Folder $notebooks)) { return }
     if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) {
-        New-Failure folder-of-nbserver 'in {state}, only {notebooks} is for notebooks' @{
+        New-Failure folder-of-nbserver 'in {state}, only {notebooks} may contain notebooks' @{
             state = $StateFolder; notebooks = $notebooks
         }
     }
@@ -1290,11 +1293,12 @@ function Get-FolderNameFault([string]$Folder) {
 # below are compared with the form in which Windows writes a path.
 function Get-FolderSyntaxFault([string]$Folder) {
     if ($Folder -match '~\d|[. ](\\|$)') {
-        return New-Failure folder-name-ambiguous 'a part of it is a short name, or ends with a period or a space'
+        return New-Failure folder-name-ambiguous ('the path contains a short name such as PROGRA~1, or a name that ' +
+            'ends with a period or space')
     }
-    if ($Folder -cmatch '\A[A-Za-z]:\z') { return New-Failure folder-is-drive 'it is a whole drive' }
+    if ($Folder -cmatch '\A[A-Za-z]:\z') { return New-Failure folder-is-drive 'the path is the root of a drive' }
     if ($Folder -cnotmatch '\A[A-Za-z]:\\[^:]+\z' -or $Folder -ne [IO.Path]::GetFullPath($Folder)) {
-        New-Failure folder-name-form 'it is not a path with a drive and single backslashes, as Windows writes it'
+        New-Failure folder-name-form 'expected a path with a drive letter and without / or .., such as D:\notebooks'
     }
 }
 
@@ -1302,10 +1306,10 @@ function Get-ProfileFault([string]$Folder) {
     $profiles = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
     if ($profiles + $env:ProgramData -contains $Folder) {
-        return New-Failure folder-of-others 'it contains folders of other programs or users'
+        return New-Failure folder-of-others 'this folder contains folders of other programs or users'
     }
     if ($profiles -contains (Split-Path -Parent $Folder)) {
-        New-Failure folder-is-profile 'it is the profile of a user'
+        New-Failure folder-is-profile 'this folder is the profile of a user'
     }
 }
 
@@ -1336,8 +1340,8 @@ function Assert-DataFolder([string]$Path) {
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
     if ($fault) {
-        throw (New-Failure data-folder-refused ('{path} cannot be notebook.directory: {cause}. ' +
-                'Choose another folder in the inventory') @{ path = $Path } -Cause $fault)
+        throw (New-Failure data-folder-refused ('{path} cannot be used for notebooks: {cause}. Set ' +
+                'notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
     }
     Assert-NoLink $folder
     $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
@@ -1346,9 +1350,9 @@ function Assert-DataFolder([string]$Path) {
     }
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
-        throw (New-Failure data-folder-replaceable ('{path} cannot be notebook.directory, because other accounts ' +
+        throw (New-Failure data-folder-replaceable ('{path} cannot be used for notebooks, because other accounts ' +
                 'could replace it: {cause}. Let only administrators own it, delete it, and change its permissions, ' +
-                'or choose another folder in the inventory') @{ path = $Path } -Cause $fault)
+                'or set notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
     }
 }
 
@@ -1372,8 +1376,8 @@ function New-DataFolder([string]$Path) {
     New-ClosedFolder $Path $ServiceWrites
     $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
     if ($fault) {
-        throw (New-Failure data-folder-race ('another account created {path} at the same moment: {cause}. ' +
-                'Remove it, then run this again') @{ path = $Path } -Cause $fault)
+        throw (New-Failure data-folder-race ('another account created {path} while nbserver was creating it: ' +
+                '{cause}. Remove this folder, then run nbserver apply again') @{ path = $Path } -Cause $fault)
     }
 }
 
@@ -1402,8 +1406,8 @@ $Restore.grant = {
     }
     finally { $lock.Close() }
     if ($left.Count) {
-        throw (New-Failure grant-not-removed ('the service still has access to {count} files or folders in {path}, ' +
-                'first {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+        throw (New-Failure grant-not-removed ('the service still has access to {count} files or folders in {path}. ' +
+                'First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
     }
 }
 
@@ -1436,7 +1440,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
             if ($item.Attributes -band [IO.FileAttributes]::Directory) { $folders.Push($item.FullName) }
         }
         if ($watch.ElapsedMilliseconds -lt 5000) { continue }
-        Write-StepProgress removing-access 'Removing the access of the service from {path}' @{ path = $folder }
+        Write-StepProgress removing-access 'Removing the service''s access to {path}' @{ path = $folder }
         $watch.Restart()
     }
 }
@@ -1821,12 +1825,12 @@ function Receive-Download($Download, [string]$Part) {
             $status = Get-HttpStatus $_.Exception
         }
         if ($try -ge 3 -or ($status -ge 400 -and $status -lt 500)) {
-            throw (New-Failure download-failed ('{url} could not be downloaded: {cause}. Check the connection of ' +
+            throw (New-Failure download-failed ('could not download {url}: {cause}. Check the network connection of ' +
                     'this host and downloads.proxy in the inventory, or add the URL of a mirror to a site catalog') @{
                     url = $Download.url
                 } -Cause $failure)
         }
-        Write-Notice warning download-interrupted 'the download of {url} was interrupted and continues: {reason}' @{
+        Write-Notice warning download-interrupted 'the download of {url} was interrupted ({reason}) and continues' @{
             url = $Download.url; reason = $failure.Message
         }
         [Threading.Thread]::Sleep(1000 * $try)
@@ -1838,9 +1842,9 @@ function Assert-Download($Download, [string]$Part) {
     if ($actual -eq $Download.sha256) { return }
     $size = (Get-Item -LiteralPath $Part).Length
     Remove-Item -LiteralPath $Part -Force
-    throw (New-Failure download-wrong-hash ('{url} is not the file of the catalog: expected SHA-256 {expected}, got ' +
-            '{actual} ({size} bytes). It was deleted and not used. It may be an error page of a proxy, or the file ' +
-            'has changed: compare it with what the publisher announces before you change the catalog') @{
+    throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
+            '{actual} ({size} bytes). The file was deleted. Check whether a proxy replaces it, and compare the hash ' +
+            'with the publisher''s before you change the catalog') @{
             url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
         })
 }
@@ -1924,14 +1928,14 @@ function Get-WebFailure([Exception]$Exception) {
     $status = Get-HttpStatus $Exception
     $web = Get-WebException $Exception
     if ($status) {
-        return New-Failure http-status '{status} {description}' @{
+        return New-Failure http-status 'the server responded with HTTP status {status} ({description})' @{
             status = $status; description = [string]$web.Response.StatusCode
         }
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('{error} (the clock of this host says {time}; with a wrong ' +
-                'clock, every certificate is refused)') @{
+            return New-Failure tls-certificate-refused ('{error} (the clock of this host shows {time}; if it is ' +
+                'wrong, correct it)') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }
@@ -1994,16 +1998,16 @@ function Complete-BeforeRestart {
     if ($Run.BootBefore -and -not $Run.Changed) { Write-StillPending; return }
     if ($Settings.reboot -ne 'if-needed') { return }
     if (-not $Run.Boot) {
-        Write-Notice warning boot-time-unknown ('Windows does not report when it started, so it is not restarted. ' +
-            'Restart Windows, then run this again')
+        Write-Notice warning boot-time-unknown ('Windows does not report when it started, so nbserver does not ' +
+            'restart it. Restart Windows, then try again')
     }
     elseif (-not $Run.Restarts -and $Run.BootBefore) {
-        Write-Notice warning restarts-used-up ('Windows must restart once more, but is not restarted again in this ' +
-            'run. Restart Windows, then run this again')
+        Write-Notice warning restarts-used-up ('Windows must restart again, but this run has reached its limit of ' +
+            'restarts. Restart Windows, then try again')
     }
     elseif (-not $Run.Restarts) {
-        Write-Notice warning no-restart-by-hand ('Windows must restart, but is not restarted in a run by hand, ' +
-            'because nothing would continue that run. Restart Windows, then run this again')
+        Write-Notice warning no-restart-by-hand ('Windows must restart, but a script that is run by hand does not ' +
+            'restart it. Restart Windows, then run the script again')
     }
     else {
         Restart-Windows
@@ -2014,13 +2018,13 @@ function Complete-BeforeRestart {
 function Write-StillPending {
     $key = $Run.Pending.Trim([char[]]' ()')
     if ($key) {
-        Write-Notice warning reboot-still-pending ('Windows has restarted and still waits for a reboot ({key}). It ' +
-            'is not restarted again. Find out what keeps it waiting, such as an update that fails at each start, ' +
-            'then run this again') @{ key = $key }
+        Write-Notice warning reboot-still-pending ('Windows must restart again ({key}), although it has just ' +
+            'restarted. Find and fix what keeps requiring a restart, such as an update that fails at every start, ' +
+            'then try again') @{ key = $key }
     }
     else {
-        Write-Notice warning reboot-still-needed ('Windows has restarted and still waits for a reboot. It is not ' +
-            'restarted again. Find out what keeps it waiting, such as an installer that fails, then run this again')
+        Write-Notice warning reboot-still-needed ('Windows must restart again, although it has just restarted. Find ' +
+            'and fix the installer that keeps requiring a restart, then try again')
     }
 }
 
@@ -2028,15 +2032,15 @@ function Write-StillPending {
 # installation of an application. Two exit codes are not failures of shutdown.exe: with 1115
 # (ERROR_SHUTDOWN_IN_PROGRESS), Windows already restarts; with 1190 (ERROR_SHUTDOWN_IS_SCHEDULED), it is unknown when.
 function Restart-Windows {
-    Write-Notice warning restarting 'Windows restarts in ten seconds. This run continues afterwards'
+    Write-Notice warning restarting 'Windows restarts in ten seconds. This run continues after the restart'
     $shutdown = Join-Path $env:SystemRoot 'System32\shutdown.exe'
     $comment = 'nbserver: an installer requires a restart'
     Invoke-Program $shutdown @('/r', '/t', '10', '/d', 'p:4:2', '/c', $comment) -Accept 0, 1115, 1190 `
-        -Code restart-failed -Text ('Windows could not be restarted: {program} exited with code {exit_code}. ' +
-        'Restart Windows, then run this again. Output of the program: {output}')
+        -Code restart-failed -Text ('could not restart Windows ({program} exited with code {exit_code}): {output}. ' +
+        'Restart Windows yourself, then try again')
     if ($Run.ExitCode -eq 1190) {
         throw (New-Failure restart-already-scheduled ('a restart or shutdown of Windows is already scheduled. Wait ' +
-                'for it, or cancel it with shutdown /a, then run this again'))
+                'for it, or cancel it with shutdown /a, then try again'))
     }
 }
 
@@ -2089,17 +2093,17 @@ function Get-WindowsFault {
     if ($Is -ge [version]$lowest) { return }
     $name = Get-WindowsName $Is $Type
     if (-not $name) {
-        return New-Failure windows-too-old ('this is version {is} of Windows, which is too old. The oldest releases ' +
-            'that can be set up are Windows 10 and Windows Server 2012') @{ is = [string]$Is }
+        return New-Failure windows-too-old ('this host runs Windows version {is}, which is too old. Use Windows 10, ' +
+            'Windows Server 2012, or newer') @{ is = [string]$Is }
     }
     if ($Should) { return New-OlderWindowsFailure $Is $name $Should }
     if ($name -eq '2012') {
-        return New-Failure windows-2012-not-set ('this is version {is} of Windows, but without windows in the ' +
-            'inventory, a host is Windows 10, Windows Server 2016, or newer. Set windows = "2012" and ' +
+        return New-Failure windows-2012-not-set ('this host runs Windows version {is}, but windows is not set in the ' +
+            'inventory, so Windows 10, Windows Server 2016, or newer is required. Set windows = "2012" and ' +
             'accept_end_of_life = true in the inventory') @{ is = [string]$Is }
     }
-    New-Failure windows-not-set ('this is version {is} of Windows, but without windows in the inventory, a host is ' +
-        'Windows 10, Windows Server 2016, or newer. Set windows = "{name}" in the inventory') @{
+    New-Failure windows-not-set ('this host runs Windows version {is}, but windows is not set in the inventory, so ' +
+        'Windows 10, Windows Server 2016, or newer is required. Set windows = "{name}" in the inventory') @{
         is = [string]$Is; name = $name
     }
 }
@@ -2108,12 +2112,12 @@ function New-OlderWindowsFailure {
     param([version]$Is, [string]$Name, [string]$Should)
     $values = @{ is = [string]$Is; name = $Name; should = $Should; lowest = $WindowsVersions[$Should] }
     if ($Name -eq '2012') {
-        return New-Failure windows-older-2012 ('this is version {is} of Windows, but the inventory has windows = ' +
-            '"{should}", which is version {lowest} or newer. Set windows = "{name}" and accept_end_of_life = true ' +
-            'in the inventory') $values
+        return New-Failure windows-older-2012 ('this host runs Windows version {is}, but windows = "{should}" in the ' +
+            'inventory requires version {lowest} or newer. Set windows = "{name}" and accept_end_of_life = true in ' +
+            'the inventory') $values
     }
-    New-Failure windows-older ('this is version {is} of Windows, but the inventory has windows = "{should}", which ' +
-        'is version {lowest} or newer. Set windows = "{name}" in the inventory') $values
+    New-Failure windows-older ('this host runs Windows version {is}, but windows = "{should}" in the inventory ' +
+        'requires version {lowest} or newer. Set windows = "{name}" in the inventory') $values
 }
 
 # ---- prelude: foreign_configuration ----------------------------------------------------------------
@@ -2161,12 +2165,12 @@ function Write-ForeignConfiguration {
     if (-not $found.Count) { return }
     $names = @($found | Select-Object -First 10) -join ', '
     if ($found.Count -le 10) {
-        Write-Notice warning foreign-configuration (
-            'configuration from other installations was found and is ignored: {names}') @{ names = $names }
+        Write-Notice warning foreign-configuration ('nbserver ignores configuration ' +
+            'from other installations: {names}') @{ names = $names }
         return
     }
-    Write-Notice warning much-foreign-configuration (
-        'configuration from other installations was found and is ignored: {names}, and {more} more') @{
+    Write-Notice warning much-foreign-configuration ('nbserver ignores configuration from other installations: ' +
+        '{names}, and {more} more') @{
         names = $names; more = $found.Count - 10
     }
 }
@@ -2244,22 +2248,23 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
     $values = @{ installer = $Name; exit_code = $ExitCode }
     $logs = @{ installer = $Name; exit_code = $ExitCode; folder = Get-InstallerLogFolder }
     switch ($ExitCode) {
-        1602 { New-Failure installer-cancelled '{installer} was cancelled (exit code {exit_code})' $values }
+        1602 { New-Failure installer-cancelled ('{installer} was canceled (exit code {exit_code}). Try again, and ' +
+                'let it finish') $values }
         1603 {
-            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If it wrote a log, it is in ' +
-                '{folder}') $logs
+            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If there is a log in ' +
+                '{folder}, fix the error that it shows, then try again') $logs
         }
         1618 {
             New-Failure installer-busy ('{installer} could not start (exit code {exit_code}), because another ' +
-                'installer runs on this host. Wait until that has finished, then run this again') $values
+                'installer is running on this host. Wait for it to finish, then try again') $values
         }
         1625 {
             New-Failure installer-forbidden ('a policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
-                'for an exception') $values
+                'the administrator of the policy for an exception, then try again') $values
         }
         1638 {
-            New-Failure installer-other-version ('another version than that of {installer} is installed (exit code ' +
-                '{exit_code}). Remove it, or choose that version in the inventory') $values
+            New-Failure installer-other-version ('{installer} cannot replace the version that is already installed ' +
+                '(exit code {exit_code}). Uninstall that version, or set it in the inventory') $values
         }
     }
 }
@@ -2269,31 +2274,33 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
     $values = @{ installer = $Name; exit_code = $ExitCode }
     $logs = @{ installer = $Name; exit_code = $ExitCode; folder = Get-InstallerLogFolder }
     switch ($ExitCode) {
-        1 { New-Failure installer-not-started '{installer} could not start (exit code {exit_code})' $values }
+        1 { New-Failure installer-not-started ('{installer} could not start (exit code {exit_code}). Restart ' +
+                'Windows, then try again') $values }
         2 {
-            New-Failure installer-cancelled-early ('{installer} was cancelled before it changed anything (exit code ' +
-                '{exit_code})') $values
+            New-Failure installer-cancelled-early ('{installer} was canceled before it changed anything (exit code ' +
+                '{exit_code}). Try again, and let it finish') $values
         }
         3 {
             New-Failure installer-failed-early ('{installer} failed before it changed anything (exit code ' +
-                '{exit_code}). Windows may lack memory or other resources') $values
+                '{exit_code}). Close other programs to free memory, then try again') $values
         }
         4 {
-            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If it wrote a log, it is in ' +
-                '{folder}') $logs
+            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If there is a log in ' +
+                '{folder}, fix the error that it shows, then try again') $logs
         }
         5 {
-            New-Failure installer-stopped ('{installer} was cancelled, or could not write a file (exit code ' +
-                '{exit_code}). If it wrote a log, it is in {folder}') $logs
+            New-Failure installer-stopped ('{installer} was canceled or could not write a file (exit code ' +
+                '{exit_code}). If there is a log in {folder}, fix the error that it shows, then try again') $logs
         }
-        6 { New-Failure installer-killed '{installer} was stopped by a debugger (exit code {exit_code})' $values }
+        6 { New-Failure installer-killed ('{installer} was stopped by a debugger (exit code {exit_code}). Close the ' +
+                'debugger, then try again') $values }
         7 {
             New-Failure installer-cannot-continue ('{installer} cannot continue on this host (exit code ' +
-                '{exit_code}). If it wrote a log, it is in {folder}') $logs
+                '{exit_code}). If there is a log in {folder}, fix the error that it shows, then try again') $logs
         }
         8 {
             New-Failure installer-needs-restart ('{installer} cannot continue before Windows has restarted (exit ' +
-                'code {exit_code}). Restart Windows, then run this again') $values
+                'code {exit_code}). Restart Windows, then try again') $values
         }
     }
 }
@@ -2388,7 +2395,8 @@ $Restore.msi = {
     if (-not (Test-Path -LiteralPath $File)) {
         $product = Get-ProductCode $File
         if (-not $product) {
-            Write-Notice log already-removed '{path} does not exist, and what it installed is removed already' @{
+            Write-Notice log already-removed ('the installer {path} no longer exists, and its program has already ' +
+                'been removed') @{
                 path = $File
             }
             return
@@ -2432,14 +2440,15 @@ function Get-BundleRemoval([string]$File) {
     $name = (Split-Path -Leaf $File) -creplace '\A[0-9a-f]{16}-', ''   # the cache adds the beginning of its hash
     $copy = Get-BundleCopy $name
     if (-not $copy) {
-        Write-Notice log already-removed '{path} does not exist, and what it installed is removed already' @{
+        Write-Notice log already-removed ('the installer {path} no longer exists, and its program has already been ' +
+            'removed') @{
             path = $File
         }
         return
     }
     if ($name -match '\d+\.\d+\.\d+') { return $copy }
-    Write-Notice warning newer-bundle-kept ('{path} does not exist, and {copy} may be a newer one that other ' +
-        'programs need. It is kept. If no program needs it, remove it in Apps in Settings') @{
+    Write-Notice warning newer-bundle-kept ('undo kept {copy}, which may be newer than {path} and needed by other ' +
+        'programs. If no program needs it, uninstall it in Settings > Apps') @{
         path = $File; copy = $copy
     }
 }
@@ -2450,8 +2459,8 @@ $Restore.bundle = {
     Assert-NoLink $File
     $name = Split-Path -Leaf $File
     if ($Before) {
-        Write-Notice warning replaced-version-kept ('{program} replaced version {version}, which it cannot restore. ' +
-            'The newer version is kept') @{ program = $name; version = $Before }
+        Write-Notice warning replaced-version-kept ('{program} replaced version {version}, which undo cannot ' +
+            'restore, so the newer version is kept') @{ program = $name; version = $Before }
         return
     }
     $program = Get-BundleRemoval $File
@@ -2597,8 +2606,8 @@ $Restore.task_state = {
 function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
     if (-not $before -or $before.type -ne 'DWord') {
-        throw (New-Failure value-not-dword ('{path}\{name} is not a DWORD value, so a startup task cannot restore ' +
-                'it. Leave out this step with skip in the inventory') @{ path = $Path; name = $Name })
+        throw (New-Failure value-not-dword ('{path}\{name} is not a DWORD value, so nbserver could not restore it ' +
+                'after a restart. Set skip = ["ie_esc"] in the inventory') @{ path = $Path; name = $Name })
     }
     $task = "nbserver-close-$($Run.Step)"
     $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')
@@ -2934,13 +2943,14 @@ function Stop-PortOwner([int]$Port) {
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. It does not run as a ' +
-            'service or a scheduled task, so undo cannot start it again. If you need it, start it yourself: {path}') @{
+        Write-Notice warning process-stopped ('stopped {program} (process {process}), which undo cannot start again, ' +
+            'because it is neither a service nor a scheduled task. If you need it, start it yourself: {path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
     }
     for ($try = 0; $try -lt 20 -and (Test-PortListening $Port); $try++) {
-        if ($try -eq 10) { Write-StepProgress waiting-for-port 'Waiting for TCP port {port}' @{ port = $Port } }
+        if ($try -eq 10) { Write-StepProgress waiting-for-port ('Waiting until TCP ' +
+                'port {port} is free') @{ port = $Port } }
         # A process that exits by itself meanwhile is not an error.
         if ($owner.Kind -eq 'process' -or $try -eq 10) {
             Stop-Process -Id $owner.Process.ProcessId -Force -ErrorAction SilentlyContinue
@@ -3122,7 +3132,7 @@ function Compare-OwnCertificate($Certificate) {
     }
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Add-Difference certificate-expires 'end of the certificate' $end.ToString('u') 'later'
+        Add-Difference certificate-expires 'expiry of the certificate' $end.ToString('u') 'later'
     }
     elseif (-not (Test-TextFile $SourceFile 'host')) {
         Add-Difference certificate-source 'source of the certificate' 'different' 'host'
@@ -3167,7 +3177,7 @@ $AllowedPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'    # serverAuth, anyExtend
 
 # Return why the server must not use a certificate for the names in the settings; or nothing.
 function Get-CertificateFault($Certificate) {
-    if (-not $Certificate) { return New-Failure certificate-empty 'there is no certificate in the file' }
+    if (-not $Certificate) { return New-Failure certificate-empty 'the file contains no certificate in PEM' }
     $fault = Get-ValidityFault $Certificate
     if (-not $fault) { $fault = Get-NameFault $Certificate }
     if (-not $fault) { $fault = Get-SignatureFault $Certificate }
@@ -3180,10 +3190,11 @@ function Get-ValidityFault($Certificate) {
     $begin = $Certificate.NotBefore.ToUniversalTime()
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($end -le [DateTime]::UtcNow) {
-        return New-Failure certificate-expired 'it expired {time}' @{ time = $end.ToString('u') }
+        return New-Failure certificate-expired 'the certificate expired on {time}' @{ time = $end.ToString('u') }
     }
     if ($begin -gt [DateTime]::UtcNow) {
-        New-Failure certificate-not-yet-valid 'it is not valid before {time}' @{ time = $begin.ToString('u') }
+        New-Failure certificate-not-yet-valid ('the certificate is ' +
+            'not valid before {time}') @{ time = $begin.ToString('u') }
     }
 }
 
@@ -3191,14 +3202,14 @@ function Get-NameFault($Certificate) {
     $names = @(Get-CertificateName $Certificate)
     $wildcards = @($names | Where-Object { $_.Contains('*') })
     if ($wildcards.Count) {
-        return New-Failure certificate-wildcard ('it has the wildcard name {name}. Notebooks run under the account ' +
-            'of the server and can read its key, so only a certificate for the names of this host is used') @{
+        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}: anyone who can use a ' +
+            'notebook could read its key and impersonate every host that matches this name') @{
             name = $wildcards[0]
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
     if ($missing.Count) {
-        New-Failure certificate-lacks-name 'its subject alternative names lack {names}' @{
+        New-Failure certificate-lacks-name 'the subject alternative names lack {names}' @{
             names = $missing -join ', '
         }
     }
@@ -3220,8 +3231,8 @@ function Get-CertificateName($Certificate) {
 function Get-SignatureFault($Certificate) {
     $algorithm = $Certificate.SignatureAlgorithm.Value
     if ($AllowedSignatures -notcontains $algorithm) {
-        New-Failure certificate-signature ('its signature algorithm {algorithm} is not RSA or ECDSA with SHA-256, ' +
-            'SHA-384, or SHA-512') @{ algorithm = $algorithm }
+        New-Failure certificate-signature ('the certificate is signed with {algorithm}, but RSA or ECDSA with ' +
+            'SHA-256, SHA-384, or SHA-512 is required') @{ algorithm = $algorithm }
     }
 }
 
@@ -3229,20 +3240,21 @@ function Get-SignatureFault($Certificate) {
 function Get-PurposeFault($Certificate) {
     foreach ($authority in Get-Extension $Certificate X509BasicConstraintsExtension) {
         if ($authority.CertificateAuthority) {
-            return New-Failure certificate-of-authority ('it is the certificate of an authority (CA:TRUE). Notebooks ' +
-                'run under the account of the server, can read its key, and could issue certificates with it')
+            return New-Failure certificate-of-authority ('this is a CA certificate (CA:TRUE): notebooks can read the ' +
+                'key of the server and could issue certificates with it')
         }
     }
     foreach ($purposes in Get-Extension $Certificate X509EnhancedKeyUsageExtension) {
         $allowed = @($purposes.EnhancedKeyUsages | Where-Object { $AllowedPurposes -contains $_.Value })
         if (-not $allowed.Count) {
-            return New-Failure certificate-purpose 'its extended key usage is not for a server (serverAuth)'
+            return New-Failure certificate-purpose ('the extended key usage does not include server authentication ' +
+                '(serverAuth)')
         }
     }
     $digitalSignature = [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature
     foreach ($usage in Get-Extension $Certificate X509KeyUsageExtension) {
         if (-not ($usage.KeyUsages -band $digitalSignature)) {
-            return New-Failure certificate-key-usage ('its key usage lacks digitalSignature, which TLS 1.2 and 1.3 ' +
+            return New-Failure certificate-key-usage ('the key usage lacks digitalSignature, which TLS 1.2 and 1.3 ' +
                 'require')
         }
     }
@@ -3258,13 +3270,14 @@ function Get-KeyFault($Certificate) {
     if ($key.Oid.Value -eq $RsaKey) {
         $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
         if ($bits -lt 2048 -or $bits -gt 8192) {
-            New-Failure certificate-key-length 'its RSA key has {bits} bits, but must have from 2048 to 8192' @{
+            New-Failure certificate-key-length ('the RSA key of the certificate has {bits} bits, but 2048 to 8192 ' +
+                'are required') @{
                 bits = $bits
             }
         }
     }
     elseif ($AllowedCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) {
-        New-Failure certificate-key-type 'its key is neither RSA nor EC on P-256 or P-384'
+        New-Failure certificate-key-type 'the key of the certificate is neither RSA nor EC on P-256 or P-384'
     }
 }
 
@@ -3300,12 +3313,12 @@ function Compare-SentCertificate($Certificate) {
         -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {
         $is = $null
         if ($Certificate) { $is = Get-Fingerprint $Certificate }
-        Add-Difference certificate-not-sent 'certificate' $is 'the certificate that was sent'
+        Add-Difference certificate-not-sent 'certificate' $is 'the certificate from the workstation'
         return
     }
     if ($Secrets.ContainsKey('certificate.key') -and
         -not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key')) {
-        Add-Difference certificate-key-not-sent 'key of the certificate' 'different or missing' 'the key that was sent'
+        Add-Difference certificate-key-not-sent 'private key' 'different or missing' 'the key from the workstation'
     }
 }
 
@@ -3321,7 +3334,7 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
-        Add-Difference certificate-key 'key of the certificate' 'does not match' 'matches'
+        Add-Difference certificate-key 'private key' 'not the key of the certificate' 'the key of the certificate'
         return
     }
     $fault = Get-CertificateFault $Certificate
@@ -3342,8 +3355,8 @@ function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
     $CertificateNotes.Written = $true
-    Write-Notice warning certificate-expires-soon ('the certificate expires {time}. It is not renewed automatically: ' +
-        'see docs/certificates.md') @{ time = $end.ToString('u') }
+    Write-Notice warning certificate-expires-soon ('the certificate expires on {time} and is not renewed ' +
+        'automatically. Replace it as described in docs/certificates.md') @{ time = $end.ToString('u') }
 }
 
 function Install-GivenCertificate {
@@ -3356,8 +3369,8 @@ function Install-GivenCertificate {
 
 function Install-SentCertificate {
     if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw (New-Failure certificate-on-workstation ('the certificate and its key are on the workstation. Run ' +
-                'nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
+        throw (New-Failure certificate-on-workstation ('the certificate and its key are on the workstation and were ' +
+                'not sent. Run nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Set-TextFile $NewKeyFile '@certificate.key@' 'certificate.key'
@@ -3378,13 +3391,14 @@ function Complete-Certificate([string]$Key) {
 function Assert-NewCertificate([string]$Key) {
     $fault = Get-CertificateFault (Read-Certificate $NewCertificateFile | Select-Object -First 1)
     if (-not $fault -and -not (Test-KeyPair $NewCertificateFile $Key)) {
-        $fault = New-Failure certificate-other-key 'its key is a different one'
+        $fault = New-Failure certificate-other-key 'the certificate does not belong to the key'
     }
     if (-not $fault) { return }
     foreach ($file in $NewCertificateFile, $NewKeyFile) {
         if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
     }
-    throw (New-Failure certificate-refused ('the new certificate cannot be used, and nothing was replaced: {cause}') `
+    throw (New-Failure certificate-refused ('the new certificate was not installed: {cause}. Provide another ' +
+            'certificate, then try again') `
             -Cause $fault)
 }
 
@@ -3404,13 +3418,13 @@ function Get-StoreCertificate {
             })
     }
     if (-not $certificate.HasPrivateKey) {
-        throw (New-Failure store-certificate-without-key ('{path} has no private key on this host. Import it again ' +
-                'with its key, marked as exportable') @{ path = $path })
+        throw (New-Failure store-certificate-without-key ('{path} has no private key on this host. Import the ' +
+                'certificate again with its key, marked as exportable') @{ path = $path })
     }
     $fault = Get-CertificateFault $certificate
     if ($fault) {
         throw (New-Failure store-certificate-refused ('{path} cannot be used: {cause}. Import another certificate, ' +
-                'and change certificate.thumbprint in the inventory') @{ path = $path } -Cause $fault)
+                'and set certificate.thumbprint in the inventory to its thumbprint') @{ path = $path } -Cause $fault)
     }
     $certificate
 }
@@ -3479,9 +3493,9 @@ function Export-StoreKey {
                 -ChainOption EndEntityCertOnly -Force)
     }
     catch {
-        throw (New-Failure store-key-not-exportable ('the key of {path} cannot be exported: {cause}. Import the ' +
-                'certificate again with its key marked as exportable, or use certificate.pfx or ' +
-                'certificate.request') @{ path = Get-StorePath } -Cause $_.Exception)
+        throw (New-Failure store-key-not-exportable ('could not export the key of {path}: {cause}. Import the ' +
+                'certificate again with its key marked as exportable, or use certificate.pfx or certificate.request ' +
+                'instead of certificate.thumbprint') @{ path = Get-StorePath } -Cause $_.Exception)
     }
 }
 
@@ -3491,9 +3505,9 @@ function Convert-StoreKey {
     $arguments = 'pkcs12', '-in', $Pfx, '-passin', 'env:NBSERVER_PFX_PASSWORD', '-nocerts', '-nodes', '-out', $Export
     Invoke-OpenSsl $arguments $Variables -Accept 0, 1 -Quiet
     if (-not $Run.ExitCode) { return }
-    Invoke-OpenSsl ($arguments + '-legacy') $Variables -Quiet -Code store-export-unreadable -Text ('openssl cannot ' +
-        'open the file that Windows exported (exit code {exit_code}): {output}. It may lack legacy.dll. Choose ' +
-        'another openssl.version, or use certificate.pfx')
+    Invoke-OpenSsl ($arguments + '-legacy') $Variables -Quiet -Code store-export-unreadable -Text ('openssl could ' +
+        'not read the key that Windows exported (exit code {exit_code}): {output}. Set openssl.version to one with ' +
+        'legacy.dll, or use certificate.pfx instead of certificate.thumbprint')
 }
 
 # ---- prelude: certificate_requests -----------------------------------------------------------------
@@ -3527,16 +3541,16 @@ function New-SigningRequest {
     $arguments = 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-config', $SigningConfiguration, '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new"
     Invoke-OpenSsl $arguments -Code request-not-created -Text ('openssl could not create the certificate request ' +
-        '(exit code {exit_code}): {output}')
+        '(exit code {exit_code}): {output}. Fix this error, then run nbserver certificate request again')
     Move-Over "$SigningRequestFile.new" $SigningRequestFile
 }
 
 # The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
 function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure certificate-not-issued ('no suitable certificate for the request of this host is ' +
-                'installed. On the workstation, run nbserver certificate request {host} -o DIR; have the file in DIR ' +
-                'signed; then run nbserver certificate install {host} FILE') @{ host = $Settings.host })
+        throw (New-Failure certificate-not-issued ('no certificate has been installed for this host''s request. Run ' +
+                'nbserver certificate request {host} -o DIR, have the request in DIR signed, then run nbserver ' +
+                'certificate install {host} FILE') @{ host = $Settings.host })
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     $isRequested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
@@ -3553,8 +3567,8 @@ function Install-RequestedCertificate {
 # Mode request: apply what a certificate request needs, then report the request.
 function Invoke-Request {
     if ($Settings.certificate.source -ne 'request') {
-        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
-                'Set certificate.request = true in the inventory first'))
+        throw (New-Failure no-certificate-request ('this host is not set up for certificate requests. Set ' +
+                'certificate.request = true in the inventory, then try again'))
     }
     foreach ($step in $Steps) {
         if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }
@@ -3680,8 +3694,8 @@ function Test-Refused([string]$Status) { '401', '403' -contains $Status }
 
 function Assert-SixtyFourBit {
     if ([IntPtr]::Size -ne 8) {
-        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use the 64-bit PowerShell of a ' +
-                '64-bit Windows'))
+        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use 64-bit PowerShell on 64-bit ' +
+                'Windows'))
     }
 }
 
@@ -3708,12 +3722,12 @@ function Assert-ExecutionPolicy {
     if ($IsFile -and [string](Get-ExecutionPolicy) -eq 'AllSigned') { return }
     $scope = [string]$policy[0].Scope
     if ($scope -cmatch 'Policy$') {
-        throw (New-Failure only-signed-by-policy ('only signed scripts may run on this host (execution policy ' +
-                'AllSigned, scope {scope}), and this one is not signed. A group policy requires it: ask for an ' +
-                'exemption of this host') @{ scope = $scope })
+        throw (New-Failure only-signed-by-policy ('a group policy allows only signed scripts on this host (execution ' +
+                'policy AllSigned, scope {scope}), but this script is not signed. Ask the administrator of the ' +
+                'policy to exempt this host') @{ scope = $scope })
     }
-    throw (New-Failure only-signed ('only signed scripts may run on this host (execution policy AllSigned, scope ' +
-            '{scope}), and this one is not signed. Exempt this host while nbserver works on it: ' +
+    throw (New-Failure only-signed ('this host allows only signed scripts (execution policy AllSigned, scope ' +
+            '{scope}), but this script is not signed. Relax the policy until nbserver has finished: ' +
             'Set-ExecutionPolicy RemoteSigned -Scope {scope}') @{ scope = $scope })
 }
 
@@ -3732,12 +3746,12 @@ function Assert-Clock {
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
     if ($minutes -gt 24 * 60) {
-        throw (New-Failure clock-wrong ('the clock of this host says {host_time}, and that of the workstation ' +
-                'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date), then run ' +
-                'this again') $times)
+        throw (New-Failure clock-wrong ('the clock of this host shows {host_time}, but the clock of the workstation ' +
+                'shows {workstation_time}. Correct the wrong clock (on this host with w32tm /resync or Set-Date), ' +
+                'then try again') $times)
     }
-    Write-Notice warning clock-differs ('the clock of this host says {host_time}, and that of the workstation ' +
-        'says {workstation_time}. Set the wrong one (on this host: w32tm /resync, or Set-Date)') $times
+    Write-Notice warning clock-differs ('the clock of this host shows {host_time}, but the clock of the workstation ' +
+        'shows {workstation_time}. Correct the wrong clock (on this host with w32tm /resync or Set-Date)') $times
     $Run.ClockAhead = [TimeSpan]::Zero   # so that the next Test does not report it again
 }
 
@@ -3745,8 +3759,8 @@ function Assert-Clock {
 function Assert-FreeSpace {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
-    throw (New-Failure disk-space-low ('only {free} GB are free on drive {drive}, and 3 GB are needed. Make room on ' +
-            'it, then run this again') @{
+    throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB are required. Free some ' +
+            'space on it, then try again') @{
             free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
         })
 }
@@ -3767,14 +3781,16 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Find-PendingReboot
     Write-ForeignConfiguration
 } -Apply {
-    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
+    throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
+            'Report it with this message') @{ step = 'preflight' })
 }
 
 function Assert-Administrator {
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        throw (New-Failure not-administrator ('administrator rights are missing. Connect as an administrator. A ' +
-                'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
+        throw (New-Failure not-administrator ('this account has no administrator rights. Connect as an ' +
+                'administrator; for a local account other than the built-in Administrator, set ' +
+                'LocalAccountTokenFilterPolicy to 1 on the host'))
     }
 }
 
@@ -3782,8 +3798,9 @@ function Assert-Administrator {
 function Assert-ShellMemory {
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
-        throw (New-Failure shell-memory-low ('the memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
-                'are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM') @{
+        throw (New-Failure shell-memory-low ('remote shells have a memory quota of {quota} MB, but at least 1024 MB ' +
+                'are required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; ' +
+                'Restart-Service WinRM') @{
                 quota = $quota
             })
     }
@@ -3802,7 +3819,8 @@ function Find-PendingReboot {
         if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
         $Run.Reboot = $true
         $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending 'Windows waits for a reboot ({key}). Changes are applied after it' @{
+        Write-Notice warning reboot-pending ('Windows must restart before nbserver changes this host ({key}). ' +
+            'Restart it, or let nbserver restart it with reboot = "if-needed" in the inventory') @{
             key = $key
         }
     }
@@ -3819,11 +3837,12 @@ Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
     if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
     try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
     catch {
-        throw (New-Failure no-tls-1-2 ('the .NET Framework of this host does not support TLS 1.2. Install .NET ' +
-                'Framework 4.5 or newer'))
+        throw (New-Failure no-tls-1-2 ('.NET Framework on this host does not support TLS 1.2, which downloads ' +
+                'require. Install .NET Framework 4.5 or newer, then try again'))
     }
 } -Apply {
-    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'tls' })
+    throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
+            'Report it with this message') @{ step = 'tls' })
 }
 
 # ---- step: ie_esc ----------------------------------------------------------------------------------
@@ -3911,25 +3930,25 @@ function Assert-RegisteredPython($Registered) {
     if ($Registered.Version -ne $Settings.python.version) {
         $values.version = $Settings.python.version
         throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the installer of ' +
-                '{version} would move it. Set python.version = "{is}" in the inventory, or python.kind = "zip", ' +
-                'which installs a separate Python') $values)
+                '{version} would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
+                'to install a separate Python') $values)
     }
     if (Test-Below $Registered.Folder $Programs) { return }
     Assert-RegisteredProgram $values
     $fault = Get-ProgramFault $Registered.Folder
     if ($fault) {
         throw (New-Failure python-unsafe ('Python {is} in {folder} would run with administrator rights, but other ' +
-                'accounts can change it: {cause}. Allow only SYSTEM and administrators to write there, or set ' +
-                'python.kind = "zip" in the inventory, which installs a separate Python') $values -Cause $fault)
+                'accounts can change it: {cause}. Let only SYSTEM and administrators write to this folder, or set ' +
+                'python.kind = "zip" in the inventory to install a separate Python') $values -Cause $fault)
     }
 }
 
 function Assert-RegisteredProgram([hashtable]$Values) {
     $program = $Settings.python.executable[0]
     if (Test-Path -LiteralPath (Join-Path $Values.folder $program)) { return }
-    throw (New-Failure python-incomplete ('Python {is} is registered in {folder}, but its {program} is missing. ' +
-            'Repair or remove it in Apps in Settings, or set python.kind = "zip" in the inventory, which installs ' +
-            'a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+    throw (New-Failure python-incomplete ('Python {is} is registered in {folder}, but {program} is missing from this ' +
+            'folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the inventory to ' +
+            'install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
 }
 
 function Install-PythonBundle([string]$Folder) {
@@ -4027,15 +4046,15 @@ function Get-RecordedMsi { Read-Record | Where-Object { $_.kind -eq 'msi' -and $
 function Assert-ForeignOpenSsl([string]$Path) {
     $is = Get-FileVersion $Path
     if ($is -ne (Get-WantedOpenSslVersion)) {
-        throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} in {path} was not installed by nbserver, and the ' +
-                'msi of {version} would replace it permanently. Remove it, or set openssl.version = "{is}" and ' +
-                'adopt = true, or openssl.kind = "zip" with a site catalog, in the inventory') @{
+        throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} ({path}) was not installed by nbserver, and the ' +
+                'msi of {version} would replace it permanently. Uninstall it, or set openssl.version = "{is}" and ' +
+                'adopt = true in the inventory, or use openssl.kind = "zip" with a site catalog') @{
                 is = $is; path = $Path; version = $Settings.openssl.version
             })
     }
     if (-not $Settings.adopt) {
-        throw (New-Failure openssl-not-adopted ('OpenSSL {is} in {path} was not installed by nbserver. Set adopt = ' +
-                'true in the inventory to use it unchanged, or remove it') @{ is = $is; path = $Path })
+        throw (New-Failure openssl-not-adopted ('OpenSSL {is} ({path}) was not installed by nbserver. Set adopt = ' +
+                'true in the inventory to use it, or uninstall it') @{ is = $is; path = $Path })
     }
 }
 
@@ -4049,7 +4068,7 @@ function Compare-OpenSslPackage([string]$Path, [string]$Package) {
         Add-Difference openssl 'OpenSSL' $is $Settings.openssl.version
     }
     elseif (-not (Test-Record 'msi' $Package)) {
-        Add-Difference openssl-package 'package of OpenSSL' 'different' (Split-Path -Leaf $Package)
+        Add-Difference openssl-package 'OpenSSL package' 'different' (Split-Path -Leaf $Package)
     }
 }
 
@@ -4154,9 +4173,9 @@ function New-LockFile([string]$Name, [string[]]$Lines) {
 function New-Environment([string[]]$Options, [hashtable]$Variables) {
     Write-StepProgress creating-environment 'Creating the virtual environment'
     $arguments = @('-I', '-X', 'utf8', '-m', 'venv') + $Options + (Get-EnvironmentFolder)
-    Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text (
-        'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. Make sure ' +
-        'that the disk has free space, then run this again')
+    Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text ('could not create the ' +
+        'virtual environment ({program} exited with code {exit_code}): {output}. Make sure that the disk has free ' +
+        'space, then try again')
 }
 
 # Return the path of uv, which is installed from the lock.
@@ -4166,9 +4185,9 @@ function Install-Uv([hashtable]$Variables) {
     Write-StepProgress installing-uv 'Installing uv'
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
-    Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text (
-        'uv could not be installed ({program} exited with code {exit_code}): {output}. Check these settings, and the ' +
-        'free space on the disk: {settings}') -Values @{ settings = $PackageSource.Settings }
+    Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
+        'exited with code {exit_code}): {output}. Check the free disk space, and these settings: {settings}'
+    ) -Values @{ settings = $PackageSource.Settings }
     Join-Path $tools 'bin\uv.exe'
 }
 
@@ -4191,10 +4210,9 @@ function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
 
 function Invoke-PackageInstaller {
     param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
-    Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text (
-        'the packages could not be installed ({program} exited with code {exit_code}): {output}. If a package has no ' +
-        'build for this Python, choose a python.version whose lock has one. If a package could not be downloaded, ' +
-        'check these settings: {settings}. If the disk is full, make room on it'
+    Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
+        'packages ({program} exited with code {exit_code}): {output}. Check the free disk space, and these settings: ' +
+        '{settings}. If a package has no build for this Python, set another python.version'
     ) -Values @{ settings = $PackageSource.Settings }
 }
 
@@ -4232,7 +4250,7 @@ function Get-WantedPathEntry {
     }
 }
 
-Add-Step path 'The PATH of the machine has the environment, Python, and OpenSSL' -Test {
+Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -Test {
     foreach ($entry in Get-WantedPathEntry) {
         if (-not (Test-PathEntry $entry)) { Add-Difference path-entry 'PATH' $null $entry }
     }
@@ -4256,8 +4274,8 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
     $arguments = 'req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-days', [string]$Settings.certificate.days, '-config', $RequestFile, '-keyout', $NewKey, '-out', $NewCertificate
     Invoke-OpenSsl $arguments -Code certificate-not-created -Text ('openssl could not create the certificate (exit ' +
-        'code {exit_code}): {output}. Code -1073741515 means that a DLL is missing: install the Visual C++ ' +
-        'redistributable, then run this again')
+        'code {exit_code}): {output}. Fix this error (for code -1073741515, install the Visual C++ redistributable), ' +
+        'then run nbserver apply again')
 }
 
 Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
@@ -4305,9 +4323,10 @@ function Test-OtherSalt {
 function Assert-Salt {
     Read-Salt
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
-        throw (New-Failure salt-differs ('the password hash in {file} has the salt {is}, but this run has the salt ' +
-                '{sent}. Restore nbserver.salt of this site next to the inventory, or use --new-salt to replace the ' +
-                'hash, which restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
+        throw (New-Failure salt-differs ('the password hash in {file} has the salt {is}, but this run sent a hash ' +
+                'with the salt {sent}. Restore nbserver.salt next to the inventory, or run nbserver apply ' +
+                '--new-salt, which replaces the ' +
+                'hash and restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
     }
 }
 
@@ -4377,7 +4396,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
     if (-not (Test-ServiceGrant $directory)) {
-        Add-Difference notebook-folder 'access of the server to {folder}' 'none' 'modify' @{ folder = $directory }
+        Add-Difference notebook-folder 'the server''s access to {folder}' 'none' 'modify' @{ folder = $directory }
     }
     Compare-Configuration
 } -Apply {
@@ -4429,12 +4448,13 @@ function Compare-EarlierTask {
     if (Test-StoredPassword ([xml]$task)) {
         Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
         return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('the scheduled task ' +
-                'nbserver runs with a stored password, so undo could not register it again. Export it and remove it ' +
-                'yourself'))
+                'nbserver has a stored password, so undo could not restore it. Export the task and delete it, then ' +
+                'run nbserver apply again'))
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
     New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the scheduled task nbserver is from an ' +
-            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
+            'earlier nbserver and is not in the record. Remove this task, or set adopt = true in the inventory to ' +
+            'replace it'))
 }
 
 function Compare-EarlierRule {
@@ -4442,15 +4462,16 @@ function Compare-EarlierRule {
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
     New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the firewall rule nbserver is from an ' +
-            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
+            'earlier nbserver and is not in the record. Remove this rule, or set adopt = true in the inventory to ' +
+            'replace it'))
 }
 
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
     Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
-    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver whose record is ' +
-            'lost. Remove it, or set adopt = true in the inventory') @{ path = $Programs })
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver and is not in the ' +
+            'record. Remove this folder, or set adopt = true in the inventory to use it') @{ path = $Programs })
 }
 
 function Compare-Port {
@@ -4469,7 +4490,8 @@ function Compare-Port {
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
-                'service ({program}), and services that run need it: {services}. Stop these services first') $values)
+                'service ({program}) that other running services need: {services}. Stop these services, or choose ' +
+                'another notebook.port in the inventory') $values)
     }
     New-Conflict $name ($owner.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
@@ -4488,7 +4510,8 @@ function Assert-NoConflict([object[]]$Conflicts) {
         throw $failure
     }
     if (-not $Takeover.Reported) {
-        Write-Notice warning apply-will-refuse 'apply will refuse this host: {cause}' @{ cause = $failure.Message }
+        Write-Notice warning apply-will-refuse ('nbserver apply will ' +
+            'refuse this host: {cause}') @{ cause = $failure.Message }
     }
 }
 
@@ -4497,14 +4520,15 @@ function Get-Refusal([object[]]$Conflicts) {
     $names = @($Conflicts | ForEach-Object { $_.Name }) -join ', '
     $blocking = @($Conflicts | Where-Object { -not $_.Adoptable } | ForEach-Object { $_.Name })
     if ($blocking.Count) {
-        return New-Failure takeover-impossible ('the notebook server conflicts with what is on this host: {names}. ' +
-            'adopt = true cannot replace all of it: remove or stop {blocking} yourself, then run this again') @{
+        return New-Failure takeover-impossible ('the notebook server conflicts with the following on this host: ' +
+            '{names}. adopt = true cannot replace everything: stop or remove {blocking}, then run nbserver apply ' +
+            'again') @{
             names = $names; blocking = $blocking -join ', '
         }
     }
     if ($Settings.adopt -or -not $names) { return }
-    New-Failure takeover-refused ('the notebook server conflicts with what is on this host: {names}. Set adopt = ' +
-        'true in the inventory to replace it (undo restores it), or remove it yourself, then run this again') @{
+    New-Failure takeover-refused ('the notebook server conflicts with the following on this host: {names}. Remove ' +
+        'it, or set adopt = true in the inventory to replace it (undo restores it), then run nbserver apply again') @{
         names = $names
     }
 }
@@ -4542,11 +4566,12 @@ function Compare-OpenPortRule {
         $values = @{ display_name = $rule.DisplayName; name = $rule.Name; port = $Settings.notebook.port }
         if ($rule.Alone) {
             Write-Notice warning port-rule-kept ('the firewall rule "{display_name}" ({name}) also opens TCP port ' +
-                '{port}, regardless of firewall.remote_addresses. It is kept; adopt = true disables it') $values
+                '{port}, regardless of firewall.remote_addresses. Disable this rule, or set adopt = true in the ' +
+                'inventory to let nbserver disable it') $values
         }
         else {
             Write-Notice warning ports-rule-kept ('the firewall rule "{display_name}" ({name}) opens TCP port {port} ' +
-                'among other ports, regardless of firewall.remote_addresses. It is kept: narrow it yourself') $values
+                'and other ports, regardless of firewall.remote_addresses. Remove port {port} from this rule') $values
         }
     }
 }
@@ -4555,8 +4580,9 @@ function Compare-HidingPathEntry {
     foreach ($entry in Get-HidingPathEntry) {
         if ($Settings.adopt) { Add-Difference path-entry 'PATH' $entry $null }
         elseif (-not $Takeover.Reported) {
-            Write-Notice warning path-entry-kept ('PATH has {entry} before the entries of nbserver, so its programs ' +
-                'are found first. It is kept; adopt = true removes it') @{ entry = $entry }
+            Write-Notice warning path-entry-kept ('{entry} comes before the entries of nbserver in PATH, so Windows ' +
+                'finds its programs first. Set adopt = true ' +
+                'in the inventory to remove it from PATH') @{ entry = $entry }
         }
     }
 }
@@ -4564,14 +4590,14 @@ function Compare-HidingPathEntry {
 function Write-Leftover {
     if ($Takeover.Reported -or (Test-Record 'task' 'nbserver')) { return }
     foreach ($folder in Get-EarlierProfile) {
-        Write-Notice warning earlier-profile ('{path} is from an earlier notebook server, and is kept. The notebooks ' +
-            'of that server can be copied to {directory}') @{
+        Write-Notice warning earlier-profile ('{path} is from an earlier notebook server and is kept. If you need ' +
+            'its notebooks, copy them to {directory}') @{
             path = $folder; directory = Expand-Path $Settings.notebook.directory
         }
     }
     if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
-        Write-Notice warning adopted-folder ('{path} existed before, and is not in the record. What is suitable in ' +
-            'it is used, and undo keeps it') @{ path = $Programs }
+        Write-Notice warning adopted-folder ('{path} exists, but is not in the record. With adopt = true, nbserver ' +
+            'uses this folder, and undo keeps it') @{ path = $Programs }
     }
 }
 
@@ -4692,10 +4718,10 @@ function Start-ServiceTask {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open ('the server on TCP port {port} answered a request without the password with {status} ' +
-        'instead of 401 or 403. Everyone who can connect to this port may be able to run programs as the account of ' +
-        'the server. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
-        '({log}). If something was added to {folder}, remove that folder. Then run apply again') $Values
+    New-Failure server-open ('the notebook server on TCP port {port} answered a request without the password with ' +
+        '{status} instead of 401 or 403, so anyone who can connect may be able to run programs with its account. ' +
+        'Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ({log}). If ' +
+        'someone added files to {folder}, remove this folder. Then run nbserver apply again') $Values
 }
 
 Add-Step service 'The notebook server runs' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }
@@ -4784,18 +4810,19 @@ function Wait-Server {
         [Threading.Thread]::Sleep(1000)
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
-        throw (New-Failure server-silent-without-log ('nothing answers on TCP port {port}, and the server has not ' +
-                'written its log ({log}). Check why it does not start, then run this again') @{
+        throw (New-Failure server-silent-without-log ('the notebook server does not answer on TCP port {port} and ' +
+                'has not written its log ({log}). Find the error in the Application log in Event Viewer, fix it, ' +
+                'then try again') @{
                 port = $port; log = $ServerLog
             })
     }
-    throw (New-Failure server-silent ('nothing answers on TCP port {port}. The log of the server ({log}) ends as ' +
-            'follows: {lines}') @{
+    throw (New-Failure server-silent ('the notebook server does not answer on TCP port {port}. Its log ({log}) ends ' +
+            'with: {lines}. Fix this error, then try again') @{
             port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
         })
 }
 
-Add-Step check 'The server answers with its certificate, and refuses requests without the password' -Test {
+Add-Step check 'The server presents its certificate and refuses requests without the password' -Test {
     $should = 'a new certificate'
     $certificate = Get-ServerCertificate
     if ($certificate) { $should = Get-Fingerprint $certificate }
@@ -4815,15 +4842,15 @@ Add-Step check 'The server answers with its certificate, and refuses requests wi
 # They are removed last, when the new server has answered: an upgrade that fails keeps them. Only what is in the record
 # is removed, in the same way as undo removes it.
 
-Add-Step cleanup 'What earlier runs installed and nothing uses is removed' -Test {
+Add-Step cleanup 'Unused programs and packages of earlier runs are removed' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
         try { Undo-Line $line }
         catch {
-            throw (New-Failure unused-not-removed ('{path} could not be removed: {cause}. Stop the programs that use ' +
-                    'it, then run this again. The new server is already running') @{
+            throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
+                    'running. Close the programs that use {path}, then try again') @{
                     path = $line.key
                 } -Cause $_.Exception)
         }
@@ -4863,7 +4890,7 @@ function Invoke-Apply($Step) {
     if (-not $Run.Differences.Count) { Write-Event unchanged; return }
     if ($Run.Reboot) {
         $Run.Outcome = 'reboot'
-        Write-Notice warning waits-for-restart 'not done, because Windows must restart first'
+        Write-Notice warning waits-for-restart 'this step was not applied, because Windows must restart first'
         return
     }
     Write-Event started @{ title = $Step.Title }
@@ -4871,7 +4898,8 @@ function Invoke-Apply($Step) {
     & $Step.Apply
     Invoke-Test $Step
     foreach ($left in $Run.Differences) {
-        throw (New-Failure still-differs '{what} is still "{is}" instead of "{should}"' @{
+        throw (New-Failure still-differs ('{what} did not change as expected: expected "{should}", got "{is}". Check ' +
+                'whether another program changes it back, then try again') @{
                 what = $left.what; is = $left.is; should = $left.should
             })
     }
@@ -4907,8 +4935,8 @@ function Undo-Record([switch]$BracketsOnly) {
         try { Undo-Line $line }
         catch {
             $Run.Outcome = 'failed'
-            $failure = New-Failure not-restored ('{key} could not be restored: {cause}. ' +
-                'Fix the cause, then run undo again') @{ key = $line.key } -Cause $_.Exception
+            $failure = New-Failure not-restored ('could not restore {key}: {cause}. Fix this error, then run ' +
+                'nbserver undo again') @{ key = $line.key } -Cause $_.Exception
             Write-Event failed (Get-FailureField $failure)
         }
     }
@@ -4941,7 +4969,7 @@ function Start-Change {
     Enter-Lock
     $folder = Join-Path $StateFolder "runs\$($Run.Id)"
     if (Test-Path -LiteralPath $folder) {
-        throw (New-Failure run-id-used 'this host already has a run "{run}"; a run ID can be used only once' @{
+        throw (New-Failure run-id-used 'this host already has a run "{run}". Use another run ID' @{
                 run = $Run.Id
             })
     }
@@ -4974,7 +5002,8 @@ $Modes.undo = {
 
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
-        throw (New-Failure unknown-mode 'this script has no mode {mode}' @{ mode = $Run.Mode })
+        throw (New-Failure unknown-mode ('this script has no mode ' +
+                '"{mode}". Use test, apply, or undo') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }

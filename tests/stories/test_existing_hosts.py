@@ -117,20 +117,23 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     assert {"python", "check"} <= set(steps(events, "difference")), "and what the other steps want too"
     told = warnings(events)
     assert [text for text in told if text.startswith(f"TCP port {port} is used by another program (python.exe, process ")]
-    assert [text for text in told if text.startswith("apply will refuse this host: ") and "Set adopt = true in the inventory" in text]
-    assert [text for text in told if '"IPython Notebook" ({6D2F0F38' in text and "adopt = true disables it" in text]
-    assert len([text for text in told if "among other ports" in text]) == 2
-    assert [text for text in told if "PATH has " in text] == [
-        f"PATH has {entry} before the entries of nbserver, so its programs are found first. It is kept; adopt = true removes it"
+    assert [
+        text for text in told if text.startswith("nbserver apply will refuse this host: ") and "set adopt = true in the inventory" in text
+    ]
+    assert [text for text in told if '"IPython Notebook" ({6D2F0F38' in text and "let nbserver disable it" in text]
+    assert len([text for text in told if " and other ports, " in text]) == 2
+    assert [text for text in told if "before the entries of nbserver" in text] == [
+        f"{entry} comes before the entries of nbserver in PATH, so Windows finds its programs first. "
+        "Set adopt = true in the inventory to remove it from PATH"
         for entry in (r"C:\Python27", r"C:\Python27\Scripts", r"C:\OpenSSL-Win64\bin")
     ]
-    assert [text for text in told if text.startswith(PROFILE) and "can be copied to" in text]
+    assert [text for text in told if text.startswith(PROFILE) and "copy them to" in text]
     assert len(told) == 9 and not any("Other-In" in text or "Off-In" in text or "Block-In" in text for text in told)
     assert existing.snapshot() == before
 
     said, events = existing.run("apply", 3)
     assert f"TCP port {port} is used by another program (python.exe, process " in said and "choose another notebook.port" in said
-    assert "Set adopt = true in the inventory" in said
+    assert "set adopt = true in the inventory" in said
     assert steps(events, "failed") == ["takeover"] and not steps(events, "changed")
     assert existing.snapshot() == before
 
@@ -159,7 +162,7 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     assert existing.host.path(PROFILE).is_dir() and existing.host.path(PYTHON).exists()
     _, events = existing.run("apply", 0)
     assert not steps(events, "changed") and existing.snapshot() == applied
-    assert [text for text in warnings(events) if "among other ports" not in text] == []
+    assert [text for text in warnings(events) if " and other ports, " not in text] == []
 
     # Another Python and another lock: what is not wanted any more goes, when the new server answers.
     existing.want(notebook="2.0")
@@ -205,9 +208,9 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
         ]
         said, events = existing.run("apply", 3)
         for words in (
-            "the scheduled task nbserver is from an earlier nbserver whose record is lost",
-            "the firewall rule nbserver is from an earlier nbserver whose record is lost",
-            r"C:\Program Files\nbserver is from an earlier nbserver whose record is lost",
+            "the scheduled task nbserver is from an earlier nbserver and is not in the record",
+            "the firewall rule nbserver is from an earlier nbserver and is not in the record",
+            r"C:\Program Files\nbserver is from an earlier nbserver and is not in the record",
             r"scheduled task '\IPython Notebook'",
             "adopt = true",
         ):
@@ -217,7 +220,7 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
 
         existing.want(notebook="2.0", adopt=True)
         _, events = existing.run("apply", 0)
-        assert [text for text in warnings(events) if "What is suitable in it is used, and undo keeps it" in text]
+        assert [text for text in warnings(events) if "nbserver uses this folder, and undo keeps it" in text]
         applied = existing.snapshot(*OWN)
         assert applied["running"] == ["nbserver"] and "<Enabled>false<" in applied["tasks"]["IPython Notebook"]
         _, events = existing.run("apply", 0)
@@ -242,13 +245,13 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     listener.unlink()
     existing.want(adopt=True)
     said, _ = existing.run("apply", 3)
-    assert "adopt = true cannot replace all of it: remove or stop " in said
+    assert "adopt = true cannot replace everything: stop or remove " in said
     said, _ = existing.run("plan", 4)
-    assert "apply will refuse this host: " in said
+    assert "nbserver apply will refuse this host: " in said
     assert existing.host.scheduler.is_running("service.nobody")
     listener.write_text(process)
     _, events = existing.run("apply", 0)
-    assert [text for text in warnings(events) if text.startswith(f"python.exe (process {process}) was stopped")]
+    assert [text for text in warnings(events) if text.startswith(f"stopped python.exe (process {process})")]
     assert not existing.host.scheduler.is_running("service.nobody")
 
 
@@ -261,9 +264,11 @@ def test_a_task_with_a_stored_password_is_not_taken(existing: Existing, hand_mad
     _, events = existing.run("plan", 4)
     assert next(item["is"] for item in said_by(events, "takeover", "difference")) == "registered with a stored password"
     assert [text for text in warnings(events) if "stored password" in text]
-    assert [text for text in warnings(events) if text.startswith("apply will refuse this host: ") and "scheduled task nbserver" in text]
+    assert [
+        text for text in warnings(events) if text.startswith("nbserver apply will refuse this host: ") and "scheduled task nbserver" in text
+    ]
     said, events = existing.run("apply", 3)
-    assert "Export it and remove it yourself" in said and "adopt = true cannot replace all of it" in said
+    assert "Export the task and delete it" in said and "adopt = true cannot replace everything" in said
     assert not steps(events, "changed") and existing.snapshot() == before
 
 
@@ -275,10 +280,10 @@ def test_a_service_that_others_need_is_not_taken(existing: Existing, hand_made: 
     before = existing.snapshot()
     existing.want(adopt=True)
     _, events = existing.run("plan", 4)
-    assert [text for text in warnings(events) if "services that run need it: Reports, Mails" in text]
-    assert [text for text in warnings(events) if text.startswith("apply will refuse this host: ")]
+    assert [text for text in warnings(events) if "that other running services need: Reports, Mails" in text]
+    assert [text for text in warnings(events) if text.startswith("nbserver apply will refuse this host: ")]
     said, events = existing.run("apply", 3)
-    assert "services that run need it: Reports, Mails. Stop these services first" in said
+    assert "that other running services need: Reports, Mails. Stop these services, or" in said
     assert not steps(events, "changed") and existing.snapshot() == before
     for name in ("Mails", "Reports"):
         hand_made.host.scheduler.stop(f"service.{name}")

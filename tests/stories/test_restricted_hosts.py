@@ -111,10 +111,15 @@ PROGRAM_DATA = (
 )
 # The scope that holds the site's wish, how it comes there, and what to do.
 WISHES = {
-    "MachinePolicy": (POLICY, "A group policy requires it: ask for an exemption of this host"),
+    "MachinePolicy": (
+        POLICY,
+        "a group policy allows only signed scripts on this host",
+        "Ask the administrator of the policy to exempt this host",
+    ),
     "CurrentUser": (
         "Set-ExecutionPolicy AllSigned -Scope CurrentUser -Force -ErrorAction SilentlyContinue",
-        "Exempt this host while nbserver works on it: Set-ExecutionPolicy RemoteSigned -Scope CurrentUser",
+        "this host allows only signed scripts",
+        "Relax the policy until nbserver has finished: Set-ExecutionPolicy RemoteSigned -Scope CurrentUser",
     ),
 }
 
@@ -156,8 +161,5 @@ def test_all_signed(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path, tr
     if (transport, scope) == ("winrm", "MachinePolicy"):
         assert "a group policy allows only signed scripts (AllSigned). Ask for an exemption for this host" in said
         return
-    assert (
-        f"only signed scripts may run on this host (execution policy AllSigned, scope {scope}), and this one is not signed. {WISHES[scope][1]}"
-        in said
-    )
+    assert f"{WISHES[scope][1]} (execution policy AllSigned, scope {scope}), but this script is not signed. {WISHES[scope][2]}" in said
     assert [(event["step"], event["event"]) for event in site.last_events()] == [("", "started"), ("preflight", "failed"), ("", "finished")]

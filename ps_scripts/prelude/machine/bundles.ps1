@@ -31,14 +31,15 @@ function Get-BundleRemoval([string]$File) {
     $name = (Split-Path -Leaf $File) -creplace '\A[0-9a-f]{16}-', ''   # the cache adds the beginning of its hash
     $copy = Get-BundleCopy $name
     if (-not $copy) {
-        Write-Notice log already-removed '{path} does not exist, and what it installed is removed already' @{
+        Write-Notice log already-removed ('the installer {path} no longer exists, and its program has already been ' +
+            'removed') @{
             path = $File
         }
         return
     }
     if ($name -match '\d+\.\d+\.\d+') { return $copy }
-    Write-Notice warning newer-bundle-kept ('{path} does not exist, and {copy} may be a newer one that other ' +
-        'programs need. It is kept. If no program needs it, remove it in Apps in Settings') @{
+    Write-Notice warning newer-bundle-kept ('undo kept {copy}, which may be newer than {path} and needed by other ' +
+        'programs. If no program needs it, uninstall it in Settings > Apps') @{
         path = $File; copy = $copy
     }
 }
@@ -49,8 +50,8 @@ $Restore.bundle = {
     Assert-NoLink $File
     $name = Split-Path -Leaf $File
     if ($Before) {
-        Write-Notice warning replaced-version-kept ('{program} replaced version {version}, which it cannot restore. ' +
-            'The newer version is kept') @{ program = $name; version = $Before }
+        Write-Notice warning replaced-version-kept ('{program} replaced version {version}, which undo cannot ' +
+            'restore, so the newer version is kept') @{ program = $name; version = $Before }
         return
     }
     $program = Get-BundleRemoval $File

@@ -29,16 +29,16 @@ function New-SigningRequest {
     $arguments = 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-config', $SigningConfiguration, '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new"
     Invoke-OpenSsl $arguments -Code request-not-created -Text ('openssl could not create the certificate request ' +
-        '(exit code {exit_code}): {output}')
+        '(exit code {exit_code}): {output}. Fix this error, then run nbserver certificate request again')
     Move-Over "$SigningRequestFile.new" $SigningRequestFile
 }
 
 # The certificate may also be for the key in use, if only its chain is corrected, or if an installation was cut off.
 function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
-        throw (New-Failure certificate-not-issued ('no suitable certificate for the request of this host is ' +
-                'installed. On the workstation, run nbserver certificate request {host} -o DIR; have the file in DIR ' +
-                'signed; then run nbserver certificate install {host} FILE') @{ host = $Settings.host })
+        throw (New-Failure certificate-not-issued ('no certificate has been installed for this host''s request. Run ' +
+                'nbserver certificate request {host} -o DIR, have the request in DIR signed, then run nbserver ' +
+                'certificate install {host} FILE') @{ host = $Settings.host })
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     $isRequested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
@@ -55,8 +55,8 @@ function Install-RequestedCertificate {
 # Mode request: apply what a certificate request needs, then report the request.
 function Invoke-Request {
     if ($Settings.certificate.source -ne 'request') {
-        throw (New-Failure no-certificate-request ('the settings of this host do not ask for a certificate request. ' +
-                'Set certificate.request = true in the inventory first'))
+        throw (New-Failure no-certificate-request ('this host is not set up for certificate requests. Set ' +
+                'certificate.request = true in the inventory, then try again'))
     }
     foreach ($step in $Steps) {
         if ('preflight', 'tls', 'vc_redist', 'openssl' -contains $step.Name) { Invoke-Apply $step }

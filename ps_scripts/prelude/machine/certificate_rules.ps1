@@ -23,7 +23,7 @@ $AllowedPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'    # serverAuth, anyExtend
 
 # Return why the server must not use a certificate for the names in the settings; or nothing.
 function Get-CertificateFault($Certificate) {
-    if (-not $Certificate) { return New-Failure certificate-empty 'there is no certificate in the file' }
+    if (-not $Certificate) { return New-Failure certificate-empty 'the file contains no certificate in PEM' }
     $fault = Get-ValidityFault $Certificate
     if (-not $fault) { $fault = Get-NameFault $Certificate }
     if (-not $fault) { $fault = Get-SignatureFault $Certificate }
@@ -36,10 +36,11 @@ function Get-ValidityFault($Certificate) {
     $begin = $Certificate.NotBefore.ToUniversalTime()
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($end -le [DateTime]::UtcNow) {
-        return New-Failure certificate-expired 'it expired {time}' @{ time = $end.ToString('u') }
+        return New-Failure certificate-expired 'the certificate expired on {time}' @{ time = $end.ToString('u') }
     }
     if ($begin -gt [DateTime]::UtcNow) {
-        New-Failure certificate-not-yet-valid 'it is not valid before {time}' @{ time = $begin.ToString('u') }
+        New-Failure certificate-not-yet-valid ('the certificate is ' +
+            'not valid before {time}') @{ time = $begin.ToString('u') }
     }
 }
 
@@ -47,14 +48,14 @@ function Get-NameFault($Certificate) {
     $names = @(Get-CertificateName $Certificate)
     $wildcards = @($names | Where-Object { $_.Contains('*') })
     if ($wildcards.Count) {
-        return New-Failure certificate-wildcard ('it has the wildcard name {name}. Notebooks run under the account ' +
-            'of the server and can read its key, so only a certificate for the names of this host is used') @{
+        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}: anyone who can use a ' +
+            'notebook could read its key and impersonate every host that matches this name') @{
             name = $wildcards[0]
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
     if ($missing.Count) {
-        New-Failure certificate-lacks-name 'its subject alternative names lack {names}' @{
+        New-Failure certificate-lacks-name 'the subject alternative names lack {names}' @{
             names = $missing -join ', '
         }
     }
@@ -76,8 +77,8 @@ function Get-CertificateName($Certificate) {
 function Get-SignatureFault($Certificate) {
     $algorithm = $Certificate.SignatureAlgorithm.Value
     if ($AllowedSignatures -notcontains $algorithm) {
-        New-Failure certificate-signature ('its signature algorithm {algorithm} is not RSA or ECDSA with SHA-256, ' +
-            'SHA-384, or SHA-512') @{ algorithm = $algorithm }
+        New-Failure certificate-signature ('the certificate is signed with {algorithm}, but RSA or ECDSA with ' +
+            'SHA-256, SHA-384, or SHA-512 is required') @{ algorithm = $algorithm }
     }
 }
 
@@ -85,20 +86,21 @@ function Get-SignatureFault($Certificate) {
 function Get-PurposeFault($Certificate) {
     foreach ($authority in Get-Extension $Certificate X509BasicConstraintsExtension) {
         if ($authority.CertificateAuthority) {
-            return New-Failure certificate-of-authority ('it is the certificate of an authority (CA:TRUE). Notebooks ' +
-                'run under the account of the server, can read its key, and could issue certificates with it')
+            return New-Failure certificate-of-authority ('this is a CA certificate (CA:TRUE): notebooks can read the ' +
+                'key of the server and could issue certificates with it')
         }
     }
     foreach ($purposes in Get-Extension $Certificate X509EnhancedKeyUsageExtension) {
         $allowed = @($purposes.EnhancedKeyUsages | Where-Object { $AllowedPurposes -contains $_.Value })
         if (-not $allowed.Count) {
-            return New-Failure certificate-purpose 'its extended key usage is not for a server (serverAuth)'
+            return New-Failure certificate-purpose ('the extended key usage does not include server authentication ' +
+                '(serverAuth)')
         }
     }
     $digitalSignature = [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature
     foreach ($usage in Get-Extension $Certificate X509KeyUsageExtension) {
         if (-not ($usage.KeyUsages -band $digitalSignature)) {
-            return New-Failure certificate-key-usage ('its key usage lacks digitalSignature, which TLS 1.2 and 1.3 ' +
+            return New-Failure certificate-key-usage ('the key usage lacks digitalSignature, which TLS 1.2 and 1.3 ' +
                 'require')
         }
     }
@@ -114,12 +116,13 @@ function Get-KeyFault($Certificate) {
     if ($key.Oid.Value -eq $RsaKey) {
         $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
         if ($bits -lt 2048 -or $bits -gt 8192) {
-            New-Failure certificate-key-length 'its RSA key has {bits} bits, but must have from 2048 to 8192' @{
+            New-Failure certificate-key-length ('the RSA key of the certificate has {bits} bits, but 2048 to 8192 ' +
+                'are required') @{
                 bits = $bits
             }
         }
     }
     elseif ($AllowedCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) {
-        New-Failure certificate-key-type 'its key is neither RSA nor EC on P-256 or P-384'
+        New-Failure certificate-key-type 'the key of the certificate is neither RSA nor EC on P-256 or P-384'
     }
 }

@@ -30,12 +30,12 @@ function Compare-SentCertificate($Certificate) {
         -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {
         $is = $null
         if ($Certificate) { $is = Get-Fingerprint $Certificate }
-        Add-Difference certificate-not-sent 'certificate' $is 'the certificate that was sent'
+        Add-Difference certificate-not-sent 'certificate' $is 'the certificate from the workstation'
         return
     }
     if ($Secrets.ContainsKey('certificate.key') -and
         -not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key')) {
-        Add-Difference certificate-key-not-sent 'key of the certificate' 'different or missing' 'the key that was sent'
+        Add-Difference certificate-key-not-sent 'private key' 'different or missing' 'the key from the workstation'
     }
 }
 
@@ -51,7 +51,7 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
-        Add-Difference certificate-key 'key of the certificate' 'does not match' 'matches'
+        Add-Difference certificate-key 'private key' 'not the key of the certificate' 'the key of the certificate'
         return
     }
     $fault = Get-CertificateFault $Certificate
@@ -72,8 +72,8 @@ function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
     $CertificateNotes.Written = $true
-    Write-Notice warning certificate-expires-soon ('the certificate expires {time}. It is not renewed automatically: ' +
-        'see docs/certificates.md') @{ time = $end.ToString('u') }
+    Write-Notice warning certificate-expires-soon ('the certificate expires on {time} and is not renewed ' +
+        'automatically. Replace it as described in docs/certificates.md') @{ time = $end.ToString('u') }
 }
 
 function Install-GivenCertificate {
@@ -86,8 +86,8 @@ function Install-GivenCertificate {
 
 function Install-SentCertificate {
     if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw (New-Failure certificate-on-workstation ('the certificate and its key are on the workstation. Run ' +
-                'nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
+        throw (New-Failure certificate-on-workstation ('the certificate and its key are on the workstation and were ' +
+                'not sent. Run nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Set-TextFile $NewKeyFile '@certificate.key@' 'certificate.key'
@@ -108,12 +108,13 @@ function Complete-Certificate([string]$Key) {
 function Assert-NewCertificate([string]$Key) {
     $fault = Get-CertificateFault (Read-Certificate $NewCertificateFile | Select-Object -First 1)
     if (-not $fault -and -not (Test-KeyPair $NewCertificateFile $Key)) {
-        $fault = New-Failure certificate-other-key 'its key is a different one'
+        $fault = New-Failure certificate-other-key 'the certificate does not belong to the key'
     }
     if (-not $fault) { return }
     foreach ($file in $NewCertificateFile, $NewKeyFile) {
         if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
     }
-    throw (New-Failure certificate-refused ('the new certificate cannot be used, and nothing was replaced: {cause}') `
+    throw (New-Failure certificate-refused ('the new certificate was not installed: {cause}. Provide another ' +
+            'certificate, then try again') `
             -Cause $fault)
 }

@@ -14,13 +14,13 @@ function Get-StoreCertificate {
             })
     }
     if (-not $certificate.HasPrivateKey) {
-        throw (New-Failure store-certificate-without-key ('{path} has no private key on this host. Import it again ' +
-                'with its key, marked as exportable') @{ path = $path })
+        throw (New-Failure store-certificate-without-key ('{path} has no private key on this host. Import the ' +
+                'certificate again with its key, marked as exportable') @{ path = $path })
     }
     $fault = Get-CertificateFault $certificate
     if ($fault) {
         throw (New-Failure store-certificate-refused ('{path} cannot be used: {cause}. Import another certificate, ' +
-                'and change certificate.thumbprint in the inventory') @{ path = $path } -Cause $fault)
+                'and set certificate.thumbprint in the inventory to its thumbprint') @{ path = $path } -Cause $fault)
     }
     $certificate
 }
@@ -89,9 +89,9 @@ function Export-StoreKey {
                 -ChainOption EndEntityCertOnly -Force)
     }
     catch {
-        throw (New-Failure store-key-not-exportable ('the key of {path} cannot be exported: {cause}. Import the ' +
-                'certificate again with its key marked as exportable, or use certificate.pfx or ' +
-                'certificate.request') @{ path = Get-StorePath } -Cause $_.Exception)
+        throw (New-Failure store-key-not-exportable ('could not export the key of {path}: {cause}. Import the ' +
+                'certificate again with its key marked as exportable, or use certificate.pfx or certificate.request ' +
+                'instead of certificate.thumbprint') @{ path = Get-StorePath } -Cause $_.Exception)
     }
 }
 
@@ -101,7 +101,7 @@ function Convert-StoreKey {
     $arguments = 'pkcs12', '-in', $Pfx, '-passin', 'env:NBSERVER_PFX_PASSWORD', '-nocerts', '-nodes', '-out', $Export
     Invoke-OpenSsl $arguments $Variables -Accept 0, 1 -Quiet
     if (-not $Run.ExitCode) { return }
-    Invoke-OpenSsl ($arguments + '-legacy') $Variables -Quiet -Code store-export-unreadable -Text ('openssl cannot ' +
-        'open the file that Windows exported (exit code {exit_code}): {output}. It may lack legacy.dll. Choose ' +
-        'another openssl.version, or use certificate.pfx')
+    Invoke-OpenSsl ($arguments + '-legacy') $Variables -Quiet -Code store-export-unreadable -Text ('openssl could ' +
+        'not read the key that Windows exported (exit code {exit_code}): {output}. Set openssl.version to one with ' +
+        'legacy.dll, or use certificate.pfx instead of certificate.thumbprint')
 }

@@ -7,11 +7,12 @@ function Get-FolderNameFault([string]$Folder) {
     if ($fault) { return $fault }
     $fault = Get-ProfileFault $Folder
     if ($fault) { return $fault }
-    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows 'it belongs to Windows or to programs' }
+    if (Test-SystemFolder $Folder) { return New-Failure folder-of-windows ('this folder belongs to Windows or to ' +
+            'installed programs') }
     $notebooks = Join-Path $StateFolder 'notebooks'
     if ($Folder -eq $notebooks -or (Test-Below $Folder $notebooks)) { return }
     if ($Folder -eq $StateFolder -or (Test-Below $Folder $StateFolder)) {
-        New-Failure folder-of-nbserver 'in {state}, only {notebooks} is for notebooks' @{
+        New-Failure folder-of-nbserver 'in {state}, only {notebooks} may contain notebooks' @{
             state = $StateFolder; notebooks = $notebooks
         }
     }
@@ -21,11 +22,12 @@ function Get-FolderNameFault([string]$Folder) {
 # below are compared with the form in which Windows writes a path.
 function Get-FolderSyntaxFault([string]$Folder) {
     if ($Folder -match '~\d|[. ](\\|$)') {
-        return New-Failure folder-name-ambiguous 'a part of it is a short name, or ends with a period or a space'
+        return New-Failure folder-name-ambiguous ('the path contains a short name such as PROGRA~1, or a name that ' +
+            'ends with a period or space')
     }
-    if ($Folder -cmatch '\A[A-Za-z]:\z') { return New-Failure folder-is-drive 'it is a whole drive' }
+    if ($Folder -cmatch '\A[A-Za-z]:\z') { return New-Failure folder-is-drive 'the path is the root of a drive' }
     if ($Folder -cnotmatch '\A[A-Za-z]:\\[^:]+\z' -or $Folder -ne [IO.Path]::GetFullPath($Folder)) {
-        New-Failure folder-name-form 'it is not a path with a drive and single backslashes, as Windows writes it'
+        New-Failure folder-name-form 'expected a path with a drive letter and without / or .., such as D:\notebooks'
     }
 }
 
@@ -33,10 +35,10 @@ function Get-ProfileFault([string]$Folder) {
     $profiles = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
     if ($profiles + $env:ProgramData -contains $Folder) {
-        return New-Failure folder-of-others 'it contains folders of other programs or users'
+        return New-Failure folder-of-others 'this folder contains folders of other programs or users'
     }
     if ($profiles -contains (Split-Path -Parent $Folder)) {
-        New-Failure folder-is-profile 'it is the profile of a user'
+        New-Failure folder-is-profile 'this folder is the profile of a user'
     }
 }
 

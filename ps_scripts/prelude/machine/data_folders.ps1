@@ -14,8 +14,8 @@ function Assert-DataFolder([string]$Path) {
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
     if ($fault) {
-        throw (New-Failure data-folder-refused ('{path} cannot be notebook.directory: {cause}. ' +
-                'Choose another folder in the inventory') @{ path = $Path } -Cause $fault)
+        throw (New-Failure data-folder-refused ('{path} cannot be used for notebooks: {cause}. Set ' +
+                'notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
     }
     Assert-NoLink $folder
     $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
@@ -24,9 +24,9 @@ function Assert-DataFolder([string]$Path) {
     }
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
-        throw (New-Failure data-folder-replaceable ('{path} cannot be notebook.directory, because other accounts ' +
+        throw (New-Failure data-folder-replaceable ('{path} cannot be used for notebooks, because other accounts ' +
                 'could replace it: {cause}. Let only administrators own it, delete it, and change its permissions, ' +
-                'or choose another folder in the inventory') @{ path = $Path } -Cause $fault)
+                'or set notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
     }
 }
 
@@ -50,8 +50,8 @@ function New-DataFolder([string]$Path) {
     New-ClosedFolder $Path $ServiceWrites
     $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
     if ($fault) {
-        throw (New-Failure data-folder-race ('another account created {path} at the same moment: {cause}. ' +
-                'Remove it, then run this again') @{ path = $Path } -Cause $fault)
+        throw (New-Failure data-folder-race ('another account created {path} while nbserver was creating it: ' +
+                '{cause}. Remove this folder, then run nbserver apply again') @{ path = $Path } -Cause $fault)
     }
 }
 
@@ -80,8 +80,8 @@ $Restore.grant = {
     }
     finally { $lock.Close() }
     if ($left.Count) {
-        throw (New-Failure grant-not-removed ('the service still has access to {count} files or folders in {path}, ' +
-                'first {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+        throw (New-Failure grant-not-removed ('the service still has access to {count} files or folders in {path}. ' +
+                'First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
     }
 }
 
@@ -114,7 +114,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
             if ($item.Attributes -band [IO.FileAttributes]::Directory) { $folders.Push($item.FullName) }
         }
         if ($watch.ElapsedMilliseconds -lt 5000) { continue }
-        Write-StepProgress removing-access 'Removing the access of the service from {path}' @{ path = $folder }
+        Write-StepProgress removing-access 'Removing the service''s access to {path}' @{ path = $folder }
         $watch.Restart()
     }
 }

@@ -43,12 +43,12 @@ function Receive-Download($Download, [string]$Part) {
             $status = Get-HttpStatus $_.Exception
         }
         if ($try -ge 3 -or ($status -ge 400 -and $status -lt 500)) {
-            throw (New-Failure download-failed ('{url} could not be downloaded: {cause}. Check the connection of ' +
+            throw (New-Failure download-failed ('could not download {url}: {cause}. Check the network connection of ' +
                     'this host and downloads.proxy in the inventory, or add the URL of a mirror to a site catalog') @{
                     url = $Download.url
                 } -Cause $failure)
         }
-        Write-Notice warning download-interrupted 'the download of {url} was interrupted and continues: {reason}' @{
+        Write-Notice warning download-interrupted 'the download of {url} was interrupted ({reason}) and continues' @{
             url = $Download.url; reason = $failure.Message
         }
         [Threading.Thread]::Sleep(1000 * $try)
@@ -60,9 +60,9 @@ function Assert-Download($Download, [string]$Part) {
     if ($actual -eq $Download.sha256) { return }
     $size = (Get-Item -LiteralPath $Part).Length
     Remove-Item -LiteralPath $Part -Force
-    throw (New-Failure download-wrong-hash ('{url} is not the file of the catalog: expected SHA-256 {expected}, got ' +
-            '{actual} ({size} bytes). It was deleted and not used. It may be an error page of a proxy, or the file ' +
-            'has changed: compare it with what the publisher announces before you change the catalog') @{
+    throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
+            '{actual} ({size} bytes). The file was deleted. Check whether a proxy replaces it, and compare the hash ' +
+            'with the publisher''s before you change the catalog') @{
             url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
         })
 }
@@ -146,14 +146,14 @@ function Get-WebFailure([Exception]$Exception) {
     $status = Get-HttpStatus $Exception
     $web = Get-WebException $Exception
     if ($status) {
-        return New-Failure http-status '{status} {description}' @{
+        return New-Failure http-status 'the server responded with HTTP status {status} ({description})' @{
             status = $status; description = [string]$web.Response.StatusCode
         }
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('{error} (the clock of this host says {time}; with a wrong ' +
-                'clock, every certificate is refused)') @{
+            return New-Failure tls-certificate-refused ('{error} (the clock of this host shows {time}; if it is ' +
+                'wrong, correct it)') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }

@@ -12,22 +12,23 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
     $values = @{ installer = $Name; exit_code = $ExitCode }
     $logs = @{ installer = $Name; exit_code = $ExitCode; folder = Get-InstallerLogFolder }
     switch ($ExitCode) {
-        1602 { New-Failure installer-cancelled '{installer} was cancelled (exit code {exit_code})' $values }
+        1602 { New-Failure installer-cancelled ('{installer} was canceled (exit code {exit_code}). Try again, and ' +
+                'let it finish') $values }
         1603 {
-            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If it wrote a log, it is in ' +
-                '{folder}') $logs
+            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If there is a log in ' +
+                '{folder}, fix the error that it shows, then try again') $logs
         }
         1618 {
             New-Failure installer-busy ('{installer} could not start (exit code {exit_code}), because another ' +
-                'installer runs on this host. Wait until that has finished, then run this again') $values
+                'installer is running on this host. Wait for it to finish, then try again') $values
         }
         1625 {
             New-Failure installer-forbidden ('a policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
-                'for an exception') $values
+                'the administrator of the policy for an exception, then try again') $values
         }
         1638 {
-            New-Failure installer-other-version ('another version than that of {installer} is installed (exit code ' +
-                '{exit_code}). Remove it, or choose that version in the inventory') $values
+            New-Failure installer-other-version ('{installer} cannot replace the version that is already installed ' +
+                '(exit code {exit_code}). Uninstall that version, or set it in the inventory') $values
         }
     }
 }
@@ -37,31 +38,33 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
     $values = @{ installer = $Name; exit_code = $ExitCode }
     $logs = @{ installer = $Name; exit_code = $ExitCode; folder = Get-InstallerLogFolder }
     switch ($ExitCode) {
-        1 { New-Failure installer-not-started '{installer} could not start (exit code {exit_code})' $values }
+        1 { New-Failure installer-not-started ('{installer} could not start (exit code {exit_code}). Restart ' +
+                'Windows, then try again') $values }
         2 {
-            New-Failure installer-cancelled-early ('{installer} was cancelled before it changed anything (exit code ' +
-                '{exit_code})') $values
+            New-Failure installer-cancelled-early ('{installer} was canceled before it changed anything (exit code ' +
+                '{exit_code}). Try again, and let it finish') $values
         }
         3 {
             New-Failure installer-failed-early ('{installer} failed before it changed anything (exit code ' +
-                '{exit_code}). Windows may lack memory or other resources') $values
+                '{exit_code}). Close other programs to free memory, then try again') $values
         }
         4 {
-            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If it wrote a log, it is in ' +
-                '{folder}') $logs
+            New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If there is a log in ' +
+                '{folder}, fix the error that it shows, then try again') $logs
         }
         5 {
-            New-Failure installer-stopped ('{installer} was cancelled, or could not write a file (exit code ' +
-                '{exit_code}). If it wrote a log, it is in {folder}') $logs
+            New-Failure installer-stopped ('{installer} was canceled or could not write a file (exit code ' +
+                '{exit_code}). If there is a log in {folder}, fix the error that it shows, then try again') $logs
         }
-        6 { New-Failure installer-killed '{installer} was stopped by a debugger (exit code {exit_code})' $values }
+        6 { New-Failure installer-killed ('{installer} was stopped by a debugger (exit code {exit_code}). Close the ' +
+                'debugger, then try again') $values }
         7 {
             New-Failure installer-cannot-continue ('{installer} cannot continue on this host (exit code ' +
-                '{exit_code}). If it wrote a log, it is in {folder}') $logs
+                '{exit_code}). If there is a log in {folder}, fix the error that it shows, then try again') $logs
         }
         8 {
             New-Failure installer-needs-restart ('{installer} cannot continue before Windows has restarted (exit ' +
-                'code {exit_code}). Restart Windows, then run this again') $values
+                'code {exit_code}). Restart Windows, then try again') $values
         }
     }
 }

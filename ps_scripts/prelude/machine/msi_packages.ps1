@@ -43,7 +43,8 @@ $Restore.msi = {
     if (-not (Test-Path -LiteralPath $File)) {
         $product = Get-ProductCode $File
         if (-not $product) {
-            Write-Notice log already-removed '{path} does not exist, and what it installed is removed already' @{
+            Write-Notice log already-removed ('the installer {path} no longer exists, and its program has already ' +
+                'been removed') @{
                 path = $File
             }
             return

@@ -101,13 +101,14 @@ function Stop-PortOwner([int]$Port) {
     foreach ($name in $owner.Services) { Disable-Service $name }
     foreach ($name in $owner.Tasks) { Disable-Task $name }
     if ($owner.Kind -eq 'process') {
-        Write-Notice warning process-stopped ('{program} (process {process}) was stopped. It does not run as a ' +
-            'service or a scheduled task, so undo cannot start it again. If you need it, start it yourself: {path}') @{
+        Write-Notice warning process-stopped ('stopped {program} (process {process}), which undo cannot start again, ' +
+            'because it is neither a service nor a scheduled task. If you need it, start it yourself: {path}') @{
             program = $owner.Process.Name; process = $owner.Process.ProcessId; path = $owner.Process.ExecutablePath
         }
     }
     for ($try = 0; $try -lt 20 -and (Test-PortListening $Port); $try++) {
-        if ($try -eq 10) { Write-StepProgress waiting-for-port 'Waiting for TCP port {port}' @{ port = $Port } }
+        if ($try -eq 10) { Write-StepProgress waiting-for-port ('Waiting until TCP ' +
+                'port {port} is free') @{ port = $Port } }
         # A process that exits by itself meanwhile is not an error.
         if ($owner.Kind -eq 'process' -or $try -eq 10) {
             Stop-Process -Id $owner.Process.ProcessId -Force -ErrorAction SilentlyContinue

@@ -39,16 +39,16 @@ function Complete-BeforeRestart {
     if ($Run.BootBefore -and -not $Run.Changed) { Write-StillPending; return }
     if ($Settings.reboot -ne 'if-needed') { return }
     if (-not $Run.Boot) {
-        Write-Notice warning boot-time-unknown ('Windows does not report when it started, so it is not restarted. ' +
-            'Restart Windows, then run this again')
+        Write-Notice warning boot-time-unknown ('Windows does not report when it started, so nbserver does not ' +
+            'restart it. Restart Windows, then try again')
     }
     elseif (-not $Run.Restarts -and $Run.BootBefore) {
-        Write-Notice warning restarts-used-up ('Windows must restart once more, but is not restarted again in this ' +
-            'run. Restart Windows, then run this again')
+        Write-Notice warning restarts-used-up ('Windows must restart again, but this run has reached its limit of ' +
+            'restarts. Restart Windows, then try again')
     }
     elseif (-not $Run.Restarts) {
-        Write-Notice warning no-restart-by-hand ('Windows must restart, but is not restarted in a run by hand, ' +
-            'because nothing would continue that run. Restart Windows, then run this again')
+        Write-Notice warning no-restart-by-hand ('Windows must restart, but a script that is run by hand does not ' +
+            'restart it. Restart Windows, then run the script again')
     }
     else {
         Restart-Windows
@@ -59,13 +59,13 @@ function Complete-BeforeRestart {
 function Write-StillPending {
     $key = $Run.Pending.Trim([char[]]' ()')
     if ($key) {
-        Write-Notice warning reboot-still-pending ('Windows has restarted and still waits for a reboot ({key}). It ' +
-            'is not restarted again. Find out what keeps it waiting, such as an update that fails at each start, ' +
-            'then run this again') @{ key = $key }
+        Write-Notice warning reboot-still-pending ('Windows must restart again ({key}), although it has just ' +
+            'restarted. Find and fix what keeps requiring a restart, such as an update that fails at every start, ' +
+            'then try again') @{ key = $key }
     }
     else {
-        Write-Notice warning reboot-still-needed ('Windows has restarted and still waits for a reboot. It is not ' +
-            'restarted again. Find out what keeps it waiting, such as an installer that fails, then run this again')
+        Write-Notice warning reboot-still-needed ('Windows must restart again, although it has just restarted. Find ' +
+            'and fix the installer that keeps requiring a restart, then try again')
     }
 }
 
@@ -73,14 +73,14 @@ function Write-StillPending {
 # installation of an application. Two exit codes are not failures of shutdown.exe: with 1115
 # (ERROR_SHUTDOWN_IN_PROGRESS), Windows already restarts; with 1190 (ERROR_SHUTDOWN_IS_SCHEDULED), it is unknown when.
 function Restart-Windows {
-    Write-Notice warning restarting 'Windows restarts in ten seconds. This run continues afterwards'
+    Write-Notice warning restarting 'Windows restarts in ten seconds. This run continues after the restart'
     $shutdown = Join-Path $env:SystemRoot 'System32\shutdown.exe'
     $comment = 'nbserver: an installer requires a restart'
     Invoke-Program $shutdown @('/r', '/t', '10', '/d', 'p:4:2', '/c', $comment) -Accept 0, 1115, 1190 `
-        -Code restart-failed -Text ('Windows could not be restarted: {program} exited with code {exit_code}. ' +
-        'Restart Windows, then run this again. Output of the program: {output}')
+        -Code restart-failed -Text ('could not restart Windows ({program} exited with code {exit_code}): {output}. ' +
+        'Restart Windows yourself, then try again')
     if ($Run.ExitCode -eq 1190) {
         throw (New-Failure restart-already-scheduled ('a restart or shutdown of Windows is already scheduled. Wait ' +
-                'for it, or cancel it with shutdown /a, then run this again'))
+                'for it, or cancel it with shutdown /a, then try again'))
     }
 }

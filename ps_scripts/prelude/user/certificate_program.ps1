@@ -62,6 +62,7 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
     Set-TextFile $CertificateProgramFile $CertificateProgram
     $arguments = @('-I', '-X', 'utf8', $CertificateProgramFile, $NewKey, $NewCertificate)
     $arguments += @([string]$Settings.certificate.days, (Get-CommonName)) + $Settings.certificate.names
-    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-program-failed -Text ('the ' +
-        'certificate could not be created: {program} exited with code {exit_code}. Its output: {output}')
+    Invoke-Program (Get-EnvironmentProgram 'python.exe') $arguments -Code certificate-program-failed -Text ('could ' +
+        'not create the certificate ({program} exited with code {exit_code}): {output}. Fix this error, then try ' +
+        'again')
 }

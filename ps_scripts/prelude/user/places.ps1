@@ -32,11 +32,12 @@ Add-Hook BeforeRun { Assert-Account }
 
 function Assert-Account {
     if ($UserSid -eq 'S-1-5-18') {
-        throw (New-Failure user-scope-as-system ('this runs as SYSTEM, but scope = "user" is for the account of a ' +
-                'person. Run it as the user of the notebook server, or set scope = "machine"'))
+        throw (New-Failure user-scope-as-system ('scope = "user" cannot be used with the account SYSTEM. Run ' +
+                'nbserver as the user of the notebook server, or set scope = "machine" in the inventory'))
     }
     if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {
-        throw (New-Failure local-folder-invalid ('LOCALAPPDATA is "{folder}", which is not a folder on a drive. ' +
-                'Sign in with your own user profile, and do not set this variable') @{ folder = $env:LOCALAPPDATA })
+        throw (New-Failure local-folder-invalid ('LOCALAPPDATA is "{folder}", which is not an existing folder with a ' +
+                'drive letter. Remove your own value ' +
+                'of this variable and sign in again') @{ folder = $env:LOCALAPPDATA })
     }
 }

@@ -34,15 +34,15 @@ function Get-RecordedMsi { Read-Record | Where-Object { $_.kind -eq 'msi' -and $
 function Assert-ForeignOpenSsl([string]$Path) {
     $is = Get-FileVersion $Path
     if ($is -ne (Get-WantedOpenSslVersion)) {
-        throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} in {path} was not installed by nbserver, and the ' +
-                'msi of {version} would replace it permanently. Remove it, or set openssl.version = "{is}" and ' +
-                'adopt = true, or openssl.kind = "zip" with a site catalog, in the inventory') @{
+        throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} ({path}) was not installed by nbserver, and the ' +
+                'msi of {version} would replace it permanently. Uninstall it, or set openssl.version = "{is}" and ' +
+                'adopt = true in the inventory, or use openssl.kind = "zip" with a site catalog') @{
                 is = $is; path = $Path; version = $Settings.openssl.version
             })
     }
     if (-not $Settings.adopt) {
-        throw (New-Failure openssl-not-adopted ('OpenSSL {is} in {path} was not installed by nbserver. Set adopt = ' +
-                'true in the inventory to use it unchanged, or remove it') @{ is = $is; path = $Path })
+        throw (New-Failure openssl-not-adopted ('OpenSSL {is} ({path}) was not installed by nbserver. Set adopt = ' +
+                'true in the inventory to use it, or uninstall it') @{ is = $is; path = $Path })
     }
 }
 
@@ -56,7 +56,7 @@ function Compare-OpenSslPackage([string]$Path, [string]$Package) {
         Add-Difference openssl 'OpenSSL' $is $Settings.openssl.version
     }
     elseif (-not (Test-Record 'msi' $Package)) {
-        Add-Difference openssl-package 'package of OpenSSL' 'different' (Split-Path -Leaf $Package)
+        Add-Difference openssl-package 'OpenSSL package' 'different' (Split-Path -Leaf $Package)
     }
 }
 

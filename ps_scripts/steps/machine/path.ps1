@@ -13,7 +13,7 @@ function Get-WantedPathEntry {
     }
 }
 
-Add-Step path 'The PATH of the machine has the environment, Python, and OpenSSL' -Test {
+Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -Test {
     foreach ($entry in Get-WantedPathEntry) {
         if (-not (Test-PathEntry $entry)) { Add-Difference path-entry 'PATH' $null $entry }
     }

@@ -14,14 +14,16 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Find-PendingReboot
     Write-ForeignConfiguration
 } -Apply {
-    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
+    throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
+            'Report it with this message') @{ step = 'preflight' })
 }
 
 function Assert-Administrator {
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        throw (New-Failure not-administrator ('administrator rights are missing. Connect as an administrator. A ' +
-                'local administrator other than the built-in account needs LocalAccountTokenFilterPolicy = 1'))
+        throw (New-Failure not-administrator ('this account has no administrator rights. Connect as an ' +
+                'administrator; for a local account other than the built-in Administrator, set ' +
+                'LocalAccountTokenFilterPolicy to 1 on the host'))
     }
 }
 
@@ -29,8 +31,9 @@ function Assert-Administrator {
 function Assert-ShellMemory {
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
-        throw (New-Failure shell-memory-low ('the memory quota of remote shells is {quota} MB, and at least 1024 MB ' +
-                'are needed. Run: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service WinRM') @{
+        throw (New-Failure shell-memory-low ('remote shells have a memory quota of {quota} MB, but at least 1024 MB ' +
+                'are required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; ' +
+                'Restart-Service WinRM') @{
                 quota = $quota
             })
     }
@@ -49,7 +52,8 @@ function Find-PendingReboot {
         if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
         $Run.Reboot = $true
         $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending 'Windows waits for a reboot ({key}). Changes are applied after it' @{
+        Write-Notice warning reboot-pending ('Windows must restart before nbserver changes this host ({key}). ' +
+            'Restart it, or let nbserver restart it with reboot = "if-needed" in the inventory') @{
             key = $key
         }
     }

@@ -64,25 +64,25 @@ function Assert-RegisteredPython($Registered) {
     if ($Registered.Version -ne $Settings.python.version) {
         $values.version = $Settings.python.version
         throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the installer of ' +
-                '{version} would move it. Set python.version = "{is}" in the inventory, or python.kind = "zip", ' +
-                'which installs a separate Python') $values)
+                '{version} would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
+                'to install a separate Python') $values)
     }
     if (Test-Below $Registered.Folder $Programs) { return }
     Assert-RegisteredProgram $values
     $fault = Get-ProgramFault $Registered.Folder
     if ($fault) {
         throw (New-Failure python-unsafe ('Python {is} in {folder} would run with administrator rights, but other ' +
-                'accounts can change it: {cause}. Allow only SYSTEM and administrators to write there, or set ' +
-                'python.kind = "zip" in the inventory, which installs a separate Python') $values -Cause $fault)
+                'accounts can change it: {cause}. Let only SYSTEM and administrators write to this folder, or set ' +
+                'python.kind = "zip" in the inventory to install a separate Python') $values -Cause $fault)
     }
 }
 
 function Assert-RegisteredProgram([hashtable]$Values) {
     $program = $Settings.python.executable[0]
     if (Test-Path -LiteralPath (Join-Path $Values.folder $program)) { return }
-    throw (New-Failure python-incomplete ('Python {is} is registered in {folder}, but its {program} is missing. ' +
-            'Repair or remove it in Apps in Settings, or set python.kind = "zip" in the inventory, which installs ' +
-            'a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+    throw (New-Failure python-incomplete ('Python {is} is registered in {folder}, but {program} is missing from this ' +
+            'folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the inventory to ' +
+            'install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
 }
 
 function Install-PythonBundle([string]$Folder) {

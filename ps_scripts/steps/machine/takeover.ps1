@@ -36,12 +36,13 @@ function Compare-EarlierTask {
     if (Test-StoredPassword ([xml]$task)) {
         Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
         return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('the scheduled task ' +
-                'nbserver runs with a stored password, so undo could not register it again. Export it and remove it ' +
-                'yourself'))
+                'nbserver has a stored password, so undo could not restore it. Export the task and delete it, then ' +
+                'run nbserver apply again'))
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
     New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the scheduled task nbserver is from an ' +
-            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
+            'earlier nbserver and is not in the record. Remove this task, or set adopt = true in the inventory to ' +
+            'replace it'))
 }
 
 function Compare-EarlierRule {
@@ -49,15 +50,16 @@ function Compare-EarlierRule {
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
     New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the firewall rule nbserver is from an ' +
-            'earlier nbserver whose record is lost. Remove it, or set adopt = true in the inventory'))
+            'earlier nbserver and is not in the record. Remove this rule, or set adopt = true in the inventory to ' +
+            'replace it'))
 }
 
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
     Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
-    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver whose record is ' +
-            'lost. Remove it, or set adopt = true in the inventory') @{ path = $Programs })
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver and is not in the ' +
+            'record. Remove this folder, or set adopt = true in the inventory to use it') @{ path = $Programs })
 }
 
 function Compare-Port {
@@ -76,7 +78,8 @@ function Compare-Port {
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
-                'service ({program}), and services that run need it: {services}. Stop these services first') $values)
+                'service ({program}) that other running services need: {services}. Stop these services, or choose ' +
+                'another notebook.port in the inventory') $values)
     }
     New-Conflict $name ($owner.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
@@ -95,7 +98,8 @@ function Assert-NoConflict([object[]]$Conflicts) {
         throw $failure
     }
     if (-not $Takeover.Reported) {
-        Write-Notice warning apply-will-refuse 'apply will refuse this host: {cause}' @{ cause = $failure.Message }
+        Write-Notice warning apply-will-refuse ('nbserver apply will ' +
+            'refuse this host: {cause}') @{ cause = $failure.Message }
     }
 }
 
@@ -104,14 +108,15 @@ function Get-Refusal([object[]]$Conflicts) {
     $names = @($Conflicts | ForEach-Object { $_.Name }) -join ', '
     $blocking = @($Conflicts | Where-Object { -not $_.Adoptable } | ForEach-Object { $_.Name })
     if ($blocking.Count) {
-        return New-Failure takeover-impossible ('the notebook server conflicts with what is on this host: {names}. ' +
-            'adopt = true cannot replace all of it: remove or stop {blocking} yourself, then run this again') @{
+        return New-Failure takeover-impossible ('the notebook server conflicts with the following on this host: ' +
+            '{names}. adopt = true cannot replace everything: stop or remove {blocking}, then run nbserver apply ' +
+            'again') @{
             names = $names; blocking = $blocking -join ', '
         }
     }
     if ($Settings.adopt -or -not $names) { return }
-    New-Failure takeover-refused ('the notebook server conflicts with what is on this host: {names}. Set adopt = ' +
-        'true in the inventory to replace it (undo restores it), or remove it yourself, then run this again') @{
+    New-Failure takeover-refused ('the notebook server conflicts with the following on this host: {names}. Remove ' +
+        'it, or set adopt = true in the inventory to replace it (undo restores it), then run nbserver apply again') @{
         names = $names
     }
 }
@@ -149,11 +154,12 @@ function Compare-OpenPortRule {
         $values = @{ display_name = $rule.DisplayName; name = $rule.Name; port = $Settings.notebook.port }
         if ($rule.Alone) {
             Write-Notice warning port-rule-kept ('the firewall rule "{display_name}" ({name}) also opens TCP port ' +
-                '{port}, regardless of firewall.remote_addresses. It is kept; adopt = true disables it') $values
+                '{port}, regardless of firewall.remote_addresses. Disable this rule, or set adopt = true in the ' +
+                'inventory to let nbserver disable it') $values
         }
         else {
             Write-Notice warning ports-rule-kept ('the firewall rule "{display_name}" ({name}) opens TCP port {port} ' +
-                'among other ports, regardless of firewall.remote_addresses. It is kept: narrow it yourself') $values
+                'and other ports, regardless of firewall.remote_addresses. Remove port {port} from this rule') $values
         }
     }
 }
@@ -162,8 +168,9 @@ function Compare-HidingPathEntry {
     foreach ($entry in Get-HidingPathEntry) {
         if ($Settings.adopt) { Add-Difference path-entry 'PATH' $entry $null }
         elseif (-not $Takeover.Reported) {
-            Write-Notice warning path-entry-kept ('PATH has {entry} before the entries of nbserver, so its programs ' +
-                'are found first. It is kept; adopt = true removes it') @{ entry = $entry }
+            Write-Notice warning path-entry-kept ('{entry} comes before the entries of nbserver in PATH, so Windows ' +
+                'finds its programs first. Set adopt = true ' +
+                'in the inventory to remove it from PATH') @{ entry = $entry }
         }
     }
 }
@@ -171,14 +178,14 @@ function Compare-HidingPathEntry {
 function Write-Leftover {
     if ($Takeover.Reported -or (Test-Record 'task' 'nbserver')) { return }
     foreach ($folder in Get-EarlierProfile) {
-        Write-Notice warning earlier-profile ('{path} is from an earlier notebook server, and is kept. The notebooks ' +
-            'of that server can be copied to {directory}') @{
+        Write-Notice warning earlier-profile ('{path} is from an earlier notebook server and is kept. If you need ' +
+            'its notebooks, copy them to {directory}') @{
             path = $folder; directory = Expand-Path $Settings.notebook.directory
         }
     }
     if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
-        Write-Notice warning adopted-folder ('{path} existed before, and is not in the record. What is suitable in ' +
-            'it is used, and undo keeps it') @{ path = $Programs }
+        Write-Notice warning adopted-folder ('{path} exists, but is not in the record. With adopt = true, nbserver ' +
+            'uses this folder, and undo keeps it') @{ path = $Programs }
     }
 }
 

@@ -9,9 +9,10 @@ Add-Step tls 'Downloads use TLS 1.2 or newer' -Test {
     if ($protocols -eq 0 -or ($protocols -band $Tls12)) { return }
     try { [Net.ServicePointManager]::SecurityProtocol = $protocols -bor $Tls12 }
     catch {
-        throw (New-Failure no-tls-1-2 ('the .NET Framework of this host does not support TLS 1.2. Install .NET ' +
-                'Framework 4.5 or newer'))
+        throw (New-Failure no-tls-1-2 ('.NET Framework on this host does not support TLS 1.2, which downloads ' +
+                'require. Install .NET Framework 4.5 or newer, then try again'))
     }
 } -Apply {
-    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'tls' })
+    throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
+            'Report it with this message') @{ step = 'tls' })
 }

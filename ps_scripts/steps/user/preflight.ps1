@@ -11,7 +11,8 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-FreePort
     Write-ForeignConfiguration
 } -Apply {
-    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'preflight' })
+    throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
+            'Report it with this message') @{ step = 'preflight' })
 }
 
 # Programs of the user are never stopped to free the port.

@@ -12,18 +12,18 @@ function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n$(Get-Python)`n"
 function Assert-PresentPython {
     $python = Get-Python
     if (Test-Below $python "$env:ProgramFiles\WindowsApps") {
-        throw (New-Failure python-from-store ('{python} is from the Microsoft Store, where programs do not see the ' +
-                'files of each other. Install Python from python.org, create the virtual environment of nbserver ' +
-                'with it, then run this again') @{ python = $python })
+        throw (New-Failure python-from-store ('{python} is from the Microsoft Store, which hides its files from ' +
+                'other programs. Install nbserver in an environment with a 64-bit Python from python.org or uv, then ' +
+                'try again') @{ python = $python })
     }
     if (-not (Test-Path -LiteralPath $python)) {
-        throw (New-Failure python-missing ('{python} does not exist any more. Install Python from python.org, create ' +
-                'the virtual environment of nbserver with it, then run this again') @{ python = $python })
+        throw (New-Failure python-missing ('{python} no longer exists. Install nbserver in an environment with a ' +
+                '64-bit Python from python.org or uv, then try again') @{ python = $python })
     }
     Assert-PresentVersion $python
     if (-not (Test-Path -LiteralPath (Join-Path (Get-PythonFolder) 'Lib\site-packages\pip'))) {
-        throw (New-Failure python-without-pip ('{python} has no pip. Run: "{python}" -m ensurepip; or install Python ' +
-                'from python.org') @{ python = $python })
+        throw (New-Failure python-without-pip ('{python} has no pip. Run ' +
+                '"{python}" -m ensurepip, then try again') @{ python = $python })
     }
 }
 
@@ -32,12 +32,13 @@ function Assert-PresentVersion([string]$Python) {
     $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
     if ($is -ne $Settings.python.version) {
         throw (New-Failure python-version ('{python} has version {is}, but version {expected} is expected. Install ' +
-                'Python from python.org, create the virtual environment of nbserver with it, then run this again') @{
+                'nbserver in an environment with Python {expected}, then try again') @{
                 python = $Python; is = $is; expected = $Settings.python.version
             })
     }
 }
 
 Add-Step python 'Python is installed' -Test { Assert-PresentPython } -Apply {
-    throw (New-Failure nothing-to-apply 'the step {step} has nothing to change' @{ step = 'python' })
+    throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
+            'Report it with this message') @{ step = 'python' })
 }

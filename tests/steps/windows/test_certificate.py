@@ -176,7 +176,7 @@ def test_a_key_of_another_certificate_is_refused_by_the_workstation_and_by_the_h
     chain = pem(INTERMEDIATE.sign(key.public_key(), NAMES))
     monkeypatch.setattr(workstation, "read", lambda host, ask: workstation.ServerCertificate(chain, key_pem(other)))
     ran = expect(site, "apply", "failed")
-    assert ran.code == 3 and "its key is a different one" in ran.failure
+    assert ran.code == 3 and "the certificate does not belong to the key" in ran.failure
     assert served(site)[0] == first
     assert site.files() == ["certificate.pem", "certificate.source", "key.pem"]
 
@@ -254,7 +254,7 @@ def test_what_the_store_lacks_is_told_before_anything_is_changed(site: Certifica
     assert "lack win1.example.com" in expect(site, "apply", "failed").failure
     ended = INTERMEDIATE.sign(key.public_key(), NAMES, ends=NOW - DAY / 2)
     site.write(thumbprint=put_into_store(site, ended, key))
-    assert "it expired" in expect(site, "apply", "failed").failure
+    assert "the certificate expired on" in expect(site, "apply", "failed").failure
     short = rsa_key(1024)
     site.write(thumbprint=put_into_store(site, INTERMEDIATE.sign(short.public_key(), NAMES), short))
     assert "2048" in expect(site, "apply", "failed").failure
@@ -263,7 +263,7 @@ def test_what_the_store_lacks_is_told_before_anything_is_changed(site: Certifica
     bound = INTERMEDIATE.sign(key.public_key(), NAMES)
     site.write(thumbprint=put_into_store(site, bound, key, exportable=False))
     ran = expect(site, "apply", "failed")
-    assert "cannot be exported" in ran.failure and "exportable" in ran.failure
+    assert "could not export the key of" in ran.failure and "exportable" in ran.failure
     assert site.files() == []
 
     (site.windows.path(r"C:\nbserver-test\certificates") / f"{bound.fingerprint(hashes.SHA1()).hex().upper()}.key").write_text(key_pem(key))
@@ -271,7 +271,7 @@ def test_what_the_store_lacks_is_told_before_anything_is_changed(site: Certifica
         "none that can be opened"
     )
     ran = expect(site, "apply", "failed")
-    assert "cannot open the file that Windows exported" in ran.failure
+    assert "could not read the key that Windows exported" in ran.failure
     assert site.files() == []
 
 

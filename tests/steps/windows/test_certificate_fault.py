@@ -79,12 +79,16 @@ LEAF = (x509.BasicConstraints(ca=False, path_length=None), True)
 CASES: dict[str, tuple[Callable[[], Any], list[tuple[x509.ExtensionType, bool]], str]] = {
     "no extensions": (ec_key, [], ""),
     "CA:FALSE": (ec_key, [LEAF], ""),
-    "CA:TRUE": (ec_key, [CA], "certificate of an authority"),
-    "CA:TRUE, not critical": (ec_key, [(CA[0], False)], "certificate of an authority"),
+    "CA:TRUE": (ec_key, [CA], "CA certificate"),
+    "CA:TRUE, not critical": (ec_key, [(CA[0], False)], "CA certificate"),
     "serverAuth": (ec_key, [(x509.ExtendedKeyUsage([Purpose.SERVER_AUTH]), False)], ""),
     "both": (ec_key, [(x509.ExtendedKeyUsage([Purpose.CLIENT_AUTH, Purpose.SERVER_AUTH]), True)], ""),
     "any": (ec_key, [(x509.ExtendedKeyUsage([Purpose.ANY_EXTENDED_KEY_USAGE]), False)], ""),
-    "clientAuth": (ec_key, [LEAF, (x509.ExtendedKeyUsage([Purpose.CLIENT_AUTH]), False)], "extended key usage is not for a server"),
+    "clientAuth": (
+        ec_key,
+        [LEAF, (x509.ExtendedKeyUsage([Purpose.CLIENT_AUTH]), False)],
+        "extended key usage does not include server authentication",
+    ),
     "digitalSignature": (ec_key, [(key_usage(digital_signature=True), True)], ""),
     "keyEncipherment": (rsa_key, [(key_usage(key_encipherment=True), True)], "lacks digitalSignature"),
     "encipherOnly": (ec_key, [(key_usage(key_agreement=True, encipher_only=True), True)], "lacks digitalSignature"),
@@ -110,7 +114,7 @@ def test_what_a_certificate_is_for(session: Session, case: str) -> None:
 @pytest.mark.parametrize("bits", [1024, 1960, 1984, 2040, 2047, 2048, 2049, 2056, 3072, 4095, 8191, 8192, 8193, 8200, 9216])
 def test_how_long_an_rsa_key_may_be(session: Session, bits: int) -> None:
     host, workstation = faults(session, certificate(rsa_of(bits)))
-    assert host == ("" if 2048 <= bits <= 8192 else f"its RSA key has {bits} bits, but must have from 2048 to 8192")
+    assert host == ("" if 2048 <= bits <= 8192 else f"the RSA key of the certificate has {bits} bits, but 2048 to 8192 are required")
     assert bool(host) == bool(workstation)
 
 
@@ -119,7 +123,7 @@ def test_names_dates_and_signature(session: Session) -> None:
     for one, words in (
         (certificate(key, names=NAMES[:1]), "lack win1.example.com"),
         (certificate(key, names=[*NAMES, "*.example.com"]), "wildcard"),
-        (certificate(key, ends=NOW - DAY / 2), "it expired"),
+        (certificate(key, ends=NOW - DAY / 2), "the certificate expired on"),
         (certificate(key, algorithm=hashes.SHA512()), ""),
     ):
         host, workstation = faults(session, one)

@@ -20,32 +20,32 @@ COMPILER = "x86_64-w64-mingw32-gcc"
 FILES = ("installer_failures", "installers", "msi_packages", "bundles", "inno_setup")
 KEY = r"HKCU:\Software\nbserver installers"
 PYTHON_NAME = "python-3.11.9-amd64.exe"
-LOG = r" If it wrote a log, it is in {folder}\runs\r"
+LOG = r" If there is a log in {folder}\runs\r"
 # Exit code -> the code of the message, and its text.
 FAILED = ("installer-failed", "{name} failed (exit code {code})." + LOG)
 WINDOWS_CODES = {
-    1602: ("installer-cancelled", "{name} was cancelled (exit code {code})"),
+    1602: ("installer-cancelled", "{name} was canceled (exit code {code}). Try again, and let it finish"),
     1603: FAILED,
-    1625: ("installer-forbidden", "a policy of this host forbids {name} (exit code {code}). Ask for an exception"),
+    1625: ("installer-forbidden", "a policy of this host forbids {name} (exit code {code}). Ask the administrator of the policy"),
     1638: (
         "installer-other-version",
-        "another version than that of {name} is installed (exit code {code}). Remove it, or choose that version in the inventory",
+        "{name} cannot replace the version that is already installed (exit code {code}). Uninstall that version, or set it in the inventory",
     ),
 }
 INNO_CODES = {
-    1: ("installer-not-started", "{name} could not start (exit code {code})"),
-    2: ("installer-cancelled-early", "{name} was cancelled before it changed anything (exit code {code})"),
+    1: ("installer-not-started", "{name} could not start (exit code {code}). Restart Windows"),
+    2: ("installer-cancelled-early", "{name} was canceled before it changed anything (exit code {code}). Try again, and let it finish"),
     3: (
         "installer-failed-early",
-        "{name} failed before it changed anything (exit code {code}). Windows may lack memory or other resources",
+        "{name} failed before it changed anything (exit code {code}). Close other programs to free memory",
     ),
     4: FAILED,
-    5: ("installer-stopped", "{name} was cancelled, or could not write a file (exit code {code})." + LOG),
-    6: ("installer-killed", "{name} was stopped by a debugger (exit code {code})"),
+    5: ("installer-stopped", "{name} was canceled or could not write a file (exit code {code})." + LOG),
+    6: ("installer-killed", "{name} was stopped by a debugger (exit code {code}). Close the debugger"),
     7: ("installer-cannot-continue", "{name} cannot continue on this host (exit code {code})." + LOG),
     8: (
         "installer-needs-restart",
-        "{name} cannot continue before Windows has restarted (exit code {code}). Restart Windows, then run this again",
+        "{name} cannot continue before Windows has restarted (exit code {code}). Restart Windows, then try again",
     ),
 }
 # What the prelude runs, and the exit codes that it explains.
@@ -167,8 +167,8 @@ def test_another_installer_ends_meanwhile_or_does_not(bench: Bench, kind: str) -
     did = bench.do(KINDS[kind][0], 1618, 1618, 0)
     assert did.code == "installer-busy" and len(did.calls) == 2, "its time was up"
     assert did.error == (
-        f"{bench.setup.name} could not start (exit code 1618), because another installer runs on this host. "
-        "Wait until that has finished, then run this again"
+        f"{bench.setup.name} could not start (exit code 1618), because another installer is running on this host. "
+        "Wait for it to finish, then try again"
     )
     assert not bench.cut_off()
 
@@ -176,7 +176,7 @@ def test_another_installer_ends_meanwhile_or_does_not(bench: Bench, kind: str) -
 def test_a_package_that_is_gone_with_its_product_is_put_back(bench: Bench) -> None:
     bench.setup.unlink()
     did = bench.do("& $Restore.msi $File $null", 1603)
-    assert (did.error, did.calls) == ("", []) and "what it installed is removed already" in str(did.of("log"))
+    assert (did.error, did.calls) == ("", []) and "its program has already been removed" in str(did.of("log"))
 
 
 def register(bench: Bench, name: str) -> Path:
@@ -200,11 +200,11 @@ def test_a_bundle_that_is_gone_from_the_cache_is_removed_by_its_own_copy(bench: 
     assert [call.replace('"', "") for call in did.calls] == [f"{host_path(copy)} /uninstall /quiet /norestart"]
     copy.unlink()
     did = bench.do("& $Restore.bundle $File ''", 1603)
-    assert (did.error, did.calls) == ("", []) and "what it installed is removed already" in str(did.of("log"))
+    assert (did.error, did.calls) == ("", []) and "its program has already been removed" in str(did.of("log"))
 
 
 def test_a_runtime_that_other_programs_may_have_renewed_stays(bench: Bench) -> None:
     register(bench, "VC_redist.x64.exe")
     gone = bench.cache / "fedcba9876543210-VC_redist.x64.exe"
     did = bench.do(f"& $Restore.bundle '{host_path(gone)}' ''")
-    assert (did.error, did.calls) == ("", []) and "may be a newer one that other programs need" in str(did.of("warning"))
+    assert (did.error, did.calls) == ("", []) and "and needed by other programs" in str(did.of("warning"))

@@ -146,7 +146,7 @@ def test_a_failure_ends_the_run_with_the_installers_words(site: Site, windows_ho
     """Every code of every kind is in steps/windows/test_installer_codes.py."""
     codes(windows_host, 1603)
     done = site.run("apply", "win1")
-    assert done.returncode == 3 and "python.exe failed (exit code 1603). If it wrote a log, it is in" in done.stdout, done.stdout
+    assert done.returncode == 3 and "python.exe failed (exit code 1603). If there is a log in" in done.stdout, done.stdout
     assert steps(site.last_events(), "failed") == ["python"] and "ie_esc" in steps(site.last_events(), "restored")
 
 
@@ -202,7 +202,7 @@ def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_n
         (folder / "python.exe").unlink()
         (folder / "theirs.txt").write_text("theirs")
         done = site.run("apply", "win1")
-        assert done.returncode == 3 and "its python.exe is missing. Repair or remove it" in done.stdout, done.stdout
+        assert done.returncode == 3 and "python.exe is missing from this folder. Repair or uninstall it" in done.stdout, done.stdout
         assert site.run("undo", "win1").returncode == 0
         assert not calls(windows_host) and [path.name for path in folder.iterdir()] == ["theirs.txt"]
     finally:

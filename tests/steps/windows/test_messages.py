@@ -63,7 +63,7 @@ def test_an_exception_without_a_code_gets_one(session: Session) -> None:
     found = failed(session, "[IO.File]::OpenRead('C:\\none\\none')")
     assert found["code"] == "unexpected-error" and "none" in str(found["text"])
     full = failed(session, "throw (New-Object IO.IOException 'voll', -2147024784)")
-    assert full["code"] == "disk-full" and full["text"] == "the disk is full: voll. Make room on it, then run this again"
+    assert full["code"] == "disk-full" and full["text"] == "the disk is full: voll. Free some disk space, then try again"
 
 
 def test_an_event_counts_when_it_is_written(session: Session) -> None:

@@ -80,7 +80,9 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> Non
     for lines in ([hashed(OTHER)], [hashed(OTHER), "former-salt " + "c" * 22]):
         with pytest.raises(EngineError) as refused:
             step.apply(*lines)
-        assert f"has the salt {OURS}, but this run has the salt {OTHER}" in str(refused.value) and "--new-salt" in str(refused.value)
+        assert f"has the salt {OURS}, but this run sent a hash with the salt {OTHER}" in str(refused.value) and "--new-salt" in str(
+            refused.value
+        )
     assert step.file.read_bytes() == before
     step.apply(hashed(OTHER), "new-salt yes")
     assert step.differences(hashed(OTHER)) == [] and OTHER in step.file.read_text()

@@ -121,7 +121,7 @@ def test_folders_of_windows_are_refused_by_name(session: Session) -> None:
     script = f'{SETTINGS} foreach ($one in $input) {{ try {{ Assert-DataFolder $one; "taken $one" }} catch {{ "$_" }} }}'
     said = session.run(script, REFUSED)
     assert all(
-        f"{path} cannot be notebook.directory: " in text and "Choose another folder in the inventory" in text
+        f"{path} cannot be used for notebooks: " in text and "Set notebook.directory in the inventory to another folder" in text
         for path, text in zip(REFUSED, said, strict=True)
     ), said
     assert session.run(script, TAKEN) == [f"taken {path}" for path in TAKEN]

@@ -139,7 +139,7 @@ def test_what_somebody_took_away_or_exchanged_is_installed_again(host: StepHost,
     host.settings["openssl"] = {**packages[NEW, False], "version": OLD}
     path.write_bytes(program(OLD))
     ((what, is_, should),) = differences(host)
-    assert (what, is_) == ("package of OpenSSL", "different") and should.endswith(f"-openssl-{NEW}.msi")
+    assert (what, is_) == ("OpenSSL package", "different") and should.endswith(f"-openssl-{NEW}.msi")
 
 
 @pytest.mark.parametrize("place", [PLACE, OTHER_PLACE])
@@ -161,7 +161,7 @@ def test_one_of_others_in_another_version_is_never_replaced(host: StepHost, plac
 def test_one_of_others_in_the_version_wanted_is_used_when_it_is_adopted(host: StepHost) -> None:
     path = put(host, OTHER_PLACE, program(OLD))
     ran = host.run("apply")
-    assert ran.result.outcome == "failed" and "Set adopt = true in the inventory to use it unchanged" in ran.failure
+    assert ran.result.outcome == "failed" and "Set adopt = true in the inventory to use it, or uninstall it" in ran.failure
     host.settings["adopt"] = True
     assert differences(host) == [] and host.run("apply").result.changed == 0
     assert host.run("undo").result.outcome == "ok"
@@ -208,7 +208,7 @@ def test_a_package_that_fails(host: StepHost, packages: Packages) -> None:
     host.settings["openssl"] = packages[OLD, True]
     ran = host.run("apply")
     assert ran.result.outcome == "failed"
-    assert f"-openssl-upgrading-{OLD}.msi failed (exit code 1603). If it wrote a log, it is in" in ran.failure
+    assert f"-openssl-upgrading-{OLD}.msi failed (exit code 1603). If there is a log in" in ran.failure
     assert list(host.windows.path(STATE).glob("runs/*/msi.log")) and installed(host) == [NEW]
     run(host.windows.prefix, "msiexec", "/x", "{" + product(NEW) + "}", "/qn")  # Wine tests the condition before a removal too
     assert host.run("undo").result.outcome == "ok" and host.record() == []

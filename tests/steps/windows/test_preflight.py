@@ -67,29 +67,47 @@ TOO_OLD = [
         "6.3.9600",
         "Server",
         None,
-        "without windows in the inventory, a host is Windows 10, Windows Server 2016, or newer",
+        "windows is not set in the inventory, so Windows 10, Windows Server 2016, or newer is required",
         'Set windows = "2012r2" in the inventory',
     ),
     (
         "6.2.9200",
         "Server",
         None,
-        "without windows in the inventory",
+        "windows is not set in the inventory",
         'Set windows = "2012" and accept_end_of_life = true in the inventory',
     ),
-    ("6.2.9200", "Server", "2012r2", 'windows = "2012r2", which is version 6.3 or newer', 'Set windows = "2012" and accept'),
-    ("10.0.17763", "Server", "2022", 'windows = "2022", which is version 10.0.20348 or newer', 'Set windows = "2019" in the inventory'),
+    (
+        "6.2.9200",
+        "Server",
+        "2012r2",
+        'windows = "2012r2" in the inventory requires version 6.3 or newer',
+        'Set windows = "2012" and accept',
+    ),
+    (
+        "10.0.17763",
+        "Server",
+        "2022",
+        'windows = "2022" in the inventory requires version 10.0.20348 or newer',
+        'Set windows = "2019" in the inventory',
+    ),
     ("10.0.18363", "Server Core", "2025", 'windows = "2025"', 'Set windows = "2019" in the inventory'),
-    ("10.0.19045", "Client", "11", 'windows = "11", which is version 10.0.22000 or newer', 'Set windows = "10" in the inventory'),
+    (
+        "10.0.19045",
+        "Client",
+        "11",
+        'windows = "11" in the inventory requires version 10.0.22000 or newer',
+        'Set windows = "10" in the inventory',
+    ),
     ("10.0.22000", "Client", "2025", 'windows = "2025"', 'Set windows = "11" in the inventory'),
     (
         "6.3.9600",
         "Client",
         None,
-        "this is version 6.3.9600 of Windows, which is too old",
-        "The oldest releases that can be set up are Windows 10 and Windows Server 2012",
+        "this host runs Windows version 6.3.9600, which is too old",
+        "Use Windows 10, Windows Server 2012, or newer",
     ),
-    ("6.1.7601", "Server", "2012", "which is too old", "The oldest releases that can be set up"),
+    ("6.1.7601", "Server", "2012", "which is too old", "Use Windows 10, Windows Server 2012, or newer"),
     ("10.0.14393", "", "2019", 'windows = "2019"', 'Set windows = "2016" in the inventory'),
 ]
 
@@ -99,7 +117,7 @@ def test_an_older_windows_is_refused_with_the_setting_to_write(
     session: Session, version: str, kind: str, windows: str | None, why: str, todo: str
 ) -> None:
     text = fault(session, version, kind, windows)
-    assert why in text and todo in text and text.startswith(f"this is version {version} of Windows, ")
+    assert why in text and todo in text and text.startswith(f"this host runs Windows version {version}, ")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +238,7 @@ def test_configuration_of_others_is_named_once(session: Session, tmp_path: Path,
     """
     (event,) = (json.loads(line) for line in session.run(script))
     text = event["text"]
-    assert event["event"] == "warning" and text.startswith("configuration from other installations was found and is ignored: ")
+    assert event["event"] == "warning" and text.startswith("nbserver ignores configuration from other installations: ")
     named = text.partition(": ")[2].replace(folder + "\\", "").replace(at, "account").split(", ")
     expected = {
         r"ProgramData\jupyter\jupyter_server_config.py",

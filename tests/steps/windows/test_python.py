@@ -108,7 +108,7 @@ def test_one_that_others_could_change_is_refused(session: Session, where: str) -
     assert (
         f"S-1-5-11 has access to {FOLDER}{where}" in said
         and 'python.kind = "zip"' in said
-        and "Allow only SYSTEM and administrators to write there" in said
+        and "Let only SYSTEM and administrators write to this folder" in said
     )
 
 
@@ -136,7 +136,7 @@ def test_one_whose_program_is_gone_is_refused(session: Session) -> None:
     register(session, "9.87")
     session.run(f"Move-Item -LiteralPath '{FOLDER}\\python.exe' '{FOLDER}\\moved.exe'")
     try:
-        with pytest.raises(EngineError, match=r"its python\.exe is missing\. Repair or remove it"):
+        with pytest.raises(EngineError, match=r"python\.exe is missing from this folder\. Repair or uninstall it"):
             look(session)
     finally:
         session.run(f"Move-Item -LiteralPath '{FOLDER}\\moved.exe' '{FOLDER}\\python.exe'")

@@ -105,7 +105,7 @@ def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -
             f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}"
         )
     assert session.run(body) == []
-    with pytest.raises(EngineError, match="this runs as SYSTEM"):
+    with pytest.raises(EngineError, match="with the account SYSTEM"):
         session.run(body.replace("\nInvoke-Hook", "\n$UserSid = 'S-1-5-18'; Invoke-Hook"))
 
 
@@ -211,7 +211,7 @@ def test_the_python_is_of_the_branch_that_was_rendered(session: Session, python_
     for folder, version, words in (
         (python_folder, "3.12", r"python.exe has version 3\.11, but version 3\.12 is expected"),
         (python_folder, "3.1", r"has version 3\.11, but version 3\.1 is expected"),
-        (tmp_path, "3.11", "does not exist any more"),
+        (tmp_path, "3.11", "no longer exists"),
     ):
         with pytest.raises(EngineError, match=words):
             session.run(present(folder, version) + "Assert-PresentPython")

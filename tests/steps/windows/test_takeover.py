@@ -94,10 +94,10 @@ def test_a_lost_record_is_explained_and_refused(session: Session) -> None:
     assert codes(events) == ["earlier-task", "earlier-rule", "earlier-folder", "apply-will-refuse"]
     names = f"scheduled task nbserver, firewall rule nbserver, {PROGRAMS}"
     assert events[-1]["text"].startswith(
-        f"apply will refuse this host: the notebook server conflicts with what is on this host: {names}. Set adopt"
+        f"nbserver apply will refuse this host: the notebook server conflicts with the following on this host: {names}. Remove it, or"
     )
     text = refused(session, LOST)
-    assert names in text and "Set adopt = true in the inventory to replace it (undo restores it), or remove it yourself" in text
+    assert names in text and "or set adopt = true in the inventory to replace it (undo restores it), then run nbserver apply again" in text
 
 
 def test_a_lost_record_is_adopted(session: Session) -> None:
@@ -132,11 +132,11 @@ def test_what_a_person_must_do_is_refused_with_adopt_as_well(session: Session, h
     for adopt in (False, True):
         differences, events = look(session, host, adopt=adopt)
         assert len(differences) == 1 and codes(events) == [code, "apply-will-refuse"]
-        assert f"adopt = true cannot replace all of it: remove or stop {name} yourself, then run this again" in refused(
+        assert f"adopt = true cannot replace everything: stop or remove {name}, then run nbserver apply again" in refused(
             session, host, adopt=adopt
         )
     if host == NEEDED:
-        assert "and services that run need it: mail, report. Stop these services first" in events[0]["text"]
+        assert "that other running services need: mail, report. Stop these services, or" in events[0]["text"]
 
 
 def test_what_does_no_harm_is_kept_and_reported_once(session: Session) -> None:
