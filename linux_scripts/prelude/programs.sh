@@ -20,7 +20,8 @@ run_program() { # [--accept 'CODE...'] [--failure CODE TEXT] [--to-its-end] [env
             --accept) accept=$2; shift 2 ;;
             --failure) code=$2 text=$3; shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
-            *) fail unknown-option 'run_program has no option {option}' option "$1" ;;
+            *) fail unknown-option 'internal error (a bug in nbserver): run_program has no option {option}. Report it '\
+'with this message' option "$1" ;;
         esac
     done
     for word in "$@"; do
