@@ -28,8 +28,8 @@ def host(sandbox: Sandbox) -> Sandbox:
             f"groupadd docker; {MAKE}; usermod --append --groups docker,sudo nbserver",
             ("is in the group sudo", "gpasswd --delete nbserver sudo"),
         ),
-        (MAKE.replace("--system ", ""), ("has the number 100", "a system user must have an ID from 1 to 999")),
-        (MAKE.replace("--system", "--system --uid 0 --non-unique"), ("has the number 0",)),
+        (MAKE.replace("--system ", ""), ("has the user ID 100", "a system user must have an ID from 1 to 999")),
+        (MAKE.replace("--system", "--system --uid 0 --non-unique"), ("has the user ID 0",)),
         (MAKE.replace("--system", "--system --uid 1 --non-unique"), ("the users nbserver and daemon have the same user ID (1)",)),
         (MAKE.replace("/usr/sbin/nologin", "/bin/bash"), ("the login shell of the user nbserver is /bin/bash",)),
         (
