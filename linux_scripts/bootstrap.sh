@@ -35,7 +35,7 @@ sum=$(printf "%s" "$script" | sha256sum)
 envelope=()
 while true; do
     IFS= read -r line ||
-        die "the input ended in the envelope"
+        die "the input ended before the end of the envelope"
     if [[ $line == "nbserver start" ]]; then break; fi
     envelope+=("$line")
 done

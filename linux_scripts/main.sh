@@ -58,7 +58,8 @@ apply_step() { # STEP
     "$1_apply"
     test_step "$1"
     if ((${#DIFFERENCES[@]})); then
-        fail still-differs '{what} is still "{is}" instead of "{should}"' \
+        fail still-differs '{what} did not change as expected: expected "{should}", got "{is}". Check whether another '\
+'program changes it back, then try again' \
             what "${DIFFERENCES[2]}" is "${DIFFERENCES[3]}" should "${DIFFERENCES[4]}"
     fi
     RUN_CHANGED=$((RUN_CHANGED + 1))
@@ -93,7 +94,7 @@ undo() {
             RUN_OUTCOME=failed
             shorten_key
             write_message failed text not-restored \
-                '{key} could not be restored: {cause}. Fix the cause, then run undo again' key "$REPLY"
+                'could not restore {key}: {cause}. Fix this error, then run nbserver undo again' key "$REPLY"
         fi
     done
     remove_file_copies
@@ -123,7 +124,7 @@ start_change() {
     read_record
     folder=$STATE_FOLDER/runs/$RUN_ID
     if [[ -e $folder ]]; then
-        fail run-id-used 'this host already has a run "{run}"; a run ID can be used only once' run "$RUN_ID"
+        fail run-id-used 'this host already has a run "{run}". Use another run ID' run "$RUN_ID"
     fi
     mkdir -p -- "$folder"
     RUN_FOLDER=$folder
@@ -139,7 +140,8 @@ finish_run() { # EXIT-CODE
     if [[ ! $RUN_OUTCOME ]]; then
         RUN_OUTCOME=failed
         read_last_error
-        write_message failed text script-ended 'the script stopped with exit code {exit_code}: {error}' \
+        write_message failed text script-ended 'the script stopped unexpectedly with exit code {exit_code}: {error}. '\
+'Fix this error, then try again' \
             exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''
@@ -165,8 +167,9 @@ give_up() { # CODE COMMAND
     else
         local line=$REPLY
         read_last_error
-        write_message failed text command-failed '{command} exited with code {exit_code}: {error}' \
-            command "$2" exit_code "$1" error "${REPLY:-no error was printed}" -- at "line $line"
+        write_message failed text command-failed '{command} exited with code {exit_code}: {error}. Fix this error, '\
+'then try again' \
+            command "$2" exit_code "$1" error "${REPLY:-no error output}" -- at "line $line"
     fi
     exit 3
 }
@@ -183,7 +186,7 @@ main() { # [test|apply|undo|envelope]
     case ${1:-test} in
         test | apply | undo) RUN_MODE=${1:-test} ;;
         envelope) read_envelope ;;
-        *) fail unknown-mode '"{mode}" is not a mode: expected test, apply, or undo' mode "$1" ;;
+        *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, or undo' mode "$1" ;;
     esac
     exec </dev/null
     name_run

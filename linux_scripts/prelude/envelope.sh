@@ -32,7 +32,8 @@ read_envelope() {
             SECRETS[$name]=$REPLY
         else
             # The line is not repeated, because it may contain a secret.
-            fail envelope-line-unknown 'line {number} of the envelope is not valid for this script' \
+            fail envelope-line-unknown 'line {number} of the envelope is not valid. Correct it as described in '\
+'docs/formats.md' \
                 number "$number"
         fi
     done
@@ -74,7 +75,8 @@ request_secret() { # NAME PROMPT
     local typed
     if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
     if ! : 2>/dev/null >/dev/tty; then
-        fail no-terminal 'there is no terminal to ask for {name}. Run this in a terminal, or use nbserver apply' \
+        fail no-terminal 'cannot ask for {name} without a terminal. Run this script in a terminal, or use nbserver '\
+'apply' \
             name "$1"
     fi
     read -r -s -p "$2: " typed </dev/tty 2>/dev/tty

@@ -53,8 +53,8 @@ create_environment() {
     program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
     report_start creating-environment 'Creating the virtual environment'
     run_program --failure environment-not-created \
-        'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. '\
-'Make sure that the disk has free space, then run this again' \
+        'could not create the virtual environment ({program} exited with code {exit_code}): {output}. Make sure that '\
+'the disk has free space, then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
     if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
@@ -73,8 +73,8 @@ install_with_uv() {
     done >"$ENVIRONMENT/uv-lock.txt"
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
-        'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
-'Check these settings, and the free space on the disk: {settings}' --value settings "$INSTALLER_SETTINGS" \
+        'could not install uv ({program} exited with code {exit_code}): {output}. Check the free disk space, and these '\
+'settings: {settings}' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'
@@ -85,9 +85,8 @@ install_with_uv() {
 
 run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
-        'the packages could not be installed ({program} exited with code {exit_code}): {output}. '\
-'If a package has no build for this Python, choose a python.version whose lock has one. If a package could not be '\
-'downloaded, check these settings: {settings}. If the disk is full, make room on it' \
+        'could not install the packages ({program} exited with code {exit_code}): {output}. Check the free disk '\
+'space, and these settings: {settings}. If a package has no build for this Python, set another python.version' \
         --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 

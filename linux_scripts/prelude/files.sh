@@ -45,7 +45,8 @@ write_whole() { # PATH OWNER MODE TEXT
     hold_parent "$1"
     rm -f -- "$HELD/$name.new"
     printf %s "$4" >"$HELD/$name.new" ||
-        problem file-not-written '{path} could not be written' path "$1"
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free '\
+'space' path "$1"
     chown --no-dereference -- "$2" "$HELD/$name.new"
     chmod -- "$3" "$HELD/$name.new"
     mv -T -- "$HELD/$name.new" "$HELD/$name"
@@ -74,9 +75,9 @@ restore_file() { # PATH BEFORE
     rm -f -- "$file.new" || return                 # from a run that was interrupted while it wrote the file
     if [[ $2 ]]; then
         { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } ||
-            problem copy-not-restored 'its copy {copy} could not be restored' copy "$2"
+            problem copy-not-restored 'could not restore the saved copy {copy}' copy "$2"
     else
-        rm -f -- "$file" || problem file-not-removed 'rm could not remove it'
+        rm -f -- "$file" || problem file-not-removed 'could not remove the file'
     fi
 }
 

@@ -33,7 +33,7 @@ compare_folder() { # PATH OWNER MODE
 # After read_access: report a file or folder that has another owner or mode.
 compare_access() { # PATH OWNER MODE
     if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
-        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
+        differs access-differs 'owner and mode of {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }
 
@@ -55,7 +55,7 @@ restore_folder() { # PATH
     hold_parent "$1" || return
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
-        problem folder-not-removed 'rm could not remove all of it'
+        problem folder-not-removed 'could not remove all files of the folder'
 }
 
 # Kind access: owner and mode of a folder that existed before this script.

@@ -17,8 +17,8 @@ assert_programs_installed() { # NAME...
     local program
     for program in "$@"; do
         if [[ ! $(type -P "$program") ]]; then
-            fail program-missing 'the program {program} is missing. '\
-'Install the package that contains it, then run this again' \
+            fail program-missing 'the program {program} is not installed. Install the package that provides it, then '\
+'try again' \
                 program "$program"
         fi
     done
@@ -35,8 +35,8 @@ assert_free_space() {
     read -r blocks size < <(stat --file-system --format='%a %S' -- "$folder")
     megabytes=$((blocks * size / 1000000))
     if ((megabytes < 2000)); then
-        fail folder-space-low 'only {free} MB are free in {folder}, but 2000 MB are needed. '\
-'Make room, then run this again' \
+        fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB are required. '\
+'Free some disk space, then try again' \
             free "$megabytes" folder "$folder"
     fi
 }

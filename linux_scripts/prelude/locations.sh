@@ -31,7 +31,7 @@ is_data_folder() { # PATH
 assert_notebook_folder_allowed() {
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
         fail notebook-folder-reserved 'notebook.directory is {path}, which is a folder of the system, a folder of '\
-'nbserver itself, or a home folder. Choose another folder, such as /srv/notebooks' \
+'nbserver, or a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
@@ -40,14 +40,15 @@ assert_own_folders_safe() {
     local path
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
         check_location "$path" ||
-            fail own-folder-unsafe '{path} cannot be used: {cause}. Fix that, then run this again' path "$path"
+            fail own-folder-unsafe '{path} is not safe to use for nbserver: {cause}. After fixing this, try '\
+'again' path "$path"
     done
 }
 
 assert_notebook_folder_safe() {
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
-        fail notebook-folder-unsafe 'notebook.directory cannot be used: {cause}. '\
-'Fix that or choose another notebook.directory, then run this again'
+        fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this, or set '\
+'notebook.directory in the inventory to another folder'
 }
 
 # Whether a folder is safe to use. Of a path that does not exist yet, the first missing folder is checked: it will

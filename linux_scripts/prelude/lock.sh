@@ -12,15 +12,16 @@ enter_lock() {
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
         "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" ||
-        problem file-not-written '{path} could not be written' path "$LOCK_FILE"
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free '\
+'space' path "$LOCK_FILE"
 }
 
 refuse_second_run() {
     lock_owner
     if [[ ! $REPLY ]]; then
-        fail another-run-finished 'another run changed this host and has just finished. Run this again'
+        fail another-run-finished 'another run was changing this host and has just finished. Try again'
     fi
-    fail run-in-progress 'another run is changing this host: {owner}. Wait for it to finish, then run this again' \
+    fail run-in-progress 'another run is changing this host: {owner}. Wait for it to finish, then try again' \
         owner "$REPLY"
 }
 

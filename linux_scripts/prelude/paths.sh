@@ -26,12 +26,14 @@ take_hold() { # FOLDER PATH
     local real
     check_links "$2" || return
     { exec 6<"$1/."; } 2>/dev/null ||
-        problem folder-not-opened '{path} is not a folder, or cannot be opened' path "$1" || return
+        problem folder-not-opened 'could not open {path} as a folder. Make sure that it exists and is not a '\
+'file' path "$1" || return
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
     real=$(readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
-        problem path-has-link '{path} leads to {real}, because a part of it is a link' path "$1" real "$real" || return
+        problem path-has-link 'a part of {path} is a link, and the path leads to {real}. Replace the link with a '\
+'folder' path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
 }
 
@@ -40,8 +42,8 @@ check_links() { # PATH
     if can_have_links; then return; fi
     while [[ $path ]]; do
         if [[ -L $path ]]; then
-            problem path-is-link '{path} is a link, and links are not followed. '\
-'Name the folder that it leads to, or replace it by a folder (mount --bind shows another folder in its place)' \
+            problem path-is-link '{path} is a link, and nbserver does not follow links. Replace the link with a '\
+'folder or a bind mount (mount --bind)' \
                 path "$path" || return
         fi
         path=${path%/*}
@@ -67,13 +69,13 @@ check_path() { # PATH OWNER
         check_folder_mode "$1" "$folder" "$mode" "$group" || return
     done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
     ((i == ${#folders[@]})) ||
-        problem owners-unknown 'the owners of the folders above {path} could not be read' path "$1"
+        problem owners-unknown 'could not read the owners of the folders above {path}' path "$1"
 }
 
 check_folder_owner() { # PATH OWNER FOLDER NUMBER USER
     if (($4 == 0 || $4 == EUID || $4 == $2)) || [[ $5 == "$SERVICE_USER" ]]; then return 0; fi
-    problem folder-of-other-user '{folder} belongs to {user}, who could replace {path}. '\
-'Give both to {user}, or give {folder} to root (chown root {folder})' \
+    problem folder-of-other-user '{folder} belongs to {user}, who could replace {path}. Run chown root {folder}, or '\
+'make {user} the owner of {path} too' \
         folder "$3" user "$5" path "$1"
 }
 
@@ -81,13 +83,13 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
     local -i mode=8#$3 sticky=8#1000 group_writes=8#20 others_write=8#2
     if ((mode & sticky || (mode & (group_writes | others_write)) == 0)); then return 0; fi
     if ((mode & others_write)); then
-        problem folder-writable-by-all 'anyone can write to {folder}, and could replace {path}. '\
-'Remove that permission (chmod o-w {folder})' \
+        problem folder-writable-by-all 'every user can write to {folder} and could replace {path}. Run chmod o-w '\
+'{folder}' \
             folder "$2" path "$1" || return
     fi
     is_own_group "$2" ||
-        problem folder-writable-by-group 'the group {group} can write to {folder}, or an access list permits it to '\
-'other users, who could replace {path}. Remove that permission (chmod g-w {folder})' \
+        problem folder-writable-by-group 'the group {group}, or a user in the access control list, can write to '\
+'{folder} and could replace {path}. Run chmod g-w {folder}' \
             group "$4" folder "$2" path "$1"
 }
 

@@ -5,7 +5,7 @@
 # Set the options of the shell, the folders, and the state of this run.
 
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
-    printf '%s\n' 'this script needs bash 4.4 or newer' >&2
+    printf '%s\n' 'this script requires bash 4.4 or newer. Update bash, then try again' >&2
     exit 3
 fi
 set -Eeuo pipefail

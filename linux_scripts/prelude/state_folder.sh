@@ -20,14 +20,14 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     hold_folder "$STATE_FOLDER" ||
-        fail state-folder-unsafe 'the folder with the data for undo cannot be trusted: {cause}. '\
-'Fix the cause, then run this again'
+        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this, '\
+'try again'
 }
 
 assert_no_link() { # PATH
     if [[ -L $1 || ! -d $1 ]]; then
-        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. '\
-'Check and remove it, then run this again' \
+        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. Find out who created '\
+'it, remove it, then try again' \
             path "$1"
     fi
 }
@@ -36,8 +36,8 @@ assert_own_folder() { # PATH
     local number user
     read -r number user < <(stat --format='%u %U' -- "$1")
     if ((number != EUID)); then
-        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. '\
-'Check what is in it, then give it to the user who runs this or remove it, and run this again' \
+        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
+'unexpected changes, then take ownership of it with chown or remove it, and try again' \
             path "$1" user "$user"
     fi
 }
@@ -46,8 +46,8 @@ assert_no_other_writer() {
     local mode
     mode=$(stat --format=%a -- "$DATA_FOLDER")
     if ((8#$mode & 8#22)); then
-        fail state-parent-writable 'undo cannot trust {path}, because other users can write there (mode {mode}). '\
-'Check what is in it, then correct the mode (chmod 755 {path}) or remove it, and run this again' \
+        fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
+'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
             path "$DATA_FOLDER" mode "$mode"
     fi
 }
@@ -57,7 +57,7 @@ assert_no_other_reader() {
     mode=$(stat --format=%a -- "$STATE_FOLDER")
     if ((8#$mode & 8#77)); then
         fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
-'Check what is in it, then correct the mode (chmod 700 {path}) or remove it, and run this again' \
+'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \
             path "$STATE_FOLDER" mode "$mode"
     fi
 }

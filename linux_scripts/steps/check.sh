@@ -6,7 +6,7 @@
 ANSWERS=()                                         # the status without the password, and with a random token
 SHOWN=''                                           # the fingerprint of the certificate; '' if nothing answers
 
-step check 'The server answers with its certificate, and refuses requests without the password'
+step check 'The server presents its certificate and refuses requests without the password'
 
 check_test() {
     read_shown
@@ -61,12 +61,14 @@ refuse_silent_server() {
         last_lines+=" / $line"
     done < <(print_service_log)
     if [[ ! $last_lines ]]; then
-        fail server-silent-without-lines 'nothing answers on TCP port {port}, and the log of the server is empty. '\
-'Check why it does not start, then run this again' \
+        fail server-silent-without-lines 'the notebook server does not answer on TCP port {port}, and its log is '\
+'empty. Find the error with systemctl status nbserver (in user scope: systemctl --user status nbserver), fix it, then '\
+'try again' \
             port "$NB_NOTEBOOK_PORT"
     fi
     fail server-silent-with-lines \
-        'nothing answers on TCP port {port}. The log of the server ends as follows: {lines}' \
+        'the notebook server does not answer on TCP port {port}. Fix the error at the end of its log, then try again: '\
+'{lines}' \
         port "$NB_NOTEBOOK_PORT" lines "${last_lines# / }"
 }
 
@@ -78,10 +80,10 @@ assert_server_closed() {
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
-        fail server-open-to-everybody 'the server on TCP port {port} answered a request without the password with '\
-'{status} instead of 401 or 403. Everybody who can connect to this port may be able to run programs as the user of '\
-'the server. Stop the server ({stop}) and read its log ({log}). If something was added to {folder}, remove it. '\
-'Then run apply again' \
+        fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the password '\
+'with {status} instead of 401 or 403, so anyone who can connect may be able to run programs as its user. Stop the '\
+'server ({stop}) and read its log ({log}). If someone added files to {folder}, remove these files. Then run nbserver '\
+'apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

@@ -4,7 +4,7 @@
 # This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
 # record is removed, in the same way as undo would remove it. Packages of the distribution stay until undo.
 
-step cleanup 'What earlier runs installed and nothing uses is removed'
+step cleanup 'Unused programs and packages of earlier runs are removed'
 
 cleanup_test() {
     local line
@@ -19,8 +19,8 @@ cleanup_apply() {
     for line in "${lines[@]}"; do
         if ! is_unused_environment "$line"; then continue; fi
         undo_line "$line" ||
-            fail environment-not-removed '{path} could not be removed: {cause}. The new server is already running. '\
-'Fix the cause, then run this again' \
+            fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. Fix '\
+'this error, then run nbserver apply again' \
                 path "$LINE_KEY"
     done
 }

@@ -18,49 +18,49 @@
 #   418  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   531  events                 Report events: lines of JSON, which are the only output of this script.
 #   615  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   699  lock                   Let only one run at a time change this host.
-#   741  left_program           End the program that a run left behind when it was killed.
-#   796  record                 Record the previous state of everything that is changed, and restore it.
-#   928  programs               Run other programs: those that change something or take long through run_program.
-#  1061  paths                  Open folders without following links, and check who could replace them.
-#  1165  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1233  folders                Create folders, and set who may use them.
-#  1308  files                  Write text files, and restore the files that were replaced.
-#  1395  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1459  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1504  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1563  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1625  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1779  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1921  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2059  zypper                 Run zypper, without questions.
-#  2180  units                  Install and remove units of systemd.
-#  2257  service_unit           Compare the unit of the notebook server, and install it.
-#  2307  service                Find out what the unit of the notebook server does.
-#  2330  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2443  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2511  certificate_program    Create a certificate with OpenSSL.
-#  2519  starter                Define the Python program that starts the notebook server.
-#  2677  port                   Find out which program listens on the port of the notebook server.
-#  2719  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2773  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2826  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2869  proxy                  Pass the proxy of the settings to programs that download.
-#  2883  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2990  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   701  lock                   Let only one run at a time change this host.
+#   744  left_program           End the program that a run left behind when it was killed.
+#   799  record                 Record the previous state of everything that is changed, and restore it.
+#   934  programs               Run other programs: those that change something or take long through run_program.
+#  1068  paths                  Open folders without following links, and check who could replace them.
+#  1174  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1243  folders                Create folders, and set who may use them.
+#  1318  files                  Write text files, and restore the files that were replaced.
+#  1406  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1470  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1515  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1574  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1636  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1791  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1933  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2073  zypper                 Run zypper, without questions.
+#  2198  units                  Install and remove units of systemd.
+#  2275  service_unit           Compare the unit of the notebook server, and install it.
+#  2325  service                Find out what the unit of the notebook server does.
+#  2348  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2461  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2529  certificate_program    Create a certificate with OpenSSL.
+#  2537  starter                Define the Python program that starts the notebook server.
+#  2695  port                   Find out which program listens on the port of the notebook server.
+#  2737  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2791  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2844  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2887  proxy                  Pass the proxy of the settings to programs that download.
+#  2901  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3007  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3009  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3034  python                 Install Python from the distribution.
-#  3096  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3157  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3170  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3184  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3277  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3433  service                Run the notebook server as a service that starts with the system.
-#  3537  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3600  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3716  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3749  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3026  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3052  python                 Install Python from the distribution.
+#  3114  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3175  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3188  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3202  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3295  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3451  service                Run the notebook server as a service that starts with the system.
+#  3555  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3619  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3737  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3770  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -215,7 +215,7 @@ LOCK=(
 # Set the options of the shell, the folders, and the state of this run.
 
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
-    printf '%s\n' 'this script needs bash 4.4 or newer' >&2
+    printf '%s\n' 'this script requires bash 4.4 or newer. Update bash, then try again' >&2
     exit 3
 fi
 set -Eeuo pipefail
@@ -281,7 +281,7 @@ can_read_state() {
 
 assert_root_for_change() {
     if [[ $EUID -ne 0 ]]; then
-        fail needs-root 'this script must run as root: use sudo'
+        fail needs-root 'only root can change this host. Run nbserver, or this script, as root or with sudo'
     fi
 }
 BEFORE_CHANGE+=(assert_root_for_change)
@@ -574,8 +574,8 @@ event_time() {
 # The events on the host are evidence: without them, a run does not continue.
 assert_events_kept() {
     if [[ $RUN_NOT_KEPT ]]; then
-        fail events-not-kept 'the events of this run cannot be written to {folder}: {error}. '\
-'Make sure that the disk has free space and can be written to, then run this again' \
+        fail events-not-kept 'could not write the events of this run to {folder}: {error}. Make sure that the disk is '\
+'writable and has free space, then try again' \
             folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"
     fi
 }
@@ -584,7 +584,7 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "this host has no run \"$RUN_ID\"" >&2
+        printf '%s\n' "this host has no run \"$RUN_ID\". Correct the run ID" >&2
         exit 3
     fi
     exec 8<"$file"
@@ -646,7 +646,8 @@ read_envelope() {
             SECRETS[$name]=$REPLY
         else
             # The line is not repeated, because it may contain a secret.
-            fail envelope-line-unknown 'line {number} of the envelope is not valid for this script' \
+            fail envelope-line-unknown 'line {number} of the envelope is not valid. Correct it as described in '\
+'docs/formats.md' \
                 number "$number"
         fi
     done
@@ -688,7 +689,8 @@ request_secret() { # NAME PROMPT
     local typed
     if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
     if ! : 2>/dev/null >/dev/tty; then
-        fail no-terminal 'there is no terminal to ask for {name}. Run this in a terminal, or use nbserver apply' \
+        fail no-terminal 'cannot ask for {name} without a terminal. Run this script in a terminal, or use nbserver '\
+'apply' \
             name "$1"
     fi
     read -r -s -p "$2: " typed </dev/tty 2>/dev/tty
@@ -710,15 +712,16 @@ enter_lock() {
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
         "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" ||
-        problem file-not-written '{path} could not be written' path "$LOCK_FILE"
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free '\
+'space' path "$LOCK_FILE"
 }
 
 refuse_second_run() {
     lock_owner
     if [[ ! $REPLY ]]; then
-        fail another-run-finished 'another run changed this host and has just finished. Run this again'
+        fail another-run-finished 'another run was changing this host and has just finished. Try again'
     fi
-    fail run-in-progress 'another run is changing this host: {owner}. Wait for it to finish, then run this again' \
+    fail run-in-progress 'another run is changing this host: {owner}. Wait for it to finish, then try again' \
         owner "$REPLY"
 }
 
@@ -815,7 +818,8 @@ read_record() {
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged '{path} has a line that is not valid. Check and correct it, then run this again' \
+            fail record-damaged 'the record {path} contains a line that is not valid. Restore the file from a backup '\
+'or correct the line, then try again' \
                 path "$RECORD_FILE"
         fi
     done
@@ -868,7 +872,8 @@ undo_line() { # LINE
         if [[ $line != "$1" ]]; then others+=("$line"); fi
     done
     RECORD=("${others[@]}")
-    write_record || problem file-not-written '{path} could not be written' path "$RECORD_FILE" || return
+    write_record || problem file-not-written 'could not write {path}. Make sure that its disk is writable and has '\
+'free space' path "$RECORD_FILE" || return
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
@@ -876,12 +881,13 @@ undo_line() { # LINE
 # Whether undo may restore the thing that split_line has read.
 check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
-        problem unknown-kind 'this script cannot restore the kind "{kind}". Use the release that recorded it' \
+        problem unknown-kind 'this release cannot restore the kind "{kind}" in the record. Run undo with the nbserver '\
+'release that recorded it' \
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'nbserver never changes it, but {path} has a line about it. '\
-'Remove that line if nobody knows where it comes from' \
+        problem not-of-nbserver 'nbserver never changes this, but the record {path} contains it. Find out who added '\
+'this line to the record, then remove the line' \
             path "$RECORD_FILE" || return
     fi
 }
@@ -951,7 +957,8 @@ run_program() {
             --failure) code=$2 text=$3; shift 3 ;;
             --value) further=("$2" "$3"); shift 3 ;;
             --to-its-end) CHILD_TO_ITS_END=1; shift ;;
-            *) fail unknown-option 'run_program has no option {option}' option "$1" ;;
+            *) fail unknown-option 'internal error (a bug in nbserver): run_program has no option {option}. Report it '\
+'with this message' option "$1" ;;
         esac
     done
     for word in "$@"; do
@@ -1086,12 +1093,14 @@ take_hold() { # FOLDER PATH
     local real
     check_links "$2" || return
     { exec 6<"$1/."; } 2>/dev/null ||
-        problem folder-not-opened '{path} is not a folder, or cannot be opened' path "$1" || return
+        problem folder-not-opened 'could not open {path} as a folder. Make sure that it exists and is not a '\
+'file' path "$1" || return
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
     real=$(readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
-        problem path-has-link '{path} leads to {real}, because a part of it is a link' path "$1" real "$real" || return
+        problem path-has-link 'a part of {path} is a link, and the path leads to {real}. Replace the link with a '\
+'folder' path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
 }
 
@@ -1100,8 +1109,8 @@ check_links() { # PATH
     if can_have_links; then return; fi
     while [[ $path ]]; do
         if [[ -L $path ]]; then
-            problem path-is-link '{path} is a link, and links are not followed. '\
-'Name the folder that it leads to, or replace it by a folder (mount --bind shows another folder in its place)' \
+            problem path-is-link '{path} is a link, and nbserver does not follow links. Replace the link with a '\
+'folder or a bind mount (mount --bind)' \
                 path "$path" || return
         fi
         path=${path%/*}
@@ -1127,13 +1136,13 @@ check_path() { # PATH OWNER
         check_folder_mode "$1" "$folder" "$mode" "$group" || return
     done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
     ((i == ${#folders[@]})) ||
-        problem owners-unknown 'the owners of the folders above {path} could not be read' path "$1"
+        problem owners-unknown 'could not read the owners of the folders above {path}' path "$1"
 }
 
 check_folder_owner() { # PATH OWNER FOLDER NUMBER USER
     if (($4 == 0 || $4 == EUID || $4 == $2)) || [[ $5 == "$SERVICE_USER" ]]; then return 0; fi
-    problem folder-of-other-user '{folder} belongs to {user}, who could replace {path}. '\
-'Give both to {user}, or give {folder} to root (chown root {folder})' \
+    problem folder-of-other-user '{folder} belongs to {user}, who could replace {path}. Run chown root {folder}, or '\
+'make {user} the owner of {path} too' \
         folder "$3" user "$5" path "$1"
 }
 
@@ -1141,13 +1150,13 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
     local -i mode=8#$3 sticky=8#1000 group_writes=8#20 others_write=8#2
     if ((mode & sticky || (mode & (group_writes | others_write)) == 0)); then return 0; fi
     if ((mode & others_write)); then
-        problem folder-writable-by-all 'anyone can write to {folder}, and could replace {path}. '\
-'Remove that permission (chmod o-w {folder})' \
+        problem folder-writable-by-all 'every user can write to {folder} and could replace {path}. Run chmod o-w '\
+'{folder}' \
             folder "$2" path "$1" || return
     fi
     is_own_group "$2" ||
-        problem folder-writable-by-group 'the group {group} can write to {folder}, or an access list permits it to '\
-'other users, who could replace {path}. Remove that permission (chmod g-w {folder})' \
+        problem folder-writable-by-group 'the group {group}, or a user in the access control list, can write to '\
+'{folder} and could replace {path}. Run chmod g-w {folder}' \
             group "$4" folder "$2" path "$1"
 }
 
@@ -1195,7 +1204,7 @@ is_data_folder() { # PATH
 assert_notebook_folder_allowed() {
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
         fail notebook-folder-reserved 'notebook.directory is {path}, which is a folder of the system, a folder of '\
-'nbserver itself, or a home folder. Choose another folder, such as /srv/notebooks' \
+'nbserver, or a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
@@ -1204,14 +1213,15 @@ assert_own_folders_safe() {
     local path
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
         check_location "$path" ||
-            fail own-folder-unsafe '{path} cannot be used: {cause}. Fix that, then run this again' path "$path"
+            fail own-folder-unsafe '{path} is not safe to use for nbserver: {cause}. After fixing this, try '\
+'again' path "$path"
     done
 }
 
 assert_notebook_folder_safe() {
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
-        fail notebook-folder-unsafe 'notebook.directory cannot be used: {cause}. '\
-'Fix that or choose another notebook.directory, then run this again'
+        fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this, or set '\
+'notebook.directory in the inventory to another folder'
 }
 
 # Whether a folder is safe to use. Of a path that does not exist yet, the first missing folder is checked: it will
@@ -1265,7 +1275,7 @@ compare_folder() { # PATH OWNER MODE
 # After read_access: report a file or folder that has another owner or mode.
 compare_access() { # PATH OWNER MODE
     if [[ ${ACCESS[$1]} != "$2 $3" ]]; then
-        differs access-differs 'access to {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
+        differs access-differs 'owner and mode of {path}' "${ACCESS[$1]}" "$2 $3" path "$1"
     fi
 }
 
@@ -1287,7 +1297,7 @@ restore_folder() { # PATH
     hold_parent "$1" || return
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
-        problem folder-not-removed 'rm could not remove all of it'
+        problem folder-not-removed 'could not remove all files of the folder'
 }
 
 # Kind access: owner and mode of a folder that existed before this script.
@@ -1352,7 +1362,8 @@ write_whole() { # PATH OWNER MODE TEXT
     hold_parent "$1"
     rm -f -- "$HELD/$name.new"
     printf %s "$4" >"$HELD/$name.new" ||
-        problem file-not-written '{path} could not be written' path "$1"
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free '\
+'space' path "$1"
     chown --no-dereference -- "$2" "$HELD/$name.new"
     chmod -- "$3" "$HELD/$name.new"
     mv -T -- "$HELD/$name.new" "$HELD/$name"
@@ -1381,9 +1392,9 @@ restore_file() { # PATH BEFORE
     rm -f -- "$file.new" || return                 # from a run that was interrupted while it wrote the file
     if [[ $2 ]]; then
         { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } ||
-            problem copy-not-restored 'its copy {copy} could not be restored' copy "$2"
+            problem copy-not-restored 'could not restore the saved copy {copy}' copy "$2"
     else
-        rm -f -- "$file" || problem file-not-removed 'rm could not remove it'
+        rm -f -- "$file" || problem file-not-removed 'could not remove the file'
     fi
 }
 
@@ -1414,14 +1425,14 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     hold_folder "$STATE_FOLDER" ||
-        fail state-folder-unsafe 'the folder with the data for undo cannot be trusted: {cause}. '\
-'Fix the cause, then run this again'
+        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this, '\
+'try again'
 }
 
 assert_no_link() { # PATH
     if [[ -L $1 || ! -d $1 ]]; then
-        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. '\
-'Check and remove it, then run this again' \
+        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. Find out who created '\
+'it, remove it, then try again' \
             path "$1"
     fi
 }
@@ -1430,8 +1441,8 @@ assert_own_folder() { # PATH
     local number user
     read -r number user < <(stat --format='%u %U' -- "$1")
     if ((number != EUID)); then
-        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. '\
-'Check what is in it, then give it to the user who runs this or remove it, and run this again' \
+        fail state-folder-owner 'undo cannot trust {path}, because it belongs to {user}. Check its files for '\
+'unexpected changes, then take ownership of it with chown or remove it, and try again' \
             path "$1" user "$user"
     fi
 }
@@ -1440,8 +1451,8 @@ assert_no_other_writer() {
     local mode
     mode=$(stat --format=%a -- "$DATA_FOLDER")
     if ((8#$mode & 8#22)); then
-        fail state-parent-writable 'undo cannot trust {path}, because other users can write there (mode {mode}). '\
-'Check what is in it, then correct the mode (chmod 755 {path}) or remove it, and run this again' \
+        fail state-parent-writable 'undo cannot trust {path}, because other users can write to it (mode {mode}). '\
+'Check its files for unexpected changes, then run chmod 755 {path} or remove it, and try again' \
             path "$DATA_FOLDER" mode "$mode"
     fi
 }
@@ -1451,7 +1462,7 @@ assert_no_other_reader() {
     mode=$(stat --format=%a -- "$STATE_FOLDER")
     if ((8#$mode & 8#77)); then
         fail state-folder-accessible 'undo cannot trust {path}, because other users have access to it (mode {mode}). '\
-'Check what is in it, then correct the mode (chmod 700 {path}) or remove it, and run this again' \
+'Check its files for unexpected changes, then run chmod 700 {path} or remove it, and try again' \
             path "$STATE_FOLDER" mode "$mode"
     fi
 }
@@ -1492,8 +1503,8 @@ create_data_folder() { # PATH MODE
     else
         IFS=: read -r _ _ _ group _ < <(getent passwd "$owner") || true
         if [[ ! $group ]]; then
-            fail folder-without-user '{folder} belongs to the number {owner}, which is not the number of a user. '\
-'Give it to a user (chown), then run this again' \
+            fail folder-without-user '{folder} belongs to the user ID {owner}, which no user has. Run chown USER '\
+'{folder}, then run nbserver apply again' \
                 folder "$parent" owner "$owner"
         fi
         run_program setpriv --reuid="$owner" --regid="$group" --clear-groups mkdir -m "$2" -- "$1"
@@ -1554,9 +1565,9 @@ read_lost_files() { # FOLDER
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
     if [[ ! $REPLY ]]; then return; fi
-    fail files-without-user '{path} belongs to {owner}, and not to the service or to a user of this host. '\
-'If an earlier nbserver left it: chown --recursive --no-dereference --from={owner} {service} {folder}. '\
-'Otherwise give it to its user. Then run this again' \
+    fail files-without-user '{path} belongs to {owner} instead of the service or an existing user. If an earlier '\
+'nbserver created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; otherwise, change its '\
+'owner with chown. Then run nbserver apply again' \
         path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
 }
 
@@ -1575,12 +1586,12 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
+        differs notebook-folder-access 'access of the notebook server to {path}' none 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"
     if [[ $REPLY ]]; then
-        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or a user of this host' \
+        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or an existing user' \
             path "${REPLY#* }"
     fi
 }
@@ -1614,7 +1625,7 @@ restore_access() { # PATH BEFORE
     keep_user_for "$1"
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
+        problem access-not-restored 'could not set owner and mode to {access}' access "$2" || return
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else
@@ -1650,16 +1661,16 @@ add_user() { # NAME HOME
 
 restore_user() { # NAME
     if ((${#USER_IS_KEPT_FOR[@]})); then
-        warn user-stays 'the user {user} stays, because files in {folders} belong to it, and another user could get '\
-'its number. When these files are removed or belong to another user, run undo again' \
+        warn user-stays 'the user {user} is kept, because files in {folders} belong to it. Remove these files or '\
+'change their owner, then run nbserver undo again' \
             user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
         return
     fi
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
-        '{program} exited with code {exit_code}. Stop the processes of that user, then run undo again. '\
-'Its output: {output}' \
+        'could not remove the user ({program} exited with code {exit_code}): {output}. Stop all processes of this '\
+'user' \
         userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
 }
@@ -1682,8 +1693,8 @@ assert_account() { # NAME HOME
 
 assert_no_group() { # NAME
     if has_group "$1" && ! has_record user "$1"; then
-        fail group-without-user 'the group {group} exists without a user of that name. '\
-'Remove it (groupdel {group}) or rename it (groupmod --new-name), then run this again' \
+        fail group-without-user 'the group {group} exists, but the user {group} does not. Run groupdel {group}, or '\
+'rename the group with groupmod --new-name NEW_NAME {group}, then try again' \
             group "$1"
     fi
 }
@@ -1696,8 +1707,9 @@ read_account() { # NAME
 assert_account_number() { # NAME
     read_last_system_number
     if ((ACCOUNT_NUMBER < 1 || ACCOUNT_NUMBER > REPLY)); then
-        fail account-number 'the user {user} has the number {number}, but a system user has a number from 1 to '\
-'{last}. If it is the account of a person, rename it (usermod --login). Otherwise remove it. Then run this again' \
+        fail account-number 'the user {user} has the user ID {number}, but a system user must have an ID from 1 to '\
+'{last}. If a person uses this account, rename it with usermod --login NEW_NAME {user}; otherwise, run userdel '\
+'{user}. Then try again' \
             user "$1" number "$ACCOUNT_NUMBER" last "$REPLY"
     fi
 }
@@ -1706,8 +1718,8 @@ assert_account_number_unique() { # NAME
     local first=''
     IFS=: read -r first _ < <(getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
     if [[ $first != "$1" ]]; then
-        fail account-number-shared 'the users {user} and {other} have the same number, {number}, and so the same '\
-'rights. Change or remove {user}, then run this again' \
+        fail account-number-shared 'the users {user} and {other} have the same user ID ({number}) and therefore the '\
+'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
     fi
 }
@@ -1716,8 +1728,8 @@ assert_account_primary_group() { # NAME
     local group=''
     IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
     if [[ $group != "$1" ]]; then
-        fail account-primary-group 'the primary group of the user {user} is {group}, not {user}. '\
-'Change it (usermod --gid {user} {user}), then run this again' \
+        fail account-primary-group 'the primary group of the user {user} is {group}, expected {user}. Run usermod '\
+'--gid {user} {user}, then try again' \
             user "$1" group "${group:-$ACCOUNT_GROUP}"
     fi
 }
@@ -1729,17 +1741,17 @@ assert_account_groups() { # NAME
         if [[ $number == "$ACCOUNT_GROUP" ]]; then continue; fi
         group=''
         IFS=: read -r group _ < <(getent group "$number") || true
-        fail account-in-group 'the user {user} is in the group {group}, so everybody who can log in to the notebook '\
-'would have its rights. Remove the user from the group (gpasswd --delete {user} {group}), then run this again' \
+        fail account-in-group 'the user {user} is in the group {group}, so everyone who can log in to the notebook '\
+'would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
             user "$1" group "${group:-$number}"
     done
 }
 
 assert_account_home() { # NAME HOME
     if [[ $ACCOUNT_HOME != "$2" ]]; then
-        fail account-home 'the home folder of the user {user} is {home}, not {expected}. If it is the account of a '\
-'person, rename it (usermod --login). Otherwise change the folder (usermod --home {expected} {user}). '\
-'Then run this again' \
+        fail account-home 'the home folder of the user {user} is {home}, expected {expected}. If a person uses this '\
+'account, rename it with usermod --login NEW_NAME {user}; otherwise, run usermod --home {expected} {user}. Then try '\
+'again' \
             user "$1" home "$ACCOUNT_HOME" expected "$2"
     fi
 }
@@ -1748,8 +1760,8 @@ assert_account_shell() { # NAME
     case $ACCOUNT_SHELL in
         /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) return 0 ;;
     esac
-    fail account-shell 'the shell of the user {user} is {shell}, not /usr/sbin/nologin. '\
-'Change it (usermod --shell /usr/sbin/nologin {user}), then run this again' \
+    fail account-shell 'the login shell of the user {user} is {shell}, expected /usr/sbin/nologin. Run usermod '\
+'--shell /usr/sbin/nologin {user}, then try again' \
         user "$1" shell "$ACCOUNT_SHELL"
 }
 
@@ -1758,8 +1770,8 @@ assert_account_locked() { # NAME
     local password=''
     IFS=: read -r _ password _ < <(getent shadow "$1") || true
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the user {user} has a password, or no entry in /etc/shadow. '\
-'Lock the account (passwd --lock {user}), then run this again' \
+        fail account-password 'the account of the user {user} is not locked: it has a password, or no entry in '\
+'/etc/shadow. Run passwd --lock {user}, then try again' \
             user "$1"
     fi
 }
@@ -1878,8 +1890,8 @@ restore_packages() { # KEY BEFORE
     if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
     if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
     "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
-    warn packages-stay 'the packages {packages} stay, because packages that were installed later need some of them: '\
-'{others}' \
+    warn packages-stay 'undo keeps the packages {packages}, because packages that were installed later require some '\
+'of them: {others}' \
         packages "${kept[*]}" others "${others# }"
     if ((${#removed[@]})); then remove_packages "$2" "${removed[@]}"; fi
 }
@@ -1903,7 +1915,7 @@ read_others() { # NAME...
 # Once per run.
 refresh_packages() {
     if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
-    report_start refreshing-packages 'Refreshing the lists of packages'
+    report_start refreshing-packages 'Refreshing the package lists'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
 }
@@ -1961,7 +1973,7 @@ await_locks() { # FILE...
     for ((second = 0; second < 300; second++)); do
         if ! is_locked "$@"; then return; fi
         if ((second % 10 == 0)); then
-            report_progress waiting-for-package-manager 'Waiting until another package manager exits' \
+            report_progress waiting-for-package-manager 'Waiting for another package manager to finish' \
                 "$second" 300 seconds
         fi
         sleep 1
@@ -1986,7 +1998,8 @@ refresh_with_apt() {
     finish_interrupted_dpkg
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then
-        warn apt-update-failed 'apt-get update exited with code {exit_code}. The existing lists of packages are used' \
+        warn apt-update-failed 'apt-get update exited with code {exit_code}, so the existing package lists are used. '\
+'If a package cannot be installed, check the package sources in /etc/apt' \
             exit_code "$EXIT_CODE"
     fi
 }
@@ -2022,8 +2035,8 @@ read_new_packages_apt() { # NAME...
 }
 
 install_with_apt() { # NAME...
-    run_apt --failure apt-install-failed '{program} exited with code {exit_code}. '\
-'Check the package sources in /etc/apt, then run this again. Its output: {output}' \
+    run_apt --failure apt-install-failed 'could not install the packages ({program} exited with code {exit_code}): '\
+'{output}. Check the package sources in /etc/apt and the free disk space, then run nbserver apply again' \
         -- --no-install-recommends --no-remove install -- "$@"
 }
 
@@ -2034,7 +2047,8 @@ read_removed_by_apt() { # NAME...
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
     done < <(apt-get --simulate --quiet --yes purge -- "$@" 2>/dev/null)
     wait "$!" ||
-        problem apt-simulation-failed 'apt-get could not determine what would be removed with {packages}' \
+        problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. To see why, run apt-get '\
+'--simulate purge with these packages' \
             packages "$*" || return
     REPLY=$plan
 }
@@ -2078,13 +2092,15 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     read_proxy
     for try in 1 2; do
         run_program --to-its-end --failure zypper-failed \
-            '{program} exited with code {exit_code} (see man zypper). Its output: {output}' \
+            '{program} exited with code {exit_code}: {output}. Look up the code under EXIT CODES in man zypper' \
             "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
             103) continue ;;
-            106) warn repository-skipped 'zypper skipped a repository that could not be refreshed' ;;
-            107) warn package-script-failed 'the script of a package failed, but the package is installed' ;;
+            106) warn repository-skipped 'zypper could not refresh a repository and skipped it. Run zypper refresh to '\
+'see which one' ;;
+            107) warn package-script-failed 'zypper finished, but a script of a package failed. Check the output of '\
+'zypper in the events of this run' ;;
         esac
         return 0
     done
@@ -2095,7 +2111,8 @@ refresh_with_zypper() {
     run_zypper --accept '0 4 6 106' -- refresh
     if ((EXIT_CODE == 4 || EXIT_CODE == 6)); then
         warn zypper-refresh-failed \
-            'zypper refresh exited with code {exit_code}. The existing lists of packages are used' \
+            'zypper refresh exited with code {exit_code}, so the existing package lists are used. If a package cannot '\
+'be installed, check the repositories with zypper repos' \
             exit_code "$EXIT_CODE"
     fi
 }
@@ -2144,13 +2161,13 @@ install_with_zypper() { # NAME...
 
 refuse_missing_packages() { # NAME...
     if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
-        fail sles-module-missing 'some of these packages are not in the repositories of this host: {packages}. '\
-'python311 is in the Python 3 Module of Service Pack 4 and newer. '\
-'Add it (SUSEConnect -p sle-module-python3/{version}/{architecture}), then run this again' \
+        fail sles-module-missing 'the repositories of this host lack some of these packages: {packages}. On Service '\
+'Pack 4 or newer, python311 is in the Python 3 Module: run SUSEConnect -p '\
+'sle-module-python3/{version}/{architecture}, then run nbserver apply again' \
             packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
     fi
-    fail packages-missing 'some of these packages are not in the repositories of this host: {packages}. '\
-'Add a repository that has them (zypper repos lists those that are configured), then run this again' \
+    fail packages-missing 'the repositories of this host lack some of these packages: {packages}. Add a repository '\
+'that provides them (zypper repos shows the current ones), then run nbserver apply again' \
         packages "$*"
 }
 
@@ -2163,7 +2180,8 @@ read_removed_by_zypper() { # NAME...
     )
     wait "$!" || code=$?
     ((code == 0 || code == 106)) ||
-        problem zypper-plan-failed 'zypper could not determine what would be removed with {packages}' packages "$*"
+        problem zypper-plan-failed 'zypper could not simulate the removal of {packages}. To see why, run zypper '\
+'remove --dry-run with these packages' packages "$*"
 }
 
 # zypper has no command that marks a package as one that only other packages need.
@@ -2419,8 +2437,8 @@ close_firewalld_port() { # PORT ADDRESS
 
 # Without the program that loads them, the kernel has no rules.
 warn_of_removed_firewall() { # FIREWALL PORT
-    warn firewall-removed '{firewall} is not installed any more, so its rule for TCP port {port} was not removed. '\
-'If you install it again with its old configuration, remove the rule' \
+    warn firewall-removed '{firewall} is no longer installed, so its rule for TCP port {port} could not be removed. '\
+'If you install {firewall} again and it still has this rule, remove the rule' \
         firewall "$1" port "$2"
 }
 
@@ -2679,8 +2697,8 @@ server.start()
 
 assert_port_free() {
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
-        fail port-used 'TCP port {port} is used by another program (ss --listening --tcp --processes shows it). '\
-'Stop it, or choose another notebook.port in the inventory' \
+        fail port-used 'TCP port {port} is used by another program (find it with ss --listening --tcp --processes). '\
+'Stop this program, or choose another notebook.port in the inventory' \
             port "$NB_NOTEBOOK_PORT"
     fi
 }
@@ -2735,8 +2753,8 @@ assert_programs_installed() { # NAME...
     local program
     for program in "$@"; do
         if [[ ! $(type -P "$program") ]]; then
-            fail program-missing 'the program {program} is missing. '\
-'Install the package that contains it, then run this again' \
+            fail program-missing 'the program {program} is not installed. Install the package that provides it, then '\
+'try again' \
                 program "$program"
         fi
     done
@@ -2753,8 +2771,8 @@ assert_free_space() {
     read -r blocks size < <(stat --file-system --format='%a %S' -- "$folder")
     megabytes=$((blocks * size / 1000000))
     if ((megabytes < 2000)); then
-        fail folder-space-low 'only {free} MB are free in {folder}, but 2000 MB are needed. '\
-'Make room, then run this again' \
+        fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB are required. '\
+'Free some disk space, then try again' \
             free "$megabytes" folder "$folder"
     fi
 }
@@ -2775,30 +2793,30 @@ read_installation_folder() {
 
 assert_root() {
     if [[ $EUID -ne 0 ]]; then
-        fail not-root 'root rights are missing. Run this as root, or with sudo'
+        fail not-root 'root rights are required. Run nbserver, or this script, as root or with sudo'
     fi
 }
 
 assert_systemd() {
     if [[ -d /run/systemd/system ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail no-systemd-locally 'systemd does not run this host, but the notebook server is a systemd unit. '\
-'Set scope = "user" for [hosts.local] in the inventory: in user scope, the server runs without systemd'
+        fail no-systemd-locally 'the notebook server runs as a systemd unit, but this machine does not run systemd. '\
+'Set scope = "user" for [hosts.local] in the inventory, which does not require systemd'
     fi
-    fail no-systemd 'systemd does not run this host, but the notebook server is a systemd unit. '\
-'Choose a host that runs systemd'
+    fail no-systemd 'the notebook server runs as a systemd unit, but this host does not run systemd. Use a host that '\
+'runs systemd'
 }
 
 assert_distribution() {
     read_system
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail unsupported-system-locally 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
-'Set scope = "user" for [hosts.local] in the inventory: user scope supports other systems' \
+        fail unsupported-system-locally 'the system of this machine is {name}, but machine scope only supports '\
+'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-unknown}"
     fi
-    fail unsupported-system 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
-'Choose a host with one of these' \
+    fail unsupported-system 'the system of this host is {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
+'supported. Use a host with one of these systems' \
         name "${SYSTEM_NAME:-unknown}"
 }
 
@@ -2813,12 +2831,12 @@ assert_clock() {
     seconds=${seconds#-}
     if ((seconds <= 300)); then return; fi
     if ((seconds > 86400)); then
-        fail clock-wrong 'the clock of this host says {host_time}, and that of the workstation says '\
-'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true), then run this again' \
+        fail clock-wrong 'the clock of this host shows {host_time}, but the clock of the workstation shows '\
+'{workstation_time}. Correct the wrong clock (on this host with timedatectl set-ntp true), then try again' \
             host_time "$host_time" workstation_time "$RUN_TIME"
     fi
-    warn clock-differs 'the clock of this host says {host_time}, and that of the workstation says '\
-'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true)' \
+    warn clock-differs 'the clock of this host shows {host_time}, but the clock of the workstation shows '\
+'{workstation_time}. Correct the wrong clock (on this host with timedatectl set-ntp true)' \
         host_time "$host_time" workstation_time "$RUN_TIME"
     RUN_TIME=''                                    # the warning is reported once per run
 }
@@ -2846,11 +2864,11 @@ warn_of_foreign_configuration() {
     printf -v names ', %s' "${found[@]:0:10}"
     names=${names#, }
     if ((${#found[@]} <= 10)); then
-        warn foreign-configuration 'configuration from other installations was found and is ignored: {names}' \
+        warn foreign-configuration 'nbserver ignores configuration from other installations: {names}' \
             names "$names"
     else
         warn much-foreign-configuration \
-            'configuration from other installations was found and is ignored: {names}, and {more} more' \
+            'nbserver ignores configuration from other installations: {names}, and {more} more' \
             names "$names" more $((${#found[@]} - 10))
     fi
 }
@@ -2935,8 +2953,8 @@ create_environment() {
     program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
     report_start creating-environment 'Creating the virtual environment'
     run_program --failure environment-not-created \
-        'the virtual environment could not be created ({program} exited with code {exit_code}): {output}. '\
-'Make sure that the disk has free space, then run this again' \
+        'could not create the virtual environment ({program} exited with code {exit_code}): {output}. Make sure that '\
+'the disk has free space, then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
     if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
@@ -2955,8 +2973,8 @@ install_with_uv() {
     done >"$ENVIRONMENT/uv-lock.txt"
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
-        'uv could not be installed ({program} exited with code {exit_code}): {output}. '\
-'Check these settings, and the free space on the disk: {settings}' --value settings "$INSTALLER_SETTINGS" \
+        'could not install uv ({program} exited with code {exit_code}): {output}. Check the free disk space, and these '\
+'settings: {settings}' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'
@@ -2967,9 +2985,8 @@ install_with_uv() {
 
 run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
-        'the packages could not be installed ({program} exited with code {exit_code}): {output}. '\
-'If a package has no build for this Python, choose a python.version whose lock has one. If a package could not be '\
-'downloaded, check these settings: {settings}. If the disk is full, make room on it' \
+        'could not install the packages ({program} exited with code {exit_code}): {output}. Check the free disk '\
+'space, and these settings: {settings}. If a package has no build for this Python, set another python.version' \
         --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 
@@ -3028,7 +3045,8 @@ preflight_test() {
 }
 
 preflight_apply() {
-    fail nothing-to-apply 'the step {step} has nothing to change' step preflight
+    fail nothing-to-apply 'internal error (a bug in nbserver): the step {step} has nothing to change. Report it with '\
+'this message' step preflight
 }
 
 # ---- step: python ----------------------------------------------------------------------------------
@@ -3043,7 +3061,7 @@ preflight_apply() {
 PYTHON=''                                          # the path of the program
 PYTHON_PACKAGES=()                                 # its packages; the first one has the version of Python
 
-step python 'Python is installed, with venv'
+step python 'Python with venv is installed'
 
 python_test() {
     local name
@@ -3065,13 +3083,13 @@ assert_python_version() {
     version=${PACKAGES[$package]%%[!0-9.]*}
     if [[ ! $version ]]; then return; fi
     if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
-        fail python-too-old '{package} of {system} has version {version}, but Python 3.10 or newer is needed. '\
-'Set python.version in the inventory to a newer one that this distribution has' \
+        fail python-too-old '{package} of {system} has version {version}, but Python 3.10 or newer is required. Set '\
+'python.version in the inventory to a newer version that this distribution provides' \
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi
     if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
         fail python-version-differs '{package} has version {version}, but the inventory has python.version = '\
-'"{expected}". Correct python.version in the inventory' \
+'"{expected}". Set python.version to a version that this distribution provides' \
             package "$package" version "$version" expected "$NB_PYTHON_VERSION"
     fi
 }
@@ -3129,8 +3147,8 @@ packages_apply() {
 choose_packages() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
     if [[ $NB_PYTHON_VERSION ]]; then
-        fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version: '\
-'these packages are for one version of Python. Remove python.version from the inventory'
+        fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version, '\
+'because the packages of a distribution require its default Python. Remove python.version from the inventory'
     fi
     NOTEBOOK_PYTHON=$PYTHON                        # of the step python
     case "$PACKAGE_MANAGER $SYSTEM_ID" in
@@ -3141,8 +3159,8 @@ choose_packages() {
             NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy)
             ;;
         *)
-            fail no-distribution-packages '{system} has no packages of the notebook server. '\
-'Set packages.source = "wheels" in the inventory' \
+            fail no-distribution-packages '{system} does not provide the packages of the notebook server. Set '\
+'packages.source = "wheels" in the inventory' \
                 system "$SYSTEM_NAME"
             ;;
     esac
@@ -3202,7 +3220,7 @@ certificate_test() {
     if [[ ! $RUN_FINGERPRINT ]]; then
         differs certificate-missing 'certificate' '' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
-        differs certificate-expires 'certificate' 'expires soon' 'a new one'
+        differs certificate-expires 'certificate' 'expires soon' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'names of the certificate' different "${NB_CERTIFICATE_NAMES[*]}"
     else
@@ -3322,17 +3340,17 @@ compare_configuration() {
 notebook_apply() {
     read_salts
     if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
-        fail salt-differs 'the password hash in {path} has the salt {is}, but this run has the salt {sent}. '\
-'Restore nbserver.salt of this site next to the inventory, or use --new-salt to replace the hash, which restarts the '\
-'server' \
+        fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
+'{sent}. Restore nbserver.salt next to the inventory, or run nbserver apply --new-salt, which replaces the hash and '\
+'restarts the server' \
             path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
     fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
     # The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
     if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
-        fail password-hash-invalid 'the hash of the notebook password is missing or is not valid. '\
-'Create one with nbserver hash-password, then run this again'
+        fail password-hash-invalid 'the hash of the notebook password is missing or not valid. Create a hash with '\
+'nbserver hash-password, then try again'
     fi
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700
@@ -3528,8 +3546,8 @@ UMask=0027"
 # REPLY: a path as one word of a line in a unit.
 unit_word() { # PATH
     if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then
-        fail notebook-folder-characters 'notebook.directory has a quotation mark, a colon, a backslash, or a control '\
-'character, which a path in a systemd unit cannot have. Choose another folder'
+        fail notebook-folder-characters 'notebook.directory contains a quotation mark, colon, backslash, or control '\
+'character, which a path in a systemd unit must not contain. Set notebook.directory to another folder'
     fi
     REPLY="\"${1//%/%%}\""
 }
@@ -3551,7 +3569,7 @@ firewall_test() {
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
             if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
-                differs port-closed '{firewall}: TCP port {port} from {address}' '' open \
+                differs port-closed '{firewall} rule for TCP port {port} from {address}' '' open \
                     firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
             fi
         done
@@ -3565,7 +3583,8 @@ firewall_test() {
 note_no_firewall() {
     if [[ $FIREWALL || $FIREWALL_IS_REPORTED ]]; then return; fi
     FIREWALL_IS_REPORTED=1
-    note no-firewall 'neither ufw nor firewalld is active. If there is another firewall, allow TCP port {port} in it' \
+    note no-firewall 'neither ufw nor firewalld is active. If this host has another firewall, allow TCP port {port} '\
+'in it' \
         port "$NB_NOTEBOOK_PORT"
 }
 
@@ -3580,8 +3599,8 @@ firewall_apply() {
     for line in "${lines[@]}"; do
         if ! is_unwanted_port "$line"; then continue; fi
         undo_line "$line" ||
-            fail rule-not-removed 'the firewall rule {rule} could not be removed: {cause}. '\
-'Fix the cause, then run this again' \
+            fail rule-not-removed 'could not remove the firewall rule "{rule}": {cause}. Fix this error, then run '\
+'nbserver apply again' \
                 rule "$LINE_KEY"
     done
 }
@@ -3605,7 +3624,7 @@ is_unwanted_port() { # LINE
 ANSWERS=()                                         # the status without the password, and with a random token
 SHOWN=''                                           # the fingerprint of the certificate; '' if nothing answers
 
-step check 'The server answers with its certificate, and refuses requests without the password'
+step check 'The server presents its certificate and refuses requests without the password'
 
 check_test() {
     read_shown
@@ -3660,12 +3679,14 @@ refuse_silent_server() {
         last_lines+=" / $line"
     done < <(print_service_log)
     if [[ ! $last_lines ]]; then
-        fail server-silent-without-lines 'nothing answers on TCP port {port}, and the log of the server is empty. '\
-'Check why it does not start, then run this again' \
+        fail server-silent-without-lines 'the notebook server does not answer on TCP port {port}, and its log is '\
+'empty. Find the error with systemctl status nbserver (in user scope: systemctl --user status nbserver), fix it, then '\
+'try again' \
             port "$NB_NOTEBOOK_PORT"
     fi
     fail server-silent-with-lines \
-        'nothing answers on TCP port {port}. The log of the server ends as follows: {lines}' \
+        'the notebook server does not answer on TCP port {port}. Fix the error at the end of its log, then try again: '\
+'{lines}' \
         port "$NB_NOTEBOOK_PORT" lines "${last_lines# / }"
 }
 
@@ -3677,10 +3698,10 @@ assert_server_closed() {
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
-        fail server-open-to-everybody 'the server on TCP port {port} answered a request without the password with '\
-'{status} instead of 401 or 403. Everybody who can connect to this port may be able to run programs as the user of '\
-'the server. Stop the server ({stop}) and read its log ({log}). If something was added to {folder}, remove it. '\
-'Then run apply again' \
+        fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the password '\
+'with {status} instead of 401 or 403, so anyone who can connect may be able to run programs as its user. Stop the '\
+'server ({stop}) and read its log ({log}). If someone added files to {folder}, remove these files. Then run nbserver '\
+'apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done
@@ -3719,7 +3740,7 @@ read_shown() {
 # This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
 # record is removed, in the same way as undo would remove it. Packages of the distribution stay until undo.
 
-step cleanup 'What earlier runs installed and nothing uses is removed'
+step cleanup 'Unused programs and packages of earlier runs are removed'
 
 cleanup_test() {
     local line
@@ -3734,8 +3755,8 @@ cleanup_apply() {
     for line in "${lines[@]}"; do
         if ! is_unused_environment "$line"; then continue; fi
         undo_line "$line" ||
-            fail environment-not-removed '{path} could not be removed: {cause}. The new server is already running. '\
-'Fix the cause, then run this again' \
+            fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. Fix '\
+'this error, then run nbserver apply again' \
                 path "$LINE_KEY"
     done
 }
@@ -3806,7 +3827,8 @@ apply_step() { # STEP
     "$1_apply"
     test_step "$1"
     if ((${#DIFFERENCES[@]})); then
-        fail still-differs '{what} is still "{is}" instead of "{should}"' \
+        fail still-differs '{what} did not change as expected: expected "{should}", got "{is}". Check whether another '\
+'program changes it back, then try again' \
             what "${DIFFERENCES[2]}" is "${DIFFERENCES[3]}" should "${DIFFERENCES[4]}"
     fi
     RUN_CHANGED=$((RUN_CHANGED + 1))
@@ -3841,7 +3863,7 @@ undo() {
             RUN_OUTCOME=failed
             shorten_key
             write_message failed text not-restored \
-                '{key} could not be restored: {cause}. Fix the cause, then run undo again' key "$REPLY"
+                'could not restore {key}: {cause}. Fix this error, then run nbserver undo again' key "$REPLY"
         fi
     done
     remove_file_copies
@@ -3871,7 +3893,7 @@ start_change() {
     read_record
     folder=$STATE_FOLDER/runs/$RUN_ID
     if [[ -e $folder ]]; then
-        fail run-id-used 'this host already has a run "{run}"; a run ID can be used only once' run "$RUN_ID"
+        fail run-id-used 'this host already has a run "{run}". Use another run ID' run "$RUN_ID"
     fi
     mkdir -p -- "$folder"
     RUN_FOLDER=$folder
@@ -3887,7 +3909,8 @@ finish_run() { # EXIT-CODE
     if [[ ! $RUN_OUTCOME ]]; then
         RUN_OUTCOME=failed
         read_last_error
-        write_message failed text script-ended 'the script stopped with exit code {exit_code}: {error}' \
+        write_message failed text script-ended 'the script stopped unexpectedly with exit code {exit_code}: {error}. '\
+'Fix this error, then try again' \
             exit_code "$1" error "${REPLY:-see standard error}"
     fi
     RUN_STEP=''
@@ -3913,8 +3936,9 @@ give_up() { # CODE COMMAND
     else
         local line=$REPLY
         read_last_error
-        write_message failed text command-failed '{command} exited with code {exit_code}: {error}' \
-            command "$2" exit_code "$1" error "${REPLY:-no error was printed}" -- at "line $line"
+        write_message failed text command-failed '{command} exited with code {exit_code}: {error}. Fix this error, '\
+'then try again' \
+            command "$2" exit_code "$1" error "${REPLY:-no error output}" -- at "line $line"
     fi
     exit 3
 }
@@ -3931,7 +3955,7 @@ main() { # [test|apply|undo|envelope]
     case ${1:-test} in
         test | apply | undo) RUN_MODE=${1:-test} ;;
         envelope) read_envelope ;;
-        *) fail unknown-mode '"{mode}" is not a mode: expected test, apply, or undo' mode "$1" ;;
+        *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, or undo' mode "$1" ;;
     esac
     exec </dev/null
     name_run

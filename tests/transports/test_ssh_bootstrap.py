@@ -95,8 +95,8 @@ OTHER: Mapping[str, tuple[bytes, str]] = {
     "one byte is missing": (GOOD.replace(b"exit 2", b"exit2"), "the SHA-256 of the script is [0-9a-f]{64}, expected [0-9a-f]{64}"),
     "a byte is zero": (GOOD.replace(b"exit 2", b"exit\x002"), "the SHA-256 of the script is [0-9a-f]{64}, expected [0-9a-f]{64}"),
     "it ends in the script": (GOOD[:50], rf"the input ended after \d+ of {len(SCRIPT)} bytes of the script"),
-    "it ends in the envelope": (GOOD.replace(b"nbserver start\n", b""), "the input ended in the envelope"),
-    "it ends in the last line": (GOOD[:-1], "the input ended in the envelope"),
+    "it ends in the envelope": (GOOD.replace(b"nbserver start\n", b""), "the input ended before the end of the envelope"),
+    "it ends in the last line": (GOOD[:-1], "the input ended before the end of the envelope"),
     "there is no script": (b"mode apply\n", "the input does not begin with a script"),
     "there is no input": (b"", "the input does not begin with a script"),
 }

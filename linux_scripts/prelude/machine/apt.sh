@@ -41,7 +41,7 @@ await_locks() { # FILE...
     for ((second = 0; second < 300; second++)); do
         if ! is_locked "$@"; then return; fi
         if ((second % 10 == 0)); then
-            report_progress waiting-for-package-manager 'Waiting until another package manager exits' \
+            report_progress waiting-for-package-manager 'Waiting for another package manager to finish' \
                 "$second" 300 seconds
         fi
         sleep 1
@@ -66,7 +66,8 @@ refresh_with_apt() {
     finish_interrupted_dpkg
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then
-        warn apt-update-failed 'apt-get update exited with code {exit_code}. The existing lists of packages are used' \
+        warn apt-update-failed 'apt-get update exited with code {exit_code}, so the existing package lists are used. '\
+'If a package cannot be installed, check the package sources in /etc/apt' \
             exit_code "$EXIT_CODE"
     fi
 }
@@ -102,8 +103,8 @@ read_new_packages_apt() { # NAME...
 }
 
 install_with_apt() { # NAME...
-    run_apt --failure apt-install-failed '{program} exited with code {exit_code}. '\
-'Check the package sources in /etc/apt, then run this again. Its output: {output}' \
+    run_apt --failure apt-install-failed 'could not install the packages ({program} exited with code {exit_code}): '\
+'{output}. Check the package sources in /etc/apt and the free disk space, then run nbserver apply again' \
         -- --no-install-recommends --no-remove install -- "$@"
 }
 
@@ -114,7 +115,8 @@ read_removed_by_apt() { # NAME...
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
     done < <(apt-get --simulate --quiet --yes purge -- "$@" 2>/dev/null)
     wait "$!" ||
-        problem apt-simulation-failed 'apt-get could not determine what would be removed with {packages}' \
+        problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. To see why, run apt-get '\
+'--simulate purge with these packages' \
             packages "$*" || return
     REPLY=$plan
 }

@@ -51,8 +51,8 @@ read_lost_files() { # FOLDER
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
     if [[ ! $REPLY ]]; then return; fi
-    fail files-without-user '{path} belongs to {owner}, and not to the service or to a user of this host. '\
-'If an earlier nbserver left it: chown --recursive --no-dereference --from={owner} {service} {folder}. '\
-'Otherwise give it to its user. Then run this again' \
+    fail files-without-user '{path} belongs to {owner} instead of the service or an existing user. If an earlier '\
+'nbserver created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; otherwise, change its '\
+'owner with chown. Then run nbserver apply again' \
         path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
 }

@@ -90,8 +90,8 @@ close_firewalld_port() { # PORT ADDRESS
 
 # Without the program that loads them, the kernel has no rules.
 warn_of_removed_firewall() { # FIREWALL PORT
-    warn firewall-removed '{firewall} is not installed any more, so its rule for TCP port {port} was not removed. '\
-'If you install it again with its old configuration, remove the rule' \
+    warn firewall-removed '{firewall} is no longer installed, so its rule for TCP port {port} could not be removed. '\
+'If you install {firewall} again and it still has this rule, remove the rule' \
         firewall "$1" port "$2"
 }
 

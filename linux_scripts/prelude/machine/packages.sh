@@ -100,8 +100,8 @@ restore_packages() { # KEY BEFORE
     if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
     if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
     "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
-    warn packages-stay 'the packages {packages} stay, because packages that were installed later need some of them: '\
-'{others}' \
+    warn packages-stay 'undo keeps the packages {packages}, because packages that were installed later require some '\
+'of them: {others}' \
         packages "${kept[*]}" others "${others# }"
     if ((${#removed[@]})); then remove_packages "$2" "${removed[@]}"; fi
 }
@@ -125,7 +125,7 @@ read_others() { # NAME...
 # Once per run.
 refresh_packages() {
     if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
-    report_start refreshing-packages 'Refreshing the lists of packages'
+    report_start refreshing-packages 'Refreshing the package lists'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
 }

@@ -27,7 +27,7 @@ can_read_state() {
 
 assert_root_for_change() {
     if [[ $EUID -ne 0 ]]; then
-        fail needs-root 'this script must run as root: use sudo'
+        fail needs-root 'only root can change this host. Run nbserver, or this script, as root or with sudo'
     fi
 }
 BEFORE_CHANGE+=(assert_root_for_change)

@@ -13,12 +13,12 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
+        differs notebook-folder-access 'access of the notebook server to {path}' none 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"
     if [[ $REPLY ]]; then
-        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or a user of this host' \
+        differs file-without-user 'owner of {path}' "${REPLY%% *}" 'the service or an existing user' \
             path "${REPLY#* }"
     fi
 }
@@ -52,7 +52,7 @@ restore_access() { # PATH BEFORE
     keep_user_for "$1"
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
+        problem access-not-restored 'could not set owner and mode to {access}' access "$2" || return
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else

@@ -3,30 +3,30 @@
 
 assert_root() {
     if [[ $EUID -ne 0 ]]; then
-        fail not-root 'root rights are missing. Run this as root, or with sudo'
+        fail not-root 'root rights are required. Run nbserver, or this script, as root or with sudo'
     fi
 }
 
 assert_systemd() {
     if [[ -d /run/systemd/system ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail no-systemd-locally 'systemd does not run this host, but the notebook server is a systemd unit. '\
-'Set scope = "user" for [hosts.local] in the inventory: in user scope, the server runs without systemd'
+        fail no-systemd-locally 'the notebook server runs as a systemd unit, but this machine does not run systemd. '\
+'Set scope = "user" for [hosts.local] in the inventory, which does not require systemd'
     fi
-    fail no-systemd 'systemd does not run this host, but the notebook server is a systemd unit. '\
-'Choose a host that runs systemd'
+    fail no-systemd 'the notebook server runs as a systemd unit, but this host does not run systemd. Use a host that '\
+'runs systemd'
 }
 
 assert_distribution() {
     read_system
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail unsupported-system-locally 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
-'Set scope = "user" for [hosts.local] in the inventory: user scope supports other systems' \
+        fail unsupported-system-locally 'the system of this machine is {name}, but machine scope only supports '\
+'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-unknown}"
     fi
-    fail unsupported-system 'the system is {name}, but Debian, Ubuntu, openSUSE, and SLES are supported. '\
-'Choose a host with one of these' \
+    fail unsupported-system 'the system of this host is {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
+'supported. Use a host with one of these systems' \
         name "${SYSTEM_NAME:-unknown}"
 }
 
@@ -41,12 +41,12 @@ assert_clock() {
     seconds=${seconds#-}
     if ((seconds <= 300)); then return; fi
     if ((seconds > 86400)); then
-        fail clock-wrong 'the clock of this host says {host_time}, and that of the workstation says '\
-'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true), then run this again' \
+        fail clock-wrong 'the clock of this host shows {host_time}, but the clock of the workstation shows '\
+'{workstation_time}. Correct the wrong clock (on this host with timedatectl set-ntp true), then try again' \
             host_time "$host_time" workstation_time "$RUN_TIME"
     fi
-    warn clock-differs 'the clock of this host says {host_time}, and that of the workstation says '\
-'{workstation_time}. Set the wrong one (on this host: timedatectl set-ntp true)' \
+    warn clock-differs 'the clock of this host shows {host_time}, but the clock of the workstation shows '\
+'{workstation_time}. Correct the wrong clock (on this host with timedatectl set-ntp true)' \
         host_time "$host_time" workstation_time "$RUN_TIME"
     RUN_TIME=''                                    # the warning is reported once per run
 }

@@ -26,16 +26,16 @@ add_user() { # NAME HOME
 
 restore_user() { # NAME
     if ((${#USER_IS_KEPT_FOR[@]})); then
-        warn user-stays 'the user {user} stays, because files in {folders} belong to it, and another user could get '\
-'its number. When these files are removed or belong to another user, run undo again' \
+        warn user-stays 'the user {user} is kept, because files in {folders} belong to it. Remove these files or '\
+'change their owner, then run nbserver undo again' \
             user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
         return
     fi
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
-        '{program} exited with code {exit_code}. Stop the processes of that user, then run undo again. '\
-'Its output: {output}' \
+        'could not remove the user ({program} exited with code {exit_code}): {output}. Stop all processes of this '\
+'user' \
         userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
 }
@@ -58,8 +58,8 @@ assert_account() { # NAME HOME
 
 assert_no_group() { # NAME
     if has_group "$1" && ! has_record user "$1"; then
-        fail group-without-user 'the group {group} exists without a user of that name. '\
-'Remove it (groupdel {group}) or rename it (groupmod --new-name), then run this again' \
+        fail group-without-user 'the group {group} exists, but the user {group} does not. Run groupdel {group}, or '\
+'rename the group with groupmod --new-name NEW_NAME {group}, then try again' \
             group "$1"
     fi
 }
@@ -72,8 +72,9 @@ read_account() { # NAME
 assert_account_number() { # NAME
     read_last_system_number
     if ((ACCOUNT_NUMBER < 1 || ACCOUNT_NUMBER > REPLY)); then
-        fail account-number 'the user {user} has the number {number}, but a system user has a number from 1 to '\
-'{last}. If it is the account of a person, rename it (usermod --login). Otherwise remove it. Then run this again' \
+        fail account-number 'the user {user} has the user ID {number}, but a system user must have an ID from 1 to '\
+'{last}. If a person uses this account, rename it with usermod --login NEW_NAME {user}; otherwise, run userdel '\
+'{user}. Then try again' \
             user "$1" number "$ACCOUNT_NUMBER" last "$REPLY"
     fi
 }
@@ -82,8 +83,8 @@ assert_account_number_unique() { # NAME
     local first=''
     IFS=: read -r first _ < <(getent passwd "$ACCOUNT_NUMBER") || true   # the first account with this number
     if [[ $first != "$1" ]]; then
-        fail account-number-shared 'the users {user} and {other} have the same number, {number}, and so the same '\
-'rights. Change or remove {user}, then run this again' \
+        fail account-number-shared 'the users {user} and {other} have the same user ID ({number}) and therefore the '\
+'same rights. Run usermod --uid NEW_ID {user} or userdel {user}, then try again' \
             user "$1" other "${first:-unknown}" number "$ACCOUNT_NUMBER"
     fi
 }
@@ -92,8 +93,8 @@ assert_account_primary_group() { # NAME
     local group=''
     IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
     if [[ $group != "$1" ]]; then
-        fail account-primary-group 'the primary group of the user {user} is {group}, not {user}. '\
-'Change it (usermod --gid {user} {user}), then run this again' \
+        fail account-primary-group 'the primary group of the user {user} is {group}, expected {user}. Run usermod '\
+'--gid {user} {user}, then try again' \
             user "$1" group "${group:-$ACCOUNT_GROUP}"
     fi
 }
@@ -105,17 +106,17 @@ assert_account_groups() { # NAME
         if [[ $number == "$ACCOUNT_GROUP" ]]; then continue; fi
         group=''
         IFS=: read -r group _ < <(getent group "$number") || true
-        fail account-in-group 'the user {user} is in the group {group}, so everybody who can log in to the notebook '\
-'would have its rights. Remove the user from the group (gpasswd --delete {user} {group}), then run this again' \
+        fail account-in-group 'the user {user} is in the group {group}, so everyone who can log in to the notebook '\
+'would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
             user "$1" group "${group:-$number}"
     done
 }
 
 assert_account_home() { # NAME HOME
     if [[ $ACCOUNT_HOME != "$2" ]]; then
-        fail account-home 'the home folder of the user {user} is {home}, not {expected}. If it is the account of a '\
-'person, rename it (usermod --login). Otherwise change the folder (usermod --home {expected} {user}). '\
-'Then run this again' \
+        fail account-home 'the home folder of the user {user} is {home}, expected {expected}. If a person uses this '\
+'account, rename it with usermod --login NEW_NAME {user}; otherwise, run usermod --home {expected} {user}. Then try '\
+'again' \
             user "$1" home "$ACCOUNT_HOME" expected "$2"
     fi
 }
@@ -124,8 +125,8 @@ assert_account_shell() { # NAME
     case $ACCOUNT_SHELL in
         /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) return 0 ;;
     esac
-    fail account-shell 'the shell of the user {user} is {shell}, not /usr/sbin/nologin. '\
-'Change it (usermod --shell /usr/sbin/nologin {user}), then run this again' \
+    fail account-shell 'the login shell of the user {user} is {shell}, expected /usr/sbin/nologin. Run usermod '\
+'--shell /usr/sbin/nologin {user}, then try again' \
         user "$1" shell "$ACCOUNT_SHELL"
 }
 
@@ -134,8 +135,8 @@ assert_account_locked() { # NAME
     local password=''
     IFS=: read -r _ password _ < <(getent shadow "$1") || true
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the user {user} has a password, or no entry in /etc/shadow. '\
-'Lock the account (passwd --lock {user}), then run this again' \
+        fail account-password 'the account of the user {user} is not locked: it has a password, or no entry in '\
+'/etc/shadow. Run passwd --lock {user}, then try again' \
             user "$1"
     fi
 }

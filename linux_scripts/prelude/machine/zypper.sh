@@ -20,13 +20,15 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     read_proxy
     for try in 1 2; do
         run_program --to-its-end --failure zypper-failed \
-            '{program} exited with code {exit_code} (see man zypper). Its output: {output}' \
+            '{program} exited with code {exit_code}: {output}. Look up the code under EXIT CODES in man zypper' \
             "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
             103) continue ;;
-            106) warn repository-skipped 'zypper skipped a repository that could not be refreshed' ;;
-            107) warn package-script-failed 'the script of a package failed, but the package is installed' ;;
+            106) warn repository-skipped 'zypper could not refresh a repository and skipped it. Run zypper refresh to '\
+'see which one' ;;
+            107) warn package-script-failed 'zypper finished, but a script of a package failed. Check the output of '\
+'zypper in the events of this run' ;;
         esac
         return 0
     done
@@ -37,7 +39,8 @@ refresh_with_zypper() {
     run_zypper --accept '0 4 6 106' -- refresh
     if ((EXIT_CODE == 4 || EXIT_CODE == 6)); then
         warn zypper-refresh-failed \
-            'zypper refresh exited with code {exit_code}. The existing lists of packages are used' \
+            'zypper refresh exited with code {exit_code}, so the existing package lists are used. If a package cannot '\
+'be installed, check the repositories with zypper repos' \
             exit_code "$EXIT_CODE"
     fi
 }
@@ -86,13 +89,13 @@ install_with_zypper() { # NAME...
 
 refuse_missing_packages() { # NAME...
     if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
-        fail sles-module-missing 'some of these packages are not in the repositories of this host: {packages}. '\
-'python311 is in the Python 3 Module of Service Pack 4 and newer. '\
-'Add it (SUSEConnect -p sle-module-python3/{version}/{architecture}), then run this again' \
+        fail sles-module-missing 'the repositories of this host lack some of these packages: {packages}. On Service '\
+'Pack 4 or newer, python311 is in the Python 3 Module: run SUSEConnect -p '\
+'sle-module-python3/{version}/{architecture}, then run nbserver apply again' \
             packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
     fi
-    fail packages-missing 'some of these packages are not in the repositories of this host: {packages}. '\
-'Add a repository that has them (zypper repos lists those that are configured), then run this again' \
+    fail packages-missing 'the repositories of this host lack some of these packages: {packages}. Add a repository '\
+'that provides them (zypper repos shows the current ones), then run nbserver apply again' \
         packages "$*"
 }
 
@@ -105,7 +108,8 @@ read_removed_by_zypper() { # NAME...
     )
     wait "$!" || code=$?
     ((code == 0 || code == 106)) ||
-        problem zypper-plan-failed 'zypper could not determine what would be removed with {packages}' packages "$*"
+        problem zypper-plan-failed 'zypper could not simulate the removal of {packages}. To see why, run zypper '\
+'remove --dry-run with these packages' packages "$*"
 }
 
 # zypper has no command that marks a package as one that only other packages need.

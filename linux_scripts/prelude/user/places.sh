@@ -37,15 +37,16 @@ BEFORE_RUN+=(assert_home_path assert_home_writable)
 # Units and configuration files contain paths below the home folder.
 assert_home_path() {
     if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then
-        fail home-invalid 'HOME is "{path}", but it must be an absolute path of letters, digits, and . _ @ + -. '\
-'Set it to your home folder' \
+        fail home-invalid 'HOME is "{path}", but must be an absolute path with only letters, digits, and . _ @ + - in '\
+'its names. Set HOME to such a folder that you own, then try again' \
             path "$HOME_FOLDER"
     fi
 }
 
 assert_home_writable() {
     if [[ ! -d $HOME_FOLDER || ! -O $HOME_FOLDER || ! -w $HOME_FOLDER ]]; then
-        fail home-not-yours 'HOME is {path}, which is not your folder or is read-only. Set it to your home folder' \
+        fail home-not-yours 'HOME is {path}, which you do not own or cannot write to. Set HOME to your home folder, '\
+'then try again' \
             path "$HOME_FOLDER"
     fi
 }

@@ -16,8 +16,8 @@ is_unit() {
 # In su, in cron, and after a logout, the user's own systemd may not be running.
 assert_own_systemd() {
     if [[ ! -S $XDG_RUNTIME_DIR/systemd/private ]]; then
-        fail user-systemd-not-running 'the server is a unit of the systemd of your user, which is not running. '\
-'Log in, or keep it running (loginctl enable-linger), then run this again'
+        fail user-systemd-not-running 'the server runs as a unit of your systemd user instance, which is not running. '\
+'Log in at a console or with SSH, or run loginctl enable-linger, then try again'
     fi
 }
 

@@ -7,14 +7,15 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'access of the service to {path}' none 'read and write' \
+        differs notebook-folder-access 'access of the notebook server to {path}' none 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
 
 add_service_access() { # PATH
     if ! can_service_write "$1"; then
-        fail notebook-folder-read-only 'you cannot write in {path}. Choose another notebook.directory' path "$1"
+        fail notebook-folder-read-only 'you cannot write to {path}. Set notebook.directory in the inventory to a '\
+'folder that you can write to' path "$1"
     fi
 }
 
@@ -30,5 +31,5 @@ restore_access() { # PATH BEFORE
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'owner and mode could not be set to {access}' access "$2" || return
+        problem access-not-restored 'could not set owner and mode to {access}' access "$2" || return
 }

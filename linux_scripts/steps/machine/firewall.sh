@@ -15,7 +15,7 @@ firewall_test() {
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
             if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
-                differs port-closed '{firewall}: TCP port {port} from {address}' '' open \
+                differs port-closed '{firewall} rule for TCP port {port} from {address}' '' open \
                     firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
             fi
         done
@@ -29,7 +29,8 @@ firewall_test() {
 note_no_firewall() {
     if [[ $FIREWALL || $FIREWALL_IS_REPORTED ]]; then return; fi
     FIREWALL_IS_REPORTED=1
-    note no-firewall 'neither ufw nor firewalld is active. If there is another firewall, allow TCP port {port} in it' \
+    note no-firewall 'neither ufw nor firewalld is active. If this host has another firewall, allow TCP port {port} '\
+'in it' \
         port "$NB_NOTEBOOK_PORT"
 }
 
@@ -44,8 +45,8 @@ firewall_apply() {
     for line in "${lines[@]}"; do
         if ! is_unwanted_port "$line"; then continue; fi
         undo_line "$line" ||
-            fail rule-not-removed 'the firewall rule {rule} could not be removed: {cause}. '\
-'Fix the cause, then run this again' \
+            fail rule-not-removed 'could not remove the firewall rule "{rule}": {cause}. Fix this error, then run '\
+'nbserver apply again' \
                 rule "$LINE_KEY"
     done
 }

@@ -34,8 +34,8 @@ packages_apply() {
 choose_packages() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
     if [[ $NB_PYTHON_VERSION ]]; then
-        fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version: '\
-'these packages are for one version of Python. Remove python.version from the inventory'
+        fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version, '\
+'because the packages of a distribution require its default Python. Remove python.version from the inventory'
     fi
     NOTEBOOK_PYTHON=$PYTHON                        # of the step python
     case "$PACKAGE_MANAGER $SYSTEM_ID" in
@@ -46,8 +46,8 @@ choose_packages() {
             NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy)
             ;;
         *)
-            fail no-distribution-packages '{system} has no packages of the notebook server. '\
-'Set packages.source = "wheels" in the inventory' \
+            fail no-distribution-packages '{system} does not provide the packages of the notebook server. Set '\
+'packages.source = "wheels" in the inventory' \
                 system "$SYSTEM_NAME"
             ;;
     esac

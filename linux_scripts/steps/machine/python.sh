@@ -10,7 +10,7 @@
 PYTHON=''                                          # the path of the program
 PYTHON_PACKAGES=()                                 # its packages; the first one has the version of Python
 
-step python 'Python is installed, with venv'
+step python 'Python with venv is installed'
 
 python_test() {
     local name
@@ -32,13 +32,13 @@ assert_python_version() {
     version=${PACKAGES[$package]%%[!0-9.]*}
     if [[ ! $version ]]; then return; fi
     if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
-        fail python-too-old '{package} of {system} has version {version}, but Python 3.10 or newer is needed. '\
-'Set python.version in the inventory to a newer one that this distribution has' \
+        fail python-too-old '{package} of {system} has version {version}, but Python 3.10 or newer is required. Set '\
+'python.version in the inventory to a newer version that this distribution provides' \
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi
     if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
         fail python-version-differs '{package} has version {version}, but the inventory has python.version = '\
-'"{expected}". Correct python.version in the inventory' \
+'"{expected}". Set python.version to a version that this distribution provides' \
             package "$package" version "$version" expected "$NB_PYTHON_VERSION"
     fi
 }

@@ -96,8 +96,8 @@ UMask=0027"
 # REPLY: a path as one word of a line in a unit.
 unit_word() { # PATH
     if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then
-        fail notebook-folder-characters 'notebook.directory has a quotation mark, a colon, a backslash, or a control '\
-'character, which a path in a systemd unit cannot have. Choose another folder'
+        fail notebook-folder-characters 'notebook.directory contains a quotation mark, colon, backslash, or control '\
+'character, which a path in a systemd unit must not contain. Set notebook.directory to another folder'
     fi
     REPLY="\"${1//%/%%}\""
 }

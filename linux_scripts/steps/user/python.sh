@@ -11,14 +11,15 @@ import ensurepip, sys, venv
 sys.exit(sys.version_info < (3, 10) or sys.argv[1] not in ("", "%d.%d" % sys.version_info[:2]))
 '
 
-step python 'Python is installed, with venv'
+step python 'Python with venv is installed'
 
 python_test() {
     choose_own_python
 }
 
 python_apply() {
-    fail nothing-to-apply 'the step {step} has nothing to change' step python
+    fail nothing-to-apply 'internal error (a bug in nbserver): the step {step} has nothing to change. Report it with '\
+'this message' step python
 }
 
 choose_own_python() {
@@ -40,14 +41,14 @@ choose_own_python() {
 
 refuse_own_python() { # NAME
     if [[ $NB_PYTHON_PROGRAM ]]; then
-        fail no-suitable-python-here 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
-'/usr/local/bin, or ~/.local/bin, and {own}, which runs nbserver, is not suitable either. Run nbserver with a '\
-'suitable Python (pyenv, conda, and uv install one without root), or install one: sudo apt install python3-venv '\
-'(Debian, Ubuntu), sudo zypper install python313 (openSUSE, SLES)' \
+        fail no-suitable-python-here 'neither {own}, which runs nbserver, nor any {name} in /usr/bin, /usr/local/bin, '\
+'or ~/.local/bin is Python 3.10 or newer with the modules venv and ensurepip. Run nbserver with such a Python (for '\
+'example from uv or conda), or run sudo apt install python3-venv (Debian, Ubuntu) or sudo zypper install python313 '\
+'(openSUSE, SLES)' \
             name "$1" own "$NB_PYTHON_PROGRAM"
     fi
-    fail no-suitable-python 'no {name} (3.10 or newer, with the modules venv and ensurepip) is in /usr/bin, '\
-'/usr/local/bin, or ~/.local/bin. Install one: sudo apt install python3-venv (Debian, Ubuntu), sudo zypper install '\
-'python313 (openSUSE, SLES)' \
+    fail no-suitable-python 'no {name} in /usr/bin, /usr/local/bin, or ~/.local/bin is Python 3.10 or newer with the '\
+'modules venv and ensurepip. Run sudo apt install python3-venv (Debian, Ubuntu) or sudo zypper install python313 '\
+'(openSUSE, SLES)' \
         name "$1"
 }

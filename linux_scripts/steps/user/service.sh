@@ -27,11 +27,11 @@ service_apply() {
 
 warn_of_root() {
     if [[ -d /run/systemd/system ]]; then
-        warn server-has-root 'the notebook server, and everything that people run in it, runs as root. '\
-'To give it a separate user, run undo and set scope = "machine" in the inventory'
+        warn server-has-root 'the notebook server runs as root, and so does everything that users run in it. To run '\
+'it as a separate user, run nbserver undo, then set scope = "machine" in the inventory'
     else
-        warn server-has-root-here 'the notebook server, and everything that people run in it, runs as root. '\
-'To avoid that, run nbserver as another user'
+        warn server-has-root-here 'the notebook server runs as root, and so does everything that users run in it. To '\
+'avoid this, run nbserver as another user'
     fi
 }
 
@@ -58,7 +58,7 @@ process_test() {
     if [[ ! $PROCESS ]]; then
         differs server-not-running 'the notebook server' 'not running' 'running in the background'
     elif ! has_text "$PROCESS_FILE" "$PROCESS $PROCESS_SINCE"$'\n'"$REPLY"; then
-        differs server-outdated 'the notebook server' 'started before a change' 'started after it'
+        differs server-outdated 'the notebook server' 'started before a change' 'started after the change'
     fi
 }
 
@@ -72,8 +72,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 '
 
 process_apply() {
-    warn server-in-background 'no systemd of yours is running, so the server runs in the background until the machine '\
-'restarts or you run nbserver stop local'
+    warn server-in-background 'your systemd user instance is not running, so the server runs in the background until '\
+'the machine restarts or you run nbserver stop local'
     save_file_before "$PROCESS_LOG"
     process_text
     start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" \

@@ -61,7 +61,7 @@ def test_python_is_the_distributions(system: str, version: str, program: str, pa
     [
         ("3.9.2-3", "", "version 3.9.2, but Python 3.10"),
         ("3.11.2-1+b1", "3.11.20", "version 3.11.2, but the inventory has"),
-        ("3.1-1", "", "Python 3.10 or newer is needed"),
+        ("3.1-1", "", "Python 3.10 or newer is required"),
     ],
 )
 def test_another_python_than_wanted_is_refused(installed: str, wanted: str, words: str) -> None:
@@ -103,8 +103,8 @@ def test_the_distributions_python_first_then_the_one_that_runs_nbserver(sandbox:
     )
     for refused in ({"program": "/opt/own/bin/python", "version": "3.99"}, {"program": "/opt/none"}, {"program": "/opt/own"}, {}):
         code, out = choose_own(sandbox, **refused)
-        words = "Run nbserver with a suitable Python (pyenv, conda, and uv install one without root)"
-        assert code == 3 and (words if refused else "or ~/.local/bin. Install one: sudo apt install") in json.loads(out)["text"]
+        words = "Run nbserver with such a Python (for example from uv or conda)"
+        assert code == 3 and (words if refused else "the modules venv and ensurepip. Run sudo apt install") in json.loads(out)["text"]
     sandbox.run("mkdir", "-p", "/home/anna/.local/bin")
     sandbox.run("mv", "/opt/own/bin/python", "/home/anna/.local/bin/python3")
     assert choose_own(sandbox) == (0, "/home/anna/.local/bin/python3")

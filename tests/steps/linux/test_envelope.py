@@ -115,7 +115,7 @@ def test_the_host_refuses_a_line_that_it_does_not_know(line: str) -> None:
     done = read(["mode test", "run x", line, "mode apply"])
     assert done.returncode == 3
     event = json.loads(done.stdout)
-    assert (event["event"], event["text"]) == ("failed", "line 3 of the envelope is not valid for this script")
+    assert (event["event"], event["text"]) == ("failed", "line 3 of the envelope is not valid. Correct it as described in docs/formats.md")
     assert done.stderr == b""
 
 
@@ -177,7 +177,7 @@ def test_a_mode_that_is_none(tmp_path: Any) -> None:
     done = whole(path, "destroy")
     failed, finished = map(json.loads, done.stdout.splitlines())
     assert (
-        failed["text"] == '"destroy" is not a mode: expected test, apply, or undo'
+        failed["text"] == 'this script has no mode "destroy". Use test, apply, or undo'
         and finished["outcome"] == "failed"
         and done.returncode == 3
     )

@@ -34,7 +34,7 @@ def test_files_that_stay_keep_their_owner_and_the_account(host: Sandbox) -> None
     assert [event["text"] for event in done.of("warning")] == [
         f"{NOTEBOOKS} contains files and was kept",
         "/srv/people contains files and was kept",
-        f"the user nbserver stays, because files in {NOTEBOOKS} belong to it, and another user could get its number. When these files are removed or belong to another user, run undo again",
+        f"the user nbserver is kept, because files in {NOTEBOOKS} belong to it. Remove these files or change their owner, then run nbserver undo again",
     ]
     host.run("useradd", "--system", "another")
     assert host.access(f"{NOTEBOOKS}/a/b.ipynb") == "nbserver:nbserver 640" and host.access(NOTEBOOKS) == "nbserver:nbserver 750"
@@ -59,7 +59,7 @@ def test_a_search_that_fails_has_not_found_that_there_are_no_files(host: Sandbox
     assert apply(host).outcome == "ok"
     host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"echo 1 >{NOTEBOOKS}/a.ipynb")
     done = apply(host, [*STEPS, "find() { return 1; }"], mode="undo")
-    assert "the user nbserver stays" in done.of("warning")[-1]["text"]
+    assert "the user nbserver is kept" in done.of("warning")[-1]["text"]
     assert host.run("getent", "passwd", "nbserver").returncode == 0 and ("user", "nbserver") in [
         (line["kind"], line["key"]) for line in record(host)
     ]
@@ -72,7 +72,7 @@ def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None
         "setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"umask 027; echo 1 >{NOTEBOOKS}/ours.ipynb"
     )
     done = apply(host, mode="undo")
-    assert done.outcome == "ok" and "the user nbserver stays" in done.of("warning")[-1]["text"]
+    assert done.outcome == "ok" and "the user nbserver is kept" in done.of("warning")[-1]["text"]
     assert (
         host.access(NOTEBOOKS) == "anna:anna 755"
         and host.access(f"{NOTEBOOKS}/ours.ipynb") == "nbserver:nbserver 640"
@@ -93,14 +93,14 @@ def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None
             f"mkdir -p -m 750 {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}",
             NOTEBOOKS,
             (
-                "belongs to 12345, and not to the service or to a user of this host",
-                f"chown --recursive --no-dereference --from=12345 nbserver:nbserver {NOTEBOOKS}",
+                "belongs to 12345 instead of the service or an existing user",
+                f"run chown --recursive --no-dereference --from=12345 nbserver:nbserver {NOTEBOOKS}",
             ),
         ),
         (
             f"mkdir -p {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b; chown -R anna:anna {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}/a/b",
             NOTEBOOKS,
-            (f"{NOTEBOOKS}/a/b belongs to 12345, and not to the service or to a user of this host",),
+            (f"{NOTEBOOKS}/a/b belongs to 12345 instead of the service or an existing user",),
         ),
         (
             "mkdir -p /var/lib/nbserver/notebooks; chown daemon: /var/lib/nbserver/notebooks; chmod 755 /var/lib/nbserver",

@@ -23,6 +23,6 @@ firewall_apply() {{ save_before firewall_port '{firewall} 9999 Any' ''; }}
     assert run(host, "apply", [opened]).outcome == "ok" and len(record(host)) == 1
     done = run(host, "undo", [parts.step("firewall")])
     assert done.outcome == "ok" and record(host) == []
-    assert [event["text"].partition(",")[0] for event in done.of("warning")] == [f"{firewall} is not installed any more"]
+    assert [event["text"].partition(",")[0] for event in done.of("warning")] == [f"{firewall} is no longer installed"]
     planned = run(host, "test", [parts.step("firewall")])
     assert planned.outcome == "ok" and planned.of("difference") == [], "and what is not there is not asked for a rule"

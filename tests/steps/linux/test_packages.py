@@ -129,7 +129,7 @@ def test_what_another_package_needs_meanwhile_stays(host: Sandbox) -> None:
     assert done.outcome == "ok", words(done)
     assert {"nb-other", "nb-below"} <= installed(host) and "nb-top" not in installed(host), "what nothing needs goes"
     assert [event["text"] for event in done.of("warning")] == [
-        "the packages nb-below stay, because packages that were installed later need some of them: nb-other"
+        "undo keeps the packages nb-below, because packages that were installed later require some of them: nb-other"
     ]
     host.run("apt-get", "-qy", "purge", "nb-other")
     host.run("apt-get", "-qy", "autoremove", "--purge")
@@ -172,7 +172,7 @@ def test_a_package_that_breaks_is_undone_too(host: Sandbox) -> None:
     broken = STEP.replace("nb-top", "nb-broken")
     done = run(host, "apply", [broken])
     (failed,) = done.of("failed")
-    assert failed["text"].startswith("apt-get exited with code 100. ") and "it breaks" in words(done)
+    assert failed["text"].startswith("could not install the packages (apt-get exited with code 100): ") and "it breaks" in words(done)
     assert run(host, "undo", [broken]).outcome == "ok"
     assert installed(host) == before
 
@@ -195,7 +195,7 @@ def test_sources_that_cannot_be_read_are_a_warning(host: Sandbox) -> None:
 # ---- locks
 
 HOLD = "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"  # it ends when it is killed
-OURS = "Waiting until another package manager exits"
+OURS = "Waiting for another package manager to finish"
 
 
 def run_while_held(host: Sandbox, lock: str, who: str) -> tuple[list[dict[str, str]], bool]:

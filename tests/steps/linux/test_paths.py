@@ -47,7 +47,12 @@ def test_a_link_is_refused_before_anything_is_done(host: Sandbox) -> None:
     for made, directory in LINKS.values():
         host.run("bash", "-ec", f"rm -rf /srv/*; {made}")
         for mode in ("test", "apply"):
-            refused(apply(host, directory=directory, mode=mode), "notebook.directory", "is a link", "Specify the folder that it leads to")
+            refused(
+                apply(host, directory=directory, mode=mode),
+                "notebook.directory",
+                "is a link",
+                "Replace the link with a folder or a bind mount",
+            )
         assert powers(host) == before and host.run("getent", "passwd", "nbserver", check=False).returncode == 2
 
 
@@ -83,7 +88,7 @@ def test_undo_changes_nothing_behind_a_link(host: Sandbox, made: str, owner: str
     host.run("bash", "-ec", f"mv {NOTEBOOKS} /srv/moved; ln -s {POWERS} {NOTEBOOKS}")
     before = powers(host)
     done = apply(host, mode="undo")
-    refused(done, f"{NOTEBOOKS} could not be restored", "is a link", step="notebook")
+    refused(done, f"could not restore {NOTEBOOKS}: ", "is a link", step="notebook")
     assert powers(host) == before
     assert [line["key"] for line in record(host)] == ["nbserver", NOTEBOOKS], (
         "all else is put back; whoever has files there keeps the account"
@@ -165,13 +170,13 @@ def test_a_folder_of_the_system_is_refused(host: Sandbox) -> None:
         refused(
             apply(host, directory=directory),
             f"notebook.directory is {directory}, which is",
-            "Choose another folder, such as /srv/notebooks",
+            "Set notebook.directory to another folder, such as /srv/notebooks",
         )
     assert host.run("bash", "-c", look).stdout == before
 
 
 EXCHANGE = {
-    "everybody may": (f"mkdir -p {NOTEBOOKS}; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "anyone", "chmod o-w /srv/people")),
+    "everybody may": (f"mkdir -p {NOTEBOOKS}; chmod 777 /srv/people", NOTEBOOKS, ("/srv/people", "every user", "chmod o-w /srv/people")),
     "a group may": (
         f"mkdir -p {NOTEBOOKS}; chown root:games /srv/people; chmod 775 /srv/people",
         NOTEBOOKS,
@@ -187,7 +192,7 @@ EXCHANGE = {
     "what is not there would be in anybody's folder": (
         "mkdir -m 777 /srv/people; chmod 777 /srv/people",
         NOTEBOOKS,
-        ("/srv/people", "anyone"),
+        ("/srv/people", "every user"),
     ),
     "somebody may whose name begins as the service's": (
         f"echo 'nbserver x:x:4444:54321::/:/bin/false' >>/etc/passwd; mkdir -p {NOTEBOOKS}; chown 4444 /srv/people",
@@ -197,7 +202,7 @@ EXCHANGE = {
     "a home folder lets everybody": (
         "mkdir /home/anna/notebooks; chown anna: /home/anna/notebooks; chmod 777 /home/anna",
         "/home/anna/notebooks",
-        ("/home/anna", "anyone"),
+        ("/home/anna", "every user"),
     ),
 }
 
@@ -284,7 +289,7 @@ def test_undo_leaves_alone_what_the_record_should_not_name(host: Sandbox) -> Non
     done = apply(host, mode="undo")
     assert done.outcome == "failed" and len(done.of("failed")) == len(foreign), done.of("failed")
     assert {event["text"].partition(": ")[2] for event in done.of("failed")} >= {
-        "nbserver never changes it, but /var/lib/nbserver/state/record.jsonl has a line about it. Remove that line if nobody knows where it comes from. Fix the cause, then run undo again"
+        "nbserver never changes this, but the record /var/lib/nbserver/state/record.jsonl contains it. Find out who added this line to the record, then remove the line. Fix this error, then run nbserver undo again"
     }
     assert (
         powers(host) == before

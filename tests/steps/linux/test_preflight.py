@@ -20,13 +20,13 @@ __all__ = ["host", "sandbox"]
     ("change", "settings", "words"),
     [
         ("", {"architecture": "arm64"}, 'the inventory has architecture = "arm64"'),
-        ("rmdir /run/systemd/system", {}, "systemd does not run this host"),
+        ("rmdir /run/systemd/system", {}, "this host does not run systemd"),
         (
             "rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release",
             {},
-            "the system is Gentoo Linux, but Debian",
+            "the system of this host is Gentoo Linux, but only Debian",
         ),
-        ("rm /usr/bin/flock", {}, "the program flock is missing"),
+        ("rm /usr/bin/flock", {}, "the program flock is not installed"),
     ],
 )
 def test_preflight_refuses(host: Sandbox, change: str, settings: dict[str, object], words: str) -> None:
@@ -77,7 +77,7 @@ def test_preflight_names_configuration_of_others(host: Sandbox) -> None:
         host.write(path, "")
     (warning,) = run(host, "apply", STEPS, secrets=SECRETS).of("warning")
     words, _, named = warning["text"].partition(": ")
-    assert words == "configuration from other installations was found and is ignored" and set(paths) <= set(named.split(", "))
+    assert words == "nbserver ignores configuration from other installations" and set(paths) <= set(named.split(", "))
 
 
 def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
@@ -87,7 +87,7 @@ def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
     )
     host.write("/opt/nbserver/env-10000000/nbserver.lock", "x")
     (failed,) = run(host, "test", STEPS).of("failed")
-    assert "MB are free in /opt/nbserver, but 2000 MB are needed. Make room" in failed["text"]
+    assert "the disk that contains /opt/nbserver has " in failed["text"] and "MB of free space, but 2000 MB are required" in failed["text"]
     host.write("/opt/nbserver/env-00000000/nbserver.lock", "x")
     assert run(host, "test", STEPS).outcome == "ok", "what is made already needs no room"
 
@@ -101,6 +101,6 @@ def test_preflight_asks_for_room_for_the_distributions_packages_once(host: Sandb
     )
     host.run("mount", "-t", "overlay", "-o", "lowerdir=/usr,upperdir=/tmp/disk/up,workdir=/tmp/disk/work", "overlay", "/usr")
     (failed,) = run(host, "test", STEPS, packages=packages).of("failed")
-    assert "MB are free in /usr, but 2000 MB are needed" in failed["text"]
+    assert "the disk that contains /usr has " in failed["text"] and "but 2000 MB are required" in failed["text"]
     host.write("/usr/bin/jupyter-notebook", "x")
     assert run(host, "test", STEPS, packages=packages).outcome == "ok"

@@ -59,32 +59,32 @@ def host(sandbox: Sandbox) -> Sandbox:
 REASONS = {
     "a read-only disk": (
         f"mount_ro; add_folder {SMALL}/new root:root 755",
-        f"""mkdir -m 700 -- "$HELD/${{1##*/}}" exited with code 1: mkdir: cannot create directory '{SMALL}/new': Read-only file system""",
+        f"""mkdir -m 700 -- "$HELD/${{1##*/}}" exited with code 1: mkdir: cannot create directory '{SMALL}/new': Read-only file system. Fix this error, then try again""",
     ),
     "a file on a read-only disk": (
         f"mount_ro; set_text_file {SMALL}/x root:root 600 words",
-        f"{SMALL}/x could not be written (<script>: line <n>: {SMALL}/x.new: Read-only file system)",
+        f"could not write {SMALL}/x. Make sure that its disk is writable and has free space (<script>: line <n>: {SMALL}/x.new: Read-only file system)",
     ),
     "a full disk": (
         f"local text; printf -v text '%9000s' ''; set_text_file {SMALL}/x root:root 600 \"@notebook.password_hash@$text\" notebook.password_hash",
-        f"{SMALL}/x could not be written (<script>: line <n>: printf: write error: No space left on device)",
+        f"could not write {SMALL}/x. Make sure that its disk is writable and has free space (<script>: line <n>: printf: write error: No space left on device)",
     ),
     "no such user": (
         f"set_text_file {SMALL}/x nosuch:root 600 @notebook.password_hash@ notebook.password_hash",
-        """chown --no-dereference -- "$2" "$HELD/$name.new" exited with code 1: chown: invalid user: 'nosuch:root'""",
+        """chown --no-dereference -- "$2" "$HELD/$name.new" exited with code 1: chown: invalid user: 'nosuch:root'. Fix this error, then try again""",
     ),
     "bash's own": (
         ': "$NOT_THERE"',
-        "the script stopped with exit code 1: <script>: line <n>: NOT_THERE: unbound variable",
+        "the script stopped unexpectedly with exit code 1: <script>: line <n>: NOT_THERE: unbound variable. Fix this error, then try again",
     ),
-    "nobody said anything": ("[[ a == b ]]", "[[ a == b ]] exited with code 1: no error was printed"),
+    "nobody said anything": ("[[ a == b ]]", "[[ a == b ]] exited with code 1: no error output. Fix this error, then try again"),
     "what was said before is another matter": (
         f"run_program bash -c true; stat {SMALL}/none || true; test_step small; false",
-        "false exited with code 1: no error was printed",
+        "false exited with code 1: no error output. Fix this error, then try again",
     ),
     "bytes that are no text": (
         f"mount_ro; local x=$'{SMALL}/\\377'; : >\"$x\"",
-        f""": > "$x" exited with code 1: <script>: line <n>: {SMALL}/\ufffd: Read-only file system""",
+        f""": > "$x" exited with code 1: <script>: line <n>: {SMALL}/\ufffd: Read-only file system. Fix this error, then try again""",
     ),
 }
 
@@ -101,7 +101,10 @@ def test_the_reason_is_told(host: Sandbox, name: str) -> None:
 
 def test_a_test_tells_it_and_leaves_nothing(host: Sandbox) -> None:
     done = run(host, "test", [step("true", test=f"stat {SMALL}/none")])
-    assert failed(done) == f"stat {SMALL}/none exited with code 1: stat: cannot statx '{SMALL}/none': No such file or directory"
+    assert (
+        failed(done)
+        == f"stat {SMALL}/none exited with code 1: stat: cannot statx '{SMALL}/none': No such file or directory. Fix this error, then try again"
+    )
     assert not host.exists("/var/lib/nbserver")
 
 
@@ -114,7 +117,7 @@ def test_lines_of_others_in_the_same_file_are_not_read(sandbox: Sandbox) -> None
     sandbox.write("/tmp/lin1.sh", script([step("false")]))
     sandbox.write("/tmp/errors", "words of others\n")
     done = fixtures.Run(sandbox.run("bash", "-c", "exec bash /tmp/lin1.sh apply 2>>/tmp/errors", check=False))
-    assert failed(done) == "false exited with code 1: no error was printed"
+    assert failed(done) == "false exited with code 1: no error output. Fix this error, then try again"
 
 
 def test_what_undo_cannot_put_back_is_told_with_its_reason(host: Sandbox) -> None:
@@ -122,7 +125,7 @@ def test_what_undo_cannot_put_back_is_told_with_its_reason(host: Sandbox) -> Non
     steps = [own, step(f"set_text_file {SMALL}/x root:root 600 words", test=f"if [[ ! -e {SMALL}/x ]]; then differs x x '' there; fi")]
     assert run(host, "apply", steps).outcome == "ok"
     host.run("mount", "-o", "remount,ro", SMALL)
-    told = f"{SMALL}/x could not be restored: rm could not remove it (rm: cannot remove '{SMALL}/x': Read-only file system). Fix the cause, then run undo again"
+    told = f"could not restore {SMALL}/x: could not remove the file (rm: cannot remove '{SMALL}/x': Read-only file system). Fix this error, then run nbserver undo again"
     assert failed(run(host, "undo", steps)) == told
     host.run("mount", "-o", "remount,rw", SMALL)
     assert run(host, "undo", steps).outcome == "ok" and record(host) == [] and not host.exists(f"{SMALL}/x")
@@ -151,7 +154,7 @@ def test_events_that_cannot_be_kept_are_told_and_the_run_stops(full: Sandbox) ->
     text = re.sub(r"\./nbserver\.sh: line \d+", "<script>: line <n>", failed(done))
     assert (
         re.sub(r"runs/r\d+", "runs/<run>", text)
-        == f"the events of this run cannot be written to {FULL}. Make sure that the disk has free space and can be written to, then run this again"
+        == f"could not write the events of this run to {FULL}. Make sure that the disk is writable and has free space, then try again"
     )
     assert [event["text"] for event in done.of("log")] == [f"line {i} of a program that talks" for i in range(1, 401)]
     assert full.exists("/run/ended") and not full.exists("/run/went-on") and not any(name == "next" for name, _ in done.steps)
@@ -173,4 +176,4 @@ def test_a_run_on_a_full_disk_says_so_and_changes_nothing(full: Sandbox) -> None
 def test_nothing_is_done_when_the_event_that_announces_it_is_not_kept(full: Sandbox) -> None:
     fill = f"local text; printf -v text '%5000s' ''; if [[ ! -e {STATE}/full ]]; then printf %100000s x >{STATE}/full || true; fi; differs a a b \"$text\""
     done = run(full, "apply", [step(": >/run/changed", test=fill)])
-    assert "cannot be written to" in failed(done) and len(done.of("difference")) == 1 and not full.exists("/run/changed")
+    assert "could not write the events of this run" in failed(done) and len(done.of("difference")) == 1 and not full.exists("/run/changed")

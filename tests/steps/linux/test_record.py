@@ -143,12 +143,12 @@ def test_a_step_that_fails_says_why_and_where(sandbox: Sandbox) -> None:
     ("apply", "words"),
     [
         ("false", "false exited with code 1"),
-        (': "$no_such_variable"', "the script stopped with exit code 1"),
+        (': "$no_such_variable"', "the script stopped unexpectedly with exit code 1"),
         ("local x; x=$(false; echo y)", "x=$(false; echo y) exited with code 1"),
-        ("true", 'everything is still "wrong" instead of "right"'),
+        ("true", 'everything did not change as expected: expected "right", got "wrong"'),
         ("fail no-way 'no way'", "no way"),
         ("no_such_command", "no_such_command exited with code 127"),
-        ("exit 0", "the script stopped with exit code 0"),
+        ("exit 0", "the script stopped unexpectedly with exit code 0"),
     ],
 )
 def test_however_a_step_ends_the_run_says_so(sandbox: Sandbox, apply: str, words: str) -> None:
@@ -166,7 +166,7 @@ def test_what_cannot_be_put_back_is_told_and_stays_in_the_record(sandbox: Sandbo
     done = run(sandbox, "undo", [FOLDER, TEXT])
     assert (done.outcome, done.code) == ("failed", 3)
     assert [event["what"] for event in done.of("restored")] == ["/opt/nbserver"], "the others are put back all the same"
-    assert "/etc/nbserver/text.conf could not be restored: rm could not remove it. Fix the cause" in done.of("failed")[0]["text"]
+    assert "could not restore /etc/nbserver/text.conf: could not remove the file. Fix this error" in done.of("failed")[0]["text"]
     assert [line["key"] for line in record(sandbox)] == ["/etc/nbserver/text.conf"]
     sandbox.run("rmdir", "/etc/nbserver/text.conf")
     assert run(sandbox, "undo", [FOLDER, TEXT]).outcome == "ok" and record(sandbox) == []
@@ -187,7 +187,7 @@ def test_a_record_that_is_not_whole_is_refused(sandbox: Sandbox, line: str) -> N
     sandbox.write(f"{STATE}/record.jsonl", good + line + "\n")
     for mode in ("undo", "apply"):
         done = run(sandbox, mode, [FOLDER, TEXT])
-        assert done.outcome == "failed" and "has a line that is not valid" in done.of("failed")[0]["text"]
+        assert done.outcome == "failed" and "contains a line that is not valid" in done.of("failed")[0]["text"]
     assert sandbox.exists("/opt/nbserver") and not sandbox.exists("/etc/nbserver/text.conf")
 
 
@@ -197,7 +197,7 @@ def test_a_kind_of_another_release_is_told(sandbox: Sandbox) -> None:
         f"{STATE}/record.jsonl", sandbox.read(f"{STATE}/record.jsonl") + b'{"v":1,"step":"a","kind":"carpet","key":"/x","before":null}\n'
     )
     done = run(sandbox, "undo", [FOLDER])
-    assert done.outcome == "failed" and 'this script cannot restore the kind "carpet"' in done.of("failed")[0]["text"]
+    assert done.outcome == "failed" and 'this release cannot restore the kind "carpet"' in done.of("failed")[0]["text"]
     assert not sandbox.exists("/opt/nbserver")
 
 
@@ -215,7 +215,7 @@ def test_a_write_that_was_cut_off_leaves_the_record_as_it_was(sandbox: Sandbox) 
             "mkdir -m 755 /var/lib/nbserver; mkdir -m 700 /var/lib/nbserver/state; chown daemon /var/lib/nbserver/state",
             "because it belongs to daemon",
         ),
-        ("mkdir -m 777 /var/lib/nbserver", "other users can write there (mode 777)"),
+        ("mkdir -m 777 /var/lib/nbserver", "other users can write to it (mode 777)"),
         ("mkdir -m 755 /var/lib/nbserver; chown daemon /var/lib/nbserver", "because it belongs to daemon"),
         ("mkdir -m 700 /var/lib/else; ln -s else /var/lib/nbserver", "is a link or not a folder"),
         ("mkdir -m 755 /var/lib/nbserver; mkdir -m 700 /var/lib/else; ln -s ../else /var/lib/nbserver/state", "is a link or not a folder"),

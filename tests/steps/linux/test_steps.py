@@ -112,8 +112,8 @@ def test_the_certificate(host: Sandbox) -> None:
             {},
             "certificate",
         ),
-        ("chmod 644 /etc/nbserver/key.pem", {}, "access to /etc/nbserver/key.pem"),
-        ("chmod 755 /etc/nbserver", {}, "access to /etc/nbserver"),
+        ("chmod 644 /etc/nbserver/key.pem", {}, "owner and mode of /etc/nbserver/key.pem"),
+        ("chmod 755 /etc/nbserver", {}, "owner and mode of /etc/nbserver"),
     ],
 )
 def test_what_makes_a_new_certificate(host: Sandbox, change: str, settings: dict[str, object], word: str) -> None:
@@ -178,7 +178,9 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> 
     refused = run(host, "apply", SALT_STEPS, secrets=with_salt(other))
     assert refused.outcome == "failed" and host.read(file) == before
     (text,) = [event["text"] for event in refused.of("failed") if event["step"] == "notebook"]
-    assert f"has the salt {salt}, but this run has the salt {other}" in text and "--new-salt" in text and "nbserver.salt" in text
+    assert (
+        f"has the salt {salt}, but this run sent a hash with the salt {other}" in text and "--new-salt" in text and "nbserver.salt" in text
+    )
     assert run(host, "apply", SALT_STEPS, secrets=with_salt(other, "former-salt " + "C" * 22)).outcome == "failed"
     assert run(host, "apply", SALT_STEPS, secrets=with_salt(other, "new-salt yes")).outcome == "ok" and other.encode() in host.read(file)
     assert not run(host, "test", SALT_STEPS, secrets=with_salt(other)).of("difference")
@@ -195,7 +197,7 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> 
 def test_what_is_no_hash_is_refused(host: Sandbox, hash_: str) -> None:
     secret = f"secret notebook.password_hash {base64.b64encode(hash_.encode()).decode()}\n"
     done = run(host, "apply", STEPS, secrets=secret)
-    assert done.outcome == "failed" and "the hash of the notebook password is missing or is not valid" in done.of("failed")[0]["text"]
+    assert done.outcome == "failed" and "the hash of the notebook password is missing or not valid" in done.of("failed")[0]["text"]
     assert not hash_ or hash_ not in done.of("failed")[0]["text"]
 
 
@@ -203,4 +205,4 @@ def test_an_apply_by_hand_without_a_terminal_says_so(host: Sandbox) -> None:
     host.write("/tmp/lin1.sh", parts.script(STEPS))
     done = host.run("setsid", "--wait", "bash", "/tmp/lin1.sh", "apply", check=False)
     assert done.returncode == 3
-    assert b"there is no terminal to ask for notebook.password_hash" in done.stdout
+    assert b"cannot ask for notebook.password_hash without a terminal" in done.stdout

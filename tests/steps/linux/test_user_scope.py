@@ -78,7 +78,10 @@ def test_an_undo_without_the_users_systemd_is_refused_before_it_begins(nameless:
     before = record.read_text()
     events = run_nameless(nameless, "undo")
     (failed,) = (event for event in events if event["event"] == "failed")
-    assert failed["step"] == "service" and "which is not running. Log in, or keep it running (loginctl enable-linger)" in failed["text"]
+    assert (
+        failed["step"] == "service"
+        and "which is not running. Log in at a console or with SSH, or run loginctl enable-linger" in failed["text"]
+    )
     assert events[-1]["outcome"] == "failed" and [event for event in events if event["event"] == "restored"] == []
     assert record.read_text() == before and unit.exists() and (nameless / ".config/nbserver/key.pem").exists()
 
@@ -97,7 +100,7 @@ def test_what_belongs_to_another_user_is_refused(nameless: Path) -> None:
     state = nameless / ".local/state/nbserver"
     (state / "state").mkdir(parents=True)
     failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
-    assert f"cannot trust {state}, because it belongs to root. Check what is in it" in failed["text"]
+    assert f"cannot trust {state}, because it belongs to root. Check its files for unexpected changes" in failed["text"]
 
 
 def test_a_link_of_ones_own_is_followed_and_what_others_can_exchange_is_refused(nameless: Path) -> None:
@@ -113,6 +116,6 @@ def test_a_link_of_ones_own_is_followed_and_what_others_can_exchange_is_refused(
     for folder in (elsewhere.parent, nameless):
         folder.chmod(0o777)
         failed = next(event for event in run_nameless(nameless, "apply") if event["event"] == "failed")
-        assert f"anyone can write to {folder}" in failed["text"] and f"chmod o-w {folder}" in failed["text"]
+        assert f"every user can write to {folder}" in failed["text"] and f"chmod o-w {folder}" in failed["text"]
         folder.chmod(0o755)
     assert not (elsewhere / "nbserver").exists()
