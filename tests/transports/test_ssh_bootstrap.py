@@ -188,7 +188,7 @@ WAITS = """\
 trap 'printf "stopped\\n"; exit 3' TERM
 [[ $1 == envelope ]]
 while IFS= read -r line; do :; done
-printf '%s %s %s\\n' "$PWD/${0##*/}" "$(stat -c %a "${0%/*}")" "$(ps -o sid= -p $$)"
+printf '%s %s %s\\n' "$PWD/${0##*/}" "$(stat -c %a "${0%/*}")" "$(cut -d" " -f6 /proc/$$/stat)"
 printf 'no line end'
 until [[ -e GO ]]; do sleep 0.05; done
 printf ' and its rest\\n'
