@@ -302,5 +302,22 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
             "Invoke-Program f @('x') -Code a -Text \"b $c\"",
         ),
     ),
+    "net_4_5_has_what_is_used": (
+        "[IO.File]::ReadAllText('a', $x); New-Object Collections.Generic.List[string]; [void][byte[]](1, 2); 'a'.Trim(); 'a b'.Split(' ')",
+        (
+            "[IO.File]::Move('a', 'b', $true)",
+            "[IO.File]::ReadAllTextAsync('a')",
+            "[Text.Json.JsonDocument]$x = 1",
+            "'a'.Contains('b', 1, 2, 3)",
+            "'a'.ReplaceLineEndings()",
+            "New-Object Half 1",
+            "New-Object Version (1, 2, 3, 4, 5)",
+            "[Convert]::ToHexString(1)",
+        ),
+    ),
+    "a_text_is_split_at_characters": (
+        "'a'.Split(' '); 'a'.Split([char[]]'ab'); 'a'.Split([string[]]'ab', 'None'); [regex]::Split('a', 'ab')",
+        ("'a'.Split('ab')", "'a'.Split($x)", "'a'.Split('ab', 2)"),
+    ),
 }
 NAME = "steps/sample.ps1"

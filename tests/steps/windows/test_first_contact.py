@@ -24,7 +24,9 @@ function Get-NetFirewallAddressFilter { [pscustomobject]@{ RemoteAddress = 'Any'
 def test_one_file_has_it_all_even_if_a_command_fails(tmp_path: Path) -> None:
     require_engine()
     with Session() as session:
-        session.run(f"{STAND_INS}\n$file = '{host_path(tmp_path)}\\out.txt'\n& ([scriptblock]::Create(@'\n{SCRIPT.read_text('ascii')}\n'@)) $file")
+        session.run(
+            f"{STAND_INS}\n$file = '{host_path(tmp_path)}\\out.txt'\n& ([scriptblock]::Create(@'\n{SCRIPT.read_text('ascii')}\n'@)) $file"
+        )
     text = (tmp_path / "out.txt").read_text("utf-8")
     sections = [line.strip("= ") for line in text.splitlines() if line.startswith("====")]
     assert sections[:4] == ["Windows and PowerShell", "schtasks /showsid /tn nbserver", "Export-ScheduledTask", "Get-ScheduledTask"]

@@ -20,7 +20,16 @@ from nbserver.render.powershell import head
 from nbserver.render.script import Script
 from nbserver.render.step_files import PRELUDE, SCOPES, STEPS, read_body
 from tests import golden
-from tests.powershell import rules_commands, rules_culture, rules_effects, rules_language, rules_readable, rules_secrets, rules_structure
+from tests.powershell import (
+    rules_commands,
+    rules_culture,
+    rules_effects,
+    rules_framework,
+    rules_language,
+    rules_readable,
+    rules_secrets,
+    rules_structure,
+)
 from tests.powershell.engine import STEP_FILES, require_engine
 from tests.powershell.findings import Profiles, Rule, Scripts, command_name
 from tests.powershell.syntax import ParsedScript, parse
@@ -31,7 +40,16 @@ COMMANDS_VARIABLE = "NBSERVER_TEST_POWERSHELL_COMMANDS"
 VERSIONS = ("3.0", "4.0", "5.1")
 RULES: dict[str, Rule] = {
     rule.__name__: rule
-    for module in (rules_language, rules_commands, rules_culture, rules_effects, rules_secrets, rules_structure, rules_readable)
+    for module in (
+        rules_language,
+        rules_commands,
+        rules_culture,
+        rules_effects,
+        rules_secrets,
+        rules_structure,
+        rules_readable,
+        rules_framework,
+    )
     for rule in module.RULES
 }
 NEEDS_PROFILES = {rule.__name__ for rule in rules_commands.NEEDS_PROFILES | rules_effects.NEEDS_PROFILES}
