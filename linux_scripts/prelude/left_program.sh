@@ -40,8 +40,8 @@ end_left_program() {
         read_left_processes "$session" "$run"
         if ((${#LEFT[@]} == 0)); then return; fi
         if ((tenths == 0)); then
-            warn waiting-for-left-program 'run {run} was interrupted, but a program that it started still runs '\
-'(process {id}). Waiting until it exits' run "$run" id "${LEFT[0]}"
+            warn waiting-for-left-program 'run {run} was interrupted, but a program that it started is still running '\
+'(process {id}). Waiting for it to exit' run "$run" id "${LEFT[0]}"
         fi
         if [[ $to_its_end == 0 ]]; then
             if ((tenths == 0)); then kill -TERM "${LEFT[@]}" 2>/dev/null || true; fi
@@ -49,6 +49,6 @@ end_left_program() {
         fi
         sleep 0.1
     done
-    fail left-program-runs 'run {run} was interrupted, and a program that it started still runs (process {id}). '\
+    fail left-program-runs 'run {run} was interrupted, and a program that it started is still running (process {id}). '\
 'Wait for it or stop it, then run this again' run "$run" id "${LEFT[0]}"
 }

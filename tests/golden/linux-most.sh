@@ -783,8 +783,8 @@ end_left_program() {
         read_left_processes "$session" "$run"
         if ((${#LEFT[@]} == 0)); then return; fi
         if ((tenths == 0)); then
-            warn waiting-for-left-program 'run {run} was interrupted, but a program that it started still runs '\
-'(process {id}). Waiting until it exits' run "$run" id "${LEFT[0]}"
+            warn waiting-for-left-program 'run {run} was interrupted, but a program that it started is still running '\
+'(process {id}). Waiting for it to exit' run "$run" id "${LEFT[0]}"
         fi
         if [[ $to_its_end == 0 ]]; then
             if ((tenths == 0)); then kill -TERM "${LEFT[@]}" 2>/dev/null || true; fi
@@ -792,7 +792,7 @@ end_left_program() {
         fi
         sleep 0.1
     done
-    fail left-program-runs 'run {run} was interrupted, and a program that it started still runs (process {id}). '\
+    fail left-program-runs 'run {run} was interrupted, and a program that it started is still running (process {id}). '\
 'Wait for it or stop it, then run this again' run "$run" id "${LEFT[0]}"
 }
 
@@ -2811,11 +2811,11 @@ assert_distribution() {
     read_system
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail unsupported-system-locally 'the system of this machine is {name}, but machine scope only supports '\
+        fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
 'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-unknown}"
     fi
-    fail unsupported-system 'the system of this host is {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
+    fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
 'supported. Use a host with one of these systems' \
         name "${SYSTEM_NAME:-unknown}"
 }

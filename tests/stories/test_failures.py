@@ -182,7 +182,7 @@ def test_script_that_was_not_approved(site: Site) -> None:
     assert site.run("render", "win1", "-o", "approved").returncode == 0
     site.write(notebook__directory="C:\\notebooks")
     said = refused(site, "apply", "win1", "--approved", "approved/manifest.json", code=5)
-    assert "the script for win1 " in said and "have it approved again" in said
+    assert "the script for win1 " in said and "have the script approved again" in said
     assert not site.runs()
 
 

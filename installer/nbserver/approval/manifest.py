@@ -16,7 +16,7 @@ from nbserver.render.script import Script
 FILE_NAME = "manifest.json"
 VERSION = 2
 LIMIT = 16_000_000  # maximum size in bytes, enough for about 4000 hosts
-REVIEW = "Run nbserver render, review what changed, and have it approved again"
+REVIEW = "Run nbserver render, review the changes, and have the script approved again"
 HASHES = ("sha256", "head_sha256", "body_sha256")
 
 

@@ -82,7 +82,7 @@ def public_host_key(text: str) -> str:
     try:
         blob = base64.b64decode(words[1], validate=True)
     except binascii.Error:
-        raise refuse("host-key-not-base64", "the key is not valid Base64; copy the whole line") from None
+        raise refuse("host-key-not-base64", "the key is not valid Base64; copy the whole line of the public key file") from None
     if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != words[0].encode():
         raise refuse("host-key-type-differs", "the key type does not match the key data; copy the whole line")
     return " ".join(words[:2])

@@ -94,7 +94,7 @@ class _Reader:
         named = LOCAL in hosts
         local = self._local(hosts.pop(LOCAL)) if named else local_model(sys.platform)()
         if not hosts and not self.faults and not named:
-            self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a table [hosts.NAME]"))
+            self._fault(("hosts",), message("no-hosts", "the inventory has no hosts; add a [hosts.NAME] table"))
         self._check_names([*(("groups", name) for name in groups), *(("hosts", name) for name in hosts)])
         members = {name: self._members(name, groups[name], hosts) for name in groups}
         self._check_layer(("defaults",), defaults)

@@ -114,7 +114,7 @@ class HostJournal:
                 "events-not-saved",
                 "could not save the host's events in {folder} ({reason})",
                 host=self._host,
-                todo="Free disk space in this folder, or choose another one with --runs; then try again",
+                todo="Make sure that the folder is writable and its disk has free space, or choose another folder with --runs; then try again",
                 folder=self.folder,
                 reason=error.strerror,
             ) from None

@@ -132,7 +132,7 @@ class Leg:
             "other-script",
             "the host ran a different script: expected SHA-256 {expected}, got {actual}",
             host=self.host,
-            todo="Find out what changes scripts between the workstation and the host before you continue",
+            todo="Before you continue, find out what modified the script between the workstation and the host",
             expected=self.script.sha256,
             actual=sha256,
         )

@@ -197,7 +197,7 @@ def thumbprint(text: str) -> str:
     """Return 40 upper-case hex digits. The certificate dialog of Windows shows them with spaces, after an invisible mark."""
     digits = re.sub("[ :\u200e]", "", text).upper()
     if not re.fullmatch(r"[0-9A-F]{40}", digits):
-        raise refuse("not-a-thumbprint", "this is not a thumbprint of 40 hex digits")
+        raise refuse("not-a-thumbprint", "must be a thumbprint of 40 hex digits")
     return digits
 
 

@@ -226,7 +226,11 @@ def _keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[
         size = picture.check(png, colours=CURVES)
     except ValueError as error:
         raise VerifyError(
-            "picture-unexpected", "{reason}", host=host, todo="Draw a figure in a notebook in a browser and compare", reason=cause(error)
+            "picture-unexpected",
+            "{reason}",
+            host=host,
+            todo="Open a notebook in a browser, plot a figure, and compare it with the saved picture",
+            reason=cause(error),
         ) from None
     if directory is None:
         return size, None

@@ -21,11 +21,11 @@ assert_distribution() {
     read_system
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail unsupported-system-locally 'the system of this machine is {name}, but machine scope only supports '\
+        fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
 'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-unknown}"
     fi
-    fail unsupported-system 'the system of this host is {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
+    fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
 'supported. Use a host with one of these systems' \
         name "${SYSTEM_NAME:-unknown}"
 }

@@ -37,10 +37,10 @@ read_own_package_environment() {
     INSTALLER_SETTINGS='packages.index_url, downloads.proxy'
     if ((${#USED_FROM_PIP[@]})); then
         printf -v INSTALLER_SETTINGS '%s, pip %s' "$INSTALLER_SETTINGS" "${USED_FROM_PIP[*]}"
-        note pip-settings-used 'Options used from the configuration of pip: {options}' options "${USED_FROM_PIP[*]}"
+        note pip-settings-used 'Options used from the pip configuration: {options}' options "${USED_FROM_PIP[*]}"
     fi
     if ((${#IGNORED_FROM_PIP[@]})); then
-        note pip-settings-ignored 'Options ignored in the configuration of pip: {options}' \
+        note pip-settings-ignored 'Options ignored in the pip configuration: {options}' \
             options "${IGNORED_FROM_PIP[*]}"
     fi
 }

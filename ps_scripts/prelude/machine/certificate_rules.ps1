@@ -87,7 +87,7 @@ function Get-PurposeFault($Certificate) {
     foreach ($authority in Get-Extension $Certificate X509BasicConstraintsExtension) {
         if ($authority.CertificateAuthority) {
             return New-Failure certificate-of-authority ('this is a CA certificate (CA:TRUE): notebooks can read the ' +
-                'key of the server and could issue certificates with it')
+                'server''s private key and could use it to issue certificates')
         }
     }
     foreach ($purposes in Get-Extension $Certificate X509EnhancedKeyUsageExtension) {

@@ -18,7 +18,7 @@ function Set-PackageConfiguration([hashtable]$Environment) {
     $used = @($UsedOptions | Where-Object { $pip[$_] }) -join ' '
     if ($used) {
         $PackageSource.Settings += ", pip $used"
-        Write-Notice log pip-settings-used 'Options used from the configuration of pip: {options}' @{ options = $used }
+        Write-Notice log pip-settings-used 'Options used from the pip configuration: {options}' @{ options = $used }
     }
 }
 
@@ -98,7 +98,7 @@ function ConvertFrom-PipConfig([string[]]$Lines) {
         $rank[$name] = $ranks[$place]
     }
     if ($ignored) {
-        Write-Notice log pip-settings-ignored 'Options ignored in the configuration of pip: {options}' @{
+        Write-Notice log pip-settings-ignored 'Options ignored in the pip configuration: {options}' @{
             options = $ignored -join ' '
         }
     }

@@ -24,7 +24,7 @@ __all__ = ["host", "sandbox"]
         (
             "rm /etc/os-release; printf 'ID=gentoo\\nPRETTY_NAME=\"Gentoo Linux\"\\n' >/etc/os-release",
             {},
-            "the system of this host is Gentoo Linux, but only Debian",
+            "this host runs Gentoo Linux, but only Debian",
         ),
         ("rm /usr/bin/flock", {}, "the program flock is not installed"),
     ],

@@ -184,7 +184,7 @@ def test_settings_that_contradict_each_other(tmp_path: Path, lines: str, words: 
 
 LAYOUT = [
     ("", 1, "the inventory has no hosts"),
-    ("# nothing\n[defaults]\nport = 1\n", 1, "the inventory has no hosts; add a table [hosts.NAME]"),
+    ("# nothing\n[defaults]\nport = 1\n", 1, "the inventory has no hosts; add a [hosts.NAME] table"),
     ("hosts = 3\n", 1, "hosts: expected a table [hosts]"),
     (GOOD + "[groups]\nlab = 1\n", 6, "groups: expected a table [groups.NAME]"),
     (GOOD + "[[defaults]]\nport = 1\n", 5, "defaults: expected a table [defaults], found an array"),

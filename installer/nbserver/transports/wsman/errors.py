@@ -58,7 +58,7 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
     if isinstance(error, requests.exceptions.SSLError):
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):
-        return ConnectError("response-part-lost", "a part of a response was lost", host=name, todo="Try again")
+        return ConnectError("response-part-lost", "a part of the host's response was lost", host=name, todo="Try again")
     if isinstance(error, PermissionError) and "NTLM" in str(error):
         return AuthenticationError(
             "ntlm-not-offered",
