@@ -71,6 +71,7 @@ class Connection:
             asyncssh.connect(
                 host.address,
                 port=host.port,
+                host_key_alias=_lower(host.address),
                 username=host.user,
                 client_factory=lambda: logon,
                 config=None,
@@ -154,3 +155,8 @@ def _keys(host: LinuxHost, secrets: LogonSecrets) -> Sequence[asyncssh.SSHKeyPai
         return load_key(host.key_file, secrets.key_password, host=host.name)
     except SecretError as error:
         raise AuthenticationError.of(error, host=host.name) from None
+
+
+def _lower(address: str) -> str | None:
+    """Return the name to compare with the principals of a host certificate, or None if it is the address itself."""
+    return address.lower() if address != address.lower() else None
