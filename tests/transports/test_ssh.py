@@ -24,6 +24,7 @@ from tests.boxes.ssh.small_script import EVENTS, ran_as, small_script
 from tests.boxes.ssh.sshd import Sshd, User, make_key
 from tests.boxes.ssh.wire import Wire
 from tests.ports import free_port
+from tests.silent_address import name_with, silent_address
 
 ENVELOPE = ["mode test"]
 
@@ -234,6 +235,17 @@ def test_something_else_listens(sshd: Sshd, user: User, greeting: bytes, patienc
         assert words in refused(host_of(sshd, user, port=listener.getsockname()[1], connect_timeout=patience), ConnectError)
         given_up.set()
         thread.join()
+
+
+def test_a_name_with_a_silent_address(sshd: Sshd, user: User) -> None:
+    """connect_timeout is for each address. What is said is what the more talkative one did."""
+    impatient, other = host_of(sshd, user, address="two.example", connect_timeout=0.5), free_port()
+    with silent_address(sshd.port) as silent, silent_address(other):
+        with name_with("two.example", silent, "127.0.0.1"):
+            assert said(impatient) == who(user.name)
+            assert f"nothing is listening on two.example:{other}" in refused(impatient.model_copy(update={"port": other}), ConnectError)
+        with name_with("two.example", silent, "255.255.255.255"):
+            assert "two.example:" in (words := refused(impatient, ConnectError)) and "did not answer within 0.5 s" in words
 
 
 def test_a_dead_connection_is_noticed(sshd: Sshd, user: User, wire: Wire, state: Path) -> None:

@@ -100,7 +100,7 @@ class HostKeys:
                 host=host.name,
                 todo="Check @cert-authority in {file}, and the certificate's principals and dates",
                 place=place,
-                reason=words,
+                reason=words.partition(" for host ")[0],
                 file=self._file,
             )
         shown = describe(self.shown)
