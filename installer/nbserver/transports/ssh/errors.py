@@ -83,7 +83,7 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
             place=place,
             reason=error.reason,
         )
-    if logon is not None and isinstance(error, (asyncssh.Error, OSError)):
+    if logon is not None and isinstance(error, (asyncssh.Error, OSError)) and not _cut(error, logon):
         return _not_connected(error, host, place, logon)
     if isinstance(error, (asyncssh.Error, OSError)):
         return ConnectError(
@@ -97,6 +97,11 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
         kind=type(error).__name__,
         reason=str(error),
     )
+
+
+def _cut(error: BaseException, logon: Logon) -> bool:
+    """Return whether the network ended the connection during the logon: a host that refuses the user closes it in order."""
+    return isinstance(error, ConnectionError) and bool(logon.tried) and not logon.notice
 
 
 def _not_connected(error: asyncssh.Error | OSError, host: LinuxHost, place: str, logon: Logon) -> ConnectError | AuthenticationError:

@@ -29,7 +29,7 @@ def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool, an
         refused = _sudo_refuses(host, words, answered=answered)
     if refused:
         return refused
-    if code == 0:  # the bootstrap never exits with 0 before it is ready
+    if code == 0:  # the bootstrap never exits with code 0 before it is ready
         return _another_command(host, reason)
     if sudo:
         return ScriptError(
@@ -203,7 +203,7 @@ def sudo_waits(host: LinuxHost, output: bytes) -> AuthenticationError:
 
 
 def sudo_asks_twice(host: LinuxHost) -> AuthenticationError:
-    """Return the error for a sudo that asks again without a word about the first answer: by default, -p replaces each question."""
+    """Return the error for a sudo that asks again, but has not rejected the first answer: by default, -p replaces each question."""
     return AuthenticationError(
         "sudo-asks-twice",
         "sudo on the host asks {user} for a second secret after the password, such as a one-time code",
