@@ -51,6 +51,25 @@ def test_a_password_that_has_expired(sshd: Sshd, user: User) -> None:
         user.expires()
 
 
+def test_what_is_asked_after_the_password_is_not_blamed_on_it(user: User) -> None:
+    """By keyboard-interactive, which needs no command to say so."""
+    with server(user, "asks", "PasswordAuthentication no", "KbdInteractiveAuthentication yes") as asking:
+        host = host_of(asking, user, key_file=None)
+        try:
+            for expired, words in (
+                (
+                    {"password": True},
+                    "You are required to change your password immediately (administrator enforced). Changing password for",
+                ),
+                ({"account": True}, "Your account has expired; please contact your system administrator."),
+            ):
+                user.expires(**expired)
+                assert f"did not let {user.name} log on: {words}" in refused(host, AuthenticationError, password=PASSWORD)
+        finally:
+            user.expires()
+        assert f"rejected the password of {user.name}" in refused(host, AuthenticationError, password="Canary-Wrong")
+
+
 @pytest.mark.parametrize(
     ("option", "words"),
     [

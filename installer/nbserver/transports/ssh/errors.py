@@ -135,6 +135,16 @@ def _not_connected(error: asyncssh.Error | OSError, host: LinuxHost, place: str,
 
 
 def _refused(host: LinuxHost, place: str, logon: Logon | None) -> AuthenticationError:
+    if logon is not None and clean(logon.notice):
+        return AuthenticationError(
+            "ssh-logon-refused",
+            "{place} did not let {user} log on: {reason}",
+            host=host.name,
+            todo="Check on the host whether the account or its password has expired (chage -l {user}), or whether a second factor is required",
+            place=place,
+            user=host.user,
+            reason=clean(logon.notice),
+        )
     tried = logon.tried if logon is not None else []
     keys = _keys([way for way in tried if way != PASSWORD])
     if PASSWORD in tried and keys:

@@ -65,6 +65,8 @@ class Logon(asyncssh.SSHClient):
 
     def kbdint_challenge_received(self, name: str, instructions: str, lang: str, prompts: Any) -> Sequence[str] | None:
         """A single question with a hidden answer asks for the password, in any language. Returning None gives up."""
+        if PASSWORD in self.tried:  # the password was right, and the host has something to add, or asks for more
+            self.notice = " ".join(" ".join([instructions, *(prompt for prompt, _ in prompts)]).split())
         if not prompts:
             return []
         if len(prompts) > 1 or prompts[0][1]:
