@@ -13,53 +13,53 @@
 #    85  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
 #   211  run                    Set the options of the shell, the folders, and the state of this run.
-#   252  places                 Name the places of a server for the whole machine, which root sets up.
-#   319  json                   Read and write JSON strings in bash alone.
-#   415  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   528  events                 Report events: lines of JSON, which are the only output of this script.
-#   612  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   696  lock                   Let only one run at a time change this host.
-#   737  record                 Record the previous state of everything that is changed, and restore it.
-#   869  programs               Run other programs: those that change something or take long through run_program.
-#   996  paths                  Open folders without following links, and check who could replace them.
-#  1100  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1168  folders                Create folders, and set who may use them.
-#  1243  files                  Write text files, and restore the files that were replaced.
-#  1330  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1394  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1439  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1498  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1560  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1714  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1842  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1971  zypper                 Run zypper, without questions.
-#  2081  units                  Install and remove units of systemd.
-#  2158  service_unit           Compare the unit of the notebook server, and install it.
-#  2208  service                Find out what the unit of the notebook server does.
-#  2231  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2344  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2412  certificate_program    Create a certificate with OpenSSL.
-#  2420  starter                Define the Python program that starts the notebook server.
-#  2578  port                   Find out which program listens on the port of the notebook server.
-#  2620  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2674  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2727  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2770  proxy                  Pass the proxy of the settings to programs that download.
-#  2784  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2890  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   253  places                 Name the places of a server for the whole machine, which root sets up.
+#   320  json                   Read and write JSON strings in bash alone.
+#   416  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   529  events                 Report events: lines of JSON, which are the only output of this script.
+#   613  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   697  lock                   Let only one run at a time change this host.
+#   738  record                 Record the previous state of everything that is changed, and restore it.
+#   870  programs               Run other programs: those that change something or take long through run_program.
+#   997  paths                  Open folders without following links, and check who could replace them.
+#  1101  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1169  folders                Create folders, and set who may use them.
+#  1244  files                  Write text files, and restore the files that were replaced.
+#  1331  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1395  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1440  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1499  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1561  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1715  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1847  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1976  zypper                 Run zypper, without questions.
+#  2086  units                  Install and remove units of systemd.
+#  2163  service_unit           Compare the unit of the notebook server, and install it.
+#  2213  service                Find out what the unit of the notebook server does.
+#  2236  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2349  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2417  certificate_program    Create a certificate with OpenSSL.
+#  2425  starter                Define the Python program that starts the notebook server.
+#  2583  port                   Find out which program listens on the port of the notebook server.
+#  2625  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2683  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2736  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2779  proxy                  Pass the proxy of the settings to programs that download.
+#  2793  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2899  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  2909  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  2934  python                 Install Python from the distribution.
-#  2996  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3057  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3070  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3084  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3177  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3333  service                Run the notebook server as a service that starts with the system.
-#  3437  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3500  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3616  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3649  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  2918  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  2943  python                 Install Python from the distribution.
+#  3005  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3066  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3079  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3093  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3186  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3342  service                Run the notebook server as a service that starts with the system.
+#  3446  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3509  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3625  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3658  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -222,6 +222,7 @@ IFS=$' \t\n'
 PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the programs of the system, regardless of the caller's PATH
 export PATH LC_ALL=C                               # messages of programs and sorting are the same everywhere
 TZ=UTC0
+unset BASH_ENV                                     # programs that are scripts of bash would read it
 
 # Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
 # whose name begins with has_, is_, or can_ only checks, and may be used in a condition.
@@ -268,7 +269,7 @@ READERS=root:$SERVICE_USER                         # owner of what the service o
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 UNIT_FOLDER=/etc/systemd/system
 SYSTEMCTL=(systemctl)
-DISK_FOLDER=${PROGRAMS%/*}                         # an existing folder on the disk of the programs
+DISK_FOLDER=${PROGRAMS%/*}                         # a folder on the disk of the programs
 ALLOW_ROOT=false                                   # whether the server may run as root
 
 # A plan may run without root, which alone has access to the record.
@@ -1716,16 +1717,20 @@ read_last_system_number() {
 
 # apt is for Debian and Ubuntu, zypper for openSUSE and SLES. A function NAME_with_apt has a counterpart for zypper.
 
-SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
+SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
 
+# os-release(5): a file in /etc comes first, and need not exist.
 read_system() {
-    local name value
+    local name value file=/etc/os-release
+    if [[ ! -r $file ]]; then file=/usr/lib/os-release; fi
+    if [[ ! -r $file ]]; then return; fi
     while IFS='=' read -r name value || [[ $name ]]; do
+        value=${value%$'\r'}
         value=${value#[\"\']}
         value=${value%[\"\']}
         case $name in
@@ -1734,7 +1739,7 @@ read_system() {
             VERSION_ID) SYSTEM_VERSION=$value ;;
             PRETTY_NAME) SYSTEM_NAME=$value ;;
         esac
-    done </etc/os-release
+    done <"$file"
     case " $SYSTEM_ID $SYSTEM_LIKE " in
         *' debian '* | *' ubuntu '*) PACKAGE_MANAGER=apt ;;
         *' suse '* | *' opensuse '* | *' sles '*) PACKAGE_MANAGER=zypper ;;
@@ -2668,6 +2673,10 @@ read_installation_folder() {
     elif [[ ! -e $LOCK_MARK ]]; then
         REPLY=$DISK_FOLDER
         if [[ -d $PROGRAMS ]]; then REPLY=$PROGRAMS; fi
+        while [[ ! -d $REPLY ]]; do                # a minimal system may have no /opt
+            REPLY=${REPLY%/*}
+            REPLY=${REPLY:-/}
+        done
     fi
 }
 
@@ -3818,6 +3827,14 @@ give_up() { # CODE COMMAND
     exit 3
 }
 
+# The first event has the hash of the script, which only a file has: what a pipe contained is gone.
+assert_script_is_file() {
+    if [[ -f ${BASH_SOURCE[0]} ]]; then return; fi
+    fail script-is-no-file 'the script must be a file on this host, but it came through a pipe or as an argument. '\
+'Copy {host}.sh to the host, then run there: bash {host}.sh' \
+        host "$NB_HOST"
+}
+
 main() { # [test|apply|undo|envelope]
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
@@ -3833,6 +3850,7 @@ main() { # [test|apply|undo|envelope]
         *) fail unknown-mode '"{mode}" is not a mode: expected test, apply, or undo' mode "$1" ;;
     esac
     exec </dev/null
+    assert_script_is_file
     name_run
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run

@@ -13,53 +13,53 @@
 #    87  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
 #   213  run                    Set the options of the shell, the folders, and the state of this run.
-#   254  places                 Name the places of a server for the whole machine, which root sets up.
-#   321  json                   Read and write JSON strings in bash alone.
-#   417  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   530  events                 Report events: lines of JSON, which are the only output of this script.
-#   614  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   698  lock                   Let only one run at a time change this host.
-#   739  record                 Record the previous state of everything that is changed, and restore it.
-#   871  programs               Run other programs: those that change something or take long through run_program.
-#   998  paths                  Open folders without following links, and check who could replace them.
-#  1102  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1170  folders                Create folders, and set who may use them.
-#  1245  files                  Write text files, and restore the files that were replaced.
-#  1332  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1396  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1441  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1500  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1562  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1716  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1844  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  1973  zypper                 Run zypper, without questions.
-#  2083  units                  Install and remove units of systemd.
-#  2160  service_unit           Compare the unit of the notebook server, and install it.
-#  2210  service                Find out what the unit of the notebook server does.
-#  2233  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2346  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2414  certificate_program    Create a certificate with OpenSSL.
-#  2422  starter                Define the Python program that starts the notebook server.
-#  2580  port                   Find out which program listens on the port of the notebook server.
-#  2622  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2676  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2729  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2772  proxy                  Pass the proxy of the settings to programs that download.
-#  2786  environment            Create the virtual environment, and install the packages of the lock in it.
-#  2892  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   255  places                 Name the places of a server for the whole machine, which root sets up.
+#   322  json                   Read and write JSON strings in bash alone.
+#   418  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   531  events                 Report events: lines of JSON, which are the only output of this script.
+#   615  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   699  lock                   Let only one run at a time change this host.
+#   740  record                 Record the previous state of everything that is changed, and restore it.
+#   872  programs               Run other programs: those that change something or take long through run_program.
+#   999  paths                  Open folders without following links, and check who could replace them.
+#  1103  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1171  folders                Create folders, and set who may use them.
+#  1246  files                  Write text files, and restore the files that were replaced.
+#  1333  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1397  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1442  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1501  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1563  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1717  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1849  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  1978  zypper                 Run zypper, without questions.
+#  2088  units                  Install and remove units of systemd.
+#  2165  service_unit           Compare the unit of the notebook server, and install it.
+#  2215  service                Find out what the unit of the notebook server does.
+#  2238  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2351  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2419  certificate_program    Create a certificate with OpenSSL.
+#  2427  starter                Define the Python program that starts the notebook server.
+#  2585  port                   Find out which program listens on the port of the notebook server.
+#  2627  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2685  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2738  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2781  proxy                  Pass the proxy of the settings to programs that download.
+#  2795  environment            Create the virtual environment, and install the packages of the lock in it.
+#  2901  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  2911  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  2936  python                 Install Python from the distribution.
-#  2998  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3059  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3072  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3086  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3179  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3335  service                Run the notebook server as a service that starts with the system.
-#  3439  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3502  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3618  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3651  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  2920  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  2945  python                 Install Python from the distribution.
+#  3007  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3068  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3081  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3095  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3188  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3344  service                Run the notebook server as a service that starts with the system.
+#  3448  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3511  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3627  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3660  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -224,6 +224,7 @@ IFS=$' \t\n'
 PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the programs of the system, regardless of the caller's PATH
 export PATH LC_ALL=C                               # messages of programs and sorting are the same everywhere
 TZ=UTC0
+unset BASH_ENV                                     # programs that are scripts of bash would read it
 
 # Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
 # whose name begins with has_, is_, or can_ only checks, and may be used in a condition.
@@ -270,7 +271,7 @@ READERS=root:$SERVICE_USER                         # owner of what the service o
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 UNIT_FOLDER=/etc/systemd/system
 SYSTEMCTL=(systemctl)
-DISK_FOLDER=${PROGRAMS%/*}                         # an existing folder on the disk of the programs
+DISK_FOLDER=${PROGRAMS%/*}                         # a folder on the disk of the programs
 ALLOW_ROOT=false                                   # whether the server may run as root
 
 # A plan may run without root, which alone has access to the record.
@@ -1718,16 +1719,20 @@ read_last_system_number() {
 
 # apt is for Debian and Ubuntu, zypper for openSUSE and SLES. A function NAME_with_apt has a counterpart for zypper.
 
-SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
+SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
 
+# os-release(5): a file in /etc comes first, and need not exist.
 read_system() {
-    local name value
+    local name value file=/etc/os-release
+    if [[ ! -r $file ]]; then file=/usr/lib/os-release; fi
+    if [[ ! -r $file ]]; then return; fi
     while IFS='=' read -r name value || [[ $name ]]; do
+        value=${value%$'\r'}
         value=${value#[\"\']}
         value=${value%[\"\']}
         case $name in
@@ -1736,7 +1741,7 @@ read_system() {
             VERSION_ID) SYSTEM_VERSION=$value ;;
             PRETTY_NAME) SYSTEM_NAME=$value ;;
         esac
-    done </etc/os-release
+    done <"$file"
     case " $SYSTEM_ID $SYSTEM_LIKE " in
         *' debian '* | *' ubuntu '*) PACKAGE_MANAGER=apt ;;
         *' suse '* | *' opensuse '* | *' sles '*) PACKAGE_MANAGER=zypper ;;
@@ -2670,6 +2675,10 @@ read_installation_folder() {
     elif [[ ! -e $LOCK_MARK ]]; then
         REPLY=$DISK_FOLDER
         if [[ -d $PROGRAMS ]]; then REPLY=$PROGRAMS; fi
+        while [[ ! -d $REPLY ]]; do                # a minimal system may have no /opt
+            REPLY=${REPLY%/*}
+            REPLY=${REPLY:-/}
+        done
     fi
 }
 
@@ -3820,6 +3829,14 @@ give_up() { # CODE COMMAND
     exit 3
 }
 
+# The first event has the hash of the script, which only a file has: what a pipe contained is gone.
+assert_script_is_file() {
+    if [[ -f ${BASH_SOURCE[0]} ]]; then return; fi
+    fail script-is-no-file 'the script must be a file on this host, but it came through a pipe or as an argument. '\
+'Copy {host}.sh to the host, then run there: bash {host}.sh' \
+        host "$NB_HOST"
+}
+
 main() { # [test|apply|undo|envelope]
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
@@ -3835,6 +3852,7 @@ main() { # [test|apply|undo|envelope]
         *) fail unknown-mode '"{mode}" is not a mode: expected test, apply, or undo' mode "$1" ;;
     esac
     exec </dev/null
+    assert_script_is_file
     name_run
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run
