@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
 # nbserver bootstrap: run the script that arrives on standard input, on a host over SSH or on this machine.
-#   bash -c BOOTSTRAP nbserver LENGTH SHA256
+#   bash -p -c BOOTSTRAP nbserver LENGTH SHA256
 #
-# It prints "nbserver ready", and skips the input up to a line "nbserver script". Then come LENGTH bytes of script, the
-# lines of the envelope of the script, and a line "nbserver start". An input that was cut off starts nothing.
+# With -p, bash takes neither functions nor options from the environment. The bootstrap prints a line that begins with
+# "nbserver ready" once bash runs it and can start programs, and skips the input up to a line "nbserver script". Then
+# come LENGTH bytes of script, the lines of the envelope of the script, and a line "nbserver start". An input that was
+# cut off starts nothing.
 #
 # The script runs in its own session and writes to a file, so it continues when the connection is lost. A line
 # "nbserver stop" sends it SIGTERM. Its folder is accessible to its user only, and is removed when the script has ended.
 # The folder is in memory, unless that is not possible, so that a full disk can be reported. The envelope is never in a
 # file. This text has no single quote, because it is an argument in single quotes.
+# csh cannot pass on a text of several lines: it runs each line, here too, and exit does not stop it. In csh, $#argv is
+# the number of its arguments.
+test "$#argv" = 0 && exec sh -c "exit 97"
 set -euo pipefail
 LC_ALL=C
+unset BASH_ENV
 
 die() { # TEXT
     printf "%s\n" "$1" >&2
@@ -18,9 +24,11 @@ die() { # TEXT
 }
 
 [[ ${1-} =~ ^[1-9][0-9]{0,6}$ && ${2-} =~ ^[0-9a-f]{64}$ ]] ||
-    die "usage: bash -c BOOTSTRAP nbserver LENGTH SHA256"
+    die "usage: bash -p -c BOOTSTRAP nbserver LENGTH SHA256"
 
-printf "nbserver ready\n"
+sum=$(sha256sum </dev/null) ||
+    die "bash cannot start sha256sum"
+printf "nbserver ready%s\n" "${BASH_VERSION:+ in bash}"
 line=""
 until [[ $line == "nbserver script" ]]; do
     IFS= read -r line ||
@@ -41,7 +49,13 @@ while true; do
 done
 
 # All files are created in the working folder: somebody may move the folder, or replace a part of its path.
-folder=$(mktemp -d -p "${TMPDIR:-/dev/shm}" 2>/dev/null) || folder=$(mktemp -d)
+folder=""
+for parent in "${TMPDIR-}" /dev/shm /tmp /var/tmp; do
+    if [[ -d $parent && -w $parent ]] && folder=$(mktemp -d -p "$parent"); then break; fi
+    if [[ ${TMPDIR-} == "$parent" ]]; then unset TMPDIR; fi
+done
+[[ $folder ]] ||
+    die "there is no temporary folder in which $(id -un) can write, such as /tmp"
 cd -- "$folder"
 [[ -O . && $(stat -c %a .) == 700 && -z $(ls -A) ]] ||
     die "another user changed the new folder in TMPDIR. Set TMPDIR to a folder where only you can write"
@@ -55,7 +69,7 @@ trap clean_up EXIT
 
 printf "%s" "$script" >nbserver.sh
 : >output
-setsid bash ./nbserver.sh envelope < <(printf "%s\n" "${envelope[@]}") >>output 2>errors &
+setsid bash -p ./nbserver.sh envelope < <(printf "%s\n" "${envelope[@]}") >>output 2>errors &
 pid=$!
 # Without a connection, the folder must be removed too. Before this line, the script would inherit the trap.
 trap "" HUP INT TERM PIPE

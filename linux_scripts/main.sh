@@ -174,6 +174,14 @@ give_up() { # CODE COMMAND
     exit 3
 }
 
+# The first event has the hash of the script, which only a file has: what a pipe contained is gone.
+assert_script_is_file() {
+    if [[ -f ${BASH_SOURCE[0]} ]]; then return; fi
+    fail script-is-no-file 'the script must be a file on this host, but it came through a pipe or as an argument. '\
+'Copy {host}.sh to the host, then run there: bash {host}.sh' \
+        host "$NB_HOST"
+}
+
 main() { # [test|apply|undo|envelope]
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
@@ -189,6 +197,7 @@ main() { # [test|apply|undo|envelope]
         *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, or undo' mode "$1" ;;
     esac
     exec </dev/null
+    assert_script_is_file
     name_run
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run

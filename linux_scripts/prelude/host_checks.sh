@@ -49,5 +49,9 @@ read_installation_folder() {
     elif [[ ! -e $LOCK_MARK ]]; then
         REPLY=$DISK_FOLDER
         if [[ -d $PROGRAMS ]]; then REPLY=$PROGRAMS; fi
+        while [[ ! -d $REPLY ]]; do                # a minimal system may have no /opt
+            REPLY=${REPLY%/*}
+            REPLY=${REPLY:-/}
+        done
     fi
 }

@@ -15,6 +15,7 @@ IFS=$' \t\n'
 PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the programs of the system, regardless of the caller's PATH
 export PATH LC_ALL=C                               # messages of programs and sorting are the same everywhere
 TZ=UTC0
+unset BASH_ENV                                     # programs that are scripts of bash would read it
 
 # Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
 # whose name begins with has_, is_, or can_ only checks, and may be used in a condition.

@@ -13,54 +13,54 @@
 #    88  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
 #   214  run                    Set the options of the shell, the folders, and the state of this run.
-#   255  places                 Name the places of a server for the whole machine, which root sets up.
-#   322  json                   Read and write JSON strings in bash alone.
-#   418  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   531  events                 Report events: lines of JSON, which are the only output of this script.
-#   615  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   701  lock                   Let only one run at a time change this host.
-#   744  left_program           End the program that a run left behind when it was killed.
-#   799  record                 Record the previous state of everything that is changed, and restore it.
-#   934  programs               Run other programs: those that change something or take long through run_program.
-#  1068  paths                  Open folders without following links, and check who could replace them.
-#  1174  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1243  folders                Create folders, and set who may use them.
-#  1318  files                  Write text files, and restore the files that were replaced.
-#  1406  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1470  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1515  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1574  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1636  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1791  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1933  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2073  zypper                 Run zypper, without questions.
-#  2198  units                  Install and remove units of systemd.
-#  2275  service_unit           Compare the unit of the notebook server, and install it.
-#  2325  service                Find out what the unit of the notebook server does.
-#  2348  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2461  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2529  certificate_program    Create a certificate with OpenSSL.
-#  2537  starter                Define the Python program that starts the notebook server.
-#  2695  port                   Find out which program listens on the port of the notebook server.
-#  2737  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2791  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2844  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2887  proxy                  Pass the proxy of the settings to programs that download.
-#  2901  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3007  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   256  places                 Name the places of a server for the whole machine, which root sets up.
+#   323  json                   Read and write JSON strings in bash alone.
+#   419  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   532  events                 Report events: lines of JSON, which are the only output of this script.
+#   616  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   702  lock                   Let only one run at a time change this host.
+#   745  left_program           End the program that a run left behind when it was killed.
+#   800  record                 Record the previous state of everything that is changed, and restore it.
+#   935  programs               Run other programs: those that change something or take long through run_program.
+#  1069  paths                  Open folders without following links, and check who could replace them.
+#  1175  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1244  folders                Create folders, and set who may use them.
+#  1319  files                  Write text files, and restore the files that were replaced.
+#  1407  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1471  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1516  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1575  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1637  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1792  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1938  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2078  zypper                 Run zypper, without questions.
+#  2203  units                  Install and remove units of systemd.
+#  2280  service_unit           Compare the unit of the notebook server, and install it.
+#  2330  service                Find out what the unit of the notebook server does.
+#  2353  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2466  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2534  certificate_program    Create a certificate with OpenSSL.
+#  2542  starter                Define the Python program that starts the notebook server.
+#  2700  port                   Find out which program listens on the port of the notebook server.
+#  2742  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2800  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2853  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2896  proxy                  Pass the proxy of the settings to programs that download.
+#  2910  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3016  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3026  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3052  python                 Install Python from the distribution.
-#  3114  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3175  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3188  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3202  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3295  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3451  service                Run the notebook server as a service that starts with the system.
-#  3555  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3619  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3737  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3770  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3035  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3061  python                 Install Python from the distribution.
+#  3123  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3184  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3197  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3211  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3304  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3460  service                Run the notebook server as a service that starts with the system.
+#  3564  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3628  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3746  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  3779  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -225,6 +225,7 @@ IFS=$' \t\n'
 PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the programs of the system, regardless of the caller's PATH
 export PATH LC_ALL=C                               # messages of programs and sorting are the same everywhere
 TZ=UTC0
+unset BASH_ENV                                     # programs that are scripts of bash would read it
 
 # Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
 # whose name begins with has_, is_, or can_ only checks, and may be used in a condition.
@@ -271,7 +272,7 @@ READERS=root:$SERVICE_USER                         # owner of what the service o
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 UNIT_FOLDER=/etc/systemd/system
 SYSTEMCTL=(systemctl)
-DISK_FOLDER=${PROGRAMS%/*}                         # an existing folder on the disk of the programs
+DISK_FOLDER=${PROGRAMS%/*}                         # a folder on the disk of the programs
 ALLOW_ROOT=false                                   # whether the server may run as root
 
 # A plan may run without root, which alone has access to the record.
@@ -1793,16 +1794,20 @@ read_last_system_number() {
 
 # apt is for Debian and Ubuntu, zypper for openSUSE and SLES. A function NAME_with_apt has a counterpart for zypper.
 
-SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
+SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
 
+# os-release(5): a file in /etc comes first, and need not exist.
 read_system() {
-    local name value
+    local name value file=/etc/os-release
+    if [[ ! -r $file ]]; then file=/usr/lib/os-release; fi
+    if [[ ! -r $file ]]; then return; fi
     while IFS='=' read -r name value || [[ $name ]]; do
+        value=${value%$'\r'}
         value=${value#[\"\']}
         value=${value%[\"\']}
         case $name in
@@ -1811,7 +1816,7 @@ read_system() {
             VERSION_ID) SYSTEM_VERSION=$value ;;
             PRETTY_NAME) SYSTEM_NAME=$value ;;
         esac
-    done </etc/os-release
+    done <"$file"
     case " $SYSTEM_ID $SYSTEM_LIKE " in
         *' debian '* | *' ubuntu '*) PACKAGE_MANAGER=apt ;;
         *' suse '* | *' opensuse '* | *' sles '*) PACKAGE_MANAGER=zypper ;;
@@ -2785,6 +2790,10 @@ read_installation_folder() {
     elif [[ ! -e $LOCK_MARK ]]; then
         REPLY=$DISK_FOLDER
         if [[ -d $PROGRAMS ]]; then REPLY=$PROGRAMS; fi
+        while [[ ! -d $REPLY ]]; do                # a minimal system may have no /opt
+            REPLY=${REPLY%/*}
+            REPLY=${REPLY:-/}
+        done
     fi
 }
 
@@ -2813,11 +2822,11 @@ assert_distribution() {
     if [[ $NB_HOST == local ]]; then
         fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
 'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
-            name "${SYSTEM_NAME:-unknown}"
+            name "${SYSTEM_NAME:-an unknown system}"
     fi
     fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
 'supported. Use a host with one of these systems' \
-        name "${SYSTEM_NAME:-unknown}"
+        name "${SYSTEM_NAME:-an unknown system}"
 }
 
 # A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.
@@ -3943,6 +3952,14 @@ give_up() { # CODE COMMAND
     exit 3
 }
 
+# The first event has the hash of the script, which only a file has: what a pipe contained is gone.
+assert_script_is_file() {
+    if [[ -f ${BASH_SOURCE[0]} ]]; then return; fi
+    fail script-is-no-file 'the script must be a file on this host, but it came through a pipe or as an argument. '\
+'Copy {host}.sh to the host, then run there: bash {host}.sh' \
+        host "$NB_HOST"
+}
+
 main() { # [test|apply|undo|envelope]
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
@@ -3958,6 +3975,7 @@ main() { # [test|apply|undo|envelope]
         *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, or undo' mode "$1" ;;
     esac
     exec </dev/null
+    assert_script_is_file
     name_run
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run

@@ -24,6 +24,7 @@ from tests.boxes.ssh.small_script import EVENTS, ran_as, small_script
 from tests.boxes.ssh.sshd import Sshd, User, make_key
 from tests.boxes.ssh.wire import Wire
 from tests.ports import free_port
+from tests.silent_address import name_with, silent_address
 
 ENVELOPE = ["mode test"]
 
@@ -236,6 +237,17 @@ def test_something_else_listens(sshd: Sshd, user: User, greeting: bytes, patienc
         thread.join()
 
 
+def test_a_name_with_a_silent_address(sshd: Sshd, user: User) -> None:
+    """connect_timeout is for each address. What is said is what the more talkative one did."""
+    impatient, other = host_of(sshd, user, address="two.example", connect_timeout=0.5), free_port()
+    with silent_address(sshd.port) as silent, silent_address(other):
+        with name_with("two.example", silent, "127.0.0.1"):
+            assert said(impatient) == who(user.name)
+            assert f"nothing is listening on two.example:{other}" in refused(impatient.model_copy(update={"port": other}), ConnectError)
+        with name_with("two.example", silent, "255.255.255.255"):
+            assert "two.example:" in (words := refused(impatient, ConnectError)) and "did not answer within 0.5 s" in words
+
+
 def test_a_dead_connection_is_noticed(sshd: Sshd, user: User, wire: Wire, state: Path) -> None:
     """Nothing passes any more, and nobody says so: as when a cable is pulled."""
     (state / "hold").write_text("3")
@@ -268,14 +280,15 @@ def test_known_hosts(sshd: Sshd, user: User, tmp_path: Path) -> None:
     host = host_of(sshd, user, host_key=None, known_hosts=file)
     words = refused(host, HostKeyError)
     assert f"is not known on this workstation: the ED25519 key fingerprint is {sshd.fingerprint()}." in words
-    assert f'host_key = "{sshd.fingerprint()}"' in words and f"ssh-keyscan -p {sshd.port} 127.0.0.1 to {file}" in words
-    scanned = subprocess.run(["ssh-keyscan", "-p", str(sshd.port), "127.0.0.1"], capture_output=True, text=True, check=True).stdout
-    file.write_text(scanned)
+    assert f'host_key = "{sshd.fingerprint()}"' in words and "or run: ssh-keyscan" in words
+    subprocess.run(["sh", "-c", words.partition("or run: ")[2]], check=True, capture_output=True)
     assert said(host) == who(user.name), "what the message tells to do works"
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", file], check=True, capture_output=True)
     assert "|1|" in file.read_text() and said(host) == who(user.name), "hashed"
     file.write_text(f"[other.example]:22 {sshd.public_key()}\n127.0.0.1,x {sshd.public_key()}\n")
     assert said(host) == who(user.name), "an entry without a port"
+    file.write_bytes(b"=======\n@nonsense * x\n" + f"127.0.0.1 {sshd.public_key()}\r\n".encode("utf-16-le"))
+    assert said(host) == who(user.name), "lines that cannot be read, and one that PowerShell has appended"
     file.write_text(f"127.0.0.2 {sshd.public_key()}\n")
     assert "is not known on this workstation" in refused(host, HostKeyError)
 
@@ -334,8 +347,8 @@ def test_revoked_keys_and_authorities(user: User, tmp_path: Path) -> None:
         plain = host_key.with_suffix(".pub").read_text()
         file.write_text(f"127.0.0.1 {plain}@revoked [127.0.0.1]:{server.port} {plain}")
         assert "marks as revoked" in refused(host, HostKeyError)
-        file.write_text("@nonsense * ssh-ed25519 AAAA\n")
-        assert f"could not read {file}: Invalid known hosts marker" in refused(host, HostKeyError)
+        file.write_text(f"127.0.0.1 {plain}@revoked LOCALHOST {plain}")
+        assert "marks as revoked" in refused(host.model_copy(update={"address": "localhost"}), HostKeyError)
     finally:
         server.close()
 

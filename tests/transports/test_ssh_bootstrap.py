@@ -33,7 +33,7 @@ SAID = "envelope " + "".join(f"[{line}]" for line in ENVELOPE)
 def words(script: str) -> list[str]:
     """The command's words after sudo's, as a shell reads them."""
     code = script.encode("ascii")
-    return ["bash", "-c", bootstrap(), "nbserver", str(len(code)), hashlib.sha256(code).hexdigest()]
+    return ["bash", "-p", "-c", bootstrap(), "nbserver", str(len(code)), hashlib.sha256(code).hexdigest()]
 
 
 def start(folder: Path, script: str = SCRIPT) -> subprocess.Popen[bytes]:
@@ -70,11 +70,11 @@ def test_any_shell_hands_it_on_as_it_is(tmp_path: Path) -> None:
             timeout=600,
             check=False,
         )
-        assert (done.returncode, done.stdout.decode()) == (2, f"nbserver ready\n{SAID}\n"), shell
+        assert (done.returncode, done.stdout) == (2, READY + f"{SAID}\n".encode()), shell
 
 
 def test_it_is_in_the_command_word_for_word() -> None:
-    assert f"bash -c '{FILE.read_text()}' nbserver {len(SCRIPT)} " in command(SCRIPT, sudo=True)
+    assert f"bash -p -c '{FILE.read_text()}' nbserver {len(SCRIPT)} " in command(SCRIPT, sudo=True)
 
 
 # -- its input
@@ -112,7 +112,7 @@ def test_other_input_starts_nothing(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["12"], ["0", "a" * 64], ["12", "A" * 64], ["99999999", "a" * 64], ["$(id)", "a" * 64]], ids=str)
 def test_other_arguments_are_refused(arguments: Sequence[str]) -> None:
-    done = subprocess.run(["bash", "-c", bootstrap(), "nbserver", *arguments], input=GOOD, capture_output=True, check=False)
+    done = subprocess.run(["bash", "-p", "-c", bootstrap(), "nbserver", *arguments], input=GOOD, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"") and done.stderr.startswith(b"usage: ")
 
 
@@ -142,7 +142,50 @@ def test_input_that_dribbles_is_read_to_the_byte(tmp_path: Path, size: int) -> N
         process.stdin.flush()
         time.sleep(0.001)
     out, err = process.communicate(timeout=600)
-    assert (process.returncode, out.decode(), err) == (2, f"nbserver ready\n{SAID}\n", b"")
+    assert (process.returncode, out, err) == (2, READY + f"{SAID}\n".encode(), b"")
+
+
+# -- what runs it, and where
+
+
+@pytest.mark.parametrize("shell", ["csh", "tcsh"])
+def test_csh_runs_no_line_of_it(tmp_path: Path, shell: str) -> None:
+    """csh takes each line for a command. One of them would print the ready line, and another one would create files."""
+    if not shutil.which(shell):
+        pytest.skip(f"needs {shell} (Debian package tcsh)")
+    done = subprocess.run(
+        [shell, "-c", command(SCRIPT, sudo=True)], input=GOOD, capture_output=True, cwd=tmp_path, timeout=600, check=False
+    )
+    assert (done.returncode, done.stdout) == (97, b"") and not list(tmp_path.iterdir())
+
+
+def test_a_shell_that_shows_its_commands_does_not_print_the_ready_line() -> None:
+    assert READY.decode().strip() not in bootstrap()
+
+
+@pytest.mark.parametrize("shell", [shell for shell in ("dash", "zsh") if shutil.which(shell)])
+def test_only_bash_is_ready(shell: str) -> None:
+    """As a host's `bash` that is something else."""
+    done = subprocess.run([shell, "-c", bootstrap(), "nbserver", "9", "a" * 64], input=GOOD, capture_output=True, timeout=600, check=False)
+    assert READY not in done.stdout and done.returncode != 0
+
+
+def test_programs_must_start_before_it_is_ready(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [shutil.which("bash") or "", *words(SCRIPT)[1:]], input=GOOD, capture_output=True, env={"PATH": str(tmp_path)}, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, b"") and b"bash cannot start sha256sum" in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["gone", "file", "", "read-only"])
+def test_a_temporary_folder_that_cannot_be_used_is_not_used(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    where = {"": "", "read-only": "/proc"}.get(folder, str(tmp_path / folder))
+    script = 'printf "%s %s\\n" "${TMPDIR-none}" "$PWD"; exit 2\n'
+    done = subprocess.run(
+        words(script), input=standard_input(script, ENVELOPE), capture_output=True, env={**os.environ, "TMPDIR": where}, check=False
+    )
+    assert done.returncode == 2 and done.stdout.removeprefix(READY).startswith(b"none /dev/shm/tmp."), done
 
 
 # -- somebody else may write where TMPDIR points to, and is quick

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
-from nbserver.base.errors import AuthenticationError, ScriptError
+from nbserver.base.errors import AuthenticationError
 from nbserver.run.envelope import Envelope
 from nbserver.transports.ssh.bootstrap import bootstrap
 from nbserver.transports.transport import LogonSecrets
@@ -55,6 +56,70 @@ def test_sudo_however_it_runs_a_command(sshd: Sshd, user: User, state: Path, rul
     assert len(lines) == EVENTS and ran_as(lines[0])[0] == "root" and PASSWORD not in "".join(lines)
 
 
+def test_sudo_says_a_lot_before_it_asks(sshd: Sshd, user: User, state: Path) -> None:
+    """A notice of any length, a shell that sends its errors to its output, and one that shows each command with the prompt in it."""
+    lecture, start_up = state / "lecture", user.home / ".bashrc"
+    lecture.write_text("This system is for authorized users only. " * 500)
+    host = host_of(sshd, user, sudo=True, connect_timeout=10)
+    user.sudo(f"Defaults:%u lecture=always,lecture_file={lecture}", "%u ALL=(root) PASSWD: ALL")
+    assert said(host, sudo_password=PASSWORD) == who("root")
+    try:
+        for line in ("exec 2>&1", "set -xv"):
+            start_up.write_text(f"{line}\n")
+            assert said(host, sudo_password=PASSWORD) == who("root"), line
+            assert "sudo_password is not set" in refused(host, AuthenticationError), line
+        assert "sudo on the host rejected sudo_password" in refused(host, AuthenticationError, sudo_password="Canary-Wrong")
+    finally:
+        start_up.unlink()
+    user.sudo(f"Defaults:%u lecture=always,lecture_file={lecture}", "%u ALL=(root) PASSWD: /bin/true")
+    assert "sudo does not allow" in refused(host, AuthenticationError, sudo_password=PASSWORD)
+
+
+def test_a_second_factor(sshd: Sshd, user: User, state: Path) -> None:
+    """By default, sudo replaces the question with its own prompt. The password was right, so it is not blamed."""
+    if not shutil.which("google-authenticator"):
+        pytest.skip("a second factor needs pam_google_authenticator (Debian package libpam-google-authenticator)")
+    codes = state / "codes"
+    codes.write_text("A" * 26 + '\n" TOTP_AUTH\n')
+    codes.chmod(0o400)
+    code = f"auth required pam_google_authenticator.so secret={codes} user=root no_strict_owner"
+    service = user.pam("auth required pam_unix.so", code, "account required pam_permit.so")
+    host = host_of(sshd, user, sudo=True, connect_timeout=10)
+    try:
+        user.sudo(f"Defaults:%u pam_service={service}", "%u ALL=(root) PASSWD: ALL")
+        assert f"asks {user.name} for a second secret after the password" in refused(host, AuthenticationError, sudo_password=PASSWORD)
+        user.pam(code, "account required pam_permit.so")
+        user.sudo(f"Defaults:%u pam_service={service},!passprompt_override", "%u ALL=(root) PASSWD: ALL")
+        host = host.model_copy(update={"connect_timeout": 1.0})
+        assert f'does not ask {user.name} for a password, but: "Verification code:"' in refused(
+            host, AuthenticationError, sudo_password=PASSWORD
+        )
+    finally:
+        user.pam()
+
+
+@pytest.mark.parametrize(
+    ("account", "words"),
+    [
+        ("account required pam_deny.so", "the host does not accept the account of {user}: "),
+        ("account required pam_unix.so", "the password of {user} on the host has expired: "),
+    ],
+    ids=["refused", "expired"],
+)
+def test_sudo_that_does_not_accept_the_account(sshd: Sshd, user: User, account: str, words: str) -> None:
+    service = user.pam("auth required pam_unix.so", account)
+    user.sudo(f"Defaults:%u pam_service={service}", "%u ALL=(root) PASSWD: ALL")
+    try:
+        with connected(host_of(sshd, user, sudo=True, connect_timeout=3), sudo_password=PASSWORD) as transport:
+            user.expires(password="expired" in words)
+            with pytest.raises(AuthenticationError) as caught:
+                list(transport.run("exit 0\n", ["mode test"]))
+        assert words.format(user=user.name) in str(caught.value)
+    finally:
+        user.expires()
+        user.pam()
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
@@ -62,28 +127,15 @@ def test_sudo_however_it_runs_a_command(sshd: Sshd, user: User, state: Path, rul
         (["%u ALL=(root) NOPASSWD: /bin/true"], "sudo does not allow {user} to run bash as root"),
         (["Defaults:%u requiretty", "%u ALL=(root) NOPASSWD: ALL"], "sudo requires a terminal for {user} (requiretty)"),
         (["Defaults:%u secure_path=/nowhere", "%u ALL=(root) NOPASSWD: ALL"], "bash is not installed on the host"),
+        (["Defaults:%u noexec", "%u ALL=(root) NOPASSWD: ALL"], "bash cannot start other programs (NOEXEC)"),
+        (["%u ALL=(root) NOPASSWD: NOEXEC: ALL"], "bash cannot start other programs (NOEXEC)"),
+        (["Defaults:%u passwd_tries=1,rootpw", "%u ALL=(root) PASSWD: ALL"], "sudo on the host rejected sudo_password for {user}"),
     ],
-    ids=["no rule", "another command", "requiretty", "no bash"],
+    ids=["no rule", "another command", "requiretty", "no bash", "noexec", "NOEXEC", "one try"],
 )
 def test_sudo_that_refuses(sshd: Sshd, user: User, rules: list[str], words: str) -> None:
     user.sudo(*rules)
     assert words.format(user=user.name) in refused(host_of(sshd, user, sudo=True), AuthenticationError, sudo_password=PASSWORD)
-
-
-def test_hosts_without_bash_sudo_or_a_shell(sshd: Sshd, user: User, tmp_path: Path) -> None:
-    shell = user.home / "shell"
-    shell.write_text('#!/bin/sh\nPATH=/nowhere exec /bin/sh "$@"\n')
-    shell.chmod(0o755)
-    user.shell(str(shell))
-    try:
-        assert "bash is not installed on the host" in refused(host_of(sshd, user), ScriptError)
-        assert "sudo is not installed on the host" in refused(host_of(sshd, user, sudo=True), ScriptError)
-        user.shell("/usr/sbin/nologin")
-        assert "the host's shell did not start the script: This account is currently not available" in refused(
-            host_of(sshd, user), ScriptError
-        )
-    finally:
-        user.shell("/bin/bash")
 
 
 # -- secrets

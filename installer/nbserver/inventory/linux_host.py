@@ -177,7 +177,11 @@ class LinuxHostSettings(Settings):
         description="the path of a known_hosts file (default: ~/.ssh/known_hosts)",
     )
     connect_timeout: int = Field(
-        default=20, ge=1, le=600, title="How many seconds connecting and logging in may take", description=f"{_SECONDS} (default: 20)"
+        default=20,
+        ge=1,
+        le=600,
+        title="How many seconds connecting to an address of the host and logging in may take",
+        description=f"{_SECONDS} (default: 20)",
     )
     keepalive: int = Field(
         default=15,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ from nbserver.settings.secret import Ask, confirmed, resolve
 from nbserver.transports.transport import LogonSecrets
 
 if TYPE_CHECKING:
+    from nbserver.base.message import Message
     from nbserver.inventory.hosts import AnyHost
+    from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.windows_host import WindowsHost
     from nbserver.render.script import Script
     from nbserver.run.envelope import Mode
@@ -68,6 +70,24 @@ def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:
 
         load_key(key_file, found.get("key_password"), host=host.name)
     return LogonSecrets(**found)
+
+
+def _known_hosts(host: LinuxHost) -> list[Message]:
+    from nbserver.transports.ssh import known_hosts
+
+    return known_hosts.warnings(host)
+
+
+def _no_warning(host: AnyHost) -> list[Message]:
+    return []
+
+
+_warnings = ByKind(windows=_no_warning, linux=_known_hosts, local_windows=_no_warning, local_linux=_no_warning)
+
+
+def warnings(hosts: Iterable[AnyHost]) -> list[Message]:
+    """Return what to say about files on the workstation, each once."""
+    return list(dict.fromkeys(said for host in hosts for said in _warnings(host)))
 
 
 def _certificate(host: WindowsHost, mode: Mode, ask: Ask | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ LARGEST_STREAM = 20_000_000  # bytes of output in one run of a script
 LARGEST_START = 100_000  # bytes before the bootstrap is ready, such as a greeting of the user's shell
 MOST_LINES = MOST_EVENTS
 IDLE_PAUSE = 0.05  # seconds between requests to a listener that answers immediately with no output
-ERRORS_KEPT = 4096  # bytes of error output from a script or a shell; the rest is discarded
+ERRORS_KEPT = 16_384  # bytes at the end of the error output of a script or a shell; what is before them is discarded
 
 _TODO = "Find out what produces the additional output on the host, then try again"
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from nbserver.base.message import Described, message
 
+_SHOWN = 1000  # characters at the end of what a program wrote; a notice of any length may be before them
+
+
+def text_of(output: bytes, encoding: str = "utf-8") -> str:
+    """Return a program's output in one line."""
+    return " ".join(output.decode(encoding, "replace").split())
+
+
+def end_of(words: str) -> str:
+    """Return the end of a text."""
+    return words if len(words) <= _SHOWN else f"...{words[-_SHOWN:]}"
+
 
 def of_exit_code(words: str, code: int | None) -> Described | str:
     """Return the error output, or the exit code of a program without error output."""
-    return words or message("exit-code-without-output", "exit code {code}, no error output", code=code)
+    return end_of(words) or message("exit-code-without-output", "exit code {code}, no error output", code=code)
 
 
 def of_signal(words: str, signal: str) -> Described | str:
     """Return the error output, or the signal that killed a program without error output."""
-    return words or message("signal-without-output", "killed by SIG{signal}, no error output", signal=signal)
+    return end_of(words) or message("signal-without-output", "killed by SIG{signal}, no error output", signal=signal)

@@ -3,16 +3,20 @@
 
 # apt is for Debian and Ubuntu, zypper for openSUSE and SLES. A function NAME_with_apt has a counterpart for zypper.
 
-SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of /etc/os-release
+SYSTEM_ID='' SYSTEM_LIKE='' SYSTEM_VERSION='' SYSTEM_NAME=''   # of os-release
 PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this script supports neither
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
 INSTALLED=()                                       # of keep_installed
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
 
+# os-release(5): a file in /etc comes first, and need not exist.
 read_system() {
-    local name value
+    local name value file=/etc/os-release
+    if [[ ! -r $file ]]; then file=/usr/lib/os-release; fi
+    if [[ ! -r $file ]]; then return; fi
     while IFS='=' read -r name value || [[ $name ]]; do
+        value=${value%$'\r'}
         value=${value#[\"\']}
         value=${value%[\"\']}
         case $name in
@@ -21,7 +25,7 @@ read_system() {
             VERSION_ID) SYSTEM_VERSION=$value ;;
             PRETTY_NAME) SYSTEM_NAME=$value ;;
         esac
-    done </etc/os-release
+    done <"$file"
     case " $SYSTEM_ID $SYSTEM_LIKE " in
         *' debian '* | *' ubuntu '*) PACKAGE_MANAGER=apt ;;
         *' suse '* | *' opensuse '* | *' sles '*) PACKAGE_MANAGER=zypper ;;

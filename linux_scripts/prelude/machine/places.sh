@@ -17,7 +17,7 @@ READERS=root:$SERVICE_USER                         # owner of what the service o
 FOLDER_MODE=750 FILE_MODE=640 PARENT_MODE=755
 UNIT_FOLDER=/etc/systemd/system
 SYSTEMCTL=(systemctl)
-DISK_FOLDER=${PROGRAMS%/*}                         # an existing folder on the disk of the programs
+DISK_FOLDER=${PROGRAMS%/*}                         # a folder on the disk of the programs
 ALLOW_ROOT=false                                   # whether the server may run as root
 
 # A plan may run without root, which alone has access to the record.

@@ -23,11 +23,11 @@ assert_distribution() {
     if [[ $NB_HOST == local ]]; then
         fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
 'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
-            name "${SYSTEM_NAME:-unknown}"
+            name "${SYSTEM_NAME:-an unknown system}"
     fi
     fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
 'supported. Use a host with one of these systems' \
-        name "${SYSTEM_NAME:-unknown}"
+        name "${SYSTEM_NAME:-an unknown system}"
 }
 
 # A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.

@@ -94,7 +94,7 @@ class User:
         self.name, self.password = name, password
         self.home = Path(tempfile.mkdtemp(prefix="nbserver-ssh-"))
         self.home.chmod(0o755)
-        self._sudoers = Path("/etc/sudoers.d") / name
+        self._sudoers, self._pam = Path("/etc/sudoers.d") / name, Path("/etc/pam.d") / name
         subprocess.run(["useradd", "--no-create-home", "--home-dir", self.home, "--shell", "/bin/bash", name], check=True)
         subprocess.run(["chpasswd"], input=f"{name}:{password}\n", text=True, check=True)
         self.authorized = self.home / "authorized_keys"
@@ -122,8 +122,21 @@ class User:
         """The account's login shell."""
         subprocess.run(["usermod", "--shell", program, self.name], check=True)
 
+    def expires(self, *, account: bool = False, password: bool = False) -> None:
+        """Whether the account or its password has expired."""
+        when = ["--expiredate", "0" if account else "-1", "--lastday", "0" if password else "2026-01-01"]
+        subprocess.run(["chage", *when, self.name], check=True)
+
+    def pam(self, *lines: str) -> str:
+        """A PAM service of the account's own, for `Defaults pam_service=`: its name. Without lines, it is removed."""
+        self._pam.unlink(missing_ok=True)
+        if lines:
+            self._pam.write_text("".join(f"{line}\n" for line in lines))
+        return self._pam.name
+
     def close(self) -> None:
         """Removes the account and what it has."""
         self.sudo()
+        self.pam()
         subprocess.run(["userdel", "--force", self.name], check=True, capture_output=True)  # its last session may just be ending
         shutil.rmtree(self.home, ignore_errors=True)

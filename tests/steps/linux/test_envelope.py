@@ -171,6 +171,24 @@ def test_by_hand_it_tests_and_reads_no_input(tmp_path: Any, arguments: list[str]
     assert json.loads(done.stdout.splitlines()[0])["mode"] == "test" and b"mode apply" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["bash -s <FILE", "bash -s apply <FILE", "cat FILE | bash", "bash <(cat FILE)", 'bash -c "$(cat FILE)"', "bash /dev/stdin <FILE"],
+)
+def test_a_script_that_is_no_file_says_how_to_run_it(tmp_path: Any, command: str) -> None:
+    """As with ssh HOST bash -s <HOST.sh: the hash of what a pipe contained cannot be reported."""
+    (tmp_path / "lin1.sh").write_text(script([]))
+    done = subprocess.run(
+        [require_bash(), "-c", command.replace("FILE", str(tmp_path / "lin1.sh"))], capture_output=True, text=True, check=False
+    )
+    failed, finished = (json.loads(line) for line in done.stdout.splitlines())
+    assert (done.returncode, finished["outcome"]) == (3, "failed")
+    assert failed["text"] == (
+        "the script must be a file on this host, but it came through a pipe or as an argument. "
+        "Copy lin1.sh to the host, then run there: bash lin1.sh"
+    )
+
+
 def test_a_mode_that_is_none(tmp_path: Any) -> None:
     path = tmp_path / "lin1.sh"
     path.write_text(script([]))

@@ -26,6 +26,7 @@ __all__ = ["host", "sandbox"]
             {},
             "this host runs Gentoo Linux, but only Debian",
         ),
+        ("rm /etc/os-release /usr/lib/os-release", {}, "this host runs an unknown system, but only Debian"),
         ("rm /usr/bin/flock", {}, "the program flock is not installed"),
     ],
 )
@@ -44,6 +45,8 @@ def test_preflight_refuses(host: Sandbox, change: str, settings: dict[str, objec
         ('ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n', "zypper"),
         ("ID='sles'\nID_LIKE='suse'\n", "zypper"),
         ('ID="sles"\nVERSION_ID="16.0"\n', "zypper"),
+        ('ID=debian\r\nVERSION_ID="12"\r\n', "apt"),
+        ('ID="opensuse-leap"\r\nID_LIKE="suse opensuse"', "zypper"),
         ("ID=fedora\nBAD LINE\n$(touch /tmp/x)\n", ""),
     ],
 )
@@ -53,6 +56,13 @@ def test_the_system_is_read_as_data(sandbox: Sandbox, text: str, manager: str) -
     sandbox.write("/tmp/ask.sh", parts.settings_block(parts.SETTINGS) + parts.prelude() + '\nread_system\nprintf %s "$PACKAGE_MANAGER"\n')
     assert sandbox.run("bash", "/tmp/ask.sh").stdout.decode() == manager
     assert not sandbox.exists("/tmp/x")
+
+
+def test_a_system_without_the_files_that_every_system_has(host: Sandbox) -> None:
+    """/etc/os-release is usually a link to the file that is read here; nothing has been installed in /opt."""
+    host.run("bash", "-c", "rm /etc/os-release; rm -rf /opt; printf 'ID=debian\\n' >/usr/lib/os-release")
+    done = run(host, "test", STEPS)
+    assert done.outcome == "ok" and not done.of("failed"), done.of("failed")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])

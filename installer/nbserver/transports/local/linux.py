@@ -64,7 +64,7 @@ class LocalTransport:
                     if not data:
                         selector.unregister(key.fileobj)
                     elif key.fileobj is process.stderr:
-                        errors = (errors + data)[:ERRORS_KEPT]
+                        errors = (errors + data)[-ERRORS_KEPT:]
                     elif ready:
                         yield from lines.feed(data)
                     else:
@@ -81,8 +81,7 @@ class LocalTransport:
         if stopped:
             raise StopRequested
         if code not in SCRIPT_ENDED:
-            words = " ".join(errors.decode("utf-8", "replace").split())
-            reason = last_words.of_exit_code(words, code)
+            reason = last_words.of_exit_code(last_words.text_of(errors), code)
             raise ScriptError("bash-failed", "bash could not run the script: {reason}", host=self._host.name, reason=reason)
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:

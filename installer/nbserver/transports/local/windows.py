@@ -80,7 +80,7 @@ class LocalWindowsTransport:
                 patience_ends = time.monotonic() + STOP_PATIENCE
             if time.monotonic() > patience_ends and process.poll() is None:
                 process.kill()
-            complaint = (complaint + _all(errors))[:ERRORS_KEPT]
+            complaint = (complaint + _all(errors))[-ERRORS_KEPT:]
             data = _next(heard)
             if data:
                 yield from lines.feed(data)
@@ -92,9 +92,7 @@ class LocalWindowsTransport:
         if patience_ends < math.inf:
             raise StopRequested
         if code not in SCRIPT_ENDED:
-            words = " ".join(
-                (complaint + _all(errors))[:ERRORS_KEPT].decode("oem" if sys.platform == "win32" else "utf-8", "replace").split()
-            )
+            words = last_words.text_of(complaint + _all(errors), "oem" if sys.platform == "win32" else "utf-8")
             reason = last_words.of_exit_code(words, code)
             raise ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
 

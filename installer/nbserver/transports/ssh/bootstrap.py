@@ -10,7 +10,7 @@ from nbserver.render.step_files import step_folder
 FILE_NAME = "bootstrap.sh"
 # sudo's prompt. It shows, in any language and without a pseudo-terminal, that sudo asks for a password. sudo would expand a %.
 PROMPT = "nbserver asks for the password of sudo: "
-READY = b"nbserver ready\n"
+READY = b"nbserver ready in bash\n"  # nothing else prints this line: neither another shell that runs the text, nor one that shows it
 STOP = b"nbserver stop\n"
 
 
@@ -25,14 +25,14 @@ def command(script: str, *, sudo: bool) -> str:
     sudo prints English messages (LC_ALL=C), and reads the password from standard input (-S) without passing it on.
     """
     code = script.encode("ascii")
-    run = f"bash -c '{bootstrap()}' nbserver {len(code)} {hashlib.sha256(code).hexdigest()}"
+    run = f"bash -p -c '{bootstrap()}' nbserver {len(code)} {hashlib.sha256(code).hexdigest()}"
     return f"env LC_ALL=C sudo -S -p '{PROMPT}' -- {run}" if sudo else run
 
 
 def arguments(script: str) -> list[str]:
     """Return the arguments of bash that run the same command without a shell."""
     code = script.encode("ascii")
-    return ["-c", bootstrap(), "nbserver", str(len(code)), hashlib.sha256(code).hexdigest()]
+    return ["-p", "-c", bootstrap(), "nbserver", str(len(code)), hashlib.sha256(code).hexdigest()]
 
 
 def standard_input(script: str, envelope: Sequence[str]) -> bytes:

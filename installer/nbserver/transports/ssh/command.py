@@ -13,7 +13,7 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
     """Collects what asyncssh reports about the command.
 
     `ended` is True once the command has finished. Then `exit_code` is set (None if the host did not report it), or `lost` is the
-    reason why the connection was lost. `stderr` is the beginning of the error output, which has `complained` bytes in total.
+    reason why the connection was lost. `stderr` is the end of the error output, which has `complained` bytes in total.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class RemoteCommand(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
-            self.stderr = (self.stderr + data)[:ERRORS_KEPT]
+            self.stderr = (self.stderr + data)[-ERRORS_KEPT:]
             self.complained += len(data)
         else:
             self._output += data

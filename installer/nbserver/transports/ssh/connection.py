@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -60,17 +61,31 @@ class Connection:
             except StopRequested:
                 raise
             except Exception as error:  # a library can raise anything for invalid data from the host
-                if choice is last or not host_keys.another_kind_may_do(error):
+                if choice is last or logon.tried or not host_keys.another_kind_may_do(error):
                     raise explain(error, self._host, logon) from error
         raise AssertionError("the last attempt returns or raises")
 
     async def _connect(self, logon: Logon, host_key_options: dict[str, Any]) -> asyncssh.SSHClientConnection:
+        """Connect to the first address of the host that answers. Once a key or password was offered, no other address is tried."""
+        host = self._host
+        failures: list[OSError] = []
+        for address in await _addresses(host.address, host.port, host.connect_timeout):
+            try:
+                return await self._connect_to(address, logon, host_key_options)
+            except OSError as error:  # also TimeoutError
+                if logon.tried:
+                    raise
+                failures.append(error)
+        raise max(failures, key=_weight)
+
+    async def _connect_to(self, address: str, logon: Logon, host_key_options: dict[str, Any]) -> asyncssh.SSHClientConnection:
         """Connect. Every option that could come from the user's files (config, default keys, CA certificates) is set explicitly."""
         host = self._host
         return await asyncio.wait_for(
             asyncssh.connect(
-                host.address,
+                address,
                 port=host.port,
+                host_key_alias=host.address.lower(),  # what the principals of a host certificate are compared with
                 username=host.user,
                 client_factory=lambda: logon,
                 config=None,
@@ -154,3 +169,14 @@ def _keys(host: LinuxHost, secrets: LogonSecrets) -> Sequence[asyncssh.SSHKeyPai
         return load_key(host.key_file, secrets.key_password, host=host.name)
     except SecretError as error:
         raise AuthenticationError.of(error, host=host.name) from None
+
+
+async def _addresses(name: str, port: int, seconds: float) -> list[str]:
+    """Return the addresses of a name, in the order of the system. Raises socket.gaierror and TimeoutError."""
+    asked = asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(found[4][0]) for found in await asyncio.wait_for(asked, seconds)))
+
+
+def _weight(error: OSError) -> int:
+    """Return how much an error says about the host: a refusal more than silence, and silence more than a missing route."""
+    return 2 if isinstance(error, ConnectionRefusedError) else 1 if isinstance(error, TimeoutError) else 0

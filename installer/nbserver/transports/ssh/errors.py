@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,15 @@ import asyncssh
 
 from nbserver.base.errors import AuthenticationError, ConnectError, HostError, ScriptError
 from nbserver.base.message import Message, message
-from nbserver.transports import last_words
+from nbserver.base.plain_text import clean
 from nbserver.transports.ssh.logon import AGENT, PASSWORD
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.transports.ssh.logon import Logon
 
-_SHELL_FINDS_NOTHING = 127
+
+_CLOSED = "SSH connection closed"  # what asyncssh says when the connection was lost, and not when the host refuses a session
 
 
 def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -> HostError:
@@ -39,7 +39,7 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
         )
     if isinstance(error, asyncssh.PermissionDenied) or (logon is not None and "Too many authentication failures" in str(error)):
         return _refused(host, place, logon)
-    if isinstance(error, (asyncio.TimeoutError, TimeoutError)) or _number(error) == errno.ETIMEDOUT:
+    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
         return ConnectError(
             "ssh-no-answer",
             "{place} did not answer within {seconds} s",
@@ -56,7 +56,7 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
             todo="Check address in the inventory, and DNS",
             address=host.address,
         )
-    if isinstance(error, ConnectionRefusedError) or _number(error) == errno.ECONNREFUSED:
+    if isinstance(error, ConnectionRefusedError):
         return ConnectError(
             "ssh-nothing-listening",
             "nothing is listening on {place}",
@@ -64,9 +64,7 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
             todo="Start the SSH server on the host, or correct port in the inventory",
             place=place,
         )
-    if (
-        isinstance(error, asyncssh.ChannelOpenError) and error.code != asyncssh.OPEN_CONNECT_FAILED
-    ):  # OPEN_CONNECT_FAILED means that the connection was lost
+    if isinstance(error, asyncssh.ChannelOpenError) and error.reason != _CLOSED:
         return ConnectError(
             "ssh-no-session",
             "{user} can log on to {place}, but the host refuses to open a session: {reason}",
@@ -85,6 +83,8 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
             place=place,
             reason=error.reason,
         )
+    if logon is not None and isinstance(error, (asyncssh.Error, OSError)) and not _cut(error, logon):
+        return _not_connected(error, host, place, logon)
     if isinstance(error, (asyncssh.Error, OSError)):
         return ConnectError(
             "connection-lost", "the connection to {place} was lost", host=name, todo="Check the network and try again", place=place
@@ -99,17 +99,52 @@ def explain(error: BaseException, host: LinuxHost, logon: Logon | None = None) -
     )
 
 
-def _number(error: BaseException) -> int | None:
-    """Return the errno. For a name with several addresses, asyncio raises one error that contains all of them in its text."""
-    if not isinstance(error, OSError):
-        return None
-    for number in (errno.ECONNREFUSED, errno.ETIMEDOUT):
-        if error.errno is None and f"[Errno {number}]" in str(error):
-            return number
-    return error.errno
+def _cut(error: BaseException, logon: Logon) -> bool:
+    """Return whether the network ended the connection during the logon: a host that refuses the user closes it in order."""
+    return isinstance(error, ConnectionError) and bool(logon.tried) and not logon.notice
+
+
+def _not_connected(error: asyncssh.Error | OSError, host: LinuxHost, place: str, logon: Logon) -> ConnectError | AuthenticationError:
+    """Return the error for a connection that ended before the user was logged on."""
+    if logon.tried:
+        return AuthenticationError(
+            "ssh-logon-cut-off",
+            "{place} closed the connection while {user} logged on: {reason}",
+            host=host.name,
+            todo="Check on the host whether the account has expired or is locked (chage -l {user}), and sshd's log",
+            place=place,
+            user=host.user,
+            reason=clean(logon.notice) or message("no-reason", "no reason was given"),
+        )
+    if isinstance(error, (asyncssh.Error, ConnectionError)):
+        return ConnectError(
+            "ssh-closed-early",
+            "{place} accepted the connection and closed it before the logon",
+            host=host.name,
+            todo="Check sshd's log on the host: it may limit the number of connections (MaxStartups), or block this workstation",
+            place=place,
+        )
+    return ConnectError(
+        "ssh-not-reached",
+        "could not connect to {place}: {reason}",
+        host=host.name,
+        todo="Check address and port in the inventory, and the network of this workstation",
+        place=place,
+        reason=error.strerror or str(error),
+    )
 
 
 def _refused(host: LinuxHost, place: str, logon: Logon | None) -> AuthenticationError:
+    if logon is not None and clean(logon.notice):
+        return AuthenticationError(
+            "ssh-logon-refused",
+            "{place} did not let {user} log on: {reason}",
+            host=host.name,
+            todo="Check on the host whether the account or its password has expired (chage -l {user}), or whether a second factor is required",
+            place=place,
+            user=host.user,
+            reason=clean(logon.notice),
+        )
     tried = logon.tried if logon is not None else []
     keys = _keys([way for way in tried if way != PASSWORD])
     if PASSWORD in tried and keys:
@@ -184,105 +219,3 @@ def _keys(tried: list[str]) -> Message | None:
     if tried == [AGENT]:
         return message("ssh-agent-keys", "the keys in the SSH agent")
     return message("ssh-key-file", "the key in key_file") if tried else None
-
-
-def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> HostError:
-    """Return why the bootstrap did not start. `words` is the error output of the host's shell or of sudo; without a `code`, it is still running."""
-    if code == _SHELL_FINDS_NOTHING and sudo:
-        return ScriptError(
-            "sudo-missing",
-            "sudo is not installed on the host: {reason}",
-            host=host.name,
-            todo="Install sudo on the host, or log on as root",
-            reason=words,
-        )
-    if code == _SHELL_FINDS_NOTHING:
-        return ScriptError(
-            "bash-missing", "bash is not installed on the host: {reason}", host=host.name, todo="Install bash on the host", reason=words
-        )
-    refused = _sudo_refuses(host, words) if sudo else None
-    if refused:
-        return refused
-    silence = message("no-output-within", "no output within {seconds} s", seconds=host.connect_timeout)
-    reason = last_words.of_exit_code(words, code) if code is not None else words or silence
-    if sudo:
-        return ScriptError(
-            "sudo-did-not-start",
-            "sudo did not start the script: {reason}",
-            host=host.name,
-            todo="Log on as {user} and run: sudo bash -c true",
-            reason=reason,
-            user=host.user,
-        )
-    return ScriptError(
-        "shell-did-not-start",
-        "the host's shell did not start the script: {reason}",
-        host=host.name,
-        todo="Log on as {user} and run: bash -c true",
-        reason=reason,
-        user=host.user,
-    )
-
-
-def _sudo_refuses(host: LinuxHost, words: str) -> AuthenticationError | None:
-    """Return the error for a refusal of sudo or sudo-rs. Its messages are in English because the command sets LC_ALL=C."""
-
-    def said(*signs: str) -> bool:
-        return any(sign in words for sign in signs)
-
-    if said("must have a tty", "you must have a tty"):
-        return AuthenticationError(
-            "sudo-requires-terminal",
-            "sudo requires a terminal for {user} (requiretty)",
-            host=host.name,
-            todo='Add the line "Defaults:{user} !requiretty" to a file in /etc/sudoers.d on the host',
-            user=host.user,
-        )
-    if said("bash: command not found"):
-        return AuthenticationError(
-            "sudo-without-bash", "bash is not installed on the host", host=host.name, todo="Install bash on the host"
-        )
-    if said("not in the sudoers file", "is not allowed to", "may not run sudo", "I'm afraid I can't do that"):
-        return AuthenticationError(
-            "sudo-not-allowed",
-            "sudo does not allow {user} to run bash as root",
-            host=host.name,
-            todo='Add the line "{user} ALL=(root) ALL" to a file in /etc/sudoers.d on the host, or set another user in the inventory',
-            user=host.user,
-        )
-    return None
-
-
-def sudo_wants_password(host: LinuxHost) -> AuthenticationError:
-    """Return the error for a sudo that asks for a password when none is set."""
-    return AuthenticationError(
-        "sudo-wants-password",
-        "sudo on the host requires the password of {user}, but sudo_password is not set",
-        host=host.name,
-        todo="Set sudo_password in the inventory, or allow sudo without a password on the host (NOPASSWD in /etc/sudoers.d)",
-        user=host.user,
-    )
-
-
-def sudo_refuses_password(host: LinuxHost) -> AuthenticationError:
-    """Return the error for a rejected password. There is only one attempt, because more could lock the account."""
-    return AuthenticationError(
-        "sudo-rejected-password",
-        "sudo on the host rejected sudo_password for {user}",
-        host=host.name,
-        todo="Correct sudo_password in the inventory",
-        user=host.user,
-    )
-
-
-def sudo_is_silent(host: LinuxHost, words: str) -> AuthenticationError:
-    """Return the error for a sudo that neither prompts nor starts the bootstrap: it waits for something other than a password."""
-    return AuthenticationError(
-        "sudo-silent",
-        "sudo on the host did not respond within {seconds} s ({reason})",
-        host=host.name,
-        todo="Log on as {user} and run: sudo -S bash -c true",
-        seconds=f"{host.connect_timeout:g}",
-        reason=words or message("no-output", "no output"),
-        user=host.user,
-    )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
 from nbserver.base.errors import HostKeyError
 from nbserver.base.message import Message, message
+from nbserver.transports.ssh import known_hosts
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
 
-DEFAULT_KNOWN_HOSTS = "~/.ssh/known_hosts"
-DEFAULT_PORT = 22
 _ATTACK = "This may be an attack, or the host was reinstalled: ask the host's owner before you continue. Only then {action}"
 # The order in which OpenSSH prefers plain keys.
 _KINDS = {
@@ -36,9 +36,9 @@ class HostKeys:
         self._host = host
         self.shown: asyncssh.SSHKey | None = None
         self._pin = host.host_key
-        self._file = host.known_hosts or Path(DEFAULT_KNOWN_HOSTS).expanduser()
+        self._file = known_hosts.file_of(host)
         if self._pin is None:
-            self._trusted, self._authorities, self._revoked = self._known()
+            self._trusted, self._authorities, self._revoked = known_hosts.read(host).keys(host.address, host.port)
         else:
             pinned = [] if self._pin.startswith("SHA256:") else [self._pinned_key(self._pin)]
             self._trusted, self._authorities, self._revoked = pinned, [], []
@@ -53,30 +53,6 @@ class HostKeys:
                 host=self._host.name,
                 todo='Use "SHA256:..." as printed by ssh-keygen -lf, or a complete public key such as "ssh-ed25519 AAAA..."',
             ) from None
-
-    def _known(self) -> tuple[Sequence[asyncssh.SSHKey], Sequence[asyncssh.SSHKey], Sequence[asyncssh.SSHKey]]:
-        """Return the keys, authorities, and revoked keys for the host's name. As in OpenSSH, an entry for its IP address alone is ignored.
-
-        An entry without a port applies to every port that has no entry.
-        """
-        try:
-            known = asyncssh.import_known_hosts(self._file.read_text("utf-8")) if self._file.exists() else asyncssh.import_known_hosts("")
-        except (OSError, ValueError) as error:
-            words = error.strerror if isinstance(error, OSError) else str(error)
-            raise HostKeyError(
-                "known-hosts-unreadable",
-                "could not read {file}: {reason}",
-                host=self._host.name,
-                todo="Correct the file, or set known_hosts to another file",
-                file=self._file,
-                reason=words,
-            ) from None
-        name = self._host.address.lower()
-        port = self._host.port if self._host.port != DEFAULT_PORT else None
-        found = known.match(name, "", port)
-        # If match falls back to entries without a port, it drops the keys that are revoked for this port.
-        also = [known.match(place, "", None)[2] for place in (name, f"[{name}]:{port}")]
-        return found[0], found[1], [*found[2], *also[0], *also[1]]
 
     def choices(self) -> list[dict[str, Any]]:
         """Return the options for each connection attempt, in order. A host presents only one key, of a requested kind."""
@@ -124,7 +100,7 @@ class HostKeys:
                 host=host.name,
                 todo="Check @cert-authority in {file}, and the certificate's principals and dates",
                 place=place,
-                reason=words,
+                reason=words.partition(" for host ")[0],
                 file=self._file,
             )
         shown = describe(self.shown)
@@ -139,18 +115,16 @@ class HostKeys:
                 action=self._remove(),
             )
         if not self._trusted and not self._authorities:
-            named = host.address if host.port == DEFAULT_PORT else f"-p {host.port} {host.address}"
             return HostKeyError(
                 "host-key-unknown",
                 "the host key of {place} is not known on this workstation: the {key}",
                 host=host.name,
-                todo='Run on the host: ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub . If it prints the same fingerprint, set host_key = "{fingerprint}" in the inventory, or append the output of ssh-keyscan {scan} to {file}',
+                todo='Run on the host: ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub . If it prints the same fingerprint, set host_key = "{fingerprint}" in the inventory, or {how}',
                 place=place,
                 key=shown,
                 kind=_kind(self.shown).lower(),
                 fingerprint=self.shown.get_fingerprint(),
-                scan=named,
-                file=self._file,
+                how=self._append(self.shown),
             )
         return HostKeyError(
             "host-key-changed",
@@ -166,8 +140,26 @@ class HostKeys:
     def _remove(self) -> Message:
         if self._pin is not None:
             return message("set-host-key", "set host_key to the new key")
-        named = self._host.address if self._host.port == DEFAULT_PORT else f"[{self._host.address}]:{self._host.port}"
-        return message("remove-host-key", "remove the old key with ssh-keygen -R '{name}' -f {file}", name=named, file=str(self._file))
+        named = self._host.address if self._host.port == known_hosts.DEFAULT_PORT else f"[{self._host.address}]:{self._host.port}"
+        command = f"ssh-keygen -R {_word(named)} -f {_word(str(self._file))}"
+        return message("remove-host-key", "remove the old key with: {command}", command=command)
+
+    def _append(self, key: asyncssh.SSHKey) -> Message:
+        """Return how to add the host's key of this kind to the file. In Windows PowerShell 5.1, >> would write UTF-16."""
+        port = "" if self._host.port == known_hosts.DEFAULT_PORT else f" -p {self._host.port}"
+        scan, file = f"ssh-keyscan -t {_kind(key).lower()}{port} {self._host.address}", _word(str(self._file))
+        if sys.platform == "win32":
+            return message("run-in-powershell", "run in PowerShell: {command}", command=f"{scan} | Add-Content -Encoding Ascii {file}")
+        return message("run-command", "run: {command}", command=f"{scan} >> {file}")
+
+
+def _word(text: str) -> str:
+    """Return the text as one word of a command. On Windows, double quotes do in PowerShell and cmd, unless there is a $ or backtick."""
+    if sys.platform != "win32":
+        return shlex.quote(text)
+    if re.fullmatch(r"[\w.:\\/~-]+", text, re.ASCII):
+        return text
+    return f'"{text}"' if not set("$`").intersection(text) else "'" + text.replace("'", "''") + "'"
 
 
 def describe(key: asyncssh.SSHKey) -> str:

@@ -16,7 +16,7 @@ KEY_FILE, AGENT, PASSWORD = "key_file", "agent", "password"  # what a logon has 
 class Logon(asyncssh.SSHClient):
     """Answers a host's questions at logon: with the key file, then the agent's keys, then the password, which is sent only once.
 
-    `tried` lists what was offered.
+    `tried` lists what was offered, and `notice` is the last text that the host sent after that, such as that the account has expired.
     """
 
     def __init__(self, keys: Sequence[asyncssh.SSHKeyPair], agent: bool, password: str | None, host_keys: HostKeys) -> None:
@@ -24,11 +24,17 @@ class Logon(asyncssh.SSHClient):
         self.host_keys = host_keys
         self._agent: asyncssh.SSHAgentClient | None = None
         self.tried: list[str] = []
+        self.notice = ""
         self.has_password = password is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._agent is not None:
             self._agent.close()
+
+    def auth_banner_received(self, msg: str, lang: str) -> None:
+        """A banner before the first attempt is for everybody, and says nothing about this account."""
+        if self.tried:
+            self.notice = msg
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         return self.host_keys.accepts(key)
@@ -59,6 +65,8 @@ class Logon(asyncssh.SSHClient):
 
     def kbdint_challenge_received(self, name: str, instructions: str, lang: str, prompts: Any) -> Sequence[str] | None:
         """A single question with a hidden answer asks for the password, in any language. Returning None gives up."""
+        if PASSWORD in self.tried:  # the password was right, and the host has something to add, or asks for more
+            self.notice = " ".join(" ".join([instructions, *(prompt for prompt, _ in prompts)]).split())
         if not prompts:
             return []
         if len(prompts) > 1 or prompts[0][1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from nbserver.transports.lines import Lines
 from nbserver.transports.ssh.bootstrap import PROMPT, READY, STOP, command, standard_input
 from nbserver.transports.ssh.command import RemoteCommand
 from nbserver.transports.ssh.connection import Connection
-from nbserver.transports.ssh.errors import explain, not_started, sudo_is_silent, sudo_refuses_password, sudo_wants_password
+from nbserver.transports.ssh.errors import explain
+from nbserver.transports.ssh.not_started import not_started, sudo_asks_twice, sudo_refuses_password, sudo_waits, sudo_wants_password
 from nbserver.transports.transport import LogonSecrets, StopRequested
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 # Exit codes of a script that ran: done, differs, failed with an event, a reboot is needed.
 SCRIPT_ENDED = (0, 2, 3, 102)
+# sudo's prompt, but not its text in a command line that a shell shows before it runs it (set -x in bash, set echo in csh).
+_PROMPT = re.compile(re.escape(PROMPT.encode()) + rb"(?!'| --)")
 
 
 class SshTransport:
@@ -80,33 +84,43 @@ class SshTransport:
 
         Output before that line, from the shell's start-up files, is ignored.
         """
-        before, answered, ends = b"", False, time.monotonic() + self._host.connect_timeout
+        before, since, answered, ends = b"", 0, False, time.monotonic() + self._host.connect_timeout
         while True:
             before += started.take()
             _, ready, rest = before.partition(READY)
             if ready:
                 return rest
             start_is_too_long(self._host.name, len(before))
-            asked = self._sudo and PROMPT.encode() in started.stderr
-            if asked and (answered or self._sudo_password is None):
-                started.end_input()
-                raise sudo_refuses_password(self._host) if answered else sudo_wants_password(self._host)
-            if asked:
-                assert self._sudo_password is not None
-                answered, started.stderr = True, b""
-                started.send(self._sudo_password.encode() + b"\n")
+            said = _before_prompt(started.stderr, before[since:]) if self._sudo else None
+            if said is not None:
+                self._answer(started, answered, said)
+                answered, started.stderr, since = True, b"", len(before)
                 ends = time.monotonic() + self._host.connect_timeout
             if started.ended:
-                raise self._never_ready(started, before)
+                raise self._never_ready(started, before, answered)
             if time.monotonic() > ends:
                 started.end_input()
-                words = _words(started.stderr)
-                raise sudo_is_silent(self._host, words) if self._sudo else not_started(self._host, None, words, sudo=False)
+                raise self._silent(started.stderr or before[since:])
             if self._stop.is_set() and not self._stopped:
                 self._stopped = True
                 started.end_input()
                 raise StopRequested
             self._turn(started)
+
+    def _answer(self, started: RemoteCommand, answered: bool, said: bytes) -> None:
+        """Answer sudo's prompt once. `said` is what came before it: the second prompt follows a rejection, or is for something else."""
+        if not answered and self._sudo_password is not None:
+            started.send(self._sudo_password.encode() + b"\n")
+            return
+        started.end_input()
+        if not answered:
+            raise sudo_wants_password(self._host)
+        raise sudo_refuses_password(self._host) if said.strip() else sudo_asks_twice(self._host)
+
+    def _silent(self, output: bytes) -> HostError:
+        if self._sudo:
+            return sudo_waits(self._host, output)
+        return not_started(self._host, None, last_words.text_of(output), sudo=False)
 
     def _turn(self, started: RemoteCommand) -> None:
         task = self._connection.start(started.news())
@@ -121,17 +135,18 @@ class SshTransport:
         yield from lines.feed(started.take())
         yield from lines.end()
 
-    def _never_ready(self, started: RemoteCommand, output: bytes) -> HostError:
+    def _never_ready(self, started: RemoteCommand, output: bytes, answered: bool) -> HostError:
         if started.lost is not None:
             return explain(started.lost, self._host)
         if started.exit_code is None:
             return ConnectError(
                 "ssh-session-closed", "the host closed the session", host=self._host.name, todo="Check sshd's log on the host"
             )
-        return not_started(self._host, started.exit_code, _words(started.stderr or output), sudo=self._sudo)
+        words = last_words.text_of(started.stderr.strip() or output)
+        return not_started(self._host, started.exit_code, words, sudo=self._sudo, answered=answered)
 
     def _failed(self, started: RemoteCommand) -> ScriptError:
-        words = _words(started.stderr)
+        words = last_words.text_of(started.stderr)
         reason = last_words.of_signal(words, started.signal) if started.signal else last_words.of_exit_code(words, started.exit_code)
         return ScriptError("bash-failed", "bash could not run the script: {reason}", host=self._host.name, reason=reason)
 
@@ -140,5 +155,10 @@ class SshTransport:
         self._connection.close()
 
 
-def _words(output: bytes) -> str:
-    return " ".join(output.decode("utf-8", "replace").split())
+def _before_prompt(*outputs: bytes) -> bytes | None:
+    """Return what is before sudo's prompt, or None if sudo does not ask."""
+    for output in outputs:
+        found = _PROMPT.search(output)
+        if found:
+            return output[: found.start()]
+    return None

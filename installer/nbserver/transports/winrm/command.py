@@ -21,7 +21,7 @@ _SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 class RemoteCommand:
     """A command in the shell `shell`. Methods raise the exceptions of pywinrm and requests.
 
-    `done` is True once the command has ended; `exit_code` is then set. `stderr` is the beginning of the error output, which has
+    `done` is True once the command has ended; `exit_code` is then set. `stderr` is the end of the error output, which has
     `complained` bytes in total.
     """
 
@@ -51,7 +51,7 @@ class RemoteCommand:
             return b""
         finally:
             self._protocol.operation_timeout_sec = patience
-        self.stderr = (self.stderr + errors)[:ERRORS_KEPT]
+        self.stderr = (self.stderr + errors)[-ERRORS_KEPT:]
         self.complained += len(errors)
         if self.done:
             self.exit_code = exit_code & 0xFFFFFFFF

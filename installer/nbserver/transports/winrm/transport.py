@@ -100,7 +100,7 @@ class WinrmTransport:
         raise AssertionError("the last attempt returns or raises")
 
     def _failed(self, command: RemoteCommand) -> ScriptError:
-        words = " ".join(_COLOURS.sub("", command.stderr.decode("cp437")).split())
+        words = _COLOURS.sub("", last_words.text_of(command.stderr, "cp437"))
         reason = last_words.of_exit_code(words, command.exit_code)
         return ScriptError("powershell-failed", "PowerShell could not run the script: {reason}", host=self._host.name, reason=reason)
 

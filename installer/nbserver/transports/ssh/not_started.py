@@ -1,0 +1,213 @@
+"""Say why the bootstrap did not start on a host: because of its shell, its sudo, or the account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import AuthenticationError, HostError, ScriptError
+from nbserver.base.message import Described, message
+from nbserver.transports import last_words
+
+if TYPE_CHECKING:
+    from nbserver.inventory.linux_host import LinuxHost
+
+_IS_CSH = 97  # how the bootstrap ends in csh
+_SHELL_FINDS_NOTHING = 127
+
+
+def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool, answered: bool = False) -> HostError:
+    """Return why the bootstrap did not start.
+
+    `words` is the error output of the host's shell or of sudo, in which sudo may repeat the whole command; without a `code`, it is
+    still running. `answered` is whether sudo
+    received a password.
+    """
+    silence = message("no-output-within", "no output within {seconds} s", seconds=f"{host.connect_timeout:g}")
+    reason = last_words.of_exit_code(words, code) if code is not None else last_words.end_of(words) or silence
+    refused = _no_bash(host, code, words, sudo=sudo) or _account_refused(host, words)
+    if not refused and sudo:
+        refused = _sudo_refuses(host, words, answered=answered)
+    if refused:
+        return refused
+    if code == 0:  # the bootstrap never exits with code 0 before it is ready
+        return _another_command(host, reason)
+    if sudo:
+        return ScriptError(
+            "sudo-did-not-start",
+            "sudo did not start the script: {reason}",
+            host=host.name,
+            todo="Log on as {user} and run: sudo bash -c true",
+            reason=reason,
+            user=host.user,
+        )
+    return ScriptError(
+        "shell-did-not-start",
+        "the host's shell did not start the script: {reason}",
+        host=host.name,
+        todo="Check the login shell of {user} on the host, command= in ~{user}/.ssh/authorized_keys, and ForceCommand in sshd's configuration",
+        reason=reason,
+        user=host.user,
+    )
+
+
+def _no_bash(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> HostError | None:
+    """Return the error for a host without bash, with a login shell that cannot start it, or where it cannot start anything."""
+    if code == _IS_CSH:
+        return ScriptError(
+            "login-shell-is-csh",
+            "the login shell of {user} on the host is csh or tcsh, which cannot start the script",
+            host=host.name,
+            todo="Run on the host: sudo chsh -s /bin/bash {user}, or set another user in the inventory",
+            user=host.user,
+        )
+    if code == _SHELL_FINDS_NOTHING and sudo:
+        return ScriptError(
+            "sudo-missing",
+            "sudo is not installed on the host: {reason}",
+            host=host.name,
+            todo="Install sudo on the host, or log on as root",
+            reason=last_words.end_of(words),
+        )
+    if code == _SHELL_FINDS_NOTHING:
+        return ScriptError(
+            "bash-missing",
+            "bash is not installed on the host: {reason}",
+            host=host.name,
+            todo="Install bash on the host",
+            reason=last_words.end_of(words),
+        )
+    if sudo and "bash cannot start sha256sum" in words and "Permission denied" in words:
+        return AuthenticationError(
+            "sudo-noexec",
+            "sudo allows {user} to run bash, but bash cannot start other programs (NOEXEC)",
+            host=host.name,
+            todo='Add the line "{user} ALL=(root) EXEC: ALL" to a file in /etc/sudoers.d on the host, or remove noexec from its Defaults',
+            user=host.user,
+        )
+    return None
+
+
+def _account_refused(host: LinuxHost, words: str) -> AuthenticationError | None:
+    """Return the error for an account that may log on, but not run anything, or not with sudo."""
+    if _said(words, "password has expired", "assword change required", "assword is expired", "Password expired"):
+        return AuthenticationError(
+            "password-expired",
+            "the password of {user} on the host has expired: {reason}",
+            host=host.name,
+            todo="Log on as {user} with ssh and change the password, then change it in the inventory, too",
+            user=host.user,
+            reason=last_words.end_of(words),
+        )
+    if _said(words, "ccount has expired", "Account expired", "account validation failure", "account management error", "account is locked"):
+        return AuthenticationError(
+            "account-refused",
+            "the host does not accept the account of {user}: {reason}",
+            host=host.name,
+            todo="Check on the host whether it has expired or is locked: chage -l {user}",
+            user=host.user,
+            reason=last_words.end_of(words),
+        )
+    return None
+
+
+def _another_command(host: LinuxHost, reason: Described | str) -> ScriptError:
+    return ScriptError(
+        "another-command-ran",
+        "the host did not run the command of nbserver, but another one: {reason}",
+        host=host.name,
+        todo="Use a key without command= in ~{user}/.ssh/authorized_keys on the host, and check ForceCommand in sshd's configuration "
+        "and the login shell of {user}",
+        user=host.user,
+        reason=reason,
+    )
+
+
+def _said(words: str, *signs: str) -> bool:
+    return any(sign in words for sign in signs)
+
+
+def _sudo_refuses(host: LinuxHost, words: str, *, answered: bool) -> AuthenticationError | None:
+    """Return the error for a refusal of sudo or sudo-rs. Its messages are in English because the command sets LC_ALL=C."""
+    if answered and _said(words, "incorrect password attempt", "incorrect authentication attempt"):
+        return sudo_refuses_password(host)
+    if _said(words, "must have a tty", "you must have a tty"):
+        return AuthenticationError(
+            "sudo-requires-terminal",
+            "sudo requires a terminal for {user} (requiretty)",
+            host=host.name,
+            todo='Add the line "Defaults:{user} !requiretty" to a file in /etc/sudoers.d on the host',
+            user=host.user,
+        )
+    if _said(words, "bash: command not found"):
+        return AuthenticationError(
+            "sudo-without-bash", "bash is not installed on the host", host=host.name, todo="Install bash on the host"
+        )
+    if _said(words, "not in the sudoers file", "is not allowed to", "may not run sudo", "I'm afraid I can't do that"):
+        return AuthenticationError(
+            "sudo-not-allowed",
+            "sudo does not allow {user} to run bash as root",
+            host=host.name,
+            todo='Add the line "{user} ALL=(root) ALL" to a file in /etc/sudoers.d on the host, or set another user in the inventory',
+            user=host.user,
+        )
+    return None
+
+
+def sudo_wants_password(host: LinuxHost) -> AuthenticationError:
+    """Return the error for a sudo that asks for a password when none is set."""
+    return AuthenticationError(
+        "sudo-wants-password",
+        "sudo on the host requires the password of {user}, but sudo_password is not set",
+        host=host.name,
+        todo="Set sudo_password in the inventory, or allow sudo without a password on the host (NOPASSWD in /etc/sudoers.d)",
+        user=host.user,
+    )
+
+
+def sudo_refuses_password(host: LinuxHost) -> AuthenticationError:
+    """Return the error for a rejected password. There is only one attempt, because more could lock the account."""
+    return AuthenticationError(
+        "sudo-rejected-password",
+        "sudo on the host rejected sudo_password for {user}",
+        host=host.name,
+        todo="Correct sudo_password in the inventory",
+        user=host.user,
+    )
+
+
+def sudo_waits(host: LinuxHost, output: bytes) -> AuthenticationError:
+    """Return the error for a sudo that neither asks for the password nor starts the bootstrap. An incomplete line is a question."""
+    words = last_words.text_of(output)
+    refused = _account_refused(host, words)
+    if refused:
+        return refused
+    question = last_words.text_of(output.rpartition(b"\n")[2])
+    if question:
+        return AuthenticationError(
+            "sudo-asks-more",
+            'sudo on the host does not ask {user} for a password, but: "{question}"',
+            host=host.name,
+            todo="Exempt {user} from the second factor of sudo on the host, or allow sudo without a password (NOPASSWD in /etc/sudoers.d)",
+            user=host.user,
+            question=last_words.end_of(question),
+        )
+    return AuthenticationError(
+        "sudo-silent",
+        "sudo on the host did not respond within {seconds} s ({reason})",
+        host=host.name,
+        todo="Log on as {user} and run: sudo -S bash -c true",
+        seconds=f"{host.connect_timeout:g}",
+        reason=last_words.end_of(words) or message("no-output", "no output"),
+        user=host.user,
+    )
+
+
+def sudo_asks_twice(host: LinuxHost) -> AuthenticationError:
+    """Return the error for a sudo that asks again, but has not rejected the first answer: by default, -p replaces each question."""
+    return AuthenticationError(
+        "sudo-asks-twice",
+        "sudo on the host asks {user} for a second secret after the password, such as a one-time code",
+        host=host.name,
+        todo="Exempt {user} from the second factor of sudo on the host, or allow sudo without a password (NOPASSWD in /etc/sudoers.d)",
+        user=host.user,
+    )

@@ -1,0 +1,47 @@
+"""What an SSH host that does not start the script is said to have done."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbserver.inventory.linux_host import LinuxHost
+from nbserver.transports.ssh.not_started import not_started
+
+HOST = LinuxHost.model_validate(
+    {"name": "l1", "system": "linux", "address": "l1", "user": "anna", "connect_timeout": 7, "notebook": {"password": {"env": "N"}}}
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "expected"),
+    [
+        (None, "", "l1: the host's shell did not start the script: no output within 7 s."),
+        (None, "motd", "l1: the host's shell did not start the script: motd."),
+        (7, "", "l1: the host's shell did not start the script: exit code 7, no error output."),
+        (0, "hello", "l1: the host did not run the command of nbserver, but another one: hello. Use a key without command="),
+        (97, "/usr/bin/env: Event not found.", "l1: the login shell of anna on the host is csh or tcsh, which cannot start the script."),
+        (127, "bash: not found", "l1: bash is not installed on the host: bash: not found."),
+        (1, "a notice " * 1000 + "the end", "l1: the host's shell did not start the script: ...ce a notice"),
+    ],
+)
+def test_a_host_that_does_not_start_the_script(code: int | None, words: str, expected: str) -> None:
+    assert str(not_started(HOST, code, words, sudo=False)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("sudo: 1 incorrect password attempt", "sudo on the host rejected sudo_password"),
+        ("sudo: maximum 3 incorrect authentication attempts", "sudo on the host rejected sudo_password"),
+        ('sudo: Account expired or PAM config lacks an "account" section for sudo', "the host does not accept the account of anna"),
+        ("sudo: account validation failure, is your account locked?", "the host does not accept the account of anna"),
+        ("sudo: Account or password is expired, reset your password and try again", "the password of anna on the host has expired"),
+        ("sudo: Password expired, contact your system administrator", "the password of anna on the host has expired"),
+        ("Sorry, user anna is not allowed to execute '/usr/bin/bash -p -c " + "x" * 4000 + "' as root on l1.", "sudo does not allow anna"),
+        ("bash: line 24: /usr/bin/sha256sum: Permission denied bash cannot start sha256sum", "programs (NOEXEC)"),
+        ("something new", "sudo did not start the script: something new"),
+    ],
+)
+def test_a_sudo_that_refuses(words: str, expected: str) -> None:
+    """In the words of sudo 1.9 and of sudo-rs."""
+    assert expected in str(not_started(HOST, 1, words, sudo=True, answered=True))
