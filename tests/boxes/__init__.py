@@ -16,7 +16,8 @@ What stands in, with the parameters that scripts use and no others (a parameter 
     net_security.ps1    New-, Get-, Set-, Remove-NetFirewallRule, Get-NetFirewallPortFilter and those of the other filters.
                         Nothing is filtered. IPv4 networks come back with a mask (192.0.2.0/255.255.255.0), as on Windows.
     scheduled_tasks.ps1 Register-, Unregister-, Export-, Get-, Start-, Stop-, Enable-, Disable-ScheduledTask, for tasks in the root folder.
-                        The XML is written anew, with a URI in RegistrationInfo, as the service does. Accounts are not
+                        The XML is written anew (task_xml.ps1): defaults are left out, others filled in, in the service's
+                        order. A task that is started is queued for a moment. Accounts are not
                         switched; of all triggers only startup fires, by TaskScheduler.boot(). As on Windows, a task
                         that is unregistered while it runs goes on running: stop it first. One that is registered again
                         with -Force stays that of whoever registered it first. One with a stored password is
