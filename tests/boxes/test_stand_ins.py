@@ -176,18 +176,22 @@ def test_a_task_is_written_as_the_service_has_it(run: Run) -> None:
         [void](Register-ScheduledTask -TaskName other -Xml $text -Force); $text -ceq (Export-ScheduledTask -TaskName other)
         Unregister-ScheduledTask -TaskName other -Confirm:$false
     """)
-    assert written.partition(">")[2] == (
-        '<Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">'
-        r"<RegistrationInfo><URI>\other</URI></RegistrationInfo>"
-        '<Principals><Principal id="Author"><UserId>S-1-5-19</UserId></Principal></Principals>'
-        "<Settings><DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries><StopIfGoingOnBatteries>true</StopIfGoingOnBatteries>"
-        "<ExecutionTimeLimit>PT0S</ExecutionTimeLimit><MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>"
-        "<StartWhenAvailable>true</StartWhenAvailable>"
-        "<IdleSettings><StopOnIdleEnd>true</StopOnIdleEnd><RestartOnIdle>false</RestartOnIdle></IdleSettings></Settings>"
-        "<Triggers><TimeTrigger><StartBoundary>2020-01-01T00:00:00</StartBoundary><Repetition><Interval>PT5M</Interval></Repetition>"
-        "</TimeTrigger><BootTrigger /></Triggers>"
-        '<Actions Context="Author"><Exec><Command>cmd.exe</Command></Exec></Actions></Task>'
-    ) and again == "True"
+    assert (
+        written.partition(">")[2]
+        == (
+            '<Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">'
+            r"<RegistrationInfo><URI>\other</URI></RegistrationInfo>"
+            '<Principals><Principal id="Author"><UserId>S-1-5-19</UserId></Principal></Principals>'
+            "<Settings><DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries><StopIfGoingOnBatteries>true</StopIfGoingOnBatteries>"
+            "<ExecutionTimeLimit>PT0S</ExecutionTimeLimit><MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>"
+            "<StartWhenAvailable>true</StartWhenAvailable>"
+            "<IdleSettings><StopOnIdleEnd>true</StopOnIdleEnd><RestartOnIdle>false</RestartOnIdle></IdleSettings></Settings>"
+            "<Triggers><TimeTrigger><StartBoundary>2020-01-01T00:00:00</StartBoundary><Repetition><Interval>PT5M</Interval></Repetition>"
+            "</TimeTrigger><BootTrigger /></Triggers>"
+            '<Actions Context="Author"><Exec><Command>cmd.exe</Command></Exec></Actions></Task>'
+        )
+        and again == "True"
+    )
 
 
 def test_a_disabled_task_does_not_start(run: Run, windows_host: WindowsBox) -> None:

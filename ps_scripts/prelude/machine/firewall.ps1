@@ -11,6 +11,9 @@ $RuleFilters = @{
     Authentication = 'NotRequired'; Encryption = 'NotRequired'
 }
 
+# The display name of a rule that this script has created. An adopted rule keeps the name that it has.
+$OwnDisplayName = '^nbserver: notebook server, TCP \d+$'
+
 # Return the properties of a rule as text; or nothing.
 function Get-FirewallRule([string]$Name) {
     $rule = Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue
@@ -23,6 +26,7 @@ function Get-FirewallRule([string]$Name) {
     $interface = Get-NetFirewallInterfaceFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     $security = Get-NetFirewallSecurityFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     @{
+        DisplayName = [string]$rule.DisplayName
         Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction
         Action = [string]$rule.Action; Profile = [string]$rule.Profile
         Protocol = [string]$port.Protocol
@@ -70,10 +74,11 @@ function Set-FirewallRule {
         return
     }
     $wide = Get-FilterChange $before $RuleFilters
+    if ($before.DisplayName -cmatch $OwnDisplayName) { $wide.NewDisplayName = $DisplayName }
     Set-NetFirewallRule -Name $Name @Rule @wide -ErrorAction Stop
 }
 
-# Earlier releases did not record the filters, and did not change them.
+# Earlier releases did not record the filters and the display name, and did not change them.
 $Restore.firewall_rule = {
     param($Name, $Before)
     $is = Get-FirewallRule $Name
@@ -87,6 +92,7 @@ $Restore.firewall_rule = {
     }
     $narrow = @{}
     if ($is) { $narrow = Get-FilterChange $is $recorded }
+    if ($Before.PSObject.Properties['DisplayName']) { $narrow.NewDisplayName = $Before.DisplayName }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action `
         -Profile $Before.Profile -Protocol $Before.Protocol -LocalPort $Before.LocalPort `
         -RemoteAddress $Before.RemoteAddress @narrow -ErrorAction Stop

@@ -48,7 +48,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     record = host_path(tmp_path_factory.mktemp("firewall") / "record.jsonl")
     with Session() as opened:
         opened.keep("\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "net_security")))
-        opened.keep(prelude("run", "events", "envelope", "record", "firewall"))
+        opened.keep(prelude("run", "events", "envelope", "record", "firewall", "port_rules"))
         opened.keep(steps("firewall"))
         opened.keep(
             f'$RecordFile = \'{record}\'; $Settings = ConvertFrom-Json \'{{"notebook": {{"port": 9999}}, "firewall": {{"remote_addresses": ["LocalSubnet"]}}}}\''
@@ -105,6 +105,35 @@ def test_all_of_them(session: Session) -> None:
     assert differences(session) == [] and not set(FILTERS) & set(read(session))
     session.run("foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }")
     assert read(session) == before
+
+
+def test_the_display_name_has_the_port_of_today(session: Session) -> None:
+    """Unless the rule was adopted: then it keeps its own."""
+    write(session, DisplayName="nbserver: notebook server, TCP 8888")
+    before = read(session)
+    assert differences(session) == ["DisplayName: nbserver: notebook server, TCP 8888"]
+    session.run("& $Steps[0].Apply")
+    assert differences(session) == [] and read(session)["DisplayName"] == "nbserver: notebook server, TCP 9999"
+    session.run("foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }")
+    assert read(session) == before
+    write(session, LocalPort=["8888"])
+    session.run("& $Steps[0].Apply")
+    assert read(session)["DisplayName"] == "old"
+
+
+def test_a_rule_that_was_disabled_for_an_earlier_port_is_enabled_again(session: Session) -> None:
+    write(session)
+    other = FILE.replace("nbserver.json", "other.json")
+    rule = {**RULE, "Name": "other", "Enabled": "False"}
+    line = json.dumps({"v": 1, "step": "takeover", "kind": "firewall_rule_state", "key": "other", "before": "True"})
+    put = f"$lines = @($input); [IO.File]::WriteAllText('{other}', $lines[0]); [IO.File]::WriteAllText($RecordFile, $lines[1])"
+    session.run(put, [json.dumps({**rule, "LocalPort": ["9000-9999"]}), line])
+    assert differences(session) == []
+    session.run(put, [json.dumps({**rule, "LocalPort": ["8888"]}), line])
+    assert differences(session) == ["firewall rule other, which opens another port: disabled"]
+    session.run("& $Steps[0].Apply")
+    assert differences(session) == []
+    assert session.run(f"(Get-NetFirewallRule -Name other).Enabled; [IO.File]::Delete('{other}')") == ["True"]
 
 
 def test_the_record_of_an_earlier_release_is_put_back(session: Session) -> None:
