@@ -8,12 +8,9 @@ function Get-DroppedLine {
     $lines
 }
 
-# A step that is left out by now has its rule, or its entries of PATH, from the time before.
 function Test-DroppedLine($Line) {
     if ('grant', 'data_folder' -contains $Line.kind) { return -not (Test-NotebookPath $Line.key) }
-    if ('firewall_rule', 'firewall_rule_state' -contains $Line.kind) { return $Settings.skip -contains 'firewall' }
-    if ('path_entry', 'path_removal' -contains $Line.kind) { return $Settings.skip -contains 'path' }
-    $false
+    Test-LeftOutLine $Line
 }
 
 # True if the path is notebook.directory, or one of the two is in the other: what was changed there is still needed.

@@ -4,6 +4,16 @@
 # Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
 # -ErrorAction SilentlyContinue makes an empty answer.
 
+# While the service does not run, its commands report an error for every rule, which would look like a missing rule.
+function Test-FirewallRunning { [string](Get-Service -Name MpsSvc).Status -eq 'Running' }
+
+function Assert-FirewallRunning {
+    if (Test-FirewallRunning) { return }
+    throw (New-Failure firewall-stopped ('the service of the Windows firewall (MpsSvc) does not run, so its rules ' +
+            'can be neither read nor changed. Start it (Start-Service MpsSvc); or, if another firewall protects this ' +
+            'host, set skip = ["firewall"] in the inventory'))
+}
+
 # The filters that restrict a rule in addition to its ports and remote addresses, and their values in a rule without.
 $RuleFilters = @{
     Program = 'Any'; Service = 'Any'; LocalAddress = 'Any'; RemotePort = 'Any'; InterfaceType = 'Any'
@@ -81,6 +91,7 @@ function Set-FirewallRule {
 # Earlier releases did not record the filters and the display name, and did not change them.
 $Restore.firewall_rule = {
     param($Name, $Before)
+    Assert-FirewallRunning
     $is = Get-FirewallRule $Name
     if (-not $Before) {
         if ($is) { Remove-NetFirewallRule -Name $Name -ErrorAction Stop }

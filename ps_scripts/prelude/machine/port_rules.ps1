@@ -52,6 +52,7 @@ function Get-ReleasedRuleLine([int]$Port) {
 # A rule that was removed since is not an error.
 $Restore.firewall_rule_state = {
     param($Name, $Before)
+    Assert-FirewallRunning
     if (-not (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue)) { return }
     Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }

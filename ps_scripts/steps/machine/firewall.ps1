@@ -12,9 +12,29 @@ function Get-WantedFirewallRule {
     }
 }
 
+# A group policy can make Windows ignore the rules of the host itself, for each profile. Source: [MS-GPFAS] 2.2.3.13.
+$FirewallPolicy = 'HKLM:\SOFTWARE\Policies\Microsoft\WindowsFirewall'
+$LocalRules = @{ Reported = $false }   # in this run
+
+function Write-IgnoredRule {
+    $profiles = @('DomainProfile', 'PrivateProfile', 'PublicProfile' | Where-Object {
+            $merge = Get-RegistryValue "$FirewallPolicy\$_" AllowLocalPolicyMerge
+            $merge -and [string]$merge.value -eq '0'
+        })
+    if (-not $profiles.Count -or $LocalRules.Reported) { return }
+    $LocalRules.Reported = $true
+    Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore the firewall rules of this host ' +
+        '(AllowLocalPolicyMerge = 0 in {profiles}), so the rule nbserver has no effect there. Open TCP port {port} ' +
+        'in the group policy, and set skip = ["firewall"] in the inventory') @{
+        profiles = $profiles -join ', '; port = $Settings.notebook.port
+    }
+}
+
 function Get-RuleDisplayName { "nbserver: notebook server, TCP $($Settings.notebook.port)" }
 
 Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
+    Assert-FirewallRunning
+    Write-IgnoredRule
     foreach ($line in Get-ReleasedRuleLine $Settings.notebook.port) {
         Add-Difference port-rule-disabled 'firewall rule {name}, which opens another port' 'disabled' 'enabled' @{
             name = $line.key

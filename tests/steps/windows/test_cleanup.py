@@ -55,9 +55,7 @@ def dropped(session: Session, folder: Path, lines: list[dict[str, Any]], directo
     record = folder / "record.jsonl"
     record.write_text("".join(json.dumps({"v": 1, "before": None, **line}) + "\n" for line in lines), "ascii")
     settings = json.dumps({**SETTINGS, "skip": skip, "notebook": {"directory": directory}})
-    script = (
-        f"$Settings = ConvertFrom-Json @($input)[0]; $RecordFile = '{host_path(record)}'; Get-DroppedLine | ForEach-Object {{ $_.key }}"
-    )
+    script = f"function Test-FirewallRunning {{ $true }}; $Settings = ConvertFrom-Json @($input)[0]; $RecordFile = '{host_path(record)}'; Get-DroppedLine | ForEach-Object {{ $_.key }}"
     return session.run(script, [settings])
 
 
