@@ -5,7 +5,10 @@
 # -ErrorAction SilentlyContinue makes an empty answer.
 
 # While the service does not run, its commands report an error for every rule, which would look like a missing rule.
-function Test-FirewallRunning { [string](Get-Service -Name MpsSvc).Status -eq 'Running' }
+function Test-FirewallRunning {
+    $service = Get-Service -Name MpsSvc -ErrorAction SilentlyContinue
+    $service -and [string]$service.Status -eq 'Running'
+}
 
 function Assert-FirewallRunning {
     if (Test-FirewallRunning) { return }
