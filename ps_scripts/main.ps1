@@ -13,15 +13,32 @@ function Write-Difference {
     foreach ($difference in $Run.Differences) { Write-Event difference $difference }
 }
 
-# Test all steps, which changes nothing. Brackets are left out, because they are only for changes.
+# Test all steps, which changes nothing. Brackets are only for changes: a test reports those that are still open.
 function Invoke-Plan {
     foreach ($step in $Steps) {
-        if ($step.Bracket) { continue }
+        if ($step.Bracket) {
+            if ($Run.Mode -eq 'test') { Write-OpenBracket $step }
+            continue
+        }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
         if ($Run.Mode -ne 'test') { continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
+}
+
+# A run that was cut off leaves its bracket open: the previous state is in the record, and the Test finds no difference.
+# The next apply or undo restores it.
+function Write-OpenBracket($Step) {
+    $Run.Step = $Step.Name
+    if (-not @(Read-Record | Where-Object { $_.step -eq $Step.Name }).Count -or (Get-LockOwner)) { return }
+    $Run.Differences = New-Object Collections.ArrayList
+    & $Step.Test
+    if ($Run.Differences.Count) { return }
+    Add-Difference bracket-open 'temporary change of the step {step}, left by run {run}, which was cut off' `
+        'in effect' 'restored' @{ step = $Step.Name; run = Get-CutOffRun }
+    Write-Difference
+    $Run.Differs = $true
 }
 
 # Apply a step if something differs, then test it again: a difference that remains is a failure.

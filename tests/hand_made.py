@@ -43,19 +43,25 @@ TASK = """<?xml version="1.0" encoding="UTF-16"?>
   <RegistrationInfo>
     <URI>\\TASK-NAME</URI>
   </RegistrationInfo>
+  <Settings>
+    <DisallowStartIfOnBatteries>true</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>true</StopIfGoingOnBatteries>
+    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <IdleSettings>
+      <StopOnIdleEnd>true</StopOnIdleEnd>
+      <RestartOnIdle>false</RestartOnIdle>
+    </IdleSettings>
+  </Settings>
   <Triggers>
     <BootTrigger />
   </Triggers>
-  <Settings>
-    <Enabled>true</Enabled>
-  </Settings>
   <Actions>
     <Exec>
       <Command>COMMAND</Command>
       <Arguments>ARGUMENTS</Arguments>
     </Exec>
   </Actions>
-</Task>"""
+</Task>"""  # as the service writes it: stand_ins/task_xml.ps1
 PRINCIPAL = '  <Principals>\n    <Principal id="Author">\n      <UserId>S-1-5-21-1-2-3-1001</UserId>\n      <LogonType>LOGON</LogonType>\n    </Principal>\n  </Principals>\n'
 PATH = r"C:\Python27;C:\Python27\Scripts;" + MACHINE_PATH + r";C:\OpenSSL-Win64\bin;C:\Python311;C:\tools"
 LEFT = MACHINE_PATH + r";C:\Python311;C:\tools"  # without what the tutorial put there
@@ -78,7 +84,7 @@ class HandMade:
     def _write(self, name: str, text: str, encoding: str = "utf-8") -> None:
         file = self.host.path(name)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding=encoding)
+        file.write_text(text, encoding=encoding, newline="\r\n" if encoding == "utf-16" else None)  # as the service writes it
         self.files.append(file)
 
     @property

@@ -1,27 +1,45 @@
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove the environments of earlier runs, which the server does not use any more.
+# Remove or restore what earlier runs installed or changed and nothing needs any more.
 
 # This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
-# record is removed, in the same way as undo would remove it. Packages of the distribution stay until undo.
+# record is removed or restored, in the same way as undo does it. Packages of the distribution stay until undo.
 
-step cleanup 'Unused programs and packages of earlier runs are removed'
+KEPT_FOLDERS_ARE_REPORTED=''
+
+step cleanup 'What earlier runs left and nothing needs is removed or restored'
 
 cleanup_test() {
     local line
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
+        if is_dropped "$line"; then
+            differs dropped-setting 'what an earlier setting changed ({kind} {key})' changed restored \
+                kind "$LINE_KIND" key "$LINE_KEY"
+        elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
+            warn_of_kept_folder "$LINE_KEY"
+        fi
     done
+    KEPT_FOLDERS_ARE_REPORTED=1
 }
 
+# The newest line first, as in undo: a folder in another one is removed before it.
 cleanup_apply() {
     local line
+    local -i i
     local -a lines=("${RECORD[@]}")
-    for line in "${lines[@]}"; do
-        if ! is_unused_environment "$line"; then continue; fi
-        undo_line "$line" ||
-            fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. Fix '\
-'this error, then run nbserver apply again' \
-                path "$LINE_KEY"
+    for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
+        line=${lines[i]}
+        if is_unused_environment "$line"; then
+            undo_line "$line" ||
+                fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. '\
+'Fix this error, then run nbserver apply again' \
+                    path "$LINE_KEY"
+        elif is_dropped "$line"; then
+            undo_line "$line" ||
+                fail dropped-not-restored 'could not restore {kind} {key}, which an earlier setting changed: {cause}. '\
+'The new server is already running. Fix this error, then run nbserver apply again' \
+                    kind "$LINE_KIND" key "$LINE_KEY"
+        fi
     done
 }
 
@@ -29,4 +47,31 @@ cleanup_apply() {
 is_unused_environment() { # LINE
     split_line "$1"
     [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]]
+}
+
+# Whether a line of the record is about what only earlier settings needed. A folder that has files stays until undo.
+is_dropped() { # LINE
+    split_line "$1"
+    case $LINE_KIND in
+        firewall_port) is_skipped firewall ;;
+        access) is_earlier_notebook_folder ;;
+        data_folder) is_earlier_notebook_folder && ! has_entries "$LINE_KEY" ;;
+        *) return 1 ;;
+    esac
+}
+
+# After split_line: whether it is about an earlier notebook.directory, or a folder above it. If one of the folders is in
+# the other, it is still needed.
+is_earlier_notebook_folder() {
+    local path
+    if [[ $LINE_STEP != notebook ]]; then return 1; fi
+    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER" \
+        "$NB_NOTEBOOK_DIRECTORY"; do
+        if [[ $path/ == "$LINE_KEY"/* || $LINE_KEY/ == "$path"/* ]]; then return 1; fi
+    done
+    return 0
+}
+
+has_entries() { # FOLDER
+    [[ $(find "$1" -mindepth 1 -print -quit 2>/dev/null) ]]
 }

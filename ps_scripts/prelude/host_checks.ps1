@@ -73,3 +73,18 @@ function Assert-FreeSpace {
             free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
         })
 }
+
+$CodeIntegrityKey = 'HKLM:\SYSTEM\CurrentControlSet\Control\CI\Policy'
+$SmartAppControl = @{ Reported = $false }   # in this run
+
+# Smart App Control of Windows 11: 0 is off, 1 on, 2 evaluation, which blocks nothing. If it is on, Windows does not
+# load files that are neither signed nor known to Microsoft, such as the .pyd files of many packages.
+function Write-SmartAppControl {
+    $state = Get-RegistryValue $CodeIntegrityKey VerifiedAndReputablePolicyState
+    if (-not $state -or [string]$state.value -ne '1' -or $SmartAppControl.Reported) { return }
+    $SmartAppControl.Reported = $true
+    Write-Notice warning smart-app-control ('Smart App Control is on. It blocks files that are neither signed nor ' +
+        'known to Microsoft, such as the .pyd files of Python packages, so the notebook server may not start. Turn ' +
+        'it off in Windows Security (App & browser control), or use another host. Windows cannot turn it on again ' +
+        'without a reset')
+}

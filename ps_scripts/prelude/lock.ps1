@@ -49,3 +49,10 @@ function Get-LockOwner {
         try { (New-Object IO.StreamReader($stream, $Utf8)).ReadToEnd() } finally { $stream.Close() }
     }
 }
+
+# Return the ID of the run that was cut off while it held the lock: a run that finishes empties the file.
+function Get-CutOffRun {
+    $text = ''
+    if (Test-Path -LiteralPath $LockFile) { $text = [IO.File]::ReadAllText($LockFile, $Utf8) }
+    if ($text -cmatch '\Arun ([0-9A-Za-z-]{1,64}),') { $Matches[1] } else { 'unknown' }
+}

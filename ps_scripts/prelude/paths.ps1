@@ -48,6 +48,17 @@ function Lock-Folder([string]$Path) {
     $lock
 }
 
+# Return the folders above the path that do not exist, the outermost first.
+function Get-MissingParent([string]$Path) {
+    $missing = @()
+    $parent = Split-Path -Parent $Path
+    while ($parent -and -not (Test-Path -LiteralPath $parent)) {
+        $missing = @($parent) + $missing
+        $parent = Split-Path -Parent $parent
+    }
+    $missing
+}
+
 # ---- undo restores only these paths, whatever the record contains
 
 function Test-KnownPath([string]$Path) {
@@ -60,8 +71,9 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('the record contains {path}, which is neither in a folder of ' +
-                'nbserver nor the current notebook.directory. If it is an earlier notebook.directory, set ' +
-                'notebook.directory to it in the inventory, then run nbserver undo again') @{ path = $Path })
+        throw (New-Failure record-path-unknown ('the record contains {path}, which is not in a folder of nbserver. ' +
+                'Find out who added this line to {record}, remove it, then try again') @{
+                path = $Path; record = $RecordFile
+            })
     }
 }

@@ -1,11 +1,16 @@
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove the programs and packages of earlier runs that are not used any more.
+# Remove or restore what earlier runs installed or changed and nothing needs any more.
 
-# They are removed last, when the new server has answered: an upgrade that fails keeps them. Only what is in the record
-# is removed, in the same way as undo removes it.
+# This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
+# record is removed or restored, in the same way as undo does it.
 
-Add-Step cleanup 'Unused programs and packages of earlier runs are removed' -Test {
+Add-Step cleanup 'What earlier runs left and nothing needs is removed or restored' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
+    foreach ($line in Get-DroppedLine) {
+        Add-Difference dropped-setting 'what an earlier setting changed ({kind} {key})' 'changed' 'restored' @{
+            kind = $line.kind; key = $line.key
+        }
+    }
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
@@ -14,6 +19,15 @@ Add-Step cleanup 'Unused programs and packages of earlier runs are removed' -Tes
             throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
                     'running. Close the programs that use {path}, then try again') @{
                     path = $line.key
+                } -Cause $_.Exception)
+        }
+    }
+    foreach ($line in @(Get-DroppedLine)) {
+        try { Undo-Line $line }
+        catch {
+            throw (New-Failure dropped-not-restored ('{kind} {key}, which an earlier setting changed, could not be ' +
+                    'restored: {cause}. Fix the cause, then run this again. The new server is already running') @{
+                    kind = $line.kind; key = $line.key
                 } -Cause $_.Exception)
         }
     }

@@ -14,9 +14,10 @@ What stands in, with the parameters that scripts use and no others (a parameter 
     acl.ps1             Get-Acl, Set-Acl. SDDL is kept, nothing is enforced or inherited; Owner is a name, as on Windows.
                         The list that [IO.FileSystemAclExtensions]::Create makes a folder with is kept too.
     net_security.ps1    New-, Get-, Set-, Remove-NetFirewallRule, Get-NetFirewallPortFilter and those of the other filters.
-                        Nothing is filtered. IPv4 networks come back with a mask (192.0.2.0/255.255.255.0), as on Windows.
+                        Nothing is filtered. The service MpsSvc can be stopped. IPv4 networks come back with a mask (192.0.2.0/255.255.255.0), as on Windows.
     scheduled_tasks.ps1 Register-, Unregister-, Export-, Get-, Start-, Stop-, Enable-, Disable-ScheduledTask, for tasks in the root folder.
-                        The XML is written anew, with a URI in RegistrationInfo, as the service does. Accounts are not
+                        The XML is written anew (task_xml.ps1): defaults are left out, others filled in, in the service's
+                        order. A task that is started is queued for a moment. Accounts are not
                         switched; of all triggers only startup fires, by TaskScheduler.boot(). As on Windows, a task
                         that is unregistered while it runs goes on running: stop it first. One that is registered again
                         with -Force stays that of whoever registered it first. One with a stored password is

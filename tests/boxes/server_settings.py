@@ -55,6 +55,15 @@ UNRELATED_TASK = """<?xml version="1.0" encoding="UTF-16"?>
   <RegistrationInfo>
     <URI>\\Unrelated maintenance</URI>
   </RegistrationInfo>
+  <Settings>
+    <DisallowStartIfOnBatteries>true</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>true</StopIfGoingOnBatteries>
+    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <IdleSettings>
+      <StopOnIdleEnd>true</StopOnIdleEnd>
+      <RestartOnIdle>false</RestartOnIdle>
+    </IdleSettings>
+  </Settings>
   <Triggers>
     <CalendarTrigger>
       <StartBoundary>2020-01-01T03:00:00</StartBoundary>
@@ -63,14 +72,10 @@ UNRELATED_TASK = """<?xml version="1.0" encoding="UTF-16"?>
       </ScheduleByDay>
     </CalendarTrigger>
   </Triggers>
-  <Settings>
-    <Enabled>true</Enabled>
-  </Settings>
   <Actions>
     <Exec>
       <Command>cmd.exe</Command>
       <Arguments>/c exit 0</Arguments>
     </Exec>
   </Actions>
-</Task>
-"""
+</Task>"""

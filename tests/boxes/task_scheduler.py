@@ -148,6 +148,8 @@ class TaskScheduler:
         self.requests.mkdir(parents=True, exist_ok=True)
         self.logs = Path(tempfile.mkdtemp(prefix="task-output-"))
         self.runs: dict[str, Run] = {}
+        self.queued: dict[str, float] = {}  # name -> when a session asked for its start
+        self.delay = 0.5  # seconds that it is queued then
         self.lock = threading.RLock()
         self.closing = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -156,6 +158,10 @@ class TaskScheduler:
     def _watch(self) -> None:
         while not self.closing.wait(0.05):
             with self.lock:
+                for name in [name for name, asked in self.queued.items() if time.monotonic() - asked >= self.delay]:
+                    del self.queued[name]
+                    if self._file(name).exists():  # it may have been unregistered meanwhile
+                        self.start(name)
                 self._write_states()
                 for request in self.requests.glob("*.request"):
                     try:
@@ -163,14 +169,23 @@ class TaskScheduler:
                     except FileNotFoundError:
                         continue  # whoever asked waits no longer
                     try:
-                        (self.stop if verb == "stop" else self.start)(name)
+                        self._take(verb, name)
                     finally:
                         self._write_states()
-                        request.unlink(missing_ok=True)  # the answer: it is done
+                        request.unlink(missing_ok=True)  # the answer: it is taken
+
+    def _take(self, verb: str, name: str) -> None:
+        """Stops it, or starts it: a service at once, a task after it was queued for a moment."""
+        if verb == "stop":
+            self.stop(name)
+        elif name.startswith("service."):
+            self.start(name)
+        elif not self.is_running(name):
+            self.queued[name] = time.monotonic()
 
     def _write_states(self) -> None:
-        for name, run in list(self.runs.items()):
-            state = "Ready" if run.ended.is_set() else "Running"
+        for name in {*self.runs, *self.queued}:
+            state = "Queued" if name in self.queued else "Running" if self.is_running(name) else "Ready"
             file = self.requests / f"{name}.state"
             if not file.exists() or file.read_text() != state:
                 new = file.with_suffix(".writing")
@@ -178,8 +193,14 @@ class TaskScheduler:
                 new.replace(file)
 
     def is_running(self, name: str) -> bool:
+        """Whether it runs, or is about to."""
         with self.lock:
-            return name in self.runs and not self.runs[name].ended.is_set()
+            return name in self.queued or (name in self.runs and not self.runs[name].ended.is_set())
+
+    def running(self) -> list[str]:
+        """The names of all tasks and services that run, in order."""
+        with self.lock:
+            return sorted(name for name in {*self.runs, *self.queued} if self.is_running(name))
 
     def start(self, name: str) -> None:
         """Starts the task's programs; a task that runs already is left alone (MultipleInstances IgnoreNew)."""
@@ -198,9 +219,10 @@ class TaskScheduler:
     def stop(self, name: str) -> None:
         """Ends the task's programs and what they started."""
         with self.lock:
+            self.queued.pop(name, None)
             if name in self.runs:
                 self.runs[name].stop()
-                self._write_states()
+            self._write_states()
 
     def exit_codes(self, name: str) -> list[int]:
         """Of the task's last run, one an action that has ended."""
@@ -214,7 +236,7 @@ class TaskScheduler:
     def shut_down(self) -> None:
         """What running tasks see of a reboot: they are ended."""
         with self.lock:
-            for name in list(self.runs):
+            for name in {*self.runs, *self.queued}:
                 self.stop(name)
 
     def boot(self) -> None:

@@ -128,9 +128,12 @@ def test_a_task_runs_outside_the_session_until_it_is_stopped(run: Run, windows_h
     scheduler = windows_host.scheduler
     endless = ("%SystemRoot%\\system32\\cmd.exe", "/c &quot;echo begun &amp; ping -n 600 127.0.0.1 &gt;nul&quot;")
     assert run(register("endless", endless)) == ["Ready"]
-    assert run("Start-ScheduledTask -TaskName endless; (Get-ScheduledTask -TaskName endless).State") == ["Running"]
+    usual, scheduler.delay = scheduler.delay, 600
+    assert run("Start-ScheduledTask -TaskName endless; (Get-ScheduledTask -TaskName endless).State") == ["Queued"]
+    scheduler.delay = usual
     assert wait_until(lambda: "begun" in scheduler.output("endless"))
     assert windows_host.snapshot()["running"] == ["endless"]
+    assert run("(Get-ScheduledTask -TaskName endless).State") == ["Running"]
     assert run("Stop-ScheduledTask -TaskName endless; (Get-ScheduledTask -TaskName endless).State") == ["Ready"]
     # at the next start of the machine it begins by itself
     scheduler.boot()
@@ -155,6 +158,40 @@ def test_a_tasks_actions_run_in_order_and_end_by_themselves(run: Run, windows_ho
     exported = run("Export-ScheduledTask -TaskName two")[0]
     assert "<URI>\\two</URI>" in exported and exported == windows_host.snapshot()["tasks"]["two"]
     assert run("Unregister-ScheduledTask -TaskName two -Confirm:$false; @(Get-ScheduledTask).TaskName") == ["Unrelated maintenance"]
+
+
+def test_a_task_is_written_as_the_service_has_it(run: Run) -> None:
+    """Defaults are left out, others are filled in, and the order is the service's."""
+    xml = """<Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+        <Triggers><TimeTrigger><Repetition><Interval>PT5M</Interval></Repetition><StartBoundary>2020-01-01T00:00:00</StartBoundary>
+        <Enabled>true</Enabled></TimeTrigger><BootTrigger><Enabled>true</Enabled></BootTrigger></Triggers>
+        <Principals><Principal id="Author"><UserId>S-1-5-19</UserId><RunLevel>LeastPrivilege</RunLevel>
+        <ProcessTokenSidType>Unrestricted</ProcessTokenSidType></Principal></Principals>
+        <Settings><StartWhenAvailable>true</StartWhenAvailable><ExecutionTimeLimit>PT0S</ExecutionTimeLimit><Enabled>true</Enabled>
+        <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries><IdleSettings><Duration>PT10M</Duration></IdleSettings></Settings>
+        <Actions Context="Author"><Exec><Command>cmd.exe</Command></Exec></Actions></Task>"""
+    written, again = run(rf"""
+        [void](Register-ScheduledTask -TaskName other -Xml '{xml}')
+        $text = Export-ScheduledTask -TaskName other; $text -replace '\s*\r\n\s*'
+        [void](Register-ScheduledTask -TaskName other -Xml $text -Force); $text -ceq (Export-ScheduledTask -TaskName other)
+        Unregister-ScheduledTask -TaskName other -Confirm:$false
+    """)
+    assert (
+        written.partition(">")[2]
+        == (
+            '<Task version="1.3" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">'
+            r"<RegistrationInfo><URI>\other</URI></RegistrationInfo>"
+            '<Principals><Principal id="Author"><UserId>S-1-5-19</UserId></Principal></Principals>'
+            "<Settings><DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries><StopIfGoingOnBatteries>true</StopIfGoingOnBatteries>"
+            "<ExecutionTimeLimit>PT0S</ExecutionTimeLimit><MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>"
+            "<StartWhenAvailable>true</StartWhenAvailable>"
+            "<IdleSettings><StopOnIdleEnd>true</StopOnIdleEnd><RestartOnIdle>false</RestartOnIdle></IdleSettings></Settings>"
+            "<Triggers><TimeTrigger><StartBoundary>2020-01-01T00:00:00</StartBoundary><Repetition><Interval>PT5M</Interval></Repetition>"
+            "</TimeTrigger><BootTrigger /></Triggers>"
+            '<Actions Context="Author"><Exec><Command>cmd.exe</Command></Exec></Actions></Task>'
+        )
+        and again == "True"
+    )
 
 
 def test_a_disabled_task_does_not_start(run: Run, windows_host: WindowsBox) -> None:

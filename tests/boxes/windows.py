@@ -75,7 +75,7 @@ class WindowsBox:
             "firewall": {name: json.loads(text) for name, text in self._texts(r"C:\nbserver-test\firewall", "*.json")},
             "services": {name: json.loads(text) for name, text in self._texts(r"C:\nbserver-test\services", "*.json")},
             "tasks": {file.name: file.read_bytes().decode("utf-16") for file in sorted(self.path(TASKS).iterdir())},
-            "running": sorted(name for name in self.scheduler.runs if self.scheduler.is_running(name)),
+            "running": self.scheduler.running(),
             "acl": dict(self._descriptors()),
             "files": dict(self._files((*VOLATILE, *except_))),
         }

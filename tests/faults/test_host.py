@@ -74,6 +74,8 @@ def cut_off(host: SmallHost, gate: int, reboot: bool) -> str:
             host.struck_endpoint.kill_engines()
     host.struck.forget()
     assert done[0].result.outcome == "failed" and done[0].result.error
+    if host.guard() == "DWord:0":
+        assert "The temporary change of the step guard may still be in effect" in done[0].result.error
     assert done[0].lines == host.host_events(done[0].id).read_text("utf-8").splitlines(), "it was asked what it did until then"
     return done[0].id
 
@@ -95,6 +97,11 @@ def test_engine_killed_in_the_middle(small_host: SmallHost, images: Images, gate
     """Without a reboot: the lock that the dead run left does not stop the next one, which closes the bracket."""
     run = cut_off(small_host, gate, reboot=False)
     assert small_host.lock().startswith(f"run {run}, mode apply"), "the dead run's name still stands in the lock"
+    is_open = small_host.guard() == "DWord:0"
+    plan = small_host.run("test")
+    assert plan.result.outcome == "differs" or not is_open
+    reported = [event["values"] for event in plan.events if event.get("code") == "bracket-open"]
+    assert reported == [{"run": run, "step": "guard"}] * is_open
     converges(small_host, images)
 
 

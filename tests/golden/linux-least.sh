@@ -30,37 +30,37 @@
 #  1469  data_folders           Create folders for notebooks; undo removes them only if they are empty.
 #  1514  files_of_service       Find files of the service that stay after undo, and keep their user.
 #  1573  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1635  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1790  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1936  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2076  zypper                 Run zypper, without questions.
-#  2201  units                  Install and remove units of systemd.
-#  2278  service_unit           Compare the unit of the notebook server, and install it.
-#  2328  service                Find out what the unit of the notebook server does.
-#  2351  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2464  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2532  certificate_program    Create a certificate with OpenSSL.
-#  2540  starter                Define the Python program that starts the notebook server.
-#  2698  port                   Find out which program listens on the port of the notebook server.
-#  2740  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2798  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2851  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2894  proxy                  Pass the proxy of the settings to programs that download.
-#  2908  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3014  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  1644  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1799  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1945  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2085  zypper                 Run zypper, without questions.
+#  2210  units                  Install and remove units of systemd.
+#  2287  service_unit           Compare the unit of the notebook server, and install it.
+#  2337  service                Find out what the unit of the notebook server does.
+#  2360  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2473  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2541  certificate_program    Create a certificate with OpenSSL.
+#  2549  starter                Define the Python program that starts the notebook server.
+#  2707  port                   Find out which program listens on the port of the notebook server.
+#  2749  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2807  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2860  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2903  proxy                  Pass the proxy of the settings to programs that download.
+#  2917  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3023  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3033  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3059  python                 Install Python from the distribution.
-#  3121  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3182  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3195  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3209  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3302  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3458  service                Run the notebook server as a service that starts with the system.
-#  3562  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3626  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3744  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3777  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3042  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3068  python                 Install Python from the distribution.
+#  3130  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3191  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3204  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3218  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3311  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3467  service                Run the notebook server as a service that starts with the system.
+#  3571  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3635  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3753  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  3831  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1602,6 +1602,15 @@ add_service_access() { # PATH
     save_access "$1"
     chown -- ":$SERVICE_USER" "$HELD"
     chmod -- g+rwx "$HELD"
+}
+
+# A folder for notebooks that this script created belongs to the service, and so do the files in it.
+warn_of_kept_folder() { # PATH
+    read_access "$1"
+    if ! can_service_write "$1"; then return; fi
+    warn earlier-notebook-folder '{path} was notebook.directory before, and the service can still write in it. '\
+'Move its files, or give it to another user (chown -R)' \
+        path "$1"
 }
 
 # A folder that has files stays, and so does its line in the record: a later undo checks it again.
@@ -3742,29 +3751,47 @@ read_shown() {
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove the environments of earlier runs, which the server does not use any more.
+# Remove or restore what earlier runs installed or changed and nothing needs any more.
 
 # This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
-# record is removed, in the same way as undo would remove it. Packages of the distribution stay until undo.
+# record is removed or restored, in the same way as undo does it. Packages of the distribution stay until undo.
 
-step cleanup 'Unused programs and packages of earlier runs are removed'
+KEPT_FOLDERS_ARE_REPORTED=''
+
+step cleanup 'What earlier runs left and nothing needs is removed or restored'
 
 cleanup_test() {
     local line
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
+        if is_dropped "$line"; then
+            differs dropped-setting 'what an earlier setting changed ({kind} {key})' changed restored \
+                kind "$LINE_KIND" key "$LINE_KEY"
+        elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
+            warn_of_kept_folder "$LINE_KEY"
+        fi
     done
+    KEPT_FOLDERS_ARE_REPORTED=1
 }
 
+# The newest line first, as in undo: a folder in another one is removed before it.
 cleanup_apply() {
     local line
+    local -i i
     local -a lines=("${RECORD[@]}")
-    for line in "${lines[@]}"; do
-        if ! is_unused_environment "$line"; then continue; fi
-        undo_line "$line" ||
-            fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. Fix '\
-'this error, then run nbserver apply again' \
-                path "$LINE_KEY"
+    for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
+        line=${lines[i]}
+        if is_unused_environment "$line"; then
+            undo_line "$line" ||
+                fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. '\
+'Fix this error, then run nbserver apply again' \
+                    path "$LINE_KEY"
+        elif is_dropped "$line"; then
+            undo_line "$line" ||
+                fail dropped-not-restored 'could not restore {kind} {key}, which an earlier setting changed: {cause}. '\
+'The new server is already running. Fix this error, then run nbserver apply again' \
+                    kind "$LINE_KIND" key "$LINE_KEY"
+        fi
     done
 }
 
@@ -3772,6 +3799,33 @@ cleanup_apply() {
 is_unused_environment() { # LINE
     split_line "$1"
     [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]]
+}
+
+# Whether a line of the record is about what only earlier settings needed. A folder that has files stays until undo.
+is_dropped() { # LINE
+    split_line "$1"
+    case $LINE_KIND in
+        firewall_port) is_skipped firewall ;;
+        access) is_earlier_notebook_folder ;;
+        data_folder) is_earlier_notebook_folder && ! has_entries "$LINE_KEY" ;;
+        *) return 1 ;;
+    esac
+}
+
+# After split_line: whether it is about an earlier notebook.directory, or a folder above it. If one of the folders is in
+# the other, it is still needed.
+is_earlier_notebook_folder() {
+    local path
+    if [[ $LINE_STEP != notebook ]]; then return 1; fi
+    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER" \
+        "$NB_NOTEBOOK_DIRECTORY"; do
+        if [[ $path/ == "$LINE_KEY"/* || $LINE_KEY/ == "$path"/* ]]; then return 1; fi
+    done
+    return 0
+}
+
+has_entries() { # FOLDER
+    [[ $(find "$1" -mindepth 1 -print -quit 2>/dev/null) ]]
 }
 
 # ---- main ------------------------------------------------------------------------------------------

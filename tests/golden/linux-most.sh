@@ -30,37 +30,37 @@
 #  1471  data_folders           Create folders for notebooks; undo removes them only if they are empty.
 #  1516  files_of_service       Find files of the service that stay after undo, and keep their user.
 #  1575  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1637  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1792  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1938  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2078  zypper                 Run zypper, without questions.
-#  2203  units                  Install and remove units of systemd.
-#  2280  service_unit           Compare the unit of the notebook server, and install it.
-#  2330  service                Find out what the unit of the notebook server does.
-#  2353  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2466  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2534  certificate_program    Create a certificate with OpenSSL.
-#  2542  starter                Define the Python program that starts the notebook server.
-#  2700  port                   Find out which program listens on the port of the notebook server.
-#  2742  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2800  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2853  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2896  proxy                  Pass the proxy of the settings to programs that download.
-#  2910  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3016  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  1646  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1801  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1947  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2087  zypper                 Run zypper, without questions.
+#  2212  units                  Install and remove units of systemd.
+#  2289  service_unit           Compare the unit of the notebook server, and install it.
+#  2339  service                Find out what the unit of the notebook server does.
+#  2362  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2475  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2543  certificate_program    Create a certificate with OpenSSL.
+#  2551  starter                Define the Python program that starts the notebook server.
+#  2709  port                   Find out which program listens on the port of the notebook server.
+#  2751  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2809  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2862  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2905  proxy                  Pass the proxy of the settings to programs that download.
+#  2919  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3025  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3035  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3061  python                 Install Python from the distribution.
-#  3123  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3184  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3197  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3211  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3304  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3460  service                Run the notebook server as a service that starts with the system.
-#  3564  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3628  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3746  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  3779  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3044  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3070  python                 Install Python from the distribution.
+#  3132  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3193  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3206  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3220  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3313  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3469  service                Run the notebook server as a service that starts with the system.
+#  3573  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3637  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3755  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  3833  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1604,6 +1604,15 @@ add_service_access() { # PATH
     save_access "$1"
     chown -- ":$SERVICE_USER" "$HELD"
     chmod -- g+rwx "$HELD"
+}
+
+# A folder for notebooks that this script created belongs to the service, and so do the files in it.
+warn_of_kept_folder() { # PATH
+    read_access "$1"
+    if ! can_service_write "$1"; then return; fi
+    warn earlier-notebook-folder '{path} was notebook.directory before, and the service can still write in it. '\
+'Move its files, or give it to another user (chown -R)' \
+        path "$1"
 }
 
 # A folder that has files stays, and so does its line in the record: a later undo checks it again.
@@ -3744,29 +3753,47 @@ read_shown() {
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove the environments of earlier runs, which the server does not use any more.
+# Remove or restore what earlier runs installed or changed and nothing needs any more.
 
 # This is the last step, after the new server has answered: if an upgrade fails, everything is kept. Only what is in the
-# record is removed, in the same way as undo would remove it. Packages of the distribution stay until undo.
+# record is removed or restored, in the same way as undo does it. Packages of the distribution stay until undo.
 
-step cleanup 'Unused programs and packages of earlier runs are removed'
+KEPT_FOLDERS_ARE_REPORTED=''
+
+step cleanup 'What earlier runs left and nothing needs is removed or restored'
 
 cleanup_test() {
     local line
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
+        if is_dropped "$line"; then
+            differs dropped-setting 'what an earlier setting changed ({kind} {key})' changed restored \
+                kind "$LINE_KIND" key "$LINE_KEY"
+        elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
+            warn_of_kept_folder "$LINE_KEY"
+        fi
     done
+    KEPT_FOLDERS_ARE_REPORTED=1
 }
 
+# The newest line first, as in undo: a folder in another one is removed before it.
 cleanup_apply() {
     local line
+    local -i i
     local -a lines=("${RECORD[@]}")
-    for line in "${lines[@]}"; do
-        if ! is_unused_environment "$line"; then continue; fi
-        undo_line "$line" ||
-            fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. Fix '\
-'this error, then run nbserver apply again' \
-                path "$LINE_KEY"
+    for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
+        line=${lines[i]}
+        if is_unused_environment "$line"; then
+            undo_line "$line" ||
+                fail environment-not-removed 'could not remove {path}: {cause}. The new server is already running. '\
+'Fix this error, then run nbserver apply again' \
+                    path "$LINE_KEY"
+        elif is_dropped "$line"; then
+            undo_line "$line" ||
+                fail dropped-not-restored 'could not restore {kind} {key}, which an earlier setting changed: {cause}. '\
+'The new server is already running. Fix this error, then run nbserver apply again' \
+                    kind "$LINE_KIND" key "$LINE_KEY"
+        fi
     done
 }
 
@@ -3774,6 +3801,33 @@ cleanup_apply() {
 is_unused_environment() { # LINE
     split_line "$1"
     [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]]
+}
+
+# Whether a line of the record is about what only earlier settings needed. A folder that has files stays until undo.
+is_dropped() { # LINE
+    split_line "$1"
+    case $LINE_KIND in
+        firewall_port) is_skipped firewall ;;
+        access) is_earlier_notebook_folder ;;
+        data_folder) is_earlier_notebook_folder && ! has_entries "$LINE_KEY" ;;
+        *) return 1 ;;
+    esac
+}
+
+# After split_line: whether it is about an earlier notebook.directory, or a folder above it. If one of the folders is in
+# the other, it is still needed.
+is_earlier_notebook_folder() {
+    local path
+    if [[ $LINE_STEP != notebook ]]; then return 1; fi
+    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER" \
+        "$NB_NOTEBOOK_DIRECTORY"; do
+        if [[ $path/ == "$LINE_KEY"/* || $LINE_KEY/ == "$path"/* ]]; then return 1; fi
+    done
+    return 0
+}
+
+has_entries() { # FOLDER
+    [[ $(find "$1" -mindepth 1 -print -quit 2>/dev/null) ]]
 }
 
 # ---- main ------------------------------------------------------------------------------------------

@@ -8,82 +8,83 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#    96  parameters             The mode for a run by hand.
-#   101  settings               What differs from host to host: data, no code.
-#   158  lock                   The Python packages, with versions and hashes.
+#    97  parameters             The mode for a run by hand.
+#   102  settings               What differs from host to host: data, no code.
+#   159  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   166  run                    Check the language mode, and set the module path and the state of this run.
-#   231  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   307  hashes                 Compute SHA-256, the only hash that this script uses.
-#   321  events                 Report events: lines of JSON, which are the only output of this script.
-#   410  envelope               Read the envelope: the only input of a run in addition to this script.
-#   483  lock                   Allow only one run at a time to change this host.
-#   535  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   603  access                 Set and check access lists: who may read and change a folder.
-#   664  places                 Set the folders of nbserver on this host, and who has access to them.
-#   701  record                 Keep the record: the state of each thing before its first change, for undo.
-#   760  registry               Read values in the registry.
-#   771  registry_values        Compare, set, and restore values in the registry.
-#   805  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#   925  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1011  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1044  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1142  path_access            Find other accounts that could replace a folder with another folder.
-#  1170  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1225  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1357  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1519  server_command         Define the command line of the server, and what it was started with.
-#  1538  programs               Run other programs until they exit, and report their output.
-#  1662  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1681  downloads              Download files into the cache, and check their hashes before they are used.
-#  1858  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  1945  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2021  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2076  foreign_places         Define where configuration from other installations may be on this host.
-#  2090  package_environment    Choose the environment variables of pip and uv.
-#  2130  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2135  installer_failures     Explain the exit codes of installers.
-#  2206  installers             Run installers and uninstallers, and wait while another one runs.
-#  2251  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2308  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2370  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2395  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2459  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2498  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2538  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2632  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2679  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2715  port_process           Find the program that listens on a TCP port, and what started it.
-#  2741  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  2860  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2906  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  2958  certificates           Read certificates from PEM files, and replace files.
-#  2981  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3053  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3182  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3303  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3411  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3481  password_hash          Get the hash of the password.
-#  3486  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
-#  3524  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3590  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   167  run                    Check the language mode, and set the module path and the state of this run.
+#   232  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   308  hashes                 Compute SHA-256, the only hash that this script uses.
+#   322  events                 Report events: lines of JSON, which are the only output of this script.
+#   411  envelope               Read the envelope: the only input of a run in addition to this script.
+#   484  lock                   Allow only one run at a time to change this host.
+#   543  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   623  access                 Set and check access lists: who may read and change a folder.
+#   684  places                 Set the folders of nbserver on this host, and who has access to them.
+#   721  record                 Keep the record: the state of each thing before its first change, for undo.
+#   780  registry               Read values in the registry.
+#   791  registry_values        Compare, set, and restore values in the registry.
+#   825  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#   945  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1031  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1064  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1162  path_access            Find other accounts that could replace a folder with another folder.
+#  1190  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1245  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1392  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1554  server_command         Define the command line of the server, and what it was started with.
+#  1573  programs               Run other programs until they exit, and report their output.
+#  1697  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1716  downloads              Download files into the cache, and check their hashes before they are used.
+#  1893  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  1980  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2056  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2111  foreign_places         Define where configuration from other installations may be on this host.
+#  2125  package_environment    Choose the environment variables of pip and uv.
+#  2165  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2170  installer_failures     Explain the exit codes of installers.
+#  2241  installers             Run installers and uninstallers, and wait while another one runs.
+#  2286  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2343  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2405  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2430  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2494  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2533  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2573  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2687  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2746  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2782  port_process           Find the program that listens on a TCP port, and what started it.
+#  2808  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  2927  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  2973  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3025  certificates           Read certificates from PEM files, and replace files.
+#  3048  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3120  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3249  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3370  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3478  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3548  password_hash          Get the hash of the password.
+#  3553  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3598  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3620  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3686  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3666  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3727  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3746  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3765  python                 Install Python from the publisher, or use one that is installed.
-#  3878  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3911  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4001  packages               Install the packages of the lock in a virtual environment.
-#  4136  path                   Add the programs of the server to the PATH of the machine.
-#  4165  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4191  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4311  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4518  service                Run the server as a scheduled task.
-#  4627  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4662  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4737  cleanup                Remove the programs and packages of earlier runs that are not used any more.
-#  4758  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3777  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3839  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3858  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3877  python                 Install Python from the publisher, or use one that is installed.
+#  3990  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4023  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4113  packages               Install the packages of the lock in a virtual environment.
+#  4248  path                   Add the programs of the server to the PATH of the machine.
+#  4277  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4303  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4423  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4630  service                Run the server as a scheduled task.
+#  4772  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4837  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4912  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4947  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -532,6 +533,13 @@ function Get-LockOwner {
     }
 }
 
+# Return the ID of the run that was cut off while it held the lock: a run that finishes empties the file.
+function Get-CutOffRun {
+    $text = ''
+    if (Test-Path -LiteralPath $LockFile) { $text = [IO.File]::ReadAllText($LockFile, $Utf8) }
+    if ($text -cmatch '\Arun ([0-9A-Za-z-]{1,64}),') { $Matches[1] } else { 'unknown' }
+}
+
 # ---- prelude: paths --------------------------------------------------------------------------------
 # Refuse to change anything through a link, or outside of nbserver's folders at undo.
 
@@ -582,6 +590,17 @@ function Lock-Folder([string]$Path) {
     $lock
 }
 
+# Return the folders above the path that do not exist, the outermost first.
+function Get-MissingParent([string]$Path) {
+    $missing = @()
+    $parent = Split-Path -Parent $Path
+    while ($parent -and -not (Test-Path -LiteralPath $parent)) {
+        $missing = @($parent) + $missing
+        $parent = Split-Path -Parent $parent
+    }
+    $missing
+}
+
 # ---- undo restores only these paths, whatever the record contains
 
 function Test-KnownPath([string]$Path) {
@@ -594,9 +613,10 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('the record contains {path}, which is neither in a folder of ' +
-                'nbserver nor the current notebook.directory. If it is an earlier notebook.directory, set ' +
-                'notebook.directory to it in the inventory, then run nbserver undo again') @{ path = $Path })
+        throw (New-Failure record-path-unknown ('the record contains {path}, which is not in a folder of nbserver. ' +
+                'Find out who added this line to {record}, remove it, then try again') @{
+                path = $Path; record = $RecordFile
+            })
     }
 }
 
@@ -674,8 +694,8 @@ $LockFile = Join-Path $StateFolder 'lock'                # locked while a run ch
 $ServerLog = Join-Path $WorkFolder 'notebook.log'
 $TopFolder = ''                                          # links are refused in the whole path, up to the drive
 
-# The kinds in the record whose keys are paths.
-$PathKinds = 'folder', 'access', 'data_folder', 'grant', 'file', 'msi', 'bundle', 'inno'
+# The kinds in the record whose keys are paths in these folders.
+$PathKinds = 'folder', 'access', 'file', 'msi', 'bundle', 'inno'
 
 # ---- accounts, as security identifiers (SIDs)
 
@@ -1254,12 +1274,22 @@ function Assert-DataFolder([string]$Path) {
     }
 }
 
+# Undo restores a folder that the settings may name, which may be an earlier notebook.directory, or a folder above the
+# present one, whatever the record contains.
+function Assert-RecordedFolder([string]$Path) {
+    if ((Test-KnownPath $Path) -or (Test-NotebookPath $Path)) { return }
+    $fault = Get-FolderNameFault $Path.TrimEnd('\')
+    if ($fault) {
+        throw (New-Failure record-folder-refused ('the record contains {path} as a folder for notebooks, but it ' +
+                'cannot be one: {cause}. Find out who added this line to {record}, remove it, then try again') @{
+                path = $Path; record = $RecordFile
+            } -Cause $fault)
+    }
+}
+
 function Add-DataFolder([string]$Path) {
     Assert-DataFolder $Path
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Save-Before 'data_folder' $Path $null
-        New-DataFolder $Path
-    }
+    if (-not (Test-Path -LiteralPath $Path)) { New-DataFolder $Path }
     if (Test-ServiceGrant $Path) { return }
     Save-Before 'grant' $Path $null
     Add-Grant $Path
@@ -1268,9 +1298,12 @@ function Add-DataFolder([string]$Path) {
 # A new folder is for administrators and the service: what it would inherit from a drive's root lets everybody replace
 # it.
 function New-DataFolder([string]$Path) {
+    foreach ($parent in @(Get-MissingParent $Path)) {
+        Save-Before 'data_folder' $parent $null
+        New-ClosedFolder $parent $AdministratorsOnly
+    }
+    Save-Before 'data_folder' $Path $null
     Save-Before 'grant' $Path $null
-    $parent = Split-Path -Parent $Path
-    if (-not (Test-Path -LiteralPath $parent)) { New-ClosedFolder $parent $AdministratorsOnly }
     New-ClosedFolder $Path $ServiceWrites
     $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
     if ($fault) {
@@ -1295,6 +1328,7 @@ function Add-Grant([string]$Path) {
 # and folders that have other owners.
 $Restore.grant = {
     param($Path)
+    Assert-RecordedFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) { return }
     Assert-DataFolder $Path
     $lock = Lock-Folder $Path
@@ -1349,6 +1383,7 @@ function New-GrantFailure([string]$Path, [Exception]$Cause) {
 
 $Restore.data_folder = {
     param($Path)
+    Assert-RecordedFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) { return }
     Assert-NoLink $Path
     Remove-DataFolder $Path
@@ -2541,12 +2576,28 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
 # Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
 # -ErrorAction SilentlyContinue makes an empty answer.
 
+# While the service does not run, its commands report an error for every rule, which would look like a missing rule.
+function Test-FirewallRunning {
+    $service = Get-Service -Name MpsSvc -ErrorAction SilentlyContinue
+    $service -and [string]$service.Status -eq 'Running'
+}
+
+function Assert-FirewallRunning {
+    if (Test-FirewallRunning) { return }
+    throw (New-Failure firewall-stopped ('the service of the Windows firewall (MpsSvc) does not run, so its rules ' +
+            'can be neither read nor changed. Start it (Start-Service MpsSvc); or, if another firewall protects this ' +
+            'host, set skip = ["firewall"] in the inventory'))
+}
+
 # The filters that restrict a rule in addition to its ports and remote addresses, and their values in a rule without.
 $RuleFilters = @{
     Program = 'Any'; Service = 'Any'; LocalAddress = 'Any'; RemotePort = 'Any'; InterfaceType = 'Any'
     InterfaceAlias = 'Any'; LocalUser = 'Any'; RemoteUser = 'Any'; RemoteMachine = 'Any'
     Authentication = 'NotRequired'; Encryption = 'NotRequired'
 }
+
+# The display name of a rule that this script has created. An adopted rule keeps the name that it has.
+$OwnDisplayName = '^nbserver: notebook server, TCP \d+$'
 
 # Return the properties of a rule as text; or nothing.
 function Get-FirewallRule([string]$Name) {
@@ -2560,6 +2611,7 @@ function Get-FirewallRule([string]$Name) {
     $interface = Get-NetFirewallInterfaceFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     $security = Get-NetFirewallSecurityFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     @{
+        DisplayName = [string]$rule.DisplayName
         Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction
         Action = [string]$rule.Action; Profile = [string]$rule.Profile
         Protocol = [string]$port.Protocol
@@ -2607,12 +2659,14 @@ function Set-FirewallRule {
         return
     }
     $wide = Get-FilterChange $before $RuleFilters
+    if ($before.DisplayName -cmatch $OwnDisplayName) { $wide.NewDisplayName = $DisplayName }
     Set-NetFirewallRule -Name $Name @Rule @wide -ErrorAction Stop
 }
 
-# Earlier releases did not record the filters, and did not change them.
+# Earlier releases did not record the filters and the display name, and did not change them.
 $Restore.firewall_rule = {
     param($Name, $Before)
+    Assert-FirewallRunning
     $is = Get-FirewallRule $Name
     if (-not $Before) {
         if ($is) { Remove-NetFirewallRule -Name $Name -ErrorAction Stop }
@@ -2624,6 +2678,7 @@ $Restore.firewall_rule = {
     }
     $narrow = @{}
     if ($is) { $narrow = Get-FilterChange $is $recorded }
+    if ($Before.PSObject.Properties['DisplayName']) { $narrow.NewDisplayName = $Before.DisplayName }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action `
         -Profile $Before.Profile -Protocol $Before.Protocol -LocalPort $Before.LocalPort `
         -RemoteAddress $Before.RemoteAddress @narrow -ErrorAction Stop
@@ -2669,9 +2724,21 @@ function Disable-FirewallRule([string]$Name) {
     Set-NetFirewallRule -Name $Name -Enabled False -ErrorAction Stop
 }
 
+# Return the lines of the record about rules that were disabled for another port than this one.
+function Get-ReleasedRuleLine([int]$Port) {
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'firewall_rule_state' })) {
+        $rule = Get-NetFirewallRule -Name $line.key -ErrorAction SilentlyContinue
+        if (-not $rule) { continue }
+        $filter = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
+        $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
+        if (-not @($ports | Where-Object { Test-PortRange $_ $Port }).Count) { $line }
+    }
+}
+
 # A rule that was removed since is not an error.
 $Restore.firewall_rule_state = {
     param($Name, $Before)
+    Assert-FirewallRunning
     if (-not (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue)) { return }
     Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }
@@ -3484,7 +3551,7 @@ $Modes.request = { Invoke-Request }
 function Read-PasswordHash { Request-Secret 'notebook.password_hash' $HashPrompt }
 
 # ---- prelude: unused_programs ----------------------------------------------------------------------
-# Find the Python, OpenSSL, and packages that are not used any more.
+# Find what earlier runs installed or changed, and the present settings do not use.
 
 function Get-UsedFolder {
     Get-EnvironmentFolder
@@ -3519,6 +3586,35 @@ function Get-UnusedLine {
 function Test-InstalledFolder($Line) {
     if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
     (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
+}
+
+# True for a line about the rules or the PATH entries of a step that skip leaves out by now.
+function Test-LeftOutLine($Line) {
+    if ('path_entry', 'path_removal' -contains $Line.kind) { return $Settings.skip -contains 'path' }
+    if ('firewall_rule', 'firewall_rule_state' -notcontains $Line.kind) { return $false }
+    ($Settings.skip -contains 'firewall') -and (Test-FirewallRunning)
+}
+
+# ---- prelude: dropped_settings ---------------------------------------------------------------------
+# Find what earlier settings changed on this host and the present settings leave alone.
+
+# Return the lines of the record that only earlier settings needed, newest first. The step cleanup restores them.
+function Get-DroppedLine {
+    $lines = @(Read-Record | Where-Object { Test-DroppedLine $_ })
+    [Array]::Reverse($lines)
+    $lines
+}
+
+function Test-DroppedLine($Line) {
+    if ('grant', 'data_folder' -contains $Line.kind) { return -not (Test-NotebookPath $Line.key) }
+    Test-LeftOutLine $Line
+}
+
+# True if the path is notebook.directory, or one of the two is in the other: what was changed there is still needed.
+function Test-NotebookPath([string]$Path) {
+    $is = $Path.TrimEnd('\')
+    $directory = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $is -eq $directory -or (Test-Below $is $directory) -or (Test-Below $directory $is)
 }
 
 # ---- prelude: server_check -------------------------------------------------------------------------
@@ -3663,6 +3759,21 @@ function Assert-FreeSpace {
         })
 }
 
+$CodeIntegrityKey = 'HKLM:\SYSTEM\CurrentControlSet\Control\CI\Policy'
+$SmartAppControl = @{ Reported = $false }   # in this run
+
+# Smart App Control of Windows 11: 0 is off, 1 on, 2 evaluation, which blocks nothing. If it is on, Windows does not
+# load files that are neither signed nor known to Microsoft, such as the .pyd files of many packages.
+function Write-SmartAppControl {
+    $state = Get-RegistryValue $CodeIntegrityKey VerifiedAndReputablePolicyState
+    if (-not $state -or [string]$state.value -ne '1' -or $SmartAppControl.Reported) { return }
+    $SmartAppControl.Reported = $true
+    Write-Notice warning smart-app-control ('Smart App Control is on. It blocks files that are neither signed nor ' +
+        'known to Microsoft, such as the .pyd files of Python packages, so the notebook server may not start. Turn ' +
+        'it off in Windows Security (App & browser control), or use another host. Windows cannot turn it on again ' +
+        'without a reset')
+}
+
 # ---- step: preflight -------------------------------------------------------------------------------
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
@@ -3677,6 +3788,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-FreeSpace
     Assert-ShellMemory
     Find-PendingReboot
+    Write-SmartAppControl
     Write-ForeignConfiguration
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +
@@ -4522,25 +4634,39 @@ function Save-EarlierRule {
 # trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
 # ProcessTokenSidType gives its process the SID that has access to the files.
 
-# Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing.
+# Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing. The
+# task scheduler leaves out elements that equal their default, adds others, and has its own order. Sources of the
+# defaults: "Task Scheduler Schema" and, for ProcessTokenSidType, "Task Security Hardening" on learn.microsoft.com.
 function Get-ServiceProperty {
     @(
         @{ Path = 'RegistrationInfo/Description'; Should = Get-ServiceState; Default = '' }
         @{ Path = 'Triggers/BootTrigger/Enabled'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Triggers/TimeTrigger/Enabled'; Should = 'true'; Default = 'true' }
         @{ Path = 'Triggers/TimeTrigger/Repetition/Interval'; Should = 'PT5M'; Default = '' }
         @{ Path = 'Principals/Principal/UserId'; Should = 'S-1-5-19'; Default = '' }
         @{ Path = 'Principals/Principal/RunLevel'; Should = 'LeastPrivilege'; Default = 'LeastPrivilege' }
-        @{ Path = 'Principals/Principal/ProcessTokenSidType'; Should = 'Unrestricted'; Default = 'Default' }
+        @{ Path = 'Principals/Principal/ProcessTokenSidType'; Should = 'Unrestricted'; Default = 'Unrestricted' }
         @{ Path = 'Settings/MultipleInstancesPolicy'; Should = 'IgnoreNew'; Default = 'IgnoreNew' }
         @{ Path = 'Settings/DisallowStartIfOnBatteries'; Should = 'false'; Default = 'true' }
         @{ Path = 'Settings/StopIfGoingOnBatteries'; Should = 'false'; Default = 'true' }
-        @{ Path = 'Settings/ExecutionTimeLimit'; Should = 'PT0S'; Default = 'P3D' }
+        @{ Path = 'Settings/StartWhenAvailable'; Should = 'true'; Default = 'false' }
+        @{ Path = 'Settings/AllowStartOnDemand'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Settings/ExecutionTimeLimit'; Should = 'PT0S'; Default = 'PT72H' }
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
+        @{ Path = 'Settings/RestartOnFailure/Count'; Should = '255'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
         @{ Path = 'Actions/Exec/Arguments'; Should = Format-ServerArgument; Default = '' }
         @{ Path = 'Actions/Exec/WorkingDirectory'; Should = $WorkFolder; Default = '' }
     )
+}
+
+# A trigger that is missing has no defaults.
+function Get-ServiceText([xml]$Xml, [hashtable]$Property) {
+    $text = Get-TaskText $Xml $Property.Path
+    if ($null -ne $text) { return $text }
+    if ($Property.Path -cmatch '^(Triggers/\w+)/' -and $null -eq (Get-TaskText $Xml $Matches[1])) { return '' }
+    $Property.Default
 }
 
 # Return the task. S-1-5-19 is LOCAL SERVICE.
@@ -4581,14 +4707,17 @@ function Get-ServiceXml {
 "@ -replace "`r", ''
 }
 
+# A task that Windows is about to start is Queued. A task that does not exist does not run.
 function Test-TaskRunning([string]$Name) {
-    # A task that does not exist does not run.
     $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
-    $task -and [string]$task.State -eq 'Running'
+    $task -and 'Running', 'Queued' -contains [string]$task.State
 }
 
 function Test-ServerRunning { Test-TaskRunning 'nbserver' }
 
+$ServiceTask = @{ Started = $false }   # in this run
+
+# Whether a task that this run has started still runs is for the step check, which quotes the server's log.
 function Compare-ServiceTask {
     $text = Get-TaskXml 'nbserver'
     if (-not $text) {
@@ -4597,21 +4726,37 @@ function Compare-ServiceTask {
     }
     $xml = [xml]$text
     foreach ($property in Get-ServiceProperty) {
-        $is = Get-TaskText $xml $property.Path
-        if ($null -eq $is) { $is = $property.Default }
+        $is = Get-ServiceText $xml $property
         if ($is -ne $property.Should) {
             Add-Difference task-property 'scheduled task nbserver, {property}' $is $property.Should @{
                 property = $property.Path
             }
         }
     }
-    if (-not (Test-TaskRunning 'nbserver')) { Add-Difference task 'scheduled task nbserver' 'not running' 'running' }
+    if ($ServiceTask.Started -or (Test-TaskRunning 'nbserver')) { return }
+    Add-Difference task 'scheduled task nbserver' 'not running' 'running'
 }
 
 function Start-ServiceTask {
     if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
     Set-Task 'nbserver' (Get-ServiceXml)
     Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
+    Wait-TaskStart 'nbserver'
+    $ServiceTask.Started = $true
+}
+
+# Wait up to 30 seconds until the task runs, or has run and stopped. Windows reports Ready before and after a run.
+function Wait-TaskStart([string]$Name) {
+    $begun = $false
+    for ($try = 0; $try -lt 150; $try++) {
+        $state = [string](Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop).State
+        if ($state -eq 'Running' -or ($begun -and $state -eq 'Ready')) { return }
+        if ($state -eq 'Queued') { $begun = $true }
+        if ($try % 50 -eq 49) {
+            Write-StepProgress waiting-for-task 'Waiting for the scheduled task {task}' @{ task = $Name }
+        }
+        [Threading.Thread]::Sleep(200)
+    }
 }
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
@@ -4628,6 +4773,7 @@ Add-Step service 'The notebook server runs' -Test { Compare-ServiceTask } -Apply
 # Open the notebook port in the firewall, with one inbound rule.
 
 # The rule has no other filters, such as a program or an interface. The firewall itself is turned neither on nor off.
+# Rules that were disabled for an earlier notebook.port are enabled again.
 
 function Get-WantedFirewallRule {
     $addresses = @($Settings.firewall.remote_addresses | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
@@ -4637,7 +4783,34 @@ function Get-WantedFirewallRule {
     }
 }
 
+# A group policy can make Windows ignore the rules of the host itself, for each profile. Source: [MS-GPFAS] 2.2.3.13.
+$FirewallPolicy = 'HKLM:\SOFTWARE\Policies\Microsoft\WindowsFirewall'
+$LocalRules = @{ Reported = $false }   # in this run
+
+function Write-IgnoredRule {
+    $profiles = @('DomainProfile', 'PrivateProfile', 'PublicProfile' | Where-Object {
+            $merge = Get-RegistryValue "$FirewallPolicy\$_" AllowLocalPolicyMerge
+            $merge -and [string]$merge.value -eq '0'
+        })
+    if (-not $profiles.Count -or $LocalRules.Reported) { return }
+    $LocalRules.Reported = $true
+    Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore the firewall rules of this host ' +
+        '(AllowLocalPolicyMerge = 0 in {profiles}), so the rule nbserver has no effect there. Open TCP port {port} ' +
+        'in the group policy, and set skip = ["firewall"] in the inventory') @{
+        profiles = $profiles -join ', '; port = $Settings.notebook.port
+    }
+}
+
+function Get-RuleDisplayName { "nbserver: notebook server, TCP $($Settings.notebook.port)" }
+
 Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
+    Assert-FirewallRunning
+    Write-IgnoredRule
+    foreach ($line in Get-ReleasedRuleLine $Settings.notebook.port) {
+        Add-Difference port-rule-disabled 'firewall rule {name}, which opens another port' 'disabled' 'enabled' @{
+            name = $line.key
+        }
+    }
     $is = Get-FirewallRule 'nbserver'
     $should = Get-WantedFirewallRule
     foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }
@@ -4646,6 +4819,7 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
         Add-Difference firewall-rule 'firewall rule nbserver' $null $wanted
         return
     }
+    if ($is.DisplayName -cmatch $OwnDisplayName) { $should.DisplayName = Get-RuleDisplayName }
     foreach ($name in $should.Keys | Sort-Object) {
         $isText = $is[$name] -join ', '
         $shouldText = $should[$name] -join ', '
@@ -4656,7 +4830,8 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
         }
     }
 } -Apply {
-    Set-FirewallRule 'nbserver' "nbserver: notebook server, TCP $($Settings.notebook.port)" (Get-WantedFirewallRule)
+    foreach ($line in @(Get-ReleasedRuleLine $Settings.notebook.port)) { Undo-Line $line }
+    Set-FirewallRule 'nbserver' (Get-RuleDisplayName) (Get-WantedFirewallRule)
 }
 
 # ---- step: check -----------------------------------------------------------------------------------
@@ -4735,13 +4910,18 @@ Add-Step check 'The server presents its certificate and refuses requests without
 }
 
 # ---- step: cleanup ---------------------------------------------------------------------------------
-# Remove the programs and packages of earlier runs that are not used any more.
+# Remove or restore what earlier runs installed or changed and nothing needs any more.
 
-# They are removed last, when the new server has answered: an upgrade that fails keeps them. Only what is in the record
-# is removed, in the same way as undo removes it.
+# This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
+# record is removed or restored, in the same way as undo does it.
 
-Add-Step cleanup 'Unused programs and packages of earlier runs are removed' -Test {
+Add-Step cleanup 'What earlier runs left and nothing needs is removed or restored' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
+    foreach ($line in Get-DroppedLine) {
+        Add-Difference dropped-setting 'what an earlier setting changed ({kind} {key})' 'changed' 'restored' @{
+            kind = $line.kind; key = $line.key
+        }
+    }
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
@@ -4750,6 +4930,15 @@ Add-Step cleanup 'Unused programs and packages of earlier runs are removed' -Tes
             throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
                     'running. Close the programs that use {path}, then try again') @{
                     path = $line.key
+                } -Cause $_.Exception)
+        }
+    }
+    foreach ($line in @(Get-DroppedLine)) {
+        try { Undo-Line $line }
+        catch {
+            throw (New-Failure dropped-not-restored ('{kind} {key}, which an earlier setting changed, could not be ' +
+                    'restored: {cause}. Fix the cause, then run this again. The new server is already running') @{
+                    kind = $line.kind; key = $line.key
                 } -Cause $_.Exception)
         }
     }
@@ -4770,15 +4959,32 @@ function Write-Difference {
     foreach ($difference in $Run.Differences) { Write-Event difference $difference }
 }
 
-# Test all steps, which changes nothing. Brackets are left out, because they are only for changes.
+# Test all steps, which changes nothing. Brackets are only for changes: a test reports those that are still open.
 function Invoke-Plan {
     foreach ($step in $Steps) {
-        if ($step.Bracket) { continue }
+        if ($step.Bracket) {
+            if ($Run.Mode -eq 'test') { Write-OpenBracket $step }
+            continue
+        }
         Invoke-Test $step
         if ($Run.Differences.Count) { $Run.Differs = $true }
         if ($Run.Mode -ne 'test') { continue }
         if ($Run.Differences.Count) { Write-Difference } else { Write-Event unchanged }
     }
+}
+
+# A run that was cut off leaves its bracket open: the previous state is in the record, and the Test finds no difference.
+# The next apply or undo restores it.
+function Write-OpenBracket($Step) {
+    $Run.Step = $Step.Name
+    if (-not @(Read-Record | Where-Object { $_.step -eq $Step.Name }).Count -or (Get-LockOwner)) { return }
+    $Run.Differences = New-Object Collections.ArrayList
+    & $Step.Test
+    if ($Run.Differences.Count) { return }
+    Add-Difference bracket-open 'temporary change of the step {step}, left by run {run}, which was cut off' `
+        'in effect' 'restored' @{ step = $Step.Name; run = Get-CutOffRun }
+    Write-Difference
+    $Run.Differs = $true
 }
 
 # Apply a step if something differs, then test it again: a difference that remains is a failure.

@@ -17,8 +17,17 @@ $should = @{
     'Actions/Exec/Arguments' = $Arguments
     'Actions/Exec/WorkingDirectory' = "$env:ProgramData\nbserver\work"
 }
+# The task scheduler leaves out what equals the schema's default.
+$default = @{
+    'Triggers/BootTrigger/Enabled' = 'true'
+    'Principals/Principal/RunLevel' = 'LeastPrivilege'
+    'Principals/Principal/ProcessTokenSidType' = 'Unrestricted'
+    'Settings/MultipleInstancesPolicy' = 'IgnoreNew'
+    'Settings/Enabled' = 'true'
+}
 foreach ($path in $should.Keys) {
     $node = $xml.SelectSingleNode('/*/' + (@($path -split '/' | ForEach-Object { "*[local-name()='$_']" }) -join '/'))
-    if (-not $node -or $node.InnerText -ne $should[$path]) { throw "task: $path" }
+    $is = if ($node) { $node.InnerText } else { $default[$path] }
+    if ($is -ne $should[$path]) { throw "task: $path" }
 }
 if ([string]$task.State -ne 'Running') { throw 'task does not run' }

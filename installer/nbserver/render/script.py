@@ -14,6 +14,8 @@ from nbserver.base.errors import NbserverError
 from nbserver.inventory.names import is_host
 from nbserver.render.body import Body
 
+_BRACKET = re.compile(r"^Add-Step (\w+) '[^']+' -Bracket ", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Script:
@@ -34,6 +36,11 @@ class Script:
     @property
     def file_name(self) -> str:
         return f"{self.host}.{self.extension}"
+
+    @property
+    def brackets(self) -> tuple[str, ...]:
+        """The names of the steps whose changes are temporary, as they declare it themselves."""
+        return tuple(_BRACKET.findall(self.text))
 
     @classmethod
     def joined(cls, settings: dict[str, Any], head: str, body: Body, extension: str = "ps1") -> Script:

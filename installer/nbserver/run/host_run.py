@@ -241,4 +241,20 @@ class HostRun:
 
     def _fail(self, error: HostError) -> None:
         self.result.fail(error)
-        self._journal.note(str(error))
+        self.result.because(self._left_open(error) or error)
+        self._journal.note(self.result.error)
+
+    def _left_open(self, error: HostError) -> Message | None:
+        """Return the message about a temporary change that nobody has reported as restored, or None."""
+        if self.mode != "apply" or self._leg.ended:
+            return None
+        for step in self.script.brackets:
+            if self.result.steps.get(step) in ("differs", "changed"):
+                return message(
+                    "bracket-may-be-open",
+                    "{reason}. The temporary change of the step {step} may still be in effect: the next apply or undo restores it, "
+                    "and so does the next start of Windows",
+                    reason=error,
+                    step=step,
+                )
+        return None

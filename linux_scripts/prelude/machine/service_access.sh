@@ -32,6 +32,15 @@ add_service_access() { # PATH
     chmod -- g+rwx "$HELD"
 }
 
+# A folder for notebooks that this script created belongs to the service, and so do the files in it.
+warn_of_kept_folder() { # PATH
+    read_access "$1"
+    if ! can_service_write "$1"; then return; fi
+    warn earlier-notebook-folder '{path} was notebook.directory before, and the service can still write in it. '\
+'Move its files, or give it to another user (chown -R)' \
+        path "$1"
+}
+
 # A folder that has files stays, and so does its line in the record: a later undo checks it again.
 restore_data_folder() { # PATH
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi

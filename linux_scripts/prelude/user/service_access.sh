@@ -19,6 +19,11 @@ add_service_access() { # PATH
     fi
 }
 
+# The server runs as this user, who has access to every earlier folder for notebooks.
+warn_of_kept_folder() { # PATH
+    return 0
+}
+
 # A folder that has files stays, and so does its line in the record: a later undo checks it again.
 restore_data_folder() { # PATH
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi

@@ -30,12 +30,22 @@ function Assert-DataFolder([string]$Path) {
     }
 }
 
+# Undo restores a folder that the settings may name, which may be an earlier notebook.directory, or a folder above the
+# present one, whatever the record contains.
+function Assert-RecordedFolder([string]$Path) {
+    if ((Test-KnownPath $Path) -or (Test-NotebookPath $Path)) { return }
+    $fault = Get-FolderNameFault $Path.TrimEnd('\')
+    if ($fault) {
+        throw (New-Failure record-folder-refused ('the record contains {path} as a folder for notebooks, but it ' +
+                'cannot be one: {cause}. Find out who added this line to {record}, remove it, then try again') @{
+                path = $Path; record = $RecordFile
+            } -Cause $fault)
+    }
+}
+
 function Add-DataFolder([string]$Path) {
     Assert-DataFolder $Path
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Save-Before 'data_folder' $Path $null
-        New-DataFolder $Path
-    }
+    if (-not (Test-Path -LiteralPath $Path)) { New-DataFolder $Path }
     if (Test-ServiceGrant $Path) { return }
     Save-Before 'grant' $Path $null
     Add-Grant $Path
@@ -44,9 +54,12 @@ function Add-DataFolder([string]$Path) {
 # A new folder is for administrators and the service: what it would inherit from a drive's root lets everybody replace
 # it.
 function New-DataFolder([string]$Path) {
+    foreach ($parent in @(Get-MissingParent $Path)) {
+        Save-Before 'data_folder' $parent $null
+        New-ClosedFolder $parent $AdministratorsOnly
+    }
+    Save-Before 'data_folder' $Path $null
     Save-Before 'grant' $Path $null
-    $parent = Split-Path -Parent $Path
-    if (-not (Test-Path -LiteralPath $parent)) { New-ClosedFolder $parent $AdministratorsOnly }
     New-ClosedFolder $Path $ServiceWrites
     $fault = Get-AccessFault $Path ($Trusted + $ServiceSid) $AnyRight
     if ($fault) {
@@ -71,6 +84,7 @@ function Add-Grant([string]$Path) {
 # and folders that have other owners.
 $Restore.grant = {
     param($Path)
+    Assert-RecordedFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) { return }
     Assert-DataFolder $Path
     $lock = Lock-Folder $Path
@@ -125,6 +139,7 @@ function New-GrantFailure([string]$Path, [Exception]$Cause) {
 
 $Restore.data_folder = {
     param($Path)
+    Assert-RecordedFolder $Path
     if (-not (Test-Path -LiteralPath $Path)) { return }
     Assert-NoLink $Path
     Remove-DataFolder $Path

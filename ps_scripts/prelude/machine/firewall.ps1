@@ -4,12 +4,28 @@
 # Display names are localized and need not be unique. Windows reports a rule that does not exist as an error, which
 # -ErrorAction SilentlyContinue makes an empty answer.
 
+# While the service does not run, its commands report an error for every rule, which would look like a missing rule.
+function Test-FirewallRunning {
+    $service = Get-Service -Name MpsSvc -ErrorAction SilentlyContinue
+    $service -and [string]$service.Status -eq 'Running'
+}
+
+function Assert-FirewallRunning {
+    if (Test-FirewallRunning) { return }
+    throw (New-Failure firewall-stopped ('the service of the Windows firewall (MpsSvc) does not run, so its rules ' +
+            'can be neither read nor changed. Start it (Start-Service MpsSvc); or, if another firewall protects this ' +
+            'host, set skip = ["firewall"] in the inventory'))
+}
+
 # The filters that restrict a rule in addition to its ports and remote addresses, and their values in a rule without.
 $RuleFilters = @{
     Program = 'Any'; Service = 'Any'; LocalAddress = 'Any'; RemotePort = 'Any'; InterfaceType = 'Any'
     InterfaceAlias = 'Any'; LocalUser = 'Any'; RemoteUser = 'Any'; RemoteMachine = 'Any'
     Authentication = 'NotRequired'; Encryption = 'NotRequired'
 }
+
+# The display name of a rule that this script has created. An adopted rule keeps the name that it has.
+$OwnDisplayName = '^nbserver: notebook server, TCP \d+$'
 
 # Return the properties of a rule as text; or nothing.
 function Get-FirewallRule([string]$Name) {
@@ -23,6 +39,7 @@ function Get-FirewallRule([string]$Name) {
     $interface = Get-NetFirewallInterfaceFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     $security = Get-NetFirewallSecurityFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
     @{
+        DisplayName = [string]$rule.DisplayName
         Enabled = [string]$rule.Enabled; Direction = [string]$rule.Direction
         Action = [string]$rule.Action; Profile = [string]$rule.Profile
         Protocol = [string]$port.Protocol
@@ -70,12 +87,14 @@ function Set-FirewallRule {
         return
     }
     $wide = Get-FilterChange $before $RuleFilters
+    if ($before.DisplayName -cmatch $OwnDisplayName) { $wide.NewDisplayName = $DisplayName }
     Set-NetFirewallRule -Name $Name @Rule @wide -ErrorAction Stop
 }
 
-# Earlier releases did not record the filters, and did not change them.
+# Earlier releases did not record the filters and the display name, and did not change them.
 $Restore.firewall_rule = {
     param($Name, $Before)
+    Assert-FirewallRunning
     $is = Get-FirewallRule $Name
     if (-not $Before) {
         if ($is) { Remove-NetFirewallRule -Name $Name -ErrorAction Stop }
@@ -87,6 +106,7 @@ $Restore.firewall_rule = {
     }
     $narrow = @{}
     if ($is) { $narrow = Get-FilterChange $is $recorded }
+    if ($Before.PSObject.Properties['DisplayName']) { $narrow.NewDisplayName = $Before.DisplayName }
     Set-NetFirewallRule -Name $Name -Enabled $Before.Enabled -Direction $Before.Direction -Action $Before.Action `
         -Profile $Before.Profile -Protocol $Before.Protocol -LocalPort $Before.LocalPort `
         -RemoteAddress $Before.RemoteAddress @narrow -ErrorAction Stop

@@ -11,8 +11,8 @@ $LockFile = Join-Path $StateFolder 'lock'                # locked while a run ch
 $ServerLog = Join-Path $WorkFolder 'notebook.log'
 $TopFolder = ''                                          # links are refused in the whole path, up to the drive
 
-# The kinds in the record whose keys are paths.
-$PathKinds = 'folder', 'access', 'data_folder', 'grant', 'file', 'msi', 'bundle', 'inno'
+# The kinds in the record whose keys are paths in these folders.
+$PathKinds = 'folder', 'access', 'file', 'msi', 'bundle', 'inno'
 
 # ---- accounts, as security identifiers (SIDs)
 

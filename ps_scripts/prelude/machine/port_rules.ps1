@@ -38,9 +38,21 @@ function Disable-FirewallRule([string]$Name) {
     Set-NetFirewallRule -Name $Name -Enabled False -ErrorAction Stop
 }
 
+# Return the lines of the record about rules that were disabled for another port than this one.
+function Get-ReleasedRuleLine([int]$Port) {
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'firewall_rule_state' })) {
+        $rule = Get-NetFirewallRule -Name $line.key -ErrorAction SilentlyContinue
+        if (-not $rule) { continue }
+        $filter = Get-NetFirewallPortFilter -AssociatedNetFirewallRule $rule -ErrorAction Stop
+        $ports = @($filter.LocalPort | ForEach-Object { [string]$_ })
+        if (-not @($ports | Where-Object { Test-PortRange $_ $Port }).Count) { $line }
+    }
+}
+
 # A rule that was removed since is not an error.
 $Restore.firewall_rule_state = {
     param($Name, $Before)
+    Assert-FirewallRunning
     if (-not (Get-NetFirewallRule -Name $Name -ErrorAction SilentlyContinue)) { return }
     Set-NetFirewallRule -Name $Name -Enabled $Before -ErrorAction Stop
 }

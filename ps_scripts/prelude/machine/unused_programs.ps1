@@ -1,5 +1,5 @@
 # ---- prelude: unused_programs ----------------------------------------------------------------------
-# Find the Python, OpenSSL, and packages that are not used any more.
+# Find what earlier runs installed or changed, and the present settings do not use.
 
 function Get-UsedFolder {
     Get-EnvironmentFolder
@@ -34,4 +34,11 @@ function Get-UnusedLine {
 function Test-InstalledFolder($Line) {
     if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
     (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
+}
+
+# True for a line about the rules or the PATH entries of a step that skip leaves out by now.
+function Test-LeftOutLine($Line) {
+    if ('path_entry', 'path_removal' -contains $Line.kind) { return $Settings.skip -contains 'path' }
+    if ('firewall_rule', 'firewall_rule_state' -notcontains $Line.kind) { return $false }
+    ($Settings.skip -contains 'firewall') -and (Test-FirewallRunning)
 }

@@ -7,8 +7,10 @@ function Test-ServiceGrant([string]$Path) { Test-Path -LiteralPath $Path }
 
 function Add-DataFolder([string]$Path) {
     if (Test-Path -LiteralPath $Path) { return }
-    Save-Before 'data_folder' $Path $null
-    [void](New-Item -ItemType Directory -Path $Path)
+    foreach ($folder in @(Get-MissingParent $Path) + $Path) {
+        Save-Before 'data_folder' $folder $null
+        [void](New-Item -ItemType Directory -Path $folder)
+    }
 }
 
 $Restore.data_folder = {

@@ -15,8 +15,8 @@ $ServerLog = Join-Path $StateFolder 'server.log'
 $ProcessFile = Join-Path $StateFolder 'process'          # of the server that runs in the background
 $TopFolder = $env:LOCALAPPDATA                           # links above it come from Windows or an administrator
 
-# The kinds in the record whose keys are paths.
-$PathKinds = 'folder', 'access', 'data_folder', 'file', 'process'
+# The kinds in the record whose keys are paths in these folders.
+$PathKinds = 'folder', 'access', 'file', 'process'
 
 # The server is a process of this user, so the user has full control of its files, in addition to SYSTEM (S-1-5-18) and
 # administrators (S-1-5-32-544). GetSddlForm writes the list in the form in which it is compared: Windows abbreviates

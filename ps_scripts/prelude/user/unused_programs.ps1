@@ -13,3 +13,6 @@ function Test-EnvironmentLine($Line) {
     if ($Line.kind -ne 'folder' -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
     (Split-Path -Leaf $Line.key) -cmatch '^env-'
 }
+
+# No step of this scope can be left out.
+function Test-LeftOutLine($Line) { $false }

@@ -2,6 +2,7 @@
 # Open the notebook port in the firewall, with one inbound rule.
 
 # The rule has no other filters, such as a program or an interface. The firewall itself is turned neither on nor off.
+# Rules that were disabled for an earlier notebook.port are enabled again.
 
 function Get-WantedFirewallRule {
     $addresses = @($Settings.firewall.remote_addresses | ForEach-Object { ConvertTo-NetworkPrefix $_ } | Sort-Object)
@@ -11,7 +12,34 @@ function Get-WantedFirewallRule {
     }
 }
 
+# A group policy can make Windows ignore the rules of the host itself, for each profile. Source: [MS-GPFAS] 2.2.3.13.
+$FirewallPolicy = 'HKLM:\SOFTWARE\Policies\Microsoft\WindowsFirewall'
+$LocalRules = @{ Reported = $false }   # in this run
+
+function Write-IgnoredRule {
+    $profiles = @('DomainProfile', 'PrivateProfile', 'PublicProfile' | Where-Object {
+            $merge = Get-RegistryValue "$FirewallPolicy\$_" AllowLocalPolicyMerge
+            $merge -and [string]$merge.value -eq '0'
+        })
+    if (-not $profiles.Count -or $LocalRules.Reported) { return }
+    $LocalRules.Reported = $true
+    Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore the firewall rules of this host ' +
+        '(AllowLocalPolicyMerge = 0 in {profiles}), so the rule nbserver has no effect there. Open TCP port {port} ' +
+        'in the group policy, and set skip = ["firewall"] in the inventory') @{
+        profiles = $profiles -join ', '; port = $Settings.notebook.port
+    }
+}
+
+function Get-RuleDisplayName { "nbserver: notebook server, TCP $($Settings.notebook.port)" }
+
 Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
+    Assert-FirewallRunning
+    Write-IgnoredRule
+    foreach ($line in Get-ReleasedRuleLine $Settings.notebook.port) {
+        Add-Difference port-rule-disabled 'firewall rule {name}, which opens another port' 'disabled' 'enabled' @{
+            name = $line.key
+        }
+    }
     $is = Get-FirewallRule 'nbserver'
     $should = Get-WantedFirewallRule
     foreach ($name in $RuleFilters.Keys) { $should[$name] = $RuleFilters[$name] }
@@ -20,6 +48,7 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
         Add-Difference firewall-rule 'firewall rule nbserver' $null $wanted
         return
     }
+    if ($is.DisplayName -cmatch $OwnDisplayName) { $should.DisplayName = Get-RuleDisplayName }
     foreach ($name in $should.Keys | Sort-Object) {
         $isText = $is[$name] -join ', '
         $shouldText = $should[$name] -join ', '
@@ -30,5 +59,6 @@ Add-Step firewall 'The firewall allows connections to the notebook port' -Test {
         }
     }
 } -Apply {
-    Set-FirewallRule 'nbserver' "nbserver: notebook server, TCP $($Settings.notebook.port)" (Get-WantedFirewallRule)
+    foreach ($line in @(Get-ReleasedRuleLine $Settings.notebook.port)) { Undo-Line $line }
+    Set-FirewallRule 'nbserver' (Get-RuleDisplayName) (Get-WantedFirewallRule)
 }

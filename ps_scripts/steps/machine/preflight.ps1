@@ -12,6 +12,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-FreeSpace
     Assert-ShellMemory
     Find-PendingReboot
+    Write-SmartAppControl
     Write-ForeignConfiguration
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +

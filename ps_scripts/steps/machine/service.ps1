@@ -5,25 +5,39 @@
 # trigger starts it every five minutes if it does not run. It runs as LOCAL SERVICE, without administrator rights.
 # ProcessTokenSidType gives its process the SID that has access to the files.
 
-# Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing.
+# Return the elements of the task: the path, the wanted text, and what Windows assumes if the element is missing. The
+# task scheduler leaves out elements that equal their default, adds others, and has its own order. Sources of the
+# defaults: "Task Scheduler Schema" and, for ProcessTokenSidType, "Task Security Hardening" on learn.microsoft.com.
 function Get-ServiceProperty {
     @(
         @{ Path = 'RegistrationInfo/Description'; Should = Get-ServiceState; Default = '' }
         @{ Path = 'Triggers/BootTrigger/Enabled'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Triggers/TimeTrigger/Enabled'; Should = 'true'; Default = 'true' }
         @{ Path = 'Triggers/TimeTrigger/Repetition/Interval'; Should = 'PT5M'; Default = '' }
         @{ Path = 'Principals/Principal/UserId'; Should = 'S-1-5-19'; Default = '' }
         @{ Path = 'Principals/Principal/RunLevel'; Should = 'LeastPrivilege'; Default = 'LeastPrivilege' }
-        @{ Path = 'Principals/Principal/ProcessTokenSidType'; Should = 'Unrestricted'; Default = 'Default' }
+        @{ Path = 'Principals/Principal/ProcessTokenSidType'; Should = 'Unrestricted'; Default = 'Unrestricted' }
         @{ Path = 'Settings/MultipleInstancesPolicy'; Should = 'IgnoreNew'; Default = 'IgnoreNew' }
         @{ Path = 'Settings/DisallowStartIfOnBatteries'; Should = 'false'; Default = 'true' }
         @{ Path = 'Settings/StopIfGoingOnBatteries'; Should = 'false'; Default = 'true' }
-        @{ Path = 'Settings/ExecutionTimeLimit'; Should = 'PT0S'; Default = 'P3D' }
+        @{ Path = 'Settings/StartWhenAvailable'; Should = 'true'; Default = 'false' }
+        @{ Path = 'Settings/AllowStartOnDemand'; Should = 'true'; Default = 'true' }
+        @{ Path = 'Settings/ExecutionTimeLimit'; Should = 'PT0S'; Default = 'PT72H' }
         @{ Path = 'Settings/Enabled'; Should = 'true'; Default = 'true' }
         @{ Path = 'Settings/RestartOnFailure/Interval'; Should = 'PT1M'; Default = '' }
+        @{ Path = 'Settings/RestartOnFailure/Count'; Should = '255'; Default = '' }
         @{ Path = 'Actions/Exec/Command'; Should = Get-EnvironmentProgram 'python.exe'; Default = '' }
         @{ Path = 'Actions/Exec/Arguments'; Should = Format-ServerArgument; Default = '' }
         @{ Path = 'Actions/Exec/WorkingDirectory'; Should = $WorkFolder; Default = '' }
     )
+}
+
+# A trigger that is missing has no defaults.
+function Get-ServiceText([xml]$Xml, [hashtable]$Property) {
+    $text = Get-TaskText $Xml $Property.Path
+    if ($null -ne $text) { return $text }
+    if ($Property.Path -cmatch '^(Triggers/\w+)/' -and $null -eq (Get-TaskText $Xml $Matches[1])) { return '' }
+    $Property.Default
 }
 
 # Return the task. S-1-5-19 is LOCAL SERVICE.
@@ -64,14 +78,17 @@ function Get-ServiceXml {
 "@ -replace "`r", ''
 }
 
+# A task that Windows is about to start is Queued. A task that does not exist does not run.
 function Test-TaskRunning([string]$Name) {
-    # A task that does not exist does not run.
     $task = Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction SilentlyContinue
-    $task -and [string]$task.State -eq 'Running'
+    $task -and 'Running', 'Queued' -contains [string]$task.State
 }
 
 function Test-ServerRunning { Test-TaskRunning 'nbserver' }
 
+$ServiceTask = @{ Started = $false }   # in this run
+
+# Whether a task that this run has started still runs is for the step check, which quotes the server's log.
 function Compare-ServiceTask {
     $text = Get-TaskXml 'nbserver'
     if (-not $text) {
@@ -80,21 +97,37 @@ function Compare-ServiceTask {
     }
     $xml = [xml]$text
     foreach ($property in Get-ServiceProperty) {
-        $is = Get-TaskText $xml $property.Path
-        if ($null -eq $is) { $is = $property.Default }
+        $is = Get-ServiceText $xml $property
         if ($is -ne $property.Should) {
             Add-Difference task-property 'scheduled task nbserver, {property}' $is $property.Should @{
                 property = $property.Path
             }
         }
     }
-    if (-not (Test-TaskRunning 'nbserver')) { Add-Difference task 'scheduled task nbserver' 'not running' 'running' }
+    if ($ServiceTask.Started -or (Test-TaskRunning 'nbserver')) { return }
+    Add-Difference task 'scheduled task nbserver' 'not running' 'running'
 }
 
 function Start-ServiceTask {
     if (Get-TaskXml 'nbserver') { Stop-Task 'nbserver' }
     Set-Task 'nbserver' (Get-ServiceXml)
     Start-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop
+    Wait-TaskStart 'nbserver'
+    $ServiceTask.Started = $true
+}
+
+# Wait up to 30 seconds until the task runs, or has run and stopped. Windows reports Ready before and after a run.
+function Wait-TaskStart([string]$Name) {
+    $begun = $false
+    for ($try = 0; $try -lt 150; $try++) {
+        $state = [string](Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop).State
+        if ($state -eq 'Running' -or ($begun -and $state -eq 'Ready')) { return }
+        if ($state -eq 'Queued') { $begun = $true }
+        if ($try % 50 -eq 49) {
+            Write-StepProgress waiting-for-task 'Waiting for the scheduled task {task}' @{ task = $Name }
+        }
+        [Threading.Thread]::Sleep(200)
+    }
 }
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.

@@ -9,6 +9,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Clock
     Assert-FreeSpace
     Assert-FreePort
+    Write-SmartAppControl
     Write-ForeignConfiguration
 } -Apply {
     throw (New-Failure nothing-to-apply ('internal error (a bug in nbserver): the step {step} has nothing to change. ' +

@@ -1,4 +1,17 @@
 # The NetSecurity cmdlets that scripts use. A rule is a file C:\nbserver-test\firewall\NAME.json. Nothing is filtered.
+# While C:\nbserver-test\MpsSvc.txt says Stopped, the firewall's service does not run, and each of them fails as on Windows.
+
+function global:Get-StandInFirewallStatus {
+    $file = Join-Path (Split-Path (Get-StandInFolder 'firewall')) 'MpsSvc.txt'
+    if ([IO.File]::Exists($file)) { [IO.File]::ReadAllText($file).Trim() } else { 'Running' }
+}
+
+function global:Test-StandInFirewall($Cmdlet) {
+    if ((Get-StandInFirewallStatus) -eq 'Running') { return $true }
+    $text = 'There are no more endpoints available from the endpoint mapper.'
+    $Cmdlet.WriteError((New-StandInError $text 'Windows System Error 1753' 'NotSpecified' $null))
+    $false
+}
 
 function global:Get-StandInRuleFile([string]$Name) {
     Join-Path (Get-StandInFolder 'firewall') "$Name.json"
@@ -53,6 +66,7 @@ function global:Select-StandInRule($Rule) {
 }
 
 function global:Find-StandInRule($Cmdlet, [string]$Property, [string[]]$Value) {
+    if (-not (Test-StandInFirewall $Cmdlet)) { return }
     $rules = @([IO.Directory]::GetFiles((Get-StandInFolder 'firewall'), '*.json') | Sort-Object | ForEach-Object { Read-StandInRule $_ })
     if (-not $Value) { return $rules }
     foreach ($one in $Value) {
@@ -75,6 +89,7 @@ function global:New-NetFirewallRule {
         [ValidateSet('Allow', 'Block')] [string]$Action = 'Allow',
         [string]$Protocol = 'Any', [string[]]$LocalPort = 'Any', [string[]]$RemoteAddress = 'Any', [string]$Profile = 'Any'
     )
+    if (-not (Test-StandInFirewall $PSCmdlet)) { return }
     if ([IO.File]::Exists((Get-StandInRuleFile $Name))) {
         $text = 'Cannot create a file when that file already exists.'
         $PSCmdlet.WriteError((New-StandInError $text 'Windows System Error 183' 'ResourceExists' $Name))

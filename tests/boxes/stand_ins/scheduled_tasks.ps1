@@ -1,7 +1,8 @@
 # The ScheduledTasks cmdlets that scripts use. A task is a file in C:\windows\system32\Tasks, its XML, as on Windows.
 # tests/boxes/task_scheduler.py starts and ends what it says: a process started here would end with the session. The two
-# talk through C:\nbserver-test\tasks: ID.request (start NAME or stop NAME; removed once done) and NAME.state (Running or Ready).
+# talk through C:\nbserver-test\tasks: ID.request (start NAME or stop NAME; removed once taken) and NAME.state (Queued, Running or Ready).
 # NAME.registered has who registered a task first: -Force leaves them their rights, and only a removal takes these away.
+. "$PSScriptRoot\task_xml.ps1"
 
 function global:Get-StandInTaskFile([string]$TaskName) {
     [void][IO.Directory]::CreateDirectory('C:\windows\system32\Tasks')
@@ -26,7 +27,10 @@ function global:Test-StandInTask($Cmdlet, [string]$TaskName) {
 
 function global:Get-StandInTaskState([string]$TaskName) {
     $file = Join-Path (Get-StandInFolder 'tasks') "$TaskName.state"
-    if ([IO.File]::Exists($file) -and [IO.File]::ReadAllText($file) -eq 'Running') { return 'Running' }
+    if ([IO.File]::Exists($file)) {
+        $state = [IO.File]::ReadAllText($file)
+        if ($state -ne 'Ready') { return $state }
+    }
     $xml = Read-StandInTask (Get-StandInTaskFile $TaskName)
     $enabled = $xml.SelectSingleNode('/*/*[local-name()="Settings"]/*[local-name()="Enabled"]')
     if ($enabled -and $enabled.InnerText.Trim() -eq 'false') { 'Disabled' } else { 'Ready' }
@@ -88,21 +92,13 @@ function global:Register-ScheduledTask {
         $PSCmdlet.WriteError((New-StandInError 'The user name or password is incorrect.' 'HRESULT 0x8007052e' 'AuthenticationError' $TaskName))
         return
     }
-    # The service writes the task anew: UTF-16, indented, with its URI in RegistrationInfo.
     $info = $task.SelectSingleNode('/t:Task/t:RegistrationInfo', $names)
     if (-not $info) { $info = $task.DocumentElement.PrependChild($task.CreateElement('RegistrationInfo', $namespace)) }
     $uri = $info.SelectSingleNode('t:URI', $names)
     if (-not $uri) { $uri = $info.AppendChild($task.CreateElement('URI', $namespace)) }
     $uri.InnerText = "\$TaskName"
-    $settings = New-Object System.Xml.XmlWriterSettings
-    $settings.Indent = $true
-    $settings.OmitXmlDeclaration = $true
-    $text = New-Object Text.StringBuilder
-    $writer = [Xml.XmlWriter]::Create($text, $settings)
-    $task.Save($writer)
-    $writer.Close()
     if (-not [IO.File]::Exists($file)) { Write-StandInFile (Get-StandInTaskOwner $TaskName) $env:USERNAME ([Text.Encoding]::Unicode) }
-    Write-StandInFile $file "<?xml version=`"1.0`" encoding=`"UTF-16`"?>`r`n$text" ([Text.Encoding]::Unicode)
+    Write-StandInFile $file (ConvertTo-StandInTaskText $task) ([Text.Encoding]::Unicode)
     New-StandInTask $TaskName
 }
 
@@ -155,14 +151,15 @@ function global:Stop-ScheduledTask {
 function global:Set-StandInTaskEnabled($Cmdlet, [string]$TaskName, [string]$Enabled) {
     if (-not (Test-StandInTask $Cmdlet $TaskName)) { return }
     $file = Get-StandInTaskFile $TaskName
-    $xml = Read-StandInTask $file
+    $xml = New-Object System.Xml.XmlDocument
+    $xml.Load($file)
     $namespace = 'http://schemas.microsoft.com/windows/2004/02/mit/task'
     $settings = $xml.SelectSingleNode('/*/*[local-name()="Settings"]')
     if (-not $settings) { $settings = $xml.DocumentElement.AppendChild($xml.CreateElement('Settings', $namespace)) }
     $node = $settings.SelectSingleNode('*[local-name()="Enabled"]')
     if (-not $node) { $node = $settings.AppendChild($xml.CreateElement('Enabled', $namespace)) }
     $node.InnerText = $Enabled
-    Write-StandInFile $file $xml.OuterXml ([Text.Encoding]::Unicode)
+    Write-StandInFile $file (ConvertTo-StandInTaskText $xml) ([Text.Encoding]::Unicode)
     New-StandInTask $TaskName
 }
 

@@ -55,6 +55,7 @@ function global:Get-StandInDependents([string]$Name) {
 function global:Get-Service {
     [CmdletBinding()]
     param([Parameter(Mandatory = $true, Position = 0)] [string]$Name)
+    if ($Name -eq 'MpsSvc') { return New-Object psobject -Property @{ Name = $Name; Status = Get-StandInFirewallStatus; DependentServices = @() } }
     if (-not (Test-StandInService $PSCmdlet $Name)) { return }
     $state = (Read-StandInService (Get-StandInServiceFile $Name)).State
     New-Object psobject -Property @{ Name = $Name; Status = $state; DependentServices = @(Get-StandInDependents $Name) }

@@ -9,6 +9,7 @@ import pytest
 from tests.linux import parts
 from tests.linux.fixtures import Run, record, run, sandbox
 from tests.linux.sandbox import Sandbox
+from tests.steps.linux import powers
 
 __all__ = ["sandbox"]
 PLACES = "LOCK=(); PYTHON=/usr/bin/python3"  # an empty lock: an environment with pip only
@@ -97,3 +98,54 @@ def test_with_the_distributions_packages_no_environment_is_wanted(host: Sandbox)
         packages={"index_url": None, "installer": "pip", "lock_sha256": "a" * 64, "source": "distribution"},
     )
     assert done.outcome == "ok" and [event["what"] for event in done.of("restored")] == [OLD], done.errors
+
+
+PEOPLE = "/srv/people"
+
+
+def test_an_earlier_folder_for_notebooks_is_given_back(sandbox: Sandbox) -> None:
+    """One that was there, one that apply created and that is empty by now, and one with files of the service, which is told."""
+    sandbox.run("bash", "-ec", "mkdir -p /run/systemd/system /srv/theirs; chmod 750 /srv/theirs")
+    steps_of_all = [*powers.STEPS, parts.step("cleanup")]
+
+    def apply(directory: str, mode: str = "apply") -> Run:
+        done = powers.apply(sandbox, steps_of_all, directory, mode)
+        assert done.outcome == "ok", done.of("failed")
+        return done
+
+    apply("/srv/theirs")
+    assert sandbox.access("/srv/theirs") == "root:nbserver 770"
+    planned = apply(f"{PEOPLE}/one", "test")
+    assert [event["what"] for event in planned.of("difference")][-1] == "what an earlier setting changed (access /srv/theirs)"
+    apply(f"{PEOPLE}/one")
+    assert sandbox.access("/srv/theirs") == "root:root 750"
+    assert apply(f"{PEOPLE}/one/deeper", "test").steps[-1] == ("cleanup", "unchanged"), "what is in it is needed"
+
+    apply("/srv/other/two")
+    assert not sandbox.exists(PEOPLE) and sandbox.exists("/srv/other/two")
+    sandbox.write("/srv/other/two/a.ipynb", "x")
+    done = apply("/srv/three")
+    assert [event["values"] for event in done.of("warning") if event["code"] == "earlier-notebook-folder"] == [{"path": "/srv/other/two"}]
+    assert sandbox.exists("/srv/other/two/a.ipynb")
+    assert {event for _, event in apply("/srv/three").steps} == {"unchanged"}
+
+
+def test_a_rule_of_a_firewall_that_is_left_out_now_is_removed(host: Sandbox) -> None:
+    opened = """
+step firewall 'the rule is on the record'
+firewall_test() { has_record firewall_port 'ufw 9999 Any' || differs rule rule '' open; }
+firewall_apply() { save_before firewall_port 'ufw 9999 Any' ''; }
+"""
+    host.run("bash", "-c", "rm -f /usr/sbin/ufw")
+
+    def go_on(mode: str, *skip: str) -> Run:
+        packages = {"index_url": None, "installer": "pip", "lock_sha256": "a" * 64, "source": "wheels"}
+        return run(host, mode, [*steps(GOOD)[:2], opened, GOOD, parts.step("cleanup")], packages=packages, skip=list(skip))
+
+    assert go_on("apply").outcome == "ok" and record(host)[-1]["kind"] == "firewall_port"
+    assert go_on("test").of("difference") == []
+    assert [event["what"] for event in go_on("test", "firewall").of("difference")] == [
+        "what an earlier setting changed (firewall_port ufw 9999 Any)"
+    ]
+    done = go_on("apply", "firewall")
+    assert done.outcome == "ok" and [event["what"] for event in done.of("restored")] == ["ufw 9999 Any"]

@@ -44,10 +44,19 @@ OTHERS = [
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        files = prelude("run", "record", "registry", "downloads", "unused_programs")
+        files = prelude("run", "record", "registry", "downloads", "unused_programs", "dropped_settings")
         own = steps("python", "openssl", "packages", "cleanup")
         opened.keep(f"{files}\n{own}\n$Programs = '{PROGRAMS}'; $CacheFolder = '{CACHE}'")
         yield opened
+
+
+def dropped(session: Session, folder: Path, lines: list[dict[str, Any]], directory: str, skip: list[str]) -> list[str]:
+    """The keys that would be restored, in their order."""
+    record = folder / "record.jsonl"
+    record.write_text("".join(json.dumps({"v": 1, "before": None, **line}) + "\n" for line in lines), "ascii")
+    settings = json.dumps({**SETTINGS, "skip": skip, "notebook": {"directory": directory}})
+    script = f"function Test-FirewallRunning {{ $true }}; $Settings = ConvertFrom-Json @($input)[0]; $RecordFile = '{host_path(record)}'; Get-DroppedLine | ForEach-Object {{ $_.key }}"
+    return session.run(script, [settings])
 
 
 def former(session: Session, folder: Path, lines: list[dict[str, Any]], before: str = "", /, **python: str) -> list[str]:
@@ -89,3 +98,25 @@ def test_in_user_scope_only_an_earlier_environment_goes(session: Session, tmp_pa
     lines = [WANTED[0], ENVIRONMENT, {**ENVIRONMENT, "key": PROGRAMS + r"\env-3.13-01234567"}]
     own = part("prelude/user/unused_programs")
     assert former(session, tmp_path, lines, own, version="3.13", kind="present", folder=r"C:\Python313") == [ENVIRONMENT["key"]]
+
+
+RULE = {"kind": "firewall_rule", "step": "firewall", "key": "nbserver"}
+OTHER_RULE = {"kind": "firewall_rule_state", "step": "takeover", "key": "{6D2F0F38}"}
+ENTRY = {"kind": "path_entry", "step": "path", "key": PROGRAMS + r"\python-3.13.2"}
+REMOVED_ENTRY = {"kind": "path_removal", "step": "takeover", "key": r"C:\Python27"}
+FOLDERS = [{"kind": kind, "step": "notebook", "key": key} for key in (r"D:\old", r"D:\old\notebooks") for kind in ("data_folder", "grant")]
+
+
+def test_what_a_step_did_that_is_left_out_now_is_dropped(session: Session, tmp_path: Path) -> None:
+    lines = [*WANTED, RULE, OTHER_RULE, ENTRY, REMOVED_ENTRY]
+    assert dropped(session, tmp_path, lines, r"D:\notebooks", []) == []
+    assert dropped(session, tmp_path, lines, r"D:\notebooks", ["firewall", "ie_esc"]) == [OTHER_RULE["key"], RULE["key"]]
+    assert dropped(session, tmp_path, lines, r"D:\notebooks", ["path"]) == [REMOVED_ENTRY["key"], ENTRY["key"]]
+
+
+def test_an_earlier_folder_for_notebooks_is_dropped_unless_the_present_one_is_in_it(session: Session, tmp_path: Path) -> None:
+    lines = [*WANTED, *FOLDERS]
+    assert dropped(session, tmp_path, lines, r"d:\OLD\notebooks\\", []) == []
+    assert dropped(session, tmp_path, lines, r"D:\old\notebooks\deeper", []) == []
+    assert dropped(session, tmp_path, lines, r"D:\new", []) == [line["key"] for line in reversed(FOLDERS)]
+    assert dropped(session, tmp_path, lines, r"D:\old2", []) == [line["key"] for line in reversed(FOLDERS)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.checkout import TESTS
-from tests.powershell.engine import Session, host_path, prelude, require_engine, steps
+from tests.powershell.engine import EngineError, Session, host_path, prelude, require_engine, steps
 
 STAND_INS = TESTS / "boxes" / "stand_ins"
 FILE = r"C:\nbserver-test\firewall\nbserver.json"
@@ -47,11 +47,13 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     require_engine()
     record = host_path(tmp_path_factory.mktemp("firewall") / "record.jsonl")
     with Session() as opened:
-        opened.keep("\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "net_security")))
-        opened.keep(prelude("run", "events", "envelope", "record", "firewall"))
+        opened.keep("\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "net_security", "services")))
+        opened.keep(
+            prelude("run", "events", "envelope", "record", "registry", "firewall", "port_rules", "unused_programs", "dropped_settings")
+        )
         opened.keep(steps("firewall"))
         opened.keep(
-            f'$RecordFile = \'{record}\'; $Settings = ConvertFrom-Json \'{{"notebook": {{"port": 9999}}, "firewall": {{"remote_addresses": ["LocalSubnet"]}}}}\''
+            f'$RecordFile = \'{record}\'; $Settings = ConvertFrom-Json \'{{"skip": [], "notebook": {{"port": 9999}}, "firewall": {{"remote_addresses": ["LocalSubnet"]}}}}\''
         )
         yield opened
 
@@ -105,6 +107,71 @@ def test_all_of_them(session: Session) -> None:
     assert differences(session) == [] and not set(FILTERS) & set(read(session))
     session.run("foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }")
     assert read(session) == before
+
+
+def test_the_display_name_has_the_port_of_today(session: Session) -> None:
+    """Unless the rule was adopted: then it keeps its own."""
+    write(session, DisplayName="nbserver: notebook server, TCP 8888")
+    before = read(session)
+    assert differences(session) == ["DisplayName: nbserver: notebook server, TCP 8888"]
+    session.run("& $Steps[0].Apply")
+    assert differences(session) == [] and read(session)["DisplayName"] == "nbserver: notebook server, TCP 9999"
+    session.run("foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }")
+    assert read(session) == before
+    write(session, LocalPort=["8888"])
+    session.run("& $Steps[0].Apply")
+    assert read(session)["DisplayName"] == "old"
+
+
+def test_a_rule_that_was_disabled_for_an_earlier_port_is_enabled_again(session: Session) -> None:
+    write(session)
+    other = FILE.replace("nbserver.json", "other.json")
+    rule = {**RULE, "Name": "other", "Enabled": "False"}
+    line = json.dumps({"v": 1, "step": "takeover", "kind": "firewall_rule_state", "key": "other", "before": "True"})
+    put = f"$lines = @($input); [IO.File]::WriteAllText('{other}', $lines[0]); [IO.File]::WriteAllText($RecordFile, $lines[1])"
+    session.run(put, [json.dumps({**rule, "LocalPort": ["9000-9999"]}), line])
+    assert differences(session) == []
+    session.run(put, [json.dumps({**rule, "LocalPort": ["8888"]}), line])
+    assert differences(session) == ["firewall rule other, which opens another port: disabled"]
+    session.run("& $Steps[0].Apply")
+    assert differences(session) == []
+    assert session.run(f"(Get-NetFirewallRule -Name other).Enabled; [IO.File]::Delete('{other}')") == ["True"]
+
+
+def test_a_service_that_does_not_run_is_named_and_nothing_is_forgotten(session: Session) -> None:
+    """Windows then answers as if there were no rules; undo must not believe it."""
+    session.run("& $Steps[0].Apply")
+    stopped = r"C:\nbserver-test\MpsSvc.txt"
+    session.run(f"[IO.File]::WriteAllText('{stopped}', 'Stopped')")
+    try:
+        for script in ("& $Steps[0].Test", "foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }"):
+            with pytest.raises(EngineError) as error:
+                session.run(script)
+            assert "the service of the Windows firewall (MpsSvc) does not run" in str(error.value)
+            assert 'skip = ["firewall"]' in str(error.value)
+        assert session.run("[string]@(Read-Record).Count; [string]@(Get-DroppedLine).Count") == ["1", "0"]
+        skipped = '$Settings.skip = @("firewall"); '
+        assert session.run(skipped + "[string]@(Get-DroppedLine).Count") == ["0"], "it is restored when the service runs"
+    finally:
+        session.run(f"[IO.File]::Delete('{stopped}')")
+    assert session.run(skipped + "[string]@(Get-DroppedLine).Count; $Settings.skip = @()") == ["1"]
+
+
+@pytest.mark.parametrize(("value", "warnings"), [(None, 0), (1, 0), (0, 1)])
+def test_a_policy_that_ignores_local_rules_is_named_once(session: Session, value: int | None, warnings: int) -> None:
+    write(session)
+    key = r"HKCU:\Software\nbserver-test-policy"
+    put = f"Set-ItemProperty -LiteralPath '{key}\\PublicProfile' -Name AllowLocalPolicyMerge -Value {value} -Type DWord; "
+    said = session.run(
+        f"[void](New-Item -Path '{key}\\PublicProfile' -Force); {put if value is not None else ''}$FirewallPolicy = '{key}'; "
+        "$LocalRules.Reported = $false; $Run.Differences = New-Object Collections.ArrayList; [void](Get-Said); "
+        f"& $Steps[0].Test; & $Steps[0].Test; Get-Said; Remove-Item -LiteralPath '{key}' -Recurse"
+    )
+    events = [json.loads(event) for event in said]
+    assert [(event["code"], event["values"]) for event in events] == [
+        ("local-rules-ignored", {"profiles": "PublicProfile", "port": 9999})
+    ] * warnings
+    assert all('skip = ["firewall"]' in event["text"] for event in events)
 
 
 def test_the_record_of_an_earlier_release_is_put_back(session: Session) -> None:

@@ -69,11 +69,28 @@ def test_a_folder_that_stays_where_it_is_is_taken(notebooks: Place, path: str, s
 
 
 def test_a_new_folder_does_not_inherit_what_a_drive_gives_everybody(notebooks: Place) -> None:
-    new = ABOVE + r"\new\notebooks"
+    new = ABOVE + r"\far\new\notebooks"
     notebooks.run(f"Add-DataFolder '{new}'")
     assert notebooks.access(new) == f"{PRIVATE}(A;OICI;0x1301bf;;;{SERVICE})"
-    assert notebooks.access(ABOVE + r"\new") == PRIVATE
-    assert [json.loads(line)["kind"] for line in (notebooks.state / "record.jsonl").read_text().splitlines()] == ["data_folder", "grant"]
+    assert notebooks.access(ABOVE + r"\far") == notebooks.access(ABOVE + r"\far\new") == PRIVATE
+    lines = [json.loads(line) for line in (notebooks.state / "record.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line["key"].removeprefix(ABOVE)) for line in lines] == [
+        ("data_folder", r"\far"),
+        ("data_folder", r"\far\new"),
+        ("data_folder", r"\far\new\notebooks"),
+        ("grant", r"\far\new\notebooks"),
+    ]
+    undo = "$lines = @(Read-Record); [Array]::Reverse($lines); foreach ($line in $lines) { Undo-Line $line }"
+    there = notebooks.run(f"{undo}; foreach ($one in '{ABOVE}\\far', '{ABOVE}') {{ [string](Test-Path -LiteralPath $one) }}")
+    assert there == ["False", "True"], "undo removes the folders above it too"
+
+
+def test_the_service_loses_its_access_to_an_earlier_folder(notebooks: Place) -> None:
+    """What the settings name now is another one, so the record says which one it was."""
+    notebooks.run(f"Add-DataFolder '{NOTEBOOKS}'; [IO.File]::WriteAllText('{NOTEBOOKS}\\b.ipynb', 'x')")
+    assert SERVICE in notebooks.access(NOTEBOOKS)
+    said = notebooks.run("Get-DroppedLine | ForEach-Object { $_.key; Undo-Line $_ | Out-Null }; [string]@(Read-Record).Count")
+    assert said == [NOTEBOOKS, "0"] and SERVICE not in notebooks.access(NOTEBOOKS)
 
 
 REFUSED = [

@@ -256,3 +256,14 @@ def test_configuration_of_others_is_named_once(session: Session, tmp_path: Path,
         all_of_them = {*expected, r"ProgramData\pip\pip.ini", r"ProgramData\uv\uv.toml", "the variable PIP_NBSERVER_TEST"}
         assert len(named) == 11 and set(named[:9]) < all_of_them and named[9] in all_of_them and named[10] == "and 1 more"
     assert "geheim" not in text
+
+
+@pytest.mark.parametrize(("state", "warnings"), [("0", []), ("1", ["smart-app-control"]), ("2", []), ("", [])])
+def test_smart_app_control_is_named_once_if_it_is_on(session: Session, state: str, warnings: list[str]) -> None:
+    put = f"Set-ItemProperty -LiteralPath '{KEY}' -Name VerifiedAndReputablePolicyState -Value {state} -Type DWord; " if state else ""
+    said = session.run(
+        f"[void](New-Item -Path '{KEY}' -Force); {put}$CodeIntegrityKey = '{KEY}'; $SmartAppControl.Reported = $false; $Run.Step = 'preflight'; "
+        f"Write-SmartAppControl; Write-SmartAppControl; Get-Said; Remove-Item -LiteralPath '{KEY}'"
+    )
+    assert [json.loads(event)["code"] for event in said] == warnings
+    assert all("Turn it off in Windows Security" in event for event in said)

@@ -67,6 +67,18 @@ def test_all_places_are_below_the_users_local_folder(session: Session) -> None:
     }
 
 
+def test_the_folder_for_notebooks_and_those_above_it_go_at_undo(session: Session, tmp_path: Path) -> None:
+    """Also if the settings name another folder by now."""
+    there, record = host_path(tmp_path), host_path(tmp_path / "record.jsonl")
+    script = (
+        f"$RecordFile = '{record}'; $TopFolder = ''; $Run.Step = 'notebook'; $Settings = ConvertFrom-Json '{{\"notebook\": {{\"directory\": \"D:/x\"}}}}'; "
+        f"Add-DataFolder '{there}\\far\\new\\notebooks'; @(Read-Record) | ForEach-Object {{ $_.key }}; "
+        "$lines = @(Read-Record); [Array]::Reverse($lines); foreach ($line in $lines) { Undo-Line $line | Out-Null }; [void](Get-Said)"
+    )
+    assert session.run(script) == [rf"{there}\far", rf"{there}\far\new", rf"{there}\far\new\notebooks"]
+    assert not (tmp_path / "far").exists()
+
+
 def test_machine_scope_has_the_machines(session: Session) -> None:
     found = places(session, "machine")
     assert found["Programs"] == r"C:\Program Files\nbserver"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.powershell.engine import Session, prelude, require_engine, steps
+from tests.checkout import TESTS
+from tests.powershell.engine import Session, host_path, part, prelude, require_engine, steps
 
 SETTINGS = (
     '$Settings = ConvertFrom-Json \'{"scope": "machine", "skip": []}\'; $ConfigurationFile = $StarterFile = $CertificateFile = "C:\\none"\n'
@@ -16,6 +18,13 @@ function Get-EnvironmentProgram([string]$Name) { "C:\\R&D <1>\\$Name" }
 function Get-ServerArgument { '-I', 'C:\\a b\\serve.py' }
 function Test-TaskRunning { $true }
 $Run.Differences = New-Object Collections.ArrayList
+$ServiceTask.Started = $false
+"""
+TASKS = rf"C:\nbserver-test-{os.getpid()}"
+REGISTER = """
+foreach ($file in [IO.Directory]::GetFiles((Get-StandInFolder 'tasks'))) { [IO.File]::Delete($file) }
+[void](Register-ScheduledTask -TaskName nbserver -Xml $xml -Force)
+$xml = Export-ScheduledTask -TaskName nbserver
 """
 LOOK = 'function Get-TaskXml { $xml }; Compare-ServiceTask; foreach ($one in $Run.Differences) { "$($one.what): $($one.is)" }'
 
@@ -24,13 +33,26 @@ LOOK = 'function Get-TaskXml { $xml }; Compare-ServiceTask; foreach ($one in $Ru
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
+        opened.keep("\n".join(f". '{host_path(TESTS / 'boxes' / 'stand_ins' / name)}.ps1'" for name in ("state", "scheduled_tasks")))
+        opened.keep(
+            f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{TASKS}\\$Name").FullName }}\n'
+            f'function global:Get-StandInTaskFile([string]$TaskName) {{ "$(Get-StandInFolder tasks)\\$TaskName" }}'
+        )
         files = prelude("run", "events", "envelope", "record", "files", "server_command", "programs", "tasks")
-        opened.keep(f"{SETTINGS}{files}\n{steps('service')}")
+        main = part("main")
+        opened.keep(f"{SETTINGS}{files}\n{steps('service')}\n{main[: main.index('$ScriptText =')]}")
         yield opened
+        opened.run(f"if (Test-Path -LiteralPath '{TASKS}') {{ [IO.Directory]::Delete('{TASKS}', $true) }}")
 
 
 def test_the_task_that_is_written_has_no_difference(session: Session) -> None:
     assert session.run(f"{STANDINS}$xml = Get-ServiceXml\n{LOOK}") == []
+
+
+def test_what_windows_makes_of_the_task_has_no_difference(session: Session) -> None:
+    """It drops what equals the schema's default, fills in others, and has an order of its own."""
+    assert session.run(f"{STANDINS}$xml = Get-ServiceXml\n{REGISTER}$before = $xml\n{LOOK}\n'end'") == ["end"]
+    assert "RunLevel" not in "".join(session.run(f"{STANDINS}$xml = Get-ServiceXml\n{REGISTER}$xml"))
 
 
 def test_each_property_that_differs_is_reported(session: Session) -> None:
@@ -43,10 +65,36 @@ def test_each_property_that_differs_is_reported(session: Session) -> None:
 
 def test_a_missing_element_means_what_windows_assumes(session: Session) -> None:
     change = "$xml = (Get-ServiceXml).Replace('<RunLevel>LeastPrivilege</RunLevel>', '').Replace('<ExecutionTimeLimit>PT0S</ExecutionTimeLimit>', '')\n"
-    assert session.run(f"{STANDINS}{change}{LOOK}") == ["scheduled task nbserver, Settings/ExecutionTimeLimit: P3D"]
+    assert session.run(f"{STANDINS}{change}{LOOK}") == ["scheduled task nbserver, Settings/ExecutionTimeLimit: PT72H"]
 
 
 def test_a_task_that_is_missing_or_does_not_run_is_a_difference(session: Session) -> None:
     assert session.run(f"{STANDINS}$xml = $null\n{LOOK}") == ["scheduled task nbserver: "]
     stopped = "function Test-TaskRunning { $false }\n$xml = Get-ServiceXml\n"
     assert session.run(f"{STANDINS}{stopped}{LOOK}") == ["scheduled task nbserver: not running"]
+
+
+@pytest.mark.parametrize(
+    "states", [["Running"], ["Ready", "Queued", "Running"], ["Queued", "Ready"]], ids=["at-once", "after-a-moment", "early-crash"]
+)
+def test_apply_waits_for_the_start_and_leaves_a_crash_to_the_step_check(session: Session, states: list[str]) -> None:
+    said = session.run(
+        f"""{STANDINS}
+        $States = New-Object Collections.Queue (,@({", ".join(f"'{state}'" for state in states)}))
+        function Test-TaskRunning {{ 'Running', 'Queued' -contains [string](Get-ScheduledTask).State }}
+        function Get-ScheduledTask([string]$TaskName, [string]$TaskPath) {{
+            $state = 'Ready'
+            if ($Task.Started) {{ $state = $States.Peek(); if ($States.Count -gt 1) {{ [void]$States.Dequeue() }} }}
+            @{{ State = $state }}
+        }}
+        function Start-ScheduledTask([string]$TaskName, [string]$TaskPath) {{ $Task.Started = $true }}
+        function Get-TaskXml {{ $Task.Xml }}
+        function Set-Task([string]$Name, [string]$Xml) {{ $Task.Xml = $Xml }}
+        function Stop-Task {{ }}
+        $Task = @{{ Xml = (Get-ServiceXml).Replace('PT5M', 'PT6M'); Started = $false }}
+        Invoke-Apply $Steps[0]
+        Get-Said | ForEach-Object {{ (ConvertFrom-Json $_).event }}
+        "$($States.Count) left"
+        """
+    )
+    assert said == ["started", "difference", "difference", "changed", "1 left"]

@@ -199,3 +199,16 @@ def test_what_a_stopped_run_did_at_its_end_is_fetched(run: Any, started: dict[st
 def test_secrets_go_into_the_first_envelope_only(run: Any, started: dict[str, Any]) -> None:
     _, transport = run([started, LOST], [started, event(2, "changed", "path"), FINISHED])
     assert [any(line.startswith("secret ") for line in lines) for lines in transport.envelopes] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("step", "last", "is_open"), [("ie_esc", "changed", True), ("ie_esc", "restored", False), ("path", "changed", False)]
+)
+def test_a_failure_names_the_temporary_change_that_may_be_left(
+    run: Any, started: dict[str, Any], step: str, last: str, is_open: bool
+) -> None:
+    more = {"kind": "registry", "what": "x"} if last == "restored" else {}
+    result, _ = run([started, event(2, last, step, **more), LOST], [LOST], [LOST])
+    assert result.outcome == "failed" and result.error.startswith("win1: the connection to win1 was lost")
+    assert ("The temporary change of the step ie_esc may still be in effect" in result.error) == is_open
+    assert result.detail["code"] == ("bracket-may-be-open" if is_open else "connection-lost")
