@@ -39,9 +39,10 @@ read_unit_process() {
 }
 
 # REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
-# started, the unit's text differs, and the server is restarted.
+# started, the unit's text differs, and the server is restarted. The mark is as old as the environment.
 started_text() {
     local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    if [[ $NOTEBOOK_PYTHON == "$ENVIRONMENT"/* && -e $LOCK_MARK ]]; then files+=("$LOCK_MARK"); fi
     if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
         mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
     fi
