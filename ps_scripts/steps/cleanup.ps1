@@ -9,7 +9,10 @@ Add-Step cleanup 'What earlier runs installed and nothing uses is removed' -Test
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
-        try { Undo-Line $line }
+        try {
+            Undo-Line $line
+            Remove-FileList (Split-Path -Leaf $line.key)
+        }
         catch {
             throw (New-Failure unused-not-removed ('{path} could not be removed: {cause}. Stop the programs that use ' +
                     'it, then run this again. The new server is already running') @{

@@ -57,9 +57,9 @@ choose_packages() {
 # Once per run.
 warn_of_repair() {
     if [[ $RUN_REPAIR || $RUN_THOROUGH ]]; then
-        warn distribution-not-checked 'the packages of the notebook server are those of the distribution, which checks '\
-'and repairs them: dpkg --verify and apt-get install --reinstall, or rpm --verify and zypper install --force. They '\
-'are {packages}' \
+        warn distribution-not-checked 'the packages of the notebook server are those of the distribution, which '\
+'checks and repairs them: dpkg --verify and apt-get install --reinstall, or rpm --verify and zypper install --force. '\
+'They are {packages}' \
             packages "${NOTEBOOK_PACKAGES[*]}"
         RUN_REPAIR='' RUN_THOROUGH=''
     fi
