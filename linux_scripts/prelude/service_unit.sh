@@ -4,9 +4,13 @@
 # unit_text, which each scope has, returns its text.
 
 compare_unit() {
+    local file=$UNIT_FOLDER/$SERVICE_UNIT
     unit_text
-    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then
-        differs file-differs '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
+    if ! has_text "$file" "$REPLY"; then
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
+    else
+        read_access "$file"
+        compare_access "$file" "$PROGRAM_OWNER" 644
     fi
     read_unit "$SERVICE_UNIT"
     if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
