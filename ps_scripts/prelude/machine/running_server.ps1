@@ -1,7 +1,7 @@
 # ---- prelude: running_server -----------------------------------------------------------------------
 # Stop the server before its programs are replaced.
 
-# The task is disabled, because its second trigger would start the server again. The step service registers it anew.
+# The task is disabled, because its second trigger would start the server again. The step service registers it again.
 function Stop-Server {
     if (-not (Test-Record 'task' 'nbserver') -or -not (Get-TaskXml 'nbserver')) { return }
     [void](Disable-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop)
