@@ -182,7 +182,7 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|apply|undo|envelope]
+main() { # [test|apply|undo [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -192,7 +192,10 @@ main() { # [test|apply|undo|envelope]
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
     case ${1:-test} in
-        test | apply | undo) RUN_MODE=${1:-test} ;;
+        test | apply | undo)
+            RUN_MODE=${1:-test}
+            read_options "${@:2}"
+            ;;
         envelope) read_envelope ;;
         *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, or undo' mode "$1" ;;
     esac

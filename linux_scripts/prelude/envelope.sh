@@ -2,7 +2,7 @@
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, secret NAME BASE64.
+# former-salt SALT, new-salt yes, thorough yes, repair yes, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -25,6 +25,10 @@ read_envelope() {
             RUN_FORMER_SALT=${BASH_REMATCH[1]}
         elif [[ $line == 'new-salt yes' ]]; then
             RUN_NEW_SALT=1
+        elif [[ $line == 'thorough yes' ]]; then
+            RUN_THOROUGH=1
+        elif [[ $line == 'repair yes' ]]; then
+            RUN_REPAIR=1
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -63,6 +67,21 @@ is_base64() { # TEXT
     done
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"
+}
+
+# The options of a run by hand: the envelope has lines for them.
+read_options() { # [OPTION...]
+    local option
+    for option in "$@"; do
+        case $option in
+            --thorough) RUN_THOROUGH=1 ;;
+            --repair) RUN_REPAIR=1 ;;
+            *)
+                fail unknown-argument '"{argument}" is not an option: expected --thorough or --repair' \
+                    argument "$option"
+                ;;
+        esac
+    done
 }
 
 # A run by hand gets a run ID, too.

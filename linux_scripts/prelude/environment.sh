@@ -8,12 +8,18 @@ ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
+ENVIRONMENT_KEPT=''                                # of keep_environment
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
 compare_environment() {
     local name
     local -a lines=() folders=()
+    compare_programs_folder
+    if [[ $RUN_REPAIR ]]; then
+        differs repair-requested 'packages' 'not checked' 'installed again, as --repair says'
+        return
+    fi
     if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
     if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
         differs packages 'packages' '' "$ENVIRONMENT"
@@ -25,11 +31,36 @@ compare_environment() {
             differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
         fi
     done
+    compare_installed_files
+}
+
+# Anybody who could write in this folder could have changed each file in it, and restored its time.
+compare_programs_folder() {
+    local -i differing=${#DIFFERENCES[@]}
+    if [[ ! -e $PROGRAMS ]]; then return; fi
+    read_access "$PROGRAMS"
+    compare_access "$PROGRAMS" "$PROGRAM_OWNER" 755
+    if ((${#DIFFERENCES[@]} > differing)); then RUN_THOROUGH=1; fi
+}
+
+# ENVIRONMENT_KEPT: whether the environment is as it was installed. One of an earlier release has no lists of its files:
+# they are written if the files are those that the packages name.
+keep_environment() {
+    local RUN_THOROUGH=1
+    ENVIRONMENT_KEPT=''
+    add_missing_parents "$PROGRAMS"
+    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
+    DIFFERENCES=()
+    compare_environment
+    if [[ ${#DIFFERENCES[@]} -eq 5 && ${DIFFERENCES[0]} == files-not-listed ]]; then
+        list_files
+        DIFFERENCES=()
+    fi
+    if ((${#DIFFERENCES[@]} == 0)); then ENVIRONMENT_KEPT=1; fi
 }
 
 start_environment() {
-    add_missing_parents "$PROGRAMS"
-    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
+    forget_files "$ENVIRONMENT"
     save_before folder "$ENVIRONMENT" ''
     if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
     rm -rf --one-file-system -- "$ENVIRONMENT"
@@ -44,6 +75,8 @@ fill_environment() {
     fi
     label_environment
     mark_environment
+    list_files
+    RUN_REPAIR=''
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)

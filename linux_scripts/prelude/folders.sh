@@ -49,6 +49,7 @@ add_folder() { # PATH OWNER MODE
 
 # The mark of an environment is removed first: after an interruption, the rest is not mistaken for a complete one.
 restore_folder() { # PATH
+    forget_files "$1" || return
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     hold_folder "$1" || return
     rm -f -- "$HELD/nbserver.lock" || return

@@ -4,9 +4,13 @@
 # unit_text, which each scope has, returns its text.
 
 compare_unit() {
+    local file=$UNIT_FOLDER/$SERVICE_UNIT
     unit_text
-    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then
-        differs file-differs '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
+    if ! has_text "$file" "$REPLY"; then
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
+    else
+        read_access "$file"
+        compare_access "$file" "$PROGRAM_OWNER" 644
     fi
     read_unit "$SERVICE_UNIT"
     if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
@@ -39,9 +43,10 @@ read_unit_process() {
 }
 
 # REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
-# started, the unit's text differs, and the server is restarted.
+# started, the unit's text differs, and the server is restarted. The mark is as old as the environment.
 started_text() {
     local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    if [[ $NOTEBOOK_PYTHON == "$ENVIRONMENT"/* && -e $LOCK_MARK ]]; then files+=("$LOCK_MARK"); fi
     if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
         mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
     fi

@@ -31,6 +31,8 @@ function Read-Envelope {
             '^restarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
             '^former-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
+            '^thorough yes\z' { $Run.Thorough = $true; break }
+            '^repair yes\z' { $Run.Repair = $true; break }
             '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
                 $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
                 break

@@ -11,3 +11,8 @@ function Get-Sha256($Source) {
     }
     finally { $sha256.Dispose() }
 }
+
+function Get-FileSha256([string]$Path) {
+    $stream = [IO.File]::OpenRead($Path)
+    try { Get-Sha256 $stream } finally { $stream.Close() }
+}

@@ -14,7 +14,10 @@ Add-Step cleanup 'What earlier runs left and nothing needs is removed or restore
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
-        try { Undo-Line $line }
+        try {
+            Undo-Line $line
+            Remove-FileList (Split-Path -Leaf $line.key)
+        }
         catch {
             throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
                     'running. Close the programs that use {path}, then try again') @{

@@ -114,14 +114,43 @@ function Invoke-PackageInstaller {
     ) -Values @{ settings = $PackageSource.Settings }
 }
 
+function Compare-Environment {
+    Compare-Package
+    Compare-InstalledFile (Split-Path -Leaf (Get-EnvironmentFolder)) (Get-EnvironmentFolder) (
+        $Settings.packages.lock_sha256) -Caches
+    if ($Run.Thorough -and (Test-Difference files-not-listed)) { Compare-EnvironmentRecord }
+}
+
+function Compare-EnvironmentRecord { Compare-RecordedHash (Join-Path (Get-EnvironmentFolder) 'Lib\site-packages') }
+
+function Write-EnvironmentList {
+    Write-FileList (Split-Path -Leaf (Get-EnvironmentFolder)) (Get-EnvironmentFolder) (
+        $Settings.packages.lock_sha256) -Caches
+}
+
+# An environment of an earlier release has no list of its files. It is kept if they are those that the packages name.
+function Test-EnvironmentKept {
+    if (-not (Test-OnlyUnlisted)) { return $false }
+    if (-not $Run.Thorough) { Compare-EnvironmentRecord }
+    Test-OnlyUnlisted
+}
+
 Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {
-    if (Test-LockMark) { Compare-Package }
+    if ($Run.Repair) {
+        Add-Difference repair-requested 'packages' 'not checked' 'installed again, as --repair says'
+    }
+    elseif (Test-LockMark) { Compare-Environment }
     else { Add-Difference packages 'packages' $null (Get-EnvironmentFolder) }
 } -Apply {
     Add-Folder $Programs
     Add-Folder $CacheFolder
+    if (Test-EnvironmentKept) {
+        Write-EnvironmentList
+        return
+    }
     $folder = Get-EnvironmentFolder
     if (Test-Path -LiteralPath $folder) {
+        Stop-Server
         Write-StepProgress removing 'Removing {path}' @{ path = $folder }
         Remove-Folder $folder
     }
@@ -131,4 +160,6 @@ Add-Step packages 'The packages of the lock are installed in a virtual environme
     if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
     else { Install-WithPip $lockFile $variables }
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
+    Write-EnvironmentList
+    $Run.Repair = $false
 }

@@ -9,58 +9,59 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    67  settings               What differs from host to host: data, no code.
-#    88  lock                   The Python packages, with versions and hashes.
+#    68  settings               What differs from host to host: data, no code.
+#    89  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   214  run                    Set the options of the shell, the folders, and the state of this run.
-#   256  places                 Name the places of a server for the whole machine, which root sets up.
-#   323  json                   Read and write JSON strings in bash alone.
-#   419  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   532  events                 Report events: lines of JSON, which are the only output of this script.
-#   616  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   702  lock                   Let only one run at a time change this host.
-#   745  left_program           End the program that a run left behind when it was killed.
-#   800  record                 Record the previous state of everything that is changed, and restore it.
-#   935  programs               Run other programs: those that change something or take long through run_program.
-#  1069  paths                  Open folders without following links, and check who could replace them.
-#  1175  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1244  folders                Create folders, and set who may use them.
-#  1319  files                  Write text files, and restore the files that were replaced.
-#  1407  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1471  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1516  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1575  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1646  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1801  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1947  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2087  zypper                 Run zypper, without questions.
-#  2212  units                  Install and remove units of systemd.
-#  2289  service_unit           Compare the unit of the notebook server, and install it.
-#  2339  service                Find out what the unit of the notebook server does.
-#  2362  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2475  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2543  certificate_program    Create a certificate with OpenSSL.
-#  2551  starter                Define the Python program that starts the notebook server.
-#  2709  port                   Find out which program listens on the port of the notebook server.
-#  2751  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2809  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2862  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2905  proxy                  Pass the proxy of the settings to programs that download.
-#  2919  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3025  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   215  run                    Set the options of the shell, the folders, and the state of this run.
+#   258  places                 Name the places of a server for the whole machine, which root sets up.
+#   330  json                   Read and write JSON strings in bash alone.
+#   426  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   539  events                 Report events: lines of JSON, which are the only output of this script.
+#   623  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   728  lock                   Let only one run at a time change this host.
+#   771  left_program           End the program that a run left behind when it was killed.
+#   826  record                 Record the previous state of everything that is changed, and restore it.
+#   961  programs               Run other programs: those that change something or take long through run_program.
+#  1095  paths                  Open folders without following links, and check who could replace them.
+#  1201  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1270  folders                Create folders, and set who may use them.
+#  1346  files                  Write text files, and restore the files that were replaced.
+#  1434  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1498  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1543  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1602  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1673  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1828  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1974  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2114  zypper                 Run zypper, without questions.
+#  2239  units                  Install and remove units of systemd.
+#  2316  service_unit           Compare the unit of the notebook server, and install it.
+#  2371  service                Find out what the unit of the notebook server does.
+#  2394  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2507  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2575  certificate_program    Create a certificate with OpenSSL.
+#  2583  starter                Define the Python program that starts the notebook server.
+#  2741  port                   Find out which program listens on the port of the notebook server.
+#  2783  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2841  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  2894  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  2937  proxy                  Pass the proxy of the settings to programs that download.
+#  2951  installed_files        Compare the files of the environment with those that were installed.
+#  3097  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3236  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3044  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3070  python                 Install Python from the distribution.
-#  3132  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3193  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3206  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3220  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3313  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3469  service                Run the notebook server as a service that starts with the system.
-#  3573  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3637  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3755  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  3833  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3255  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3281  python                 Install Python from the distribution.
+#  3343  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3418  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3431  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3445  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3538  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3694  service                Run the notebook server as a service that starts with the system.
+#  3798  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3862  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3980  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4058  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -237,6 +238,7 @@ BEFORE_RUN=() BEFORE_CHANGE=() BEFORE_UNDO=()
 DIFFERENCES=()                                     # five entries each: code, values, what, is, should
 RUN_ID='' RUN_MODE='' RUN_OPERATOR='' RUN_AFTER=0 RUN_TIME='' RUN_STEP='' RUN_EVENTS=0 RUN_FOLDER=''
 RUN_CHANGED=0 RUN_DIFFERS=false RUN_OUTCOME='' RUN_REBOOT=false RUN_FINGERPRINT='' RUN_STOPPING='' RUN_LOCKED=''
+RUN_THOROUGH='' RUN_REPAIR=''                      # whether to read all installed files, or to install them again
 RUN_FORMER_SALT='' RUN_NEW_SALT=''                 # which password hashes may be replaced: see step notebook
 RUN_NOT_KEPT=''                                    # why the events of this run cannot be written to the host
 ERRORS_READ=0                                      # lines of standard error that were read
@@ -289,6 +291,11 @@ BEFORE_CHANGE+=(assert_root_for_change)
 
 # Whoever can replace a link could make root change another thing.
 can_have_links() {
+    return 1
+}
+
+# Whether the environment is writable for what runs in a notebook.
+can_notebooks_install() {
     return 1
 }
 
@@ -617,7 +624,7 @@ send_line() { # LINE
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
 # Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
-# former-salt SALT, new-salt yes, secret NAME BASE64.
+# former-salt SALT, new-salt yes, thorough yes, repair yes, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
 
@@ -640,6 +647,10 @@ read_envelope() {
             RUN_FORMER_SALT=${BASH_REMATCH[1]}
         elif [[ $line == 'new-salt yes' ]]; then
             RUN_NEW_SALT=1
+        elif [[ $line == 'thorough yes' ]]; then
+            RUN_THOROUGH=1
+        elif [[ $line == 'repair yes' ]]; then
+            RUN_REPAIR=1
         elif [[ $line =~ ^operator\ $base64$ ]] && is_base64 "${BASH_REMATCH[1]}"; then
             RUN_OPERATOR=$REPLY
         elif [[ $line =~ ^secret\ ([a-z][a-z0-9_.]*)\ $base64$ ]] && is_base64 "${BASH_REMATCH[2]}"; then
@@ -678,6 +689,21 @@ is_base64() { # TEXT
     done
     # shellcheck disable=SC2059 # the octal digits are the format
     printf -v REPLY "$octal"
+}
+
+# The options of a run by hand: the envelope has lines for them.
+read_options() { # [OPTION...]
+    local option
+    for option in "$@"; do
+        case $option in
+            --thorough) RUN_THOROUGH=1 ;;
+            --repair) RUN_REPAIR=1 ;;
+            *)
+                fail unknown-argument '"{argument}" is not an option: expected --thorough or --repair' \
+                    argument "$option"
+                ;;
+        esac
+    done
 }
 
 # A run by hand gets a run ID, too.
@@ -1292,6 +1318,7 @@ add_folder() { # PATH OWNER MODE
 
 # The mark of an environment is removed first: after an interruption, the rest is not mistaken for a complete one.
 restore_folder() { # PATH
+    forget_files "$1" || return
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     hold_folder "$1" || return
     rm -f -- "$HELD/nbserver.lock" || return
@@ -2292,9 +2319,13 @@ BEFORE_UNDO+=(stop_recorded_units)
 # unit_text, which each scope has, returns its text.
 
 compare_unit() {
+    local file=$UNIT_FOLDER/$SERVICE_UNIT
     unit_text
-    if ! has_text "$UNIT_FOLDER/$SERVICE_UNIT" "$REPLY"; then
-        differs file-differs '{path}' 'different or missing' 'as in this script' path "$UNIT_FOLDER/$SERVICE_UNIT"
+    if ! has_text "$file" "$REPLY"; then
+        differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
+    else
+        read_access "$file"
+        compare_access "$file" "$PROGRAM_OWNER" 644
     fi
     read_unit "$SERVICE_UNIT"
     if [[ ${UNIT[UnitFileState]:-} != enabled ]]; then
@@ -2327,9 +2358,10 @@ read_unit_process() {
 }
 
 # REPLY: when the files that the server reads at its start were last changed. If a file was changed after the server
-# started, the unit's text differs, and the server is restarted.
+# started, the unit's text differs, and the server is restarted. The mark is as old as the environment.
 started_text() {
     local -a files=("$STARTER_FILE" "$NOTEBOOK_FILE" "$CERTIFICATE_FILE") times=()
+    if [[ $NOTEBOOK_PYTHON == "$ENVIRONMENT"/* && -e $LOCK_MARK ]]; then files+=("$LOCK_MARK"); fi
     if [[ -e ${files[0]} && -e ${files[1]} && -e ${files[2]} ]]; then
         mapfile -t times < <(stat --format='%.9Y' -- "${files[@]}")
     fi
@@ -2916,6 +2948,152 @@ read_proxy() {
     fi
 }
 
+# ---- prelude: installed_files ----------------------------------------------------------------------
+# Compare the files of the environment with those that were installed.
+
+# Two lists are in the state folder, where only root can write: NAME.files has the access, size, and time of each file,
+# NAME.sha256 its hash. They are written right after an installation. Each test compares the first list. Only a thorough
+# test compares the second one, because that reads all files. Programs of the system do both: an altered Python could
+# not be trusted to judge itself.
+
+FILE_LISTS=$STATE_FOLDER/installed
+CHANGED_FILES=() MISSING_FILES=() ADDED_FILES=()   # of compare_list
+ADDED_REPORTED=''                                  # the warning was written in this run
+
+# A line per file or folder: what must stay as it is, two spaces, the path. A folder gets another time with each change
+# in it, so only its access counts. Times are in whole seconds, because not every backup keeps fractions.
+print_files() {
+    find "$ENVIRONMENT" \( -type f -printf '%m %U:%G %s %Ts  %p\n' \) -o \( -type l -printf '%U:%G %l  %p\n' \) \
+        -o -printf '%y %m %U:%G  %p\n' | sort
+}
+
+print_hashes() {
+    find "$ENVIRONMENT" -type f -exec sha256sum -- {} + | sort
+}
+
+# The hashes that the packages themselves have in their files RECORD, as print_hashes prints them. RECORD has lines
+# PATH,sha256=HASH,SIZE, whose hash is in the alphabet of URLs and without padding (PEP 376, PEP 427).
+print_recorded_hashes() {
+    local folder hash=',sha256=([A-Za-z0-9_-]{43}),[0-9]*\r?$'
+    local -a records=("$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info/RECORD)
+    if [[ ! -e ${records[0]} ]]; then return; fi
+    folder=${records[0]%/*/*}
+    paste -d ' ' <(print_recorded_digests) <(print_recorded_paths) | sort
+}
+
+print_recorded_digests() {
+    sed -nE "s/^.*$hash/\\1=/p" "${records[@]}" | tr -- -_ +/ | base64 --decode | od -An -v -tx1 -w32 | tr -d ' '
+}
+
+# A path with a comma is in quotation marks. One outside of the folder with the packages begins with ../../../
+print_recorded_paths() {
+    sed -nE "/$hash/!d; s/$hash//; s/^\"(.*)\"\$/\\1/; s|^|$folder/|; s|/lib/[^/]*/[^/]*/(\\.\\./){3}|/|; s/^/ /p" \
+        "${records[@]}"
+}
+
+list_files() {
+    local list=$FILE_LISTS/${ENVIRONMENT##*/}
+    report_start listing-files 'Listing the installed files'
+    mkdir -p -- "$FILE_LISTS"
+    print_hashes >"$list.sha256"
+    print_files >"$list.files.new"
+    mv -T -- "$list.files.new" "$list.files"
+}
+
+# Without lists, an environment is not compared. Undo calls this, too.
+forget_files() { # ENVIRONMENT
+    rm -f -- "$FILE_LISTS/${1##*/}".{files,files.new,sha256} || return
+    if [[ -d $FILE_LISTS ]]; then rmdir --ignore-fail-on-non-empty -- "$FILE_LISTS" || return; fi
+}
+
+has_lists() {
+    [[ -s $FILE_LISTS/${ENVIRONMENT##*/}.files ]]
+}
+
+# CHANGED_FILES, MISSING_FILES, and ADDED_FILES: where the lines of a list differ from those that a function prints now.
+compare_list() { # LIST FUNCTION
+    local line path
+    local -a lines=() before=()
+    local -A now=() listed=()
+    CHANGED_FILES=() MISSING_FILES=() ADDED_FILES=()
+    mapfile -t lines < <(comm -3 -- "$1" <("$2") && printf 'complete\n')
+    assert_complete "$1" "${lines[@]: -1}"
+    for line in "${lines[@]::${#lines[@]}-1}"; do
+        path=${line#*  }
+        if [[ $line == $'\t'* ]]; then now[$path]=1; else before+=("$path"); fi   # a tab begins the lines of now
+    done
+    for path in "${before[@]}"; do
+        listed[$path]=1
+        if [[ -e $path || -L $path ]]; then CHANGED_FILES+=("$path"); else MISSING_FILES+=("$path"); fi
+    done
+    for path in "${!now[@]}"; do
+        if [[ ! ${listed[$path]:-} ]]; then ADDED_FILES+=("$path"); fi
+    done
+}
+
+compare_installed_files() {
+    local list=$FILE_LISTS/${ENVIRONMENT##*/}
+    if ! has_lists; then
+        differs files-not-listed 'list of the files in {path}' '' complete path "$ENVIRONMENT"
+        if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
+        return
+    fi
+    compare_list "$list.files" print_files
+    report_changed_files
+    report_added_files
+    if [[ $RUN_THOROUGH ]]; then
+        report_start reading-files 'Comparing the hashes of the installed files'
+        compare_list "$list.sha256" print_hashes
+        report_other_content
+    fi
+}
+
+# For an environment without lists, which an earlier release has installed.
+compare_recorded_hashes() {
+    local -a lines=()
+    report_start reading-files 'Comparing the hashes of the installed files'
+    mapfile -t lines < <(comm -23 -- <(print_recorded_hashes) <(print_hashes) && printf 'complete\n')
+    assert_complete RECORD "${lines[@]: -1}"
+    CHANGED_FILES=("${lines[@]::${#lines[@]}-1}")
+    CHANGED_FILES=("${CHANGED_FILES[@]#*  }")
+    report_other_content
+}
+
+# A comparison that failed would find no difference.
+assert_complete() { # LIST [LAST-LINE]
+    if [[ ${2:-} != complete ]]; then
+        fail files-not-compared 'the installed files could not be compared with {list}. Run this again' list "$1"
+    fi
+}
+
+report_changed_files() {
+    if ((${#CHANGED_FILES[@]})); then
+        differs files-changed 'installed files ({count}), first {path}' changed 'as installed' \
+            count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
+    fi
+    if ((${#MISSING_FILES[@]})); then
+        differs files-missing 'installed files ({count}), first {path}' '' 'as installed' \
+            count "${#MISSING_FILES[@]}" path "${MISSING_FILES[0]}"
+    fi
+}
+
+report_other_content() {
+    if ((${#CHANGED_FILES[@]})); then
+        differs files-other-content 'content of installed files ({count}), first {path}' changed 'as installed' \
+            count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
+    fi
+}
+
+# Only a warning: kernels and extensions of the site may have been installed into the environment. In user scope, so may
+# anything that a notebook has installed.
+report_added_files() {
+    if ((${#ADDED_FILES[@]} == 0)) || [[ $ADDED_REPORTED ]] || can_notebooks_install; then return; fi
+    ADDED_REPORTED=1
+    warn files-added '{folder} has files that nbserver did not install ({count}), first {path}. '\
+'Check where they come from; apply --repair removes them' \
+        folder "$ENVIRONMENT" count "${#ADDED_FILES[@]}" path "${ADDED_FILES[0]}"
+}
+
 # ---- prelude: environment --------------------------------------------------------------------------
 # Create the virtual environment, and install the packages of the lock in it.
 
@@ -2926,12 +3104,18 @@ ENVIRONMENT=$PROGRAMS/env-${NB_PACKAGES_LOCK_SHA256:0:8}
 LOCK_MARK=$ENVIRONMENT/nbserver.lock               # written last: the lock's hash, then what was installed
 NOTEBOOK_PYTHON=$ENVIRONMENT/bin/python            # the program that runs the server
 INSTALLER_SETTINGS='packages.index_url, downloads.proxy'   # what decides from where packages are downloaded
+ENVIRONMENT_KEPT=''                                # of keep_environment
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
 # which may have been removed since.
 compare_environment() {
     local name
     local -a lines=() folders=()
+    compare_programs_folder
+    if [[ $RUN_REPAIR ]]; then
+        differs repair-requested 'packages' 'not checked' 'installed again, as --repair says'
+        return
+    fi
     if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
     if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
         differs packages 'packages' '' "$ENVIRONMENT"
@@ -2943,11 +3127,36 @@ compare_environment() {
             differs package-missing 'package {name}' '' installed name "${name%.dist-info}"
         fi
     done
+    compare_installed_files
+}
+
+# Anybody who could write in this folder could have changed each file in it, and restored its time.
+compare_programs_folder() {
+    local -i differing=${#DIFFERENCES[@]}
+    if [[ ! -e $PROGRAMS ]]; then return; fi
+    read_access "$PROGRAMS"
+    compare_access "$PROGRAMS" "$PROGRAM_OWNER" 755
+    if ((${#DIFFERENCES[@]} > differing)); then RUN_THOROUGH=1; fi
+}
+
+# ENVIRONMENT_KEPT: whether the environment is as it was installed. One of an earlier release has no lists of its files:
+# they are written if the files are those that the packages name.
+keep_environment() {
+    local RUN_THOROUGH=1
+    ENVIRONMENT_KEPT=''
+    add_missing_parents "$PROGRAMS"
+    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
+    DIFFERENCES=()
+    compare_environment
+    if [[ ${#DIFFERENCES[@]} -eq 5 && ${DIFFERENCES[0]} == files-not-listed ]]; then
+        list_files
+        DIFFERENCES=()
+    fi
+    if ((${#DIFFERENCES[@]} == 0)); then ENVIRONMENT_KEPT=1; fi
 }
 
 start_environment() {
-    add_missing_parents "$PROGRAMS"
-    add_folder "$PROGRAMS" "$PROGRAM_OWNER" 755
+    forget_files "$ENVIRONMENT"
     save_before folder "$ENVIRONMENT" ''
     if [[ -e $ENVIRONMENT ]]; then report_start removing-folder 'Removing {path}' path "$ENVIRONMENT"; fi
     rm -rf --one-file-system -- "$ENVIRONMENT"
@@ -2962,6 +3171,8 @@ fill_environment() {
     fi
     label_environment
     mark_environment
+    list_files
+    RUN_REPAIR=''
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
@@ -3148,6 +3359,7 @@ packages_test() {
         compare_environment
         return
     fi
+    warn_of_repair
     read_packages "${NOTEBOOK_PACKAGES[@]}"
     for name in "${NOTEBOOK_PACKAGES[@]}"; do
         if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' installed name "$name"; fi
@@ -3184,7 +3396,20 @@ choose_packages() {
     esac
 }
 
+# Once per run.
+warn_of_repair() {
+    if [[ $RUN_REPAIR || $RUN_THOROUGH ]]; then
+        warn distribution-not-checked 'the packages of the notebook server are those of the distribution, which '\
+'checks and repairs them: dpkg --verify and apt-get install --reinstall, or rpm --verify and zypper install --force. '\
+'They are {packages}' \
+            packages "${NOTEBOOK_PACKAGES[*]}"
+        RUN_REPAIR='' RUN_THOROUGH=''
+    fi
+}
+
 install_environment() {
+    keep_environment
+    if [[ $ENVIRONMENT_KEPT ]]; then return; fi
     read_package_environment
     start_environment
     fill_environment
@@ -4014,7 +4239,7 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|apply|undo|envelope]
+main() { # [test|apply|undo [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -4024,7 +4249,10 @@ main() { # [test|apply|undo|envelope]
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
     case ${1:-test} in
-        test | apply | undo) RUN_MODE=${1:-test} ;;
+        test | apply | undo)
+            RUN_MODE=${1:-test}
+            read_options "${@:2}"
+            ;;
         envelope) read_envelope ;;
         *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, or undo' mode "$1" ;;
     esac

@@ -8,83 +8,85 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#    97  parameters             The mode for a run by hand.
-#   102  settings               What differs from host to host: data, no code.
-#   159  lock                   The Python packages, with versions and hashes.
+#    99  parameters             The mode for a run by hand.
+#   104  settings               What differs from host to host: data, no code.
+#   161  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   167  run                    Check the language mode, and set the module path and the state of this run.
-#   232  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   308  hashes                 Compute SHA-256, the only hash that this script uses.
-#   322  events                 Report events: lines of JSON, which are the only output of this script.
-#   411  envelope               Read the envelope: the only input of a run in addition to this script.
-#   484  lock                   Allow only one run at a time to change this host.
-#   543  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   623  access                 Set and check access lists: who may read and change a folder.
-#   684  places                 Set the folders of nbserver on this host, and who has access to them.
-#   721  record                 Keep the record: the state of each thing before its first change, for undo.
-#   780  registry               Read values in the registry.
-#   791  registry_values        Compare, set, and restore values in the registry.
-#   825  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#   945  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1031  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1064  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1162  path_access            Find other accounts that could replace a folder with another folder.
-#  1190  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1245  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1392  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1554  server_command         Define the command line of the server, and what it was started with.
-#  1573  programs               Run other programs until they exit, and report their output.
-#  1697  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1716  downloads              Download files into the cache, and check their hashes before they are used.
-#  1893  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  1980  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2056  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2111  foreign_places         Define where configuration from other installations may be on this host.
-#  2125  package_environment    Choose the environment variables of pip and uv.
-#  2165  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2170  installer_failures     Explain the exit codes of installers.
-#  2241  installers             Run installers and uninstallers, and wait while another one runs.
-#  2286  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2343  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2405  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2430  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2494  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2533  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2573  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2687  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2746  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2782  port_process           Find the program that listens on a TCP port, and what started it.
-#  2808  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  2927  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2973  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3025  certificates           Read certificates from PEM files, and replace files.
-#  3048  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3120  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3249  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3370  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3478  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3548  password_hash          Get the hash of the password.
-#  3553  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3598  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3620  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3686  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   169  run                    Check the language mode, and set the module path and the state of this run.
+#   235  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   311  hashes                 Compute SHA-256, the only hash that this script uses.
+#   330  events                 Report events: lines of JSON, which are the only output of this script.
+#   419  envelope               Read the envelope: the only input of a run in addition to this script.
+#   494  lock                   Allow only one run at a time to change this host.
+#   553  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   633  access                 Set and check access lists: who may read and change a folder.
+#   694  places                 Set the folders of nbserver on this host, and who has access to them.
+#   731  record                 Keep the record: the state of each thing before its first change, for undo.
+#   790  registry               Read values in the registry.
+#   801  registry_values        Compare, set, and restore values in the registry.
+#   835  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#   955  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1041  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1074  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1172  path_access            Find other accounts that could replace a folder with another folder.
+#  1200  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1255  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1402  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1564  server_command         Define the command line of the server, and what it was started with.
+#  1583  programs               Run other programs until they exit, and report their output.
+#  1707  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1726  downloads              Download files into the cache, and check their hashes before they are used.
+#  1898  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  1985  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2061  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2116  foreign_places         Define where configuration from other installations may be on this host.
+#  2130  package_environment    Choose the environment variables of pip and uv.
+#  2170  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2175  installer_failures     Explain the exit codes of installers.
+#  2246  installers             Run installers and uninstallers, and wait while another one runs.
+#  2291  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2348  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2410  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2435  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2499  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2538  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2578  installed_files        Compare files with those that were installed.
+#  2726  running_server         Stop the server before its programs are replaced.
+#  2749  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2863  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2922  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2958  port_process           Find the program that listens on a TCP port, and what started it.
+#  2984  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3103  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3149  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3201  certificates           Read certificates from PEM files, and replace files.
+#  3224  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3296  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3425  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3546  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3654  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3724  password_hash          Get the hash of the password.
+#  3729  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3774  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3796  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3862  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3777  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3839  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3858  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3877  python                 Install Python from the publisher, or use one that is installed.
-#  3990  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4023  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4113  packages               Install the packages of the lock in a virtual environment.
-#  4248  path                   Add the programs of the server to the PATH of the machine.
-#  4277  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4303  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4423  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4630  service                Run the server as a scheduled task.
-#  4772  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4837  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4912  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4947  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3953  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4015  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4034  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4053  python                 Install Python from the publisher, or use one that is installed.
+#  4187  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4220  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4338  packages               Install the packages of the lock in a virtual environment.
+#  4504  path                   Add the programs of the server to the PATH of the machine.
+#  4533  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4559  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4679  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4886  service                Run the server as a scheduled task.
+#  5028  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5093  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5168  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5206  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -197,6 +199,7 @@ $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
+    Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; NotKept = $null; Pipeline = $null; Stopped = $false
@@ -317,6 +320,11 @@ function Get-Sha256($Source) {
         $hex.ToLowerInvariant()
     }
     finally { $sha256.Dispose() }
+}
+
+function Get-FileSha256([string]$Path) {
+    $stream = [IO.File]::OpenRead($Path)
+    try { Get-Sha256 $stream } finally { $stream.Close() }
 }
 
 # ---- prelude: events -------------------------------------------------------------------------------
@@ -441,6 +449,8 @@ function Read-Envelope {
             '^restarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
             '^former-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
+            '^thorough yes\z' { $Run.Thorough = $true; break }
+            '^repair yes\z' { $Run.Repair = $true; break }
             '^secret ([a-z][a-z0-9_.]*) ([^ ]*)\z' {
                 $Secrets[$Matches[1]] = $Utf8.GetString([Convert]::FromBase64String($Matches[2]))
                 break
@@ -1557,7 +1567,7 @@ server.start()
 # Return the times of the files that the server reads when it starts. They are in the description of the task, so a
 # server that was started before a change is noticed and started again. Nothing secret is derived from these files.
 function Get-ServiceState {
-    $times = foreach ($file in $ConfigurationFile, $StarterFile, $CertificateFile) {
+    $times = foreach ($file in $ConfigurationFile, $StarterFile, $CertificateFile, (Get-LockMark)) {
         if (-not (Test-Path -LiteralPath $file)) { 'none' }
         else { (Get-Item -LiteralPath $file).LastWriteTimeUtc.ToString('u') }
     }
@@ -1715,11 +1725,6 @@ function Invoke-OpenSsl {
 
 # ---- prelude: downloads ----------------------------------------------------------------------------
 # Download files into the cache, and check their hashes before they are used.
-
-function Get-FileSha256([string]$Path) {
-    $stream = [IO.File]::OpenRead($Path)
-    try { Get-Sha256 $stream } finally { $stream.Close() }
-}
 
 # Return the path in the cache: the first 16 digits of the hash, a hyphen, and the file name in the URL.
 function Get-CachedFile($Download) {
@@ -2568,6 +2573,177 @@ function Add-ClosingTask([string]$Path, [string]$Name) {
   </Actions>
 </Task>
 "@
+}
+
+# ---- prelude: installed_files ----------------------------------------------------------------------
+# Compare files with those that were installed.
+
+# Right after an installation of Python, OpenSSL, or an environment, a list of its files is written into the state
+# folder, where only administrators can write. The first line is the SHA-256 of the download or the lock. The second
+# line has the number of files, their size, and a checksum of their times. The other lines have size, time, SHA-256,
+# and path of a file. Each test compares the first two lines, and only if they differ, each file. A thorough test also
+# reads all files and compares the hashes. This script does all of it: an altered Python must not judge itself.
+
+$FileLists = Join-Path $StateFolder 'installed'
+$DamageCodes = 'files-changed', 'files-missing', 'files-other-content', 'other-download'
+
+function Get-FileList([string]$Name) { Join-Path $FileLists "$Name.txt" }
+
+# Return the files in the folder, at any depth. No link is followed. Python writes into folders __pycache__ whenever an
+# administrator runs it, so they only count with -Caches: in an environment, whose modules are all compiled.
+function Get-InstalledFile([string]$Folder, [switch]$Caches) {
+    $pending = New-Object Collections.Generic.Stack[IO.DirectoryInfo]
+    $pending.Push([IO.DirectoryInfo]$Folder)
+    while ($pending.Count) {
+        $current = $pending.Pop()
+        $current.GetFiles()
+        foreach ($inner in $current.GetDirectories()) {
+            if ($inner.Attributes -band [IO.FileAttributes]::ReparsePoint) { continue }
+            if ($Caches -or $inner.Name -ne '__pycache__') { $pending.Push($inner) }
+        }
+    }
+}
+
+function Get-FileSummary([IO.FileInfo[]]$Files) {
+    $size = [long]0
+    $times = [long]0
+    foreach ($file in $Files) {
+        $size += $file.Length
+        $times += $file.LastWriteTimeUtc.Ticks % 1000000007
+    }
+    "$($Files.Count) $size $times"
+}
+
+function Write-FileList {
+    param([string]$Name, [string]$Folder, [string]$Source, [switch]$Caches)
+    Write-StepProgress listing-files 'Listing the installed files in {path}' @{ path = $Folder }
+    $files = @(Get-InstalledFile $Folder -Caches:$Caches)
+    $lines = foreach ($file in $files) {
+        "$($file.Length) $($file.LastWriteTimeUtc.Ticks) $(Get-FileSha256 $file.FullName) $($file.FullName)"
+    }
+    Add-Folder $FileLists
+    $text = (@($Source, (Get-FileSummary $files)) + @($lines)) -join "`n"
+    Write-TextFile (Get-FileList $Name) "$text`n"
+}
+
+function Remove-FileList([string]$Name) {
+    $list = Get-FileList $Name
+    if (Test-Path -LiteralPath $list) { [IO.File]::Delete($list) }
+}
+
+function Compare-InstalledFile {
+    param([string]$Name, [string]$Folder, [string]$Source, [switch]$Caches)
+    $list = Get-FileList $Name
+    if (-not (Test-Path -LiteralPath $list)) {
+        Add-Difference files-not-listed 'list of the files in {path}' $null 'complete' @{ path = $Folder }
+        return
+    }
+    $lines = [IO.File]::ReadAllLines($list, $Utf8)
+    if ($lines[0] -ne $Source) {
+        Add-Difference other-download 'download of {path}' $lines[0] $Source @{ path = $Folder }
+        return
+    }
+    $files = @(Get-InstalledFile $Folder -Caches:$Caches)
+    if ($Run.Thorough) {
+        Write-StepProgress reading-files 'Comparing the hashes of the installed files in {path}' @{ path = $Folder }
+    }
+    elseif ((Get-FileSummary $files) -eq $lines[1]) { return }
+    Compare-EachFile $lines $files
+}
+
+function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
+    $listed = New-Object 'Collections.Generic.Dictionary[string,string]' ([StringComparer]::OrdinalIgnoreCase)
+    for ($i = 2; $i -lt $Lines.Count; $i++) {
+        $fields = $Lines[$i] -split ' ', 4
+        $listed[$fields[3]] = $fields[0..2] -join ' '
+    }
+    $changed = New-Object Collections.Generic.List[string]
+    $other = New-Object Collections.Generic.List[string]
+    $added = New-Object Collections.Generic.List[string]
+    foreach ($file in $Files) {
+        $path = $file.FullName
+        if (-not $listed.ContainsKey($path)) { $added.Add($path); continue }
+        $size, $ticks, $sha256 = $listed[$path] -split ' '
+        [void]$listed.Remove($path)
+        if ("$($file.Length) $($file.LastWriteTimeUtc.Ticks)" -ne "$size $ticks") { $changed.Add($path) }
+        elseif ($Run.Thorough -and (Get-FileSha256 $path) -ne $sha256) { $other.Add($path) }
+    }
+    Add-ChangedFile $changed @($listed.Keys)
+    Add-OtherContent $other
+    if ($added.Count) { Write-AddedFile $added }
+}
+
+function Add-ChangedFile([string[]]$Changed, [string[]]$Missing) {
+    if ($Changed.Count) {
+        Add-Difference files-changed 'installed files ({count}), first {path}' 'changed' 'as installed' @{
+            count = $Changed.Count; path = $Changed[0]
+        }
+    }
+    if ($Missing.Count) {
+        Add-Difference files-missing 'installed files ({count}), first {path}' $null 'as installed' @{
+            count = $Missing.Count; path = $Missing[0]
+        }
+    }
+}
+
+function Add-OtherContent([string[]]$Paths) {
+    if (-not $Paths.Count) { return }
+    Add-Difference files-other-content 'content of installed files ({count}), first {path}' 'changed' 'as installed' @{
+        count = $Paths.Count; path = $Paths[0]
+    }
+}
+
+# ---- an installation without a list, of an earlier release
+
+# Add a difference for files that do not have the hashes that the packages themselves have in their files RECORD. They
+# have lines PATH,sha256=HASH,SIZE, whose hash is in the alphabet of URLs and without padding (PEP 376, PEP 427).
+function Compare-RecordedHash([string]$Packages) {
+    Write-StepProgress reading-files 'Comparing the hashes of the installed files in {path}' @{ path = $Packages }
+    $changed = New-Object Collections.Generic.List[string]
+    foreach ($folder in [IO.Directory]::GetDirectories($Packages, '*.dist-info')) {
+        $record = Join-Path $folder 'RECORD'
+        if (-not (Test-Path -LiteralPath $record)) { continue }
+        foreach ($line in [IO.File]::ReadAllLines($record, $Utf8)) {
+            if ($line -cnotmatch '^"?(.+?)"?,sha256=([A-Za-z0-9_-]{43}),\d*$') { continue }
+            $path = [IO.Path]::GetFullPath((Join-Path $Packages $Matches[1]))
+            $bytes = [Convert]::FromBase64String(($Matches[2] -replace '-', '+' -replace '_', '/') + '=')
+            $sha256 = ([BitConverter]::ToString($bytes) -replace '-', '').ToLowerInvariant()
+            if (-not (Test-Path -LiteralPath $path) -or (Get-FileSha256 $path) -ne $sha256) { $changed.Add($path) }
+        }
+    }
+    Add-OtherContent $changed
+}
+
+# ---- what an Apply does about it
+
+function Test-Difference([string[]]$Codes) {
+    [bool]@($Run.Differences | Where-Object { $Codes -contains $_.code }).Count
+}
+
+# Return whether only the list is missing.
+function Test-OnlyUnlisted { $Run.Differences.Count -eq 1 -and (Test-Difference files-not-listed) }
+
+# ---- prelude: running_server -----------------------------------------------------------------------
+# Stop the server before its programs are replaced.
+
+# The task is disabled, because its second trigger would start the server again. The step service registers it again.
+function Stop-Server {
+    if (-not (Test-Record 'task' 'nbserver') -or -not (Get-TaskXml 'nbserver')) { return }
+    [void](Disable-ScheduledTask -TaskName 'nbserver' -TaskPath '\' -ErrorAction Stop)
+    Stop-Task 'nbserver'
+}
+
+# Only a warning, once per run and folder: kernels of the site may have been installed into the environment.
+$AddedReported = @{}
+
+function Write-AddedFile([string[]]$Paths) {
+    $folder = ($Paths[0].Substring($Programs.Length + 1) -split '\\')[0]
+    if ($AddedReported[$folder]) { return }
+    $AddedReported[$folder] = $true
+    Write-Notice warning files-added ('{folder} has files that nbserver did not install ({count}), first {path}. ' +
+        'Check where they come from; apply --repair removes them from the environment') @{
+        folder = Join-Path $Programs $folder; count = $Paths.Count; path = $Paths[0]
+    }
 }
 
 # ---- prelude: firewall -----------------------------------------------------------------------------
@@ -3969,6 +4145,26 @@ function Install-PythonBundle([string]$Folder) {
     Install-Bundle (Get-CachedFile $Settings.python) $arguments
 }
 
+# A registered Python that this script did not install is not compared: its owner updates it.
+function Test-OwnPython { Test-Below (Get-PythonFolder) $Programs }
+
+# The server runs this Python. Its installer would not replace files of the same version, so it is removed first.
+function Remove-DamagedPython {
+    Stop-Server
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'bundle' -and $_.step -eq 'python' })) {
+        Undo-Line $line
+    }
+    Remove-Folder (Get-PythonFolder)
+}
+
+function Install-Python([string]$Folder) {
+    Save-Download $Settings.python
+    Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
+    if (Test-Difference $DamageCodes) { Remove-DamagedPython }
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $Folder }
+    else { Install-PythonBundle $Folder }
+}
+
 Add-Step python 'Python is installed' -Test {
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
@@ -3978,13 +4174,14 @@ Add-Step python 'Python is installed' -Test {
     elseif (Test-CutOff (Get-CachedFile $Settings.python)) {
         Add-Difference python 'Python' 'partly installed' (Get-Python)
     }
+    elseif (Test-OwnPython) {
+        Compare-InstalledFile "python-$($Settings.python.version)" (Get-PythonFolder) $Settings.python.sha256
+    }
 } -Apply {
     Add-Folder $Programs
-    Save-Download $Settings.python
     $folder = Get-PythonFolder
-    Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
-    else { Install-PythonBundle $folder }
+    if (-not (Test-OnlyUnlisted)) { Install-Python $folder }
+    Write-FileList "python-$($Settings.python.version)" $folder $Settings.python.sha256
 }
 
 # ---- step: vc_redist -------------------------------------------------------------------------------
@@ -4092,22 +4289,50 @@ function Install-OpenSslPackage([string]$Package) {
     Install-Msi $Package
 }
 
-Add-Step openssl 'OpenSSL is installed' -Test {
-    $openssl = Get-OpenSsl
-    $file = Get-CachedFile $Settings.openssl
-    if (-not (Test-Path -LiteralPath $openssl)) { Add-Difference openssl 'OpenSSL' $null $openssl }
-    elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
-    elseif ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
-} -Apply {
-    Add-Folder $Programs
+# Return the folder whose files are compared: that of nbserver, or that of openssl.exe and its DLLs.
+function Get-OpenSslContent {
+    if ($Settings.openssl.kind -eq 'msi') { Split-Path -Parent (Get-OpenSsl) } else { Get-OpenSslFolder }
+}
+
+# An OpenSSL that nbserver did not install is not compared.
+function Compare-OpenSslFile {
+    if ($Settings.openssl.kind -eq 'msi' -and -not @(Get-RecordedMsi).Count) { return }
+    if ($Run.Differences.Count) { return }
+    Compare-InstalledFile "openssl-$($Settings.openssl.version)" (Get-OpenSslContent) $Settings.openssl.sha256
+}
+
+function Remove-DamagedOpenSsl {
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'inno' -and $_.step -eq 'openssl' })) {
+        Undo-Line $line
+    }
+    Remove-Folder (Get-OpenSslFolder)
+}
+
+function Install-OpenSsl {
     Save-Download $Settings.openssl
     $file = Get-CachedFile $Settings.openssl
     Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
+    if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
     switch ($Settings.openssl.kind) {
         'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
         'exe' { Install-Inno $file (Get-OpenSslFolder) }
         'msi' { Install-OpenSslPackage $file }
     }
+}
+
+Add-Step openssl 'OpenSSL is installed' -Test {
+    $openssl = Get-OpenSsl
+    $file = Get-CachedFile $Settings.openssl
+    if (-not (Test-Path -LiteralPath $openssl)) { Add-Difference openssl 'OpenSSL' $null $openssl }
+    elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
+    else {
+        if ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
+        Compare-OpenSslFile
+    }
+} -Apply {
+    Add-Folder $Programs
+    if (-not (Test-OnlyUnlisted)) { Install-OpenSsl }
+    Write-FileList "openssl-$($Settings.openssl.version)" (Get-OpenSslContent) $Settings.openssl.sha256
 }
 
 # ---- step: packages --------------------------------------------------------------------------------
@@ -4226,14 +4451,43 @@ function Invoke-PackageInstaller {
     ) -Values @{ settings = $PackageSource.Settings }
 }
 
+function Compare-Environment {
+    Compare-Package
+    Compare-InstalledFile (Split-Path -Leaf (Get-EnvironmentFolder)) (Get-EnvironmentFolder) (
+        $Settings.packages.lock_sha256) -Caches
+    if ($Run.Thorough -and (Test-Difference files-not-listed)) { Compare-EnvironmentRecord }
+}
+
+function Compare-EnvironmentRecord { Compare-RecordedHash (Join-Path (Get-EnvironmentFolder) 'Lib\site-packages') }
+
+function Write-EnvironmentList {
+    Write-FileList (Split-Path -Leaf (Get-EnvironmentFolder)) (Get-EnvironmentFolder) (
+        $Settings.packages.lock_sha256) -Caches
+}
+
+# An environment of an earlier release has no list of its files. It is kept if they are those that the packages name.
+function Test-EnvironmentKept {
+    if (-not (Test-OnlyUnlisted)) { return $false }
+    if (-not $Run.Thorough) { Compare-EnvironmentRecord }
+    Test-OnlyUnlisted
+}
+
 Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {
-    if (Test-LockMark) { Compare-Package }
+    if ($Run.Repair) {
+        Add-Difference repair-requested 'packages' 'not checked' 'installed again, as --repair says'
+    }
+    elseif (Test-LockMark) { Compare-Environment }
     else { Add-Difference packages 'packages' $null (Get-EnvironmentFolder) }
 } -Apply {
     Add-Folder $Programs
     Add-Folder $CacheFolder
+    if (Test-EnvironmentKept) {
+        Write-EnvironmentList
+        return
+    }
     $folder = Get-EnvironmentFolder
     if (Test-Path -LiteralPath $folder) {
+        Stop-Server
         Write-StepProgress removing 'Removing {path}' @{ path = $folder }
         Remove-Folder $folder
     }
@@ -4243,6 +4497,8 @@ Add-Step packages 'The packages of the lock are installed in a virtual environme
     if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
     else { Install-WithPip $lockFile $variables }
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
+    Write-EnvironmentList
+    $Run.Repair = $false
 }
 
 # ---- step: path ------------------------------------------------------------------------------------
@@ -4925,7 +5181,10 @@ Add-Step cleanup 'What earlier runs left and nothing needs is removed or restore
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
-        try { Undo-Line $line }
+        try {
+            Undo-Line $line
+            Remove-FileList (Split-Path -Leaf $line.key)
+        }
         catch {
             throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
                     'running. Close the programs that use {path}, then try again') @{

@@ -17,7 +17,7 @@ BUILTINS = set(
 )
 # Programs that only answer, and programs that change something. Another one is a decision: it is named here.
 ASKING = set(
-    "apt-get date dpkg-query find firewall-cmd flock getent journalctl ls openssl readlink rpm sha256sum stat systemctl timeout ufw zypper".split()
+    "apt-get base64 comm date dpkg-query find firewall-cmd flock getent journalctl ls od openssl paste readlink rpm sed sha256sum sort stat systemctl timeout tr ufw zypper".split()
 )
 CHANGING = set("chmod chown cp mkdir mv rm rmdir sync".split())
 # These run through run_program, so that their words become events and they have no input.
@@ -26,7 +26,7 @@ WRAPPED = set(
 )
 # Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
 IN_CONDITIONS = re.compile(
-    r"(has|is|can|hold|check)_\w+$|take_hold$|restore_file$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|stop_unit$|reset_failed_unit$|fail$|write_event$|differs$|difference$"
+    r"(has|is|can|hold|check)_\w+$|take_hold$|restore_file$|problem$|run_program$|stop_process$|run_apt$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|stop_unit$|reset_failed_unit$|forget_files$|fail$|write_event$|differs$|difference$"
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, run_options, salt_option
+from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, run_options, salt_option, thorough_option
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @run_options
 @salt_option
+@thorough_option
 def plan(**given: Any) -> int:
     """Show what apply would change
 
@@ -29,6 +30,8 @@ def plan(**given: Any) -> int:
 @approved_option
 @salt_option
 @click.option("--new-salt", is_flag=True, help="Replace password hashes that were created with a different salt; restarts these servers.")
+@thorough_option
+@click.option("--repair", is_flag=True, help="Install the packages again, even if no damage is seen; restarts these servers.")
 def apply(**given: Any) -> int:
     """Set up hosts as described in the inventory
 
@@ -58,6 +61,8 @@ def _operate(
     approved: Path | None = None,
     salt: Path | None = None,
     new_salt: bool = False,
+    thorough: bool = False,
+    repair: bool = False,
 ) -> int:
     from nbserver.commands import addresses, up
     from nbserver.inventory import reader
@@ -69,7 +74,9 @@ def _operate(
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
     made = up.first_password(selected) if mode == "apply" else {}
-    options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
+    options = Options(
+        runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt, thorough=thorough, repair=repair
+    )
     results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
     if mode == "apply" and not as_json:
         addresses.show_addresses(selected, results, hosts)

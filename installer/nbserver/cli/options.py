@@ -33,6 +33,9 @@ approved_option = click.option(
     "--approved", type=click.Path(path_type=Path), help="Manifest of approved scripts; any other script is refused."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output, one object per line.")
+thorough_option = click.option(
+    "--thorough", is_flag=True, help="Read all installed files and compare their hashes; takes seconds to minutes per host."
+)
 salt_option = click.option(
     "--salt",
     "salt",

@@ -45,6 +45,9 @@ class Envelope:
     `former_salt` is the salt (as written in a hash) of a password hash that may be replaced by one with another salt. With
     `new_salt`, any hash may be replaced.
 
+    With `thorough`, the host reads all installed files and compares their hashes. With `repair`, which applies to mode apply, it
+    installs the packages again.
+
     The repr leaves out the secrets; only `lines()` contains them.
     """
 
@@ -58,6 +61,8 @@ class Envelope:
     restarts: int = 0
     former_salt: str = ""
     new_salt: bool = False
+    thorough: bool = False
+    repair: bool = False
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run):
@@ -91,6 +96,10 @@ class Envelope:
             lines.append(f"former-salt {self.former_salt}")
         if self.new_salt:
             lines.append("new-salt yes")
+        if self.thorough:
+            lines.append("thorough yes")
+        if self.repair:
+            lines.append("repair yes")
         return lines + [f"secret {name} {_base64(value)}" for name, value in sorted(self.secrets.items())]
 
 

@@ -45,8 +45,19 @@ def _deadline() -> float:
 class HostRun:
     """Runs one script on one host. All errors go into the result, so that the other hosts continue."""
 
-    def __init__(self, host: AnyHost, script: Script, mode: Mode, run: str, journal: HostJournal, listener: Listener) -> None:
+    def __init__(
+        self,
+        host: AnyHost,
+        script: Script,
+        mode: Mode,
+        run: str,
+        journal: HostJournal,
+        listener: Listener,
+        thorough: bool = False,
+        repair: bool = False,
+    ) -> None:
         self.host, self.script, self.mode, self.run = host, script, mode, run
+        self._thorough, self._repair = thorough, repair
         self._journal, self._listener = journal, listener
         self._password: PasswordHash | None = None
         self.result = Result(host.name)
@@ -66,11 +77,14 @@ class HostRun:
 
     def _execute(self, connect: Connect, operator: str, secrets: Mapping[str, str], stop: threading.Event) -> None:
         allowed = RESTARTS if self._may_restart() and self.mode in ("apply", "request") else 0
-        envelope = Envelope(self.mode, self.run, operator, secrets=secrets, restarts=allowed)
+        envelope = Envelope(self.mode, self.run, operator, secrets=secrets, restarts=allowed, thorough=self._thorough, repair=self._repair)
         self._run_leg(connect, Leg(self.host.name, self.script, envelope, self.result, _deadline()), stop)
         for number in range(2, allowed + 2):
             if self.result.outcome == "reboot" and self._leg.restarting:
-                again = replace(envelope, run=f"{self.run}-{number}", boot_before=self._leg.boot, restarts=allowed - number + 1)
+                repair = self._repair and self.result.steps.get("packages") != "changed"
+                again = replace(
+                    envelope, run=f"{self.run}-{number}", boot_before=self._leg.boot, restarts=allowed - number + 1, repair=repair
+                )
                 self._come_back(connect, again, stop)
         if self.result.outcome == "reboot":
             self.result.because(self._restart_first())

@@ -63,7 +63,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
         mask = _mask(inventory, jobs.values())
         journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text)
-        results = _Run(mode, journal, mask, hashes, known_file, view, options.new_salt, stop).of_all(jobs, options.forks)
+        results = _Run(mode, journal, mask, hashes, known_file, view, options, stop).of_all(jobs, options.forks)
     try:
         journal.finish({name: result.as_json() for name, result in results.items()})
     finally:
@@ -81,7 +81,7 @@ class _Run:
     hashes: PasswordHashes | None
     known_file: Path
     view: View
-    new_salt: bool
+    options: Options
     stop: threading.Event
     writing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -131,7 +131,7 @@ class _Run:
             with suppress(Exception):  # the output may be closed; the journal has the event, and the run continues
                 self.view.event(name, event)
 
-        run = HostRun(job.host, job.script, self.mode, self.journal.run, part, shown)
+        run = HostRun(job.host, job.script, self.mode, self.journal.run, part, shown, self.options.thorough, self.options.repair)
         result = run.execute(connected, operator(), job.certificate, self.stop, self._password_hash(job))
         self.mask.result(result)
         if leaks:
@@ -165,7 +165,7 @@ class _Run:
             return found
 
         former = notebook_password.former_salt(host=host.name, port=host.notebook.port)
-        return PasswordHash(compute, site_salt.encoded(former), self.new_salt)
+        return PasswordHash(compute, site_salt.encoded(former), self.options.new_salt)
 
 
 def operator() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbserver.base.errors import VerifyError
 from nbserver.base.plain_text import clean
 from nbserver.verify.kernel_channel import Output
+from nbserver.verify.notebook_client import IF_DAMAGED
 
 if TYPE_CHECKING:
     pass
@@ -108,7 +109,7 @@ def check_results(answer: dict[str, Any], terms: int, host: str) -> None:
             "numpy-wrong-results",
             "NumPy computed wrong results: expected {expected}, got {actual}",
             host=host,
-            todo="The installed packages may be damaged; run nbserver apply",
+            todo=IF_DAMAGED,
             expected=str(expected),
             actual=str(results),
         )

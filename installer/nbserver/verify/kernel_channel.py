@@ -21,7 +21,7 @@ import websocket
 from nbserver.base.errors import VerifyError
 from nbserver.base.message import DescribedError, cause, message
 from nbserver.base.plain_text import clean
-from nbserver.verify.notebook_client import NOT_A_NOTEBOOK
+from nbserver.verify.notebook_client import IF_DAMAGED, NOT_A_NOTEBOOK
 
 if TYPE_CHECKING:
     from typing import Self
@@ -159,7 +159,8 @@ class KernelChannel:
                 "kernel-died",
                 "the kernel died while running the cell",
                 host=self.host,
-                todo="Check the notebook server's log on the host for out-of-memory errors or a library that failed to load",
+                todo="Check the notebook server's log on the host for out-of-memory errors or a library that failed to load. {advice}",
+                advice=IF_DAMAGED,
             )
         if message["parent_header"].get("msg_id") == request:
             try:
@@ -252,7 +253,7 @@ class KernelChannel:
                 "cell-failed-with-traceback",
                 "the cell failed with {error}: {reason}{traceback}\n",
                 host=self.host,
-                todo="Run nbserver plan to see what differs on the host",
+                todo=IF_DAMAGED,
                 error=error,
                 reason=reason,
                 traceback=shown,
@@ -261,7 +262,7 @@ class KernelChannel:
             "cell-failed",
             "the cell failed with {error}: {reason}",
             host=self.host,
-            todo="Run nbserver plan to see what differs on the host",
+            todo=IF_DAMAGED,
             error=error,
             reason=reason,
         )

@@ -35,6 +35,9 @@ _KERNEL_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _LONGEST_KERNEL = 64 * 1024
 _PROTECTED = ("/api/kernels", "/api/contents")
 NOT_A_NOTEBOOK = "Check address, notebook.port, and public_url in the inventory: another server may be using this address"
+IF_DAMAGED = (
+    "Run nbserver plan --thorough, which shows whether packages are missing or damaged; nbserver apply --repair installs them again"
+)
 _USE_A_URL = "Use a URL such as https://notebooks.example.com or https://192.0.2.7:9999"
 STOP = message(
     "stop-notebook-server",
@@ -179,6 +182,14 @@ class NotebookClient:
         ).status >= 500 and tries < _START_ATTEMPTS:
             tries += 1
             time.sleep(1)
+        if answer.status >= 500:
+            raise VerifyError(
+                "kernel-not-started",
+                "the server could not start a kernel ({status})",
+                host=self.host,
+                todo=IF_DAMAGED,
+                status=answer.status,
+            )
         if answer.status != 201:
             raise self._unexpected("POST /api/kernels", answer.status, "201")
         kernel = _kernel_id(answer.body)

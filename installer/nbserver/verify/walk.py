@@ -90,7 +90,7 @@ class Walk:
                 "nothing is listening on {place}",
                 host=host,
                 where=where,
-                todo="Check the port, and that the nbserver service is running on the host",
+                todo="Check the port, and run nbserver plan, which shows whether the server is running and its packages are complete",
                 place=place,
             )
         if isinstance(error, (TimeoutError, requests.Timeout, websocket.WebSocketTimeoutException)):
@@ -126,7 +126,7 @@ class Walk:
             "the connection to {place} failed ({reason})",
             host=host,
             where=where,
-            todo="Check the network and run nbserver verify again",
+            todo="Run nbserver plan, which shows whether the server is running and its packages are complete; then check the network",
             place=place,
             reason=getattr(error, "strerror", None) or type(error).__name__,
         )

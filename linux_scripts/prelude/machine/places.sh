@@ -37,6 +37,11 @@ can_have_links() {
     return 1
 }
 
+# Whether the environment is writable for what runs in a notebook.
+can_notebooks_install() {
+    return 1
+}
+
 # The service has its own /tmp, so it would not see notebooks in that of the host.
 has_private_tmp() {
     return 0

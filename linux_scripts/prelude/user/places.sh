@@ -61,6 +61,11 @@ can_have_links() {
     [[ $EUID -ne 0 ]]
 }
 
+# Whether the environment is writable for what runs in a notebook.
+can_notebooks_install() {
+    return 0
+}
+
 has_private_tmp() {
     return 1
 }

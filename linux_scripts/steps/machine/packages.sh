@@ -17,6 +17,7 @@ packages_test() {
         compare_environment
         return
     fi
+    warn_of_repair
     read_packages "${NOTEBOOK_PACKAGES[@]}"
     for name in "${NOTEBOOK_PACKAGES[@]}"; do
         if [[ ! ${PACKAGES[$name]} ]]; then differs package-missing 'package {name}' '' installed name "$name"; fi
@@ -53,7 +54,20 @@ choose_packages() {
     esac
 }
 
+# Once per run.
+warn_of_repair() {
+    if [[ $RUN_REPAIR || $RUN_THOROUGH ]]; then
+        warn distribution-not-checked 'the packages of the notebook server are those of the distribution, which '\
+'checks and repairs them: dpkg --verify and apt-get install --reinstall, or rpm --verify and zypper install --force. '\
+'They are {packages}' \
+            packages "${NOTEBOOK_PACKAGES[*]}"
+        RUN_REPAIR='' RUN_THOROUGH=''
+    fi
+}
+
 install_environment() {
+    keep_environment
+    if [[ $ENVIRONMENT_KEPT ]]; then return; fi
     read_package_environment
     start_environment
     fill_environment

@@ -12,6 +12,8 @@ packages_test() {
 }
 
 packages_apply() {
+    keep_environment
+    if [[ $ENVIRONMENT_KEPT ]]; then return; fi
     read_package_environment
     start_environment
     read_own_package_environment

@@ -1,11 +1,6 @@
 # ---- prelude: downloads ----------------------------------------------------------------------------
 # Download files into the cache, and check their hashes before they are used.
 
-function Get-FileSha256([string]$Path) {
-    $stream = [IO.File]::OpenRead($Path)
-    try { Get-Sha256 $stream } finally { $stream.Close() }
-}
-
 # Return the path in the cache: the first 16 digits of the hash, a hyphen, and the file name in the URL.
 function Get-CachedFile($Download) {
     $name = Split-Path -Leaf ([Uri]$Download.url).AbsolutePath

@@ -70,20 +70,48 @@ function Install-OpenSslPackage([string]$Package) {
     Install-Msi $Package
 }
 
-Add-Step openssl 'OpenSSL is installed' -Test {
-    $openssl = Get-OpenSsl
-    $file = Get-CachedFile $Settings.openssl
-    if (-not (Test-Path -LiteralPath $openssl)) { Add-Difference openssl 'OpenSSL' $null $openssl }
-    elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
-    elseif ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
-} -Apply {
-    Add-Folder $Programs
+# Return the folder whose files are compared: that of nbserver, or that of openssl.exe and its DLLs.
+function Get-OpenSslContent {
+    if ($Settings.openssl.kind -eq 'msi') { Split-Path -Parent (Get-OpenSsl) } else { Get-OpenSslFolder }
+}
+
+# An OpenSSL that nbserver did not install is not compared.
+function Compare-OpenSslFile {
+    if ($Settings.openssl.kind -eq 'msi' -and -not @(Get-RecordedMsi).Count) { return }
+    if ($Run.Differences.Count) { return }
+    Compare-InstalledFile "openssl-$($Settings.openssl.version)" (Get-OpenSslContent) $Settings.openssl.sha256
+}
+
+function Remove-DamagedOpenSsl {
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'inno' -and $_.step -eq 'openssl' })) {
+        Undo-Line $line
+    }
+    Remove-Folder (Get-OpenSslFolder)
+}
+
+function Install-OpenSsl {
     Save-Download $Settings.openssl
     $file = Get-CachedFile $Settings.openssl
     Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
+    if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
     switch ($Settings.openssl.kind) {
         'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
         'exe' { Install-Inno $file (Get-OpenSslFolder) }
         'msi' { Install-OpenSslPackage $file }
     }
+}
+
+Add-Step openssl 'OpenSSL is installed' -Test {
+    $openssl = Get-OpenSsl
+    $file = Get-CachedFile $Settings.openssl
+    if (-not (Test-Path -LiteralPath $openssl)) { Add-Difference openssl 'OpenSSL' $null $openssl }
+    elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
+    else {
+        if ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
+        Compare-OpenSslFile
+    }
+} -Apply {
+    Add-Folder $Programs
+    if (-not (Test-OnlyUnlisted)) { Install-OpenSsl }
+    Write-FileList "openssl-$($Settings.openssl.version)" (Get-OpenSslContent) $Settings.openssl.sha256
 }

@@ -93,6 +93,26 @@ function Install-PythonBundle([string]$Folder) {
     Install-Bundle (Get-CachedFile $Settings.python) $arguments
 }
 
+# A registered Python that this script did not install is not compared: its owner updates it.
+function Test-OwnPython { Test-Below (Get-PythonFolder) $Programs }
+
+# The server runs this Python. Its installer would not replace files of the same version, so it is removed first.
+function Remove-DamagedPython {
+    Stop-Server
+    foreach ($line in @(Read-Record | Where-Object { $_.kind -eq 'bundle' -and $_.step -eq 'python' })) {
+        Undo-Line $line
+    }
+    Remove-Folder (Get-PythonFolder)
+}
+
+function Install-Python([string]$Folder) {
+    Save-Download $Settings.python
+    Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
+    if (Test-Difference $DamageCodes) { Remove-DamagedPython }
+    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $Folder }
+    else { Install-PythonBundle $Folder }
+}
+
 Add-Step python 'Python is installed' -Test {
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
@@ -102,11 +122,12 @@ Add-Step python 'Python is installed' -Test {
     elseif (Test-CutOff (Get-CachedFile $Settings.python)) {
         Add-Difference python 'Python' 'partly installed' (Get-Python)
     }
+    elseif (Test-OwnPython) {
+        Compare-InstalledFile "python-$($Settings.python.version)" (Get-PythonFolder) $Settings.python.sha256
+    }
 } -Apply {
     Add-Folder $Programs
-    Save-Download $Settings.python
     $folder = Get-PythonFolder
-    Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
-    else { Install-PythonBundle $folder }
+    if (-not (Test-OnlyUnlisted)) { Install-Python $folder }
+    Write-FileList "python-$($Settings.python.version)" $folder $Settings.python.sha256
 }

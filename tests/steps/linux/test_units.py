@@ -135,3 +135,18 @@ def test_a_unit_that_runs_is_recorded_before_it_is_stopped(tmp_path: Path) -> No
     )
     done = parts.run(code, str(tmp_path))
     assert json.loads(done.stderr)["before"] == "enabled active copy"
+
+
+def test_a_unit_that_others_could_change_is_reported(tmp_path: Path) -> None:
+    """It says what the system runs, and as whom."""
+    unit = tmp_path / "nbserver.service"
+    unit.write_text("[Unit]\n")
+    code = """
+        UNIT_FOLDER=$1
+        unit_text() { REPLY=$'[Unit]\\n'; }
+        read_unit() { UNIT=([UnitFileState]=enabled [ActiveState]=active); }
+        for mode in 644 666; do chmod $mode "$1/nbserver.service"; DIFFERENCES=(); compare_unit; printf '%s\\n' "${DIFFERENCES[*]:3}"; done
+        """
+    done = parts.run(code, str(tmp_path), scope="user")
+    number = f"{os.geteuid()}:{os.getegid()}"
+    assert done.stdout.decode().splitlines() == ["", f"{number} 666 {number} 644"], done.stderr

@@ -16,6 +16,7 @@ SETTINGS = (
 STANDINS = """
 function Get-EnvironmentProgram([string]$Name) { "C:\\R&D <1>\\$Name" }
 function Get-ServerArgument { '-I', 'C:\\a b\\serve.py' }
+function Get-LockMark { 'C:\\no environment\\nbserver.lock' }
 function Test-TaskRunning { $true }
 $Run.Differences = New-Object Collections.ArrayList
 $ServiceTask.Started = $false

@@ -1,0 +1,175 @@
+r"""Damage to Python, OpenSSL, and the packages is seen and repaired: the steps' own Test and Apply on the real engine, with small folders.
+
+What is downloaded and installed is a stand-in; tests/stories/ install real ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.powershell.engine import Session, host_path, steps
+from tests.steps.windows.place import Place, place, session
+
+__all__ = ["place", "session"]
+SITE = "Lib/site-packages"
+MODULE = b"import sys\n"
+RECORD = base64.urlsafe_b64encode(hashlib.sha256(MODULE).digest()).decode().rstrip("=")
+FILES = {
+    f"{SITE}/small/module.py": MODULE,
+    f"{SITE}/small/__pycache__/module.pyc": b"compiled",
+    f"{SITE}/small-1.0.dist-info/RECORD": f"small/module.py,sha256={RECORD},{len(MODULE)}\r\nsmall/__pycache__/module.pyc,,\r\n".encode(),
+    "Scripts/python.exe": b"MZ",
+}
+SETTINGS = {
+    "scope": "machine",
+    "skip": [],
+    "python": {"kind": "zip", "version": "3.13.2", "sha256": "a" * 64, "executable": ["python.exe"], "url": "http://x/python.zip"},
+    "openssl": {"kind": "zip", "version": "3.5.7", "sha256": "b" * 64, "executable": ["openssl.exe"], "url": "http://x/openssl.zip"},
+    "packages": {"lock_sha256": "c" * 64, "installer": "pip", "index_url": None},
+    "notebook": {"directory": "C:\\notebooks"},
+}
+# What is installed comes from folders of the test; `$Log` says what was done.
+STAND_INS = r"""
+function Save-Download { }
+function Get-CachedFile($Download) { "$CacheFolder\" + (Split-Path -Leaf $Download.url) }
+function Test-CutOff { $false }
+function Copy-Made([string]$Name, [string]$Folder) {
+    $Log.Add($Name)
+    foreach ($file in (New-Object IO.DirectoryInfo "$Made\$Name").GetFiles('*', 'AllDirectories')) {
+        $target = $Folder + $file.FullName.Substring("$Made\$Name".Length)
+        [void][IO.Directory]::CreateDirectory((Split-Path -Parent $target))
+        [IO.File]::Copy($file.FullName, $target)
+    }
+}
+function Expand-Download($Download, [string]$Folder) { Copy-Made (Split-Path -Leaf $Folder) $Folder }
+function Install-WithPip { Copy-Made env (Get-EnvironmentFolder) }
+function Get-PackageEnvironment { @{} }
+function Stop-Server { $Log.Add('stopped') }
+function Invoke-Step([string]$Name, [switch]$Apply) {
+    $step = @($Steps | Where-Object { $_.Name -eq $Name })[0]
+    $Run.Step = $Name
+    $Run.Differences = New-Object Collections.ArrayList
+    & $step.Test
+    $found = @($Run.Differences | ForEach-Object { $_.code })
+    if ($Apply -and $found.Count) { & $step.Apply }
+    $found
+}
+"""
+
+
+class Installation:
+    """The three folders, as their steps install them."""
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.programs = place, place.folder / "programs"
+        self.environment = self.programs / "env-3.13.2-cccccccc"
+        made = {
+            "python-3.13.2": {"python.exe": b"MZ", "Lib/os.py": b"x"},
+            "openssl-3.5.7": {"openssl.exe": b"MZ", "libcrypto.dll": b"x"},
+            "env": FILES,
+        }
+        for name, files in made.items():
+            for path, content in files.items():
+                file = place.folder / "made" / name / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+        self.settings: dict[str, Any] = json.loads(json.dumps(SETTINGS))
+        self.steps = steps("python", "openssl", "packages")
+
+    def run(self, *parts: str, thorough: bool = False, repair: bool = False) -> list[list[str]]:
+        """What the Test of each step finds, for parts such as `python` or `python -Apply`; then what was done."""
+        state = host_path(self.place.state)
+        given = [
+            "$Steps.Clear()",
+            self.steps,
+            f"$Settings = ConvertFrom-Json '{json.dumps(self.settings)}'",
+            "$Lock = 'small==1.0', ''",
+            "$Lock = @($Lock[0])",
+            f"$FileLists = '{state}\\installed'; $CacheFolder = '{state}\\cache'; $Made = '{host_path(self.place.folder / 'made')}'",
+            "$Log = New-Object Collections.Generic.List[string]; $AddedReported.Clear(); [void](Get-Said)",
+            f"$Run.Thorough = ${str(thorough).lower()}; $Run.Repair = ${str(repair).lower()}",
+            STAND_INS,
+            *(f"'[' + (@(Invoke-Step {part}) -join ',') + ']'" for part in parts),
+            "'[' + ($Log -join ',') + ']'",
+        ]
+        return [line.strip("[]").split(",") if line != "[]" else [] for line in self.place.run("\n".join(given))]
+
+    def plan(self, thorough: bool = False) -> list[list[str]]:
+        return self.run("python", "openssl", "packages", thorough=thorough)[:-1]
+
+    def apply(self, **options: bool) -> list[list[str]]:
+        return self.run("python -Apply", "openssl -Apply", "packages -Apply", **options)
+
+
+GOOD: list[list[str]] = [[], [], []]
+
+
+@pytest.fixture
+def installation(place: Place) -> Installation:
+    made = Installation(place)
+    assert made.apply() == [["python"], ["openssl"], ["packages"], ["python-3.13.2", "openssl-3.5.7", "env"]]
+    assert made.plan() == made.plan(thorough=True) == GOOD
+    return made
+
+
+def keep_time(file: Path, content: bytes) -> None:
+    before = file.stat()
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_damage_is_seen_and_repaired(installation: Installation) -> None:
+    module = installation.environment / SITE / "small/module.py"
+    with module.open("ab") as file:
+        file.write(b"import os\n")
+    (installation.programs / "python-3.13.2/Lib/os.py").unlink()
+    keep_time(installation.programs / "openssl-3.5.7/libcrypto.dll", b"xy")
+    assert installation.plan() == [["files-missing"], ["files-changed"], ["files-changed"]]
+    done = installation.apply()
+    assert done[-1] == ["stopped", "python-3.13.2", "openssl-3.5.7", "stopped", "env"] and installation.plan(thorough=True) == GOOD
+    # what keeps size and time is seen by a thorough plan, and so is a compiled module
+    keep_time(module, MODULE.replace(b"sys", b"abc"))
+    assert installation.plan() == GOOD and installation.plan(thorough=True) == [[], [], ["files-other-content"]]
+    installation.apply(thorough=True)
+    keep_time(module.parent / "__pycache__/module.pyc", b"COMPILED")
+    assert installation.plan(thorough=True) == [[], [], ["files-other-content"]]
+    assert installation.apply(repair=True)[2:] == [["repair-requested"], ["stopped", "env"]]
+    assert installation.plan(thorough=True) == GOOD
+
+
+def test_another_approved_download_of_the_same_version_is_installed(installation: Installation) -> None:
+    for name in ("python", "openssl"):
+        installation.settings[name]["sha256"] = "d" * 64
+    assert installation.plan() == [["other-download"], ["other-download"], []]
+    assert installation.apply()[-1] == ["stopped", "python-3.13.2", "openssl-3.5.7"] and installation.plan() == GOOD
+
+
+def test_what_others_add_is_a_warning(installation: Installation, session: Session) -> None:
+    caches = installation.programs / "python-3.13.2/Lib/__pycache__"
+    caches.mkdir()
+    (caches / "os.pyc").write_bytes(b"an administrator ran this Python")
+    assert installation.plan(thorough=True) == GOOD and "files-added" not in "".join(session.run("Get-Said"))
+    kernel = installation.environment / "share/jupyter/kernels/other/kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_bytes(b"{}")
+    assert installation.plan() == GOOD and "".join(session.run("Get-Said")).count('"files-added"') == 1
+
+
+def test_what_an_earlier_release_installed_gets_its_lists(installation: Installation) -> None:
+    lists = installation.place.state / "installed"
+    for file in lists.iterdir():
+        file.unlink()
+    assert installation.plan() == installation.plan(thorough=True) == [["files-not-listed"]] * 3, "nothing is called damaged"
+    assert installation.apply()[-1] == [] and installation.plan(thorough=True) == GOOD, "nothing was installed again"
+    for file in lists.iterdir():
+        file.unlink()
+    keep_time(installation.environment / SITE / "small/module.py", MODULE.replace(b"sys", b"abc"))
+    assert installation.plan(thorough=True)[2] == ["files-not-listed", "files-other-content"], "RECORD knows its hash"
+    assert installation.apply()[-1] == ["stopped", "env"] and installation.plan(thorough=True) == GOOD
