@@ -70,7 +70,8 @@ def _operate(
     selected = loaded.select(hosts)
     made = up.first_password(selected) if mode == "apply" else {}
     options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
-    results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
+    with up.password_not_lost(made):
+        results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
     if mode == "apply" and not as_json:
         addresses.show_addresses(selected, results, hosts)
     up.show_password(made, results)

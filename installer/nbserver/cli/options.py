@@ -58,12 +58,18 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def asker() -> Callable[[str], str] | None:
-    """Return a function that prompts for a secret, or None if standard input is not a terminal."""
+    """Return a function that prompts for a secret, or None if standard input is not a terminal.
+
+    The function raises KeyboardInterrupt and EOFError, which click turns into the same exception.
+    """
     if not sys.stdin or not sys.stdin.isatty():
         return None
 
     def ask(question: str) -> str:
-        answer: str = click.prompt(question, default="", show_default=False, prompt_suffix="", hide_input=True, err=True)
+        try:
+            answer: str = click.prompt(question, default="", show_default=False, prompt_suffix="", hide_input=True, err=True)
+        except click.Abort as error:
+            raise (KeyboardInterrupt if isinstance(error.__context__, KeyboardInterrupt) else EOFError) from None
         return answer
 
     return ask

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base.errors import NbserverError
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.names import LOCAL
@@ -50,6 +52,18 @@ def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> Non
             click.echo(f"Notebook password (shown only once): {password}", err=True)
 
 
+@contextmanager
+def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
+    """Show the password if the block fails after scripts have run: whether they set it is not known then."""
+    try:
+        yield
+    except NbserverError as error:
+        if error.after_run:
+            for password in made.values():
+                click.echo(f"Notebook password, if the run has set it (shown only once): {password}", err=True)
+        raise
+
+
 _rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 
@@ -58,7 +72,8 @@ def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: Vi
     host = inventory.local
     made = first_password([host])
     password = made.get(host.name) or (notebook_password.plain(host, confirmed(ask)) if host.notebook.password else None)
-    result, code = _apply(inventory, runs, password, view)
+    with password_not_lost(made):
+        result, code = _apply(inventory, runs, password, view)
     if code:
         show_password(made, {host.name: result})
         return code
@@ -85,7 +100,8 @@ def set_password(inventory: Inventory, runs: Path | None, ask: secret.Ask | None
     ask_twice = confirmed(ask)
     typed = ask_twice("New notebook password (leave empty to generate one): ") if ask_twice else ""
     made = {} if typed else {LOCAL: make_password(inventory.local.notebook.password_minimum)}
-    result, code = _apply(inventory, runs, typed or made[LOCAL], view, new_salt=True)
+    with password_not_lost(made):
+        result, code = _apply(inventory, runs, typed or made[LOCAL], view, new_salt=True)
     show_password(made, {LOCAL: result})
     return code
 

@@ -57,13 +57,15 @@ class Journal:
         try:
             atomic_file.write_text(self.folder / "summary.json", json.dumps({"v": 1, "hosts": hosts}, indent=2, sort_keys=True) + "\n")
         except OSError as error:
-            raise UsageError(
+            failure = UsageError(
                 "summary-not-written",
                 "could not write {file} ({reason})",
                 todo="Free disk space in this folder; the run itself has finished",
                 file=self.folder / "summary.json",
                 reason=error.strerror,
-            ) from None
+            )
+            failure.after_run = True
+            raise failure from None
 
 
 class HostJournal:

@@ -6,7 +6,7 @@ import getpass
 import json
 import platform
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.approval import manifest
-from nbserver.base.errors import NbserverError, ScriptError, SecretError
+from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
 from nbserver.base.message import message
 from nbserver.render import render
 from nbserver.run import fleet, host_job, known_certificates, notebook_password, site_salt
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
     """Run the hosts' scripts in `mode`. Everything that can be rejected without a host is rejected first.
 
-    Raises NbserverError for a rejection; the outcome on each host is in its Result.
+    Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
     if options.approved and mode != "test":
@@ -57,12 +57,24 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
         mask = _mask(inventory, jobs.values())
         journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text)
-        results = _Run(mode, journal, mask, hashes, known_file, view, options.new_salt, stop).of_all(jobs, options.forks)
+        try:
+            results = _Run(mode, journal, mask, hashes, known_file, view, options.new_salt, stop).of_all(jobs, options.forks)
+            _report(mode, journal, results, view)
+        except KeyboardInterrupt:
+            raise Abandoned(
+                "interrupted-again",
+                "interrupted again: nbserver exits without waiting for the hosts, and scripts that it could not stop continue to their end",
+                todo="What they have reported so far is in {folder}",
+                folder=journal.folder,
+            ) from None
+    return results
+
+
+def _report(mode: Mode, journal: Journal, results: Mapping[str, Result], view: View) -> None:
     try:
         journal.finish({name: result.as_json() for name, result in results.items()})
     finally:
         view.summary(mode, results, journal.folder)
-    return results
 
 
 @dataclass(frozen=True)

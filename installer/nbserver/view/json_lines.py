@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbserver.events.reader import Event
+from nbserver.view.summary import STOPPING
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -32,7 +33,7 @@ class JsonLines:
         pass
 
     def interrupted(self) -> None:
-        pass
+        click.echo(STOPPING, err=True)
 
     def end(self) -> None:
         pass

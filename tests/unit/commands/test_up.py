@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nbserver.base.errors import VerifyError
+from nbserver.base.errors import UsageError, VerifyError
 from nbserver.commands import up
 from nbserver.inventory import reader
 from nbserver.inventory.hosts import Inventory
@@ -43,6 +43,28 @@ def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.Captur
         up.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
         out = capsys.readouterr()
         assert ("abcd-efgh" in out.err) is shown and out.out == ""
+
+
+@pytest.mark.parametrize(("after_run", "shown"), [(True, True), (False, False)])
+def test_a_password_is_shown_if_a_run_is_abandoned(
+    after_run: bool, shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script on this machine goes on after a second Ctrl-C, and sets it; nothing is set if nothing was run."""
+    from nbserver.view.json_lines import JsonLines
+
+    def operate(*_: object, **__: object) -> None:
+        error = UsageError("summary-not-written", "could not write the summary")
+        error.after_run = after_run
+        raise error
+
+    monkeypatch.setattr("nbserver.run.operation.operate", operate)
+    monkeypatch.setattr(up, "make_password", lambda minimum=0: "abcd-efgh")
+    monkeypatch.setattr(up, "is_set_up", lambda host: False)
+    with pytest.raises(UsageError):
+        up.up(load(tmp_path, OTHER), None, None, JsonLines())
+    with pytest.raises(UsageError):
+        up.set_password(load(tmp_path, OTHER), None, lambda question: "", JsonLines())
+    assert capsys.readouterr().err.count("abcd-efgh") == (2 if shown else 0)
 
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt(), VerifyError("it-drips", "it drips", host="local"), RuntimeError()])
