@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 
 import click
 
 from nbserver import __version__
+from nbserver.base import standard_streams
 from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
 from nbserver.cli import approval, catalogs, certificates, hosts, passwords, this_machine
 from nbserver.cli.completion import VARIABLE, completion
@@ -64,10 +64,17 @@ for command in (command for section in SECTIONS.values() for command in section)
 
 def main() -> None:
     """Run the command `nbserver` and exit with its documented exit code. An expected error prints one message."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the encoding lacks is escaped instead of aborting the run
-        sys.stdout.reconfigure(errors="backslashreplace")
+    with standard_streams.undemanding():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return the exit code. Exits for a second Ctrl-C."""
     try:
         code = cli.main(standalone_mode=False, windows_expand_args=False, complete_var=VARIABLE)
+        if lost := standard_streams.not_written():
+            _show(lost)  # what the command did is done, and its exit code says so
     except click.exceptions.Abort as error:  # click's for Ctrl-C and for the end of the input
         code = _show(_aborted(error.__cause__ or error.__context__))
     except click.ClickException as error:
@@ -83,7 +90,7 @@ def main() -> None:
         os._exit(_show(error))  # threads that are waiting for a host would keep the process alive
     except NbserverError as error:
         code = _show(error)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _aborted(cause: BaseException | None) -> NbserverError:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.base.errors import NbserverError
+from nbserver.base.errors import NbserverError, UsageError
+from nbserver.base.standard_streams import say
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.names import LOCAL
@@ -37,19 +38,29 @@ def make_password(minimum: int = 0) -> str:
 
 
 def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
-    """Return a generated password by host name for this machine, if the inventory has none and none is set."""
-    return {
+    """Return a generated password by host name for this machine, if the inventory has none and none is set.
+
+    Says so. Raises UsageError if that cannot be written, because the password could not be shown either.
+    """
+    made: dict[str, str] = {
         host.name: make_password(host.notebook.password_minimum)
         for host in hosts
         if host.transport == "local" and host.notebook.password is None and not is_set_up(host)
     }
+    if made and not say("The notebook password is generated, and is shown at the end", err=True):
+        raise UsageError(
+            "password-not-shown",
+            "the notebook password would be generated, but neither standard output nor standard error can be written",
+            todo="Redirect one of them to a file that can be written, or set notebook.password in the inventory",
+        )
+    return made
 
 
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:
     """Print the password if the run set it. It is shown only once: nbserver keeps nothing but its hash."""
     for name, password in made.items():
         if results[name].steps.get("notebook", "unchanged") != "unchanged":
-            click.echo(f"Notebook password (shown only once): {password}", err=True)
+            say(f"Notebook password (shown only once): {password}", err=True)
 
 
 @contextmanager
@@ -60,7 +71,7 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
     except NbserverError as error:
         if error.after_run:
             for password in made.values():
-                click.echo(f"Notebook password, if the run has set it (shown only once): {password}", err=True)
+                say(f"Notebook password, if the run has set it (shown only once): {password}", err=True)
         raise
 
 
@@ -84,14 +95,14 @@ def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: Vi
         except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
             show_password(made, {host.name: result})
             raise
-    click.echo("")
-    click.echo(f"Address      {url(host)}")
+    say()
+    say(f"Address      {url(host)}")
     if made:
-        click.echo(f"Password     {made[host.name]}   (shown only once; change it with nbserver set-password local)")
-    click.echo(f"Certificate  {result.fingerprint}   (self-signed: the browser warns; compare the fingerprint)")
-    click.echo(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
-    click.echo(f"Notebooks    {host.notebook.directory}")
-    click.echo(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
+        say(f"Password     {made[host.name]}   (shown only once; change it with nbserver set-password local)")
+    say(f"Certificate  {result.fingerprint}   (self-signed: the browser warns; compare the fingerprint)")
+    say(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
+    say(f"Notebooks    {host.notebook.directory}")
+    say(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
     return 0
 
 
@@ -122,5 +133,5 @@ def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint:
     click.echo("")
     mask = SecretMask([LOCAL, inventory.local.address])
     mask.add(password)
-    say = lambda name, text: click.echo(mask.text(f"{LOCAL}  {name:<14} {text}"))  # noqa: E731
-    return checks.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=say).png
+    show = lambda name, text: click.echo(mask.text(f"{LOCAL}  {name:<14} {text}"))  # noqa: E731
+    return checks.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=show).png

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base import standard_streams
 from nbserver.base.errors import HostError, NbserverError
 from nbserver.base.message import detail
 from nbserver.run import known_certificates
@@ -47,13 +48,13 @@ def verify_all(
             mask.error(error)
             summary[host.name] = {"outcome": "failed", "error": str(error), **detail(error)}
             if not as_json:
-                click.echo(click.style("failed", fg="red") + f"  {error}")
+                standard_streams.say(click.style("failed", fg="red") + f"  {error}")
         else:
             summary[host.name] = _as_json(found)
             if not as_json:
-                click.echo(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
+                standard_streams.say(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
     if as_json:
-        click.echo(mask.line(json.dumps({"event": "summary", "hosts": summary})))
+        standard_streams.say(mask.line(json.dumps({"event": "summary", "hosts": summary})))
     if defects:
         return NbserverError.exit_code
     return 3 if any(entry["outcome"] == "failed" for entry in summary.values()) else 0
