@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, run_options, salt_option
+from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, known_option, run_options, salt_option
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
@@ -54,6 +54,7 @@ def _operate(
     inventory_path: Path,
     forks: int,
     runs: Path | None,
+    known: Path | None,
     as_json: bool,
     approved: Path | None = None,
     salt: Path | None = None,
@@ -69,7 +70,7 @@ def _operate(
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
     made = up.first_password(selected) if mode == "apply" else {}
-    options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
+    options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt, known=known)
     with up.password_not_lost(made):
         results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
     if mode == "apply" and not as_json:
@@ -90,8 +91,9 @@ def _operate(
     metavar="SECONDS",
     help="How long to keep retrying a server that is not answering yet.",
 )
+@known_option
 @json_option
-def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, as_json: bool) -> int:
+def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, known: Path | None, as_json: bool) -> int:
     """Test notebook servers the way a browser uses them
 
     Connects over HTTPS, logs in, runs a calculation, and draws a picture.
@@ -100,4 +102,4 @@ def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | N
     from nbserver.inventory import reader
 
     loaded = reader.load_for(inventory_path, hosts)
-    return verification.verify_all(loaded, loaded.select(hosts), png_directory, asker(), as_json, wait)
+    return verification.verify_all(loaded, loaded.select(hosts), png_directory, asker(), as_json, wait, known)

@@ -29,6 +29,11 @@ optional_inventory_option = _inventory("Inventory file; not required.")
 runs_option = click.option(
     "--runs", type=click.Path(path_type=Path), help="Folder where runs are stored (default: nbserver-runs next to the inventory)."
 )
+known_option = click.option(
+    "--known",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the known certificates (default: nbserver.known next to the inventory).",
+)
 approved_option = click.option(
     "--approved", type=click.Path(path_type=Path), help="Manifest of approved scripts; any other script is refused."
 )
@@ -52,7 +57,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     forks = click.option(
         "--forks", type=click.IntRange(1, 500), default=10, show_default=True, help="Number of hosts to process in parallel."
     )
-    for option in (forks, runs_option, json_option):
+    for option in (forks, known_option, runs_option, json_option):
         command = option(command)
     return hosts_and_inventory(command)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,20 +79,20 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
 _rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 
-def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
+def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View) -> int:
     """Apply, verify with a picture, and print where the server is. Return the exit code."""
     host = inventory.local
     made = first_password([host])
     password = made.get(host.name) or (notebook_password.plain(host, confirmed(ask)) if host.notebook.password else None)
     with password_not_lost(made):
-        result, code = _apply(inventory, runs, password, view)
+        result, code = _apply(inventory, options, password, view)
     if code:
         show_password(made, {host.name: result})
         return code
     picture = None
     if password is not None:
         try:
-            picture = _verify(inventory, runs, password, result.fingerprint)
+            picture = _verify(inventory, options.runs, password, result.fingerprint)
         except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
             show_password(made, {host.name: result})
             raise
@@ -106,21 +107,21 @@ def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: Vi
     return 0
 
 
-def set_password(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
+def set_password(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View) -> int:
     """Apply with a different password. Return the exit code."""
     ask_twice = confirmed(ask)
     typed = ask_twice("New notebook password (leave empty to generate one): ") if ask_twice else ""
     made = {} if typed else {LOCAL: make_password(inventory.local.notebook.password_minimum)}
     with password_not_lost(made):
-        result, code = _apply(inventory, runs, typed or made[LOCAL], view, new_salt=True)
+        result, code = _apply(inventory, options, typed or made[LOCAL], view, new_salt=True)
     show_password(made, {LOCAL: result})
     return code
 
 
-def _apply(inventory: Inventory, runs: Path | None, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
+def _apply(inventory: Inventory, options: Options, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
     """Apply to this machine. `new_salt` also replaces a hash with a different salt: a new password restarts the server anyway."""
-    options = Options(runs=runs, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
-    results = operation.operate("apply", inventory, [inventory.local], options, None, view)
+    given = replace(options, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
+    results = operation.operate("apply", inventory, [inventory.local], given, None, view)
     return results[LOCAL], exit_code(results)
 
 

@@ -47,8 +47,10 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
     jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
-    known_file = inventory.path.parent / known_certificates.FILE_NAME
+    known_file = options.known or inventory.path.parent / known_certificates.FILE_NAME
     known_certificates.read(known_file)  # report an unreadable file before contacting a host
+    if mode != "undo":
+        known_certificates.require_writable(known_file)
     with ExitStack() as stack:
         stop = threading.Event()
         hashes = None

@@ -14,7 +14,7 @@ class Options:
     `runs` is the folder for runs, and `approved` is a manifest. `chains` maps a host to a signed certificate (PEM) for the
     request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
-    has another salt.
+    has another salt. `known` is the file with the known certificates, by default the one next to the inventory.
     """
 
     runs: Path | None = None
@@ -24,3 +24,4 @@ class Options:
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     salt: Path | None = None
     new_salt: bool = False
+    known: Path | None = None

@@ -12,6 +12,7 @@ from nbserver.commands import up
 from nbserver.inventory import reader
 from nbserver.inventory.hosts import Inventory
 from nbserver.inventory.local_linux_host import LocalLinuxHost
+from nbserver.run.options import Options
 from tests.user_scope import no_systemd  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
@@ -61,9 +62,9 @@ def test_a_password_is_shown_if_a_run_is_abandoned(
     monkeypatch.setattr(up, "make_password", lambda minimum=0: "abcd-efgh")
     monkeypatch.setattr(up, "is_set_up", lambda host: False)
     with pytest.raises(UsageError):
-        up.up(load(tmp_path, OTHER), None, None, JsonLines())
+        up.up(load(tmp_path, OTHER), Options(), None, JsonLines())
     with pytest.raises(UsageError):
-        up.set_password(load(tmp_path, OTHER), None, lambda question: "", JsonLines())
+        up.set_password(load(tmp_path, OTHER), Options(), lambda question: "", JsonLines())
     assert capsys.readouterr().err.count("abcd-efgh") == (2 if shown else 0)
 
 
@@ -82,5 +83,5 @@ def test_a_password_is_shown_however_the_verification_ends(
     monkeypatch.setattr(up, "_apply", lambda *_: (Result("local", steps={"notebook": "changed"}), 0))
     monkeypatch.setattr(up, "_verify", verify)
     with pytest.raises(type(ends)):
-        up.up(load(tmp_path, OTHER), None, None, JsonLines())
+        up.up(load(tmp_path, OTHER), Options(), None, JsonLines())
     assert "abcd-efgh" in capsys.readouterr().err
