@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from nbserver.base.errors import UsageError
-from nbserver.cli.options import approved_option, asker, inventory_option, json_option, known_option, run_options, runs_option, salt_option
+from nbserver.cli.options import (
+    approved_option,
+    asker,
+    command_line,
+    inventory_option,
+    json_option,
+    known_option,
+    run_options,
+    runs_option,
+    salt_option,
+)
 
 
 @click.group("certificate")
@@ -48,7 +58,7 @@ def request_certificate(
     from nbserver.view import choice
 
     loaded = reader.load(inventory_path)
-    options = Options(runs=runs, approved=approved, forks=forks, known=known)
+    options = Options(runs=runs, approved=approved, forks=forks, known=known, command=command_line())
     say = (lambda path: None) if as_json else click.echo
     return certificate_request.request(loaded, loaded.select(hosts), output, options, asker(), choice.choose(as_json), say)
 
@@ -98,5 +108,5 @@ def install_certificate(
             pattern=host,
             count=len(selected),
         )
-    options = Options(runs=runs, approved=approved, salt=salt, known=known)
+    options = Options(runs=runs, approved=approved, salt=salt, known=known, command=command_line())
     return certificate_request.install(loaded, selected[0], file, csr_file, options, asker(), choice.choose(as_json))

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, known_option, run_options, salt_option
+from nbserver.cli.options import (
+    approved_option,
+    asker,
+    command_line,
+    hosts_and_inventory,
+    json_option,
+    known_option,
+    run_options,
+    salt_option,
+)
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
@@ -70,7 +79,9 @@ def _operate(
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
     made = up.first_password(selected) if mode == "apply" else {}
-    options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt, known=known)
+    options = Options(
+        runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt, known=known, command=command_line()
+    )
     with up.password_not_lost(made):
         results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
     if mode == "apply" and not as_json:

@@ -46,6 +46,11 @@ salt_option = click.option(
 )
 
 
+def command_line() -> tuple[str, ...]:
+    """Return the arguments of nbserver, as run.json has them. No option takes a secret."""
+    return tuple(sys.argv[1:])
+
+
 def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add HOST... and --inventory, which most commands take."""
     with_inventory: Callable[..., Any] = inventory_option(command)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nbserver.cli.options import asker, known_option, optional_inventory_option
+from nbserver.cli.options import asker, command_line, known_option, optional_inventory_option
 
 
 @click.command()
@@ -25,7 +25,9 @@ def up(inventory_path: Path, runs: Path | None, known: Path | None) -> int:
     from nbserver.run.options import Options
     from nbserver.view import choice
 
-    return local_setup.up(reader.load_for(inventory_path, ["local"]), Options(runs=runs, known=known), asker(), choice.choose(False))
+    return local_setup.up(
+        reader.load_for(inventory_path, ["local"]), Options(runs=runs, known=known, command=command_line()), asker(), choice.choose(False)
+    )
 
 
 @click.command("set-password")
@@ -43,7 +45,9 @@ def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path
     from nbserver.run.options import Options
     from nbserver.view import choice
 
-    return local_setup.set_password(reader.load_for(inventory_path, [host]), Options(runs=runs, known=known), asker(), choice.choose(False))
+    return local_setup.set_password(
+        reader.load_for(inventory_path, [host]), Options(runs=runs, known=known, command=command_line()), asker(), choice.choose(False)
+    )
 
 
 @click.command()

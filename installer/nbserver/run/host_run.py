@@ -169,6 +169,7 @@ class HostRun:
     def _run(self, transport: Transport) -> Iterator[str]:
         """Run the script. A stopped script undoes its temporary changes without output; its event file has these events."""
         self.result.outcome = "running"
+        self._journal.sent()
         try:
             yield from transport.run(self.script.text, self._complete(self._leg.envelope).lines())
         except StopRequested:

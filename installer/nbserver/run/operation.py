@@ -6,6 +6,7 @@ import getpass
 import json
 import platform
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from nbserver.approval import manifest
 from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
 from nbserver.base.message import message
 from nbserver.render import render
-from nbserver.run import fleet, host_job, known_certificates, notebook_password, site_salt
+from nbserver.run import evidence, fleet, host_job, known_certificates, notebook_password, site_salt
 from nbserver.run.envelope import Mode, PasswordHash
+from nbserver.run.evidence import Evidence
 from nbserver.run.host_job import HostJob
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import FOLDER, HostJournal, Journal, new_run_id
@@ -42,8 +44,10 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
+    approval: tuple[Path | None, str] = (None, "")
     if options.approved and mode != "test":
-        approved = manifest.read(options.approved)
+        data = manifest.read_bytes(options.approved)
+        approved, approval = manifest.parse(data, options.approved), (options.approved.absolute(), evidence.sha256(data))
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
     jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
@@ -58,7 +62,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode == "apply")
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
         mask = _mask(inventory, jobs.values())
-        journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text)
+        facts = Evidence(list(jobs), inventory.path, options.command, *approval)
+        journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
         try:
             results = _Run(mode, journal, mask, hashes, known_file, view, options.new_salt, stop).of_all(jobs, options.forks)
             _report(mode, journal, results, view)
@@ -114,7 +119,7 @@ class _Run:
         name = job.host.name
         if self.stop.is_set():
             return Result(name, outcome="stopped")
-        result = Result(name)
+        result, begun = Result(name), time.monotonic()
         try:
             with closing(self.journal.host(job.script)) as part:
                 result = self._script(job, part)
@@ -124,6 +129,7 @@ class _Run:
         except BaseException as error:
             result.fail(error)
             self.mask.result(result)
+        result.seconds = round(time.monotonic() - begun, 1)
         with suppress(Exception):  # a closed terminal must not change the result
             self.view.host_ended(result)
         return result

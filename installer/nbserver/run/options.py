@@ -14,7 +14,8 @@ class Options:
     `runs` is the folder for runs, and `approved` is a manifest. `chains` maps a host to a signed certificate (PEM) for the
     request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
-    has another salt. `known` is the file with the known certificates, by default the one next to the inventory.
+    has another salt. `known` is the file with the known certificates, by default the one next to the inventory. `command`
+    are the arguments of nbserver, for run.json.
     """
 
     runs: Path | None = None
@@ -25,3 +26,4 @@ class Options:
     salt: Path | None = None
     new_salt: bool = False
     known: Path | None = None
+    command: tuple[str, ...] = ()
