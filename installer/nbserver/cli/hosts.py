@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nbserver.cli.completion import complete_hosts
 from nbserver.cli.options import (
     approved_option,
     asker,
     command_line,
     hosts_and_inventory,
+    inventory_option,
     json_option,
     known_option,
     run_options,
+    runs_option,
     salt_option,
 )
 
@@ -88,6 +91,36 @@ def _operate(
         addresses.show_addresses(selected, results, hosts)
     up.show_password(made, results)
     return exit_code(results)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("host", shell_complete=complete_hosts)
+@inventory_option
+@runs_option
+@json_option
+def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool) -> int:
+    """Show a run's events that its host has kept
+
+    Fetches the events that this workstation has not received, such as after a lost connection, and follows a run that is
+    still running. RUN can be a run of another workstation. Ctrl-C does not stop the run.
+    """
+    from nbserver.base.errors import UsageError
+    from nbserver.commands import events as fetched
+    from nbserver.inventory import reader
+    from nbserver.view import choice
+
+    loaded = reader.load_for(inventory_path, [host])
+    selected = loaded.select([host])
+    if len(selected) != 1:
+        raise UsageError(
+            "events-of-one-host",
+            '"{pattern}" matches {count} hosts, but events are fetched from a single host',
+            todo="Specify a single host",
+            pattern=host,
+            count=len(selected),
+        )
+    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json))
 
 
 @click.command()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nbserver.run.result import Result
     from nbserver.run.view import View
 
+IF_SET = "Notebook password, if the run has set it (shown only once): {}"
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that are easily confused
 
 
@@ -62,6 +63,8 @@ def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> Non
     for name, password in made.items():
         if results[name].steps.get("notebook", "unchanged") != "unchanged":
             say(f"Notebook password (shown only once): {password}", err=True)
+        elif results[name].changed is None:
+            say(IF_SET.format(password), err=True)
 
 
 @contextmanager
@@ -72,7 +75,7 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
     except NbserverError as error:
         if error.after_run:
             for password in made.values():
-                say(f"Notebook password, if the run has set it (shown only once): {password}", err=True)
+                say(IF_SET.format(password), err=True)
         raise
 
 

@@ -78,7 +78,7 @@ class HostRun:
     def _come_back(self, connect: Connect, envelope: Envelope, stop: threading.Event) -> None:
         """Wait until Windows has restarted, and continue with the same script, which is a new run on the host."""
         self._journal.note(f"waiting for {self.host.name} to restart")
-        before = self.result.changed
+        before = self.result.changed or 0
         until = time.monotonic() + RESTART_TIMEOUT
         while not stop.wait(RESTART_PAUSE):
             self.result.because(None)
@@ -170,6 +170,7 @@ class HostRun:
         """Run the script. A stopped script undoes its temporary changes without output; its event file has these events."""
         self.result.outcome = "running"
         self._journal.sent()
+        self._leg.sent = True
         try:
             yield from transport.run(self.script.text, self._complete(self._leg.envelope).lines())
         except StopRequested:
@@ -241,5 +242,20 @@ class HostRun:
                 self._listener(self.host.name, event)
 
     def _fail(self, error: HostError) -> None:
-        self.result.fail(error)
-        self._journal.note(str(error))
+        leg, lost = self._leg, isinstance(error, ConnectError)
+        may_run = self.mode != "test" and leg.sent and not leg.ended
+        if may_run and (lost or leg.hashed):
+            self.result.changed = None
+        self.result.fail(self._may_run(error) if may_run and lost else error)
+        self._journal.note(self.result.error)
+
+    def _may_run(self, lost: HostError) -> ConnectError:
+        return ConnectError(
+            "connection-lost-in-run",
+            "the connection was lost during the run, and the script may still be running on the host ({reason})",
+            host=self.host.name,
+            todo="To fetch the rest of its events, run nbserver events {run} {name}",
+            reason=lost.what,
+            run=self._leg.envelope.run,
+            name=self.host.name,
+        )

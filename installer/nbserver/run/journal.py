@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from nbserver import __version__
 from nbserver.base import atomic_file
@@ -94,6 +94,16 @@ class HostJournal:
             atomic_file.write_text(folder / self._script_name, script.text)
             self._events = self._open("events.jsonl")
             self._log = self._open("log.txt")
+
+    @classmethod
+    def reopened(cls, folder: Path, script: Script, mask: Callable[[str], str] = str) -> Self:
+        """Return the journal of a host in an earlier run, for further events."""
+        journal = cls.__new__(cls)
+        journal.folder, journal._host, journal._mask = folder, script.host, mask
+        journal._lock = threading.Lock()
+        with journal._writing():
+            journal._events, journal._log = journal._open("events.jsonl"), journal._open("log.txt")
+        return journal
 
     def sent(self) -> None:
         """Record that the script is sent to the host."""

@@ -61,7 +61,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         if any(job.password is not None for job in jobs.values()):
             salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode == "apply")
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
-        mask = _mask(inventory, jobs.values())
+        mask = mask_of(inventory, jobs.values())
         facts = Evidence(list(jobs), inventory.path, options.command, *approval)
         journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
         try:
@@ -71,8 +71,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             raise Abandoned(
                 "interrupted-again",
                 "interrupted again: nbserver exits without waiting for the hosts, and scripts that it could not stop continue to their end",
-                todo="What they have reported so far is in {folder}",
-                folder=journal.folder,
+                todo="To fetch the rest of their events, run nbserver events {run} HOST",
+                run=journal.run,
             ) from None
     return results
 
@@ -189,7 +189,7 @@ def operator() -> str:
     return "unknown"
 
 
-def _mask(inventory: Inventory, jobs: Collection[HostJob]) -> SecretMask:
+def mask_of(inventory: Inventory, jobs: Collection[HostJob]) -> SecretMask:
     """Return a mask of every secret of the run. Names from the inventory and text of the scripts never count as secrets."""
     names = [name for job in jobs for name in (job.host.name, job.host.address, getattr(job.host, "user", None) or "")]
     bodies = {

@@ -19,12 +19,13 @@ class Result:
 
     `outcome` is ok, differs (plan), failed, stopped, or reboot (Windows must restart before the run can continue). `steps` maps
     a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
-    `code` is the exit code of a failure. `seconds` is how long the run took on the host, or None if it did not begin.
+    `code` is the exit code of a failure. `changed` is None if the run
+    may have changed more than it reported. `seconds` is how long the run took on the host, or None if it did not begin.
     """
 
     host: str
     outcome: str = "failed"
-    changed: int = 0
+    changed: int | None = 0
     reboot: bool = False
     fingerprint: str = ""
     steps: dict[str, str] = field(default_factory=dict)

@@ -41,11 +41,13 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown:
     lines = []
     for name, result in results.items():
         said = click.style(result.outcome, fg=COLORS.get(result.outcome))
-        changed = f", {result.changed} changed" if result.changed else ""
+        changed = ", number of changes unknown" if result.changed is None else f", {result.changed} changed" if result.changed else ""
         reboot = ", reboot pending" if result.reboot and result.outcome != "reboot" else ""
         words = "" if result.outcome == "failed" else f"  {WORDS.get(result.outcome, '')}"
         if mode == "undo" and result.outcome == "ok":
             words = "  previous state restored"
+        if mode == "events":
+            words = "  the run has finished" if result.outcome == "ok" else ""
         if mode == "request" and result.outcome == "ok":
             words = "  certificate request ready to be signed"
         took = f", {_duration(result.seconds)}" if result.seconds is not None else ""

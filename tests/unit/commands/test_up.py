@@ -44,6 +44,8 @@ def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.Captur
         up.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
         out = capsys.readouterr()
         assert ("abcd-efgh" in out.err) is shown and out.out == ""
+    up.show_password({"local": "abcd-efgh"}, {"local": Result("local", changed=None)})
+    assert "if the run has set it (shown only once): abcd-efgh" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("after_run", "shown"), [(True, True), (False, False)])

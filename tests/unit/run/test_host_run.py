@@ -182,6 +182,25 @@ def test_after_a_lost_connection_the_rest_is_asked_for_and_no_event_counts_twice
 def test_a_host_that_stays_away_is_a_failure_that_names_the_first_reason(run: Any, started: dict[str, Any]) -> None:
     result, _ = run([started, LOST], [ConnectError("nothing-listens", "nothing listens there", host="win1")], [LOST])
     assert result.outcome == "failed" and "the connection to win1 was lost" in result.error
+    assert "the script may still be running on the host" in result.error and "nbserver events run-1 win1" in result.error
+    assert result.changed is None and result.as_json()["changed"] is None
+
+
+def test_changes_are_unknown_only_if_the_script_may_have_made_some(run: Any, started: dict[str, Any]) -> None:
+    assert run([started, event(2, "changed", "path"), "no JSON"])[0].changed is None
+    for said, mode in (([started | {"mode": "test"}, LOST], "test"), ([event(1, "failed", text="x"), ended(2, "failed")], "apply")):
+        result, _ = run(said, mode=mode)
+        assert result.changed == 0 and "may still be running" not in result.error
+
+
+def test_how_to_follow_the_run_that_is_in_the_way(run: Any, started: dict[str, Any]) -> None:
+    owner = "run 20261122T171033Z-7ab115, mode apply, by 'anna@desk', process 12"
+    refused = event(2, "failed", code="run-in-progress", values={"owner": owner}, text=f"another run is changing this host: {owner}")
+    result, _ = run([started, refused, ended(3, "failed")])
+    assert "another run is changing this host" in result.error
+    assert result.error.endswith("To follow that run, run nbserver events 20261122T171033Z-7ab115 win1")
+    nasty = {**refused, "values": {"owner": "run $(reboot), mode apply"}}
+    assert "reboot" not in run([started, nasty, ended(3, "failed")])[0].error
 
 
 def test_a_plan_is_not_joined_again(run: Any, started: dict[str, Any]) -> None:
