@@ -28,6 +28,10 @@ Listener = Callable[[str, Event], None]
 REJOIN_PAUSES = (2.0, 5.0, 15.0)
 
 
+# Seconds before each further attempt to connect after an error that can pass, and the codes of these errors. Nothing has run yet.
+CONNECT_PAUSES = (1.0, 3.0, 10.0)
+PASSING = frozenset({"connection-lost", "response-part-lost", "winrm-unavailable", "winrm-shell-gone"})
+
 # A host that restarts: how often in one run, the seconds between attempts to reconnect, and the seconds after which nbserver gives up.
 RESTARTS = 3
 RESTART_PAUSE = 15.0
@@ -121,7 +125,7 @@ class HostRun:
         self._leg = leg
         answer: HostError | None = None
         try:
-            self._transport = transport = self._timed(connect)
+            self._transport = transport = self._connected(connect, stop)
             try:
                 self._hear(self._run(transport))
                 # No later event would show the loss of the last one.
@@ -135,6 +139,10 @@ class HostRun:
                 self._journal.note(str(error))
             elif self.result.outcome == "running" and self.mode != "test":
                 self._rejoin(connect, stop, error)
+            elif leg.sent and not leg.last and not leg.repeated and error.code in PASSING:  # a plan changes nothing
+                self._journal.note(f"{str(error).rstrip('.')}. Sending the script again")
+                leg.repeated = True
+                return self._run_leg(connect, leg, stop)
             else:
                 self._fail(error)
         except HostError as error:
@@ -155,6 +163,19 @@ class HostRun:
                 )
             )
         return answer
+
+    def _connected(self, connect: Connect, stop: threading.Event) -> Transport:
+        """Connect, several times if the error can pass: nothing has run on the host yet."""
+        for pause in CONNECT_PAUSES:
+            try:
+                return self._timed(connect)
+            except ConnectError as error:
+                if error.code not in PASSING:
+                    raise
+                self._journal.note(f"{str(error).rstrip('.')}. Connecting again in {pause:.0f} s.")
+            if stop.wait(pause):
+                raise StopRequested
+        return self._timed(connect)
 
     def _timed(self, connect: Connect) -> Transport:
         transport = connect()

@@ -24,7 +24,8 @@ class Leg:
 
     The host is not trusted: an event counts only if it is valid, directly follows the previous one, comes after the event with
     the hash of the sent script, and comes before the end. `until`, in seconds of time.monotonic, is when the leg must have
-    finished. `sent` is whether the script was handed to a connected transport. `changed_before` is the number of changes in earlier legs. `boot` (when Windows started) and `words` (the last
+    finished. `sent` is whether the script was handed to a connected transport, and `repeated`
+    whether that was done twice. `changed_before` is the number of changes in earlier legs. `boot` (when Windows started) and `words` (the last
     warning) are initially those of the previous leg.
     """
 
@@ -42,6 +43,7 @@ class Leg:
     gap: bool = False
     ended: bool = False
     sent: bool = False
+    repeated: bool = False
     restarting: bool = False
 
     @property

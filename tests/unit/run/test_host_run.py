@@ -218,3 +218,35 @@ def test_what_a_stopped_run_did_at_its_end_is_fetched(run: Any, started: dict[st
 def test_secrets_go_into_the_first_envelope_only(run: Any, started: dict[str, Any]) -> None:
     _, transport = run([started, LOST], [started, event(2, "changed", "path"), FINISHED])
     assert [any(line.startswith("secret ") for line in lines) for lines in transport.envelopes] == [True, False]
+
+
+def test_connecting_is_tried_again_only_for_what_can_pass(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(host_run, "CONNECT_PAUSES", (0.0, 0.0))
+    busy = ConnectError("winrm-unavailable", "it is busy", host="win1")
+    refused = ConnectError("winrm-nothing-listening", "nothing is listening", host="win1")
+    for number, (errors, outcome, left) in enumerate(
+        [([busy, LOST], "ok", 0), ([busy, busy, LOST], "failed", 0), ([refused, busy], "failed", 1), ([busy, refused], "failed", 0)]
+    ):
+        transport = Told([started, event(2, "changed", "path"), FINISHED])
+
+        def connect(errors: list[ConnectError] = errors, transport: Told = transport) -> Told:
+            if errors:
+                raise errors.pop(0)
+            return transport
+
+        part = Journal(tmp_path / str(number), "run-1", "apply", "me").host(script)
+        result = host_run.HostRun(HOST, script, "apply", "run-1", part, lambda name, event: None).execute(
+            connect, "me", {}, threading.Event()
+        )
+        part.close()
+        assert (result.outcome, len(errors)) == (outcome, left)
+        assert result.changed == (1 if outcome == "ok" else 0), "nothing has run on a host that was never reached"
+
+
+def test_a_plan_without_an_event_is_sent_again_once(run: Any, started: dict[str, Any]) -> None:
+    plan = {**started, "mode": "test"}
+    result, transport = run([LOST], [plan, ended(2, "ok")], mode="test")
+    assert result.outcome == "ok" and [lines[0] for lines in transport.envelopes] == ["mode test"] * 2
+    assert run([LOST], [LOST], mode="test")[0].outcome == "failed"
