@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -326,3 +327,17 @@ def test_the_evidence_of_a_run(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) ->
     operate("undo", loaded, selected, Options(), None, PlainLines(hosts.shown.append))
     head = json.loads((max((hosts.folder / "nbserver-runs").iterdir(), key=lambda path: path.stat().st_mtime_ns) / "run.json").read_text())
     assert head["approved"] is None and head["mode"] == "undo"
+
+
+@pytest.mark.parametrize("transport", ["psrp", "winrm"])
+def test_kerberos_that_this_workstation_lacks_is_refused_before_any_host_is_contacted(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    monkeypatch.setattr("winrm.transport.HAVE_KERBEROS", False)
+    text = INVENTORY.replace("[hosts.bad]", f'auth = "kerberos"\ntransport = "{transport}"\n[hosts.bad]')
+    (hosts.folder / "nbserver.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        hosts.apply("test")
+    assert str(caught.value).startswith('bad: auth = "kerberos" requires') and "pip install 'nbserver[kerberos]'" in str(caught.value)
+    assert not hosts.transports and not (hosts.folder / "nbserver-runs").exists()
