@@ -165,8 +165,8 @@ class HostRun:
         return answer
 
     def _connected(self, connect: Connect, stop: threading.Event) -> Transport:
-        """Connect, several times if the error can pass: nothing has run on the host yet."""
-        for pause in CONNECT_PAUSES:
+        """Connect, several times if the error can pass: nothing has run on the host yet. A host that restarts has other pauses."""
+        for pause in () if self._leg.envelope.boot_before else CONNECT_PAUSES:
             try:
                 return self._timed(connect)
             except ConnectError as error:
