@@ -16,6 +16,7 @@ def at_once() -> Iterator[pytest.MonkeyPatch]:
     """The orchestrator's pauses, in seconds, without their length."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0, 0.0, 0.1))
+        patch.setattr("nbserver.run.host_run.CONNECT_PAUSES", (0.0, 0.0, 0.1))
         patch.setattr("nbserver.transports.psrp.transport.RECONNECT_PAUSES", (0.0, 0.0, 0.1))
         yield patch
 

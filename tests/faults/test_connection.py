@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from nbserver.run.envelope import Mode
+from nbserver.transports.psrp.transport import PsrpTransport
 from nbserver.transports.transport import Transport
 from tests.faults.fixtures import at_once, small_host, wire  # noqa: F401
-from tests.faults.small_host import Ran, SmallHost
+from tests.faults.small_host import PASSWORD, Ran, SmallHost
 from tests.faults.small_script import STEPS
 from tests.faults.wire import Cut, Wire
 from tests.tier import points
@@ -156,3 +157,19 @@ def test_cut_while_the_script_is_sent(
         assert "the connection to" in ran.result.error and not ran.lines
         assert not small_host.applied(ran.id) and small_host.state() == before
         whole(small_host, small_host.run("apply"), undisturbed)
+
+
+# What the endpoint gets wrong once: while the shell opens, and while the script of a plan, which changes nothing, is sent.
+ONCE = [("status_503", "Create"), ("drop_responses", "Command")]
+
+
+def test_a_fault_that_passes_before_the_first_event(small_host: SmallHost, before: Any) -> None:
+    faults = small_host.struck_endpoint.faults
+    for fault, action in ONCE:
+        setattr(faults, fault, 1)
+        faults.match = action
+        ran = small_host.run("test", lambda: PsrpTransport(small_host.struck.host, PASSWORD, threading.Event()))
+        faults.match = ""
+        assert getattr(faults, fault) == 0, "it happened"
+        assert (ran.result.outcome, ran.result.error) == ("differs", ""), f"{fault} at {action}: {ran.log}"
+        assert [event["n"] for event in ran.events] == list(range(1, len(ran.events) + 1))

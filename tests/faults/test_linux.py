@@ -40,6 +40,7 @@ def host(sshd: Sshd, user: User, wire: Wire, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def before(host: SmallHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     monkeypatch.setattr(host_run, "REJOIN_PAUSES", (0.05, 0.2, 0.5))
+    monkeypatch.setattr(host_run, "CONNECT_PAUSES", (0.0, 0.05, 0.2))
     yield host.prepare()
     host.release()
 

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from nbserver.commands.events import events
+from nbserver.inventory import reader
 from nbserver.run.journal import new_run_id
+from nbserver.view.plain_lines import PlainLines
 from tests.checkout import PYTHON_PATH
 from tests.faults.fixtures import at_once, small_host  # noqa: F401
 from tests.faults.small_host import SmallHost, wait_until
@@ -19,6 +22,7 @@ from tests.faults.small_script import STEPS
 from tests.tier import points
 
 EVENTS = range(1, 21)
+LOOKED_UP = 9  # where the rest of the events is fetched with `nbserver events`
 LAST_GATE_AT = 18  # no gate comes after event 18: from then on the run cannot be held
 
 
@@ -60,6 +64,12 @@ def test_orchestrator_killed(small_host: SmallHost, orchestrator: subprocess.Pop
     wait_until(lambda: '"event":"finished"' in small_host.host_events(run).read_text("utf-8") and not small_host.lock())
     assert small_host.host_events(run).read_text("utf-8").splitlines()[:event] == kept
     assert small_host.applied(run) == list(STEPS)
+    if event == LOOKED_UP:
+        inventory = reader.load(small_host.inventories["steady"])
+        shown: list[str] = []
+        assert events(inventory, run, inventory.hosts["win1"], small_host.folder / "runs", None, PlainLines(shown.append)) == 0, shown
+        held = (small_host.folder / "runs" / run / "win1" / "events.jsonl").read_bytes()
+        assert held == small_host.host_events(run).read_bytes(), "the rest was fetched, and nothing twice"
 
     for again in (small_host.run("apply"), small_host.run("apply")):
         assert (again.result.outcome, again.result.changed, small_host.applied(again.id)) == ("ok", 0, [])

@@ -312,6 +312,7 @@ def test_two_runs_at_once(site: Site) -> None:
         first.send_signal(signal.SIGINT)
         out, err = first.communicate(timeout=600)
     assert f"another run is changing this host: run {run}, mode apply, by '" in said
+    assert f"To follow that run, run nbserver events {run} win1" in said
     assert first.returncode == 3 and "run the command again to continue" in out, "the first one was not disturbed: " + out + err
     assert site.run("undo", "win1").returncode == 0, "and the lock is free again"
 

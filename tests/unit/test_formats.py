@@ -151,6 +151,7 @@ def test_a_run_directory(tmp_path: Path) -> None:
     ((script, _),) = render_all(inventory.load(SAMPLE).select(["win1"]))
     run = journal.Journal(tmp_path, journal.new_run_id(), "apply", "anna@desk")
     host = run.host(script)
+    host.sent()
     host.event(event(1, "changed", "path"))
     host.close()
     run.finish({"win1": Result("win1", "failed", 1, steps={"path": "changed"}, error="win1: the connection was lost").as_json()})

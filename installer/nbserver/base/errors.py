@@ -28,6 +28,7 @@ class NbserverError(Described, Exception):
     """
 
     exit_code = 1
+    after_run = False  # whether scripts have run, or may still be running, on hosts
 
     def __init__(self, code: str, template: str, /, *, where: str = "", todo: str = "", **values: Given) -> None:
         self.code, self.template, self.remedy = code, template, todo
@@ -60,6 +61,19 @@ class UsageError(NbserverError):
     """The command line requests something that does not exist or is not valid."""
 
     exit_code = 2
+
+
+class Interrupted(NbserverError):
+    """Ctrl-C before a run began, or in a command without a run. The code is 128 + SIGINT, as shells report it."""
+
+    exit_code = 130
+
+
+class Abandoned(NbserverError):
+    """A second Ctrl-C: nbserver exits without waiting for the hosts."""
+
+    exit_code = 3
+    after_run = True
 
 
 class InventoryError(NbserverError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nbserver.base.standard_streams import say
 from nbserver.cli.options import hosts_and_inventory
 
 
@@ -28,11 +29,11 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     files = rendering.files(selected)
     if check:
         rendering.compare(files, output)
-        click.echo(f"{plain_file.shown(output)} matches what this release renders")
+        say(f"{plain_file.shown(output)} matches what this release renders")
     else:
         rendering.write(files, output)
         for line in rendering.overview(selected, output):
-            click.echo(line)
+            say(line)
     return 0
 
 
@@ -55,5 +56,5 @@ def audit(folder: Path, catalogs: tuple[Path, ...]) -> int:
     from nbserver.approval.reference import Reference
 
     for line in auditing.audit(folder, Reference.load(catalogs)):
-        click.echo(line)
+        say(line)
     return 0

@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from nbserver.base.errors import UsageError
-from nbserver.cli.options import approved_option, asker, inventory_option, json_option, run_options, runs_option, salt_option
+from nbserver.cli.options import (
+    approved_option,
+    asker,
+    command_line,
+    inventory_option,
+    json_option,
+    known_option,
+    run_options,
+    runs_option,
+    salt_option,
+)
 
 
 @click.group("certificate")
@@ -29,7 +39,14 @@ def certificate_group() -> None:
 )
 @approved_option
 def request_certificate(
-    hosts: tuple[str, ...], inventory_path: Path, output: Path, forks: int, runs: Path | None, as_json: bool, approved: Path | None
+    hosts: tuple[str, ...],
+    inventory_path: Path,
+    output: Path,
+    forks: int,
+    runs: Path | None,
+    known: Path | None,
+    as_json: bool,
+    approved: Path | None,
 ) -> int:
     """Create a key and a certificate request on each host
 
@@ -41,7 +58,7 @@ def request_certificate(
     from nbserver.view import choice
 
     loaded = reader.load(inventory_path)
-    options = Options(runs=runs, approved=approved, forks=forks)
+    options = Options(runs=runs, approved=approved, forks=forks, known=known, command=command_line())
     say = (lambda path: None) if as_json else click.echo
     return certificate_request.request(loaded, loaded.select(hosts), output, options, asker(), choice.choose(as_json), say)
 
@@ -57,6 +74,7 @@ def request_certificate(
     help="Request that was signed (default: the newest request in the runs).",
 )
 @runs_option
+@known_option
 @json_option
 @approved_option
 @salt_option
@@ -66,6 +84,7 @@ def install_certificate(
     inventory_path: Path,
     csr_file: Path | None,
     runs: Path | None,
+    known: Path | None,
     as_json: bool,
     approved: Path | None,
     salt: Path | None,
@@ -89,5 +108,5 @@ def install_certificate(
             pattern=host,
             count=len(selected),
         )
-    options = Options(runs=runs, approved=approved, salt=salt)
+    options = Options(runs=runs, approved=approved, salt=salt, known=known, command=command_line())
     return certificate_request.install(loaded, selected[0], file, csr_file, options, asker(), choice.choose(as_json))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete, add_completion_class
 
+from nbserver.base.standard_streams import require_written
 from nbserver.inventory.names import LOCAL, name_fault
 
 VARIABLE = "_NBSERVER_COMPLETE"
@@ -65,6 +66,7 @@ def completion(shell: str) -> None:
     """
     script = SHELLS[shell](click.get_current_context().find_root().command, {}, "nbserver", VARIABLE)
     click.echo(ShellComplete.source(script).strip("\n"))
+    require_written()
 
 
 def complete_hosts(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, run_options, salt_option, thorough_option
+from nbserver.cli.completion import complete_hosts
+from nbserver.cli.options import (
+    approved_option,
+    asker,
+    command_line,
+    hosts_and_inventory,
+    inventory_option,
+    json_option,
+    known_option,
+    run_options,
+    runs_option,
+    salt_option,
+    thorough_option,
+)
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
@@ -57,6 +70,7 @@ def _operate(
     inventory_path: Path,
     forks: int,
     runs: Path | None,
+    known: Path | None,
     as_json: bool,
     approved: Path | None = None,
     salt: Path | None = None,
@@ -75,13 +89,53 @@ def _operate(
     selected = loaded.select(hosts)
     made = up.first_password(selected) if mode == "apply" else {}
     options = Options(
-        runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt, thorough=thorough, repair=repair
+        runs=runs,
+        approved=approved,
+        forks=forks,
+        passwords=made,
+        salt=salt,
+        new_salt=new_salt,
+        thorough=thorough,
+        repair=repair,
+        known=known,
+        command=command_line(),
     )
-    results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
+    with up.password_not_lost(made):
+        results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
     if mode == "apply" and not as_json:
         addresses.show_addresses(selected, results, hosts)
     up.show_password(made, results)
     return exit_code(results)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("host", shell_complete=complete_hosts)
+@inventory_option
+@runs_option
+@json_option
+def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool) -> int:
+    """Show a run's events that its host has kept
+
+    Fetches the events that this workstation has not received, such as after a lost connection, and follows a run that is
+    still running. RUN can be a run of another workstation. Ctrl-C does not stop the run.
+    """
+    from nbserver.base.errors import UsageError
+    from nbserver.commands import events as fetched
+    from nbserver.inventory import reader
+    from nbserver.view import choice
+
+    loaded = reader.load_for(inventory_path, [host])
+    selected = loaded.select([host])
+    if len(selected) != 1:
+        raise UsageError(
+            "events-of-one-host",
+            '"{pattern}" matches {count} hosts, but events are fetched from a single host',
+            todo="Specify a single host",
+            pattern=host,
+            count=len(selected),
+        )
+    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json))
 
 
 @click.command()
@@ -96,8 +150,9 @@ def _operate(
     metavar="SECONDS",
     help="How long to keep retrying a server that is not answering yet.",
 )
+@known_option
 @json_option
-def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, as_json: bool) -> int:
+def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | None, wait: float, known: Path | None, as_json: bool) -> int:
     """Test notebook servers the way a browser uses them
 
     Connects over HTTPS, logs in, runs a calculation, and draws a picture.
@@ -106,4 +161,4 @@ def verify(hosts: tuple[str, ...], inventory_path: Path, png_directory: Path | N
     from nbserver.inventory import reader
 
     loaded = reader.load_for(inventory_path, hosts)
-    return verification.verify_all(loaded, loaded.select(hosts), png_directory, asker(), as_json, wait)
+    return verification.verify_all(loaded, loaded.select(hosts), png_directory, asker(), as_json, wait, known)

@@ -29,6 +29,11 @@ optional_inventory_option = _inventory("Inventory file; not required.")
 runs_option = click.option(
     "--runs", type=click.Path(path_type=Path), help="Folder where runs are stored (default: nbserver-runs next to the inventory)."
 )
+known_option = click.option(
+    "--known",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the known certificates (default: nbserver.known next to the inventory).",
+)
 approved_option = click.option(
     "--approved", type=click.Path(path_type=Path), help="Manifest of approved scripts; any other script is refused."
 )
@@ -44,6 +49,11 @@ salt_option = click.option(
 )
 
 
+def command_line() -> tuple[str, ...]:
+    """Return the arguments of nbserver, as run.json has them. No option takes a secret."""
+    return tuple(sys.argv[1:])
+
+
 def hosts_and_inventory(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add HOST... and --inventory, which most commands take."""
     with_inventory: Callable[..., Any] = inventory_option(command)
@@ -55,18 +65,24 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     forks = click.option(
         "--forks", type=click.IntRange(1, 500), default=10, show_default=True, help="Number of hosts to process in parallel."
     )
-    for option in (forks, runs_option, json_option):
+    for option in (forks, known_option, runs_option, json_option):
         command = option(command)
     return hosts_and_inventory(command)
 
 
 def asker() -> Callable[[str], str] | None:
-    """Return a function that prompts for a secret, or None if standard input is not a terminal."""
+    """Return a function that prompts for a secret, or None if standard input is not a terminal.
+
+    The function raises KeyboardInterrupt and EOFError, which click turns into the same exception.
+    """
     if not sys.stdin or not sys.stdin.isatty():
         return None
 
     def ask(question: str) -> str:
-        answer: str = click.prompt(question, default="", show_default=False, prompt_suffix="", hide_input=True, err=True)
+        try:
+            answer: str = click.prompt(question, default="", show_default=False, prompt_suffix="", hide_input=True, err=True)
+        except click.Abort as error:
+            raise (KeyboardInterrupt if isinstance(error.__context__, KeyboardInterrupt) else EOFError) from None
         return answer
 
     return ask

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from nbserver.base.errors import UsageError
+from nbserver.base.standard_streams import require_written
 from nbserver.cli.options import asker, inventory_option, salt_option
 
 
@@ -40,4 +41,5 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None) -> int:
     notebook_password.check_password(plain, host=selected[0].name, minimum=selected[0].notebook.password_minimum)
     found = site_salt.of_site(loaded.path.parent, salt, create=True)
     click.echo(notebook_password.hash_password(plain, found))
+    require_written()
     return 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 
 import click
 
 from nbserver import __version__
-from nbserver.base.errors import NbserverError
+from nbserver.base import standard_streams
+from nbserver.base.errors import Abandoned, Interrupted, NbserverError, UsageError
 from nbserver.cli import approval, catalogs, certificates, hosts, passwords, this_machine
 from nbserver.cli.completion import VARIABLE, completion
 from nbserver.cli.schema import schema
@@ -19,7 +19,7 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Get started": (this_machine.up, schema, completion),
-    "Fleet": (hosts.plan, hosts.apply, hosts.verify, hosts.undo, certificates.certificate_group),
+    "Fleet": (hosts.plan, hosts.apply, hosts.verify, hosts.undo, hosts.events, certificates.certificate_group),
     "Audit": (approval.render, approval.audit, catalogs.catalog_group, passwords.hash_password),
     "This machine": (this_machine.status, this_machine.stop, this_machine.set_password),
 }
@@ -32,6 +32,7 @@ Exit codes:
   3  a host or a download failed
   4  plan, status, or a dry run found differences
   5  not approved, or evidence does not match
+  130  interrupted before a run began
 """
 
 
@@ -63,12 +64,19 @@ for command in (command for section in SECTIONS.values() for command in section)
 
 def main() -> None:
     """Run the command `nbserver` and exit with its documented exit code. An expected error prints one message."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the encoding lacks is escaped instead of aborting the run
-        sys.stdout.reconfigure(errors="backslashreplace")
+    with standard_streams.undemanding():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return the exit code. Exits for a second Ctrl-C."""
     try:
         code = cli.main(standalone_mode=False, windows_expand_args=False, complete_var=VARIABLE)
-    except click.exceptions.Abort:
-        code = 2
+        if lost := standard_streams.not_written():
+            _show(lost)  # what the command did is done, and its exit code says so
+    except click.exceptions.Abort as error:  # click's for Ctrl-C and for the end of the input
+        code = _show(_aborted(error.__cause__ or error.__context__))
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) and not isinstance(error, click.MissingParameter) else None
         if context is not None and context.info_name in ("set-password", "hash-password"):
@@ -78,12 +86,22 @@ def main() -> None:
             )
         error.show()
         code = error.exit_code
+    except Abandoned as error:
+        os._exit(_show(error))  # threads that are waiting for a host would keep the process alive
     except NbserverError as error:
-        from nbserver.base.plain_text import clean
+        code = _show(error)
+    return code if isinstance(code, int) else 0
 
-        click.echo("nbserver: " + "\n".join(clean(line, 10_000) for line in str(error).split("\n")), err=True)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        click.echo("nbserver: aborted; scripts still running on hosts will stop on their own", err=True)
-        os._exit(3)  # threads that are waiting for a host would keep the process alive
-    sys.exit(code if isinstance(code, int) else 0)
+
+def _aborted(cause: BaseException | None) -> NbserverError:
+    if isinstance(cause, EOFError):
+        return UsageError("input-ended", "standard input ended before a question was answered", todo="Run the command in a terminal")
+    return Interrupted("interrupted", "interrupted")
+
+
+def _show(error: NbserverError) -> int:
+    """Print an error and return its exit code."""
+    from nbserver.base.plain_text import clean
+
+    click.echo("nbserver: " + "\n".join(clean(line, 10_000) for line in str(error).split("\n")), err=True)
+    return error.exit_code

@@ -18,6 +18,8 @@ def schema() -> None:
     """
     import json
 
+    from nbserver.base.standard_streams import require_written
     from nbserver.inventory.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
+    require_written()

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from nbserver.cli.options import asker, optional_inventory_option
+from nbserver.cli.options import asker, command_line, known_option, optional_inventory_option
 
 
 @click.command()
 @optional_inventory_option
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
-def up(inventory_path: Path, runs: Path | None) -> int:
+@known_option
+def up(inventory_path: Path, runs: Path | None, known: Path | None) -> int:
     """Set up a notebook server on this machine and test it
 
     Does the same as apply local followed by verify local. By default, the server belongs to you alone: it needs no root or
@@ -21,25 +22,32 @@ def up(inventory_path: Path, runs: Path | None) -> int:
     """
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
+    from nbserver.run.options import Options
     from nbserver.view import choice
 
-    return local_setup.up(reader.load_for(inventory_path, ["local"]), runs, asker(), choice.choose(False))
+    return local_setup.up(
+        reader.load_for(inventory_path, ["local"]), Options(runs=runs, known=known, command=command_line()), asker(), choice.choose(False)
+    )
 
 
 @click.command("set-password")
 @click.argument("host", type=click.Choice(["local"]))
 @optional_inventory_option
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder where runs are stored.")
-def set_password(host: str, inventory_path: Path, runs: Path | None) -> int:
+@known_option
+def set_password(host: str, inventory_path: Path, runs: Path | None, known: Path | None) -> int:
     """Change the notebook password on this machine
 
     Prompts for the new password. If you leave it empty, a password is generated.
     """
     from nbserver.commands import up as local_setup
     from nbserver.inventory import reader
+    from nbserver.run.options import Options
     from nbserver.view import choice
 
-    return local_setup.set_password(reader.load_for(inventory_path, [host]), runs, asker(), choice.choose(False))
+    return local_setup.set_password(
+        reader.load_for(inventory_path, [host]), Options(runs=runs, known=known, command=command_line()), asker(), choice.choose(False)
+    )
 
 
 @click.command()

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import click
+from nbserver.base.standard_streams import say
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
@@ -22,10 +22,10 @@ def show_addresses(hosts: Sequence[AnyHost], results: Mapping[str, Result], patt
     found = [host for host in hosts if results[host.name].outcome == "ok"]
     if not found:
         return
-    click.echo("")
+    say()
     width = max(len(host.name) for host in found)
     for host in found[:MOST]:
-        click.echo(f"{host.name:<{width}}  {address_of(host).url}  {results[host.name].fingerprint}".rstrip())
+        say(f"{host.name:<{width}}  {address_of(host).url}  {results[host.name].fingerprint}".rstrip())
     if len(found) > MOST:
-        click.echo(f"and {len(found) - MOST} more servers")
-    click.echo(f"Next: nbserver verify {shlex.join(patterns)}")
+        say(f"and {len(found) - MOST} more servers")
+    say(f"Next: nbserver verify {shlex.join(patterns)}")

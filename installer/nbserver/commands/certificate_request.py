@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nbserver.base import atomic_file
 from nbserver.base.errors import InventoryError, ScriptError, UsageError
 from nbserver.base.message import cause
+from nbserver.base.writable_folder import require_writable
 from nbserver.certificate import chain as certificate_chain
 from nbserver.certificate.chain import LONGEST, ChainFault
 from nbserver.certificate.names import subject_alternative_names
@@ -44,10 +45,11 @@ def request(
         _require_source(host)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        require_writable(folder)
     except OSError as error:
         raise UsageError(
             "request-folder-not-created",
-            "could not create the folder ({reason})",
+            "could not write to the folder ({reason})",
             where=str(folder),
             todo="Choose another folder with -o",
             reason=error.strerror,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base.standard_streams import say
 from nbserver.local import server
 
 if TYPE_CHECKING:
@@ -18,17 +19,17 @@ def status(host: AnyLocal, *, as_json: bool) -> int:
     """Print the status. Return 0 if the server is running and shows its certificate, else 4."""
     found = server.look(host)
     if as_json:
-        click.echo(json.dumps({"event": "status", **asdict(found)}))
+        say(json.dumps({"event": "status", **asdict(found)}))
     else:
-        click.echo(f"{found.host}  {click.style(found.words, fg='green' if found.ok else 'red')}")
+        say(f"{found.host}  {click.style(found.words, fg='green' if found.ok else 'red')}")
         for name, value in (("address", found.url), ("certificate", found.fingerprint), ("since", found.since), ("run by", found.by)):
             if value and found.by != "none":
-                click.echo(f"    {name:<12} {value}")
+                say(f"    {name:<12} {value}")
     return 0 if found.ok else 4
 
 
 def stop(host: AnyLocal) -> int:
     """Stop the server if it is running. Raises HostError and UsageError."""
     words = "stopped; start it again with nbserver apply local" if server.service_of(host).stop() else "the notebook server is not running"
-    click.echo(f"{host.name}  {words}")
+    say(f"{host.name}  {words}")
     return 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base.errors import NbserverError, UsageError
+from nbserver.base.standard_streams import say
 from nbserver.inventory.by_kind import LocalByKind
 from nbserver.inventory.hosts import AnyHost
 from nbserver.inventory.names import LOCAL
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from nbserver.run.result import Result
     from nbserver.run.view import View
 
+IF_SET = "Notebook password, if the run has set it (shown only once): {}"
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that are easily confused
 
 
@@ -35,65 +40,91 @@ def make_password(minimum: int = 0) -> str:
 
 
 def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
-    """Return a generated password by host name for this machine, if the inventory has none and none is set."""
-    return {
+    """Return a generated password by host name for this machine, if the inventory has none and none is set.
+
+    Says so. Raises UsageError if that cannot be written, because the password could not be shown either.
+    """
+    made: dict[str, str] = {
         host.name: make_password(host.notebook.password_minimum)
         for host in hosts
         if host.transport == "local" and host.notebook.password is None and not is_set_up(host)
     }
+    if made and not say("The notebook password is generated, and is shown at the end", err=True):
+        raise UsageError(
+            "password-not-shown",
+            "the notebook password would be generated, but neither standard output nor standard error can be written",
+            todo="Redirect one of them to a file that can be written, or set notebook.password in the inventory",
+        )
+    return made
 
 
 def show_password(made: Mapping[str, str], results: Mapping[str, Result]) -> None:
     """Print the password if the run set it. It is shown only once: nbserver keeps nothing but its hash."""
     for name, password in made.items():
         if results[name].steps.get("notebook", "unchanged") != "unchanged":
-            click.echo(f"Notebook password (shown only once): {password}", err=True)
+            say(f"Notebook password (shown only once): {password}", err=True)
+        elif results[name].changed is None:
+            say(IF_SET.format(password), err=True)
+
+
+@contextmanager
+def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
+    """Show the password if the block fails after scripts have run: whether they set it is not known then."""
+    try:
+        yield
+    except NbserverError as error:
+        if error.after_run:
+            for password in made.values():
+                say(IF_SET.format(password), err=True)
+        raise
 
 
 _rights = LocalByKind(windows=lambda host: "", linux=lambda host: "As root: " if host.scope == "machine" else "")
 
 
-def up(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
+def up(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View) -> int:
     """Apply, verify with a picture, and print where the server is. Return the exit code."""
     host = inventory.local
     made = first_password([host])
     password = made.get(host.name) or (notebook_password.plain(host, confirmed(ask)) if host.notebook.password else None)
-    result, code = _apply(inventory, runs, password, view)
+    with password_not_lost(made):
+        result, code = _apply(inventory, options, password, view)
     if code:
         show_password(made, {host.name: result})
         return code
     picture = None
     if password is not None:
         try:
-            picture = _verify(inventory, runs, password, result.fingerprint)
+            picture = _verify(inventory, options.runs, password, result.fingerprint)
         except BaseException:  # also Ctrl-C while waiting for the server: the password is stored nowhere else
             show_password(made, {host.name: result})
             raise
-    click.echo("")
-    click.echo(f"Address      {url(host)}")
+    say()
+    say(f"Address      {url(host)}")
     if made:
-        click.echo(f"Password     {made[host.name]}   (shown only once; change it with nbserver set-password local)")
-    click.echo(f"Certificate  {result.fingerprint}   (self-signed: the browser warns; compare the fingerprint)")
-    click.echo(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
-    click.echo(f"Notebooks    {host.notebook.directory}")
-    click.echo(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
+        say(f"Password     {made[host.name]}   (shown only once; change it with nbserver set-password local)")
+    say(f"Certificate  {result.fingerprint}   (self-signed: the browser warns; compare the fingerprint)")
+    say(f"Picture      {picture}" if picture else "Password     unchanged; to test the server with it, run nbserver verify local")
+    say(f"Notebooks    {host.notebook.directory}")
+    say(f"{_rights(host)}nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
     return 0
 
 
-def set_password(inventory: Inventory, runs: Path | None, ask: secret.Ask | None, view: View) -> int:
+def set_password(inventory: Inventory, options: Options, ask: secret.Ask | None, view: View) -> int:
     """Apply with a different password. Return the exit code."""
     ask_twice = confirmed(ask)
     typed = ask_twice("New notebook password (leave empty to generate one): ") if ask_twice else ""
     made = {} if typed else {LOCAL: make_password(inventory.local.notebook.password_minimum)}
-    result, code = _apply(inventory, runs, typed or made[LOCAL], view, new_salt=True)
+    with password_not_lost(made):
+        result, code = _apply(inventory, options, typed or made[LOCAL], view, new_salt=True)
     show_password(made, {LOCAL: result})
     return code
 
 
-def _apply(inventory: Inventory, runs: Path | None, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
+def _apply(inventory: Inventory, options: Options, password: str | None, view: View, *, new_salt: bool = False) -> tuple[Result, int]:
     """Apply to this machine. `new_salt` also replaces a hash with a different salt: a new password restarts the server anyway."""
-    options = Options(runs=runs, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
-    results = operation.operate("apply", inventory, [inventory.local], options, None, view)
+    given = replace(options, passwords={LOCAL: password} if password is not None else {}, new_salt=new_salt)
+    results = operation.operate("apply", inventory, [inventory.local], given, None, view)
     return results[LOCAL], exit_code(results)
 
 
@@ -106,5 +137,5 @@ def _verify(inventory: Inventory, runs: Path | None, password: str, fingerprint:
     click.echo("")
     mask = SecretMask([LOCAL, inventory.local.address])
     mask.add(password)
-    say = lambda name, text: click.echo(mask.text(f"{LOCAL}  {name:<14} {text}"))  # noqa: E731
-    return checks.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=say).png
+    show = lambda name, text: click.echo(mask.text(f"{LOCAL}  {name:<14} {text}"))  # noqa: E731
+    return checks.verify(inventory.local, password=password, fingerprint=fingerprint, png_directory=folder, on_step=show).png

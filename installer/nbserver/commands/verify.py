@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.base.errors import HostError, NbserverError
+from nbserver.base import standard_streams
+from nbserver.base.errors import HostError, NbserverError, UsageError
 from nbserver.base.message import detail
+from nbserver.base.writable_folder import require_writable
 from nbserver.run import known_certificates
 from nbserver.run.notebook_password import plain
 from nbserver.run.secret_mask import SecretMask
@@ -23,13 +25,21 @@ if TYPE_CHECKING:
 
 
 def verify_all(
-    inventory: Inventory, hosts: Sequence[AnyHost], png_directory: Path | None, ask: Ask | None, as_json: bool, wait: float = 0
+    inventory: Inventory,
+    hosts: Sequence[AnyHost],
+    png_directory: Path | None,
+    ask: Ask | None,
+    as_json: bool,
+    wait: float = 0,
+    known: Path | None = None,
 ) -> int:
     """Verify the hosts, print the results, and return the exit code. `wait` is how many seconds a host may take to answer.
 
-    Raises SecretError and ApprovalError before any host is contacted.
+    Raises SecretError, ApprovalError, and UsageError before any host is contacted.
     """
-    known_file = inventory.path.parent / known_certificates.FILE_NAME
+    if png_directory:
+        _require_writable(png_directory)
+    known_file = known or inventory.path.parent / known_certificates.FILE_NAME
     work = [(host, plain(host, ask), known_certificates.expected(known_file, host.name)) for host in hosts]
     mask = SecretMask(name for host in hosts for name in (host.name, host.address))
     mask.add(*(password for _, password, _ in work))
@@ -47,16 +57,30 @@ def verify_all(
             mask.error(error)
             summary[host.name] = {"outcome": "failed", "error": str(error), **detail(error)}
             if not as_json:
-                click.echo(click.style("failed", fg="red") + f"  {error}")
+                standard_streams.say(click.style("failed", fg="red") + f"  {error}")
         else:
             summary[host.name] = _as_json(found)
             if not as_json:
-                click.echo(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
+                standard_streams.say(f"{host.name}  {click.style('verified', fg='green')}  {found.url}")
     if as_json:
-        click.echo(mask.line(json.dumps({"event": "summary", "hosts": summary})))
+        standard_streams.say(mask.line(json.dumps({"event": "summary", "hosts": summary})))
     if defects:
         return NbserverError.exit_code
     return 3 if any(entry["outcome"] == "failed" for entry in summary.values()) else 0
+
+
+def _require_writable(pictures: Path) -> None:
+    try:
+        pictures.mkdir(parents=True, exist_ok=True)
+        require_writable(pictures)
+    except OSError as error:
+        raise UsageError(
+            "picture-folder-not-writable",
+            "could not write to the folder for pictures ({reason})",
+            where=str(pictures),
+            todo="Choose another folder with --png",
+            reason=error.strerror or type(error).__name__,
+        ) from None
 
 
 def _defect(error: BaseException, host: str) -> NbserverError:

@@ -14,17 +14,22 @@ def for_each(jobs: Mapping[str, Callable[[], T]], forks: int, stop: threading.Ev
     """Run the jobs, at most `forks` at a time, and return their results in the order of `jobs`.
 
     The first Ctrl-C sets `stop`, calls `interrupted`, and waits for the jobs, which check `stop`. A second Ctrl-C raises
-    KeyboardInterrupt. An exception of a job is raised once the others are done and discards their results, so a job should not
+    KeyboardInterrupt, and the threads of the jobs keep the process alive. An exception of a job is raised once the others are done and discards their results, so a job should not
     raise.
     """
     pool = ThreadPoolExecutor(max_workers=max(1, min(forks, len(jobs))), thread_name_prefix="host")
-    futures: dict[str, Future[T]] = {name: pool.submit(job) for name, job in jobs.items()}
+    futures: dict[str, Future[T]] = {}
     try:
         try:
+            for name, job in jobs.items():
+                futures[name] = pool.submit(job)
             _wait(list(futures.values()))
         except KeyboardInterrupt:
             stop.set()
             interrupted()
+            for name, job in jobs.items():
+                if name not in futures:
+                    futures[name] = pool.submit(job)  # a job that begins after `stop` ends at once, and has a result
             _wait(list(futures.values()))
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)

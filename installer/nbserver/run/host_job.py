@@ -50,13 +50,28 @@ class HostJob:
 
 
 def prepare(host: AnyHost, script: Script, mode: Mode, options: Options, ask: Ask | None) -> HostJob:
-    """Return the job of one host. Raises SecretError and InventoryError for what can be rejected without contacting the host."""
+    """Return the job of one host. Raises SecretError, InventoryError, and UsageError for what can be rejected without the host."""
+    _check_logon(host)
     logon = _logon(host, ask)
     certificate = _sent_certificate(host, mode, ask)
     password = _password(host, mode, ask, options.passwords.get(host.name))
     if host.name in options.chains:
         certificate["certificate.chain"] = options.chains[host.name]
     return HostJob(host, script, logon, certificate, password)
+
+
+def _check_kerberos(host: WindowsHost) -> None:
+    if host.auth == "kerberos":
+        from nbserver.transports.wsman.kerberos import require_kerberos
+
+        require_kerberos(host)
+
+
+def _nothing_to_check(host: AnyHost) -> None:
+    pass
+
+
+_check_logon = ByKind(windows=_check_kerberos, linux=_nothing_to_check, local_windows=_nothing_to_check, local_linux=_nothing_to_check)
 
 
 def _logon(host: AnyHost, ask: Ask | None) -> LogonSecrets:

@@ -28,6 +28,10 @@ Listener = Callable[[str, Event], None]
 REJOIN_PAUSES = (2.0, 5.0, 15.0)
 
 
+# Seconds before each further attempt to connect after an error that can pass, and the codes of these errors. Nothing has run yet.
+CONNECT_PAUSES = (1.0, 3.0, 10.0)
+PASSING = frozenset({"connection-lost", "response-part-lost", "winrm-unavailable", "winrm-shell-gone"})
+
 # A host that restarts: how often in one run, the seconds between attempts to reconnect, and the seconds after which nbserver gives up.
 RESTARTS = 3
 RESTART_PAUSE = 15.0
@@ -92,7 +96,7 @@ class HostRun:
     def _come_back(self, connect: Connect, envelope: Envelope, stop: threading.Event) -> None:
         """Wait until Windows has restarted, and continue with the same script, which is a new run on the host."""
         self._journal.note(f"waiting for {self.host.name} to restart")
-        before = self.result.changed
+        before = self.result.changed or 0
         until = time.monotonic() + RESTART_TIMEOUT
         while not stop.wait(RESTART_PAUSE):
             self.result.because(None)
@@ -135,7 +139,7 @@ class HostRun:
         self._leg = leg
         answer: HostError | None = None
         try:
-            self._transport = transport = self._timed(connect)
+            self._transport = transport = self._connected(connect, stop)
             try:
                 self._hear(self._run(transport))
                 # No later event would show the loss of the last one.
@@ -149,6 +153,10 @@ class HostRun:
                 self._journal.note(str(error))
             elif self.result.outcome == "running" and self.mode != "test":
                 self._rejoin(connect, stop, error)
+            elif leg.sent and not leg.last and not leg.repeated and error.code in PASSING:  # a plan changes nothing
+                self._journal.note(f"{str(error).rstrip('.')}. Sending the script again")
+                leg.repeated = True
+                return self._run_leg(connect, leg, stop)
             else:
                 self._fail(error)
         except HostError as error:
@@ -170,6 +178,19 @@ class HostRun:
             )
         return answer
 
+    def _connected(self, connect: Connect, stop: threading.Event) -> Transport:
+        """Connect, several times if the error can pass: nothing has run on the host yet. A host that restarts has other pauses."""
+        for pause in () if self._leg.envelope.boot_before else CONNECT_PAUSES:
+            try:
+                return self._timed(connect)
+            except ConnectError as error:
+                if error.code not in PASSING:
+                    raise
+                self._journal.note(f"{str(error).rstrip('.')}. Connecting again in {pause:.0f} s.")
+            if stop.wait(pause):
+                raise StopRequested
+        return self._timed(connect)
+
     def _timed(self, connect: Connect) -> Transport:
         transport = connect()
         transport.deadline = self._leg.until
@@ -183,6 +204,8 @@ class HostRun:
     def _run(self, transport: Transport) -> Iterator[str]:
         """Run the script. A stopped script undoes its temporary changes without output; its event file has these events."""
         self.result.outcome = "running"
+        self._journal.sent()
+        self._leg.sent = True
         try:
             yield from transport.run(self.script.text, self._complete(self._leg.envelope).lines())
         except StopRequested:
@@ -254,9 +277,25 @@ class HostRun:
                 self._listener(self.host.name, event)
 
     def _fail(self, error: HostError) -> None:
-        self.result.fail(error)
-        self.result.because(self._left_open(error) or error)
+        leg, lost = self._leg, isinstance(error, ConnectError)
+        may_run = self.mode != "test" and leg.sent and not leg.ended
+        if may_run and (lost or leg.hashed):
+            self.result.changed = None
+        shown = self._may_run(error) if may_run and lost else error
+        self.result.fail(shown)
+        self.result.because(self._left_open(shown) or shown)
         self._journal.note(self.result.error)
+
+    def _may_run(self, lost: HostError) -> ConnectError:
+        return ConnectError(
+            "connection-lost-in-run",
+            "the connection was lost during the run, and the script may still be running on the host ({reason})",
+            host=self.host.name,
+            todo="To fetch the rest of its events, run nbserver events {run} {name}",
+            reason=lost.what,
+            run=self._leg.envelope.run,
+            name=self.host.name,
+        )
 
     def _left_open(self, error: HostError) -> Message | None:
         """Return the message about a temporary change that nobody has reported as restored, or None."""

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nbserver.base import atomic_file, file_lock, plain_file
-from nbserver.base.errors import ApprovalError
+from nbserver.base import atomic_file, file_lock, plain_file, writable_folder
+from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import message
 
 FILE_NAME = "nbserver.known"
@@ -75,6 +75,20 @@ def expected(path: Path, host: str) -> str | None:
     return None
 
 
+def require_writable(path: Path) -> None:
+    """Raise UsageError if the file could not be written, before a host is contacted."""
+    try:
+        writable_folder.require_writable(path.parent)
+    except OSError as error:
+        raise UsageError(
+            "known-folder-not-writable",
+            "could not write to the folder of the known certificates ({reason})",
+            where=str(path),
+            todo="Make the folder writable, or choose another file with --known",
+            reason=error.strerror or type(error).__name__,
+        ) from None
+
+
 def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
     """Record the fingerprint that `run` found on `host`. The file is replaced as a whole, and other hosts' entries are kept.
 
@@ -102,7 +116,7 @@ def remember(path: Path, host: str, fingerprint: str, run: str) -> None:
             "known-not-written",
             "could not write the file ({reason})",
             where=str(path),
-            todo="Make the folder writable, or close the program that has the file open",
+            todo="Make the folder writable, close the program that has the file open, or choose another file with --known",
             reason=error.strerror or type(error).__name__,
         ) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from nbserver.render.script import Script
 from nbserver.run.envelope import Envelope
 from nbserver.run.result import Result
 
+OWNER = re.compile(r"run ([0-9A-Za-z-]{1,64}),")  # what a script reports about the run that has the host's lock
+
 
 @dataclass
 class Leg:
@@ -21,7 +24,8 @@ class Leg:
 
     The host is not trusted: an event counts only if it is valid, directly follows the previous one, comes after the event with
     the hash of the sent script, and comes before the end. `until`, in seconds of time.monotonic, is when the leg must have
-    finished. `changed_before` is the number of changes in earlier legs. `boot` (when Windows started) and `words` (the last
+    finished. `sent` is whether the script was handed to a connected transport, and `repeated`
+    whether that was done twice. `changed_before` is the number of changes in earlier legs. `boot` (when Windows started) and `words` (the last
     warning) are initially those of the previous leg.
     """
 
@@ -38,6 +42,8 @@ class Leg:
     failed: bool = False
     gap: bool = False
     ended: bool = False
+    sent: bool = False
+    repeated: bool = False
     restarting: bool = False
 
     @property
@@ -127,19 +133,29 @@ class Leg:
         elif not (self.failed and event.event in ("log", "warning", "restored")):
             raise self._another_script("unknown")
 
-    def _another_script(self, sha256: str) -> StreamError:
+    def _another_script(self, sha256: str, expected: str = "") -> StreamError:
         return StreamError(
             "other-script",
             "the host ran a different script: expected SHA-256 {expected}, got {actual}",
             host=self.host,
             todo="Before you continue, find out what modified the script between the workstation and the host",
-            expected=self.script.sha256,
+            expected=expected or self.script.sha256,
             actual=sha256,
         )
 
     def _fails(self, event: Event) -> None:
         self.failed = True
-        self.result.because(failure(self.host, event))
+        reason = failure(self.host, event)
+        other = OWNER.match(str(event.data.get("values", {}).get("owner", ""))) if event.data.get("code") == "run-in-progress" else None
+        if other:
+            reason = message(
+                "run-in-progress-follow",
+                "{reason}. To follow that run, run nbserver events {run} {name}",
+                reason=reason,
+                run=other[1],
+                name=self.host,
+            )
+        self.result.because(reason)
 
     def _finish(self, data: Mapping[str, Any]) -> None:
         outcome = data["outcome"]

@@ -6,7 +6,8 @@ import getpass
 import json
 import platform
 import threading
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING
 import click
 
 from nbserver.approval import manifest
-from nbserver.base.errors import NbserverError, ScriptError, SecretError
+from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.render import render
-from nbserver.run import fleet, host_job, known_certificates, notebook_password, site_salt
+from nbserver.run import evidence, fleet, host_job, known_certificates, notebook_password, site_salt
 from nbserver.run.envelope import Mode, PasswordHash
+from nbserver.run.evidence import Evidence
 from nbserver.run.host_job import HostJob
 from nbserver.run.host_run import HostRun
 from nbserver.run.journal import FOLDER, HostJournal, Journal, new_run_id
@@ -42,33 +44,50 @@ if TYPE_CHECKING:
 def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask: Ask | None, view: View) -> dict[str, Result]:
     """Run the hosts' scripts in `mode`. Everything that can be rejected without a host is rejected first.
 
-    Raises NbserverError for a rejection; the outcome on each host is in its Result.
+    Raises NbserverError for a rejection, and Abandoned after a second Ctrl-C; the outcome on each host is in its Result.
     """
     scripts = {script.host: script for script, _ in render.render_all(hosts)}
+    approval: tuple[Path | None, str] = (None, "")
     if options.approved and mode != "test":
-        approved = manifest.read(options.approved)
+        data = manifest.read_bytes(options.approved)
+        approved, approval = manifest.parse(data, options.approved), (options.approved.absolute(), evidence.sha256(data))
         for script in scripts.values():
             manifest.require_approved(approved, options.approved, script)
     jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
     for warning in host_job.warnings(hosts):
         with suppress(OSError):  # nobody reads standard error
             click.echo(f"nbserver: warning: {clean(str(warning))}", err=True)
-    known_file = inventory.path.parent / known_certificates.FILE_NAME
+    known_file = options.known or inventory.path.parent / known_certificates.FILE_NAME
     known_certificates.read(known_file)  # report an unreadable file before contacting a host
+    if mode != "undo":
+        known_certificates.require_writable(known_file)
     with ExitStack() as stack:
         stop = threading.Event()
         hashes = None
         if any(job.password is not None for job in jobs.values()):
             salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode == "apply")
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
-        mask = _mask(inventory, jobs.values())
-        journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text)
-        results = _Run(mode, journal, mask, hashes, known_file, view, options, stop).of_all(jobs, options.forks)
+        mask = mask_of(inventory, jobs.values())
+        facts = Evidence(list(jobs), inventory.path, options.command, *approval)
+        journal = Journal(options.runs or inventory.path.parent / FOLDER, new_run_id(), mode, operator(), mask.text, facts)
+        try:
+            results = _Run(mode, journal, mask, hashes, known_file, view, options, stop).of_all(jobs, options.forks)
+            _report(mode, journal, results, view)
+        except KeyboardInterrupt:
+            raise Abandoned(
+                "interrupted-again",
+                "interrupted again: nbserver exits without waiting for the hosts, and scripts that it could not stop continue to their end",
+                todo="To fetch the rest of their events, run nbserver events {run} HOST",
+                run=journal.run,
+            ) from None
+    return results
+
+
+def _report(mode: Mode, journal: Journal, results: Mapping[str, Result], view: View) -> None:
     try:
         journal.finish({name: result.as_json() for name, result in results.items()})
     finally:
         view.summary(mode, results, journal.folder)
-    return results
 
 
 @dataclass(frozen=True)
@@ -106,7 +125,7 @@ class _Run:
         name = job.host.name
         if self.stop.is_set():
             return Result(name, outcome="stopped")
-        result = Result(name)
+        result, begun = Result(name), time.monotonic()
         try:
             with closing(self.journal.host(job.script)) as part:
                 result = self._script(job, part)
@@ -116,6 +135,7 @@ class _Run:
         except BaseException as error:
             result.fail(error)
             self.mask.result(result)
+        result.seconds = round(time.monotonic() - begun, 1)
         with suppress(Exception):  # a closed terminal must not change the result
             self.view.host_ended(result)
         return result
@@ -175,7 +195,7 @@ def operator() -> str:
     return "unknown"
 
 
-def _mask(inventory: Inventory, jobs: Collection[HostJob]) -> SecretMask:
+def mask_of(inventory: Inventory, jobs: Collection[HostJob]) -> SecretMask:
     """Return a mask of every secret of the run. Names from the inventory and text of the scripts never count as secrets."""
     names = [name for job in jobs for name in (job.host.name, job.host.address, getattr(job.host, "user", None) or "")]
     bodies = {

@@ -15,6 +15,8 @@ class Options:
     request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
     has another salt. With `thorough`, hosts compare the hashes of all installed files; with `repair`, they install the packages again.
+    `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
+    for run.json.
     """
 
     runs: Path | None = None
@@ -26,3 +28,5 @@ class Options:
     new_salt: bool = False
     thorough: bool = False
     repair: bool = False
+    known: Path | None = None
+    command: tuple[str, ...] = ()

@@ -19,12 +19,13 @@ class Result:
 
     `outcome` is ok, differs (plan), failed, stopped, or reboot (Windows must restart before the run can continue). `steps` maps
     a step to its last event, across all restarts. `detail` has the code and the values of the text in `error`, if it has any.
-    `code` is the exit code of a failure.
+    `code` is the exit code of a failure. `changed` is None if the run
+    may have changed more than it reported. `seconds` is how long the run took on the host, or None if it did not begin.
     """
 
     host: str
     outcome: str = "failed"
-    changed: int = 0
+    changed: int | None = 0
     reboot: bool = False
     fingerprint: str = ""
     steps: dict[str, str] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class Result:
     detail: dict[str, Any] = field(default_factory=dict)
     csr: str = ""
     code: int = HostError.exit_code
+    seconds: float | None = None
 
     def fail(self, error: BaseException) -> None:
         """Set the outcome to failed and keep the number of changes. An exception that is not an NbserverError is a bug in nbserver."""
@@ -59,6 +61,7 @@ class Result:
             "changed": self.changed,
             "reboot": self.reboot,
             "steps": self.steps,
+            **({"seconds": self.seconds} if self.seconds is not None else {}),
             **({"error": self.error, **self.detail} if self.error else {}),
         }
 

@@ -107,7 +107,7 @@ def ensure(path: Path) -> bytes:
                 "salt-not-created",
                 "could not create the salt file: {reason}",
                 where=str(path),
-                todo="Make the folder writable, or choose another file with --salt",
+                todo="Make the folder writable for the first apply, or specify an existing salt file with --salt",
                 reason=error.strerror,
             ) from None
     return read(path)

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from nbserver.inventory.by_kind import ByKind
+from nbserver.transports.unless_stopped import unless_stopped
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
@@ -19,10 +20,10 @@ def _windows(host: WindowsHost, secrets: LogonSecrets, stop: threading.Event) ->
     if host.transport == "winrm":
         from nbserver.transports.winrm.transport import WinrmTransport
 
-        return WinrmTransport(host, secrets.password, stop)
+        return unless_stopped(lambda: WinrmTransport(host, secrets.password, stop), stop)
     from nbserver.transports.psrp.transport import PsrpTransport
 
-    return PsrpTransport(host, secrets.password, stop)
+    return unless_stopped(lambda: PsrpTransport(host, secrets.password, stop), stop)
 
 
 def _linux(host: LinuxHost, secrets: LogonSecrets, stop: threading.Event) -> Transport:
@@ -44,5 +45,5 @@ def _local_linux(host: LocalLinuxHost, _: LogonSecrets, stop: threading.Event) -
 
 
 # Returns a connection to a host. Setting the event stops the running script.
-# Raises ConnectError, AuthenticationError, CertificateError, HostKeyError and, with SSH, StopRequested.
+# Raises ConnectError, AuthenticationError, CertificateError, HostKeyError, and StopRequested.
 connect_to = ByKind(windows=_windows, linux=_linux, local_windows=_local_windows, local_linux=_local_linux)

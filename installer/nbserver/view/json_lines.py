@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base.standard_streams import failure
 from nbserver.events.reader import Event
+from nbserver.view.summary import STOPPING
 
 if TYPE_CHECKING:
     from nbserver.run.result import Result
@@ -32,7 +35,7 @@ class JsonLines:
         pass
 
     def interrupted(self) -> None:
-        pass
+        click.echo(STOPPING, err=True)
 
     def end(self) -> None:
         pass
@@ -40,6 +43,8 @@ class JsonLines:
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         hosts = {name: result.as_json() for name, result in results.items()}
         self._write({"event": "summary", "runs": str(folder), "hosts": hosts})
+        if failure(sys.stdout):
+            click.echo(f"nbserver: the end of the output could not be written. The summary is in {folder / 'summary.json'}", err=True)
 
     def _write(self, value: Mapping[str, object]) -> None:
         with self._lock:

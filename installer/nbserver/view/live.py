@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from nbserver.base.plain_text import clean
+from nbserver.base.standard_streams import say
 from nbserver.events.description import describe, failure
 from nbserver.events.reader import Event
 from nbserver.view.summary import COLORS, STOPPING, summary_lines
@@ -95,4 +95,4 @@ class LiveView:
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
         for line in summary_lines(mode, results, folder, self._failed):
-            click.echo(line)
+            say(line)

@@ -20,10 +20,11 @@ QUIET = frozenset({"log", "progress", "finished"})
 
 
 class PlainLines:
-    """Writes one line for each event with news, such as `win1  packages  changed`."""
+    """Writes one line for each event with news, such as `win1  packages  changed`. `say` writes the lines of the summary."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], say: Callable[[str], object] | None = None) -> None:
         self._write = write
+        self._say = say or write
         self._width = 0
         self._failed: set[str] = set()
 
@@ -49,6 +50,6 @@ class PlainLines:
         pass
 
     def summary(self, mode: str, results: Mapping[str, Result], folder: Path) -> None:
-        self._write("")
+        self._say("")
         for line in summary_lines(mode, results, folder, self._failed):
-            self._write(line)
+            self._say(line)

@@ -41,14 +41,22 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown:
     lines = []
     for name, result in results.items():
         said = click.style(result.outcome, fg=COLORS.get(result.outcome))
-        changed = f", {result.changed} changed" if result.changed else ""
+        changed = ", number of changes unknown" if result.changed is None else f", {result.changed} changed" if result.changed else ""
         reboot = ", reboot pending" if result.reboot and result.outcome != "reboot" else ""
         words = "" if result.outcome == "failed" else f"  {WORDS.get(result.outcome, '')}"
         if mode == "undo" and result.outcome == "ok":
             words = "  previous state restored"
+        if mode == "events":
+            words = "  the run has finished" if result.outcome == "ok" else ""
         if mode == "request" and result.outcome == "ok":
             words = "  certificate request ready to be signed"
-        lines.append(f"{name:<{width}}  {said}{words}{changed}{reboot}")
+        took = f", {_duration(result.seconds)}" if result.seconds is not None else ""
+        lines.append(f"{name:<{width}}  {said}{words}{changed}{reboot}{took}")
         if result.error and not (len(results) == 1 and result.error in shown):
             lines.append(f"    {result.error}")
     return [*lines, f"Scripts, events, and logs are in {folder}"]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nbserver.base.errors import VerifyError
+from nbserver.base.errors import UsageError, VerifyError
 from nbserver.commands import up
 from nbserver.inventory import reader
 from nbserver.inventory.hosts import Inventory
 from nbserver.inventory.local_linux_host import LocalLinuxHost
+from nbserver.run.options import Options
 from tests.user_scope import no_systemd  # noqa: F401
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="this machine itself is set up on Linux only")
@@ -43,6 +44,30 @@ def test_a_password_is_shown_where_the_run_may_have_set_it(capsys: pytest.Captur
         up.show_password({"local": "abcd-efgh"}, {"local": Result("local", steps={"notebook": word} if word else {})})
         out = capsys.readouterr()
         assert ("abcd-efgh" in out.err) is shown and out.out == ""
+    up.show_password({"local": "abcd-efgh"}, {"local": Result("local", changed=None)})
+    assert "if the run has set it (shown only once): abcd-efgh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("after_run", "shown"), [(True, True), (False, False)])
+def test_a_password_is_shown_if_a_run_is_abandoned(
+    after_run: bool, shown: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script on this machine goes on after a second Ctrl-C, and sets it; nothing is set if nothing was run."""
+    from nbserver.view.json_lines import JsonLines
+
+    def operate(*_: object, **__: object) -> None:
+        error = UsageError("summary-not-written", "could not write the summary")
+        error.after_run = after_run
+        raise error
+
+    monkeypatch.setattr("nbserver.run.operation.operate", operate)
+    monkeypatch.setattr(up, "make_password", lambda minimum=0: "abcd-efgh")
+    monkeypatch.setattr(up, "is_set_up", lambda host: False)
+    with pytest.raises(UsageError):
+        up.up(load(tmp_path, OTHER), Options(), None, JsonLines())
+    with pytest.raises(UsageError):
+        up.set_password(load(tmp_path, OTHER), Options(), lambda question: "", JsonLines())
+    assert capsys.readouterr().err.count("abcd-efgh") == (2 if shown else 0)
 
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt(), VerifyError("it-drips", "it drips", host="local"), RuntimeError()])
@@ -60,5 +85,5 @@ def test_a_password_is_shown_however_the_verification_ends(
     monkeypatch.setattr(up, "_apply", lambda *_: (Result("local", steps={"notebook": "changed"}), 0))
     monkeypatch.setattr(up, "_verify", verify)
     with pytest.raises(type(ends)):
-        up.up(load(tmp_path, OTHER), None, None, JsonLines())
+        up.up(load(tmp_path, OTHER), Options(), None, JsonLines())
     assert "abcd-efgh" in capsys.readouterr().err

@@ -182,6 +182,25 @@ def test_after_a_lost_connection_the_rest_is_asked_for_and_no_event_counts_twice
 def test_a_host_that_stays_away_is_a_failure_that_names_the_first_reason(run: Any, started: dict[str, Any]) -> None:
     result, _ = run([started, LOST], [ConnectError("nothing-listens", "nothing listens there", host="win1")], [LOST])
     assert result.outcome == "failed" and "the connection to win1 was lost" in result.error
+    assert "the script may still be running on the host" in result.error and "nbserver events run-1 win1" in result.error
+    assert result.changed is None and result.as_json()["changed"] is None
+
+
+def test_changes_are_unknown_only_if_the_script_may_have_made_some(run: Any, started: dict[str, Any]) -> None:
+    assert run([started, event(2, "changed", "path"), "no JSON"])[0].changed is None
+    for said, mode in (([started | {"mode": "test"}, LOST], "test"), ([event(1, "failed", text="x"), ended(2, "failed")], "apply")):
+        result, _ = run(said, mode=mode)
+        assert result.changed == 0 and "may still be running" not in result.error
+
+
+def test_how_to_follow_the_run_that_is_in_the_way(run: Any, started: dict[str, Any]) -> None:
+    owner = "run 20261122T171033Z-7ab115, mode apply, by 'anna@desk', process 12"
+    refused = event(2, "failed", code="run-in-progress", values={"owner": owner}, text=f"another run is changing this host: {owner}")
+    result, _ = run([started, refused, ended(3, "failed")])
+    assert "another run is changing this host" in result.error
+    assert result.error.endswith("To follow that run, run nbserver events 20261122T171033Z-7ab115 win1")
+    nasty = {**refused, "values": {"owner": "run $(reboot), mode apply"}}
+    assert "reboot" not in run([started, nasty, ended(3, "failed")])[0].error
 
 
 def test_a_plan_is_not_joined_again(run: Any, started: dict[str, Any]) -> None:
@@ -209,6 +228,38 @@ def test_a_failure_names_the_temporary_change_that_may_be_left(
 ) -> None:
     more = {"kind": "registry", "what": "x"} if last == "restored" else {}
     result, _ = run([started, event(2, last, step, **more), LOST], [LOST], [LOST])
-    assert result.outcome == "failed" and result.error.startswith("win1: the connection to win1 was lost")
+    assert result.outcome == "failed" and result.error.startswith("win1: the connection was lost during the run")
     assert ("The temporary change of the step ie_esc may still be in effect" in result.error) == is_open
-    assert result.detail["code"] == ("bracket-may-be-open" if is_open else "connection-lost")
+    assert result.detail["code"] == ("bracket-may-be-open" if is_open else "connection-lost-in-run")
+
+
+def test_connecting_is_tried_again_only_for_what_can_pass(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(host_run, "CONNECT_PAUSES", (0.0, 0.0))
+    busy = ConnectError("winrm-unavailable", "it is busy", host="win1")
+    refused = ConnectError("winrm-nothing-listening", "nothing is listening", host="win1")
+    for number, (errors, outcome, left) in enumerate(
+        [([busy, LOST], "ok", 0), ([busy, busy, LOST], "failed", 0), ([refused, busy], "failed", 1), ([busy, refused], "failed", 0)]
+    ):
+        transport = Told([started, event(2, "changed", "path"), FINISHED])
+
+        def connect(errors: list[ConnectError] = errors, transport: Told = transport) -> Told:
+            if errors:
+                raise errors.pop(0)
+            return transport
+
+        part = Journal(tmp_path / str(number), "run-1", "apply", "me").host(script)
+        result = host_run.HostRun(HOST, script, "apply", "run-1", part, lambda name, event: None).execute(
+            connect, "me", {}, threading.Event()
+        )
+        part.close()
+        assert (result.outcome, len(errors)) == (outcome, left)
+        assert result.changed == (1 if outcome == "ok" else 0), "nothing has run on a host that was never reached"
+
+
+def test_a_plan_without_an_event_is_sent_again_once(run: Any, started: dict[str, Any]) -> None:
+    plan = {**started, "mode": "test"}
+    result, transport = run([LOST], [plan, ended(2, "ok")], mode="test")
+    assert result.outcome == "ok" and [lines[0] for lines in transport.envelopes] == ["mode test"] * 2
+    assert run([LOST], [LOST], mode="test")[0].outcome == "failed"

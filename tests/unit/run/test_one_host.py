@@ -5,16 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import math
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from nbserver.base.errors import UsageError
+from nbserver.base.errors import ConnectError, UsageError
+from nbserver.commands import render as rendering
 from nbserver.commands import verify as verification
 from nbserver.inventory import reader
-from nbserver.run import host_job, journal, known_certificates
+from nbserver.run import evidence, host_job, journal, known_certificates
 from nbserver.run.fleet import for_each
 from nbserver.run.operation import operate
 from nbserver.run.options import Options
@@ -287,3 +291,53 @@ def test_exit_codes_have_an_order() -> None:
         assert exit_code(found) == code
     for outcome in ("stopped", "reboot", "unheard"):
         assert exit_code({"a": result(outcome)}) == 3
+
+
+def test_the_evidence_of_a_run(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who ran what, when, with which inventory and approval; and a hash only of what was sent."""
+
+    def connect(host: Any, *given: Any) -> Any:
+        if host.name == "bad":
+            raise ConnectError("winrm-no-answer", "bad did not answer", host="bad")
+        return Hosts.connect(hosts, host)
+
+    monkeypatch.setattr("nbserver.transports.connect.connect_to", connect)
+    loaded = reader.load(hosts.folder / "nbserver.toml")
+    selected = loaded.select(["bad", "good"])
+    rendering.write(rendering.files(selected), hosts.folder / "approved")
+    approved = hosts.folder / "approved" / "manifest.json"
+    before = evidence.now()
+    options = Options(approved=approved, command=("apply", "bad", "good", "--approved", "approved/manifest.json"))
+    operate("apply", loaded, selected, options, None, PlainLines(hosts.shown.append))
+    (run,) = (hosts.folder / "nbserver-runs").iterdir()
+    head = json.loads((run / "run.json").read_text())
+    validate("run", head)
+    assert before < head["start"] <= head["end"] < evidence.now()
+    assert (head["hosts"], head["command"]) == (["bad", "good"], list(options.command))
+    inventory = hosts.folder / "nbserver.toml"
+    assert head["inventory"] == {"file": str(inventory), "sha256": evidence.sha256(inventory.read_bytes())}
+    assert head["approved"] == {"manifest": str(approved), "sha256": evidence.sha256(approved.read_bytes())}
+    assert [(run / name / "script.sha256").exists() for name in ("bad", "good")] == [False, True]
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z  -  .* bad: bad did not answer", (run / "bad" / "log.txt").read_text())
+    summary = json.loads((run / "summary.json").read_text())
+    validate("summary", summary)
+    assert all(entry["seconds"] >= 0 for entry in summary["hosts"].values())
+    assert any(re.match(r"good  ok  up to date, 1 changed, \d+\.\d s$", click.unstyle(line)) for line in hosts.shown)
+
+    operate("undo", loaded, selected, Options(), None, PlainLines(hosts.shown.append))
+    head = json.loads((max((hosts.folder / "nbserver-runs").iterdir(), key=lambda path: path.stat().st_mtime_ns) / "run.json").read_text())
+    assert head["approved"] is None and head["mode"] == "undo"
+
+
+@pytest.mark.parametrize("transport", ["psrp", "winrm"])
+def test_kerberos_that_this_workstation_lacks_is_refused_before_any_host_is_contacted(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    monkeypatch.setattr("winrm.transport.HAVE_KERBEROS", False)
+    text = INVENTORY.replace("[hosts.bad]", f'auth = "kerberos"\ntransport = "{transport}"\n[hosts.bad]')
+    (hosts.folder / "nbserver.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        hosts.apply("test")
+    assert str(caught.value).startswith('bad: auth = "kerberos" requires') and "pip install 'nbserver[kerberos]'" in str(caught.value)
+    assert not hosts.transports and not (hosts.folder / "nbserver-runs").exists()

@@ -317,7 +317,7 @@ def test_set_password_asks_twice_and_needs_no_new_salt(
 
     def set_password(*typed: str) -> str:
         left = list(typed)
-        assert up.set_password(loaded, None, (lambda question: left.pop(0)) if typed else None, PlainLines(site.shown.append)) == 0
+        assert up.set_password(loaded, Options(), (lambda question: left.pop(0)) if typed else None, PlainLines(site.shown.append)) == 0
         assert not left and "new-salt yes" in site.sent["local"]
         return secret(site.sent["local"])
 

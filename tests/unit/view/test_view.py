@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -166,7 +167,7 @@ def test_an_error_is_shown_clean_wherever_its_text_comes_from() -> None:
 def test_a_terminal_that_lacks_a_character_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", out)
-    monkeypatch.setattr(program.cli, "main", lambda **given: out.write(CLEAN))
+    monkeypatch.setattr(program.cli, "main", lambda **given: sys.stdout.write(CLEAN))
     with pytest.raises(SystemExit):
         program.main()
     out.flush()

@@ -16,6 +16,7 @@ from nbserver.transports.transport import StopRequested
 from nbserver.transports.wsman.answers import limit_answers
 from nbserver.transports.wsman.errors import explain
 from nbserver.transports.wsman.tls import trust
+from nbserver.transports.wsman.wrong_tls import explain_opening
 
 if TYPE_CHECKING:
     import requests
@@ -73,7 +74,7 @@ class PsrpTransport:
             private_names.watch_answers(self._pool, self._seen)
             self.deadline = math.inf
         except Exception as error:
-            raise explain(error, host) from error
+            raise explain_opening(error, host) from error
 
     def _prepare(self, session: requests.Session) -> None:
         trust(session, self._host)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from nbserver.base.errors import AuthenticationError
+from nbserver.base.errors import AuthenticationError, UsageError
 from nbserver.transports.wsman.answers import limit_answers
+from nbserver.transports.wsman.kerberos import require_kerberos
 from nbserver.transports.wsman.tls import trust
 
 if TYPE_CHECKING:
@@ -73,15 +74,10 @@ def _method(host: WindowsHost) -> Method:
     """Return pywinrm's name of the authentication method. pywinrm does not support Negotiate, so NTLM replaces it."""
     if host.auth != "kerberos":
         return "basic" if host.auth == "basic" else "ntlm"
-    from winrm.transport import HAVE_KERBEROS
-
-    if not HAVE_KERBEROS:
-        raise AuthenticationError(
-            "kerberos-not-installed",
-            'auth = "kerberos" with transport = "winrm" requires a Python package that is not installed',
-            host=host.name,
-            todo="Run pip install 'pywinrm[kerberos]', or set transport = \"psrp\"",
-        )
+    try:
+        require_kerberos(host)
+    except UsageError as error:
+        raise AuthenticationError.of(error, host=host.name) from None
     return "kerberos"
 
 

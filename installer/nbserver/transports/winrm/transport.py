@@ -19,6 +19,7 @@ from nbserver.transports.winrm.bootstrap import PROGRAM, arguments, standard_inp
 from nbserver.transports.winrm.command import CHUNK, RemoteCommand
 from nbserver.transports.winrm.connection import forget, open_protocol
 from nbserver.transports.wsman.errors import explain
+from nbserver.transports.wsman.wrong_tls import explain_opening
 
 if TYPE_CHECKING:
     from nbserver.inventory.windows_host import WindowsHost
@@ -47,7 +48,7 @@ class WinrmTransport:
             self._protocol = open_protocol(host, password, lambda: self.deadline)
             self._shell = self._protocol.open_shell()
         except Exception as error:
-            raise explain(error, host) from error
+            raise explain_opening(error, host) from error
 
     def run(self, script: str, envelope: Sequence[str]) -> Iterator[str]:
         """See Transport.run."""

@@ -192,6 +192,15 @@ def _http(code: int, host: WindowsHost, place: str) -> HostError:
             todo="Check address and port in the inventory",
             place=place,
         )
+    if code in (502, 503, 504):
+        return ConnectError(
+            "winrm-unavailable",
+            "{place} is temporarily unavailable (HTTP status {status})",
+            host=host.name,
+            todo="Try again; if it does not help, check the load and the event log of the host",
+            place=place,
+            status=code,
+        )
     return ConnectError(
         "winrm-http-status",
         "{place} returned HTTP status {status}",

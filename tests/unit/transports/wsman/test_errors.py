@@ -20,7 +20,7 @@ HOST = reader.load(CHECKOUT / "nbserver.sample.toml").hosts["win1"]
     [
         (WinRMTransportError("http", 413, ""), "MaxEnvelopeSizekb is too small"),
         (WinRMTransportError("http", 404, ""), "answered, but is not a WinRM listener"),
-        (WinRMTransportError("http", 503, ""), "HTTP status 503"),
+        (WinRMTransportError("http", 503, ""), "temporarily unavailable (HTTP status 503)"),
         (WSManFaultError(5, "host", "Access is denied.", "", "", ""), "denied access"),
         (WSManFaultError(2150858843, "host", "shell not found", "", "", ""), "the shell on the host no longer exists"),
         (WSManFaultError(2150859174, "host", "too many", "", "", ""), "too many open shells"),

@@ -1,0 +1,141 @@
+"""Standard output and standard error. A command continues if one of them cannot be written, and uses the other for its results."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+import click
+
+from nbserver.base.errors import UsageError
+
+CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)  # the errors of a pipe without a reader
+PAUSE = 1.0  # seconds between looks at a stream that takes no more
+
+
+class _Undemanding(io.BufferedIOBase):
+    """The bytes of a stream. After the first failure, what is written is discarded, and `failure` has the reason."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._raw: Any = getattr(stream, "raw", stream)  # a buffer would keep what could not be written, and fail again at the exit
+        self._lock = threading.Lock()
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        with self._lock:
+            while left and self.failure is None:
+                try:
+                    done = self._raw.write(left)
+                    if done is None:  # the stream does not block, and is full
+                        select.select([], [self._raw.fileno()], [], PAUSE)
+                    left = left[done or 0 :]
+                except OSError as error:
+                    self.failure = error
+                except ValueError:  # it was closed
+                    self.failure = OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return size
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer."""
+
+    def close(self) -> None:
+        """Do nothing: the stream belongs to Python."""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._raw.fileno())
+
+    def isatty(self) -> bool:
+        return bool(self._raw.isatty())
+
+
+@contextmanager
+def undemanding() -> Iterator[None]:
+    """Make failures to write to the standard streams harmless, and escape characters that their encoding lacks."""
+    _occupy_missing()
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(_undemanding, before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _undemanding(stream: Any) -> Any:
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    with suppress(OSError, ValueError):
+        stream.flush()
+    return io.TextIOWrapper(_Undemanding(stream.buffer), encoding=stream.encoding, errors="backslashreplace", write_through=True)
+
+
+def _occupy_missing() -> None:
+    """Open a null device for each standard stream that was closed: the next file would become that stream of child processes."""
+    if os.name == "posix":
+        with suppress(OSError):
+            while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+                pass
+            os.close(descriptor)
+
+
+def failure(stream: Any) -> OSError | None:
+    """Return why a standard stream could not be written, or None."""
+    if stream is None:
+        return OSError(errno.EBADF, os.strerror(errno.EBADF))
+    found: OSError | None = getattr(getattr(stream, "buffer", None), "failure", None)
+    return found
+
+
+def not_written() -> UsageError | None:
+    """Return the error for a standard output that could not be written, unless its reader has closed it."""
+    found = failure(sys.stdout) if sys.stdout is not None else None
+    if found is None or found.errno in CLOSED:
+        return None
+    return UsageError(
+        "output-not-written",
+        "could not write to standard output ({reason})",
+        todo="Redirect it to a file or a terminal that can be written",
+        reason=found.strerror or type(found).__name__,
+    )
+
+
+def require_written() -> None:
+    """Raise UsageError if standard output could not be written: for commands that do nothing but print."""
+    if error := not_written():
+        raise error
+
+
+def say(text: str = "", *, err: bool = False) -> bool:
+    """Print a line that must not be lost, on the other stream if one cannot be written, or else on the terminal of this process.
+
+    Returns whether it was written.
+    """
+    return _written(text, err) or _written(text, not err) or _on_terminal(text)
+
+
+def _written(text: str, err: bool) -> bool:
+    try:
+        click.echo(text, err=err)
+    except (OSError, ValueError):
+        return False
+    return failure(sys.stderr if err else sys.stdout) is None
+
+
+def _on_terminal(text: str) -> bool:
+    try:
+        with open("CONOUT$" if os.name == "nt" else "/dev/tty", "w", encoding="utf-8") as terminal:  # noqa: PTH123 (CONOUT$ is no path)
+            terminal.write(f"{click.unstyle(text)}\n")
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,107 @@
+"""`nbserver events`: fetch and show the events of a run that its host has kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import HostError, Interrupted, UsageError
+from nbserver.events.reader import Event, EventError, EventOrder, parse
+from nbserver.render import render
+from nbserver.run import fleet, host_job, operation
+from nbserver.run.envelope import RUN_ID, Envelope
+from nbserver.run.fetched_run import FetchedLeg, fetch
+from nbserver.run.host_run import RUN_TIMEOUT
+from nbserver.run.journal import FOLDER, HostJournal
+from nbserver.run.options import Options
+from nbserver.run.result import Result, exit_code
+from nbserver.transports import connect
+from nbserver.transports.transport import StopRequested, Transport
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost, Inventory
+    from nbserver.run.view import View
+    from nbserver.settings.secret import Ask
+
+
+def events(inventory: Inventory, run: str, host: AnyHost, runs: Path | None, ask: Ask | None, view: View) -> int:
+    """Show the events of `run` that this workstation does not have yet, follow the run if it is running, and return the exit code.
+
+    Events of a run of this workstation are added to its run directory. Raises NbserverError before the host is contacted, and
+    Interrupted after Ctrl-C, which does not stop the run.
+    """
+    if not RUN_ID.fullmatch(run):
+        raise UsageError("run-id-invalid", '"{run}" is not a run ID', todo="A run ID is the name of a folder in nbserver-runs", run=run)
+    ((script, _),) = render.render_all([host])
+    job = host_job.prepare(host, script, "events", Options(), ask)
+    mask = operation.mask_of(inventory, [job])
+    kept = (runs or inventory.path.parent / FOLDER) / run / host.name
+    result = Result(host.name, outcome="running")
+    leg = FetchedLeg(host.name, script, Envelope("events", run, restarts=9), result, time.monotonic() + RUN_TIMEOUT)
+    leg.sent_sha256 = _sent(kept)
+    for event in _kept(kept):
+        leg.hear(event.line)
+    journal = HostJournal.reopened(kept, script, mask.text) if kept.is_dir() else None
+    stop = threading.Event()
+
+    def connected() -> Transport:
+        return mask.watch(connect.connect_to(host, job.logon, stop), lambda: None)
+
+    def heard(event: Event) -> None:
+        if journal:
+            journal.event(event)
+        with suppress(Exception):  # the output may be closed
+            view.event(host.name, event)
+
+    def work() -> Result:
+        try:
+            if not leg.ended:
+                fetch(leg, connected, stop, heard)
+        except StopRequested:
+            result.outcome = "stopped"
+        except HostError as error:
+            mask.error(error)
+            result.fail(error)
+        return result
+
+    view.begin("events", {host.name: script.steps})
+    try:
+        fleet.for_each({host.name: work}, 1, stop, lambda: None)
+    except KeyboardInterrupt:
+        stop.set()
+    finally:
+        view.end()
+        if journal:
+            journal.close()
+    if stop.is_set():
+        raise Interrupted("events-interrupted", "interrupted; this does not stop the run on the host")
+    view.summary("events", {host.name: result}, kept.parent)
+    return exit_code({host.name: result})
+
+
+def _kept(folder: Path) -> list[Event]:
+    """Return the events in the run directory, up to the first gap."""
+    try:
+        lines = (folder / "events.jsonl").read_text(encoding="ascii", errors="replace").split("\n")
+    except OSError:
+        return []
+    order, found = EventOrder(), []
+    for line in filter(None, lines):
+        try:
+            event = parse(line)
+            if order.accept(event):
+                found.append(event)
+        except EventError:
+            break
+    return found
+
+
+def _sent(folder: Path) -> str:
+    """Return the hash of the script that this workstation sent in the run, or "" if it is not known."""
+    try:
+        return (folder / "script.sha256").read_text(encoding="ascii").partition(" ")[0]
+    except (OSError, ValueError):
+        return ""

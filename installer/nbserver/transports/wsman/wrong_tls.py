@@ -1,0 +1,63 @@
+"""Recognize TLS that the inventory sets or leaves out although the port of the host differs."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from nbserver.base.errors import ConnectError, HostError
+from nbserver.transports.wsman.errors import explain
+
+if TYPE_CHECKING:
+    from nbserver.inventory.windows_host import WindowsHost
+
+TIMEOUT = 5.0  # seconds
+# What a connection without an answer, or with one that makes no sense, is called.
+UNCLEAR = frozenset({"connection-lost", "response-part-lost", "winrm-no-tls", "winrm-http-status", "protocol-error"})
+
+
+def explain_opening(error: Exception, host: WindowsHost) -> HostError:
+    """Return the error to show for an exception before the first answer. If it is unclear, the port is asked once more."""
+    found = explain(error, host)
+    if found.code not in UNCLEAR or host.proxy:
+        return found
+    place = f"{host.address}:{host.port}"
+    if not host.tls and _speaks_tls(host.address, host.port):
+        return ConnectError(
+            "tls-needed",
+            "{place} uses TLS, but the inventory says tls = false",
+            host=host.name,
+            todo="Set tls = true in the inventory, or correct port",
+            place=place,
+        )
+    if host.tls and found.code != "winrm-http-status" and _speaks_http(host.address, host.port):
+        return ConnectError(
+            "tls-not-offered",
+            "{place} answers without TLS, but the inventory says tls = true",
+            host=host.name,
+            todo="Set port to the port of the listener with TLS (5986 by default), or set tls = false",
+            place=place,
+        )
+    return found
+
+
+def _speaks_tls(address: str, port: int) -> bool:
+    """Return whether the port completes a TLS handshake. Nothing is sent over it, so its certificate does not matter."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((address, port), TIMEOUT) as plain, context.wrap_socket(plain):
+            return True
+    except OSError:
+        return False
+
+
+def _speaks_http(address: str, port: int) -> bool:
+    """Return whether the port answers a request without TLS and without a logon."""
+    try:
+        with socket.create_connection((address, port), TIMEOUT) as plain:
+            plain.sendall(b"OPTIONS /wsman HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return plain.recv(5) == b"HTTP/"
+    except OSError:
+        return False

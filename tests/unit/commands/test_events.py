@@ -1,0 +1,113 @@
+"""The rest of a run's events, and the events of a run of another workstation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbserver.base.errors import ConnectError, UsageError
+from nbserver.commands.events import events
+from nbserver.inventory import reader
+from nbserver.run.operation import operate
+from nbserver.run.options import Options
+from nbserver.view.plain_lines import PlainLines
+from tests.formats import validate
+from tests.unit.run.test_host_run import LOST, Told, ended, event
+
+INVENTORY = """
+[hosts.win1]
+system = "windows"
+address = "192.0.2.1"
+notebook.password = { prompt = true }
+"""
+
+
+class Site:
+    """One host, whose connections say one after another what `says` has; the envelopes that it was sent."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        (folder / "nbserver.toml").write_text(INVENTORY)
+        self.inventory = reader.load(folder / "nbserver.toml")
+        self.host, self.says, self.shown = Told(), self.host_says, []
+        monkeypatch.setattr("nbserver.transports.connect.connect_to", lambda *given: self.host)
+        monkeypatch.setattr("nbserver.run.host_job._password", lambda *given: None)
+        monkeypatch.setattr("nbserver.run.host_run.REJOIN_PAUSES", (0.0,))
+
+    def host_says(self, *connections: Any) -> None:
+        self.host = Told(*connections)
+
+    def events(self, run: str) -> int:
+        return events(self.inventory, run, self.inventory.select(["win1"])[0], None, None, PlainLines(self.shown.append))
+
+    def started(self, run: str, sha256: str) -> dict[str, Any]:
+        more = {"mode": "apply", "operator": "anna@desk", "release": "0.2.0", "host": "web", "script_sha256": sha256}
+        return event(1, "started", run=run, **more)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(tmp_path, monkeypatch)
+
+
+def test_the_rest_of_a_run_of_this_workstation(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbserver.run.operation.new_run_id", lambda: "run-1")
+    head = {"run": "run-1", "mode": "apply", "operator": "me", "release": "0.3.0", "host": "win1"}
+
+    class First(Told):
+        def run(self, script: str, envelope: Any) -> Any:
+            from hashlib import sha256
+
+            started = event(1, "started", **head, script_sha256=sha256(script.encode()).hexdigest())
+            self.connections = [[started, LOST] if envelope[0] == "mode apply" else [LOST]]
+            return super().run(script, envelope)
+
+    site.host = First()
+    result = operate("apply", site.inventory, site.inventory.select(["win1"]), Options(), None, PlainLines(site.shown.append))["win1"]
+    assert result.changed is None
+    summary = json.loads((site.folder / "nbserver-runs" / "run-1" / "summary.json").read_text())
+    validate("summary", summary)
+    assert any("number of changes unknown" in line for line in site.shown)
+
+    site.says([event(2, "changed", "path"), LOST], [ended(3, "ok", changed=1)])
+    assert site.events("run-1") == 0
+    assert [lines[:3] for lines in site.host.envelopes] == [["mode events", "run run-1", f"after {n}"] for n in (1, 2)]
+    folder = site.folder / "nbserver-runs" / "run-1" / "win1"
+    assert [json.loads(line)["n"] for line in (folder / "events.jsonl").read_text().splitlines()] == [1, 2, 3]
+    assert any("the run has finished, 1 changed" in line for line in site.shown)
+
+    site.says()
+    assert site.events("run-1") == 0 and not site.host.envelopes, "the host is not asked for what is complete"
+
+
+def test_a_run_of_another_workstation(site: Site) -> None:
+    """Its script may be of another release; nothing of it is kept here."""
+    site.says([site.started("run-9", "5" * 64), event(2, "changed", "path"), ended(3, "failed", changed=1)])
+    assert site.events("run-9") == 3
+    assert any("path" in line and "changed" in line for line in site.shown) and not (site.folder / "nbserver-runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ([], "the host has no events of run run-9"),
+        ([event(1, "changed", "path"), ended(2, "ok")], "the host ran a different script"),
+        ([ConnectError("winrm-no-answer", "win1 did not answer", host="win1")], "win1 did not answer"),
+    ],
+)
+def test_what_is_no_end_of_a_run_fails(site: Site, said: list[Any], error: str) -> None:
+    site.says(said, said)
+    assert site.events("run-9") == 3 and error in "".join(site.shown)
+    site.says([site.started("run-8", "5" * 64)], [])
+    assert site.events("run-9") == 3 and "the events are for another run" in "".join(site.shown)
+    site.says([site.started("run-9", "5" * 64)])
+    assert site.events("run-9") == 3 and "did not report its end" in "".join(site.shown)
+
+
+def test_a_run_id_is_no_path_and_no_pattern(site: Site) -> None:
+    for run in ("../x", "run 1", "", "a" * 65):
+        with pytest.raises(UsageError, match="is not a run ID"):
+            site.events(run)
