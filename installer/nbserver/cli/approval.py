@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nbserver.cli.options import hosts_and_inventory
+from nbserver.cli.warnings import show_warnings
 
 
 @click.command()
@@ -25,6 +26,7 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     from nbserver.inventory import reader
 
     selected = reader.load_for(inventory_path, hosts).select(hosts)
+    show_warnings(selected)
     files = rendering.files(selected)
     if check:
         rendering.compare(files, output)

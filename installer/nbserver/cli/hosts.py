@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, run_options, salt_option
+from nbserver.cli.warnings import show_warnings
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
@@ -68,6 +69,8 @@ def _operate(
 
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
+    if mode != "undo":
+        show_warnings(selected)
     made = up.first_password(selected) if mode == "apply" else {}
     options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
     results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))

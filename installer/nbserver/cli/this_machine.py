@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nbserver.cli.options import asker, optional_inventory_option
+from nbserver.cli.warnings import show_warnings
 
 
 @click.command()
@@ -23,7 +24,9 @@ def up(inventory_path: Path, runs: Path | None) -> int:
     from nbserver.inventory import reader
     from nbserver.view import choice
 
-    return local_setup.up(reader.load_for(inventory_path, ["local"]), runs, asker(), choice.choose(False))
+    loaded = reader.load_for(inventory_path, ["local"])
+    show_warnings([loaded.local])
+    return local_setup.up(loaded, runs, asker(), choice.choose(False))
 
 
 @click.command("set-password")

@@ -104,6 +104,8 @@ class HostCertificateSettings(Settings):
 class CertificateSettings(HostCertificateSettings):
     """A certificate from one of the four sources of a Windows host."""
 
+    pasted_with_mark = frozenset({"thumbprint"})
+
     file: ExistingFile | None = Field(
         default=None,
         title="The certificate of the notebook server; requires key",

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from nbserver.base.errors import SecretError
-from nbserver.settings.types import FilePath, Settings, refuse
+from nbserver.settings.refusal import refuse
+from nbserver.settings.types import FilePath, Settings
 
 KEYRING_SERVICE = "nbserver"
 _SET = "Set the variable and run the command again"
