@@ -250,10 +250,6 @@ def _certificate_rules(certificate: Any) -> list[tuple[bool, Message]]:
         ),
         ("key" in has and "file" not in has, message("key-without-certificate", "key only applies with file")),
         (
-            "pfx" in has and "password" not in has,
-            message("pfx-without-password", 'pfx requires a password: add password = { env = "NAME" }'),
-        ),
-        (
             "password" in has and not has & {"file", "pfx"},
             message("password-without-certificate", "password only applies with file or pfx"),
         ),

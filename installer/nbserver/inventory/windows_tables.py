@@ -109,14 +109,14 @@ class CertificateSettings(HostCertificateSettings):
     file: ExistingFile | None = Field(
         default=None,
         title="The certificate of the notebook server; requires key",
-        description="the path of a PEM file with the certificate and its chain, relative to the inventory",
+        description="the path of a PEM or .p7b file with the certificate and its chain, relative to the inventory",
     )
     key: SecretReference | None = Field(
         default=None, title="The private key of file, in PEM (PKCS#8, PKCS#1, or SEC1)", description=REFERENCE
     )
     pfx: ExistingFile | None = Field(
         default=None,
-        title="The certificate of the notebook server and its key; requires password",
+        title="The certificate of the notebook server and its key; without password, the file has an empty one or none",
         description="the path of a PFX file with the certificate and its key, relative to the inventory",
     )
     password: SecretReference | None = Field(default=None, title="The password of pfx, or of an encrypted key", description=REFERENCE)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from nbserver.base.errors import NbserverError
 from nbserver.base.message import Message, message
 from nbserver.base.plain_text import is_invisible
+from nbserver.base.text_encoding import utf_16
 
 _OPEN_AFTER_ESCAPED_QUOTE = re.compile(r'"(?:[^"\\]|\\.)*\\"(?:[^"\\]|\\.)*')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -18,7 +19,7 @@ def decode(content: bytes, error: type[NbserverError], *, name: str) -> str:
 
     Raises `error` with file and line for any other encoding.
     """
-    encoding = _utf_16(content)
+    encoding = utf_16(content)
     try:
         text = content.decode(encoding or "utf-8-sig").removeprefix("\ufeff")
     except UnicodeDecodeError as reason:
@@ -35,16 +36,6 @@ def decode(content: bytes, error: type[NbserverError], *, name: str) -> str:
             todo="Save the file as UTF-8. In Windows PowerShell, do not append to it with >>, but with Add-Content -Encoding UTF8",
         )
     return text
-
-
-def _utf_16(content: bytes) -> str:
-    """Return the name of the encoding if it is UTF-16. TOML never contains NUL, so every second byte shows text without a mark."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    for encoding, first in (("utf-16-le", 1), ("utf-16-be", 0)):
-        if len(content) % 2 == 0 and content[first : first + 1] == b"\0" and 2 * content[first::2].count(0) > len(content) // 2:
-            return encoding
-    return ""
 
 
 def newer_escape(texts: Iterable[tuple[str, int, int]]) -> tuple[int, Message] | None:
