@@ -40,7 +40,7 @@ class PythonSettings(Settings):
     kind: Literal["zip", "exe"] | None = Field(
         default=None,
         title="How Python is distributed: exe is the publisher's installer, for the whole machine",
-        description="zip or exe (default: zip if the catalog has one, else exe)",
+        description="zip or exe (default: the kind of the newest version, zip if it has both)",
     )
 
 
