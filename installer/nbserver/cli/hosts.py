@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbserver.cli.options import approved_option, asker, hosts_and_inventory, json_option, run_options, salt_option
-from nbserver.cli.warnings import show_warnings
+from nbserver.cli.warnings import show_moved, show_warnings
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
@@ -74,6 +74,8 @@ def _operate(
     made = up.first_password(selected) if mode == "apply" else {}
     options = Options(runs=runs, approved=approved, forks=forks, passwords=made, salt=salt, new_salt=new_salt)
     results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
+    if mode == "test":
+        show_moved(selected, results)
     if mode == "apply" and not as_json:
         addresses.show_addresses(selected, results, hosts)
     up.show_password(made, results)
