@@ -24,6 +24,9 @@ from nbserver.settings.windows_path import windows_folder, windows_path
 PASSWORD_MINIMUM = 12  # minimum length of a notebook password, unless the inventory sets notebook.password_minimum
 
 
+_IN_FILE_NAMES = "\u202f"  # a narrow space: systems write it in file names with a time
+
+
 def plain_text(value: Any) -> Any:
     """Refuse control and invisible characters, outer spaces, and what PowerShell would convert to a date; also in arrays."""
     for text in value if isinstance(value, list | tuple) else [value]:
@@ -38,7 +41,7 @@ def plain_text(value: Any) -> Any:
             )
         if text != text.strip():
             raise refuse("text-outer-space", "must not begin or end with a space")
-        invisible = next(filter(is_invisible, text), "")
+        invisible = next((c for c in text if is_invisible(c) and c != _IN_FILE_NAMES), "")
         if invisible:
             raise refuse(
                 "text-invisible-character",
