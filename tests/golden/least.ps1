@@ -57,33 +57,33 @@
 #  2823  port_owner             Find the service or task that uses a TCP port, and stop it.
 #  2941  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
 #  2987  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3039  certificates           Read certificates from PEM files, and replace files.
-#  3062  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3134  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3260  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3380  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3488  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3558  password_hash          Get the hash of the password.
-#  3563  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
-#  3601  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3667  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  3045  certificates           Read certificates from PEM files, and replace files.
+#  3068  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3140  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3271  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3391  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3499  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3569  password_hash          Get the hash of the password.
+#  3574  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
+#  3612  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3678  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3743  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3800  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3818  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3837  python                 Install Python from the publisher, or use one that is installed.
-#  3950  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3983  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4073  packages               Install the packages of the lock in a virtual environment.
-#  4208  path                   Add the programs of the server to the PATH of the machine.
-#  4237  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4263  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4382  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4582  service                Run the server as a scheduled task.
-#  4691  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4726  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4800  cleanup                Remove the programs and packages of earlier runs that are not used any more.
-#  4821  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3754  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3811  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3829  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3848  python                 Install Python from the publisher, or use one that is installed.
+#  3961  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  3994  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4084  packages               Install the packages of the lock in a virtual environment.
+#  4219  path                   Add the programs of the server to the PATH of the machine.
+#  4248  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4274  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4393  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4593  service                Run the server as a scheduled task.
+#  4702  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4737  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4811  cleanup                Remove the programs and packages of earlier runs that are not used any more.
+#  4832  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -131,16 +131,16 @@ $Settings = ConvertFrom-Json '
   "lock_sha256": "034cdc4c19c9c63086d9cd1b7162f669a0907dee3219e18ea85f47d18bcbe0b1"
  },
  "path": {
-  "entries": ["%ProgramFiles%\\nbserver\\env-3.13.13-034cdc4c\\Scripts"],
+  "entries": ["%ProgramFiles%\\nbserver\\env-3.13.15-034cdc4c\\Scripts"],
   "programs": true
  },
  "python": {
   "executable": ["python.exe"],
-  "kind": "zip",
-  "sha256": "5f066036aebfaa3aa9aa4d52f852022f24641e7b5bc52f2bf8bb7acbe7bab958",
+  "kind": "exe",
+  "sha256": "edec09c4853aeae9ac36efb8c9f95b6b8e2fee65eee56d9767a8b7c69c574403",
   "size": null,
-  "url": "https://www.python.org/ftp/python/3.13.13/python-3.13.13-amd64.zip",
-  "version": "3.13.13"
+  "url": "https://www.python.org/ftp/python/3.13.15/python-3.13.15-amd64.exe",
+  "version": "3.13.15"
  },
  "reboot": "never",
  "release": "0.3.0",
@@ -3009,7 +3009,8 @@ function Read-DerElement([byte[]]$Bytes, [int]$Position) {
 
 # Return the DNS names and IP addresses in the extension for subject alternative names. .NET returns them as text in the
 # display language of Windows. The extension is a SEQUENCE of names (RFC 5280, 4.2.1.6). Of its kinds of names, two are
-# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes.
+# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes. An IP address that is
+# a dNSName is returned with the prefix DNS: because it is not valid for that address.
 function Read-AlternativeName([byte[]]$Extension) {
     $dnsName = 0x82
     $ipAddress = 0x87
@@ -3018,7 +3019,12 @@ function Read-AlternativeName([byte[]]$Extension) {
         $name = Read-DerElement $Extension $position
         $value = New-Object byte[] ($name.End - $name.Start)
         [Array]::Copy($Extension, $name.Start, $value, 0, $value.Length)
-        if ($name.Tag -eq $dnsName) { $Utf8.GetString($value).ToLowerInvariant() }
+        if ($name.Tag -eq $dnsName) {
+            $text = $Utf8.GetString($value).ToLowerInvariant()
+            $address = $null
+            $isAddress = $text -match '^[0-9.]+$|:' -and [Net.IPAddress]::TryParse($text, [ref]$address)
+            if ($isAddress) { "DNS:$address" } else { $text }
+        }
         elseif ($name.Tag -eq $ipAddress) { (New-Object Net.IPAddress (, $value)).ToString() }
         $position = $name.End
     }
@@ -3186,6 +3192,11 @@ function Get-NameFault($Certificate) {
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
+    $asName = @($missing | Where-Object { $names -contains "DNS:$(Format-Name $_)" })
+    if ($asName.Count) {
+        return New-Failure certificate-address-as-name ('it has the IP address {address} as a DNS name, which ' +
+            'browsers do not accept') @{ address = $asName[0] }
+    }
     if ($missing.Count) {
         New-Failure certificate-lacks-name 'its subject alternative names lack {names}' @{
             names = $missing -join ', '

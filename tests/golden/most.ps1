@@ -57,33 +57,33 @@
 #  2721  port_owner             Find the service or task that uses a TCP port, and stop it.
 #  2839  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
 #  2885  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  2937  certificates           Read certificates from PEM files, and replace files.
-#  2960  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3032  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3158  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3278  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3386  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3456  password_hash          Get the hash of the password.
-#  3461  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
-#  3499  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3565  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  2943  certificates           Read certificates from PEM files, and replace files.
+#  2966  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3038  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3169  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3289  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3397  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3467  password_hash          Get the hash of the password.
+#  3472  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
+#  3510  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3576  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3641  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3698  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3716  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3735  python                 Install Python from the publisher, or use one that is installed.
-#  3848  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3881  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  3971  packages               Install the packages of the lock in a virtual environment.
-#  4106  path                   Add the programs of the server to the PATH of the machine.
-#  4135  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4161  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4280  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4480  service                Run the server as a scheduled task.
-#  4589  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4624  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4698  cleanup                Remove the programs and packages of earlier runs that are not used any more.
-#  4719  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3652  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3709  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3727  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3746  python                 Install Python from the publisher, or use one that is installed.
+#  3859  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  3892  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  3982  packages               Install the packages of the lock in a virtual environment.
+#  4117  path                   Add the programs of the server to the PATH of the machine.
+#  4146  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4172  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4291  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4491  service                Run the server as a scheduled task.
+#  4600  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4635  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4709  cleanup                Remove the programs and packages of earlier runs that are not used any more.
+#  4730  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -140,11 +140,11 @@ $Settings = ConvertFrom-Json '
  },
  "python": {
   "executable": ["python.exe"],
-  "kind": "zip",
-  "sha256": "406549c157a8ac7289807241ac498fe20823387285ee60bd6aadfed224fa60b5",
-  "size": null,
-  "url": "https://www.python.org/ftp/python/3.13.13/python-3.13.13-arm64.zip",
-  "version": "3.13.13"
+  "kind": "exe",
+  "sha256": "c252c676087c49e6b94e95a273536b78921c28a5fc9f86d15d25392328247249",
+  "size": 28799152,
+  "url": "https://www.python.org/ftp/python/3.13.15/python-3.13.15-arm64.exe",
+  "version": "3.13.15"
  },
  "reboot": "never",
  "release": "0.3.0",
@@ -2907,7 +2907,8 @@ function Read-DerElement([byte[]]$Bytes, [int]$Position) {
 
 # Return the DNS names and IP addresses in the extension for subject alternative names. .NET returns them as text in the
 # display language of Windows. The extension is a SEQUENCE of names (RFC 5280, 4.2.1.6). Of its kinds of names, two are
-# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes.
+# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes. An IP address that is
+# a dNSName is returned with the prefix DNS: because it is not valid for that address.
 function Read-AlternativeName([byte[]]$Extension) {
     $dnsName = 0x82
     $ipAddress = 0x87
@@ -2916,7 +2917,12 @@ function Read-AlternativeName([byte[]]$Extension) {
         $name = Read-DerElement $Extension $position
         $value = New-Object byte[] ($name.End - $name.Start)
         [Array]::Copy($Extension, $name.Start, $value, 0, $value.Length)
-        if ($name.Tag -eq $dnsName) { $Utf8.GetString($value).ToLowerInvariant() }
+        if ($name.Tag -eq $dnsName) {
+            $text = $Utf8.GetString($value).ToLowerInvariant()
+            $address = $null
+            $isAddress = $text -match '^[0-9.]+$|:' -and [Net.IPAddress]::TryParse($text, [ref]$address)
+            if ($isAddress) { "DNS:$address" } else { $text }
+        }
         elseif ($name.Tag -eq $ipAddress) { (New-Object Net.IPAddress (, $value)).ToString() }
         $position = $name.End
     }
@@ -3084,6 +3090,11 @@ function Get-NameFault($Certificate) {
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
+    $asName = @($missing | Where-Object { $names -contains "DNS:$(Format-Name $_)" })
+    if ($asName.Count) {
+        return New-Failure certificate-address-as-name ('it has the IP address {address} as a DNS name, which ' +
+            'browsers do not accept') @{ address = $asName[0] }
+    }
     if ($missing.Count) {
         New-Failure certificate-lacks-name 'its subject alternative names lack {names}' @{
             names = $missing -join ', '
