@@ -59,34 +59,34 @@
 #  3086  port_owner             Find the service or task that uses a TCP port, and stop it.
 #  3205  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
 #  3251  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3303  certificates           Read certificates from PEM files, and replace files.
-#  3326  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3398  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3527  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3648  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3756  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3826  password_hash          Get the hash of the password.
-#  3831  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3876  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3898  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3964  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  3309  certificates           Read certificates from PEM files, and replace files.
+#  3332  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3404  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3538  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3659  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3767  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3837  password_hash          Get the hash of the password.
+#  3842  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3887  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3909  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3975  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4055  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4117  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4136  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4155  python                 Install Python from the publisher, or use one that is installed.
-#  4289  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4322  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4440  packages               Install the packages of the lock in a virtual environment.
-#  4606  path                   Add the programs of the server to the PATH of the machine.
-#  4635  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4661  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4781  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4988  service                Run the server as a scheduled task.
-#  5130  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5195  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5270  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5308  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4066  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4128  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4147  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4166  python                 Install Python from the publisher, or use one that is installed.
+#  4300  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4333  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4451  packages               Install the packages of the lock in a virtual environment.
+#  4617  path                   Add the programs of the server to the PATH of the machine.
+#  4646  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4672  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4792  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4999  service                Run the server as a scheduled task.
+#  5141  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5206  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5281  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5319  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -134,16 +134,16 @@ $Settings = ConvertFrom-Json '
   "lock_sha256": "034cdc4c19c9c63086d9cd1b7162f669a0907dee3219e18ea85f47d18bcbe0b1"
  },
  "path": {
-  "entries": ["%ProgramFiles%\\nbserver\\env-3.13.13-034cdc4c\\Scripts"],
+  "entries": ["%ProgramFiles%\\nbserver\\env-3.13.15-034cdc4c\\Scripts"],
   "programs": true
  },
  "python": {
   "executable": ["python.exe"],
-  "kind": "zip",
-  "sha256": "5f066036aebfaa3aa9aa4d52f852022f24641e7b5bc52f2bf8bb7acbe7bab958",
+  "kind": "exe",
+  "sha256": "edec09c4853aeae9ac36efb8c9f95b6b8e2fee65eee56d9767a8b7c69c574403",
   "size": null,
-  "url": "https://www.python.org/ftp/python/3.13.13/python-3.13.13-amd64.zip",
-  "version": "3.13.13"
+  "url": "https://www.python.org/ftp/python/3.13.15/python-3.13.15-amd64.exe",
+  "version": "3.13.15"
  },
  "reboot": "never",
  "release": "0.3.0",
@@ -3273,7 +3273,8 @@ function Read-DerElement([byte[]]$Bytes, [int]$Position) {
 
 # Return the DNS names and IP addresses in the extension for subject alternative names. .NET returns them as text in the
 # display language of Windows. The extension is a SEQUENCE of names (RFC 5280, 4.2.1.6). Of its kinds of names, two are
-# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes.
+# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes. An IP address that is
+# a dNSName is returned with the prefix DNS: because it is not valid for that address.
 function Read-AlternativeName([byte[]]$Extension) {
     $dnsName = 0x82
     $ipAddress = 0x87
@@ -3282,7 +3283,12 @@ function Read-AlternativeName([byte[]]$Extension) {
         $name = Read-DerElement $Extension $position
         $value = New-Object byte[] ($name.End - $name.Start)
         [Array]::Copy($Extension, $name.Start, $value, 0, $value.Length)
-        if ($name.Tag -eq $dnsName) { $Utf8.GetString($value).ToLowerInvariant() }
+        if ($name.Tag -eq $dnsName) {
+            $text = $Utf8.GetString($value).ToLowerInvariant()
+            $address = $null
+            $isAddress = $text -match '^[0-9.]+$|:' -and [Net.IPAddress]::TryParse($text, [ref]$address)
+            if ($isAddress) { "DNS:$address" } else { $text }
+        }
         elseif ($name.Tag -eq $ipAddress) { (New-Object Net.IPAddress (, $value)).ToString() }
         $position = $name.End
     }
@@ -3451,6 +3457,11 @@ function Get-NameFault($Certificate) {
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
+    $asName = @($missing | Where-Object { $names -contains "DNS:$(Format-Name $_)" })
+    if ($asName.Count) {
+        return New-Failure certificate-address-as-name ('it has the IP address {address} as a DNS name, which ' +
+            'browsers do not accept') @{ address = $asName[0] }
+    }
     if ($missing.Count) {
         New-Failure certificate-lacks-name 'the subject alternative names lack {names}' @{
             names = $missing -join ', '

@@ -59,34 +59,34 @@
 #  2984  port_owner             Find the service or task that uses a TCP port, and stop it.
 #  3103  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
 #  3149  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3201  certificates           Read certificates from PEM files, and replace files.
-#  3224  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3296  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3425  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3546  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3654  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3724  password_hash          Get the hash of the password.
-#  3729  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3774  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3796  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3862  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  3207  certificates           Read certificates from PEM files, and replace files.
+#  3230  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3302  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3436  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3557  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3665  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3735  password_hash          Get the hash of the password.
+#  3740  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3785  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3807  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3873  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3953  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4015  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4034  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4053  python                 Install Python from the publisher, or use one that is installed.
-#  4187  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4220  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4338  packages               Install the packages of the lock in a virtual environment.
-#  4504  path                   Add the programs of the server to the PATH of the machine.
-#  4533  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4559  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4679  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4886  service                Run the server as a scheduled task.
-#  5028  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5093  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5168  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5206  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3964  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4026  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4045  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4064  python                 Install Python from the publisher, or use one that is installed.
+#  4198  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4231  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4349  packages               Install the packages of the lock in a virtual environment.
+#  4515  path                   Add the programs of the server to the PATH of the machine.
+#  4544  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4570  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4690  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4897  service                Run the server as a scheduled task.
+#  5039  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5104  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5179  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5217  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -143,11 +143,11 @@ $Settings = ConvertFrom-Json '
  },
  "python": {
   "executable": ["python.exe"],
-  "kind": "zip",
-  "sha256": "406549c157a8ac7289807241ac498fe20823387285ee60bd6aadfed224fa60b5",
-  "size": null,
-  "url": "https://www.python.org/ftp/python/3.13.13/python-3.13.13-arm64.zip",
-  "version": "3.13.13"
+  "kind": "exe",
+  "sha256": "c252c676087c49e6b94e95a273536b78921c28a5fc9f86d15d25392328247249",
+  "size": 28799152,
+  "url": "https://www.python.org/ftp/python/3.13.15/python-3.13.15-arm64.exe",
+  "version": "3.13.15"
  },
  "reboot": "never",
  "release": "0.3.0",
@@ -3171,7 +3171,8 @@ function Read-DerElement([byte[]]$Bytes, [int]$Position) {
 
 # Return the DNS names and IP addresses in the extension for subject alternative names. .NET returns them as text in the
 # display language of Windows. The extension is a SEQUENCE of names (RFC 5280, 4.2.1.6). Of its kinds of names, two are
-# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes.
+# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes. An IP address that is
+# a dNSName is returned with the prefix DNS: because it is not valid for that address.
 function Read-AlternativeName([byte[]]$Extension) {
     $dnsName = 0x82
     $ipAddress = 0x87
@@ -3180,7 +3181,12 @@ function Read-AlternativeName([byte[]]$Extension) {
         $name = Read-DerElement $Extension $position
         $value = New-Object byte[] ($name.End - $name.Start)
         [Array]::Copy($Extension, $name.Start, $value, 0, $value.Length)
-        if ($name.Tag -eq $dnsName) { $Utf8.GetString($value).ToLowerInvariant() }
+        if ($name.Tag -eq $dnsName) {
+            $text = $Utf8.GetString($value).ToLowerInvariant()
+            $address = $null
+            $isAddress = $text -match '^[0-9.]+$|:' -and [Net.IPAddress]::TryParse($text, [ref]$address)
+            if ($isAddress) { "DNS:$address" } else { $text }
+        }
         elseif ($name.Tag -eq $ipAddress) { (New-Object Net.IPAddress (, $value)).ToString() }
         $position = $name.End
     }
@@ -3349,6 +3355,11 @@ function Get-NameFault($Certificate) {
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
+    $asName = @($missing | Where-Object { $names -contains "DNS:$(Format-Name $_)" })
+    if ($asName.Count) {
+        return New-Failure certificate-address-as-name ('it has the IP address {address} as a DNS name, which ' +
+            'browsers do not accept') @{ address = $asName[0] }
+    }
     if ($missing.Count) {
         New-Failure certificate-lacks-name 'the subject alternative names lack {names}' @{
             names = $missing -join ', '

@@ -54,7 +54,12 @@ def clean(text: str, limit: int = 2000) -> str:
     return seen
 
 
+def is_invisible(character: str) -> bool:
+    """Return whether a reader cannot see a character, or takes it for a plain space."""
+    return not character.isprintable() or character in _INVISIBLE
+
+
 def _visible(character: str) -> str:
     if character in _SPACES:
         return " "
-    return character if character.isprintable() and character not in _INVISIBLE else REPLACEMENT
+    return REPLACEMENT if is_invisible(character) else character

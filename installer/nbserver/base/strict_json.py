@@ -14,7 +14,12 @@ _DIGITS = 20
 
 def parse(data: bytes) -> Any:
     """Return the value. Raises ValueError with a message."""
-    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise DescribedError(
+            "json-with-mark",
+            "the file begins with a byte order mark, so another program has saved it; expected UTF-8 text without a byte order mark",
+        )
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
         raise DescribedError("json-not-plain-utf8", "expected UTF-8 text without a byte order mark")
     try:
         text = data.decode("utf-8")

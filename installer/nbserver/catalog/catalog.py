@@ -59,8 +59,9 @@ class Catalog:
         default of the catalog, or the highest version with a lock if Windows is too old for it. Raises CatalogError.
         """
         wanted = Requirement("python", version_prefix or self.default_python, architecture, kind, windows, end_of_life)
-        if version_prefix:
-            return choose(self.downloads, wanted)
+        own = self._of_site(wanted)
+        if own or version_prefix:
+            return own or choose(self.downloads, wanted)
         return choose_default(self.downloads, wanted, lambda entry: self._lock(entry.version, architecture) is not None)
 
     def openssl(
@@ -73,9 +74,8 @@ class Catalog:
         end_of_life: bool = False,
     ) -> Download:
         """Return the highest verified OpenSSL with this version prefix that runs on the host. Raises CatalogError."""
-        return choose(
-            self.downloads, Requirement("openssl", version_prefix or self.default_openssl, architecture, kind, windows, end_of_life)
-        )
+        wanted = Requirement("openssl", version_prefix or self.default_openssl, architecture, kind, windows, end_of_life)
+        return self._of_site(wanted) or choose(self.downloads, wanted)
 
     def vc_redist(self, architecture: str, *, windows: str | None = None) -> Download:
         """Return the newest verified Visual C++ redistributable that runs on the host. Raises CatalogError.
@@ -85,6 +85,13 @@ class Catalog:
         wanted = Requirement("vc_redist", "14", architecture, None, windows, True)
         own = [entry for entry in self.downloads[: self.of_site] if suits(entry, wanted)]
         return choose(own or self.downloads, wanted)
+
+    def _of_site(self, wanted: Requirement) -> Download | None:
+        """Return the choice from the site catalog. It takes precedence, also if it is older: other hosts may be out of reach."""
+        try:
+            return choose(self.downloads[: self.of_site], wanted)
+        except CatalogError:
+            return None
 
     def lock(self, python_version: str, architecture: str) -> Lock:
         """Return the lock for a Python version such as "3.13.13" or "3.13". Raises CatalogError."""

@@ -14,7 +14,7 @@ from nbserver.catalog import windows_releases
 from nbserver.catalog.entries import Download
 
 PROGRAMS = {"python": "Python", "openssl": "OpenSSL", "vc_redist": "the Visual C++ redistributable"}
-PREFERRED = ("zip", "msi", "exe")  # for equal versions; an exe is only chosen if it is requested or the only kind
+PREFERRED = ("zip", "msi", "exe")  # for equal versions
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
     fitting = [entry for entry in entries if _asked_for(entry, wanted) and begins(entry.version, wanted.prefix)]
     running = [entry for entry in fitting if runs(entry, wanted)]
     living = [entry for entry in running if wanted.accept_end_of_life or not entry.end_of_life]
-    living = [entry for entry in living if entry.kind != "exe"] or living
+    living = _of_preferred_kind(living, wanted)
     verified = [entry for entry in living if entry.sha256]
     if verified:
         return _best(verified)
@@ -94,7 +94,7 @@ def choose_default(downloads: Iterable[Download], wanted: Requirement, has_lock:
     living = [entry for entry in older if wanted.accept_end_of_life or not entry.end_of_life]
     if not living:
         raise _ended(older, entries, wanted)
-    return _best([entry for entry in living if entry.kind != "exe"] or living)
+    return _best(_of_preferred_kind(living, wanted))
 
 
 def runs(entry: Download, wanted: Requirement) -> bool:
@@ -123,6 +123,13 @@ def _of_the_host(downloads: Iterable[Download], wanted: Requirement) -> list[Dow
 
 def _asked_for(entry: Download, wanted: Requirement) -> bool:
     return wanted.kind in (None, entry.kind)
+
+
+def _of_preferred_kind(entries: list[Download], wanted: Requirement) -> list[Download]:
+    """Return all entries of Python: its newest version counts, whatever its kind. An exe of OpenSSL is only used if there is nothing else."""
+    if wanted.name == "python":
+        return entries
+    return [entry for entry in entries if entry.kind != "exe"] or entries
 
 
 def _best(entries: Sequence[Download]) -> Download:

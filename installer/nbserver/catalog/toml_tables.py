@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nbserver.catalog import windows_releases
-from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress, refuse
+from nbserver.settings.refusal import refuse
+from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress
 
 
 def _hash(text: str) -> str:

@@ -20,7 +20,7 @@ from nbserver.catalog.publisher import indexes, urls
 from nbserver.catalog.publisher.download import LARGEST_INDEX, IndexDownload
 from nbserver.catalog.publisher.index_json import Table, parse
 from nbserver.catalog.publisher.urls import Publisher
-from nbserver.settings.types import reason_of
+from nbserver.settings.refusal import reason_of
 
 Fetch = Callable[[str], bytes]
 """A function that returns the bytes at a URL; raises DownloadError."""

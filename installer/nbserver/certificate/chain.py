@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from nbserver.base.message import Described, Given, checked, fill
+from nbserver.certificate import certificate_file, paths
 
 if TYPE_CHECKING:
     from cryptography import x509
 
+AS_DNS = "DNS:"  # the prefix of an IP address that is a DNS name in a certificate
 LONGEST = 262144  # maximum size of a certificate file in bytes
 RSA_BITS = range(2048, 8193)
 # By default, the TLS of Windows supports no other curve and no Ed25519 ("TLS Elliptic Curves in Windows 10 version 1607
 # and later" on learn.microsoft.com), nor do browsers. P-521 is excluded for the same reason.
 CURVES = ("secp256r1", "secp384r1")
 _ALLOWED_KEYS = "Use an RSA key of 2048 bits or more, or an EC key on P-256 or P-384"
+_EC_KEY = bytes.fromhex("06072a8648ce3d0201")  # the object identifier ecPublicKey in DER; that of the curve follows
 HASHES = ("sha256", "sha384", "sha512")
 
 T = TypeVar("T")
@@ -36,9 +39,10 @@ class ChainFault(Described, Exception):
 
 
 def read_pem(data: bytes) -> list[x509.Certificate]:
-    """Return the certificates of a PEM file, each once, in the order of the file. Raises ChainFault."""
-    from cryptography import x509
+    """Return the certificates of a PEM file, each once, in the order of the file. Raises ChainFault.
 
+    PKCS#7 (.p7b), in PEM or DER, and PEM in UTF-16 are read as well: Windows writes them.
+    """
     if len(data) > LONGEST:
         raise ChainFault(
             "certificate-file-too-large",
@@ -46,16 +50,16 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
             todo="Specify the file that contains the certificate and its chain",
             limit=LONGEST,
         )
+    data = certificate_file.as_utf_8(data)
     if b"PRIVATE KEY-----" in data:
         raise ChainFault("certificate-file-with-key", "the file contains a private key", todo="Move the key to a separate file")
-    try:
-        found = x509.load_pem_x509_certificates(data)
-    except (ValueError, x509.InvalidVersion):
+    found = certificate_file.certificates(data)
+    if not found:
         raise ChainFault(
             "certificate-not-pem",
             "the file contains no valid PEM certificate",
             todo="Convert it to PEM with: openssl x509 -in FILE -inform DER",
-        ) from None
+        )
     return readable(found)
 
 
@@ -82,9 +86,10 @@ def readable(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
     return list(dict.fromkeys(found))
 
 
-def order(found: Sequence[x509.Certificate], public_key: bytes) -> list[x509.Certificate]:
+def order(found: Sequence[x509.Certificate], public_key: bytes, now: datetime | None = None) -> list[x509.Certificate]:
     """The certificate of `public_key` (its SubjectPublicKeyInfo in DER), then each one's issuer; a root is left out.
 
+    If authorities are cross-signed, there are several chains: the longest of those that are valid at `now` is returned.
     Raises ChainFault if no certificate has this key, if two have it, or if one is not part of the chain.
     """
     leaves = [one for one in found if spki(one.public_key()) == public_key]
@@ -101,10 +106,9 @@ def order(found: Sequence[x509.Certificate], public_key: bytes) -> list[x509.Cer
             todo="Keep only the certificate that the server should use",
             count=len(leaves),
         )
-    chain, rest = leaves, [one for one in found if one is not leaves[0]]
-    while issuer := next((one for one in rest if _issued(chain[-1], one)), None):
-        chain.append(issuer)
-        rest.remove(issuer)
+    issuers = {one: [other for other in found if other is not one and _issued(one, other)] for one in found}
+    above = paths.reachable(leaves[0], issuers)
+    rest = [one for one in found if one not in above]
     if rest:
         raise ChainFault(
             "certificate-not-in-chain",
@@ -112,7 +116,7 @@ def order(found: Sequence[x509.Certificate], public_key: bytes) -> list[x509.Cer
             todo="Keep only the server's certificate and its intermediate certificates",
             subject=_subject(rest[0]),
         )
-    return chain[:-1] if len(chain) > 1 and _issued(chain[-1], chain[-1]) else chain
+    return paths.best(leaves[0], issuers, is_root=lambda one: _issued(one, one), now=now or datetime.now(UTC))
 
 
 def check(chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime) -> None:
@@ -121,6 +125,7 @@ def check(chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime
     for one in chain:
         _check_dates(one, now)
         _check_signature(one)
+        _check_curve(one)
     for one in authorities:
         if not _is_authority(one):
             raise ChainFault(
@@ -173,6 +178,14 @@ def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
             name=wildcards[0],
         )
     missing = [name for name in names if name not in shown]
+    as_dns = [name for name in missing if f"{AS_DNS}{name}" in shown]
+    if as_dns:
+        raise ChainFault(
+            "certificate-address-as-name",
+            "the certificate has the IP address {address} as a DNS name, which browsers do not accept",
+            todo="Have the certificate reissued with subjectAltName = IP:{address} instead of DNS:{address}",
+            address=as_dns[0],
+        )
     if missing:
         raise ChainFault(
             "certificate-names-missing",
@@ -184,7 +197,10 @@ def check_names(shown: Sequence[str], names: Sequence[str]) -> None:
 
 
 def san_names(certificate: x509.Certificate | x509.CertificateSigningRequest) -> list[str]:
-    """Return its DNS names in lower case and its IP addresses, in the format of subject_alternative_names."""
+    """Return its DNS names in lower case and its IP addresses, in the format of subject_alternative_names.
+
+    An IP address that is a DNS name in the certificate is returned with the prefix `DNS:`. It is not valid for this address.
+    """
     from cryptography import x509
 
     names = _extension(certificate, x509.SubjectAlternativeName)
@@ -198,7 +214,14 @@ def san_names(certificate: x509.Certificate | x509.CertificateSigningRequest) ->
             "the certificate has a name that is neither a DNS name nor an IP address",
             todo="Ask the issuer for a new certificate",
         ) from None
-    return [*(name.lower() for name in names.get_values_for_type(x509.DNSName)), *addresses]
+    return [*map(_dns_name, names.get_values_for_type(x509.DNSName)), *addresses]
+
+
+def _dns_name(name: str) -> str:
+    try:
+        return f"{AS_DNS}{ipaddress.ip_address(name)}"
+    except ValueError:
+        return name.lower()
 
 
 def spki(key: object) -> bytes:
@@ -262,6 +285,22 @@ def _check_signature(certificate: x509.Certificate) -> None:
             todo="Have the certificate signed with SHA-256, SHA-384, or SHA-512 and an RSA or EC key",
             subject=_subject(certificate),
             algorithm=algorithm.name,
+        )
+
+
+def _check_curve(certificate: x509.Certificate) -> None:
+    """Refuse an EC key whose curve is written out: `cryptography` reads it as the named curve, but no browser does."""
+    key = spki(certificate.public_key())
+    start = key.find(_EC_KEY)
+    if start < 0:
+        return
+    name = start + len(_EC_KEY)
+    if key[start : name + 2 + key[name + 1]] not in certificate.tbs_certificate_bytes:
+        raise ChainFault(
+            "ec-key-explicit",
+            "the EC key of {subject} has explicit curve parameters, which Windows and browsers do not support",
+            todo="Have the certificate reissued for a key with a named curve: openssl ecparam -name prime256v1 -param_enc named_curve -genkey",
+            subject=_subject(certificate),
         )
 
 

@@ -37,7 +37,7 @@ def read(host: WindowsHost, ask: Ask | None, now: datetime | None = None) -> Ser
 
     Raises InventoryError for an invalid file, SecretError for a key or password that is missing or does not match.
     """
-    settings = host.certificate
+    settings, now = host.certificate, now or datetime.now(UTC)
     password = resolve(settings.password, what="certificate.password", host=host.name, ask=ask) if settings.password else None
     if settings.pfx is not None:
         setting, path = "certificate.pfx", settings.pfx
@@ -50,8 +50,8 @@ def read(host: WindowsHost, ask: Ask | None, now: datetime | None = None) -> Ser
             found = certificate_chain.read_pem(_bytes(host, setting, path))
     with _naming(host, setting, path):
         certificate_chain.check_key_type(key)
-        chain = certificate_chain.order(certificate_chain.readable(found), certificate_chain.spki(key.public_key()))  # type: ignore[attr-defined]
-        certificate_chain.check(chain, subject_alternative_names(host), now or datetime.now(UTC))
+        chain = certificate_chain.order(certificate_chain.readable(found), certificate_chain.spki(key.public_key()), now)  # type: ignore[attr-defined]
+        certificate_chain.check(chain, subject_alternative_names(host), now)
     return ServerCertificate(certificate_chain.to_pem(chain), _pkcs8(key))
 
 
@@ -98,7 +98,7 @@ def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[obje
     data = _bytes(host, "certificate.pfx", path)
     where = f"{host.name}, certificate.pfx {path}"
     try:
-        pfx = load_pkcs12(data, (password or "").encode("utf-8"))
+        pfx = load_pkcs12(data, password.encode("utf-8") if password is not None else None)
     except UnsupportedAlgorithm:
         raise InventoryError(
             "pfx-encryption-unsupported",
@@ -107,6 +107,13 @@ def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[obje
             todo="Export it again with AES-256 and SHA-256",
         ) from None
     except ValueError:
+        if password is None:
+            raise SecretError(
+                "pfx-with-password",
+                "the file has a password, or this is not a PFX (PKCS#12) file",
+                where=where,
+                todo="Set certificate.password, or correct the file",
+            ) from None
         raise SecretError(
             "pfx-or-password-wrong",
             "the password is wrong, or this is not a PFX (PKCS#12) file",

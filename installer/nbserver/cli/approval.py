@@ -8,6 +8,7 @@ import click
 
 from nbserver.base.standard_streams import say
 from nbserver.cli.options import hosts_and_inventory
+from nbserver.cli.warnings import show_warnings
 
 
 @click.command()
@@ -26,6 +27,7 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     from nbserver.inventory import reader
 
     selected = reader.load_for(inventory_path, hosts).select(hosts)
+    show_warnings(selected)
     files = rendering.files(selected)
     if check:
         rendering.compare(files, output)

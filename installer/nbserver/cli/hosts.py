@@ -21,6 +21,7 @@ from nbserver.cli.options import (
     salt_option,
     thorough_option,
 )
+from nbserver.cli.warnings import show_moved, show_warnings
 
 if TYPE_CHECKING:
     from nbserver.run.envelope import Mode
@@ -87,6 +88,8 @@ def _operate(
 
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
+    if mode != "undo":
+        show_warnings(selected)
     made = up.first_password(selected) if mode == "apply" else {}
     options = Options(
         runs=runs,
@@ -102,6 +105,8 @@ def _operate(
     )
     with up.password_not_lost(made):
         results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
+    if mode == "test":
+        show_moved(selected, results)
     if mode == "apply" and not as_json:
         addresses.show_addresses(selected, results, hosts)
     up.show_password(made, results)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nbserver.cli.options import asker, command_line, known_option, optional_inventory_option
+from nbserver.cli.warnings import show_warnings
 
 
 @click.command()
@@ -25,9 +26,9 @@ def up(inventory_path: Path, runs: Path | None, known: Path | None) -> int:
     from nbserver.run.options import Options
     from nbserver.view import choice
 
-    return local_setup.up(
-        reader.load_for(inventory_path, ["local"]), Options(runs=runs, known=known, command=command_line()), asker(), choice.choose(False)
-    )
+    loaded = reader.load_for(inventory_path, ["local"])
+    show_warnings([loaded.local])
+    return local_setup.up(loaded, Options(runs=runs, known=known, command=command_line()), asker(), choice.choose(False))
 
 
 @click.command("set-password")

@@ -87,9 +87,10 @@ def install(
     csr = (
         _load_request(_read(csr_file), str(csr_file)) if csr_file else _newest_request(options.runs or inventory.path.parent / FOLDER, host)
     )
+    now = now or datetime.now(UTC)
     try:
-        chain = certificate_chain.order(certificate_chain.read_pem(_read(file)), certificate_chain.spki(csr.public_key()))
-        certificate_chain.check(chain, subject_alternative_names(host), now or datetime.now(UTC))
+        chain = certificate_chain.order(certificate_chain.read_pem(_read(file)), certificate_chain.spki(csr.public_key()), now)
+        certificate_chain.check(chain, subject_alternative_names(host), now)
     except ChainFault as fault:
         raise UsageError.of(fault, where=str(file)) from None
     sent = replace(options, chains={host.name: certificate_chain.to_pem(chain)})

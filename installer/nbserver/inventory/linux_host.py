@@ -17,6 +17,7 @@ from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
 from nbserver.inventory.windows_tables import DownloadsSettings, HostCertificateSettings, NotebookSettings
+from nbserver.settings.refusal import contradiction, refuse
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import (
     Array,
@@ -27,9 +28,7 @@ from nbserver.settings.types import (
     Settings,
     VersionPrefix,
     WebAddress,
-    contradiction,
     one_firewall_rule,
-    refuse,
     unlike,
 )
 
@@ -46,6 +45,8 @@ _SYSTEM = re.compile(
 
 def linux_folder(text: str) -> str:
     """Return the absolute path of a folder that does not belong to the system."""
+    if text.startswith(("~", "$")):
+        raise refuse("path-with-shell-variable", "must begin with /: neither ~ nor variables are expanded")
     if _SYSTEM.match(absolute_folder(text)):
         raise refuse("folder-of-system", "must not be a system folder or an nbserver folder, or be inside one")
     return text
@@ -56,6 +57,8 @@ def absolute_folder(text: str) -> str:
     if len(text) > 200:
         raise refuse("path-too-long", "must not be longer than 200 characters")
     if not text.startswith("/"):
+        if re.match(r"[A-Za-z]:|\\|%", text):
+            raise refuse("path-of-windows", "must be a path of Linux, such as /srv/notebooks; this is one of Windows")
         raise refuse("path-not-absolute", "must be an absolute path")
     if text.endswith("/") or "//" in text:
         raise refuse("path-empty-component", "must not end in / or contain an empty component")
@@ -63,21 +66,40 @@ def absolute_folder(text: str) -> str:
         raise refuse("path-dots", "must not contain . or .. as a component")
     if text.count("/") < 2:
         raise refuse("path-below-root", "must not be directly below the root folder")
+    if any(len(part.encode("utf-8", "replace")) > 255 for part in text.split("/")):
+        raise refuse("path-component-too-long", "must not have a component of more than 255 bytes")
     return text
 
 
 def user_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,99}", text):
+    """Return a name that can log in over SSH, also one of a directory: `svc$`, `john smith`, `CORP+anna`.
+
+    What OpenSSH refuses is refused (`valid_ruser` in ssh.c), and a colon, which ends the name in /etc/passwd.
+    """
+    if len(text) > 100 or text.startswith("-") or text.endswith("\\") or re.search(r"[\"'`;:&<>|(){}]|\s-", text):
         raise refuse("user-name-invalid", "contains a character that is not allowed in a user name")
     return text
 
 
+_KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
+
+
 def public_host_key(text: str) -> str:
-    """Return a fingerprint in the format of OpenSSH, or a public key as `TYPE BASE64`, without its comment."""
-    if re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", text):
-        return text.rstrip("=")
+    """Return a fingerprint in the format of OpenSSH, or a public key as `TYPE BASE64`.
+
+    Also accepted are whole lines of `ssh-keygen -l` (`256 SHA256:... comment (ED25519)`) and of `ssh-keyscan` (`host ssh-ed25519 AAAA...`).
+    """
     words = text.split()
-    if len(words) < 2 or not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+", words[0]):
+    fingerprint = next((word for word in words[:2] if word.startswith("SHA256:")), "")
+    if re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", fingerprint) and (words[0] == fingerprint or words[0].isdigit()):
+        return fingerprint.rstrip("=")
+    if any(re.fullmatch(r"(MD5:)?([0-9a-f]{2}:){15}[0-9a-f]{2}", word) for word in words):
+        raise refuse("host-key-md5", "an MD5 fingerprint is not secure; run ssh-keygen -l without -E md5")
+    if words and words[0] in ("@revoked", "@cert-authority"):
+        raise refuse("host-key-marker", "must be the key of the host itself, without a marker such as @cert-authority")
+    if len(words) > 1 and _KEY_TYPE.fullmatch(words[1]) and not _KEY_TYPE.fullmatch(words[0]):
+        words = words[1:]
+    if len(words) < 2 or not _KEY_TYPE.fullmatch(words[0]):
         raise refuse("host-key-malformed", "this is neither a fingerprint nor a public key")
     try:
         blob = base64.b64decode(words[1], validate=True)
@@ -163,13 +185,13 @@ class LinuxHostSettings(Settings):
     password: SecretReference | None = Field(default=None, title="The password of user", description=_REFERENCE)
     host_key: (
         Annotated[
-            str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "^(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})
+            str, AfterValidator(public_host_key), WithJsonSchema({"type": "string", "pattern": "(SHA256:|[a-z0-9@.-]+ )[A-Za-z0-9+/]+"})
         ]
         | None
     ) = Field(
         default=None,
         title="The only key that the host may show; cannot be combined with known_hosts",
-        description='a fingerprint as printed by ssh-keygen -l (SHA256: and 43 characters), or a public key such as "ssh-ed25519 AAAA..."',
+        description='a fingerprint (SHA256: and 43 characters), a public key such as "ssh-ed25519 AAAA...", or a line that ssh-keygen -l or ssh-keyscan prints',
     )
     known_hosts: FilePath | None = Field(
         default=None,

@@ -21,7 +21,8 @@ from nbserver.inventory.linux_host import (
 )
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
 from nbserver.inventory.windows_tables import DownloadsSettings
-from nbserver.settings.types import Array, HostName, Settings, contradiction, unlike
+from nbserver.settings.refusal import contradiction
+from nbserver.settings.types import Array, HostName, Settings, unlike
 
 
 def own_folder(text: str) -> str:

@@ -20,15 +20,8 @@ from nbserver.inventory.windows_tables import (
     PathSettings,
     PythonSettings,
 )
-from nbserver.settings.types import (
-    Array,
-    ExistingFile,
-    HostName,
-    Settings,
-    WindowsFolder,
-    contradiction,
-    unlike,
-)
+from nbserver.settings.refusal import contradiction
+from nbserver.settings.types import Array, ExistingFile, HostName, Settings, WindowsFolder, unlike
 
 FOLDERS = {"user": "%USERPROFILE%\\notebooks", "machine": str(NotebookSettings.model_fields["directory"].default)}
 # Keys that only an administrator can apply, and keys that user scope takes from the Python that runs nbserver.

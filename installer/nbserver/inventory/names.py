@@ -6,9 +6,9 @@ import re
 
 from nbserver.base.date_text import reads_like_date
 from nbserver.base.message import Message, message
+from nbserver.settings.windows_path import RESERVED
 
 NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$")
-RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 LOCAL = "local"
 
 

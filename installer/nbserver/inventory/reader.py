@@ -201,6 +201,7 @@ class _Reader:
             )
             return ()
         members: list[str] = []
+        by_name = {host.lower(): host for host in hosts}
         for index, name in enumerate(names):
             if not isinstance(name, str):
                 self._fault(
@@ -212,12 +213,12 @@ class _Reader:
                         kind=kind(name),
                     ),
                 )
-            elif name in members:
+            elif by_name.get(name.lower()) in members:
                 self._fault(
                     (*key, index), message("member-twice", '[{group}] hosts: "{name}" is listed twice', group=table_name, name=name)
                 )
-            elif name in hosts:
-                members.append(name)
+            elif name.lower() in by_name:
+                members.append(by_name[name.lower()])
             else:
                 self._fault((*key, index), _no_such_member(table_name, name, hosts))
         return tuple(members)

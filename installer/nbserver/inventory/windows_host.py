@@ -26,19 +26,9 @@ from nbserver.inventory.windows_tables import (
     PathSettings,
     PythonSettings,
 )
+from nbserver.settings.refusal import contradiction, refuse
 from nbserver.settings.secret import SecretReference
-from nbserver.settings.types import (
-    Array,
-    ConfigurationName,
-    ExistingFile,
-    Fingerprint,
-    HostName,
-    ProxyUrl,
-    Settings,
-    contradiction,
-    refuse,
-    unlike,
-)
+from nbserver.settings.types import Array, ConfigurationName, ExistingFile, Fingerprint, HostName, ProxyUrl, Settings, unlike
 
 _CONFIGURATION_NAME = "Microsoft.PowerShell"
 
@@ -56,6 +46,16 @@ def _known_windows(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         raise refuse("windows-not-text", "must be text, not a number: put the value in quotes")
     return value
+
+
+def user_name(text: str) -> str:
+    """Return the name of an account: `anna`, `HOST\\anna`, `anna@example.com`."""
+    if '"' in text or text.count("\\") > 1 or text.endswith("\\"):
+        raise refuse(
+            "windows-user-name",
+            "must have at most one backslash, between a domain and a name, and no \" (in 'text', write a backslash once)",
+        )
+    return text
 
 
 class WindowsHostSettings(Settings):
@@ -108,7 +108,7 @@ class WindowsHostSettings(Settings):
         title="The proxy between the workstation and the host; the one in the environment is not used",
         description=f"{PROXY}, without credentials",
     )
-    user: str | None = Field(
+    user: Annotated[str, AfterValidator(user_name)] | None = Field(
         default=None,
         title="Who logs on; requires password",
         description="a user name (default: the current Windows logon, if password is not set either)",
@@ -249,10 +249,6 @@ def _certificate_rules(certificate: Any) -> list[tuple[bool, Message]]:
             message("certificate-without-key", 'file requires a private key: add key = { file = "PATH" }'),
         ),
         ("key" in has and "file" not in has, message("key-without-certificate", "key only applies with file")),
-        (
-            "pfx" in has and "password" not in has,
-            message("pfx-without-password", 'pfx requires a password: add password = { env = "NAME" }'),
-        ),
         (
             "password" in has and not has & {"file", "pfx"},
             message("password-without-certificate", "password only applies with file or pfx"),

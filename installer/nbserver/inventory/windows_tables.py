@@ -40,7 +40,7 @@ class PythonSettings(Settings):
     kind: Literal["zip", "exe"] | None = Field(
         default=None,
         title="How Python is distributed: exe is the publisher's installer, for the whole machine",
-        description="zip or exe (default: zip if the catalog has one, else exe)",
+        description="zip or exe (default: the kind of the newest version, zip if it has both)",
     )
 
 
@@ -104,17 +104,19 @@ class HostCertificateSettings(Settings):
 class CertificateSettings(HostCertificateSettings):
     """A certificate from one of the four sources of a Windows host."""
 
+    pasted_with_mark = frozenset({"thumbprint"})
+
     file: ExistingFile | None = Field(
         default=None,
         title="The certificate of the notebook server; requires key",
-        description="the path of a PEM file with the certificate and its chain, relative to the inventory",
+        description="the path of a PEM or .p7b file with the certificate and its chain, relative to the inventory",
     )
     key: SecretReference | None = Field(
         default=None, title="The private key of file, in PEM (PKCS#8, PKCS#1, or SEC1)", description=REFERENCE
     )
     pfx: ExistingFile | None = Field(
         default=None,
-        title="The certificate of the notebook server and its key; requires password",
+        title="The certificate of the notebook server and its key; without password, the file has an empty one or none",
         description="the path of a PFX file with the certificate and its key, relative to the inventory",
     )
     password: SecretReference | None = Field(default=None, title="The password of pfx, or of an encrypted key", description=REFERENCE)

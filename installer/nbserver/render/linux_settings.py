@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 from nbserver.inventory.linux_host import LinuxFirewallSettings
 from nbserver.inventory.local_linux_host import own_folder
 from nbserver.render.settings import Certificate, Notebook, Packages, ScriptSettings, Table
-from nbserver.settings.types import Array, VersionPrefix, refuse, unlike
+from nbserver.settings.refusal import refuse
+from nbserver.settings.types import Array, VersionPrefix, unlike
 
 
 def _python_program(text: str) -> str:

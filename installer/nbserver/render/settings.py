@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from nbserver.inventory.names import is_host
-from nbserver.settings.types import Array, HostName, ListenAddress, ProxyUrl, WebAddress, refuse, unlike
+from nbserver.settings.refusal import refuse
+from nbserver.settings.types import Array, HostName, ListenAddress, ProxyUrl, WebAddress, unlike
 
 
 def _host(text: str) -> str:

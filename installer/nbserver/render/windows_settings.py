@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field
 
 from nbserver.inventory.windows_tables import FirewallSettings
 from nbserver.render.settings import Certificate, Notebook, Packages, ScriptSettings, Sha256, Table
-from nbserver.settings.types import Array, Thumbprint, VersionPrefix, WebAddress, WindowsFolder, WindowsPath, refuse, unlike
+from nbserver.settings.refusal import refuse
+from nbserver.settings.types import Array, Thumbprint, VersionPrefix, WebAddress, WindowsFolder, WindowsPath, unlike
 
 
 def _python_folder(text: str) -> str:

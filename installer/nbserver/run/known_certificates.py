@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, KnownCertificate]:
     if not os.path.lexists(path):
         return {}
     try:
-        content = json.loads(plain_file.read(path, LARGEST, advice=message("restore-known-certificates", _RESTORE)).decode("utf-8"))
+        content = json.loads(plain_file.read(path, LARGEST, advice=message("restore-known-certificates", _RESTORE)).decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ApprovalError("known-not-utf8", "the file is not UTF-8 text", where=str(path), todo=_RESTORE) from None
     except (ValueError, RecursionError) as error:

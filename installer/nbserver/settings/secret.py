@@ -12,7 +12,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from nbserver.base.errors import SecretError
-from nbserver.settings.types import FilePath, Settings, refuse
+from nbserver.base.text_encoding import utf_16
+from nbserver.settings.refusal import refuse
+from nbserver.settings.types import FilePath, Settings
 
 KEYRING_SERVICE = "nbserver"
 _SET = "Set the variable and run the command again"
@@ -227,8 +229,10 @@ def _from_file(path: Path, what: str, host: str) -> str:
             limit=LONGEST,
         )
     try:
-        secret = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
+        secret = content.decode(utf_16(content) or "utf-8-sig").removeprefix("\ufeff")
+        if "\0" in secret:
+            raise ValueError("NUL")
+    except ValueError:
         raise SecretError(
             "secret-file-not-utf8",
             "{key}: the secret file {path} is not UTF-8 text",

@@ -17,6 +17,8 @@ from tomlkit.exceptions import ParseError, TOMLKitError
 
 from nbserver.base.errors import NbserverError
 from nbserver.base.message import Message, message
+from nbserver.settings import toml_text
+from nbserver.settings.toml_definitions import Definitions
 
 Key = tuple[str | int, ...]
 """The path to a value from the top of the document; a number is the index in an array, from 0."""
@@ -63,26 +65,34 @@ def read(path: Readable, error: type[NbserverError], *, name: str = "", missing:
 
 
 def parse(content: bytes, error: type[NbserverError], *, name: str) -> TomlFile:
-    """Parse the bytes of a TOML file like `read`. A byte order mark and Windows line ends are accepted."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as reason:
-        line = content[: reason.start].count(b"\n") + 1
-        raise error("toml-not-utf8", "the text is not UTF-8", where=f"{name}:{line}", todo="Save the file as UTF-8") from None
+    """Parse the bytes of a TOML file like `read`. UTF-16, a byte order mark, and Windows line ends are accepted."""
+    text = toml_text.decode(content, error, name=name)
     try:
         values = tomlkit.parse(text).unwrap()
+        newer = toml_text.newer_escape(_texts(text))
+        if newer:
+            raise _invalid(error, name, *newer)
         return TomlFile(name, content, values, scan(text).lines)
     except ParseError as reason:
-        raise error(
-            "toml-invalid", "this is not valid TOML: {reason}", where=f"{name}:{_line(reason, text)}", reason=_explain(reason)
-        ) from None
+        raise _invalid(error, name, _line(reason, text), _explain(reason, text)) from None
     except RecursionError:
         raise error("toml-too-deep", "the tables or arrays are nested too deeply", where=name) from None
     except (TOMLKitError, ValueError) as reason:
-        line = min(scan(text).repeated, default=1)
-        raise error("toml-invalid", "this is not valid TOML: {reason}", where=f"{name}:{line}", reason=_explain(reason)) from None
+        raise _invalid(error, name, min(scan(text).repeated, default=1), _explain(reason, text)) from None
 
 
+def _invalid(error: type[NbserverError], name: str, line: int, reason: Message) -> NbserverError:
+    return error("toml-invalid", "this is not valid TOML: {reason}", where=f"{name}:{line}", reason=reason)
+
+
+def _texts(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield each text in quotes of a valid TOML text, with its line and column."""
+    for match in _TOKEN.finditer(text):
+        if match.lastgroup == "text":
+            yield match.group(), text.count("\n", 0, match.start()) + 1, match.start() - text.rfind("\n", 0, match.start())
+
+
+_ESCAPES = ("Invalid character", "Invalid unicode value")
 # Messages of tomlkit that do not quote the file.
 _PLAIN = frozenset(
     {
@@ -94,25 +104,31 @@ _PLAIN = frozenset(
         "Invalid date",
         "Invalid time",
         "Invalid number or date format",
-        "Invalid unicode value",
         "Unexpected end of file",
-        "Redefinition of an existing table",
         "Can't add a table to a dotted key",
     }
 )
 
 
-def _explain(reason: Exception) -> Message:
+def _explain(reason: Exception, text: str) -> Message:
     """Return the reason from tomlkit without the characters that it quotes: they could be part of a secret."""
-    text = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
-    if "\\x00" in text:
+    words = re.sub(r" at line \d+ col \d+$", "", str(reason)).rstrip(".")
+    if isinstance(reason, ParseError):
+        found = toml_text.why_unexpected(words, text, reason.line, reason.col)
+        if found:
+            return found
+    if "\\x00" in words:
         return message("toml-ends-early", "the file ends within a value, a table name, or a key")
-    if re.fullmatch(r'Key ".*" already exists', text, re.DOTALL):
+    if _is_twice(words):
         return message("toml-key-twice", "a key or table is defined twice")
-    if re.fullmatch(r"TOML value nested more than \d+ levels deep", text):
+    if re.fullmatch(r"TOML value nested more than \d+ levels deep", words):
         return message("toml-too-deep", "the tables or arrays are nested too deeply")
     column = getattr(reason, "col", None)
-    return _in_column(text, column + 1) if column else _in_line(text)
+    return _in_column(words, column + 1) if column else _in_line(words)
+
+
+def _is_twice(words: str) -> bool:
+    return bool(re.fullmatch(r'Key ".*" already exists\.?|Redefinition of an existing table\.?', words, re.DOTALL))
 
 
 def _in_column(text: str, column: int) -> Message:
@@ -122,12 +138,8 @@ def _in_column(text: str, column: int) -> Message:
             "unexpected character in column {column} (text must be in quotes, and each line must be one `key = value`)",
             column=column,
         )
-    if text.startswith("Invalid character"):
-        return message(
-            "toml-escape-in-column",
-            "unknown escape in column {column} (in \"text\", double each backslash; in 'text', write it once)",
-            column=column,
-        )
+    if text.startswith(_ESCAPES):
+        return toml_text.unknown_escape(column)
     if text.startswith("Control characters"):
         return message(
             "toml-quote-in-column",
@@ -142,7 +154,7 @@ def _in_column(text: str, column: int) -> Message:
 def _in_line(text: str) -> Message:
     if text.startswith("Unexpected character"):
         return message("toml-character", "unexpected character (text must be in quotes, and each line must be one `key = value`)")
-    if text.startswith("Invalid character"):
+    if text.startswith(_ESCAPES):
         return message("toml-escape", "unknown escape (in \"text\", double each backslash; in 'text', write it once)")
     if text.startswith("Control characters"):
         return message("toml-quote", "text without a closing quote, or with a control character")
@@ -152,6 +164,8 @@ def _in_line(text: str) -> Message:
 
 
 def _line(reason: ParseError, text: str) -> int:
+    if _is_twice(re.sub(r" at line \d+ col \d+$", "", str(reason))):  # tomlkit often finds it lines later
+        return min(scan(text).repeated, default=reason.line)
     if "\\x00" in str(reason) and "\0" not in text:
         return text.rstrip().count("\n") + 1
     return reason.line
@@ -179,8 +193,7 @@ def scan(text: str) -> _Scan:
 class _Scan:
     def __init__(self, text: str) -> None:
         self.lines: dict[Key, int] = {}
-        self.repeated: list[int] = []
-        self._defined: set[Key] = set()
+        self._definitions = Definitions()
         self._length: dict[Key, int] = {}
         self._tokens = self._tokenize(text)
         self._kind, self._token, self._line = "", "", 1
@@ -193,6 +206,11 @@ class _Scan:
             if kind not in ("space", "comment"):
                 yield kind, match.group(), line
             line += match.group().count("\n")
+
+    @property
+    def repeated(self) -> list[int]:
+        """The lines of keys and tables that are defined a second time."""
+        return self._definitions.repeated
 
     def _next(self) -> str:
         self._kind, self._token, self._line = next(self._tokens)
@@ -217,16 +235,19 @@ class _Scan:
         for name in names[:-1]:
             key = self._last((*key, name))
             self.lines.setdefault(key, line)
+            self._definitions.above(key, line)
         key = (*key, names[-1])
         if not array:
+            self._definitions.table(key, line)
             key = self._last(key)
-            self._define(key, line)
+            self.lines[key] = line  # overrides that of a key or table inside it, which may come first
             return key
         self._next()
+        self._definitions.array(key, line)
         self.lines.setdefault(key, line)
         index = self._length.get(key, 0)
         self._length[key] = index + 1
-        self._define((*key, index), line)
+        self.lines[(*key, index)] = line
         return (*key, index)
 
     def _last(self, key: Key) -> Key:
@@ -248,17 +269,12 @@ class _Scan:
         names = self._names("=")
         for depth in range(1, len(names)):
             self.lines.setdefault((*table, *names[:depth]), line)
+            self._definitions.dotted((*table, *names[:depth]), table, line)
         key = (*table, *names)
-        self._define(key, line)
+        self._definitions.value(key, line)
+        self.lines[key] = line
         self._next()
         self._value(key)
-
-    def _define(self, key: Key, line: int) -> None:
-        """Record the line of a header. It overrides that of a key or table inside it, which may come first."""
-        if key in self._defined:
-            self.repeated.append(line)
-        self._defined.add(key)
-        self.lines[key] = line
 
     def _value(self, key: Key) -> None:
         """Skip a value, whose first token is the current one, and the rest of its line."""

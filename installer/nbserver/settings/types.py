@@ -8,51 +8,46 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 from pydantic.json_schema import WithJsonSchema
-from pydantic_core import PydanticCustomError
 
 from nbserver.base.date_text import reads_like_date
-from nbserver.base.message import Described, Given, Lines, message
+from nbserver.base.plain_text import is_invisible
+from nbserver.settings.host_name import host_name
+from nbserver.settings.refusal import refuse
+from nbserver.settings.windows_path import windows_folder, windows_path
 
 PASSWORD_MINIMUM = 12  # minimum length of a notebook password, unless the inventory sets notebook.password_minimum
 
 
-def refuse(code: str, template: str, /, **values: Given) -> PydanticCustomError:
-    """Return the error to raise for a value. The code is also pydantic's type of the error."""
-    return PydanticCustomError(code, "{reason}", {"reason": message(code, template, **values)})
-
-
-def contradiction(broken: Sequence[tuple[str, Described]]) -> PydanticCustomError:
-    """Return the error to raise for settings that contradict each other: (key, reason) of each rule that they violate."""
-    reasons = [message("setting-invalid", "{key}: {reason}", key=key, reason=reason) for key, reason in broken]
-    return PydanticCustomError("contradiction", "{reason}", {"reason": Lines(reasons, "; ")})
-
-
-def reason_of(error: ValueError) -> Described | str:
-    """Return the reason of an error that a check of a value raised."""
-    if isinstance(error, PydanticCustomError):
-        reason: Described = (error.context or {})["reason"]
-        return reason
-    return error if isinstance(error, Described) else str(error)
+_IN_FILE_NAMES = "\u202f"  # a narrow space: systems write it in file names with a time
 
 
 def plain_text(value: Any) -> Any:
-    """Refuse control characters, leading and trailing spaces, and what PowerShell would convert to a date; also in arrays."""
+    """Refuse control and invisible characters, outer spaces, and what PowerShell would convert to a date; also in arrays."""
     for text in value if isinstance(value, list | tuple) else [value]:
         if not isinstance(text, str):
             continue
         if not text:
             raise refuse("text-empty", "must not be empty")
         if any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029" for c in text):
-            raise refuse("text-control-characters", "must not contain control characters")
+            raise refuse(
+                "text-control-characters",
+                "must not contain control characters (in \"text\", double each backslash; in 'text', write it once)",
+            )
         if text != text.strip():
             raise refuse("text-outer-space", "must not begin or end with a space")
+        invisible = next((c for c in text if is_invisible(c) and c != _IN_FILE_NAMES), "")
+        if invisible:
+            raise refuse(
+                "text-invisible-character",
+                "must not contain invisible characters such as {character}; delete the text and type it again",
+                character=f"U+{ord(invisible):04X}",
+            )
         if len(text) > 1000:
             raise refuse("text-too-long", "must not be longer than 1000 characters")
         if reads_like_date(text):
@@ -64,35 +59,15 @@ class Settings(BaseModel):
     """A table of the inventory or the catalog: without unknown keys, without type conversion, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    pasted_with_mark: ClassVar[frozenset[str]] = frozenset()
+    """The keys of texts that Windows shows behind an invisible mark (U+200E)."""
 
     @field_validator("*", mode="before")
     @classmethod
-    def _plain(cls, value: Any) -> Any:
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name in cls.pasted_with_mark and isinstance(value, str):
+            value = value.removeprefix("\u200e")
         return plain_text(value)
-
-
-def host_name(text: str) -> str:
-    """Return a DNS name or IP address unchanged; an IPv6 address in its short form."""
-    if "://" in text or "/" in text:
-        raise refuse("host-with-path", "must not contain a scheme or path")
-    if "@" in text:
-        raise refuse("host-with-user", "must not contain a user name")
-    if text.startswith("["):
-        raise refuse("host-in-brackets", "an IPv6 address must not be in brackets")
-    if ":" in text and text.count(":") == 1:
-        raise refuse("host-with-port", "must not contain a port")
-    if "%" in text:
-        raise refuse("host-with-zone", "an IPv6 address must not have a zone ID, which is only valid on one machine")
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        pass
-    labels = text.split(".")
-    if len(text) > 253 or not all(re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", x) for x in labels):
-        raise refuse("not-a-host", "this is neither a DNS name nor an IP address")
-    if labels[-1].isdigit():
-        raise refuse("not-an-ipv4-address", "this is not a valid IPv4 address, and a DNS name cannot end in a number")
-    return text
 
 
 def listen_address(text: str) -> str:
@@ -130,9 +105,15 @@ def unlike(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def url(text: str, *schemes: str, path: bool) -> str:
-    """Return a URL of printable ASCII with one of `schemes`, and without a user, password, query or fragment."""
+    """Return a URL of printable ASCII with one of `schemes`, and without a user, password, query or fragment.
+
+    Its host is in the form that `host_name` returns.
+    """
     if "@" in text:
         raise refuse("url-with-credentials", "must not contain a user name or password")
+    host = re.match(r"[A-Za-z]+://([^/?#:\[\]]+)", text)
+    if host and (not host[1].isascii() or host[1].endswith(".")):
+        text = text[: host.start(1)] + host_name(host[1]) + text[host.end(1) :]
     if not re.fullmatch(r"[!-~]+", text) or any(c in text for c in "\"'<>\\^`{|}"):
         raise refuse("url-character", "contains a character that is not allowed in a URL")
     try:
@@ -164,27 +145,6 @@ def proxy_url(text: str) -> str:
     return url(text, "http", "https", path=False)
 
 
-def windows_path(text: str) -> str:
-    """Return an absolute path on a drive, or a path that begins with %Variable%; at most 200 characters."""
-    if len(text) > 200:
-        raise refuse("path-too-long", "must not be longer than 200 characters")
-    start = re.match(r"([A-Za-z]:(?=\\)|%[A-Za-z_][A-Za-z0-9_()]*%(?=\\|$))", text)
-    if not start:
-        raise refuse("path-not-absolute", "must be an absolute path")
-    if any(c in "\"'`;%/:*?<>|\u2018\u2019\u201a\u201b\u201c\u201d\u201e" for c in text[start.end() :]):
-        raise refuse("windows-path-character", "must not contain any of these characters: \" ' ` ; % / : * ? < > |")
-    if any(part in (".", "..") for part in text.split("\\")):
-        raise refuse("path-dots", "must not contain . or .. as a component")
-    return text
-
-
-def windows_folder(text: str) -> str:
-    """Return a Windows path below the root of a drive or the folder of a variable: its permissions will be changed."""
-    if not re.search(r"\\[^\\]", windows_path(text)):
-        raise refuse("folder-at-root", "must be a folder below the drive or environment variable, not its root")
-    return text
-
-
 def fingerprint(text: str) -> str:
     """Return SHA256: and 64 lower-case hex digits."""
     digits = text[7:].replace(":", "").lower()
@@ -194,8 +154,8 @@ def fingerprint(text: str) -> str:
 
 
 def thumbprint(text: str) -> str:
-    """Return 40 upper-case hex digits. The certificate dialog of Windows shows them with spaces, after an invisible mark."""
-    digits = re.sub("[ :\u200e]", "", text).upper()
+    """Return 40 upper-case hex digits. The certificate dialog of Windows shows them with spaces."""
+    digits = re.sub("[ :]", "", text).upper()
     if not re.fullmatch(r"[0-9A-F]{40}", digits):
         raise refuse("not-a-thumbprint", "must be a thumbprint of 40 hex digits")
     return digits

@@ -34,11 +34,11 @@ PROCESS_LOG=$DATA_FOLDER/server.log
 
 BEFORE_RUN+=(assert_home_path assert_home_writable)
 
-# Units and configuration files contain paths below the home folder.
+# Units, PATH, and configuration files contain paths below the home folder. Spaces and letters of any language are fine.
 assert_home_path() {
-    if [[ ! $HOME_FOLDER =~ ^(/[A-Za-z0-9._@+-]+)+$ ]]; then
-        fail home-invalid 'HOME is "{path}", but must be an absolute path with only letters, digits, and . _ @ + - in '\
-'its names. Set HOME to such a folder that you own, then try again' \
+    if [[ $HOME_FOLDER != /* || /$HOME_FOLDER/ == *[[:cntrl:]\'\"\\\$\`%:]* || $HOME_FOLDER/ == */@(|.|..)/* ]]; then
+        fail home-invalid 'HOME is "{path}", but it must be an absolute path without quotation marks, control '\
+'characters, and any of \ $ ` % :. Set HOME to such a folder that you own, then try again' \
             path "$HOME_FOLDER"
     fi
 }

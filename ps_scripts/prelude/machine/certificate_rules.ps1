@@ -54,6 +54,11 @@ function Get-NameFault($Certificate) {
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
+    $asName = @($missing | Where-Object { $names -contains "DNS:$(Format-Name $_)" })
+    if ($asName.Count) {
+        return New-Failure certificate-address-as-name ('it has the IP address {address} as a DNS name, which ' +
+            'browsers do not accept') @{ address = $asName[0] }
+    }
     if ($missing.Count) {
         New-Failure certificate-lacks-name 'the subject alternative names lack {names}' @{
             names = $missing -join ', '

@@ -23,7 +23,8 @@ function Read-DerElement([byte[]]$Bytes, [int]$Position) {
 
 # Return the DNS names and IP addresses in the extension for subject alternative names. .NET returns them as text in the
 # display language of Windows. The extension is a SEQUENCE of names (RFC 5280, 4.2.1.6). Of its kinds of names, two are
-# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes.
+# for servers: dNSName, tag [2] (0x82), in ASCII; and iPAddress, tag [7] (0x87), as 4 or 16 bytes. An IP address that is
+# a dNSName is returned with the prefix DNS: because it is not valid for that address.
 function Read-AlternativeName([byte[]]$Extension) {
     $dnsName = 0x82
     $ipAddress = 0x87
@@ -32,7 +33,12 @@ function Read-AlternativeName([byte[]]$Extension) {
         $name = Read-DerElement $Extension $position
         $value = New-Object byte[] ($name.End - $name.Start)
         [Array]::Copy($Extension, $name.Start, $value, 0, $value.Length)
-        if ($name.Tag -eq $dnsName) { $Utf8.GetString($value).ToLowerInvariant() }
+        if ($name.Tag -eq $dnsName) {
+            $text = $Utf8.GetString($value).ToLowerInvariant()
+            $address = $null
+            $isAddress = $text -match '^[0-9.]+$|:' -and [Net.IPAddress]::TryParse($text, [ref]$address)
+            if ($isAddress) { "DNS:$address" } else { $text }
+        }
         elseif ($name.Tag -eq $ipAddress) { (New-Object Net.IPAddress (, $value)).ToString() }
         $position = $name.End
     }

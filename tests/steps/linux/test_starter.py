@@ -33,7 +33,7 @@ PASSWORD = "canary of the notebook"
 ENVIRONMENT = "/opt/environment"  # this test's own Python, with notebook
 CHOICES = f"NOTEBOOK_PYTHON={ENVIRONMENT}/bin/python\nLOCK_MARK=/etc/passwd\n"  # of the steps python and packages
 STEPS = [CHOICES, *(parts.step(name, "user") for name in ("preflight", "certificate", "notebook", "service", "check"))]
-HOME = "/home/somebody"
+HOME = "/home/j\u00e9r\u00f4me b\u00e4r"  # spaces and umlauts are in real ones
 STATE, CONFIGURATION = f"{HOME}/.local/state/nbserver", f"{HOME}/.config/nbserver"
 FOREIGN = TESTS / "foreign_configuration"
 TOKEN = json.loads((FOREIGN / "jupyter_server_config.json").read_text())["IdentityProvider"]["token"]

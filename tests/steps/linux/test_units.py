@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -77,14 +78,14 @@ def read_back(units: Path, text: str) -> tuple[str, dict[str, str]]:
 
 
 @examples(20)
-@given(user=NAMES)
-@example(user="CORP\\peter")
-@example(user='100% "peter"')
-@example(user="o'neil $HOME %h\\n")
-def test_systemd_reads_every_variable_whoever_the_user_is(units: Path, user: str) -> None:
-    home = "/home/CORP/peter"
+@given(user=NAMES, home=st.just("/home/CORP/peter"))
+@example(user="CORP\\peter", home="/home/j\u00e9r\u00f4me b\u00e4r")
+@example(user='100% "peter"', home="/home/a;b&c (d) *,#=")
+@example(user="o'neil $HOME %h\\n", home="/home/\u65e5\u672c")
+def test_systemd_reads_every_variable_whoever_the_user_is(units: Path, user: str, home: str) -> None:
     command, variables = read_back(units, user_unit(user, home))
-    assert command == f"{home}/env/bin/python -I {home}/configuration/serve.py {home}/configuration/file {home}/work"
+    words = [f"{home}/env/bin/python", "-I", f"{home}/configuration/serve.py", f"{home}/configuration/file", f"{home}/work"]
+    assert shlex.split(command) == words
     assert variables["USER"] == user and variables["HOME"] == home
     assert len(variables) == 5
 

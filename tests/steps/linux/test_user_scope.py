@@ -67,6 +67,28 @@ def test_a_user_without_a_name_has_their_own_files(nameless: Path) -> None:
     assert not (nameless / ".config").exists() and not (nameless / "notebooks").exists()
 
 
+@pytest.mark.parametrize("name", ["j\u00e9r\u00f4me b\u00e4r", "a;b&c (d) *,#="])
+def test_a_home_folder_may_have_any_name_that_units_can_have(nameless: Path, name: str) -> None:
+    home = nameless / name
+    home.mkdir()
+    os.chown(home, 54321, 54322)
+    for mode, changed in (("apply", 2), ("apply", 0), ("undo", 0)):
+        events = run_nameless(home, mode)
+        assert (events[-1]["outcome"], events[-1]["changed"]) == ("ok", changed), events
+    assert not (home / ".config").exists() and not (home / "notebooks").exists()
+
+
+@pytest.mark.parametrize("name", ["it's", "a$b", "a%b", 'a"b', "a\\b", "a:b", "a\tb"])
+def test_a_home_folder_that_units_cannot_have_is_refused(nameless: Path, name: str) -> None:
+    home = nameless / name
+    home.mkdir()
+    os.chown(home, 54321, 54322)
+    events = run_nameless(home, "apply")
+    (failed,) = (event for event in events if event["event"] == "failed")
+    assert failed["code"] == "home-invalid" and "an absolute path without quotation marks, control characters, and any of" in failed["text"]
+    assert [path.name for path in home.iterdir()] == ["local.sh"]
+
+
 def test_an_undo_without_the_users_systemd_is_refused_before_it_begins(nameless: Path) -> None:
     """As in su, in cron and after a logout: the unit could not be stopped."""
     assert run_nameless(nameless, "apply")[-1]["outcome"] == "ok"

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID as Purpose
 
 from nbserver.certificate.chain import ChainFault, check
-from tests.authority import DAY, NOW, ec_key, named, root, rsa_key, san
+from tests.authority import DAY, NOW, ec_key, explicit_curve, named, root, rsa_key, san
 from tests.powershell.engine import Session, prelude, require_engine
 
 NAMES = ["127.0.0.1", "win1.example.com"]
@@ -36,13 +36,23 @@ def session() -> Iterator[Session]:
 
 
 def certificate(
-    key: Any, *extensions: tuple[x509.ExtensionType, bool], names: Sequence[str] = NAMES, ends: Any = NOW + DAY, algorithm: Any = None
+    key: Any,
+    *extensions: tuple[x509.ExtensionType, bool],
+    names: Sequence[str] = NAMES,
+    more: Sequence[x509.GeneralName] = (),
+    ends: Any = NOW + DAY,
+    algorithm: Any = None,
 ) -> x509.Certificate:
     """With these extensions, its names, and no other."""
     builder = x509.CertificateBuilder(ROOT.certificate.subject, named("server"), key, x509.random_serial_number(), NOW - 2 * DAY, ends)
-    for value, critical in (*extensions, (x509.SubjectAlternativeName([san(name) for name in names]), False)):
+    for value, critical in (*extensions, (x509.SubjectAlternativeName([*(san(name) for name in names), *more]), False)):
         builder = builder.add_extension(value, critical)
     return builder.sign(ROOT.key, algorithm or hashes.SHA256())
+
+
+def with_explicit_curve() -> x509.Certificate:
+    """With an EC key whose curve is written out instead of named."""
+    return explicit_curve(NAMES)[0]
 
 
 def key_usage(**which: bool) -> x509.KeyUsage:
@@ -123,6 +133,9 @@ def test_names_dates_and_signature(session: Session) -> None:
     for one, words in (
         (certificate(key, names=NAMES[:1]), "lack win1.example.com"),
         (certificate(key, names=[*NAMES, "*.example.com"]), "wildcard"),
+        (certificate(key, names=NAMES[1:], more=[x509.DNSName(NAMES[0])]), "has the IP address 127.0.0.1 as a DNS name"),
+        (certificate(key, more=[x509.DNSName(NAMES[0])]), ""),
+        (with_explicit_curve(), "neither RSA nor EC on P-256 or P-384"),
         (certificate(key, ends=NOW - DAY / 2), "the certificate expired on"),
         (certificate(key, algorithm=hashes.SHA512()), ""),
     ):

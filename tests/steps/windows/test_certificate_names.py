@@ -28,6 +28,8 @@ Format-Certificate $certificate
 label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 dns_names = st.lists(label, min_size=1, max_size=4).map(".".join).filter(lambda name: not name.rpartition(".")[2].isdigit())
 names = dns_names | dns_names.map("*.{}".format) | st.ip_addresses().map(str)
+# An address as a DNS name is not valid for this address.
+addresses = st.ip_addresses().map(str)
 # Names of other kinds are passed over.
 others = st.sampled_from(
     [x509.RFC822Name("a@example.com"), x509.UniformResourceIdentifier("https://x.example.com/"), x509.DirectoryName(named("x"))]
@@ -58,11 +60,13 @@ def certificate(kinds: list[x509.GeneralName]) -> x509.Certificate:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(names, max_size=12, unique=True), st.lists(others, max_size=2))
-def test_the_host_reads_the_names_that_the_workstation_reads(session: Session, wanted: list[str], more: list[x509.GeneralName]) -> None:
-    made = certificate([*more, *(san(name) for name in wanted)])
+@given(st.lists(names, max_size=12, unique=True), st.lists(others, max_size=2), st.lists(addresses, max_size=1))
+def test_the_host_reads_the_names_that_the_workstation_reads(
+    session: Session, wanted: list[str], more: list[x509.GeneralName], as_dns: list[str]
+) -> None:
+    made = certificate([*more, *(san(name) for name in wanted), *map(x509.DNSName, as_dns)])
     lines = [base64.b64encode(made.public_bytes(Encoding.DER)).decode(), *wanted]
     read, expected, text = session.run(READ, lines)
-    assert read == expected
-    assert set(chain.san_names(made)) == set(wanted)
+    assert read.split() == [*expected.split(), *(f"DNS:{address}" for address in as_dns)]
+    assert set(chain.san_names(made)) == {*wanted, *(f"DNS:{address}" for address in as_dns)}
     assert text == pem(made)

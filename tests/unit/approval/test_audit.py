@@ -52,7 +52,7 @@ def test_what_was_rendered_passes_and_names_what_runs(tmp_path: Path) -> None:
         "win2.ps1  sha256 ",
         "ie_esc ",
         '"port": 9999',
-        "5f066036aebfaa3aa9aa4d52f852022f24641e7b5bc52f2bf8bb7acbe7bab958",
+        "edec09c4853aeae9ac36efb8c9f95b6b8e2fee65eee56d9767a8b7c69c574403",
     ):
         assert part in report
 

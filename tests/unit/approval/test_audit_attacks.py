@@ -188,7 +188,7 @@ def test_a_setting_that_no_inventory_gives_is_refused(files: dict[str, bytes], t
         ("openssl.executable", ["%TEMP%\\evil.exe"]),
         ("openssl.url", "https://mirror.example.com/other.msi"),
         ("python.sha256", "0" * 64),
-        ("python.kind", "exe"),
+        ("python.kind", "zip"),
         ("vc_redist", None),
         ("openssl", None),
         ("notebook.directory", "C:\\"),

@@ -159,6 +159,7 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
     [
         (b"", r"this is not valid JSON \(line 1"),
         (b"{", r"this is not valid JSON \(line 1"),
+        (b"\xef\xbb\xbf{}", "the file begins with a byte order mark, so another program has saved it; expected UTF-8 text without"),
         (b"\xff\xfe{}", "expected UTF-8 text without a byte order mark"),
         (b"[]", r"this is not a manifest of a supported version \(1 or 2\)"),
         (b"{}", r"this is not a manifest of a supported version \(1 or 2\)"),
@@ -173,6 +174,7 @@ def test_a_manifest_of_another_release_can_be_read(scripts: list[Script], approv
     ids=[
         "empty",
         "torn",
+        "a byte order mark",
         "utf-16",
         "list",
         "object",

@@ -30,8 +30,8 @@ def test_a_host_gets_its_programs_and_the_packages_of_its_python() -> None:
 
 
 def test_the_defaults_can_be_had() -> None:
-    assert SHIPPED.python(None, "x64").version == "3.13.13"
-    assert SHIPPED.python(None, "arm64").url.endswith("-arm64.zip")
+    assert SHIPPED.python(None, "x64").version == "3.13.15"
+    assert SHIPPED.python(None, "arm64").url.endswith("-arm64.exe")
     openssl = SHIPPED.openssl(None, "x64")
     assert (openssl.version, openssl.kind, len(openssl.executable)) == ("3.5.6", "msi", 2)
     assert SHIPPED.lock("3.13.13", "x64") == SHIPPED.lock("3.13", "x64")

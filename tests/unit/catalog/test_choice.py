@@ -22,12 +22,12 @@ from nbserver.render.windows_host import render
 
 HEX = "0123456789abcdef" * 4
 SHIPPED = load()
-NEW = ("3.13.13 zip", "3.5.6 msi", "14.51.36247.0", "3.13")
+NEW = ("3.13.15 exe", "3.5.6 msi", "14.51.36247.0", "3.13")
 CHOSEN = [
     ("x64", "2012", ("3.8.10 exe", "3.5.6 msi", "14.29.30157", "3.8")),
     ("x64", "2012r2", ("3.12.10 zip", "3.5.6 msi", "14.44.35211.0", "3.12")),
     *(("x64", name, NEW) for name in (None, "2016", "2019", "2022", "2025", "10", "11")),
-    *(("arm64", name, ("3.13.13 zip", "3.5.6 exe", "14.51.36247.0", "3.13")) for name in (None, "2025", "10", "11")),
+    *(("arm64", name, ("3.13.15 exe", "3.5.6 exe", "14.51.36247.0", "3.13")) for name in (None, "2025", "10", "11")),
 ]
 
 
@@ -107,7 +107,7 @@ def test_what_does_not_fit_a_windows(tmp_path: Path, changes: dict[str, Any], wo
 def test_an_entry_for_a_newer_windows_is_chosen_where_the_inventory_names_it(tmp_path: Path) -> None:
     entry = '[[python]]\nversion = "3.13.20"\narchitecture = "x64"\nkind = "zip"\nurl = "https://mirror.example.com/python-3.13.20.zip"\n'
     (tmp_path / "site.toml").write_text(f'{entry}sha256 = "{HEX}"\nexecutable = "python.exe"\nwindows = "10.0.17763"\n')
-    for name, chosen in ((None, "3.13.13"), ("2016", "3.13.13"), ("2019", "3.13.20"), ("11", "3.13.20")):
+    for name, chosen in ((None, "3.13.15"), ("2016", "3.13.15"), ("2019", "3.13.20"), ("11", "3.13.20")):
         assert settings(tmp_path, catalog="site.toml", windows=name)["python"]["version"] == chosen
     with pytest.raises(
         CatalogError,

@@ -64,14 +64,30 @@ def test_a_shipped_download_is_hashed_or_unverified(download: Download) -> None:
             choose(download.version, download.architecture)
 
 
-def test_an_exe_is_taken_only_when_it_is_asked_for_or_there_is_nothing_else(tmp_path: Path) -> None:
+def test_the_newest_python_is_taken_whatever_its_kind(tmp_path: Path) -> None:
     overlaid = overlay(tmp_path, entry(version='"3.13.15"', sha256=""))
-    assert SHIPPED.python("3.13", "x64").kind == "zip"
+    for prefix in (None, "3", "3.13"):
+        assert [(x.version, x.kind) for x in (SHIPPED.python(prefix, "x64"),)] == [
+            ("3.14.7", "zip") if prefix == "3" else ("3.13.15", "exe")
+        ]
+    assert [SHIPPED.python(version, "x64").kind for version in ("3.11", "3.12", "3.13.13", "3.14")] == ["zip"] * 4, (
+        "a zip if both are the same"
+    )
+    assert (SHIPPED.python("3.13", "x64", "zip").version, overlaid.python("3.13", "x64").version) == ("3.13.13", "3.13.15")
     assert (SHIPPED.python("3.13", "x64", "exe").version, SHIPPED.python("3.13.15", "x64").kind) == ("3.13.15", "exe")
     with pytest.raises(CatalogError, match="is unverified"):
-        overlaid.python("3.13.15", "x64")
+        overlaid.python("3.13.15", "x64", "zip")
     assert overlaid.python("3.13.15", "x64", "exe").kind == "exe"
     assert [SHIPPED.openssl("3.5", "x64", kind).kind for kind in (None, "msi", "exe")] == ["msi", "msi", "exe"]
+
+
+def test_what_the_site_has_goes_before_newer_ones(tmp_path: Path) -> None:
+    """A mirror has what it has: a host without the Internet cannot use a newer one of the publisher."""
+    overlaid = overlay(tmp_path, entry(version='"3.13.5"'))
+    for prefix in (None, "3.13", "3"):
+        assert overlaid.python(prefix, "x64").version == "3.13.5"
+    assert [overlaid.python("3.13", "x64", "exe").version, overlaid.python("3.14", "x64").version] == ["3.13.15", "3.14.7"]
+    assert overlaid.python(None, "x64", windows="2012r2").version == "3.12.10"
 
 
 def test_the_shipped_hashes_differ() -> None:

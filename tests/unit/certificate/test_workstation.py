@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key, pkcs7, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,22 @@ from nbserver.inventory import merging, reader
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.run.options import Options
 from nbserver.run.result import Result
-from tests.authority import DAY, NOW, Signer, ec_key, encryption, intermediate, key_pem, pem, root, rsa_key, san, self_signed
+from tests.authority import (
+    DAY,
+    NOW,
+    Signer,
+    ec_key,
+    encryption,
+    explicit_curve,
+    explicit_key_pem,
+    intermediate,
+    key_pem,
+    pem,
+    root,
+    rsa_key,
+    san,
+    self_signed,
+)
 from tests.tier import examples
 
 NAMES = ("192.0.2.7", "win1.example.com", "xn--bcher-kva.example.com", "2001:db8::7")
@@ -126,6 +141,82 @@ def test_a_damaged_certificate_is_refused_in_words(data: st.DataObject) -> None:
     with pytest.raises(ChainFault):
         found = certificate_chain.read_pem(text.encode() + pem(SECOND.certificate, FIRST.certificate).encode())
         certificate_chain.check(certificate_chain.order(found, certificate_chain.spki(KEY.public_key())), NAMES, NOW)
+
+
+P7B = pkcs7.serialize_certificates([ROOT.certificate, *reversed(CHAIN)], Encoding.DER)
+FILES = {
+    "p7b": pkcs7.serialize_certificates([ROOT.certificate, *reversed(CHAIN)], Encoding.PEM),
+    "p7b in DER": P7B,
+    "p7b that is called a certificate": b"-----BEGIN CERTIFICATE-----\r\n"
+    + base64.encodebytes(P7B).replace(b"\n", b"\r\n")
+    + b"-----END CERTIFICATE-----\r\n",
+    "p7b and PEM": pkcs7.serialize_certificates([*CHAIN[1:]], Encoding.PEM) + pem(LEAF).encode(),
+    "UTF-8 with a mark": pem(*CHAIN).encode("utf-8-sig"),
+    "UTF-16": pem(*CHAIN).replace("\n", "\r\n").encode("utf-16"),
+    "UTF-16 without a mark": pem(*CHAIN).replace("\n", "\r\n").encode("utf-16-le"),
+}
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_a_chain_in_each_form(tmp_path: Path, form: str) -> None:
+    assert read(pem_host(tmp_path, FILES[form], key_pem(KEY))).chain == pem(*CHAIN)
+
+
+def test_a_key_in_utf_16(tmp_path: Path) -> None:
+    found = pem_host(tmp_path, pem(*CHAIN), key_pem(KEY))
+    for encoding in ("utf-16", "utf-16-le"):
+        (tmp_path / "server.key").write_text(key_pem(KEY), encoding)
+        assert read(found).key == key_pem(KEY)
+
+
+def test_cross_signed_authorities(tmp_path: Path) -> None:
+    """The authority above the intermediate has a root certificate, and one from an older authority: both may be in the file."""
+    old, new = root("old"), root("new")
+    crossed = old.sign(new.key.public_key(), subject="new", ca=True)
+    middle = intermediate(new, "middle")
+    leaf = middle.sign(KEY.public_key(), NAMES)
+    long = pem(leaf, middle.certificate, crossed)
+    for others in ((crossed,), (crossed, new.certificate), (new.certificate, crossed), (new.certificate, old.certificate, crossed)):
+        assert read(pem_host(tmp_path, pem(*others, middle.certificate, leaf), key_pem(KEY))).chain == long
+    assert read(pem_host(tmp_path, pem(new.certificate, middle.certificate, leaf), key_pem(KEY))).chain == pem(leaf, middle.certificate)
+
+    ended = old.sign(new.key.public_key(), subject="new", ca=True, begins=NOW - 9 * DAY, ends=NOW - DAY)
+    for others in ((ended, new.certificate), (new.certificate, ended)):
+        assert read(pem_host(tmp_path, pem(leaf, middle.certificate, *others), key_pem(KEY))).chain == pem(leaf, middle.certificate)
+    assert "CN=new expired on" in refusal(pem_host(tmp_path, pem(leaf, middle.certificate, ended), key_pem(KEY)))
+
+    both = [
+        Signer(one.sign(other.key.public_key(), subject=name, ca=True), other.key)
+        for one, other, name in ((old, new, "new"), (new, old, "old"))
+    ]
+    found = read(pem_host(tmp_path, pem(leaf, middle.certificate, *(one.certificate for one in both)), key_pem(KEY)))
+    assert found.chain == pem(leaf, middle.certificate, *(one.certificate for one in both))
+    stranger = intermediate(old, "stranger").certificate
+    assert "not part of the chain: CN=stranger" in refusal(pem_host(tmp_path, long + pem(stranger), key_pem(KEY)))
+
+
+def test_a_curve_that_is_written_out(tmp_path: Path) -> None:
+    """Of a key alone it does not matter: it is sent with the curve's name. In a certificate no browser accepts it."""
+    assert "BEGIN" in explicit_key_pem(KEY) and len(explicit_key_pem(KEY)) > 500
+    assert read(pem_host(tmp_path, pem(*CHAIN), explicit_key_pem(KEY))).key == key_pem(KEY)
+    leaf, key = explicit_curve(NAMES)
+    assert "the EC key of CN=server has explicit curve parameters" in refusal(pem_host(tmp_path, pem(leaf), key_pem(key)))
+
+
+def test_an_address_as_a_dns_name(tmp_path: Path) -> None:
+    names = [*map(san, NAMES[1:]), x509.DNSName("192.0.2.7")]
+    builder = x509.CertificateBuilder(
+        ROOT.certificate.subject, LEAF.subject, KEY.public_key(), x509.random_serial_number(), NOW - DAY, NOW + DAY
+    )
+
+    def signed(names: Sequence[x509.GeneralName]) -> str:
+        return pem(builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(ROOT.key, hashes.SHA256()))
+
+    text = refusal(pem_host(tmp_path, signed(names), key_pem(KEY)))
+    assert "the certificate has the IP address 192.0.2.7 as a DNS name, which browsers do not accept" in text
+    assert "reissued with subjectAltName = IP:192.0.2.7 instead of DNS:192.0.2.7" in text
+    both = signed([*names, san("192.0.2.7")])
+    assert read(pem_host(tmp_path, both, key_pem(KEY))).chain == both
 
 
 def test_a_chain_of_its_own_signature(tmp_path: Path) -> None:
@@ -248,6 +339,24 @@ def test_a_pfx(tmp_path: Path, encrypt: Any, others: Sequence[x509.Certificate])
     assert found.key == key_pem(KEY)
 
 
+def test_a_pfx_without_a_password(tmp_path: Path) -> None:
+    (tmp_path / "server.pfx").write_bytes(pkcs12.serialize_key_and_certificates(None, KEY, LEAF, CHAIN[1:], NoEncryption()))
+    assert read(host(tmp_path, 'certificate.pfx = "server.pfx"')).chain == pem(*CHAIN)
+
+
+def test_a_pfx_with_an_empty_password(tmp_path: Path) -> None:
+    """Azure Key Vault exports one. `cryptography` writes none, so this one is by `openssl pkcs12 -export -passout pass:`."""
+    (tmp_path / "server.pfx").write_bytes(Path(__file__).with_name("empty-password.pfx").read_bytes())
+    found = read(host(tmp_path, 'certificate.pfx = "server.pfx"'))
+    (leaf,) = x509.load_pem_x509_certificates(found.chain.encode())
+    assert set(certificate_chain.san_names(leaf)) == set(NAMES)
+
+
+def test_a_pfx_with_a_password_that_is_not_set(tmp_path: Path) -> None:
+    (tmp_path / "server.pfx").write_bytes(pkcs12.serialize_key_and_certificates(None, KEY, LEAF, CHAIN[1:], encryption("another")))
+    assert "the file has a password, or this is not a PFX" in refusal(host(tmp_path, 'certificate.pfx = "server.pfx"'), SecretError)
+
+
 def test_a_pfx_that_cannot_be_used(tmp_path: Path) -> None:
     whole = pkcs12.serialize_key_and_certificates(b"name", KEY, LEAF, CHAIN[1:], encryption("another"))
     assert "the password is wrong" in refusal(pfx_host(tmp_path, whole), SecretError)
@@ -273,7 +382,6 @@ def test_a_pfx_of_any_bytes_is_refused(tmp_path: Path, data: bytes) -> None:
     [
         ('certificate.file = "a.pem"', "file requires a private key"),
         ('certificate.key = { env = "X" }', "key only applies with file"),
-        ('certificate.pfx = "a.pem"', "pfx requires a password"),
         ('certificate.password = { env = "X" }', "password only applies with"),
         ('certificate.request = true\ncertificate.thumbprint = "00112233445566778899AABBCCDDEEFF00112233"', "at most one of"),
         ('certificate.file = "a.pem"\ncertificate.key = { env = "X" }\ncertificate.request = true', "at most one of"),

@@ -27,6 +27,7 @@ address = "win1.example.com"
 notebook.password = { env = "NOTEBOOK_PASSWORD" }
 """
 SECRET = "hunter2"
+UMLAUTS = "\u00fc" * 128
 BLOB = base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " + bytes(32)).decode()
 
 
@@ -74,7 +75,14 @@ SETTINGS = [
     ('transport = "psrp"', 'transport: unknown value; expected "ssh"'),
     ("port = 0", "port: the number is out of range; expected a whole number from 1 to 65535"),
     ('user = ""', "user: must not be empty"),
-    ('user = "a b"', "user: contains a character that is not allowed in a user name"),
+    ('user = "a;b"', "user: contains a character that is not allowed in a user name"),
+    ('user = "a:b"', "user: contains a character that is not allowed in a user name"),
+    ('user = "a -b"', "user: contains a character that is not allowed in a user name"),
+    ("user = 'CORP\\'", "user: contains a character that is not allowed in a user name"),
+    ('user = "CORP\\bob"', "user: must not contain control characters (in \"text\", double each backslash; in 'text', write it once)"),
+    ("host_key = '256 MD5:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff x (RSA)'", "host_key: an MD5 fingerprint is not secure"),
+    (f'host_key = "@revoked lin1 ssh-ed25519 {BLOB}"', "host_key: must be the key of the host itself, without a marker"),
+    ('host_key = "256 SHA256:00 anna (ED25519)"', "host_key: this is neither a fingerprint nor a public key"),
     ('user = "-oProxyCommand=x"', "user: contains a character that is not allowed in a user name"),
     ('key_file = "absent"', "key_file: the file does not exist"),
     (f'sudo_password = "{SECRET}"', 'sudo_password: must be a reference such as { env = "NAME" }, never the secret itself'),
@@ -94,7 +102,12 @@ SETTINGS = [
     ('packages.source = "apt"', "packages.source: unknown value; expected auto (same as wheels), distribution, or wheels"),
     (f'packages.index_url = "https://u:{SECRET}@mirror.example.com/"', "must not contain a user name or password"),
     ('notebook.directory = "notebooks"', "notebook.directory: must be an absolute path"),
-    ("notebook.directory = 'C:\\x'", "notebook.directory: must be an absolute path; expected the absolute path"),
+    ("notebook.directory = 'C:\\x'", "must be a path of Linux, such as /srv/notebooks; this is one of Windows; expected the absolute path"),
+    ('notebook.directory = "C:/x"', "notebook.directory: must be a path of Linux, such as /srv/notebooks; this is one of Windows"),
+    ("notebook.directory = '\\\\server\\share'", "must be a path of Linux, such as /srv/notebooks; this is one of Windows"),
+    ("notebook.directory = '%ProgramData%\\x'", "must be a path of Linux, such as /srv/notebooks; this is one of Windows"),
+    ('notebook.directory = "~/notebooks"', "notebook.directory: must begin with /: neither ~ nor variables are expanded"),
+    (f'notebook.directory = "/srv/{UMLAUTS}"', "must not have a component of more than 255 bytes"),
     ('notebook.directory = "/srv"', "must not be directly below the root folder"),
     ('notebook.directory = "/srv/../etc"', "must not contain . or .. as a component"),
     ('notebook.directory = "/srv/x/"', "must not end in /"),
@@ -199,7 +212,7 @@ agent = false
         ),
         (
             "notebook.directory = 'D:\\x'",
-            "2: [defaults] notebook.directory: must be an absolute path; expected the absolute path of a folder on the host",
+            "2: [defaults] notebook.directory: must be a path of Linux, such as /srv/notebooks; this is one of Windows; expected the absolute",
         ),
         ("notebook.directory = '/srv/x'", "(host win1, Windows)"),
         ("transport = 'psrp'", '2: [defaults] transport: unknown value; expected "ssh" (host lin1, Linux)'),
@@ -247,10 +260,26 @@ def test_a_reference_replaces_a_reference(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [(f"ssh-ed25519 {BLOB} anna@desk", f"ssh-ed25519 {BLOB}"), ("SHA256:" + "A" * 43 + "=", "SHA256:" + "A" * 43)]
+    ("text", "value"),
+    [
+        (f"ssh-ed25519 {BLOB} anna@desk", f"ssh-ed25519 {BLOB}"),
+        ("SHA256:" + "A" * 43 + "=", "SHA256:" + "A" * 43),
+        ("256 SHA256:" + "A" * 43 + " root@lin1 (ED25519)", "SHA256:" + "A" * 43),
+        ("3072 SHA256:" + "A" * 43 + " no comment (RSA)", "SHA256:" + "A" * 43),
+        (f"lin1.example.com,192.0.2.7 ssh-ed25519 {BLOB}", f"ssh-ed25519 {BLOB}"),
+        (f"[lin1]:2222 ssh-ed25519 {BLOB} comment", f"ssh-ed25519 {BLOB}"),
+        (f"|1|c2FsdA==|aGFzaA== ssh-ed25519 {BLOB}", f"ssh-ed25519 {BLOB}"),
+    ],
 )
 def test_a_host_key_has_one_form(text: str, value: str) -> None:
     assert public_host_key(text) == value
+
+
+@pytest.mark.parametrize(
+    "user", ["svc$", "john smith", "j\u00e9r\u00f4me", "CORP+anna", "CORP\\anna", "anna@corp.example.com", "anna.m-1", "_x", "$a%b!"]
+)
+def test_users_of_linux(tmp_path: Path, user: str) -> None:
+    assert lin1(tmp_path, GOOD.replace('"anna"', f"'{user}'")).user == user
 
 
 @given(st.text(max_size=40))

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from nbserver.base.errors import InventoryError
+from nbserver.inventory.browser_ports import blocked_port
 from nbserver.inventory.names import name_fault
 from nbserver.inventory.reader import load
+from nbserver.inventory.windows_host import WindowsHost
 from tests.checkout import CHECKOUT
 
 GOOD = """\
@@ -58,7 +60,11 @@ SETTINGS = [
     ('address = "fe80::1%eth0"', "zone"),
     ('address = "192.0.2.256"', "not a valid IPv4 address"),
     ('address = "a..b"', "neither a DNS name nor an IP address; expected a DNS name or an IP address"),
-    ('address = "win1.example.com."', "neither a DNS name"),
+    ('address = "."', "neither a DNS name"),
+    ('address = "win1.example.com.."', "neither a DNS name"),
+    ('address = "xn--a.\u00fc"', "not a valid internationalized DNS name"),
+    ('address = "win1\u200b.example.com"', "address: must not contain invisible characters such as U+200B; delete the text"),
+    ("certificate.names = ['\ufeffa']", "certificate.names: must not contain invisible characters such as U+FEFF"),
     ('address = ""', "address: must not be empty"),
     ("address = 5", "address: expected text, found a number: put the value in quotes"),
     ("address = true", "address: expected a DNS name or an IP address, without a scheme or port, found true or false"),
@@ -83,6 +89,15 @@ SETTINGS = [
     ('proxy = "http://proxy:99999"', "the host or port of the URL is not valid"),
     ('proxy = "http://proxy/path"', "must not contain a path"),
     (f'user = "\\t{SECRET}"', "user: must not contain control characters"),
+    ('user = "CORP\\bob"', "user: must not contain control characters (in \"text\", double each backslash; in 'text', write it once)"),
+    ('notebook.directory = "C:\\temp\\notebooks"', 'notebook.directory: must not contain control characters (in "text", double'),
+    ('ca_file = "C:\\new.pem"', 'ca_file: must not contain control characters (in "text", double'),
+    ("user = 'CORP\\\\anna'", "user: must have at most one backslash, between a domain and a name"),
+    (
+        'user = "CORP\\"anna"',
+        "user: must have at most one backslash, between a domain and a name, and no \" (in 'text', write a backslash once)",
+    ),
+    ('user = "anna\u00a0m"', "user: must not contain invisible characters such as U+00A0"),
     ('user = " x"', "must not begin or end with a space"),
     ('user = "2026-11-22T10:11:12"', "must not look like a date and time"),
     (f'password = "{SECRET}"', 'must be a reference such as { env = "NAME" }, never the secret itself'),
@@ -131,6 +146,19 @@ SETTINGS = [
     ("notebook.password_minimum = 129", "notebook.password_minimum: the number is out of range"),
     ('notebook.ip = "localhost"', "notebook.ip: this is not an IP address; expected "),
     ('notebook.directory = "notebooks"', "notebook.directory: must be an absolute path"),
+    ('notebook.directory = "C:/notebooks"', "must have backslashes instead of slashes; write it in single quotes, such as 'C:\\notebooks'"),
+    ('notebook.directory = "%ProgramData%/notebooks"', "must have backslashes instead of slashes"),
+    ("notebook.directory = 'C:\\notebooks/anna'", "must have backslashes instead of slashes"),
+    ("notebook.directory = '\\\\server\\share'", "must not be a network path: the notebook server's account cannot reach it"),
+    ('notebook.directory = "//server/share"', "must not be a network path"),
+    ("notebook.directory = 'C:notebooks'", "must have a backslash after the drive"),
+    ('notebook.directory = "/srv/notebooks"', "must be a path of Windows, such as 'C:\\notebooks'; this is one of Linux"),
+    ("notebook.directory = '$env:ProgramData\\notebooks'", "must have variables in the form %ProgramData%, not $env:ProgramData"),
+    ("notebook.directory = 'C:\\data\\aux'", "must not have a component whose name Windows reserves for a device"),
+    ("notebook.directory = 'C:\\Com1.x\\data'", "whose name Windows reserves"),
+    ("notebook.directory = 'C:\\data.\\x'", "must not have a component that ends with a dot or space"),
+    ("path.entries = ['C:\\data \\x']", "must not have a component that ends with a dot or space"),
+    ("notebook.directory = 'C:\\\\data'", "must not contain an empty component (in 'text', write each backslash once)"),
     ("notebook.directory = 'C:\\'", "must be a folder below the drive"),
     ('notebook.directory = "%ProgramData%"', "must be a folder below the drive or environment variable, not its root"),
     ("notebook.directory = 'C:\\a\\..\\Windows'", "must not contain . or .. as a component"),
@@ -194,6 +222,7 @@ LAYOUT = [
     (GOOD + "[groups.lab]\nhosts = 'win1'\n", 6, "[groups.lab] hosts: expected an array of host names, found text"),
     (GOOD + "[groups.lab]\nhosts = [\n  'win1',\n  'win2']\n", 8, 'no host has this name (did you mean "win1"?)'),
     (GOOD + "[groups.lab]\nhosts = ['win1', 'win1']\n", 6, '"win1" is listed twice'),
+    (GOOD + "[groups.lab]\nhosts = ['win1', 'WIN1']\n", 6, '"WIN1" is listed twice'),
     (GOOD + "[groups.lab]\nhosts = [1]\n", 6, "expected an array of host names"),
     (GOOD + "[groups.WIN1]\nhosts = []\n", 1, "hosts.win1: the name is already used by groups.WIN1 on line 5"),
     (GOOD + GOOD.replace("win1]", "Win1]"), 5, "hosts.Win1: the name is already used by hosts.win1 on line 1"),
@@ -308,6 +337,59 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"[hosts]\n# \xff\n")
     with pytest.raises(InventoryError, match=r"x\.toml:2: the text is not UTF-8"):
         load(tmp_path / "x.toml")
+
+
+def test_texts_that_other_programs_print(tmp_path: Path) -> None:
+    """A name with a dot at its end, a name with an umlaut, a group in capitals, a file of Windows PowerShell."""
+    text = (
+        COMPLETE.replace("win1.example.com", "win1.example.com.")
+        + """\
+notebook.public_url = "https://B\u00fccher.example.com.:8443"
+certificate.names = ["m\u00fcnchen.example.com", "stra\u00dfe.example.com", "\u4f8b\u3048.example.com", "xn--mnchen-3ya.example.org."]
+notebook.directory = 'C:\\Daten f\u00fcr alle\\'
+path.entries = ['C:\\Tools\\', '%ProgramFiles(x86)%\\a']
+[groups.lab]
+hosts = ["WIN1"]
+"""
+    )
+    path = tmp_path / "nbserver.toml"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+        path.write_text(text, encoding, newline="\r\n")
+        inventory = load(path)
+        host = inventory.hosts["win1"]
+        assert isinstance(host, WindowsHost)
+        assert host.address == "win1.example.com"
+        assert host.notebook.public_url == "https://xn--bcher-kva.example.com:8443"
+        assert host.certificate.names == (
+            "xn--mnchen-3ya.example.com",
+            "xn--strae-oqa.example.com",
+            "xn--r8jz45g.example.com",
+            "xn--mnchen-3ya.example.org",
+        )
+        assert host.notebook.directory == "C:\\Daten f\u00fcr alle\\" and host.path.entries == ("C:\\Tools\\", "%ProgramFiles(x86)%\\a")
+        assert inventory.groups == {"lab": ("win1",)}
+
+
+@pytest.mark.parametrize("user", ["CORP\\anna", ".\\anna", "anna@corp.example.com", "svc$", "john smith", "j\u00e9r\u00f4me"])
+def test_users_of_windows(tmp_path: Path, user: str) -> None:
+    (tmp_path / "nbserver.toml").write_text(COMPLETE.replace('"admin"', f"'{user}'"), "utf-8")
+    host = load(tmp_path / "nbserver.toml").hosts["win1"]
+    assert isinstance(host, WindowsHost) and host.user == user
+
+
+@pytest.mark.parametrize(
+    ("setting", "warning"),
+    [
+        ("notebook.port = 6000", "browsers do not connect to port 6000; choose another notebook.port"),
+        ("notebook.port = 6001", None),
+        ("notebook.port = 6000\nnotebook.public_url = 'https://a.example.com'", None),
+        ("notebook.public_url = 'https://a.example.com:10080'", "browsers do not connect to port 10080 of notebook.public_url"),
+    ],
+)
+def test_ports_that_browsers_block(tmp_path: Path, setting: str, warning: str | None) -> None:
+    (tmp_path / "nbserver.toml").write_text(f"{COMPLETE}{setting}\n")
+    found = blocked_port(load(tmp_path / "nbserver.toml").hosts["win1"])
+    assert (found is None) if warning is None else str(found).startswith(warning)
 
 
 @pytest.mark.parametrize("name", ["win1", "a", "192.0.2.1", "A-b_c.d", "console", "com10", "localhost", "x" * 100])

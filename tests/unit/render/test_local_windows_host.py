@@ -50,7 +50,7 @@ def test_machine_scope_is_the_script_of_a_windows_host() -> None:
     )
     ((found, _),) = render_all([host])
     validate("settings", found.settings)
-    assert (found.settings["scope"], found.settings["python"]["kind"], found.settings["reboot"]) == ("machine", "zip", "never")
+    assert (found.settings["scope"], found.settings["python"]["kind"], found.settings["reboot"]) == ("machine", "exe", "never")
     assert found.settings["openssl"] and found.settings["firewall"] == {"remote_addresses": ["LocalSubnet"]}
 
 

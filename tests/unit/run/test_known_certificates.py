@@ -40,6 +40,12 @@ def test_what_is_remembered_is_read_back(path: Path) -> None:
     assert before <= written <= datetime.now(UTC)
 
 
+def test_a_byte_order_mark_is_passed_over(path: Path) -> None:
+    known_certificates.remember(path, "win1", A, "1")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert known_certificates.expected(path, "win1") == A
+
+
 def test_other_hosts_stay_and_a_newer_certificate_replaces(path: Path) -> None:
     known_certificates.remember(path, "win2", A, "1")
     known_certificates.remember(path, "win1", A, "2")

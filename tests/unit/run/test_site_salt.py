@@ -36,7 +36,10 @@ def test_the_example_in_the_docs_is_what_is_written(tmp_path: Path) -> None:
     assert site_salt.read(tmp_path / "example") == SALT and written.read_text().splitlines()[:-1] == example.splitlines()[:-1]
 
 
-@pytest.mark.parametrize("content", [LINE, LINE[:-1], b"# a comment\n\n" + LINE, LINE.replace(b"\n", b"\r\n")])
+@pytest.mark.parametrize(
+    "content",
+    [LINE, LINE[:-1], b"\xef\xbb\xbf# a comment\n" + LINE, b"\xef\xbb\xbf" + LINE, b"# a comment\n\n" + LINE, LINE.replace(b"\n", b"\r\n")],
+)
 def test_what_is_a_salt(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "nbserver.salt"
     path.write_bytes(content)

@@ -55,6 +55,8 @@ def secret_file(folder: Path, content: bytes) -> SecretReference:
         (b" abc ", " abc "),
         (b"\xef\xbb\xbfabc\n", "abc"),
         (SECRET.encode() + b"\n", SECRET),
+        ("abc\r\n".encode("utf-16"), "abc"),
+        ("abc\r\n".encode("utf-16-le"), "abc"),
         (b"x" * 65536, "x" * 65536),
     ],
 )
@@ -64,7 +66,14 @@ def test_file(tmp_path: Path, content: bytes, secret: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "is empty"), (b"\n", "is empty"), (b"\xff\xfe", "is not UTF-8"), (b"x" * 65537, "is larger than 65536")],
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"\xff\xfe", "is empty"),
+        (b"a\0b", "is not UTF-8"),
+        (b"\xff\xfe\x00\xd8", "is not UTF-8"),
+        (b"x" * 65537, "is larger than 65536"),
+    ],
 )
 def test_a_file_that_holds_no_secret(tmp_path: Path, content: bytes, words: str) -> None:
     assert words in refusal(secret_file(tmp_path, content))

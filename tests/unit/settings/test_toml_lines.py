@@ -97,6 +97,23 @@ def test_every_kind_of_line(end: str, encoding: str) -> None:
         ("a=[1,\n2\n\n", 2, "ends within"),
         ('a="C:\\Users"', 1, "unicode|escape"),
         ('a="C:\\dir"', 1, "double each backslash"),
+        ('a="C:\\Users"', 1, "double each backslash"),
+        ('\na="CORP\\xabel"', 2, "unknown escape in column 8 (in \"text\", double each backslash; in 'text', write it once)"),
+        ('a="""x\n\\\\x\n y\\ez"""', 3, "unknown escape in column 3 (in"),
+        ('a="C:\\"\nb="x"\n', 1, "after a backslash, a quote does not end it (in"),
+        ('a="C:\\data\\"', 1, "after a backslash, a quote does not end it|unknown escape in column 7"),
+        ("a = 1\n\u00a0b = 2\n", 2, "invisible character U+00A0 in column 1: delete it"),
+        ("a\u200b = 1\n", 1, "invisible character U+200B in column 2: delete it"),
+        ("a = \u201cx\u201d\n", 1, "typographic quote in column 5: write"),
+        ("[a]\nx=1\n[b]\ny=1\n[a]\nz=1\nw=2\n", 5, "a key or table is defined twice"),
+        ("a.b=1\n[a]\nc=1\n", 2, "a key or table is defined twice"),
+        ("[a.b]\nx=1\n[a]\nb.c=1\n", 4, "a key or table is defined twice"),
+        ("[h.w]\nx={a=1}\n[h.w.x]\nb=1\n", 3, "a key or table is defined twice"),
+        ("[h.w]\nx.a=1\n[h.w.x]\nb=1\n", 3, "a key or table is defined twice"),
+        ("[[a]]\nx=1\n[a]\ny=1\n", 3, "a key or table is defined twice"),
+        ("a=[]\n[[a]]\nb=1\n", 2, "a key or table is defined twice"),
+        ("[x]\na={b=1}\na.c=2\n", 3, "a key or table is defined twice"),
+        ("[a]\nb=1\n[a.b.c]\nd=1\n", 3, "a key or table is defined twice"),
         ("a = 01\n", 1, "invalid number"),
         ("a=" + "[" * 9000 + "]" * 9000, 1, "nested"),
     ],
@@ -107,6 +124,20 @@ def test_what_is_not_toml_is_told_with_its_line(text: str, line: int, words: str
     assert error.value.where == f"x.toml:{line}"
     assert any(word in str(error.value) for word in words.split("|"))
     assert "hunter2" not in str(error.value)
+
+
+def test_utf_16_is_text_too() -> None:
+    """Windows PowerShell 5.1 writes it, with a mark by > and Out-File, without one by >> to an empty file."""
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        file = parse("# \u00e9\r\n[a]\r\nb = '\u00e9'\r\n".encode(encoding), InventoryError, name="x.toml")
+        assert (file.values, file.lines[("a", "b")]) == ({"a": {"b": "\u00e9"}}, 3)
+    appended = b"a = 1\n" + "b = 2\r\n".encode("utf-16-le")
+    with pytest.raises(
+        InventoryError, match=r"x\.toml:2: the text is UTF-8 at first and UTF-16 from this line on.*Add-Content -Encoding UTF8"
+    ):
+        parse(appended, InventoryError, name="x.toml")
+    with pytest.raises(InventoryError, match=r"x\.toml:2: the text is not UTF-8"):
+        parse("a = 1\nb = 2".encode("utf-16") + b"\x00\xd8", InventoryError, name="x.toml")
 
 
 def test_other_encodings_are_refused(tmp_path: Any) -> None:

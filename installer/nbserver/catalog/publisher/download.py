@@ -16,7 +16,7 @@ from nbserver import __version__
 from nbserver.base.errors import DownloadError, NbserverError, UsageError
 from nbserver.base.pinned_tls import SystemTrustAdapter, proxy_for
 from nbserver.catalog.publisher.urls import redirected
-from nbserver.settings.types import reason_of
+from nbserver.settings.refusal import reason_of
 
 if TYPE_CHECKING:
     from typing import Self

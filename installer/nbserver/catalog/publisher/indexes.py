@@ -14,7 +14,7 @@ from nbserver.catalog.choice import numbers as _numbers
 from nbserver.catalog.entries import Download
 from nbserver.catalog.publisher.index_json import Table, shown
 from nbserver.catalog.publisher.urls import Publisher, file_url
-from nbserver.settings.types import reason_of
+from nbserver.settings.refusal import reason_of
 
 Numbers = tuple[int, ...]
 

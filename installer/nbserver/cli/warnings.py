@@ -1,0 +1,30 @@
+"""Warnings about the settings and downloads of hosts, on standard error. They change neither a run nor its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.run.result import Result
+
+
+def show_warnings(hosts: Sequence[AnyHost]) -> None:
+    """Print what is valid, but probably not meant."""
+    from nbserver.inventory.browser_ports import blocked_port
+
+    for host in hosts:
+        warning = blocked_port(host)
+        if warning:
+            click.echo(f"nbserver: warning: {host.name}: {warning}", err=True)
+
+
+def show_moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> None:
+    """Print which files the hosts would download, but that are gone. The result of the plan is the same without it."""
+    from nbserver.commands.moved_downloads import moved
+
+    for warning in moved(hosts, results):
+        click.echo(f"nbserver: warning: {warning}", err=True)

@@ -1,0 +1,77 @@
+"""Whether the files that hosts will download are still where the catalog says. Publishers remove old releases."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from nbserver.base.message import Message, message
+from nbserver.catalog.choice import PROGRAMS
+
+if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
+    from nbserver.run.result import Result
+
+SECONDS = 5.0  # for all files: an answer is a favor, and a plan does not wait for it
+GONE = (404, 410)
+
+
+def moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> list[Message]:
+    """Return a warning for each file that a host would download but that its server no longer has.
+
+    Only steps that differ are asked about. No answer is no warning: the workstation may not reach what the host reaches.
+    """
+    from nbserver.render import render
+
+    steps = {name: result.steps for name, result in results.items()}
+    differing = [host for host in hosts if "differs" in (steps.get(host.name, {}).get(name) for name in PROGRAMS)]
+    wanted: dict[str, tuple[str, str, list[str]]] = {}
+    for script, _ in render.render_all(differing):
+        for name, title in PROGRAMS.items():
+            download = script.settings.get(name)
+            if isinstance(download, dict) and download.get("url") and steps[script.host].get(name) == "differs":
+                wanted.setdefault(str(download["url"]), (title, str(download["version"]), []))[2].append(script.host)
+    statuses = _ask(list(wanted))
+    return [
+        message(
+            "download-moved",
+            "{program} {version} is no longer at {url} (HTTP {status}), so apply will fail on {hosts}. Write a site catalog with newer "
+            "versions: nbserver catalog update -o site-catalog.toml, and set catalog in the inventory",
+            program=title,
+            version=version,
+            url=url,
+            status=statuses[url],
+            hosts=", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
+        )
+        for url, (title, version, names) in wanted.items()
+        if statuses.get(url) in GONE
+    ]
+
+
+def _ask(urls: Sequence[str]) -> dict[str, int]:
+    """Return the status of each URL that answers within the time. The threads do not keep the process alive."""
+    statuses: dict[str, int] = {}
+    until = time.monotonic() + SECONDS
+    threads = [threading.Thread(target=_head, args=(url, statuses), daemon=True) for url in urls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return dict(statuses)
+
+
+def _head(url: str, statuses: dict[str, int]) -> None:
+    import requests
+
+    from nbserver.base.pinned_tls import SystemTrustAdapter
+
+    with requests.Session() as session:
+        session.trust_env = False  # no credentials from ~/.netrc
+        session.mount("https://", SystemTrustAdapter())
+        try:
+            answer = session.head(url, timeout=SECONDS, allow_redirects=True, proxies=requests.utils.get_environ_proxies(url))
+        except (OSError, ValueError):  # requests' own errors are OSError
+            return
+        statuses[url] = answer.status_code
