@@ -1,9 +1,10 @@
 r"""Machines in a box: what the end-to-end tests set up a notebook server on.
 
-    windows.py          a Windows Server: a Wine prefix of its own, real PowerShell 7.4 for Windows, its task scheduler
+    windows.py          a Windows Server: a Wine prefix of its own, real PowerShell 7.4 for Windows, its task scheduler and virus scanner
     windows_image.py    the Windows that it is a copy of, made once and kept in the cache; server_settings.py says what it has
     winrm/              its WinRM service (WSMan and PSRP over HTTP and HTTPS, Basic, NTLM with message encryption)
     stand_ins/          what Wine lacks, loaded into each session before the client's first command
+    virus_scanner.py    holds what is new in nbserver's folders, so that it cannot be renamed or replaced at once
     task_scheduler.py   starts and ends what scheduled tasks say, outside any session
     linux/              a Debian and an openSUSE-like host (its own words are in linux/__init__.py)
     mirror.py           a site's mirror: CPython and OpenSSL for Windows, a package index; it can misbehave

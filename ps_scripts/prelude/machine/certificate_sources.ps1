@@ -111,9 +111,7 @@ function Assert-NewCertificate([string]$Key) {
         $fault = New-Failure certificate-other-key 'its key is a different one'
     }
     if (-not $fault) { return }
-    foreach ($file in $NewCertificateFile, $NewKeyFile) {
-        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
-    }
+    foreach ($file in $NewCertificateFile, $NewKeyFile) { Remove-SingleFile $file }
     throw (New-Failure certificate-refused ('the new certificate cannot be used, and nothing was replaced: {cause}') `
             -Cause $fault)
 }

@@ -63,7 +63,8 @@ def test_it_keeps_the_rules_of_the_scripts() -> None:
     (parsed,), aliases = parse([(FILE.name, FILE.read_bytes().decode("utf-8"))])
     scripts = Scripts([parsed], aliases, _profiles())
     rules = {*rules_language.RULES, *rules_commands.RULES, *rules_effects.RULES} - {
-        rules_effects.the_call_operator_runs_steps_and_restores_only
+        rules_effects.the_call_operator_runs_steps_and_restores_only,
+        rules_effects.files_are_moved_and_removed_as_soon_as_nobody_holds_them,
     }
     assert [found for rule in rules for found in rule(scripts)] == []
     called = list(rules_effects.the_call_operator_runs_steps_and_restores_only(scripts))
