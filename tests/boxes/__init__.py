@@ -12,8 +12,8 @@ r"""Machines in a box: what the end-to-end tests set up a notebook server on.
 What is real: PowerShell, .NET, the registry, files, processes, TLS, msiexec (Wine's), CPython, pip, uv, wheels.
 
 What stands in, with the parameters that scripts use and no others (a parameter more is an error, as it is a gap):
-    acl.ps1             Get-Acl, Set-Acl. SDDL is kept, nothing is enforced or inherited; Owner is a name, as on Windows.
-                        The list that [IO.FileSystemAclExtensions]::Create makes a folder with is kept too.
+    acl.ps1             GetAccessControl, SetAccessControl and Create of files and folders, as Windows PowerShell has them; Get-Acl and
+                        its Set-Acl, which fails on a protected list. SDDL is kept, nothing is enforced or inherited.
     net_security.ps1    New-, Get-, Set-, Remove-NetFirewallRule, Get-NetFirewallPortFilter and those of the other filters.
                         Nothing is filtered. IPv4 networks come back with a mask (192.0.2.0/255.255.255.0), as on Windows.
     scheduled_tasks.ps1 Register-, Unregister-, Export-, Get-, Start-, Stop-, Enable-, Disable-ScheduledTask, for tasks in the root folder.

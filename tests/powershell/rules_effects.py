@@ -104,6 +104,13 @@ def files_are_moved_and_removed_as_soon_as_nobody_holds_them(scripts: Scripts) -
             yield f"{command.place}: {command.text.splitlines()[0]}: use Remove-SingleFile, Remove-Folder, Move-Over, or Invoke-FileChange"
 
 
+def access_lists_are_set_without_owner_and_group(scripts: Scripts) -> Iterator[str]:
+    """Set-Acl of Windows PowerShell writes them too, which only administrators may: Use-AccessControl does not."""
+    for command in scripts.commands():
+        if command_name(command).lower() in ("get-acl", "set-acl"):
+            yield f"{command.place}: {command_name(command)}: use Use-AccessControl"
+
+
 def _text_method(call: Node) -> Iterator[str]:
     type_name, method = static_call(call)
     if type_name != "io.file":
@@ -125,5 +132,6 @@ RULES = (
     text_files_are_utf_8_without_bom,
     nothing_is_removed_through_links_and_no_task_replaced,
     files_are_moved_and_removed_as_soon_as_nobody_holds_them,
+    access_lists_are_set_without_owner_and_group,
 )
 NEEDS_PROFILES = frozenset({programs_run_through_two_wrappers})
