@@ -28,7 +28,7 @@ What stands in, with the parameters that scripts use and no others (a parameter 
     net_tcpip.ps1       Get-NetTCPConnection for listening sockets. Wine does not tell whose a socket is: a program says so itself.
     certificates.ps1    Export-PfxCertificate. Wine's certificate store is real, but hands out no key: one that may be exported stands
                         in C:\nbserver-test\certificates. The PFX is a real one.
-    wsman.ps1           Get-WSManInstance for winrm/config/winrs; C:\nbserver-test\MaxMemoryPerShellMB.txt sets the limit.
+    wsman.ps1           Get-WSManInstance for winrm/config/winrs and the endpoint; files in C:\nbserver-test set the limits.
 State is kept below C:\nbserver-test and in C:\windows\system32\Tasks, so it outlives sessions and a snapshot sees it.
 An administrator is always an administrator there; what ACLs, the firewall and accounts do, such a box cannot show.
 

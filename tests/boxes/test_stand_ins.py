@@ -149,7 +149,10 @@ def test_what_is_new_is_held_for_a_while(run: Run, windows_host: WindowsBox) -> 
 
 def test_the_memory_of_a_shell(run: Run, windows_host: WindowsBox) -> None:
     ask = "(Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB"
-    assert run(ask) == ["2048"]
+    endpoint = (
+        "(Get-WSManInstance -ResourceURI winrm/config/plugin -SelectorSet @{ Name = 'Microsoft.PowerShell' }).Quotas.MaxMemoryPerShellMB"
+    )
+    assert run(f"{ask}; {endpoint}") == ["2048", "2048"]
     limit = windows_host.path(r"C:\nbserver-test") / "MaxMemoryPerShellMB.txt"
     limit.write_text("150\n")
     try:
