@@ -7,6 +7,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Administrator
     Assert-ExecutionPolicy
     Assert-WindowsVersion
+    Assert-UniversalRuntime
     Assert-DataFolder (Expand-Path $Settings.notebook.directory)
     Assert-Clock
     Assert-FreeSpace

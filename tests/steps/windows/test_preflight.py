@@ -153,6 +153,12 @@ def test_both_quotas_of_memory_count(session: Session) -> None:
     assert session.run("function Get-WSManInstance { throw 'not running' }; Assert-ShellMemory") == []
 
 
+def test_a_windows_without_the_runtime_of_python_is_refused(session: Session) -> None:
+    assert session.run("Assert-UniversalRuntime") == []
+    with pytest.raises(EngineError, match=r"install update KB2999226 at the console of this host: over WinRM, Windows refuses wusa\.exe"):
+        session.run("function Test-Path($LiteralPath) { $LiteralPath -notlike '*\\system32\\ucrtbase.dll' }; Assert-UniversalRuntime")
+
+
 def test_the_engines_own_windows_is_new_enough(session: Session) -> None:
     (version,) = session.run("[string](Get-WindowsVersion ([Environment]::OSVersion.Version))")
     assert re.fullmatch(r"10\.0\.\d+(\.\d+)?", version)
