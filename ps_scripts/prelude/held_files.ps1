@@ -70,7 +70,7 @@ function Edit-Path {
     }
 }
 
-# Each file that could be removed since the last attempt starts the time anew.
+# Each file that could be removed since the last attempt restarts the time.
 function Reset-Wait($Wait, [int]$Done) {
     if ($Done -eq $Wait.Done) { return }
     $Wait.Done = $Done
