@@ -8,82 +8,83 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#    92  parameters             The mode for a run by hand.
-#    97  settings               What differs from host to host: data, no code.
-#   161  lock                   The Python packages, with versions and hashes.
+#    93  parameters             The mode for a run by hand.
+#    98  settings               What differs from host to host: data, no code.
+#   162  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   268  run                    Check the language mode, and set the module path and the state of this run.
-#   333  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   409  hashes                 Compute SHA-256, the only hash that this script uses.
-#   423  events                 Report events: lines of JSON, which are the only output of this script.
-#   512  envelope               Read the envelope: the only input of a run in addition to this script.
-#   585  lock                   Allow only one run at a time to change this host.
-#   637  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   705  access                 Set and check access lists: who may read and change a folder.
-#   765  places                 Set the folders of nbserver on this host, and who has access to them.
-#   802  record                 Keep the record: the state of each thing before its first change, for undo.
-#   861  registry               Read values in the registry.
-#   872  registry_values        Compare, set, and restore values in the registry.
-#   906  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1026  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1112  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1144  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1242  path_access            Find other accounts that could replace a folder with another folder.
-#  1270  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1323  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1455  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1617  server_command         Define the command line of the server, and what it was started with.
-#  1636  programs               Run other programs until they exit, and report their output.
-#  1759  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1778  downloads              Download files into the cache, and check their hashes before they are used.
-#  1955  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2042  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2118  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2173  foreign_places         Define where configuration from other installations may be on this host.
-#  2187  package_environment    Choose the environment variables of pip and uv.
-#  2207  package_configuration  Turn off other configuration of pip and uv.
-#  2222  installer_failures     Explain the exit codes of installers.
-#  2290  installers             Run installers and uninstallers, and wait while another one runs.
-#  2335  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2391  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2452  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2477  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2541  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2580  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2620  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2714  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2761  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2797  port_process           Find the program that listens on a TCP port, and what started it.
-#  2823  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  2941  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  2987  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3039  certificates           Read certificates from PEM files, and replace files.
-#  3062  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3134  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3260  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3380  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3488  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3558  password_hash          Get the hash of the password.
-#  3563  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
-#  3601  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3667  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   269  run                    Check the language mode, and set the module path and the state of this run.
+#   334  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   413  hashes                 Compute SHA-256, the only hash that this script uses.
+#   427  events                 Report events: lines of JSON, which are the only output of this script.
+#   516  envelope               Read the envelope: the only input of a run in addition to this script.
+#   589  lock                   Allow only one run at a time to change this host.
+#   641  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   709  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   827  access                 Set and check access lists: who may read and change a folder.
+#   901  places                 Set the folders of nbserver on this host, and who has access to them.
+#   938  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1002  registry               Read values in the registry.
+#  1013  registry_values        Compare, set, and restore values in the registry.
+#  1047  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1167  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1254  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1286  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1374  path_access            Find other accounts that could replace a folder with another folder.
+#  1402  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1455  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1588  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1750  server_command         Define the command line of the server, and what it was started with.
+#  1769  programs               Run other programs until they exit, and report their output.
+#  1892  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1911  downloads              Download files into the cache, and check their hashes before they are used.
+#  2088  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2175  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2251  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2306  foreign_places         Define where configuration from other installations may be on this host.
+#  2320  package_environment    Choose the environment variables of pip and uv.
+#  2340  package_configuration  Turn off other configuration of pip and uv.
+#  2355  installer_failures     Explain the exit codes of installers.
+#  2423  installers             Run installers and uninstallers, and wait while another one runs.
+#  2468  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2524  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2585  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2610  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2674  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2713  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2753  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2847  port_rules             Find and disable other firewall rules that open the notebook port.
+#  2894  services               Disable Windows services of other programs, and enable and start them in undo.
+#  2944  port_process           Find the program that listens on a TCP port, and what started it.
+#  2970  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3088  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3134  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3186  certificates           Read certificates from PEM files.
+#  3203  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3275  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3401  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3519  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3627  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3695  password_hash          Get the hash of the password.
+#  3700  unused_programs        Find the Python, OpenSSL, and packages that are not used any more.
+#  3738  server_check           Ask the running server for its certificate, and send requests without the password.
+#  3804  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3743  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3800  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  3818  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  3837  python                 Install Python from the publisher, or use one that is installed.
-#  3950  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  3983  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4073  packages               Install the packages of the lock in a virtual environment.
-#  4208  path                   Add the programs of the server to the PATH of the machine.
-#  4237  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4263  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4382  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4582  service                Run the server as a scheduled task.
-#  4691  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  4726  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4800  cleanup                Remove the programs and packages of earlier runs that are not used any more.
-#  4821  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  3888  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3960  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  3978  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  3997  python                 Install Python from the publisher, or use one that is installed.
+#  4110  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4171  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4261  packages               Install the packages of the lock in a virtual environment.
+#  4396  path                   Add the programs of the server to the PATH of the machine.
+#  4425  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4451  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4570  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  4770  service                Run the server as a scheduled task.
+#  4879  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  4914  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4988  cleanup                Remove the programs and packages of earlier runs that are not used any more.
+#  5009  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -376,11 +377,14 @@ function Get-FailureField([Exception]$Exception) {
     $fields
 }
 
-# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in text of its display language.
-function Test-DiskFull([Exception]$Exception) {
+# ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL.
+function Test-DiskFull([Exception]$Exception) { Test-WindowsError $Exception '80070070', '80070027' }
+
+# Return whether Windows gave one of these codes as the reason. Its text is in its display language.
+function Test-WindowsError([Exception]$Exception, [string[]]$Codes) {
     for ($inner = $Exception; $inner; $inner = $inner.InnerException) {
         $code = '{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($inner)
-        if ('80070070', '80070027' -contains $code) { return $true }
+        if ($Codes -contains $code) { return $true }
     }
     $false
 }
@@ -702,14 +706,148 @@ function Assert-KnownPath([string]$Path) {
     }
 }
 
+# ---- prelude: held_files ---------------------------------------------------------------------------
+# Move, replace, and remove files that other programs, such as a virus scanner, hold.
+
+# A virus scanner opens each new file, for seconds or up to a minute. Meanwhile Windows refuses to move, replace, or
+# remove the file, and to move the folders above it.
+
+$HeldPatience = 60                                       # for how many seconds to try again
+
+# How Windows refuses it: access denied (a folder with an open file, or a file that is removed when it is closed),
+# sharing and lock violations, folder not empty (a file in it is removed when it is closed), busy, the three errors of
+# a replacement, and a file that is mapped. Source: "System Error Codes" on learn.microsoft.com.
+$HeldCodes = '80070005', '80070020', '80070021', '80070091', '800700aa', '80070497', '80070498', '80070499', '800704c8'
+
+# Programs of virus scanners, by the name of their process.
+$Scanners = @{
+    MsMpEng = 'Microsoft Defender Antivirus'; mcshield = 'McAfee or Trellix Endpoint Security'
+    ccSvcHst = 'Symantec Endpoint Protection'; ekrn = 'ESET'; avp = 'Kaspersky'; NTRtScan = 'Trend Micro Apex One'
+    CSFalconService = 'CrowdStrike Falcon'; SentinelAgent = 'SentinelOne'
+}
+
+# Replace a file by another one, in one operation.
+function Move-Over([string]$New, [string]$Path) { Invoke-FileChange 'replace' $New $Path }
+
+function Remove-SingleFile([string]$Path) {
+    if (-not [IO.File]::Exists($Path)) { return }
+    Clear-ReadOnly $Path
+    Invoke-FileChange 'remove-file' $Path
+}
+
+# Windows does not remove what is read-only.
+function Clear-ReadOnly([string]$Path) {
+    $attributes = [IO.File]::GetAttributes($Path)
+    if ($attributes -band [IO.FileAttributes]::ReadOnly) {
+        [IO.File]::SetAttributes($Path, ($attributes -band -bnot [IO.FileAttributes]::ReadOnly))
+    }
+}
+
+# Make one of the changes of Edit-Path, as soon as no other program prevents it. $With is what the change needs.
+function Invoke-FileChange {
+    param([string]$Change, [string]$Path, $With)
+    $wait = @{ Path = $Path; Watch = [Diagnostics.Stopwatch]::StartNew(); Pause = 50; Reported = $false; Done = 0 }
+    $codes = $HeldCodes
+    if ($Change -eq 'remove-tree') { $codes += '80070002', '80070003' }   # not found: a program removed it meanwhile
+    while ($true) {
+        try { Edit-Path $Change $Path $With; return }
+        catch {
+            if (-not (Test-WindowsError $_.Exception $codes)) { throw }
+            if ($Change -eq 'remove-tree') { Reset-Wait $wait $With.Count }
+            if ($wait.Watch.Elapsed.TotalSeconds -ge $HeldPatience) {
+                $failure = Get-HeldFailure $Path $_.Exception
+                throw $failure
+            }
+        }
+        Wait-Holder $wait
+    }
+}
+
+# A replacement can fail halfway: Windows has then removed the old file, and the new one still has its own name.
+function Edit-Path {
+    param([string]$Change, [string]$Path, $With)
+    switch ($Change) {
+        'replace' {
+            if ([IO.File]::Exists($With)) { [IO.File]::Replace($Path, $With, [NullString]::Value) }
+            else { [IO.File]::Move($Path, $With) }
+        }
+        'move-folder' { [IO.Directory]::Move($Path, $With) }
+        'remove-file' { [IO.File]::Delete($Path) }
+        'remove-folder' { [IO.Directory]::Delete($Path, $false) }
+        'remove-tree' { Remove-Tree $With }
+    }
+}
+
+# Each file that could be removed since the last attempt restarts the time.
+function Reset-Wait($Wait, [int]$Done) {
+    if ($Done -eq $Wait.Done) { return }
+    $Wait.Done = $Done
+    $Wait.Pause = 50
+    $Wait.Watch.Restart()
+}
+
+# The pauses grow from a twentieth of a second to five seconds. The wait is reported once, when it has taken a second.
+function Wait-Holder($Wait) {
+    if (-not $Wait.Reported -and $Run.Step -and $Wait.Pause -ge 800) {
+        $Wait.Reported = $true
+        Write-StepProgress waiting-for-holder 'Waiting until another program releases {path}' @{ path = $Wait.Path }
+    }
+    Start-Pause $Wait.Pause
+    $Wait.Pause = [Math]::Min(2 * $Wait.Pause, 5000)
+}
+
+function Start-Pause([int]$Milliseconds) { [Threading.Thread]::Sleep($Milliseconds) }
+
+# Return the name of what probably holds the path: a program that runs in this folder, or a virus scanner; or nothing.
+function Get-Holder([string]$Path) {
+    $processes = @(Get-Process)
+    foreach ($process in $processes) {
+        if ($process.Path -and (Test-Below $process.Path $Path)) { return $process.Path }
+    }
+    foreach ($process in $processes) {
+        if ($Scanners.ContainsKey($process.Name)) { return $Scanners[$process.Name] }
+    }
+}
+
+function Get-HeldFailure([string]$Path, [Exception]$Exception) {
+    $values = @{ path = $Path; seconds = $HeldPatience; folder = Split-Path -Parent $Path }
+    $holder = Get-Holder $Path
+    if ($holder) {
+        $values.program = $holder
+        return New-Failure file-held-by ('{path} could not be moved, replaced, or removed within {seconds} seconds: ' +
+            '{cause}. {program} probably holds it. Run this again; if it fails again, stop that program meanwhile, ' +
+            'or exclude {folder} from its scan') $values -Cause $Exception.GetBaseException()
+    }
+    New-Failure file-held ('{path} could not be moved, replaced, or removed within {seconds} seconds: {cause}. ' +
+        'Another program probably holds it, such as a virus scanner, or this account may not change it. Run this ' +
+        'again; if it fails again, stop that program meanwhile, or exclude {folder} from its scan'
+    ) $values -Cause $Exception.GetBaseException()
+}
+
 # ---- prelude: access -------------------------------------------------------------------------------
 # Set and check access lists: who may read and change a folder.
 
 $AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'   # in SDDL: full control for SYSTEM, administrators
 $UserSid = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
 
+# Read the access list of a file or folder (without $Change), set it to $Change, or create the folder with $New. Get-Acl
+# and Set-Acl are not used: Set-Acl also writes owner and group, which Windows allows only to administrators. Windows
+# PowerShell has methods of the file for this, PowerShell 7 has another class.
+function Use-AccessControl {
+    param([string]$Path, $Change, [string]$Sections = 'Access', $New)
+    $item = New-Object IO.DirectoryInfo $Path
+    if (-not $New -and -not $item.Exists) { $item = New-Object IO.FileInfo $Path }
+    $hasMethods = [bool]$item.PSObject.Methods['GetAccessControl']
+    if ($New -and $hasMethods) { $item.Create($New) }
+    elseif ($New) { [IO.FileSystemAclExtensions]::Create($item, $New) }
+    elseif ($Change -and $hasMethods) { $item.SetAccessControl($Change) }
+    elseif ($Change) { [IO.FileSystemAclExtensions]::SetAccessControl($item, $Change) }
+    elseif ($hasMethods) { $item.GetAccessControl($Sections) }
+    else { [IO.FileSystemAclExtensions]::GetAccessControl($item, $Sections) }
+}
+
 function Get-AccessSddl([string]$Path) {
-    (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
+    (Use-AccessControl $Path).GetSecurityDescriptorSddlForm('Access')
 }
 
 # Compare the entries. The flags before them (P: nothing is inherited; Windows adds AI and AR) only have to contain P.
@@ -721,21 +859,19 @@ function Test-Access([string]$Path, [string]$Sddl) {
 function Set-Access([string]$Path, [string]$Sddl) {
     $lock = Lock-Folder $Path
     try {
-        $acl = Get-Acl -LiteralPath $Path
+        $acl = Use-AccessControl $Path
         $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
-        Set-Acl -LiteralPath $Path -AclObject $acl
+        Use-AccessControl $Path -Change $acl
     }
     finally { $lock.Close() }
 }
 
 # Create a folder with its owner and access list in one call: between two calls, another account could open it.
-# Windows PowerShell and PowerShell 7 have different methods for this.
 function New-ClosedFolder([string]$Path, [string]$Sddl) {
     Assert-NoLink $Path
     $security = New-Object Security.AccessControl.DirectorySecurity
     $security.SetSecurityDescriptorSddlForm("O:$StateOwner$Sddl")
-    if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($Path, $security) }
-    else { [IO.FileSystemAclExtensions]::Create((New-Object IO.DirectoryInfo $Path), $security) }
+    Use-AccessControl $Path -New $security
 }
 
 # ---- who else has access
@@ -747,7 +883,7 @@ $AnyRight = -bnot 0   # all bits of an access mask
 function Get-AccessFault {
     param([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$SkipInheritOnly)
     if (Test-Link $Path) { return New-Failure access-link '{path} is a link' @{ path = $Path } }
-    $acl = Get-Acl -LiteralPath $Path
+    $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
         return New-Failure access-owner '{path} belongs to {owner}' @{ path = $Path; owner = $owner }
@@ -812,9 +948,13 @@ function Save-Before {
     Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
+# A replacement that fails halfway can leave only the new file. In one that was not written to its end, the last line is
+# left out: what it is about has not been changed yet.
 function Read-Record {
-    if (-not (Test-Path -LiteralPath $RecordFile)) { return }
-    [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
+    if (Test-Path -LiteralPath $RecordFile) { $lines = [IO.File]::ReadAllLines($RecordFile, $Utf8) }
+    elseif (Test-Path -LiteralPath "$RecordFile.new") { $lines = @(Read-CompleteLine "$RecordFile.new") }
+    else { return }
+    $lines | ForEach-Object { ConvertFrom-Json $_ }
 }
 
 function Test-Record([string]$Kind, [string]$Key) {
@@ -847,13 +987,14 @@ function Write-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Assert-NoLink "$Path.new"
     Assert-NoLink $Path
+    $existed = Test-Path -LiteralPath $Path
     try {
         [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
-        if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
-        else { [IO.File]::Move("$Path.new", $Path) }
+        Move-Over "$Path.new" $Path
     }
     catch {
-        if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
+        # If Windows has removed the old file, the new one is all that is left.
+        if (-not $existed -or (Test-Path -LiteralPath $Path)) { Remove-SingleFile "$Path.new" }
         throw
     }
 }
@@ -1098,9 +1239,10 @@ $Restore.file = {
         Assert-NoLink $Before
     }
     # A run that was killed while it wrote the file leaves its new file.
-    if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
-    if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
-    elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
+    Remove-SingleFile "$Path.new"
+    if (-not $Before) { Remove-SingleFile $Path; return }
+    [IO.File]::Copy($Before, "$Path.new")
+    Move-Over "$Path.new" $Path
 }
 
 # Remove the copies when the record has no lines left: an undo that was interrupted still needs them.
@@ -1147,19 +1289,9 @@ function Assert-StateFolder {
 # A link in a folder is removed as a link. Remove-Item -Recurse is not used: it follows some links, and then removes
 # what they lead to.
 
-# A program that is exiting, or a virus scanner, may hold a file for a moment.
 function Remove-Folder([string]$Path) {
     Assert-NoLink $Path
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    $removal = @{ Path = $Path; Count = 0; Watch = [Diagnostics.Stopwatch]::StartNew() }
-    for ($try = 1; ; $try++) {
-        try { Remove-Tree $removal; return }
-        catch {
-            if ($try -ge 10) { throw }
-            [Threading.Thread]::Sleep(1000)
-            Write-RemovalProgress $removal
-        }
-    }
+    Invoke-FileChange 'remove-tree' $Path @{ Path = $Path; Count = 0; Watch = [Diagnostics.Stopwatch]::StartNew() }
 }
 
 $Restore.folder = { param($Path) Remove-Folder $Path }
@@ -1173,8 +1305,10 @@ function Write-RemovalProgress($Removal) {
     $Removal.Watch.Restart()
 }
 
-# Remove the deepest folders first. A stack instead of recursion: a notebook can nest folders at any depth.
+# Remove the deepest folders first. A stack instead of recursion: a notebook can nest folders at any depth. This is
+# called again after a failure, because a program that is exiting may still create files.
 function Remove-Tree($Removal) {
+    if (-not (Test-Path -LiteralPath $Removal.Path)) { return }
     $pending = New-Object Collections.Generic.Stack[string]
     $pending.Push($Removal.Path)
     while ($pending.Count) {
@@ -1186,8 +1320,7 @@ function Remove-Tree($Removal) {
         }
         if ($subfolders.Count) { continue }
         [void]$pending.Pop()
-        $readOnly = [IO.File]::GetAttributes($folder) -band [IO.FileAttributes]::ReadOnly
-        if ($readOnly) { [IO.File]::SetAttributes($folder, 'Directory') }
+        Clear-ReadOnly $folder
         [IO.Directory]::Delete($folder, $false)
         $Removal.Count++
     }
@@ -1213,7 +1346,11 @@ function Remove-FolderContent([string]$Folder, $Removal) {
             $isFolder = [bool]($item.Attributes -band [IO.FileAttributes]::Directory)
             $isLink = [bool]($item.Attributes -band [IO.FileAttributes]::ReparsePoint)
             if ($isFolder -and -not $isLink) { $path; continue }
-            if ($isLink) { Remove-Link $path $isFolder } else { Remove-File $item }
+            if ($isLink) { Remove-Link $path $isFolder }
+            else {
+                Clear-ReadOnly $path
+                [IO.File]::Delete($path)
+            }
             $Removal.Count++
             Write-RemovalProgress $Removal
         }
@@ -1225,18 +1362,13 @@ function Remove-Link([string]$Path, [bool]$IsFolder) {
     if ($IsFolder) { [IO.Directory]::Delete($Path, $false) } else { [IO.File]::Delete($Path) }
 }
 
-function Remove-File([IO.FileInfo]$File) {
-    if ($File.Attributes -band [IO.FileAttributes]::ReadOnly) { [IO.File]::SetAttributes($File.FullName, 'Normal') }
-    [IO.File]::Delete($File.FullName)
-}
-
 # Remove a folder for people's files, but only if it is empty.
 function Remove-DataFolder([string]$Path) {
     if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
         Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
         return
     }
-    [IO.Directory]::Delete($Path, $false)
+    Invoke-FileChange 'remove-folder' $Path
 }
 
 # ---- prelude: path_access --------------------------------------------------------------------------
@@ -1342,7 +1474,8 @@ function Assert-DataFolder([string]$Path) {
     Assert-NoLink $folder
     $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
     if (Test-Path -LiteralPath $folder) {
-        $allowed += (Get-Acl -LiteralPath $folder).GetOwner([Security.Principal.SecurityIdentifier]).Value
+        $acl = Use-AccessControl $folder -Sections 'Owner'
+        $allowed += $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     }
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
@@ -1380,11 +1513,11 @@ function New-DataFolder([string]$Path) {
 function Add-Grant([string]$Path) {
     $lock = Lock-Folder $Path
     try {
-        $acl = Get-Acl -LiteralPath $Path
+        $acl = Use-AccessControl $Path
         $service = New-Object Security.Principal.SecurityIdentifier $ServiceSid
         $acl.AddAccessRule((New-Object Security.AccessControl.FileSystemAccessRule(
                     $service, 'Modify', 'ContainerInherit, ObjectInherit', 'None', 'Allow')))
-        Set-Acl -LiteralPath $Path -AclObject $acl
+        Use-AccessControl $Path -Change $acl
     }
     finally { $lock.Close() }
 }
@@ -1410,13 +1543,13 @@ $Restore.grant = {
 # Remove the entries of the service from the access list. What the service created gets administrators as its owner,
 # and the access list of the folder that contains it.
 function Remove-Grant([string]$Path) {
-    $acl = Get-Acl -LiteralPath $Path
+    $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $before = $acl.GetSecurityDescriptorSddlForm('Owner, Access')
     if ($ServiceSid, $LocalService -contains $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value) {
         $acl.SetSecurityDescriptorSddlForm('O:BAD:AI', 'Owner, Access')
     }
     else { $acl.PurgeAccessRules((New-Object Security.Principal.SecurityIdentifier $ServiceSid)) }
-    if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Set-Acl -LiteralPath $Path -AclObject $acl }
+    if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Use-AccessControl $Path -Change $acl }
 }
 
 # Call Remove-Grant for everything in the folder, at any depth, but not for what links lead to. Return a failure for
@@ -1796,11 +1929,11 @@ function Save-Download($Download) {
     Add-Folder $CacheFolder
     if (Test-Path -LiteralPath $file) {
         if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
-        Remove-Item -LiteralPath $file -Force
+        Remove-SingleFile $file
     }
     Receive-Download $Download "$file.part"
     Assert-Download $Download "$file.part"
-    Move-Item -LiteralPath "$file.part" -Destination $file -Force
+    Move-Over "$file.part" $file
 }
 
 # Try three times. An answer that the request was wrong (status 4xx) stays the same, so it is not repeated.
@@ -1813,7 +1946,7 @@ function Receive-Download($Download, [string]$Part) {
         }
         catch [Net.WebException], [IO.IOException] {
             if (Test-DiskFull $_.Exception) {
-                if (Test-Path -LiteralPath $Part) { Remove-Item -LiteralPath $Part -Force }
+                Remove-SingleFile $Part
                 throw
             }
             $failure = Get-WebFailure $_.Exception
@@ -1836,7 +1969,7 @@ function Assert-Download($Download, [string]$Part) {
     $actual = Get-FileSha256 $Part
     if ($actual -eq $Download.sha256) { return }
     $size = (Get-Item -LiteralPath $Part).Length
-    Remove-Item -LiteralPath $Part -Force
+    Remove-SingleFile $Part
     throw (New-Failure download-wrong-hash ('{url} is not the file of the catalog: expected SHA-256 {expected}, got ' +
             '{actual} ({size} bytes). It was deleted and not used. It may be an error page of a proxy, or the file ' +
             'has changed: compare it with what the publisher announces before you change the catalog') @{
@@ -1949,7 +2082,7 @@ function Expand-Download($Download, [string]$Folder) {
         Remove-Folder "$Folder.new"              # a part of it would keep a full disk full
         throw
     }
-    [IO.Directory]::Move("$Folder.new", $Folder)
+    Invoke-FileChange 'move-folder' "$Folder.new" $Folder
 }
 
 # ---- prelude: reboots ------------------------------------------------------------------------------
@@ -2306,10 +2439,10 @@ function Invoke-Installer {
     Write-TextFile "$File.running" ''
     try { Invoke-Setup $Program $Arguments (Split-Path -Leaf $File) -Inno:$Inno }
     catch {
-        Remove-Item -LiteralPath "$File.running" -Force
+        Remove-SingleFile "$File.running"
         throw
     }
-    Remove-Item -LiteralPath "$File.running" -Force
+    Remove-SingleFile "$File.running"
 }
 
 # Run an installer or an uninstaller until it exits. $Name is what messages call it, and $Accept has further exit codes
@@ -2774,10 +2907,21 @@ function Get-RunningDependent([string]$Name) {
     }
 }
 
+# Win32_Service calls a delayed automatic start "Auto". Set-Service of Windows PowerShell has no delayed start, and
+# changes it to one without delay, so undo writes the value itself.
+function Get-ServiceKey([string]$Name) { "HKLM:\SYSTEM\CurrentControlSet\Services\$Name" }
+
+function Test-Delayed([string]$Name) {
+    $delayed = Get-RegistryValue (Get-ServiceKey $Name) 'DelayedAutostart'
+    [bool]($delayed -and $delayed.value)
+}
+
 # The service is disabled first, so that nothing starts it again.
 function Disable-Service([string]$Name) {
     $service = Get-WindowsService $Name
-    Save-Before 'service' $Name @{ StartMode = [string]$service.StartMode; State = [string]$service.State }
+    $before = @{ StartMode = [string]$service.StartMode; State = [string]$service.State }
+    if ($service.StartMode -eq 'Auto' -and (Test-Delayed $Name)) { $before.Delayed = $true }
+    Save-Before 'service' $Name $before
     Write-StepProgress stopping-service 'Stopping the service {service}' @{ service = $Name }
     Set-Service -Name $Name -StartupType Disabled
     Stop-Service -Name $Name
@@ -2790,6 +2934,9 @@ $Restore.service = {
     if ($service.StartMode -ne $Before.StartMode) {
         $type = @{ Auto = 'Automatic'; Manual = 'Manual'; Disabled = 'Disabled' }[$Before.StartMode]
         Set-Service -Name $Name -StartupType $type
+    }
+    if ($Before.PSObject.Properties['Delayed'] -and -not (Test-Delayed $Name)) {
+        Set-ItemProperty -LiteralPath (Get-ServiceKey $Name) -Name 'DelayedAutostart' -Value 1 -Type DWord
     }
     if ($Before.State -eq 'Running' -and $service.State -ne 'Running') { Set-Service -Name $Name -Status Running }
 }
@@ -3037,7 +3184,7 @@ function Get-ModulusBits([byte[]]$PublicKey) {
 }
 
 # ---- prelude: certificates -------------------------------------------------------------------------
-# Read certificates from PEM files, and replace files.
+# Read certificates from PEM files.
 
 # Return the certificates of a PEM file, in its order. What .NET reads from a file with several certificates depends on
 # its version, so each one is read separately.
@@ -3052,12 +3199,6 @@ function Read-Certificate([string]$Path) {
 
 # Return SHA256: and 64 hexadecimal digits, the form in which the workstation pins a certificate.
 function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.RawData) }
-
-# Replace a file by another one, in one operation.
-function Move-Over([string]$New, [string]$Path) {
-    if (Test-Path -LiteralPath $Path) { [IO.File]::Replace($New, $Path, [NullString]::Value) }
-    else { [IO.File]::Move($New, $Path) }
-}
 
 # ---- prelude: own_certificate ----------------------------------------------------------------------
 # Compare and replace a certificate that the host signs itself.
@@ -3370,9 +3511,7 @@ function Assert-NewCertificate([string]$Key) {
         $fault = New-Failure certificate-other-key 'its key is a different one'
     }
     if (-not $fault) { return }
-    foreach ($file in $NewCertificateFile, $NewKeyFile) {
-        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
-    }
+    foreach ($file in $NewCertificateFile, $NewKeyFile) { Remove-SingleFile $file }
     throw (New-Failure certificate-refused ('the new certificate cannot be used, and nothing was replaced: {cause}') `
             -Cause $fault)
 }
@@ -3445,7 +3584,7 @@ function Install-StoreCertificate {
         Invoke-OpenSsl @('pkey', '-in', $export, '-out', $NewKeyFile) -Quiet
     }
     finally {
-        foreach ($file in $pfx, $export) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
+        foreach ($file in $pfx, $export) { Remove-SingleFile $file }
     }
     Set-TextFile $NewCertificateFile (Get-StoreChain $certificate)
     Complete-Certificate $NewKeyFile
@@ -3511,7 +3650,7 @@ function Send-CertificateRequest {
 # The request is moved to its place when it is complete.
 function New-SigningRequest {
     foreach ($file in $RequestedKeyFile, $SigningRequestFile) { Save-FileBefore $file }
-    if (Test-Path -LiteralPath $SigningRequestFile) { [IO.File]::Delete($SigningRequestFile) }
+    Remove-SingleFile $SigningRequestFile
     Set-TextFile $SigningConfiguration (Get-CertificateRequest)
     $arguments = 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-config', $SigningConfiguration, '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new"
@@ -3534,9 +3673,7 @@ function Install-RequestedCertificate {
         return
     }
     Complete-Certificate $RequestedKeyFile
-    foreach ($file in $SigningRequestFile, $SigningConfiguration) {
-        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
-    }
+    foreach ($file in $SigningRequestFile, $SigningConfiguration) { Remove-SingleFile $file }
 }
 
 # Mode request: apply what a certificate request needs, then report the request.
@@ -3714,6 +3851,14 @@ function Assert-WindowsVersion {
     }
 }
 
+# Windows 10 has the runtime. wusa.exe, which installs updates, is refused over WinRM.
+function Assert-UniversalRuntime {
+    if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
+    throw (New-Failure universal-runtime-missing ('the Universal C Runtime is missing, and Python needs it. Install ' +
+            'it by Windows Update, or install update KB2999226 at the console of this host: over WinRM, Windows ' +
+            'refuses wusa.exe'))
+}
+
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
 function Assert-Clock {
     $minutes = [Math]::Abs($Run.ClockAhead.TotalMinutes)
@@ -3749,6 +3894,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Administrator
     Assert-ExecutionPolicy
     Assert-WindowsVersion
+    Assert-UniversalRuntime
     Assert-DataFolder (Expand-Path $Settings.notebook.directory)
     Assert-Clock
     Assert-FreeSpace
@@ -3767,7 +3913,8 @@ function Assert-Administrator {
     }
 }
 
-# With less than 1024 MB, Windows stops this session in the middle of the installation.
+# With less than 1024 MB, Windows stops this session in the middle of the installation. There are two quotas: of command
+# shells, and of the endpoint of PowerShell. A quota of 0 is unlimited.
 function Assert-ShellMemory {
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
@@ -3776,11 +3923,24 @@ function Assert-ShellMemory {
                 quota = $quota
             })
     }
+    $quota = Get-EndpointMemory
+    if ($quota -and $quota -lt 1024) {
+        throw (New-Failure endpoint-memory-low ('the memory quota of the endpoint Microsoft.PowerShell is {quota} ' +
+                'MB, and at least 1024 MB are needed. Run: Set-Item ' +
+                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; ' +
+                'Restart-Service WinRM') @{ quota = $quota })
+    }
 }
 
 # Return the quota in MB, or nothing if it cannot be read: in a run by hand, WinRM need not run.
 function Get-ShellMemory {
     try { [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { return }
+}
+
+function Get-EndpointMemory {
+    $endpoint = @{ Name = 'Microsoft.PowerShell' }
+    try { [int](Get-WSManInstance -ResourceURI winrm/config/plugin -SelectorSet $endpoint).Quotas.MaxMemoryPerShellMB }
+    catch { return }
 }
 
 # Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
@@ -3950,24 +4110,51 @@ Add-Step python 'Python is installed' -Test {
 # ---- step: vc_redist -------------------------------------------------------------------------------
 # Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
 
-# A newer runtime is sufficient. The registry is asked first, because an older installer does nothing without saying so.
-# Source: "Redistributing Visual C++ files" on learn.microsoft.com.
+# A newer runtime is sufficient. The installed version is read first, because an older installer does nothing without
+# saying so. Source: "Redistributing Visual C++ files" on learn.microsoft.com.
 
-# Return the installed version, or nothing. A key with Installed = 0, or without it, is from a runtime that was removed.
+$VcRuntimeFile = Join-Path ([Environment]::SystemDirectory) 'vcruntime140.dll'
+
+# Return the installed version, or nothing. Installers register it in one view of the registry or the other, or not at
+# all, so the highest one counts: of both views, and of the DLL.
 function Get-VcRuntimeVersion {
-    $key = "HKLM:\SOFTWARE\Wow6432Node\Microsoft\VisualStudio\14.0\VC\Runtimes\$($Settings.architecture)"
-    $installed = Get-RegistryValue $key 'Installed'
+    $found = @(foreach ($view in 'HKLM:\SOFTWARE', 'HKLM:\SOFTWARE\Wow6432Node') {
+            Get-RegisteredRuntime "$view\Microsoft\VisualStudio\14.0\VC\Runtimes\$($Settings.architecture)"
+        })
+    if (Test-Path -LiteralPath $VcRuntimeFile) { $found += [version](Get-FileVersion $VcRuntimeFile) }
+    $found | Where-Object { $_.Major } | Sort-Object -Descending | Select-Object -First 1
+}
+
+# A key with Installed = 0, or without it, is from a runtime that was removed.
+function Get-RegisteredRuntime([string]$Key) {
+    $installed = Get-RegistryValue $Key 'Installed'
     if (-not $installed -or [string]$installed.value -ne '1') { return }
-    $values = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $key $_ })
+    $values = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $Key $_ })
     if ($values.Count -eq 3) { [version](@($values | ForEach-Object { [string]$_.value }) -join '.') }
+}
+
+# Return whether openssl.exe runs: then the runtime is sufficient, whatever its version. Without the DLL, Windows would
+# show a message box on the host.
+function Test-OpenSslStart {
+    if (-not (Test-Path -LiteralPath $VcRuntimeFile) -or -not (Test-Path -LiteralPath (Get-OpenSsl))) { return $false }
+    try { Invoke-OpenSsl @('version') -Quiet } catch { return $false }
+    $true
+}
+
+# The runtime of this host when its installer has succeeded in this run. If it is still unknown, openssl.exe, which is
+# installed later, shows whether it is sufficient.
+$VcRuntime = @{ Installed = $false }
+
+function Test-VcRuntime([version]$Should) {
+    $is = Get-VcRuntimeVersion
+    ($is -and $is -ge $Should) -or $VcRuntime.Installed -or (Test-OpenSslStart)
 }
 
 Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Test {
     if (-not $Settings.vc_redist) { return }
-    $is = Get-VcRuntimeVersion
     $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')
-    if (-not $is -or $is -lt $should) {
-        Add-Difference vc-runtime 'Visual C++ runtime' ([string]$is) ([string]$should)
+    if (-not (Test-VcRuntime $should)) {
+        Add-Difference vc-runtime 'Visual C++ runtime' ([string](Get-VcRuntimeVersion)) ([string]$should)
     }
     elseif (Test-CutOff (Get-CachedFile $Settings.vc_redist)) {
         Add-Difference vc-runtime 'Visual C++ runtime' 'partly installed' ([string]$should)
@@ -3978,6 +4165,7 @@ Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Tes
     $arguments = '/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')
     Write-StepProgress installing-vc-runtime 'Installing the Visual C++ runtime'
     Install-Bundle $file $arguments ([string](Get-VcRuntimeVersion))
+    $VcRuntime.Installed = $true
 }
 
 # ---- step: openssl ---------------------------------------------------------------------------------
@@ -4122,7 +4310,7 @@ function Compare-Package {
 
 function Get-PackageInstaller {
     if ($Settings.packages.installer -ne 'auto') { $Settings.packages.installer }
-    elseif ([Environment]::OSVersion.Version.Major -ge 10) { 'uv' }
+    elseif ((Get-WindowsVersion ([Environment]::OSVersion.Version)).Major -ge 10) { 'uv' }
     else { 'pip' }
 }
 
