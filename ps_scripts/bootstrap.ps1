@@ -1,6 +1,5 @@
-# nbserver bootstrap, for hosts without PowerShell remoting: runs the script on standard input, and nothing else.
-# Input: a line "script LENGTH SHA256", LENGTH bytes of script, and its envelope.
-$mode = "$($ExecutionContext.SessionState.LanguageMode)"
+# nbserver bootstrap: runs the script on standard input. Input: "script LENGTH SHA256", script, envelope.
+$mode = [string]$ExecutionContext.SessionState.LanguageMode
 if ($mode -ne 'FullLanguage') {
     $head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
     $head + '1,"event":"failed","code":"restricted-language","values":{"mode":"' + $mode +
@@ -25,38 +24,40 @@ if (-not ($line -cmatch '^script ([1-9][0-9]{0,6}) ([0-9a-f]{64})$')) {
     throw 'the input does not begin with a script'
 }
 $bytes = New-Object byte[] ([int]$Matches[1])
-for ($have = 0; $have -lt $bytes.Length; $have += $count) {
-    $count = $in.Read($bytes, $have, $bytes.Length - $have)
-    if (-not $count) {
+for ($have = 0; $have -lt $bytes.Length; $have += $got) {
+    $got = $in.Read($bytes, $have, $bytes.Length - $have)
+    if (-not $got) {
         throw "the input ended after $have of $($bytes.Length) bytes of the script"
     }
 }
 $Utf8 = New-Object Text.UTF8Encoding $false
-$envelope = (New-Object IO.StreamReader($in, $Utf8)).ReadToEnd() -split "`n" -ne ''
+$lines = (New-Object IO.StreamReader($in, $Utf8)).ReadToEnd() -split "`n" -ne ''
 
-# A new folder for SYSTEM, administrators, and this user only.
+# For SYSTEM, administrators, and this user
 $user = [Security.Principal.WindowsIdentity]::GetCurrent().User
-$folder = "$([IO.Path]::GetTempPath())nbserver-$([Guid]::NewGuid())"
-$access = New-Object Security.AccessControl.DirectorySecurity
-$access.SetSecurityDescriptorSddlForm("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$user)")
-if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($folder, $access) }
-else { [IO.FileSystemAclExtensions]::Create($folder, $access) }
+$dir = [IO.DirectoryInfo]"$([IO.Path]::GetTempPath())nbserver-$([Guid]::NewGuid())"
+$acl = New-Object Security.AccessControl.DirectorySecurity
+$acl.SetSecurityDescriptorSddlForm("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;$user)")
+if ($dir.PSObject.Methods['GetAccessControl']) { $dir.Create($acl) }
+else { [IO.FileSystemAclExtensions]::Create($dir, $acl) }
 $file = $null
 try {
-    $path = "$folder\nbserver.ps1"
+    $path = "$dir\nbserver.ps1"
     [IO.File]::WriteAllBytes($path, $bytes)
-    $file = [IO.File]::OpenRead($path)   # until it is closed, nobody can change it
-    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
-    $hash = [BitConverter]::ToString($sha256.ComputeHash($file)) -replace '-'
+    $file = [IO.File]::OpenRead($path)   # nobody can change it
+    $sha = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    $hash = [BitConverter]::ToString($sha.ComputeHash($file)) -replace '-'
     if ($hash -ne $Matches[2]) {
         throw "the script has SHA-256 $hash, expected $($Matches[2])"
     }
     $global:LASTEXITCODE = 0
-    $envelope | & $path | ForEach-Object { [Console]::Out.WriteLine($_) }
+    $lines | & $path | ForEach-Object { [Console]::Out.WriteLine($_) }
     $code = $LASTEXITCODE
 }
 finally {
     if ($file) { $file.Close() }
-    [IO.Directory]::Delete($folder, $true)
+    for ($try = 60; $try; $try--) {   # a virus scanner may hold it
+        try { $dir.Delete($true); break } catch { [Threading.Thread]::Sleep(1000) }
+    }
 }
 exit $code

@@ -4,8 +4,24 @@
 $AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'   # in SDDL: full control for SYSTEM, administrators
 $UserSid = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
 
+# Read the access list of a file or folder (without $Change), set it to $Change, or create the folder with $New. Get-Acl
+# and Set-Acl are not used: Set-Acl also writes owner and group, which Windows allows only to administrators. Windows
+# PowerShell has methods of the file for this, PowerShell 7 has another class.
+function Use-AccessControl {
+    param([string]$Path, $Change, [string]$Sections = 'Access', $New)
+    $item = New-Object IO.DirectoryInfo $Path
+    if (-not $New -and -not $item.Exists) { $item = New-Object IO.FileInfo $Path }
+    $hasMethods = [bool]$item.PSObject.Methods['GetAccessControl']
+    if ($New -and $hasMethods) { $item.Create($New) }
+    elseif ($New) { [IO.FileSystemAclExtensions]::Create($item, $New) }
+    elseif ($Change -and $hasMethods) { $item.SetAccessControl($Change) }
+    elseif ($Change) { [IO.FileSystemAclExtensions]::SetAccessControl($item, $Change) }
+    elseif ($hasMethods) { $item.GetAccessControl($Sections) }
+    else { [IO.FileSystemAclExtensions]::GetAccessControl($item, $Sections) }
+}
+
 function Get-AccessSddl([string]$Path) {
-    (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
+    (Use-AccessControl $Path).GetSecurityDescriptorSddlForm('Access')
 }
 
 # Compare the entries. The flags before them (P: nothing is inherited; Windows adds AI and AR) only have to contain P.
@@ -17,21 +33,19 @@ function Test-Access([string]$Path, [string]$Sddl) {
 function Set-Access([string]$Path, [string]$Sddl) {
     $lock = Lock-Folder $Path
     try {
-        $acl = Get-Acl -LiteralPath $Path
+        $acl = Use-AccessControl $Path
         $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
-        Set-Acl -LiteralPath $Path -AclObject $acl
+        Use-AccessControl $Path -Change $acl
     }
     finally { $lock.Close() }
 }
 
 # Create a folder with its owner and access list in one call: between two calls, another account could open it.
-# Windows PowerShell and PowerShell 7 have different methods for this.
 function New-ClosedFolder([string]$Path, [string]$Sddl) {
     Assert-NoLink $Path
     $security = New-Object Security.AccessControl.DirectorySecurity
     $security.SetSecurityDescriptorSddlForm("O:$StateOwner$Sddl")
-    if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($Path, $security) }
-    else { [IO.FileSystemAclExtensions]::Create((New-Object IO.DirectoryInfo $Path), $security) }
+    Use-AccessControl $Path -New $security
 }
 
 # ---- who else has access
@@ -43,7 +57,7 @@ $AnyRight = -bnot 0   # all bits of an access mask
 function Get-AccessFault {
     param([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$SkipInheritOnly)
     if (Test-Link $Path) { return New-Failure access-link '{path} is a link' @{ path = $Path } }
-    $acl = Get-Acl -LiteralPath $Path
+    $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
         return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }

@@ -1,5 +1,5 @@
 # ---- prelude: certificates -------------------------------------------------------------------------
-# Read certificates from PEM files, and replace files.
+# Read certificates from PEM files.
 
 # Return the certificates of a PEM file, in its order. What .NET reads from a file with several certificates depends on
 # its version, so each one is read separately.
@@ -14,9 +14,3 @@ function Read-Certificate([string]$Path) {
 
 # Return SHA256: and 64 hexadecimal digits, the form in which the workstation pins a certificate.
 function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.RawData) }
-
-# Replace a file by another one, in one operation.
-function Move-Over([string]$New, [string]$Path) {
-    if (Test-Path -LiteralPath $Path) { [IO.File]::Replace($New, $Path, [NullString]::Value) }
-    else { [IO.File]::Move($New, $Path) }
-}

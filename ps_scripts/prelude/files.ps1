@@ -73,9 +73,10 @@ $Restore.file = {
         Assert-NoLink $Before
     }
     # A run that was killed while it wrote the file leaves its new file.
-    if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
-    if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
-    elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
+    Remove-SingleFile "$Path.new"
+    if (-not $Before) { Remove-SingleFile $Path; return }
+    [IO.File]::Copy($Before, "$Path.new")
+    Move-Over "$Path.new" $Path
 }
 
 # Remove the copies when the record has no lines left: an undo that was interrupted still needs them.

@@ -48,6 +48,14 @@ function Assert-WindowsVersion {
     }
 }
 
+# Windows 10 has the runtime. wusa.exe, which installs updates, is refused over WinRM.
+function Assert-UniversalRuntime {
+    if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
+    throw (New-Failure universal-runtime-missing ('the Universal C Runtime is missing, and Python needs it. Install ' +
+            'it by Windows Update, or install update KB2999226 at the console of this host: over WinRM, Windows ' +
+            'refuses wusa.exe'))
+}
+
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
 function Assert-Clock {
     $minutes = [Math]::Abs($Run.ClockAhead.TotalMinutes)

@@ -51,7 +51,7 @@ function Write-FileList {
 
 function Remove-FileList([string]$Name) {
     $list = Get-FileList $Name
-    if (Test-Path -LiteralPath $list) { [IO.File]::Delete($list) }
+    if (Test-Path -LiteralPath $list) { Remove-SingleFile $list }
 }
 
 function Compare-InstalledFile {

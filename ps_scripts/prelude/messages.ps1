@@ -44,11 +44,14 @@ function Get-FailureField([Exception]$Exception) {
     $fields
 }
 
-# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in text of its display language.
-function Test-DiskFull([Exception]$Exception) {
+# ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL.
+function Test-DiskFull([Exception]$Exception) { Test-WindowsError $Exception '80070070', '80070027' }
+
+# Return whether Windows gave one of these codes as the reason. Its text is in its display language.
+function Test-WindowsError([Exception]$Exception, [string[]]$Codes) {
     for ($inner = $Exception; $inner; $inner = $inner.InnerException) {
         $code = '{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($inner)
-        if ('80070070', '80070027' -contains $code) { return $true }
+        if ($Codes -contains $code) { return $true }
     }
     $false
 }

@@ -11,9 +11,13 @@ function Save-Before {
     Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
+# A replacement that fails halfway can leave only the new file. In one that was not written to its end, the last line is
+# left out: what it is about has not been changed yet.
 function Read-Record {
-    if (-not (Test-Path -LiteralPath $RecordFile)) { return }
-    [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
+    if (Test-Path -LiteralPath $RecordFile) { $lines = [IO.File]::ReadAllLines($RecordFile, $Utf8) }
+    elseif (Test-Path -LiteralPath "$RecordFile.new") { $lines = @(Read-CompleteLine "$RecordFile.new") }
+    else { return }
+    $lines | ForEach-Object { ConvertFrom-Json $_ }
 }
 
 function Test-Record([string]$Kind, [string]$Key) {
@@ -46,13 +50,14 @@ function Write-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Assert-NoLink "$Path.new"
     Assert-NoLink $Path
+    $existed = Test-Path -LiteralPath $Path
     try {
         [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
-        if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
-        else { [IO.File]::Move("$Path.new", $Path) }
+        Move-Over "$Path.new" $Path
     }
     catch {
-        if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
+        # If Windows has removed the old file, the new one is all that is left.
+        if (-not $existed -or (Test-Path -LiteralPath $Path)) { Remove-SingleFile "$Path.new" }
         throw
     }
 }

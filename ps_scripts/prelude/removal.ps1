@@ -4,19 +4,9 @@
 # A link in a folder is removed as a link. Remove-Item -Recurse is not used: it follows some links, and then removes
 # what they lead to.
 
-# A program that is exiting, or a virus scanner, may hold a file for a moment.
 function Remove-Folder([string]$Path) {
     Assert-NoLink $Path
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    $removal = @{ Path = $Path; Count = 0; Watch = [Diagnostics.Stopwatch]::StartNew() }
-    for ($try = 1; ; $try++) {
-        try { Remove-Tree $removal; return }
-        catch {
-            if ($try -ge 10) { throw }
-            [Threading.Thread]::Sleep(1000)
-            Write-RemovalProgress $removal
-        }
-    }
+    Invoke-FileChange 'remove-tree' $Path @{ Path = $Path; Count = 0; Watch = [Diagnostics.Stopwatch]::StartNew() }
 }
 
 $Restore.folder = { param($Path) Remove-Folder $Path }
@@ -30,8 +20,10 @@ function Write-RemovalProgress($Removal) {
     $Removal.Watch.Restart()
 }
 
-# Remove the deepest folders first. A stack instead of recursion: a notebook can nest folders at any depth.
+# Remove the deepest folders first. A stack instead of recursion: a notebook can nest folders at any depth. This is
+# called again after a failure, because a program that is exiting may still create files.
 function Remove-Tree($Removal) {
+    if (-not (Test-Path -LiteralPath $Removal.Path)) { return }
     $pending = New-Object Collections.Generic.Stack[string]
     $pending.Push($Removal.Path)
     while ($pending.Count) {
@@ -43,8 +35,7 @@ function Remove-Tree($Removal) {
         }
         if ($subfolders.Count) { continue }
         [void]$pending.Pop()
-        $readOnly = [IO.File]::GetAttributes($folder) -band [IO.FileAttributes]::ReadOnly
-        if ($readOnly) { [IO.File]::SetAttributes($folder, 'Directory') }
+        Clear-ReadOnly $folder
         [IO.Directory]::Delete($folder, $false)
         $Removal.Count++
     }
@@ -70,7 +61,11 @@ function Remove-FolderContent([string]$Folder, $Removal) {
             $isFolder = [bool]($item.Attributes -band [IO.FileAttributes]::Directory)
             $isLink = [bool]($item.Attributes -band [IO.FileAttributes]::ReparsePoint)
             if ($isFolder -and -not $isLink) { $path; continue }
-            if ($isLink) { Remove-Link $path $isFolder } else { Remove-File $item }
+            if ($isLink) { Remove-Link $path $isFolder }
+            else {
+                Clear-ReadOnly $path
+                [IO.File]::Delete($path)
+            }
             $Removal.Count++
             Write-RemovalProgress $Removal
         }
@@ -82,16 +77,11 @@ function Remove-Link([string]$Path, [bool]$IsFolder) {
     if ($IsFolder) { [IO.Directory]::Delete($Path, $false) } else { [IO.File]::Delete($Path) }
 }
 
-function Remove-File([IO.FileInfo]$File) {
-    if ($File.Attributes -band [IO.FileAttributes]::ReadOnly) { [IO.File]::SetAttributes($File.FullName, 'Normal') }
-    [IO.File]::Delete($File.FullName)
-}
-
 # Remove a folder for people's files, but only if it is empty.
 function Remove-DataFolder([string]$Path) {
     if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
         Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
         return
     }
-    [IO.Directory]::Delete($Path, $false)
+    Invoke-FileChange 'remove-folder' $Path
 }

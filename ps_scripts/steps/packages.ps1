@@ -50,7 +50,7 @@ function Compare-Package {
 
 function Get-PackageInstaller {
     if ($Settings.packages.installer -ne 'auto') { $Settings.packages.installer }
-    elseif ([Environment]::OSVersion.Version.Major -ge 10) { 'uv' }
+    elseif ((Get-WindowsVersion ([Environment]::OSVersion.Version)).Major -ge 10) { 'uv' }
     else { 'pip' }
 }
 

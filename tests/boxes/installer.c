@@ -12,7 +12,7 @@
 #include <string.h>
 #include <windows.h>
 
-#define VC "SOFTWARE\\Wow6432Node\\Microsoft\\VisualStudio\\14.0\\VC\\Runtimes\\x64"
+#define VC "SOFTWARE\\Microsoft\\VisualStudio\\14.0\\VC\\Runtimes\\x64"
 #define PYTHON "SOFTWARE\\Python\\PythonCore\\3.11"
 
 static FILE *open_file(const char *name, const char *mode)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.boxes.virus_scanner import release_below
+
 MEMORY = Path("/dev/shm")
 NAME = "nbserver-windows-"
 ROOM = 4 << 30  # bytes for each CPU: two Windows at a time with all packages, and as much again for the programs that run
@@ -33,6 +35,7 @@ def remove_left() -> None:
     """Removes what runs of the tests that were killed left in memory."""
     for folder in MEMORY.glob(f"{NAME}*"):
         if not Path("/proc", folder.name.removeprefix(NAME).partition("-")[0]).exists():
+            release_below(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
 

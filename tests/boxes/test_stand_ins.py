@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.boxes.pool import Run, pool
 from tests.boxes.server_settings import ACTIVE_SETUP, ENVIRONMENT, IE_ESC, MACHINE_PATH
+from tests.boxes.virus_scanner import FILE_SECONDS, FOLDER_SECONDS
 from tests.boxes.windows import WindowsBox
 from tests.waiting import wait_until
 
@@ -113,9 +116,43 @@ def test_a_folders_descriptor_lasts_as_long_as_the_folder(run: Run, windows_host
     """) == ["False"]
 
 
+def test_what_is_new_is_held_for_a_while(run: Run, windows_host: WindowsBox) -> None:
+    """By default, and once for each name: a folder for two seconds, and a file so that its replacement fails halfway."""
+    if os.geteuid():
+        pytest.skip("only root holds what is new")
+    scanner = windows_host.scanner
+    scanner.file_seconds = scanner.folder_seconds = 600
+    for folder in (r"C:\ProgramData\nbserver", r"C:\Program Files\nbserver"):
+        windows_host.path(folder).mkdir()
+    state, programs = windows_host.path(r"C:\ProgramData\nbserver"), windows_host.path(r"C:\Program Files\nbserver")
+    (state / "x").write_text("old")
+    (state / "x.new").write_text("new")
+    (programs / "y.new").mkdir()
+    assert wait_until(lambda: {path.name for path in scanner.held[-2:]} == {"x.new", "y.new"})
+    rename = r"""
+        try { [IO.File]::Replace('C:\ProgramData\nbserver\x.new', 'C:\ProgramData\nbserver\x', [NullString]::Value); 'replaced' }
+        catch { '{0:x8}' -f $_.Exception.InnerException.HResult }
+        try { [IO.Directory]::Move('C:\Program Files\nbserver\y.new', 'C:\Program Files\nbserver\y'); 'moved' }
+        catch { '{0:x8}' -f $_.Exception.InnerException.HResult }
+    """
+    try:
+        assert run(rename) == ["80070498", "80070021"]
+        assert [path.name for path in state.iterdir()] == ["x.new"], "the old file is gone"
+    finally:
+        scanner.let_go()
+        scanner.file_seconds, scanner.folder_seconds = FILE_SECONDS, FOLDER_SECONDS
+    (state / "x").write_text("old")
+    assert run(rename) == ["replaced", "moved"]
+    shutil.rmtree(state)
+    shutil.rmtree(programs)
+
+
 def test_the_memory_of_a_shell(run: Run, windows_host: WindowsBox) -> None:
     ask = "(Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB"
-    assert run(ask) == ["2048"]
+    endpoint = (
+        "(Get-WSManInstance -ResourceURI winrm/config/plugin -SelectorSet @{ Name = 'Microsoft.PowerShell' }).Quotas.MaxMemoryPerShellMB"
+    )
+    assert run(f"{ask}; {endpoint}") == ["2048", "2048"]
     limit = windows_host.path(r"C:\nbserver-test") / "MaxMemoryPerShellMB.txt"
     limit.write_text("150\n")
     try:

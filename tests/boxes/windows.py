@@ -1,4 +1,4 @@
-r"""A Windows Server in a box: a Wine prefix of its own, set up as a server, with its task scheduler running.
+r"""A Windows Server in a box: a Wine prefix of its own, set up as a server, with its task scheduler and a virus scanner running.
 
 with WindowsBox.create(folder) as host:
     with host.endpoint(auth=["basic"]) as endpoint:
@@ -22,6 +22,7 @@ from typing import Any
 from tests.boxes import registry_file
 from tests.boxes.server_settings import ACTIVE_SETUP, ENVIRONMENT
 from tests.boxes.task_scheduler import TASKS, TaskScheduler
+from tests.boxes.virus_scanner import VirusScanner
 from tests.boxes.windows_image import put_windows
 from tests.boxes.wine import end_wine, linux_path, pwsh_command, run, start_wine, windows_path
 from tests.boxes.winrm.endpoint import Endpoint, session_configuration
@@ -43,6 +44,7 @@ class WindowsBox:
         configuration.write_text(session_configuration(STAND_INS / "start.ps1"), encoding="utf-8")
         powershell = [pwsh_command(), "-ConfigurationFile", windows_path(configuration)]
         self.scheduler = TaskScheduler(prefix, powershell)
+        self.scanner = VirusScanner(prefix)
         self._hashes: dict[tuple[int, int, int], str] = {}
 
     @classmethod
@@ -121,8 +123,9 @@ class WindowsBox:
         return self._hashes[key]
 
     def close(self) -> None:
-        """Ends the scheduler with its tasks, and every Wine process of this Windows. The prefix stays."""
+        """Ends the scheduler with its tasks, the virus scanner, and every Wine process of this Windows. The prefix stays."""
         self.scheduler.close()
+        self.scanner.close()
         end_wine(self.prefix)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -8,85 +8,86 @@
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#    99  parameters             The mode for a run by hand.
-#   104  settings               What differs from host to host: data, no code.
-#   161  lock                   The Python packages, with versions and hashes.
+#   100  parameters             The mode for a run by hand.
+#   105  settings               What differs from host to host: data, no code.
+#   162  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   169  run                    Check the language mode, and set the module path and the state of this run.
-#   235  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   311  hashes                 Compute SHA-256, the only hash that this script uses.
-#   330  events                 Report events: lines of JSON, which are the only output of this script.
-#   419  envelope               Read the envelope: the only input of a run in addition to this script.
-#   494  lock                   Allow only one run at a time to change this host.
-#   553  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   633  access                 Set and check access lists: who may read and change a folder.
-#   694  places                 Set the folders of nbserver on this host, and who has access to them.
-#   731  record                 Keep the record: the state of each thing before its first change, for undo.
-#   790  registry               Read values in the registry.
-#   801  registry_values        Compare, set, and restore values in the registry.
-#   835  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#   955  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1041  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1074  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1172  path_access            Find other accounts that could replace a folder with another folder.
-#  1200  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1255  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1402  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1564  server_command         Define the command line of the server, and what it was started with.
-#  1583  programs               Run other programs until they exit, and report their output.
-#  1707  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1726  downloads              Download files into the cache, and check their hashes before they are used.
-#  1898  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  1985  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2061  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2116  foreign_places         Define where configuration from other installations may be on this host.
-#  2130  package_environment    Choose the environment variables of pip and uv.
-#  2170  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2175  installer_failures     Explain the exit codes of installers.
-#  2246  installers             Run installers and uninstallers, and wait while another one runs.
-#  2291  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2348  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2410  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2435  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2499  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2538  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2578  installed_files        Compare files with those that were installed.
-#  2726  running_server         Stop the server before its programs are replaced.
-#  2749  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2863  port_rules             Find and disable other firewall rules that open the notebook port.
-#  2922  services               Disable Windows services of other programs, and enable and start them in undo.
-#  2958  port_process           Find the program that listens on a TCP port, and what started it.
-#  2984  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3103  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3149  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3207  certificates           Read certificates from PEM files, and replace files.
-#  3230  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3302  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3436  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3557  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3665  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3735  password_hash          Get the hash of the password.
-#  3740  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3785  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3807  server_check           Ask the running server for its certificate, and send requests without the password.
-#  3873  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   170  run                    Check the language mode, and set the module path and the state of this run.
+#   236  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   315  hashes                 Compute SHA-256, the only hash that this script uses.
+#   334  events                 Report events: lines of JSON, which are the only output of this script.
+#   423  envelope               Read the envelope: the only input of a run in addition to this script.
+#   498  lock                   Allow only one run at a time to change this host.
+#   557  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   637  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   755  access                 Set and check access lists: who may read and change a folder.
+#   830  places                 Set the folders of nbserver on this host, and who has access to them.
+#   867  record                 Keep the record: the state of each thing before its first change, for undo.
+#   931  registry               Read values in the registry.
+#   942  registry_values        Compare, set, and restore values in the registry.
+#   976  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1096  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1183  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1216  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1304  path_access            Find other accounts that could replace a folder with another folder.
+#  1332  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1387  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1535  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1697  server_command         Define the command line of the server, and what it was started with.
+#  1716  programs               Run other programs until they exit, and report their output.
+#  1840  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1859  downloads              Download files into the cache, and check their hashes before they are used.
+#  2031  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2118  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2194  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2249  foreign_places         Define where configuration from other installations may be on this host.
+#  2263  package_environment    Choose the environment variables of pip and uv.
+#  2303  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2308  installer_failures     Explain the exit codes of installers.
+#  2379  installers             Run installers and uninstallers, and wait while another one runs.
+#  2424  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2481  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2543  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2568  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2632  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2671  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2711  installed_files        Compare files with those that were installed.
+#  2859  running_server         Stop the server before its programs are replaced.
+#  2882  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  2996  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3055  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3105  port_process           Find the program that listens on a TCP port, and what started it.
+#  3131  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3250  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3296  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3354  certificates           Read certificates from PEM files.
+#  3371  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3443  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3577  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3696  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3804  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3872  password_hash          Get the hash of the password.
+#  3877  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3922  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3944  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4010  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  3964  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4026  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4045  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4064  python                 Install Python from the publisher, or use one that is installed.
-#  4198  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4231  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4349  packages               Install the packages of the lock in a virtual environment.
-#  4515  path                   Add the programs of the server to the PATH of the machine.
-#  4544  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4570  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4690  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  4897  service                Run the server as a scheduled task.
-#  5039  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5104  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5179  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5217  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4109  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4186  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4205  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4224  python                 Install Python from the publisher, or use one that is installed.
+#  4358  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4419  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4537  packages               Install the packages of the lock in a virtual environment.
+#  4703  path                   Add the programs of the server to the PATH of the machine.
+#  4732  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4758  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4878  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5085  service                Run the server as a scheduled task.
+#  5227  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5292  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5367  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5405  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -278,11 +279,14 @@ function Get-FailureField([Exception]$Exception) {
     $fields
 }
 
-# Windows says so by two codes, ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, and in text of its display language.
-function Test-DiskFull([Exception]$Exception) {
+# ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL.
+function Test-DiskFull([Exception]$Exception) { Test-WindowsError $Exception '80070070', '80070027' }
+
+# Return whether Windows gave one of these codes as the reason. Its text is in its display language.
+function Test-WindowsError([Exception]$Exception, [string[]]$Codes) {
     for ($inner = $Exception; $inner; $inner = $inner.InnerException) {
         $code = '{0:x8}' -f [Runtime.InteropServices.Marshal]::GetHRForException($inner)
-        if ('80070070', '80070027' -contains $code) { return $true }
+        if ($Codes -contains $code) { return $true }
     }
     $false
 }
@@ -630,14 +634,148 @@ function Assert-KnownPath([string]$Path) {
     }
 }
 
+# ---- prelude: held_files ---------------------------------------------------------------------------
+# Move, replace, and remove files that other programs, such as a virus scanner, hold.
+
+# A virus scanner opens each new file, for seconds or up to a minute. Meanwhile Windows refuses to move, replace, or
+# remove the file, and to move the folders above it.
+
+$HeldPatience = 60                                       # for how many seconds to try again
+
+# How Windows refuses it: access denied (a folder with an open file, or a file that is removed when it is closed),
+# sharing and lock violations, folder not empty (a file in it is removed when it is closed), busy, the three errors of
+# a replacement, and a file that is mapped. Source: "System Error Codes" on learn.microsoft.com.
+$HeldCodes = '80070005', '80070020', '80070021', '80070091', '800700aa', '80070497', '80070498', '80070499', '800704c8'
+
+# Programs of virus scanners, by the name of their process.
+$Scanners = @{
+    MsMpEng = 'Microsoft Defender Antivirus'; mcshield = 'McAfee or Trellix Endpoint Security'
+    ccSvcHst = 'Symantec Endpoint Protection'; ekrn = 'ESET'; avp = 'Kaspersky'; NTRtScan = 'Trend Micro Apex One'
+    CSFalconService = 'CrowdStrike Falcon'; SentinelAgent = 'SentinelOne'
+}
+
+# Replace a file by another one, in one operation.
+function Move-Over([string]$New, [string]$Path) { Invoke-FileChange 'replace' $New $Path }
+
+function Remove-SingleFile([string]$Path) {
+    if (-not [IO.File]::Exists($Path)) { return }
+    Clear-ReadOnly $Path
+    Invoke-FileChange 'remove-file' $Path
+}
+
+# Windows does not remove what is read-only.
+function Clear-ReadOnly([string]$Path) {
+    $attributes = [IO.File]::GetAttributes($Path)
+    if ($attributes -band [IO.FileAttributes]::ReadOnly) {
+        [IO.File]::SetAttributes($Path, ($attributes -band -bnot [IO.FileAttributes]::ReadOnly))
+    }
+}
+
+# Make one of the changes of Edit-Path, as soon as no other program prevents it. $With is what the change needs.
+function Invoke-FileChange {
+    param([string]$Change, [string]$Path, $With)
+    $wait = @{ Path = $Path; Watch = [Diagnostics.Stopwatch]::StartNew(); Pause = 50; Reported = $false; Done = 0 }
+    $codes = $HeldCodes
+    if ($Change -eq 'remove-tree') { $codes += '80070002', '80070003' }   # not found: a program removed it meanwhile
+    while ($true) {
+        try { Edit-Path $Change $Path $With; return }
+        catch {
+            if (-not (Test-WindowsError $_.Exception $codes)) { throw }
+            if ($Change -eq 'remove-tree') { Reset-Wait $wait $With.Count }
+            if ($wait.Watch.Elapsed.TotalSeconds -ge $HeldPatience) {
+                $failure = Get-HeldFailure $Path $_.Exception
+                throw $failure
+            }
+        }
+        Wait-Holder $wait
+    }
+}
+
+# A replacement can fail halfway: Windows has then removed the old file, and the new one still has its own name.
+function Edit-Path {
+    param([string]$Change, [string]$Path, $With)
+    switch ($Change) {
+        'replace' {
+            if ([IO.File]::Exists($With)) { [IO.File]::Replace($Path, $With, [NullString]::Value) }
+            else { [IO.File]::Move($Path, $With) }
+        }
+        'move-folder' { [IO.Directory]::Move($Path, $With) }
+        'remove-file' { [IO.File]::Delete($Path) }
+        'remove-folder' { [IO.Directory]::Delete($Path, $false) }
+        'remove-tree' { Remove-Tree $With }
+    }
+}
+
+# Each file that could be removed since the last attempt restarts the time.
+function Reset-Wait($Wait, [int]$Done) {
+    if ($Done -eq $Wait.Done) { return }
+    $Wait.Done = $Done
+    $Wait.Pause = 50
+    $Wait.Watch.Restart()
+}
+
+# The pauses grow from a twentieth of a second to five seconds. The wait is reported once, when it has taken a second.
+function Wait-Holder($Wait) {
+    if (-not $Wait.Reported -and $Run.Step -and $Wait.Pause -ge 800) {
+        $Wait.Reported = $true
+        Write-StepProgress waiting-for-holder 'Waiting until another program releases {path}' @{ path = $Wait.Path }
+    }
+    Start-Pause $Wait.Pause
+    $Wait.Pause = [Math]::Min(2 * $Wait.Pause, 5000)
+}
+
+function Start-Pause([int]$Milliseconds) { [Threading.Thread]::Sleep($Milliseconds) }
+
+# Return the name of what probably holds the path: a program that runs in this folder, or a virus scanner; or nothing.
+function Get-Holder([string]$Path) {
+    $processes = @(Get-Process)
+    foreach ($process in $processes) {
+        if ($process.Path -and (Test-Below $process.Path $Path)) { return $process.Path }
+    }
+    foreach ($process in $processes) {
+        if ($Scanners.ContainsKey($process.Name)) { return $Scanners[$process.Name] }
+    }
+}
+
+function Get-HeldFailure([string]$Path, [Exception]$Exception) {
+    $values = @{ path = $Path; seconds = $HeldPatience; folder = Split-Path -Parent $Path }
+    $holder = Get-Holder $Path
+    if ($holder) {
+        $values.program = $holder
+        return New-Failure file-held-by ('{path} could not be moved, replaced, or removed within {seconds} seconds: ' +
+            '{cause}. {program} probably holds it. Run this again; if it fails again, stop that program meanwhile, ' +
+            'or exclude {folder} from its scan') $values -Cause $Exception.GetBaseException()
+    }
+    New-Failure file-held ('{path} could not be moved, replaced, or removed within {seconds} seconds: {cause}. ' +
+        'Another program probably holds it, such as a virus scanner, or this account may not change it. Run this ' +
+        'again; if it fails again, stop that program meanwhile, or exclude {folder} from its scan'
+    ) $values -Cause $Exception.GetBaseException()
+}
+
 # ---- prelude: access -------------------------------------------------------------------------------
 # Set and check access lists: who may read and change a folder.
 
 $AdministratorsOnly = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'   # in SDDL: full control for SYSTEM, administrators
 $UserSid = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
 
+# Read the access list of a file or folder (without $Change), set it to $Change, or create the folder with $New. Get-Acl
+# and Set-Acl are not used: Set-Acl also writes owner and group, which Windows allows only to administrators. Windows
+# PowerShell has methods of the file for this, PowerShell 7 has another class.
+function Use-AccessControl {
+    param([string]$Path, $Change, [string]$Sections = 'Access', $New)
+    $item = New-Object IO.DirectoryInfo $Path
+    if (-not $New -and -not $item.Exists) { $item = New-Object IO.FileInfo $Path }
+    $hasMethods = [bool]$item.PSObject.Methods['GetAccessControl']
+    if ($New -and $hasMethods) { $item.Create($New) }
+    elseif ($New) { [IO.FileSystemAclExtensions]::Create($item, $New) }
+    elseif ($Change -and $hasMethods) { $item.SetAccessControl($Change) }
+    elseif ($Change) { [IO.FileSystemAclExtensions]::SetAccessControl($item, $Change) }
+    elseif ($hasMethods) { $item.GetAccessControl($Sections) }
+    else { [IO.FileSystemAclExtensions]::GetAccessControl($item, $Sections) }
+}
+
 function Get-AccessSddl([string]$Path) {
-    (Get-Acl -LiteralPath $Path).GetSecurityDescriptorSddlForm('Access')
+    (Use-AccessControl $Path).GetSecurityDescriptorSddlForm('Access')
 }
 
 # Compare the entries. The flags before them (P: nothing is inherited; Windows adds AI and AR) only have to contain P.
@@ -649,21 +787,19 @@ function Test-Access([string]$Path, [string]$Sddl) {
 function Set-Access([string]$Path, [string]$Sddl) {
     $lock = Lock-Folder $Path
     try {
-        $acl = Get-Acl -LiteralPath $Path
+        $acl = Use-AccessControl $Path
         $acl.SetSecurityDescriptorSddlForm($Sddl, 'Access')
-        Set-Acl -LiteralPath $Path -AclObject $acl
+        Use-AccessControl $Path -Change $acl
     }
     finally { $lock.Close() }
 }
 
 # Create a folder with its owner and access list in one call: between two calls, another account could open it.
-# Windows PowerShell and PowerShell 7 have different methods for this.
 function New-ClosedFolder([string]$Path, [string]$Sddl) {
     Assert-NoLink $Path
     $security = New-Object Security.AccessControl.DirectorySecurity
     $security.SetSecurityDescriptorSddlForm("O:$StateOwner$Sddl")
-    if ($PSVersionTable.PSVersion.Major -lt 6) { [void][IO.Directory]::CreateDirectory($Path, $security) }
-    else { [IO.FileSystemAclExtensions]::Create((New-Object IO.DirectoryInfo $Path), $security) }
+    Use-AccessControl $Path -New $security
 }
 
 # ---- who else has access
@@ -675,7 +811,7 @@ $AnyRight = -bnot 0   # all bits of an access mask
 function Get-AccessFault {
     param([string]$Path, [string[]]$Allowed, [int]$Rights, [switch]$SkipInheritOnly)
     if (Test-Link $Path) { return New-Failure access-link '{path} is a link' @{ path = $Path } }
-    $acl = Get-Acl -LiteralPath $Path
+    $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     if ($Allowed -notcontains $owner) {
         return New-Failure access-owner '{path} belongs to the account {owner}' @{ path = $Path; owner = $owner }
@@ -741,9 +877,13 @@ function Save-Before {
     Write-Record (@(Read-Record) + @{ v = 1; step = $Run.Step; kind = $Kind; key = $Key; before = $Before })
 }
 
+# A replacement that fails halfway can leave only the new file. In one that was not written to its end, the last line is
+# left out: what it is about has not been changed yet.
 function Read-Record {
-    if (-not (Test-Path -LiteralPath $RecordFile)) { return }
-    [IO.File]::ReadAllLines($RecordFile, $Utf8) | ForEach-Object { ConvertFrom-Json $_ }
+    if (Test-Path -LiteralPath $RecordFile) { $lines = [IO.File]::ReadAllLines($RecordFile, $Utf8) }
+    elseif (Test-Path -LiteralPath "$RecordFile.new") { $lines = @(Read-CompleteLine "$RecordFile.new") }
+    else { return }
+    $lines | ForEach-Object { ConvertFrom-Json $_ }
 }
 
 function Test-Record([string]$Kind, [string]$Key) {
@@ -776,13 +916,14 @@ function Write-TextFile {
     param([string]$Path, [string]$Text, [string]$Secret)
     Assert-NoLink "$Path.new"
     Assert-NoLink $Path
+    $existed = Test-Path -LiteralPath $Path
     try {
         [IO.File]::WriteAllText("$Path.new", (Expand-Secret $Text $Secret), $Utf8)
-        if (Test-Path -LiteralPath $Path) { [IO.File]::Replace("$Path.new", $Path, [NullString]::Value) }
-        else { [IO.File]::Move("$Path.new", $Path) }
+        Move-Over "$Path.new" $Path
     }
     catch {
-        if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
+        # If Windows has removed the old file, the new one is all that is left.
+        if (-not $existed -or (Test-Path -LiteralPath $Path)) { Remove-SingleFile "$Path.new" }
         throw
     }
 }
@@ -1027,9 +1168,10 @@ $Restore.file = {
         Assert-NoLink $Before
     }
     # A run that was killed while it wrote the file leaves its new file.
-    if (Test-Path -LiteralPath "$Path.new") { Remove-Item -LiteralPath "$Path.new" -Force }
-    if ($Before) { [IO.File]::Copy($Before, $Path, $true) }
-    elseif (Test-Path -LiteralPath $Path) { Remove-Item -LiteralPath $Path -Force }
+    Remove-SingleFile "$Path.new"
+    if (-not $Before) { Remove-SingleFile $Path; return }
+    [IO.File]::Copy($Before, "$Path.new")
+    Move-Over "$Path.new" $Path
 }
 
 # Remove the copies when the record has no lines left: an undo that was interrupted still needs them.
@@ -1077,19 +1219,9 @@ function Assert-StateFolder {
 # A link in a folder is removed as a link. Remove-Item -Recurse is not used: it follows some links, and then removes
 # what they lead to.
 
-# A program that is exiting, or a virus scanner, may hold a file for a moment.
 function Remove-Folder([string]$Path) {
     Assert-NoLink $Path
-    if (-not (Test-Path -LiteralPath $Path)) { return }
-    $removal = @{ Path = $Path; Count = 0; Watch = [Diagnostics.Stopwatch]::StartNew() }
-    for ($try = 1; ; $try++) {
-        try { Remove-Tree $removal; return }
-        catch {
-            if ($try -ge 10) { throw }
-            [Threading.Thread]::Sleep(1000)
-            Write-RemovalProgress $removal
-        }
-    }
+    Invoke-FileChange 'remove-tree' $Path @{ Path = $Path; Count = 0; Watch = [Diagnostics.Stopwatch]::StartNew() }
 }
 
 $Restore.folder = { param($Path) Remove-Folder $Path }
@@ -1103,8 +1235,10 @@ function Write-RemovalProgress($Removal) {
     $Removal.Watch.Restart()
 }
 
-# Remove the deepest folders first. A stack instead of recursion: a notebook can nest folders at any depth.
+# Remove the deepest folders first. A stack instead of recursion: a notebook can nest folders at any depth. This is
+# called again after a failure, because a program that is exiting may still create files.
 function Remove-Tree($Removal) {
+    if (-not (Test-Path -LiteralPath $Removal.Path)) { return }
     $pending = New-Object Collections.Generic.Stack[string]
     $pending.Push($Removal.Path)
     while ($pending.Count) {
@@ -1116,8 +1250,7 @@ function Remove-Tree($Removal) {
         }
         if ($subfolders.Count) { continue }
         [void]$pending.Pop()
-        $readOnly = [IO.File]::GetAttributes($folder) -band [IO.FileAttributes]::ReadOnly
-        if ($readOnly) { [IO.File]::SetAttributes($folder, 'Directory') }
+        Clear-ReadOnly $folder
         [IO.Directory]::Delete($folder, $false)
         $Removal.Count++
     }
@@ -1143,7 +1276,11 @@ function Remove-FolderContent([string]$Folder, $Removal) {
             $isFolder = [bool]($item.Attributes -band [IO.FileAttributes]::Directory)
             $isLink = [bool]($item.Attributes -band [IO.FileAttributes]::ReparsePoint)
             if ($isFolder -and -not $isLink) { $path; continue }
-            if ($isLink) { Remove-Link $path $isFolder } else { Remove-File $item }
+            if ($isLink) { Remove-Link $path $isFolder }
+            else {
+                Clear-ReadOnly $path
+                [IO.File]::Delete($path)
+            }
             $Removal.Count++
             Write-RemovalProgress $Removal
         }
@@ -1155,18 +1292,13 @@ function Remove-Link([string]$Path, [bool]$IsFolder) {
     if ($IsFolder) { [IO.Directory]::Delete($Path, $false) } else { [IO.File]::Delete($Path) }
 }
 
-function Remove-File([IO.FileInfo]$File) {
-    if ($File.Attributes -band [IO.FileAttributes]::ReadOnly) { [IO.File]::SetAttributes($File.FullName, 'Normal') }
-    [IO.File]::Delete($File.FullName)
-}
-
 # Remove a folder for people's files, but only if it is empty.
 function Remove-DataFolder([string]$Path) {
     if (@(Get-ChildItem -LiteralPath $Path -Force).Count) {
         Write-Notice warning folder-kept '{path} contains files and was kept' @{ path = $Path }
         return
     }
-    [IO.Directory]::Delete($Path, $false)
+    Invoke-FileChange 'remove-folder' $Path
 }
 
 # ---- prelude: path_access --------------------------------------------------------------------------
@@ -1274,7 +1406,8 @@ function Assert-DataFolder([string]$Path) {
     Assert-NoLink $folder
     $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
     if (Test-Path -LiteralPath $folder) {
-        $allowed += (Get-Acl -LiteralPath $folder).GetOwner([Security.Principal.SecurityIdentifier]).Value
+        $acl = Use-AccessControl $folder -Sections 'Owner'
+        $allowed += $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     }
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
@@ -1325,11 +1458,11 @@ function New-DataFolder([string]$Path) {
 function Add-Grant([string]$Path) {
     $lock = Lock-Folder $Path
     try {
-        $acl = Get-Acl -LiteralPath $Path
+        $acl = Use-AccessControl $Path
         $service = New-Object Security.Principal.SecurityIdentifier $ServiceSid
         $acl.AddAccessRule((New-Object Security.AccessControl.FileSystemAccessRule(
                     $service, 'Modify', 'ContainerInherit, ObjectInherit', 'None', 'Allow')))
-        Set-Acl -LiteralPath $Path -AclObject $acl
+        Use-AccessControl $Path -Change $acl
     }
     finally { $lock.Close() }
 }
@@ -1356,13 +1489,13 @@ $Restore.grant = {
 # Remove the entries of the service from the access list. What the service created gets administrators as its owner,
 # and the access list of the folder that contains it.
 function Remove-Grant([string]$Path) {
-    $acl = Get-Acl -LiteralPath $Path
+    $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $before = $acl.GetSecurityDescriptorSddlForm('Owner, Access')
     if ($ServiceSid, $LocalService -contains $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value) {
         $acl.SetSecurityDescriptorSddlForm('O:BAD:AI', 'Owner, Access')
     }
     else { $acl.PurgeAccessRules((New-Object Security.Principal.SecurityIdentifier $ServiceSid)) }
-    if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Set-Acl -LiteralPath $Path -AclObject $acl }
+    if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Use-AccessControl $Path -Change $acl }
 }
 
 # Call Remove-Grant for everything in the folder, at any depth, but not for what links lead to. Return a failure for
@@ -1739,11 +1872,11 @@ function Save-Download($Download) {
     Add-Folder $CacheFolder
     if (Test-Path -LiteralPath $file) {
         if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
-        Remove-Item -LiteralPath $file -Force
+        Remove-SingleFile $file
     }
     Receive-Download $Download "$file.part"
     Assert-Download $Download "$file.part"
-    Move-Item -LiteralPath "$file.part" -Destination $file -Force
+    Move-Over "$file.part" $file
 }
 
 # Try three times. An answer that the request was wrong (status 4xx) stays the same, so it is not repeated.
@@ -1756,7 +1889,7 @@ function Receive-Download($Download, [string]$Part) {
         }
         catch [Net.WebException], [IO.IOException] {
             if (Test-DiskFull $_.Exception) {
-                if (Test-Path -LiteralPath $Part) { Remove-Item -LiteralPath $Part -Force }
+                Remove-SingleFile $Part
                 throw
             }
             $failure = Get-WebFailure $_.Exception
@@ -1779,7 +1912,7 @@ function Assert-Download($Download, [string]$Part) {
     $actual = Get-FileSha256 $Part
     if ($actual -eq $Download.sha256) { return }
     $size = (Get-Item -LiteralPath $Part).Length
-    Remove-Item -LiteralPath $Part -Force
+    Remove-SingleFile $Part
     throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
             '{actual} ({size} bytes). The file was deleted. Check whether a proxy replaces it, and compare the hash ' +
             'with the publisher''s before you change the catalog') @{
@@ -1892,7 +2025,7 @@ function Expand-Download($Download, [string]$Folder) {
         Remove-Folder "$Folder.new"              # a part of it would keep a full disk full
         throw
     }
-    [IO.Directory]::Move("$Folder.new", $Folder)
+    Invoke-FileChange 'move-folder' "$Folder.new" $Folder
 }
 
 # ---- prelude: reboots ------------------------------------------------------------------------------
@@ -2262,10 +2395,10 @@ function Invoke-Installer {
     Write-TextFile "$File.running" ''
     try { Invoke-Setup $Program $Arguments (Split-Path -Leaf $File) -Inno:$Inno }
     catch {
-        Remove-Item -LiteralPath "$File.running" -Force
+        Remove-SingleFile "$File.running"
         throw
     }
-    Remove-Item -LiteralPath "$File.running" -Force
+    Remove-SingleFile "$File.running"
 }
 
 # Run an installer or an uninstaller until it exits. $Name is what messages call it, and $Accept has further exit codes
@@ -2628,7 +2761,7 @@ function Write-FileList {
 
 function Remove-FileList([string]$Name) {
     $list = Get-FileList $Name
-    if (Test-Path -LiteralPath $list) { [IO.File]::Delete($list) }
+    if (Test-Path -LiteralPath $list) { Remove-SingleFile $list }
 }
 
 function Compare-InstalledFile {
@@ -2935,10 +3068,21 @@ function Get-RunningDependent([string]$Name) {
     }
 }
 
+# Win32_Service calls a delayed automatic start "Auto". Set-Service of Windows PowerShell has no delayed start, and
+# changes it to one without delay, so undo writes the value itself.
+function Get-ServiceKey([string]$Name) { "HKLM:\SYSTEM\CurrentControlSet\Services\$Name" }
+
+function Test-Delayed([string]$Name) {
+    $delayed = Get-RegistryValue (Get-ServiceKey $Name) 'DelayedAutostart'
+    [bool]($delayed -and $delayed.value)
+}
+
 # The service is disabled first, so that nothing starts it again.
 function Disable-Service([string]$Name) {
     $service = Get-WindowsService $Name
-    Save-Before 'service' $Name @{ StartMode = [string]$service.StartMode; State = [string]$service.State }
+    $before = @{ StartMode = [string]$service.StartMode; State = [string]$service.State }
+    if ($service.StartMode -eq 'Auto' -and (Test-Delayed $Name)) { $before.Delayed = $true }
+    Save-Before 'service' $Name $before
     Write-StepProgress stopping-service 'Stopping the service {service}' @{ service = $Name }
     Set-Service -Name $Name -StartupType Disabled
     Stop-Service -Name $Name
@@ -2951,6 +3095,9 @@ $Restore.service = {
     if ($service.StartMode -ne $Before.StartMode) {
         $type = @{ Auto = 'Automatic'; Manual = 'Manual'; Disabled = 'Disabled' }[$Before.StartMode]
         Set-Service -Name $Name -StartupType $type
+    }
+    if ($Before.PSObject.Properties['Delayed'] -and -not (Test-Delayed $Name)) {
+        Set-ItemProperty -LiteralPath (Get-ServiceKey $Name) -Name 'DelayedAutostart' -Value 1 -Type DWord
     }
     if ($Before.State -eq 'Running' -and $service.State -ne 'Running') { Set-Service -Name $Name -Status Running }
 }
@@ -3205,7 +3352,7 @@ function Get-ModulusBits([byte[]]$PublicKey) {
 }
 
 # ---- prelude: certificates -------------------------------------------------------------------------
-# Read certificates from PEM files, and replace files.
+# Read certificates from PEM files.
 
 # Return the certificates of a PEM file, in its order. What .NET reads from a file with several certificates depends on
 # its version, so each one is read separately.
@@ -3220,12 +3367,6 @@ function Read-Certificate([string]$Path) {
 
 # Return SHA256: and 64 hexadecimal digits, the form in which the workstation pins a certificate.
 function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.RawData) }
-
-# Replace a file by another one, in one operation.
-function Move-Over([string]$New, [string]$Path) {
-    if (Test-Path -LiteralPath $Path) { [IO.File]::Replace($New, $Path, [NullString]::Value) }
-    else { [IO.File]::Move($New, $Path) }
-}
 
 # ---- prelude: own_certificate ----------------------------------------------------------------------
 # Compare and replace a certificate that the host signs itself.
@@ -3546,9 +3687,7 @@ function Assert-NewCertificate([string]$Key) {
         $fault = New-Failure certificate-other-key 'the certificate does not belong to the key'
     }
     if (-not $fault) { return }
-    foreach ($file in $NewCertificateFile, $NewKeyFile) {
-        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
-    }
+    foreach ($file in $NewCertificateFile, $NewKeyFile) { Remove-SingleFile $file }
     throw (New-Failure certificate-refused ('the new certificate was not installed: {cause}. Provide another ' +
             'certificate, then try again') `
             -Cause $fault)
@@ -3622,7 +3761,7 @@ function Install-StoreCertificate {
         Invoke-OpenSsl @('pkey', '-in', $export, '-out', $NewKeyFile) -Quiet
     }
     finally {
-        foreach ($file in $pfx, $export) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
+        foreach ($file in $pfx, $export) { Remove-SingleFile $file }
     }
     Set-TextFile $NewCertificateFile (Get-StoreChain $certificate)
     Complete-Certificate $NewKeyFile
@@ -3688,7 +3827,7 @@ function Send-CertificateRequest {
 # The request is moved to its place when it is complete.
 function New-SigningRequest {
     foreach ($file in $RequestedKeyFile, $SigningRequestFile) { Save-FileBefore $file }
-    if (Test-Path -LiteralPath $SigningRequestFile) { [IO.File]::Delete($SigningRequestFile) }
+    Remove-SingleFile $SigningRequestFile
     Set-TextFile $SigningConfiguration (Get-CertificateRequest)
     $arguments = 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-config', $SigningConfiguration, '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new"
@@ -3711,9 +3850,7 @@ function Install-RequestedCertificate {
         return
     }
     Complete-Certificate $RequestedKeyFile
-    foreach ($file in $SigningRequestFile, $SigningConfiguration) {
-        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
-    }
+    foreach ($file in $SigningRequestFile, $SigningConfiguration) { Remove-SingleFile $file }
 }
 
 # Mode request: apply what a certificate request needs, then report the request.
@@ -3920,6 +4057,14 @@ function Assert-WindowsVersion {
     }
 }
 
+# Windows 10 has the runtime. wusa.exe, which installs updates, is refused over WinRM.
+function Assert-UniversalRuntime {
+    if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
+    throw (New-Failure universal-runtime-missing ('the Universal C Runtime is missing, and Python needs it. Install ' +
+            'it by Windows Update, or install update KB2999226 at the console of this host: over WinRM, Windows ' +
+            'refuses wusa.exe'))
+}
+
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
 function Assert-Clock {
     $minutes = [Math]::Abs($Run.ClockAhead.TotalMinutes)
@@ -3970,6 +4115,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Administrator
     Assert-ExecutionPolicy
     Assert-WindowsVersion
+    Assert-UniversalRuntime
     Assert-DataFolder (Expand-Path $Settings.notebook.directory)
     Assert-Clock
     Assert-FreeSpace
@@ -3991,7 +4137,8 @@ function Assert-Administrator {
     }
 }
 
-# With less than 1024 MB, Windows stops this session in the middle of the installation.
+# With less than 1024 MB, Windows stops this session in the middle of the installation. There are two quotas: of command
+# shells, and of the endpoint of PowerShell. A quota of 0 is unlimited.
 function Assert-ShellMemory {
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
@@ -4001,11 +4148,24 @@ function Assert-ShellMemory {
                 quota = $quota
             })
     }
+    $quota = Get-EndpointMemory
+    if ($quota -and $quota -lt 1024) {
+        throw (New-Failure endpoint-memory-low ('the memory quota of the endpoint Microsoft.PowerShell is {quota} ' +
+                'MB, and at least 1024 MB are needed. Run: Set-Item ' +
+                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; ' +
+                'Restart-Service WinRM') @{ quota = $quota })
+    }
 }
 
 # Return the quota in MB, or nothing if it cannot be read: in a run by hand, WinRM need not run.
 function Get-ShellMemory {
     try { [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { return }
+}
+
+function Get-EndpointMemory {
+    $endpoint = @{ Name = 'Microsoft.PowerShell' }
+    try { [int](Get-WSManInstance -ResourceURI winrm/config/plugin -SelectorSet $endpoint).Quotas.MaxMemoryPerShellMB }
+    catch { return }
 }
 
 # Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.
@@ -4198,24 +4358,51 @@ Add-Step python 'Python is installed' -Test {
 # ---- step: vc_redist -------------------------------------------------------------------------------
 # Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
 
-# A newer runtime is sufficient. The registry is asked first, because an older installer does nothing without saying so.
-# Source: "Redistributing Visual C++ files" on learn.microsoft.com.
+# A newer runtime is sufficient. The installed version is read first, because an older installer does nothing without
+# saying so. Source: "Redistributing Visual C++ files" on learn.microsoft.com.
 
-# Return the installed version, or nothing. A key with Installed = 0, or without it, is from a runtime that was removed.
+$VcRuntimeFile = Join-Path ([Environment]::SystemDirectory) 'vcruntime140.dll'
+
+# Return the installed version, or nothing. Installers register it in one view of the registry or the other, or not at
+# all, so the highest one counts: of both views, and of the DLL.
 function Get-VcRuntimeVersion {
-    $key = "HKLM:\SOFTWARE\Wow6432Node\Microsoft\VisualStudio\14.0\VC\Runtimes\$($Settings.architecture)"
-    $installed = Get-RegistryValue $key 'Installed'
+    $found = @(foreach ($view in 'HKLM:\SOFTWARE', 'HKLM:\SOFTWARE\Wow6432Node') {
+            Get-RegisteredRuntime "$view\Microsoft\VisualStudio\14.0\VC\Runtimes\$($Settings.architecture)"
+        })
+    if (Test-Path -LiteralPath $VcRuntimeFile) { $found += [version](Get-FileVersion $VcRuntimeFile) }
+    $found | Where-Object { $_.Major } | Sort-Object -Descending | Select-Object -First 1
+}
+
+# A key with Installed = 0, or without it, is from a runtime that was removed.
+function Get-RegisteredRuntime([string]$Key) {
+    $installed = Get-RegistryValue $Key 'Installed'
     if (-not $installed -or [string]$installed.value -ne '1') { return }
-    $values = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $key $_ })
+    $values = @('Major', 'Minor', 'Bld' | ForEach-Object { Get-RegistryValue $Key $_ })
     if ($values.Count -eq 3) { [version](@($values | ForEach-Object { [string]$_.value }) -join '.') }
+}
+
+# Return whether openssl.exe runs: then the runtime is sufficient, whatever its version. Without the DLL, Windows would
+# show a message box on the host.
+function Test-OpenSslStart {
+    if (-not (Test-Path -LiteralPath $VcRuntimeFile) -or -not (Test-Path -LiteralPath (Get-OpenSsl))) { return $false }
+    try { Invoke-OpenSsl @('version') -Quiet } catch { return $false }
+    $true
+}
+
+# The runtime of this host when its installer has succeeded in this run. If it is still unknown, openssl.exe, which is
+# installed later, shows whether it is sufficient.
+$VcRuntime = @{ Installed = $false }
+
+function Test-VcRuntime([version]$Should) {
+    $is = Get-VcRuntimeVersion
+    ($is -and $is -ge $Should) -or $VcRuntime.Installed -or (Test-OpenSslStart)
 }
 
 Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Test {
     if (-not $Settings.vc_redist) { return }
-    $is = Get-VcRuntimeVersion
     $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')
-    if (-not $is -or $is -lt $should) {
-        Add-Difference vc-runtime 'Visual C++ runtime' ([string]$is) ([string]$should)
+    if (-not (Test-VcRuntime $should)) {
+        Add-Difference vc-runtime 'Visual C++ runtime' ([string](Get-VcRuntimeVersion)) ([string]$should)
     }
     elseif (Test-CutOff (Get-CachedFile $Settings.vc_redist)) {
         Add-Difference vc-runtime 'Visual C++ runtime' 'partly installed' ([string]$should)
@@ -4226,6 +4413,7 @@ Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Tes
     $arguments = '/install', '/quiet', '/norestart', '/log', (Get-InstallerLog 'vc_redist')
     Write-StepProgress installing-vc-runtime 'Installing the Visual C++ runtime'
     Install-Bundle $file $arguments ([string](Get-VcRuntimeVersion))
+    $VcRuntime.Installed = $true
 }
 
 # ---- step: openssl ---------------------------------------------------------------------------------
@@ -4398,7 +4586,7 @@ function Compare-Package {
 
 function Get-PackageInstaller {
     if ($Settings.packages.installer -ne 'auto') { $Settings.packages.installer }
-    elseif ([Environment]::OSVersion.Version.Major -ge 10) { 'uv' }
+    elseif ((Get-WindowsVersion ([Environment]::OSVersion.Version)).Major -ge 10) { 'uv' }
     else { 'pip' }
 }
 

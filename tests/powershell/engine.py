@@ -22,7 +22,7 @@ SECONDS = 300
 # File of the prelude -> what it needs: whatever writes a file checks paths first.
 NEEDED = {
     "run": ["messages", "access", "places"],
-    "record": ["paths"],
+    "record": ["paths", "held_files"],
     "files": ["state_folder"],
     "data_folders": ["data_folder_names", "path_access", "removal"],
     "foreign_configuration": ["foreign_places"],

@@ -21,6 +21,9 @@ READERS = frozenset("get-content import-csv import-clixml import-localizeddata s
 STARTERS = frozenset({"invoke-program", "new-programstart", "start-background"})
 # Method of [IO.File] -> the one function that may call it; "" is every function.
 TEXT_METHODS = {"writealltext": "write-textfile", "appendalltext": "save-event", "readalltext": "", "readalllines": ""}
+# What moves or removes, and what Invoke-FileChange calls, directly or not.
+FILE_CHANGES = {("io.file", name) for name in ("move", "replace", "delete")} | {("io.directory", name) for name in ("move", "delete")}
+CHANGES_FILES = frozenset({"edit-path", "remove-tree", "remove-foldercontent", "remove-link", "move-longpath"})
 REFUSED_TEXT_METHODS = frozenset("writealllines appendalllines appendtext createtext opentext readlines".split())
 
 
@@ -91,6 +94,23 @@ def nothing_is_removed_through_links_and_no_task_replaced(scripts: Scripts) -> I
                 yield f"{command.place}: {command.text.splitlines()[0]}"
 
 
+def files_are_moved_and_removed_as_soon_as_nobody_holds_them(scripts: Scripts) -> Iterator[str]:
+    """A virus scanner holds what is new: only what Invoke-FileChange calls moves or removes a file or folder."""
+    for call in scripts.all("InvokeMemberExpression"):
+        if static_call(call) in FILE_CHANGES and call.function.lower() not in CHANGES_FILES:
+            yield f"{call.place}: {call.text} outside of Invoke-FileChange"
+    for command in scripts.commands():
+        if command_name(command).lower() in ("remove-item", "move-item", "rename-item"):
+            yield f"{command.place}: {command.text.splitlines()[0]}: use Remove-SingleFile, Remove-Folder, Move-Over, or Invoke-FileChange"
+
+
+def access_lists_are_set_without_owner_and_group(scripts: Scripts) -> Iterator[str]:
+    """Set-Acl of Windows PowerShell writes them too, which only administrators may: Use-AccessControl does not."""
+    for command in scripts.commands():
+        if command_name(command).lower() in ("get-acl", "set-acl"):
+            yield f"{command.place}: {command_name(command)}: use Use-AccessControl"
+
+
 def _text_method(call: Node) -> Iterator[str]:
     type_name, method = static_call(call)
     if type_name != "io.file":
@@ -111,5 +131,7 @@ RULES = (
     programs_run_through_two_wrappers,
     text_files_are_utf_8_without_bom,
     nothing_is_removed_through_links_and_no_task_replaced,
+    files_are_moved_and_removed_as_soon_as_nobody_holds_them,
+    access_lists_are_set_without_owner_and_group,
 )
 NEEDS_PROFILES = frozenset({programs_run_through_two_wrappers})

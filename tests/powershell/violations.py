@@ -95,6 +95,17 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
         "& $Step.Test; & $Step.Apply; & $Restore[$Line.kind] 1 2",
         ("& $x", "& 'openssl'", "& { 1 }", ". $x", ". .\\x.ps1", "& $Step.Title", '& "$x\\python.exe" -V', "& (Get-Command x)"),
     ),
+    "access_lists_are_set_without_owner_and_group": ("(Get-Item x).GetAccessControl('Access')", ("Get-Acl 'x'", "Set-Acl 'x' $acl")),
+    "files_are_moved_and_removed_as_soon_as_nobody_holds_them": (
+        "function Edit-Path($Path) { [IO.File]::Delete($Path) }; Remove-SingleFile 'x'",
+        (
+            "[IO.File]::Move('a', 'b')",
+            "[System.IO.File]::Replace('a', 'b', $null)",
+            "function F { [IO.Directory]::Move('a', 'b') }",
+            "Remove-Item 'x'",
+            "Move-Item 'x' 'y'",
+        ),
+    ),
     "nothing_is_removed_through_links_and_no_task_replaced": (
         "Remove-Item -LiteralPath $x -Force; [void](Register-ScheduledTask -TaskName 'x' -Xml $x)",
         ("Remove-Item -LiteralPath $x -Recurse -Force", "Remove-Item $x -recurse", "Register-ScheduledTask -TaskName 'x' -Xml $x -Force"),

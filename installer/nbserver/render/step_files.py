@@ -20,19 +20,20 @@ SCOPES = ("machine", "user")
 
 PRELUDE = {
     ("ps_scripts", "machine"): (
-        "run messages hashes events envelope lock paths access machine/places record registry machine/registry_values machine/path_entries files "
+        "run messages hashes events envelope lock paths held_files access machine/places record registry machine/registry_values machine/path_entries files "
         "state_folder removal machine/path_access machine/data_folder_names machine/data_folders starter server_command programs machine/openssl "
         "machine/downloads machine/reboots windows_version foreign_configuration machine/foreign_places package_environment "
         "machine/package_configuration machine/installer_failures machine/installers machine/msi_packages machine/bundles machine/inno_setup "
         "machine/tasks machine/task_states machine/closing_tasks installed_files machine/running_server machine/firewall machine/port_rules "
-        "machine/services port_process machine/port_owner machine/earlier_servers machine/der certificates own_certificate machine/certificate_rules machine/certificate_sources "
-        "machine/certificate_store machine/certificate_requests machine/password_hash machine/unused_programs dropped_settings server_check host_checks"
+        "machine/services port_process machine/port_owner machine/earlier_servers machine/der certificates own_certificate "
+        "machine/certificate_rules machine/certificate_sources machine/certificate_store machine/certificate_requests machine/password_hash "
+        "machine/unused_programs dropped_settings server_check host_checks"
     ).split(),
     ("ps_scripts", "user"): (
-        "run messages hashes events envelope lock paths access user/places record registry files state_folder removal user/data_folders starter "
-        "server_command programs user/processes installed_files user/running_server windows_version foreign_configuration user/foreign_places "
-        "package_environment user/package_configuration port_process certificates own_certificate user/certificate_program user/password_hash "
-        "user/unused_programs dropped_settings "
+        "run messages hashes events envelope lock paths held_files access user/places record registry files state_folder removal "
+        "user/data_folders starter server_command programs user/processes installed_files user/running_server windows_version "
+        "foreign_configuration user/foreign_places package_environment user/package_configuration port_process certificates own_certificate "
+        "user/certificate_program user/password_hash user/unused_programs dropped_settings "
         "server_check host_checks"
     ).split(),
     ("linux_scripts", "machine"): (

@@ -24,7 +24,7 @@ function Send-CertificateRequest {
 # The request is moved to its place when it is complete.
 function New-SigningRequest {
     foreach ($file in $RequestedKeyFile, $SigningRequestFile) { Save-FileBefore $file }
-    if (Test-Path -LiteralPath $SigningRequestFile) { [IO.File]::Delete($SigningRequestFile) }
+    Remove-SingleFile $SigningRequestFile
     Set-TextFile $SigningConfiguration (Get-CertificateRequest)
     $arguments = 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-config', $SigningConfiguration, '-keyout', $RequestedKeyFile, '-out', "$SigningRequestFile.new"
@@ -47,9 +47,7 @@ function Install-RequestedCertificate {
         return
     }
     Complete-Certificate $RequestedKeyFile
-    foreach ($file in $SigningRequestFile, $SigningConfiguration) {
-        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
-    }
+    foreach ($file in $SigningRequestFile, $SigningConfiguration) { Remove-SingleFile $file }
 }
 
 # Mode request: apply what a certificate request needs, then report the request.

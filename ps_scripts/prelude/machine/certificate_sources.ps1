@@ -111,9 +111,7 @@ function Assert-NewCertificate([string]$Key) {
         $fault = New-Failure certificate-other-key 'the certificate does not belong to the key'
     }
     if (-not $fault) { return }
-    foreach ($file in $NewCertificateFile, $NewKeyFile) {
-        if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) }
-    }
+    foreach ($file in $NewCertificateFile, $NewKeyFile) { Remove-SingleFile $file }
     throw (New-Failure certificate-refused ('the new certificate was not installed: {cause}. Provide another ' +
             'certificate, then try again') `
             -Cause $fault)

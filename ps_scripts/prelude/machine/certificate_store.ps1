@@ -66,7 +66,7 @@ function Install-StoreCertificate {
         Invoke-OpenSsl @('pkey', '-in', $export, '-out', $NewKeyFile) -Quiet
     }
     finally {
-        foreach ($file in $pfx, $export) { if (Test-Path -LiteralPath $file) { [IO.File]::Delete($file) } }
+        foreach ($file in $pfx, $export) { Remove-SingleFile $file }
     }
     Set-TextFile $NewCertificateFile (Get-StoreChain $certificate)
     Complete-Certificate $NewKeyFile

@@ -20,7 +20,8 @@ function Assert-DataFolder([string]$Path) {
     Assert-NoLink $folder
     $allowed = $Trusted + $TrustedInstaller + $ServiceSid + $OwnerRights + $UserSid   # this user is an administrator
     if (Test-Path -LiteralPath $folder) {
-        $allowed += (Get-Acl -LiteralPath $folder).GetOwner([Security.Principal.SecurityIdentifier]).Value
+        $acl = Use-AccessControl $folder -Sections 'Owner'
+        $allowed += $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
     }
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
@@ -71,11 +72,11 @@ function New-DataFolder([string]$Path) {
 function Add-Grant([string]$Path) {
     $lock = Lock-Folder $Path
     try {
-        $acl = Get-Acl -LiteralPath $Path
+        $acl = Use-AccessControl $Path
         $service = New-Object Security.Principal.SecurityIdentifier $ServiceSid
         $acl.AddAccessRule((New-Object Security.AccessControl.FileSystemAccessRule(
                     $service, 'Modify', 'ContainerInherit, ObjectInherit', 'None', 'Allow')))
-        Set-Acl -LiteralPath $Path -AclObject $acl
+        Use-AccessControl $Path -Change $acl
     }
     finally { $lock.Close() }
 }
@@ -102,13 +103,13 @@ $Restore.grant = {
 # Remove the entries of the service from the access list. What the service created gets administrators as its owner,
 # and the access list of the folder that contains it.
 function Remove-Grant([string]$Path) {
-    $acl = Get-Acl -LiteralPath $Path
+    $acl = Use-AccessControl $Path -Sections 'Owner, Access'
     $before = $acl.GetSecurityDescriptorSddlForm('Owner, Access')
     if ($ServiceSid, $LocalService -contains $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value) {
         $acl.SetSecurityDescriptorSddlForm('O:BAD:AI', 'Owner, Access')
     }
     else { $acl.PurgeAccessRules((New-Object Security.Principal.SecurityIdentifier $ServiceSid)) }
-    if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Set-Acl -LiteralPath $Path -AclObject $acl }
+    if ($acl.GetSecurityDescriptorSddlForm('Owner, Access') -ne $before) { Use-AccessControl $Path -Change $acl }
 }
 
 # Call Remove-Grant for everything in the folder, at any depth, but not for what links lead to. Return a failure for

@@ -14,11 +14,11 @@ function Save-Download($Download) {
     Add-Folder $CacheFolder
     if (Test-Path -LiteralPath $file) {
         if ((Get-FileSha256 $file) -eq $Download.sha256) { return }
-        Remove-Item -LiteralPath $file -Force
+        Remove-SingleFile $file
     }
     Receive-Download $Download "$file.part"
     Assert-Download $Download "$file.part"
-    Move-Item -LiteralPath "$file.part" -Destination $file -Force
+    Move-Over "$file.part" $file
 }
 
 # Try three times. An answer that the request was wrong (status 4xx) stays the same, so it is not repeated.
@@ -31,7 +31,7 @@ function Receive-Download($Download, [string]$Part) {
         }
         catch [Net.WebException], [IO.IOException] {
             if (Test-DiskFull $_.Exception) {
-                if (Test-Path -LiteralPath $Part) { Remove-Item -LiteralPath $Part -Force }
+                Remove-SingleFile $Part
                 throw
             }
             $failure = Get-WebFailure $_.Exception
@@ -54,7 +54,7 @@ function Assert-Download($Download, [string]$Part) {
     $actual = Get-FileSha256 $Part
     if ($actual -eq $Download.sha256) { return }
     $size = (Get-Item -LiteralPath $Part).Length
-    Remove-Item -LiteralPath $Part -Force
+    Remove-SingleFile $Part
     throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
             '{actual} ({size} bytes). The file was deleted. Check whether a proxy replaces it, and compare the hash ' +
             'with the publisher''s before you change the catalog') @{
@@ -167,5 +167,5 @@ function Expand-Download($Download, [string]$Folder) {
         Remove-Folder "$Folder.new"              # a part of it would keep a full disk full
         throw
     }
-    [IO.Directory]::Move("$Folder.new", $Folder)
+    Invoke-FileChange 'move-folder' "$Folder.new" $Folder
 }

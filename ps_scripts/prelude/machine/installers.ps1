@@ -17,10 +17,10 @@ function Invoke-Installer {
     Write-TextFile "$File.running" ''
     try { Invoke-Setup $Program $Arguments (Split-Path -Leaf $File) -Inno:$Inno }
     catch {
-        Remove-Item -LiteralPath "$File.running" -Force
+        Remove-SingleFile "$File.running"
         throw
     }
-    Remove-Item -LiteralPath "$File.running" -Force
+    Remove-SingleFile "$File.running"
 }
 
 # Run an installer or an uninstaller until it exits. $Name is what messages call it, and $Accept has further exit codes

@@ -14,10 +14,21 @@ function Get-RunningDependent([string]$Name) {
     }
 }
 
+# Win32_Service calls a delayed automatic start "Auto". Set-Service of Windows PowerShell has no delayed start, and
+# changes it to one without delay, so undo writes the value itself.
+function Get-ServiceKey([string]$Name) { "HKLM:\SYSTEM\CurrentControlSet\Services\$Name" }
+
+function Test-Delayed([string]$Name) {
+    $delayed = Get-RegistryValue (Get-ServiceKey $Name) 'DelayedAutostart'
+    [bool]($delayed -and $delayed.value)
+}
+
 # The service is disabled first, so that nothing starts it again.
 function Disable-Service([string]$Name) {
     $service = Get-WindowsService $Name
-    Save-Before 'service' $Name @{ StartMode = [string]$service.StartMode; State = [string]$service.State }
+    $before = @{ StartMode = [string]$service.StartMode; State = [string]$service.State }
+    if ($service.StartMode -eq 'Auto' -and (Test-Delayed $Name)) { $before.Delayed = $true }
+    Save-Before 'service' $Name $before
     Write-StepProgress stopping-service 'Stopping the service {service}' @{ service = $Name }
     Set-Service -Name $Name -StartupType Disabled
     Stop-Service -Name $Name
@@ -30,6 +41,9 @@ $Restore.service = {
     if ($service.StartMode -ne $Before.StartMode) {
         $type = @{ Auto = 'Automatic'; Manual = 'Manual'; Disabled = 'Disabled' }[$Before.StartMode]
         Set-Service -Name $Name -StartupType $type
+    }
+    if ($Before.PSObject.Properties['Delayed'] -and -not (Test-Delayed $Name)) {
+        Set-ItemProperty -LiteralPath (Get-ServiceKey $Name) -Name 'DelayedAutostart' -Value 1 -Type DWord
     }
     if ($Before.State -eq 'Running' -and $service.State -ne 'Running') { Set-Service -Name $Name -Status Running }
 }

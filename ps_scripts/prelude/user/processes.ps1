@@ -68,9 +68,7 @@ function Test-Open([string]$Path) {
 $Restore.process = {
     param($File)
     Stop-Background
-    foreach ($path in $File, "$File.new") {
-        if (Test-Path -LiteralPath $path) { Remove-Item -LiteralPath $path -Force }
-    }
+    foreach ($path in $File, "$File.new") { Remove-SingleFile $path }
 }
 
 # Undo starts with the newest change. The files of the server may be newer than the server: it is stopped first.

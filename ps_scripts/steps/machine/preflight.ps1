@@ -7,6 +7,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Administrator
     Assert-ExecutionPolicy
     Assert-WindowsVersion
+    Assert-UniversalRuntime
     Assert-DataFolder (Expand-Path $Settings.notebook.directory)
     Assert-Clock
     Assert-FreeSpace
@@ -28,7 +29,8 @@ function Assert-Administrator {
     }
 }
 
-# With less than 1024 MB, Windows stops this session in the middle of the installation.
+# With less than 1024 MB, Windows stops this session in the middle of the installation. There are two quotas: of command
+# shells, and of the endpoint of PowerShell. A quota of 0 is unlimited.
 function Assert-ShellMemory {
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
@@ -38,11 +40,24 @@ function Assert-ShellMemory {
                 quota = $quota
             })
     }
+    $quota = Get-EndpointMemory
+    if ($quota -and $quota -lt 1024) {
+        throw (New-Failure endpoint-memory-low ('the memory quota of the endpoint Microsoft.PowerShell is {quota} ' +
+                'MB, and at least 1024 MB are needed. Run: Set-Item ' +
+                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; ' +
+                'Restart-Service WinRM') @{ quota = $quota })
+    }
 }
 
 # Return the quota in MB, or nothing if it cannot be read: in a run by hand, WinRM need not run.
 function Get-ShellMemory {
     try { [int](Get-WSManInstance -ResourceURI winrm/config/winrs).MaxMemoryPerShellMB } catch { return }
+}
+
+function Get-EndpointMemory {
+    $endpoint = @{ Name = 'Microsoft.PowerShell' }
+    try { [int](Get-WSManInstance -ResourceURI winrm/config/plugin -SelectorSet $endpoint).Quotas.MaxMemoryPerShellMB }
+    catch { return }
 }
 
 # Changes wait until Windows has restarted. Source of the keys: DSC_PendingReboot in ComputerManagementDsc.

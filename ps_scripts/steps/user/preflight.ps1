@@ -6,6 +6,7 @@ Add-Step preflight 'This host can run the notebook server' -Test {
     Assert-Architecture
     Assert-ExecutionPolicy
     Assert-WindowsVersion
+    Assert-UniversalRuntime
     Assert-Clock
     Assert-FreeSpace
     Assert-FreePort

@@ -1,7 +1,8 @@
-# Get-Acl and Set-Acl. Wine gives empty descriptors and forgets what is set; here each path's SDDL is kept in
-# C:\nbserver-test\acl, one file a path. The objects are .NET's own. Nothing is enforced and nothing inherited: a path that
-# was never set has the default below. A list that a folder is created with is kept too: the name of .NET's class for it leads to
-# the class below.
+# GetAccessControl, SetAccessControl and Create of a file or folder, as Windows PowerShell has them; Get-Acl and Set-Acl. Wine gives
+# empty descriptors and forgets what is set; here each path's SDDL is kept in C:\nbserver-test\acl, one file a path. The objects are
+# .NET's own. Nothing is enforced and nothing inherited: a path that was never set has the default below.
+# Set-Acl is that of Windows PowerShell: it writes owner and group too, whatever was changed, and fails where the list is protected,
+# as it does for whoever lacks the privilege for it. Scripts use SetAccessControl; tests use Set-StandInAccess.
 
 function global:Get-StandInAclFile([string]$Path) {
     $sha = [Security.Cryptography.SHA256]::Create()
@@ -75,24 +76,65 @@ function global:Set-Acl {
             continue
         }
         if (-not $PSCmdlet.ShouldProcess($full)) { continue }
-        $state = New-Object psobject -Property @{ path = $full; sddl = $AclObject.GetSecurityDescriptorSddlForm('All') }
-        Write-StandInFile (Get-StandInAclFile $full) (ConvertTo-Json $state -Compress) (New-Object Text.UTF8Encoding $false)
+        if ((Get-StandInSddl $full ([IO.Directory]::Exists("$full\"))) -cmatch 'D:[A-Z]*P') {
+            $text = 'Attempted to perform an unauthorized operation.'
+            $PSCmdlet.WriteError((New-StandInError $text 'System.UnauthorizedAccessException' 'PermissionDenied' $given))
+            continue
+        }
+        Set-StandInAccess $full $AclObject.GetSecurityDescriptorSddlForm('All')
     }
 }
 
-class StandInFileSystemAcl {
-    static [void] Create([IO.DirectoryInfo]$Folder, [Security.AccessControl.DirectorySecurity]$Security) {
-        $new = -not [IO.Directory]::Exists($Folder.FullName)
-        [System.IO.FileSystemAclExtensions]::Create($Folder, $Security)
-        if (-not $new) { return }   # as Windows does: it leaves one that is there alone
-        $whole = New-Object System.Security.AccessControl.DirectorySecurity
-        $whole.SetSecurityDescriptorSddlForm('O:BAG:SY')
-        $sddl = $Security.GetSecurityDescriptorSddlForm('All')
-        $whole.SetSecurityDescriptorSddlForm($sddl, $(if ($sddl -clike 'O:*') { 'Owner, Access' } else { 'Access' }))
-        $state = New-Object psobject -Property @{ path = $Folder.FullName; sddl = $whole.GetSecurityDescriptorSddlForm('All') }
-        Write-StandInFile (Get-StandInAclFile $Folder.FullName) (ConvertTo-Json $state -Compress) (New-Object Text.UTF8Encoding $false)
+# What a test sets: the whole descriptor.
+function global:Set-StandInAccess([string]$Path, [string]$Sddl) {
+    $state = New-Object psobject -Property @{ path = $Path; sddl = $Sddl }
+    Write-StandInFile (Get-StandInAclFile $Path) (ConvertTo-Json $state -Compress) (New-Object Text.UTF8Encoding $false)
+}
+
+# .NET keeps for itself which parts of a descriptor were changed since it was read.
+$global:StandInParts = @{ Owner = '_ownerModified'; Group = '_groupModified'; Access = '_daclModified' }
+function global:Get-StandInPart([string]$Part) {
+    [Security.AccessControl.ObjectSecurity].GetField($StandInParts[$Part], [Reflection.BindingFlags]'NonPublic, Instance')
+}
+
+$methods = @{
+    GetAccessControl = {
+        param($Sections = 'Owner, Group, Access')
+        Clear-StandInAcl
+        if (-not $this.Exists) { throw (New-Object IO.FileNotFoundException "Could not find '$($this.FullName)'.") }
+        $isFolder = $this -is [IO.DirectoryInfo]
+        $acl = if ($isFolder) { New-Object Security.AccessControl.DirectorySecurity } else { New-Object Security.AccessControl.FileSecurity }
+        $path = $this.FullName.TrimEnd('\')
+        $acl.SetSecurityDescriptorSddlForm((Get-StandInSddl $path $isFolder), [Security.AccessControl.AccessControlSections]$Sections)
+        foreach ($part in $StandInParts.Keys) { (Get-StandInPart $part).SetValue($acl, $false) }
+        , $acl
+    }
+    SetAccessControl = {
+        param($Security)
+        $isFolder = $this -is [IO.DirectoryInfo]
+        $path = $this.FullName.TrimEnd('\')
+        $changed = @($StandInParts.Keys | Where-Object { (Get-StandInPart $_).GetValue($Security) })
+        if (-not $changed.Count) { return }
+        $sections = [Security.AccessControl.AccessControlSections]($changed -join ', ')
+        $whole = if ($isFolder) { New-Object Security.AccessControl.DirectorySecurity } else { New-Object Security.AccessControl.FileSecurity }
+        $whole.SetSecurityDescriptorSddlForm((Get-StandInSddl $path $isFolder))
+        $whole.SetSecurityDescriptorSddlForm($Security.GetSecurityDescriptorSddlForm('All'), $sections)
+        Set-StandInAccess $path $whole.GetSecurityDescriptorSddlForm('All')
     }
 }
-$accelerators = [psobject].Assembly.GetType('System.Management.Automation.TypeAccelerators')
-[void]$accelerators::Remove('IO.FileSystemAclExtensions')
-$accelerators::Add('IO.FileSystemAclExtensions', [StandInFileSystemAcl])
+foreach ($type in 'System.IO.DirectoryInfo', 'System.IO.FileInfo') {
+    foreach ($method in $methods.Keys) {
+        Update-TypeData -Force -TypeName $type -MemberType ScriptMethod -MemberName $method -Value $methods[$method]
+    }
+}
+Update-TypeData -Force -TypeName System.IO.DirectoryInfo -MemberType ScriptMethod -MemberName Create -Value {
+    param($Security)
+    if (-not $Security) { return $this.psbase.Create() }
+    if ([IO.Directory]::Exists($this.FullName)) { return }   # as Windows does: it leaves one that is there alone
+    [IO.FileSystemAclExtensions]::Create((New-Object IO.DirectoryInfo $this.FullName), $Security)
+    $whole = New-Object Security.AccessControl.DirectorySecurity
+    $whole.SetSecurityDescriptorSddlForm('O:BAG:SY')
+    $sddl = $Security.GetSecurityDescriptorSddlForm('All')
+    $whole.SetSecurityDescriptorSddlForm($sddl, $(if ($sddl -clike 'O:*') { 'Owner, Access' } else { 'Access' }))
+    Set-StandInAccess $this.FullName $whole.GetSecurityDescriptorSddlForm('All')
+}

@@ -1,17 +1,23 @@
-# Get-WSManInstance, for the one resource that scripts ask for. The limit is 2048 MB, as on a server, or what stands in
-# C:\nbserver-test\MaxMemoryPerShellMB.txt.
+# Get-WSManInstance, for the two resources that scripts ask for: command shells, and the endpoint of PowerShell. The limits are 2048 MB,
+# as on a server, or what stands in C:\nbserver-test\MaxMemoryPerShellMB.txt and EndpointMemoryMB.txt.
 
 function global:Get-WSManInstance {
     [CmdletBinding()]
-    param([Parameter(Mandatory = $true, Position = 0)] [uri]$ResourceURI)
-    if ("$ResourceURI" -ne 'winrm/config/winrs') {
-        $text = "The stand-in for Get-WSManInstance knows winrm/config/winrs only, not $ResourceURI."
+    param([Parameter(Mandatory = $true, Position = 0)] [uri]$ResourceURI, [hashtable]$SelectorSet = @{})
+    $isEndpoint = "$ResourceURI" -eq 'winrm/config/plugin' -and $SelectorSet.Name -eq 'Microsoft.PowerShell'
+    if (-not $isEndpoint -and "$ResourceURI" -ne 'winrm/config/winrs') {
+        $text = "The stand-in for Get-WSManInstance knows winrm/config/winrs and winrm/config/plugin only, not $ResourceURI."
         $PSCmdlet.ThrowTerminatingError((New-StandInError $text 'WsManError' 'InvalidOperation' $ResourceURI))
     }
     $memory = '2048'
-    $file = 'C:\nbserver-test\MaxMemoryPerShellMB.txt'
+    $file = if ($isEndpoint) { 'C:\nbserver-test\EndpointMemoryMB.txt' } else { 'C:\nbserver-test\MaxMemoryPerShellMB.txt' }
     if ([IO.File]::Exists($file)) { $memory = [IO.File]::ReadAllText($file).Trim() }
     $xml = New-Object System.Xml.XmlDocument
+    if ($isEndpoint) {
+        $xml.LoadXml("<PlugInConfiguration xmlns='http://schemas.microsoft.com/wbem/wsman/1/config/PluginConfiguration' Name='Microsoft.PowerShell'>" +
+            "<Quotas MaxMemoryPerShellMB='$memory' MaxShellsPerUser='25' MaxProcessesPerShell='15'/></PlugInConfiguration>")
+        return , $xml.DocumentElement
+    }
     $xml.LoadXml("<cfg:Winrs xmlns:cfg=`"http://schemas.microsoft.com/wbem/wsman/1/config/winrs`" xml:lang=`"en-US`">" +
         "<cfg:AllowRemoteShellAccess>true</cfg:AllowRemoteShellAccess><cfg:IdleTimeout>7200000</cfg:IdleTimeout>" +
         "<cfg:MaxConcurrentUsers>2147483647</cfg:MaxConcurrentUsers><cfg:MaxShellRunTime>2147483647</cfg:MaxShellRunTime>" +

@@ -20,7 +20,7 @@ from tests.boxes.winrm.shell import Shell
 POWERSHELL = re.compile(
     r"\s*(?:%SystemRoot%\\System32\\WindowsPowerShell\\v1\.0\\powershell|powershell|pwsh)(?:\.exe)?\s+(.*)$", re.I | re.S
 )
-CMD_LINE_LIMIT = 8191 - len("cmd /c ")
+CMD_LINE_LIMIT = 8191 - len(r"C:\Windows\system32\cmd.exe /C ")
 REBOOT = 3010  # a script says that Windows waits for a reboot; Wine's host keeps eight bits of an exit code
 
 

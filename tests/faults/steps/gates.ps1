@@ -35,7 +35,7 @@ function Read-Order([string]$Name) {
 function Write-Applied { [IO.File]::AppendAllText("$Ground\applied", "$($Run.Id) $($Run.Step)`n") }
 
 # Dot-sourced by an Apply: gates between what the prelude saves and what it changes. They end with the Apply.
-$Plain = @{ SaveBefore = ${function:Save-Before}; WriteTextFile = ${function:Write-TextFile}; NewClosedFolder = ${function:New-ClosedFolder} }
+$Plain = @{ SaveBefore = ${function:Save-Before}; WriteTextFile = ${function:Write-TextFile}; NewClosedFolder = ${function:New-ClosedFolder}; SetAccess = ${function:Set-Access} }
 $WithGates = {
     function Save-Before([string]$Kind, [string]$Key, $Before) { Wait-Gate; & $Plain.SaveBefore $Kind $Key $Before }
     function Write-TextFile([string]$Path, [string]$Text, [string]$Secret) {
@@ -45,7 +45,7 @@ $WithGates = {
     function New-ClosedFolder([string]$Path, [string]$Sddl) { Wait-Gate; & $Plain.NewClosedFolder $Path $Sddl }
     function Set-ItemProperty { Wait-Gate; Microsoft.PowerShell.Management\Set-ItemProperty @args }
     function New-Item { Wait-Gate; Microsoft.PowerShell.Management\New-Item @args }
-    function Set-Acl { Wait-Gate; & ${function:global:Set-Acl} @args }
+    function Set-Access([string]$Path, [string]$Sddl) { Wait-Gate; & $Plain.SetAccess $Path $Sddl }
     function Register-ScheduledTask { Wait-Gate; & ${function:global:Register-ScheduledTask} @args }
     Write-Applied
     Wait-Gate

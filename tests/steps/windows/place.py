@@ -26,7 +26,7 @@ def session() -> Iterator[Session]:
     with Session() as opened:
         stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl", "scheduled_tasks"))
         own = f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{LISTS}\\$Name").FullName }}'  # other tests have lists too
-        opened.keep(f"{stand_ins}\n{own}")  # before the script is parsed: a name of .NET leads to a stand-in then
+        opened.keep(f"{stand_ins}\n{own}")
         opened.keep(f"$Mode = 'undo'; {SETTINGS}\n{prelude(*(name.rpartition('/')[2] for name in PRELUDE['ps_scripts', 'machine']))}")
         yield opened
         opened.run(f"[IO.Directory]::Delete('{LISTS}', $true)")
@@ -61,7 +61,7 @@ class Place:
     def set_access(self, path: Path | str, sddl: str) -> None:
         name = path if isinstance(path, str) else host_path(path)
         self.session.run(
-            f"$acl = Get-Acl -LiteralPath '{name}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-Acl -LiteralPath '{name}' -AclObject $acl"
+            f"$acl = Get-Acl -LiteralPath '{name}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-StandInAccess '{name}'.TrimEnd('\\') $acl.Sddl"
         )
 
 

@@ -150,9 +150,7 @@ def test_undo_puts_back_what_was_there(site: CertificateSite) -> None:
         (site.service / name).write_text(text)
     key = ec_key()
     write_workstation(site, key, INTERMEDIATE.sign(key.public_key(), NAMES), INTERMEDIATE.certificate)
-    site.ask(
-        r"$acl = Get-Acl -LiteralPath C:\ProgramData\nbserver; $acl.SetSecurityDescriptorSddlForm('O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)', 'Owner, Access'); Set-Acl -LiteralPath C:\ProgramData\nbserver -AclObject $acl"
-    )
+    site.ask(r"Set-StandInAccess 'C:\ProgramData\nbserver' 'O:BAG:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'")
     assert expect(site, "apply", "changed").code == 0
     served(site)
     assert site.run("undo", "win1").code == 0

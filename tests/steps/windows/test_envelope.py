@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -13,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbserver.run.envelope import Envelope, Mode
-from tests.powershell.engine import EngineError, Session, prelude, require_engine
+from tests.boxes.wine import pwsh_command
+from tests.checkout import CHECKOUT
+from tests.powershell.engine import EngineError, Session, environment, host_path, prelude, require_engine
 
 SECRET = "correct horse \u65e5\u672c"
 
@@ -31,6 +36,20 @@ def test_its_lines() -> None:
 def test_its_time_is_utc_wherever_the_workstation_is() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, 678, timezone(timedelta(hours=5, minutes=30)))
     assert Envelope("apply", "x", time=moment).lines() == ["mode apply", "run x", "time 2026-01-01T21:34:05Z"]
+
+
+def test_the_documented_command_ends_although_its_input_stays_open(tmp_path: Path) -> None:
+    """As an agent leaves it: without -InputFormat None, PowerShell waits for the end of the input."""
+    require_engine()
+    (command,) = re.findall(
+        r"powershell (.+) -File win1\.ps1 -Mode test$", (CHECKOUT / "docs" / "by-hand.md").read_text("utf-8"), re.MULTILINE
+    )
+    (tmp_path / "win1.ps1").write_text('"lines: " + @($input).Count')
+    arguments = [pwsh_command(), *command.split(), "-File", host_path(tmp_path / "win1.ps1")]
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline().strip() == b"lines: 0"
 
 
 def test_only_events_say_after_which() -> None:

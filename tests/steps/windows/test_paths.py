@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from tests.powershell.engine import host_path
+from tests.powershell.engine import Session, host_path, prelude, require_engine
 from tests.steps.windows.place import (
+    PRIVATE,
+    SETTINGS,
     Place,
     notebooks,
     place,
@@ -91,7 +94,7 @@ def test_a_folder_is_removed_however_deep_it_is(place: Place) -> None:
 def test_a_folder_cannot_become_a_link_while_it_is_changed(place: Place) -> None:
     """Windows makes no link of a folder that is not empty, and renames none in which a file is open."""
     (place.state / "work").mkdir()
-    look = "function Set-Acl($LiteralPath, $AclObject) { $script:seen = [IO.Directory]::GetFiles($LiteralPath); try { [IO.File]::Delete($script:seen[0]); 'gone' } catch { 'held' } }; "
+    look = "function Use-AccessControl($Path, $Change) { if (-not $Change) { return New-Object Security.AccessControl.DirectorySecurity }; try { [IO.File]::Delete([IO.Directory]::GetFiles($Path)[0]); 'gone' } catch { 'held' } }; "
     assert place.run(f"{look}Set-Access '{host_path(place.state)}\\work' $ServiceWrites") == ["held"]
     assert list((place.state / "work").iterdir()) == []
 
@@ -137,10 +140,36 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
 def test_a_folder_is_closed_from_its_beginning(place: Place, make: str) -> None:
     """Wine keeps of a list whether everybody is let in, as the mode of its own file system. Nothing sets a list afterwards here."""
     (place.state / "file").write_text("x")
-    never = "function Set-Acl { throw 'afterwards' }; function Test-Access { $true }; function Assert-StateFolder { }; "
+    never = "function Set-Access { throw 'afterwards' }; function Test-Access { $true }; function Assert-StateFolder { }; "
     place.run(never + make.format(folder=host_path(place.folder / "made"), state=host_path(place.state)))
     (made,) = [path for path in (place.folder / "made", place.state / "before") if path.exists()]
     assert made.stat().st_mode & 0o007 == 0
+
+
+def test_a_list_is_set_again_without_owner_and_group(place: Place) -> None:
+    """Windows lets nobody but administrators write an owner, and Set-Acl writes it with a list that was only read."""
+    path, owner = host_path(place.target), "O:S-1-5-21-1-2-3-1001"
+    place.set_access(path, PRIVATE.replace("O:BA", owner))
+    for sddl in ("D:P(A;OICI;FA;;;BA)", "D:P(A;OICI;FA;;;SY)"):
+        place.run(f"Set-Access '{path}' '{sddl}'")
+        assert place.access(path) == owner + sddl
+    changed = f"$acl = Use-AccessControl '{path}'; $acl.SetSecurityDescriptorSddlForm('D:P', 'Access'); "
+    changed += "foreach ($part in 'Owner', 'Group', 'Access') { [string](Get-StandInPart $part).GetValue($acl) }"
+    assert place.run(changed) == ["False", "False", "True"]
+
+
+def test_powershell_7_reads_and_sets_lists_with_another_class(tmp_path: Path) -> None:
+    """Without stand-ins. Wine keeps no lists, so what comes back is not compared."""
+    require_engine()
+    folder = host_path(tmp_path / "made")
+    with Session() as engine:
+        engine.keep(f"{SETTINGS}\n{prelude('run', 'paths', 'access')}")
+        make = f"New-ClosedFolder '{folder}' $AdministratorsOnly; $acl = Use-AccessControl '{folder}'; Use-AccessControl '{folder}' -Change $acl; "
+        assert engine.run(make + "$acl.GetType().Name; [string][bool]$acl.PSObject.Methods['GetAccessControl']") == [
+            "DirectorySecurity",
+            "False",
+        ]
+    assert (tmp_path / "made").stat().st_mode & 0o007 == 0
 
 
 def test_a_refusal_has_a_code_and_its_cause_has_another(place: Place) -> None:

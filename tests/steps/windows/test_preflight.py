@@ -25,7 +25,7 @@ def session() -> Iterator[Session]:
             + prelude(
                 "run", "events", "record", "registry", "files", "windows_version", "foreign_configuration", "host_checks", scope="user"
             )
-            + steps("notebook")
+            + steps("notebook", "packages")
             + steps("preflight")
             + steps("preflight", scope="user")
         )
@@ -146,6 +146,35 @@ def test_the_registry_counts_where_it_says_more(session: Session, values: dict[s
     fill = "".join(f"Set-ItemProperty -LiteralPath $WindowsKey -Name {name} -Value {value};" for name, value in values.items())
     script = f"$WindowsKey = '{KEY}'; [void](New-Item $WindowsKey -Force); {fill} [string](Get-WindowsVersion ([version]'{told}')); Remove-Item $WindowsKey"
     assert session.run(script) == [is_]
+
+
+@pytest.mark.parametrize(("version", "installer"), [("6.3.9600", "pip"), ("10.0.14393", "uv")])
+def test_the_installer_of_packages_is_chosen_by_the_registrys_version(session: Session, version: str, installer: str) -> None:
+    """Over WinRM, the program that runs the script is told 6.2 on every Windows."""
+    settings = '$Settings = ConvertFrom-Json \'{"packages": {"installer": "auto"}}\'; '
+    assert session.run(f"{settings}function Get-WindowsVersion {{ [version]'{version}' }}; Get-PackageInstaller") == [installer]
+
+
+MEMORY = 'function Get-WSManInstance([string]$ResourceURI, $SelectorSet) {{ $root = [xml]\'<c MaxMemoryPerShellMB="{shell}"><Quotas MaxMemoryPerShellMB="{endpoint}"/></c>\'; $root.DocumentElement }}; Assert-ShellMemory'
+
+
+def test_both_quotas_of_memory_count(session: Session) -> None:
+    """One is of command shells, the other of the endpoint of PowerShell; 0 is no limit."""
+    for shell, endpoint in (("1024", "1024"), ("0", "2048"), ("2147483647", "0")):
+        assert session.run(MEMORY.format(shell=shell, endpoint=endpoint)) == []
+    with pytest.raises(EngineError, match=r"quota of remote shells is 512 MB.*Set-Item WSMan:\\localhost\\Shell\\MaxMemoryPerShellMB 2048"):
+        session.run(MEMORY.format(shell="512", endpoint="1024"))
+    with pytest.raises(
+        EngineError, match=r"endpoint Microsoft.PowerShell is 512 MB.*Plugin\\Microsoft.PowerShell\\Quotas\\MaxMemoryPerShellMB 2048"
+    ):
+        session.run(MEMORY.format(shell="2048", endpoint="512"))
+    assert session.run("function Get-WSManInstance { throw 'not running' }; Assert-ShellMemory") == []
+
+
+def test_a_windows_without_the_runtime_of_python_is_refused(session: Session) -> None:
+    assert session.run("Assert-UniversalRuntime") == []
+    with pytest.raises(EngineError, match=r"install update KB2999226 at the console of this host: over WinRM, Windows refuses wusa\.exe"):
+        session.run("function Test-Path($LiteralPath) { $LiteralPath -notlike '*\\system32\\ucrtbase.dll' }; Assert-UniversalRuntime")
 
 
 def test_the_engines_own_windows_is_new_enough(session: Session) -> None:

@@ -1,6 +1,6 @@
 r"""A Python that somebody's installer has registered for the machine: where it is looked for, and whether it may be used.
 
-On the real engine and registry. Wine keeps no access lists, so Get-Acl and Set-Acl are those of the hosts in a box.
+On the real engine and registry. Wine keeps no access lists, so those of the hosts in a box stand in.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def register(session: Session, tag: str, version: str = "9.87.1") -> None:
 
 def set_access(session: Session, path: str, sddl: str) -> None:
     session.run(
-        f"$acl = Get-Acl -LiteralPath '{path}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-Acl -LiteralPath '{path}' -AclObject $acl"
+        f"$acl = Get-Acl -LiteralPath '{path}'; $acl.SetSecurityDescriptorSddlForm('{sddl}'); Set-StandInAccess '{path}'.TrimEnd('\\') $acl.Sddl"
     )
 
 
