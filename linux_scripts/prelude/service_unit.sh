@@ -81,7 +81,8 @@ refuse_unit() {
         fail unit-settings-refused 'systemd cannot start {unit} with {settings} (status {status}): {lines}. '\
 'In a container, these settings may need more rights. Fix the cause, or change the settings with '\
 '{command}, then try again' \
-            unit "$SERVICE_UNIT" command "${SYSTEMCTL[*]} edit $SERVICE_UNIT" settings "$REPLY" status "$status" lines "$ending"
+            unit "$SERVICE_UNIT" command "${SYSTEMCTL[*]} edit $SERVICE_UNIT" \
+            settings "$REPLY" status "$status" lines "$ending"
     fi
     fail unit-not-started 'systemd cannot start {unit} (status {status}): {lines}. Fix the cause, then try again' \
         unit "$SERVICE_UNIT" status "$status" lines "$ending"
