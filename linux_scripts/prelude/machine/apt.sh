@@ -66,8 +66,10 @@ refresh_with_apt() {
     finish_interrupted_dpkg
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then
-        warn apt-update-failed 'apt-get update exited with code {exit_code}. The existing lists of packages are used' \
-            exit_code "$EXIT_CODE"
+        error_text
+        warn apt-update-failed 'apt-get update exited with code {exit_code}. The existing lists of packages are used. '\
+'Correct or remove the failing source in /etc/apt: {output}' \
+            exit_code "$EXIT_CODE" output "$REPLY"
     fi
 }
 
