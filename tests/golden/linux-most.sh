@@ -33,35 +33,35 @@
 #  1628  users                  Create the user of the service, and refuse an account that could do more than it should.
 #  1782  packages               Install and remove packages of the distribution, with apt or zypper.
 #  1924  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2062  zypper                 Run zypper, without questions.
-#  2183  units                  Install and remove units of systemd.
-#  2272  service_unit           Compare the unit of the notebook server, and install it.
-#  2408  service                Find out what the unit of the notebook server does.
-#  2434  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2547  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2615  certificate_program    Create a certificate with OpenSSL.
-#  2623  starter                Define the Python program that starts the notebook server.
-#  2781  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2870  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  2927  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2981  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3043  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3086  proxy                  Pass the proxy of the settings to programs that download.
-#  3100  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3207  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  2064  zypper                 Run zypper, without questions.
+#  2185  units                  Install and remove units of systemd.
+#  2274  service_unit           Compare the unit of the notebook server, and install it.
+#  2410  service                Find out what the unit of the notebook server does.
+#  2436  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2549  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2617  certificate_program    Create a certificate with OpenSSL.
+#  2625  starter                Define the Python program that starts the notebook server.
+#  2783  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2872  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  2929  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  2983  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3045  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3088  proxy                  Pass the proxy of the settings to programs that download.
+#  3102  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3209  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3226  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3256  python                 Install Python from the distribution.
-#  3318  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3379  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3392  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3406  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3499  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3655  service                Run the notebook server as a service that starts with the system.
-#  3759  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3822  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3968  cleanup                Remove the environments of earlier runs, which the server does not use any more.
-#  4001  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3228  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3258  python                 Install Python from the distribution.
+#  3320  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3381  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3394  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3408  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3501  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3657  service                Run the notebook server as a service that starts with the system.
+#  3761  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  3824  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  3970  cleanup                Remove the environments of earlier runs, which the server does not use any more.
+#  4003  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1989,8 +1989,10 @@ refresh_with_apt() {
     finish_interrupted_dpkg
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then
-        warn apt-update-failed 'apt-get update exited with code {exit_code}. The existing lists of packages are used' \
-            exit_code "$EXIT_CODE"
+        error_text
+        warn apt-update-failed 'apt-get update exited with code {exit_code}. The existing lists of packages are used. '\
+'Correct or remove the failing source in /etc/apt: {output}' \
+            exit_code "$EXIT_CODE" output "$REPLY"
     fi
 }
 
