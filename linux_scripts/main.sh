@@ -165,11 +165,12 @@ give_up() { # CODE COMMAND
     if [[ $PROBLEM ]]; then
         write_event failed code "$PROBLEM_CODE" values: "$PROBLEM_VALUES" text "$PROBLEM" at "line $REPLY"
     else
-        local line=$REPLY
+        local line=$REPLY program=${2%%[[:space:]]*}
+        if [[ $(type -t -- "$program") != file ]]; then program='the script'; fi   # a part of bash, or a function
         read_last_error
         write_message failed text command-failed '{command} exited with code {exit_code}: {error}. Fix this error, '\
 'then try again' \
-            command "$2" exit_code "$1" error "${REPLY:-no error output}" -- at "line $line"
+            command "$program" exit_code "$1" error "${REPLY:-no error output}" -- at "line $line"
     fi
     exit 3
 }

@@ -108,5 +108,7 @@ read_last_error() {
     if ((${#lines[@]} == 0)); then return 0; fi
     ERRORS_READ=$((ERRORS_READ + ${#lines[@]}))
     REPLY=${lines[-1]:0:1000}
-    if [[ $HELD ]]; then REPLY=${REPLY//"$HELD"/"$HELD_PATH"}; fi   # the path that a person knows
+    # The path that a person knows, without the line of this script that bash names.
+    if [[ $HELD ]]; then REPLY=${REPLY//"$HELD"/"$HELD_PATH"}; fi
+    if [[ $REPLY =~ ^"$0: line "[0-9]+": "(.*)$ ]]; then REPLY=${BASH_REMATCH[1]}; fi
 }

@@ -1,5 +1,5 @@
 # ---- prelude: port ---------------------------------------------------------------------------------
-# Find out which program listens on the port of the notebook server.
+# Find out who listens on the port of the notebook server, and check its address.
 
 assert_port_free() {
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
@@ -38,4 +38,51 @@ is_own_port() { # ' INODE...'
         if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
     done < <(readlink -- "/proc/$pid/fd/"*)
     [[ ! $shown ]]
+}
+
+# The server could not listen on another address, unless the kernel allows that (ip(7), ip_nonlocal_bind).
+assert_address_local() {
+    local allowed=0
+    { read -r allowed </proc/sys/net/ipv4/ip_nonlocal_bind; } 2>/dev/null || true
+    if [[ $allowed == 0 ]] && is_foreign_address "$NB_NOTEBOOK_IP"; then
+        fail address-not-local 'notebook.ip is {address}, which is not an address of this host (ip address shows '\
+'them). Set it to one of them, or to "*" for all' \
+            address "$NB_NOTEBOOK_IP"
+    fi
+}
+
+# Whether an address is not one of this host. For each IPv4 address, /proc/net/fib_trie has the line `|-- ADDRESS`,
+# followed by `/32 host LOCAL`. IPv6 addresses are in /proc/net/if_inet6, as 32 hexadecimal digits.
+is_foreign_address() { # ADDRESS
+    local file=/proc/net/fib_trie line entry=''
+    case $1 in
+        '*' | 0.0.0.0 | 127.* | :: | ::ffff:*) return 1 ;;
+        *:*)
+            file=/proc/net/if_inet6
+            ipv6_digits "$1"
+            ;;
+    esac
+    if [[ ! -r $file ]]; then return 1; fi
+    while IFS= read -r line; do
+        if [[ $1 == *:* && $line == "$REPLY "* ]]; then return 1; fi
+        if [[ $line == *'/32 host LOCAL' && $entry == *"|-- $1" ]]; then return 1; fi
+        entry=$line
+    done <"$file"
+    return 0
+}
+
+# REPLY: the 32 digits of an IPv6 address, in which :: stands for as many words 0 as are missing.
+ipv6_digits() { # ADDRESS
+    local word zeros=00000000000000000000000000000000 head='' tail='' digits=''
+    local -a words=()
+    IFS=: read -r -a words < <(printf '%s\n' "${1/::/:x:}")
+    for word in "${words[@]}"; do
+        if [[ $word == x ]]; then
+            head=$digits digits=''
+        elif [[ $word ]]; then
+            digits+=${zeros:0:4-${#word}}${word,,}
+        fi
+    done
+    tail=$digits
+    REPLY=$head${zeros:${#head}+${#tail}}$tail
 }

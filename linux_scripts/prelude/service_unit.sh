@@ -3,10 +3,15 @@
 
 # unit_text, which each scope has, returns its text.
 
+SERVER_STARTED=''                                  # when this run started the server, in seconds since 1970
+FAILED_PROCESS=0                                   # of has_unit_failed: the process that failed last
+
 compare_unit() {
     local file=$UNIT_FOLDER/$SERVICE_UNIT
     unit_text
-    if ! has_text "$file" "$REPLY"; then
+    if has_other_start "$file" "$REPLY"; then
+        differs server-outdated 'the notebook server' 'started before a change' 'started after the change'
+    elif ! has_text "$file" "$REPLY"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
     else
         read_access "$file"
@@ -28,12 +33,93 @@ install_unit() {
     stop_unit "$SERVICE_UNIT"                      # if the run is interrupted, the next run sees a stopped unit
     unit_text
     set_unit "$SERVICE_UNIT" "$REPLY"
+    note_start
     start_unit "$SERVICE_UNIT"
+    if ((EXIT_CODE)); then refuse_unit; fi
 }
 
+note_start() {
+    printf -v SERVER_STARTED '%(%s)T' -1
+}
+
+# Whether the file differs from the text only in its last entry: what started_text says.
+has_other_start() { # FILE TEXT
+    local is=''
+    if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi
+    [[ $is == "${2%Started=*}Started="* && $is != "$2" ]]
+}
+
+# Whether systemd has given up, or the unit has failed for the third time. Before systemd 235, NRestarts is missing.
 has_unit_failed() {
-    read_unit "$SERVICE_UNIT"
-    [[ ${UNIT[ActiveState]:-} == failed ]]
+    read_unit "$SERVICE_UNIT" SubState NRestarts ExecMainPID
+    FAILED_PROCESS=${UNIT[ExecMainPID]:-0}
+    case ${UNIT[ActiveState]:-}/${UNIT[SubState]:-} in
+        failed/* | inactive/*) return 0 ;;
+        */auto-restart) ((${UNIT[NRestarts]:-0} >= 2)) ;;
+        *) return 1 ;;
+    esac
+}
+
+# Print the last lines in the log of the unit since this run started it. By now, systemd may have started a process
+# after the one that failed.
+print_service_unit_log() {
+    local text
+    local -a options=()
+    if [[ $SERVER_STARTED ]]; then options=(--since "@$SERVER_STARTED"); fi
+    text=$(print_unit_log "$SERVICE_UNIT" "${options[@]}" "_PID=$FAILED_PROCESS")
+    if [[ ! $text ]]; then text=$(print_unit_log "$SERVICE_UNIT" "${options[@]}"); fi
+    if [[ $text ]]; then printf '%s\n' "$text"; fi
+}
+
+# Stop the run: systemd could not run the unit's program. A status from 200 says what systemd could not do
+# (systemd.exec(5)).
+refuse_unit() {
+    local status ending
+    read_unit "$SERVICE_UNIT" ExecMainStatus ExecMainPID
+    FAILED_PROCESS=${UNIT[ExecMainPID]:-0}
+    status=${UNIT[ExecMainStatus]:-0}
+    log_lines print_service_unit_log
+    ending=$REPLY
+    if ((status == 218 || status >= 226 && status <= 231)); then
+        read_refused_settings
+        fail unit-settings-refused 'systemd cannot start {unit} with {settings} (status {status}): {lines}. '\
+'In a container, these settings may need more rights. Fix the cause, or change the settings with '\
+'{command}, then try again' \
+            unit "$SERVICE_UNIT" command "${SYSTEMCTL[*]} edit $SERVICE_UNIT" \
+            settings "$REPLY" status "$status" lines "$ending"
+    fi
+    fail unit-not-started 'systemd cannot start {unit} (status {status}): {lines}. Fix the cause, then try again' \
+        unit "$SERVICE_UNIT" status "$status" lines "$ending"
+}
+
+# REPLY: what COMMAND prints, in one line.
+log_lines() { # COMMAND
+    local line ending=''
+    while IFS= read -r line; do
+        ending+=" / $line"
+    done < <("$1")
+    REPLY=${ending# / }
+}
+
+# REPLY: the settings of the unit that systemd refuses, each tried alone in a unit for the program `true`. If none is
+# refused alone, all of them.
+read_refused_settings() {
+    local line all='' refused=''
+    local -i status
+    unit_text
+    while IFS= read -r line; do
+        case $line in
+            Protect* | Private* | Restrict* | ReadWritePaths=* | BindPaths=* | SystemCall* | NoNewPrivileges=*) ;;
+            CapabilityBoundingSet=* | AmbientCapabilities=* | LockPersonality=* | DevicePolicy=* | KeyringMode=*) ;;
+            *) continue ;;
+        esac
+        all+=", $line"
+        status=0
+        timeout 30 systemd-run "${SYSTEMCTL[@]:1}" --wait --quiet --property="$line" true >/dev/null 2>&1 || status=$?
+        if ((status >= 200)); then refused+=", $line"; fi
+    done < <(printf '%s\n' "$REPLY")
+    REPLY=${refused:-$all}
+    REPLY=${REPLY#, }
 }
 
 # REPLY: the number of its main process, or 0.

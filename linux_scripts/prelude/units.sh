@@ -31,11 +31,23 @@ set_unit() { # NAME TEXT
     run_program "${SYSTEMCTL[@]}" daemon-reload
 }
 
-# Restart the unit, and start it with the system from now on.
+# Restart the unit, and start it with the system from now on. EXIT_CODE 1: systemd could not start it.
 start_unit() { # NAME
     run_program "${SYSTEMCTL[@]}" enable -- "$1"
     reset_failed_unit "$1"
-    run_program "${SYSTEMCTL[@]}" restart -- "$1"
+    run_program --accept '0 1' "${SYSTEMCTL[@]}" restart -- "$1"
+}
+
+# Print the last three lines that the unit itself has written; if it has written nothing, those of systemd about it.
+# After an error, systemd starts the unit again and again, and writes more lines than the unit.
+print_unit_log() { # NAME [OPTION of journalctl...]
+    local field=_SYSTEMD_UNIT text
+    local -a options=("${SYSTEMCTL[@]:1}" "${@:2}" --lines=3 --output=cat --no-pager --quiet)
+    if [[ ${SYSTEMCTL[1]:-} == --user ]]; then field=_SYSTEMD_USER_UNIT; fi
+    journalctl --sync >/dev/null 2>&1 || true
+    text=$(journalctl "${options[@]}" "$field=$1" 2>/dev/null) || text=''
+    if [[ ! $text ]]; then text=$(journalctl "${options[@]}" --unit="$1" 2>/dev/null) || text=''; fi
+    if [[ $text ]]; then printf '%s\n' "$text"; fi
 }
 
 # A unit that failed too often does not start again until systemd forgets that. Exit code 1: it did not fail.

@@ -9,6 +9,7 @@ SHOWN=''                                           # the fingerprint of the cert
 step check 'The server presents its certificate and refuses requests without the password'
 
 check_test() {
+    if [[ ! $SERVER_STARTED ]]; then await_young_server; fi
     read_shown
     if [[ $SHOWN != "${RUN_FINGERPRINT:-a new certificate}" ]]; then
         if [[ $RUN_FINGERPRINT ]]; then
@@ -36,17 +37,44 @@ compare_answers() {
     fi
 }
 
+# Right after the host has started, the server runs but does not listen yet.
+await_young_server() {
+    local -i tenths
+    for ((tenths = 0; tenths < 900; tenths++)); do
+        if is_listening "$NB_NOTEBOOK_PORT" || ! is_server_young; then return; fi
+        if ((tenths % 100 == 50)); then
+            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' $((tenths / 10)) 90 seconds \
+                port "$NB_NOTEBOOK_PORT"
+        fi
+        sleep 0.1
+    done
+}
+
+# Whether the process of the server started less than 90 seconds ago. Its start, in hundredths of a second since the
+# kernel was started, is the twentieth field after the name in /proc/PID/stat (proc_pid_stat(5)).
+is_server_young() {
+    local line='' uptime=''
+    local -i age
+    read_server_process
+    { IFS= read -r line <"/proc/$REPLY/stat"; } 2>/dev/null || return 1
+    read -r uptime _ </proc/uptime
+    if [[ ! ${line##*) } =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then return 1; fi
+    age=$((10#${uptime/./} - BASH_REMATCH[2]))
+    ((age >= 0 && age < 9000))
+}
+
 # The service step has just started the server. On a slow host, its start takes a minute.
 check_apply() {
     local -i second
     for ((second = 0; second < 180; second++)); do
         read_shown
         if ((${#ANSWERS[@]} == 2)); then
+            assert_port_free
             assert_server_closed
             return
         fi
+        if has_service_failed; then break; fi
         if ((second % 10 == 5)); then
-            if has_service_failed; then break; fi
             report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
                 port "$NB_NOTEBOOK_PORT"
         fi
@@ -56,11 +84,13 @@ check_apply() {
 }
 
 refuse_silent_server() {
-    local line last_lines=''
-    while IFS= read -r line; do
-        last_lines+=" / $line"
-    done < <(print_service_log)
-    if [[ ! $last_lines ]]; then
+    assert_port_free                               # another program may use it by now
+    if is_unit; then
+        read_unit "$SERVICE_UNIT" ExecMainStatus
+        if ((${UNIT[ExecMainStatus]:-0} >= 200)); then refuse_unit; fi
+    fi
+    log_lines print_service_log
+    if [[ ! $REPLY ]]; then
         fail server-silent-without-lines 'the notebook server does not answer on TCP port {port}, and its log is '\
 'empty. Find the error with systemctl status nbserver (in user scope: systemctl --user status nbserver), fix it, then '\
 'try again' \
@@ -69,7 +99,7 @@ refuse_silent_server() {
     fail server-silent-with-lines \
         'the notebook server does not answer on TCP port {port}. Fix the error at the end of its log, then try again: '\
 '{lines}' \
-        port "$NB_NOTEBOOK_PORT" lines "${last_lines# / }"
+        port "$NB_NOTEBOOK_PORT" lines "$REPLY"
 }
 
 # A notebook server answers these requests with its kernels if the client is logged in, and with 403 otherwise. If it

@@ -9,59 +9,60 @@
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    66  settings               What differs from host to host: data, no code.
-#    87  lock                   The Python packages, with versions and hashes.
+#    67  settings               What differs from host to host: data, no code.
+#    88  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   213  run                    Set the options of the shell, the folders, and the state of this run.
-#   256  places                 Name the places of a server for the whole machine, which root sets up.
-#   328  json                   Read and write JSON strings in bash alone.
-#   424  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   537  events                 Report events: lines of JSON, which are the only output of this script.
-#   621  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   726  lock                   Let only one run at a time change this host.
-#   769  left_program           End the program that a run left behind when it was killed.
-#   824  record                 Record the previous state of everything that is changed, and restore it.
-#   959  programs               Run other programs: those that change something or take long through run_program.
-#  1093  paths                  Open folders without following links, and check who could replace them.
-#  1199  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1268  folders                Create folders, and set who may use them.
-#  1344  files                  Write text files, and restore the files that were replaced.
-#  1432  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1496  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1541  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1600  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1671  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1826  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1972  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2112  zypper                 Run zypper, without questions.
-#  2237  units                  Install and remove units of systemd.
-#  2314  service_unit           Compare the unit of the notebook server, and install it.
-#  2369  service                Find out what the unit of the notebook server does.
-#  2392  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2505  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2573  certificate_program    Create a certificate with OpenSSL.
-#  2581  starter                Define the Python program that starts the notebook server.
-#  2739  port                   Find out which program listens on the port of the notebook server.
-#  2781  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  2839  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  2892  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  2935  proxy                  Pass the proxy of the settings to programs that download.
-#  2949  installed_files        Compare the files of the environment with those that were installed.
-#  3095  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3234  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   214  run                    Set the options of the shell, the folders, and the state of this run.
+#   257  places                 Name the places of a server for the whole machine, which root sets up.
+#   329  json                   Read and write JSON strings in bash alone.
+#   425  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   540  events                 Report events: lines of JSON, which are the only output of this script.
+#   624  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   729  lock                   Let only one run at a time change this host.
+#   772  left_program           End the program that a run left behind when it was killed.
+#   827  record                 Record the previous state of everything that is changed, and restore it.
+#   962  programs               Run other programs: those that change something or take long through run_program.
+#  1096  paths                  Open folders without following links, and check who could replace them.
+#  1202  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1271  folders                Create folders, and set who may use them.
+#  1347  files                  Write text files, and restore the files that were replaced.
+#  1435  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1499  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1544  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1603  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1674  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1829  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1975  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2116  zypper                 Run zypper, without questions.
+#  2241  units                  Install and remove units of systemd.
+#  2330  service_unit           Compare the unit of the notebook server, and install it.
+#  2471  service                Find out what the unit of the notebook server does.
+#  2497  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2610  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2678  certificate_program    Create a certificate with OpenSSL.
+#  2686  starter                Define the Python program that starts the notebook server.
+#  2844  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2933  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  2990  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3048  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3110  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3153  proxy                  Pass the proxy of the settings to programs that download.
+#  3167  installed_files        Compare the files of the environment with those that were installed.
+#  3313  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3452  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3253  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3279  python                 Install Python from the distribution.
-#  3341  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3416  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3429  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3443  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3536  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3692  service                Run the notebook server as a service that starts with the system.
-#  3796  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  3860  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  3978  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4056  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3471  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3502  python                 Install Python from the distribution.
+#  3564  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3639  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3652  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3666  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3759  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3915  service                Run the notebook server as a service that starts with the system.
+#  4019  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4083  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4231  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4309  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -531,7 +532,9 @@ read_last_error() {
     if ((${#lines[@]} == 0)); then return 0; fi
     ERRORS_READ=$((ERRORS_READ + ${#lines[@]}))
     REPLY=${lines[-1]:0:1000}
-    if [[ $HELD ]]; then REPLY=${REPLY//"$HELD"/"$HELD_PATH"}; fi   # the path that a person knows
+    # The path that a person knows, without the line of this script that bash names.
+    if [[ $HELD ]]; then REPLY=${REPLY//"$HELD"/"$HELD_PATH"}; fi
+    if [[ $REPLY =~ ^"$0: line "[0-9]+": "(.*)$ ]]; then REPLY=${BASH_REMATCH[1]}; fi
 }
 
 # ---- prelude: events -------------------------------------------------------------------------------
@@ -2037,9 +2040,10 @@ refresh_with_apt() {
     finish_interrupted_dpkg
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then
+        error_text
         warn apt-update-failed 'apt-get update exited with code {exit_code}, so the existing package lists are used. '\
-'If a package cannot be installed, check the package sources in /etc/apt' \
-            exit_code "$EXIT_CODE"
+'Correct or remove the failing source in /etc/apt: {output}' \
+            exit_code "$EXIT_CODE" output "$REPLY"
     fi
 }
 
@@ -2267,11 +2271,23 @@ set_unit() { # NAME TEXT
     run_program "${SYSTEMCTL[@]}" daemon-reload
 }
 
-# Restart the unit, and start it with the system from now on.
+# Restart the unit, and start it with the system from now on. EXIT_CODE 1: systemd could not start it.
 start_unit() { # NAME
     run_program "${SYSTEMCTL[@]}" enable -- "$1"
     reset_failed_unit "$1"
-    run_program "${SYSTEMCTL[@]}" restart -- "$1"
+    run_program --accept '0 1' "${SYSTEMCTL[@]}" restart -- "$1"
+}
+
+# Print the last three lines that the unit itself has written; if it has written nothing, those of systemd about it.
+# After an error, systemd starts the unit again and again, and writes more lines than the unit.
+print_unit_log() { # NAME [OPTION of journalctl...]
+    local field=_SYSTEMD_UNIT text
+    local -a options=("${SYSTEMCTL[@]:1}" "${@:2}" --lines=3 --output=cat --no-pager --quiet)
+    if [[ ${SYSTEMCTL[1]:-} == --user ]]; then field=_SYSTEMD_USER_UNIT; fi
+    journalctl --sync >/dev/null 2>&1 || true
+    text=$(journalctl "${options[@]}" "$field=$1" 2>/dev/null) || text=''
+    if [[ ! $text ]]; then text=$(journalctl "${options[@]}" --unit="$1" 2>/dev/null) || text=''; fi
+    if [[ $text ]]; then printf '%s\n' "$text"; fi
 }
 
 # A unit that failed too often does not start again until systemd forgets that. Exit code 1: it did not fail.
@@ -2316,10 +2332,15 @@ BEFORE_UNDO+=(stop_recorded_units)
 
 # unit_text, which each scope has, returns its text.
 
+SERVER_STARTED=''                                  # when this run started the server, in seconds since 1970
+FAILED_PROCESS=0                                   # of has_unit_failed: the process that failed last
+
 compare_unit() {
     local file=$UNIT_FOLDER/$SERVICE_UNIT
     unit_text
-    if ! has_text "$file" "$REPLY"; then
+    if has_other_start "$file" "$REPLY"; then
+        differs server-outdated 'the notebook server' 'started before a change' 'started after the change'
+    elif ! has_text "$file" "$REPLY"; then
         differs file-differs '{path}' 'different or missing' 'as in this script' path "$file"
     else
         read_access "$file"
@@ -2341,12 +2362,93 @@ install_unit() {
     stop_unit "$SERVICE_UNIT"                      # if the run is interrupted, the next run sees a stopped unit
     unit_text
     set_unit "$SERVICE_UNIT" "$REPLY"
+    note_start
     start_unit "$SERVICE_UNIT"
+    if ((EXIT_CODE)); then refuse_unit; fi
 }
 
+note_start() {
+    printf -v SERVER_STARTED '%(%s)T' -1
+}
+
+# Whether the file differs from the text only in its last entry: what started_text says.
+has_other_start() { # FILE TEXT
+    local is=''
+    if [[ ! -f $1 ]] || IFS= read -r -d '' is <"$1"; then return 1; fi
+    [[ $is == "${2%Started=*}Started="* && $is != "$2" ]]
+}
+
+# Whether systemd has given up, or the unit has failed for the third time. Before systemd 235, NRestarts is missing.
 has_unit_failed() {
-    read_unit "$SERVICE_UNIT"
-    [[ ${UNIT[ActiveState]:-} == failed ]]
+    read_unit "$SERVICE_UNIT" SubState NRestarts ExecMainPID
+    FAILED_PROCESS=${UNIT[ExecMainPID]:-0}
+    case ${UNIT[ActiveState]:-}/${UNIT[SubState]:-} in
+        failed/* | inactive/*) return 0 ;;
+        */auto-restart) ((${UNIT[NRestarts]:-0} >= 2)) ;;
+        *) return 1 ;;
+    esac
+}
+
+# Print the last lines in the log of the unit since this run started it. By now, systemd may have started a process
+# after the one that failed.
+print_service_unit_log() {
+    local text
+    local -a options=()
+    if [[ $SERVER_STARTED ]]; then options=(--since "@$SERVER_STARTED"); fi
+    text=$(print_unit_log "$SERVICE_UNIT" "${options[@]}" "_PID=$FAILED_PROCESS")
+    if [[ ! $text ]]; then text=$(print_unit_log "$SERVICE_UNIT" "${options[@]}"); fi
+    if [[ $text ]]; then printf '%s\n' "$text"; fi
+}
+
+# Stop the run: systemd could not run the unit's program. A status from 200 says what systemd could not do
+# (systemd.exec(5)).
+refuse_unit() {
+    local status ending
+    read_unit "$SERVICE_UNIT" ExecMainStatus ExecMainPID
+    FAILED_PROCESS=${UNIT[ExecMainPID]:-0}
+    status=${UNIT[ExecMainStatus]:-0}
+    log_lines print_service_unit_log
+    ending=$REPLY
+    if ((status == 218 || status >= 226 && status <= 231)); then
+        read_refused_settings
+        fail unit-settings-refused 'systemd cannot start {unit} with {settings} (status {status}): {lines}. '\
+'In a container, these settings may need more rights. Fix the cause, or change the settings with '\
+'{command}, then try again' \
+            unit "$SERVICE_UNIT" command "${SYSTEMCTL[*]} edit $SERVICE_UNIT" \
+            settings "$REPLY" status "$status" lines "$ending"
+    fi
+    fail unit-not-started 'systemd cannot start {unit} (status {status}): {lines}. Fix the cause, then try again' \
+        unit "$SERVICE_UNIT" status "$status" lines "$ending"
+}
+
+# REPLY: what COMMAND prints, in one line.
+log_lines() { # COMMAND
+    local line ending=''
+    while IFS= read -r line; do
+        ending+=" / $line"
+    done < <("$1")
+    REPLY=${ending# / }
+}
+
+# REPLY: the settings of the unit that systemd refuses, each tried alone in a unit for the program `true`. If none is
+# refused alone, all of them.
+read_refused_settings() {
+    local line all='' refused=''
+    local -i status
+    unit_text
+    while IFS= read -r line; do
+        case $line in
+            Protect* | Private* | Restrict* | ReadWritePaths=* | BindPaths=* | SystemCall* | NoNewPrivileges=*) ;;
+            CapabilityBoundingSet=* | AmbientCapabilities=* | LockPersonality=* | DevicePolicy=* | KeyringMode=*) ;;
+            *) continue ;;
+        esac
+        all+=", $line"
+        status=0
+        timeout 30 systemd-run "${SYSTEMCTL[@]:1}" --wait --quiet --property="$line" true >/dev/null 2>&1 || status=$?
+        if ((status >= 200)); then refused+=", $line"; fi
+    done < <(printf '%s\n' "$REPLY")
+    REPLY=${refused:-$all}
+    REPLY=${REPLY#, }
 }
 
 # REPLY: the number of its main process, or 0.
@@ -2378,9 +2480,12 @@ read_server_process() {
     read_unit_process
 }
 
-# Print its last three lines.
+is_unit() {
+    return 0
+}
+
 print_service_log() {
-    journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+    print_service_unit_log
 }
 
 # STOP_COMMAND and LOG_COMMAND: what a person can type.
@@ -2737,7 +2842,7 @@ server.start()
 '
 
 # ---- prelude: port ---------------------------------------------------------------------------------
-# Find out which program listens on the port of the notebook server.
+# Find out who listens on the port of the notebook server, and check its address.
 
 assert_port_free() {
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
@@ -2776,6 +2881,110 @@ is_own_port() { # ' INODE...'
         if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
     done < <(readlink -- "/proc/$pid/fd/"*)
     [[ ! $shown ]]
+}
+
+# The server could not listen on another address, unless the kernel allows that (ip(7), ip_nonlocal_bind).
+assert_address_local() {
+    local allowed=0
+    { read -r allowed </proc/sys/net/ipv4/ip_nonlocal_bind; } 2>/dev/null || true
+    if [[ $allowed == 0 ]] && is_foreign_address "$NB_NOTEBOOK_IP"; then
+        fail address-not-local 'notebook.ip is {address}, which is not an address of this host (ip address shows '\
+'them). Set it to one of them, or to "*" for all' \
+            address "$NB_NOTEBOOK_IP"
+    fi
+}
+
+# Whether an address is not one of this host. For each IPv4 address, /proc/net/fib_trie has the line `|-- ADDRESS`,
+# followed by `/32 host LOCAL`. IPv6 addresses are in /proc/net/if_inet6, as 32 hexadecimal digits.
+is_foreign_address() { # ADDRESS
+    local file=/proc/net/fib_trie line entry=''
+    case $1 in
+        '*' | 0.0.0.0 | 127.* | :: | ::ffff:*) return 1 ;;
+        *:*)
+            file=/proc/net/if_inet6
+            ipv6_digits "$1"
+            ;;
+    esac
+    if [[ ! -r $file ]]; then return 1; fi
+    while IFS= read -r line; do
+        if [[ $1 == *:* && $line == "$REPLY "* ]]; then return 1; fi
+        if [[ $line == *'/32 host LOCAL' && $entry == *"|-- $1" ]]; then return 1; fi
+        entry=$line
+    done <"$file"
+    return 0
+}
+
+# REPLY: the 32 digits of an IPv6 address, in which :: stands for as many words 0 as are missing.
+ipv6_digits() { # ADDRESS
+    local word zeros=00000000000000000000000000000000 head='' tail='' digits=''
+    local -a words=()
+    IFS=: read -r -a words < <(printf '%s\n' "${1/::/:x:}")
+    for word in "${words[@]}"; do
+        if [[ $word == x ]]; then
+            head=$digits digits=''
+        elif [[ $word ]]; then
+            digits+=${zeros:0:4-${#word}}${word,,}
+        fi
+    done
+    tail=$digits
+    REPLY=$head${zeros:${#head}+${#tail}}$tail
+}
+
+# ---- prelude: disks --------------------------------------------------------------------------------
+# Refuse folders in which nothing can be created, and a folder in the place of a file.
+
+MOUNT='' MOUNT_OPTIONS=''                          # of read_mount
+
+assert_folders_writable() {
+    local path folder
+    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER" \
+        "$NB_NOTEBOOK_DIRECTORY"; do
+        folder=$path
+        while [[ $folder && ! -e $folder ]]; do folder=${folder%/*}; done
+        read_mount "${folder:-/}"
+        if [[ $MOUNT_OPTIONS == *,ro,* ]]; then
+            fail folder-read-only '{path} cannot be used: the file system at {mount} is read-only. '\
+'Mount it with write access (mount -o remount,rw {mount}), then try again' \
+                path "$path" mount "$MOUNT"
+        fi
+        if [[ $path == "$PROGRAMS" && $MOUNT_OPTIONS == *,noexec,* ]]; then
+            fail folder-noexec 'programs cannot run from {path}: the file system at {mount} is mounted with noexec. '\
+'Mount it with exec (mount -o remount,exec {mount}, and in /etc/fstab), then try again' \
+                path "$path" mount "$MOUNT"
+        fi
+        if [[ $path != "$NB_NOTEBOOK_DIRECTORY" && ! -w ${folder:-/} ]]; then
+            fail folder-not-writable 'you cannot write to {folder}. If sudo created it, give it to your user '\
+'(chown), then try again' \
+                folder "${folder:-/}"
+        fi
+    done
+}
+
+# MOUNT and MOUNT_OPTIONS: where the file system of an existing folder is mounted, and its options between commas. In a
+# line of /proc/self/mountinfo (proc_pid_mountinfo(5)), field 5 is the place, in which \\040 is a space. Field 6 has the
+# options of the mount, and the last field those of the file system. Of two with the same place, the later one counts.
+read_mount() { # FOLDER
+    local real place options line
+    MOUNT='' MOUNT_OPTIONS=''
+    real=$(readlink -e -- "$1") || return 0
+    while read -r _ _ _ _ place options line; do
+        printf -v place %b "$place"
+        if [[ $real/ == "${place%/}"/* ]] && ((${#place} >= ${#MOUNT})); then
+            MOUNT=$place MOUNT_OPTIONS=,$options,${line##* },
+        fi
+    done </proc/self/mountinfo
+}
+
+# A folder in the place of a file could not be replaced.
+assert_no_folder_in_place() { # PATH...
+    local path
+    for path in "$@"; do
+        if [[ -d $path && ! -L $path ]]; then
+            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file there. '\
+'Rename or remove the folder, then try again' \
+                path "$path"
+        fi
+    done
 }
 
 # ---- prelude: host_checks --------------------------------------------------------------------------
@@ -2866,6 +3075,15 @@ assert_distribution() {
     fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
 'supported. Use a host with one of these systems' \
         name "${SYSTEM_NAME:-an unknown system}"
+}
+
+# openSUSE MicroOS, SLE Micro, and other systems install packages only in a snapshot for the next boot.
+assert_packages_installable() {
+    read_mount /usr
+    if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
+    fail system-read-only '{name} is a transactional or read-only system: packages cannot be installed while it runs. '\
+'Choose a host with a writable /usr' \
+        name "${SYSTEM_NAME:-this host}"
 }
 
 # A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.
@@ -3261,12 +3479,17 @@ preflight_test() {
     assert_programs_installed flock setsid sha256sum stat setpriv find getent useradd systemctl
     assert_systemd
     assert_distribution
+    assert_packages_installable
     assert_notebook_folder_allowed
     assert_own_folders_safe
     assert_notebook_folder_safe
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
     assert_clock
+    assert_folders_writable
+    assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
+        "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
     assert_free_space
+    assert_address_local
     assert_port_free
     warn_of_foreign_configuration
 }
@@ -3868,6 +4091,7 @@ SHOWN=''                                           # the fingerprint of the cert
 step check 'The server presents its certificate and refuses requests without the password'
 
 check_test() {
+    if [[ ! $SERVER_STARTED ]]; then await_young_server; fi
     read_shown
     if [[ $SHOWN != "${RUN_FINGERPRINT:-a new certificate}" ]]; then
         if [[ $RUN_FINGERPRINT ]]; then
@@ -3895,17 +4119,44 @@ compare_answers() {
     fi
 }
 
+# Right after the host has started, the server runs but does not listen yet.
+await_young_server() {
+    local -i tenths
+    for ((tenths = 0; tenths < 900; tenths++)); do
+        if is_listening "$NB_NOTEBOOK_PORT" || ! is_server_young; then return; fi
+        if ((tenths % 100 == 50)); then
+            report_progress waiting-for-server 'Waiting for the server on TCP port {port}' $((tenths / 10)) 90 seconds \
+                port "$NB_NOTEBOOK_PORT"
+        fi
+        sleep 0.1
+    done
+}
+
+# Whether the process of the server started less than 90 seconds ago. Its start, in hundredths of a second since the
+# kernel was started, is the twentieth field after the name in /proc/PID/stat (proc_pid_stat(5)).
+is_server_young() {
+    local line='' uptime=''
+    local -i age
+    read_server_process
+    { IFS= read -r line <"/proc/$REPLY/stat"; } 2>/dev/null || return 1
+    read -r uptime _ </proc/uptime
+    if [[ ! ${line##*) } =~ ^([^ ]+\ ){19}([0-9]+)\  ]]; then return 1; fi
+    age=$((10#${uptime/./} - BASH_REMATCH[2]))
+    ((age >= 0 && age < 9000))
+}
+
 # The service step has just started the server. On a slow host, its start takes a minute.
 check_apply() {
     local -i second
     for ((second = 0; second < 180; second++)); do
         read_shown
         if ((${#ANSWERS[@]} == 2)); then
+            assert_port_free
             assert_server_closed
             return
         fi
+        if has_service_failed; then break; fi
         if ((second % 10 == 5)); then
-            if has_service_failed; then break; fi
             report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$second" 180 seconds \
                 port "$NB_NOTEBOOK_PORT"
         fi
@@ -3915,11 +4166,13 @@ check_apply() {
 }
 
 refuse_silent_server() {
-    local line last_lines=''
-    while IFS= read -r line; do
-        last_lines+=" / $line"
-    done < <(print_service_log)
-    if [[ ! $last_lines ]]; then
+    assert_port_free                               # another program may use it by now
+    if is_unit; then
+        read_unit "$SERVICE_UNIT" ExecMainStatus
+        if ((${UNIT[ExecMainStatus]:-0} >= 200)); then refuse_unit; fi
+    fi
+    log_lines print_service_log
+    if [[ ! $REPLY ]]; then
         fail server-silent-without-lines 'the notebook server does not answer on TCP port {port}, and its log is '\
 'empty. Find the error with systemctl status nbserver (in user scope: systemctl --user status nbserver), fix it, then '\
 'try again' \
@@ -3928,7 +4181,7 @@ refuse_silent_server() {
     fail server-silent-with-lines \
         'the notebook server does not answer on TCP port {port}. Fix the error at the end of its log, then try again: '\
 '{lines}' \
-        port "$NB_NOTEBOOK_PORT" lines "${last_lines# / }"
+        port "$NB_NOTEBOOK_PORT" lines "$REPLY"
 }
 
 # A notebook server answers these requests with its kernels if the client is logged in, and with 403 otherwise. If it
@@ -4220,11 +4473,12 @@ give_up() { # CODE COMMAND
     if [[ $PROBLEM ]]; then
         write_event failed code "$PROBLEM_CODE" values: "$PROBLEM_VALUES" text "$PROBLEM" at "line $REPLY"
     else
-        local line=$REPLY
+        local line=$REPLY program=${2%%[[:space:]]*}
+        if [[ $(type -t -- "$program") != file ]]; then program='the script'; fi   # a part of bash, or a function
         read_last_error
         write_message failed text command-failed '{command} exited with code {exit_code}: {error}. Fix this error, '\
 'then try again' \
-            command "$2" exit_code "$1" error "${REPLY:-no error output}" -- at "line $line"
+            command "$program" exit_code "$1" error "${REPLY:-no error output}" -- at "line $line"
     fi
     exit 3
 }

@@ -39,12 +39,12 @@ PRELUDE = {
     ("linux_scripts", "machine"): (
         "run machine/places json messages events envelope lock left_program record programs paths locations folders files state_folder data_folders "
         "machine/files_of_service machine/service_access machine/users machine/packages machine/apt machine/zypper units service_unit machine/service "
-        "machine/firewall tls machine/certificate_program starter port host_checks machine/system_checks foreign_configuration proxy "
+        "machine/firewall tls machine/certificate_program starter port disks host_checks machine/system_checks foreign_configuration proxy "
         "installed_files environment machine/installer_settings"
     ).split(),
     ("linux_scripts", "user"): (
         "run user/places json messages events envelope lock left_program record programs paths locations folders files state_folder data_folders "
-        "user/service_access user/service units service_unit user/processes tls user/certificate_program starter port host_checks "
+        "user/service_access user/service units service_unit user/processes tls user/certificate_program starter port disks host_checks "
         "foreign_configuration proxy installed_files environment user/installer_settings"
     ).split(),
 }

@@ -66,9 +66,10 @@ refresh_with_apt() {
     finish_interrupted_dpkg
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then
+        error_text
         warn apt-update-failed 'apt-get update exited with code {exit_code}, so the existing package lists are used. '\
-'If a package cannot be installed, check the package sources in /etc/apt' \
-            exit_code "$EXIT_CODE"
+'Correct or remove the failing source in /etc/apt: {output}' \
+            exit_code "$EXIT_CODE" output "$REPLY"
     fi
 }
 

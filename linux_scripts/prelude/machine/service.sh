@@ -10,9 +10,12 @@ read_server_process() {
     read_unit_process
 }
 
-# Print its last three lines.
+is_unit() {
+    return 0
+}
+
 print_service_log() {
-    journalctl --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+    print_service_unit_log
 }
 
 # STOP_COMMAND and LOG_COMMAND: what a person can type.

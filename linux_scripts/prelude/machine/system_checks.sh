@@ -30,6 +30,15 @@ assert_distribution() {
         name "${SYSTEM_NAME:-an unknown system}"
 }
 
+# openSUSE MicroOS, SLE Micro, and other systems install packages only in a snapshot for the next boot.
+assert_packages_installable() {
+    read_mount /usr
+    if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
+    fail system-read-only '{name} is a transactional or read-only system: packages cannot be installed while it runs. '\
+'Choose a host with a writable /usr' \
+        name "${SYSTEM_NAME:-this host}"
+}
+
 # A certificate from a host with a wrong clock is not valid yet, or expires too early. The workstation sends its time.
 assert_clock() {
     local now host_time

@@ -52,7 +52,7 @@ read_server_process() {
 print_service_log() {
     local -a lines=()
     if is_unit; then
-        journalctl --user --unit="$SERVICE_UNIT" --lines=3 --output=cat --no-pager 2>/dev/null
+        print_service_unit_log
     elif [[ -r $PROCESS_LOG ]]; then
         mapfile -t lines <"$PROCESS_LOG"
         if ((${#lines[@]} > 3)); then lines=("${lines[@]: -3}"); fi

@@ -9,12 +9,17 @@ preflight_test() {
     assert_programs_installed flock setsid sha256sum stat setpriv find getent useradd systemctl
     assert_systemd
     assert_distribution
+    assert_packages_installable
     assert_notebook_folder_allowed
     assert_own_folders_safe
     assert_notebook_folder_safe
     assert_account "$SERVICE_USER" "$WORK_FOLDER"
     assert_clock
+    assert_folders_writable
+    assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
+        "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
     assert_free_space
+    assert_address_local
     assert_port_free
     warn_of_foreign_configuration
 }

@@ -9,7 +9,11 @@ preflight_test() {
     assert_notebook_folder_allowed
     assert_own_folders_safe
     assert_notebook_folder_safe
+    assert_folders_writable
+    assert_no_folder_in_place "$UNIT_FOLDER/$SERVICE_UNIT" \
+        "$CONFIGURATION_FOLDER"/{certificate.pem,key.pem,certificate.cnf,jupyter_config.json,serve.py,migrated}
     assert_free_space
+    assert_address_local
     assert_port_free
     warn_of_foreign_configuration
 }

@@ -76,6 +76,7 @@ process_apply() {
 'the machine restarts or you run nbserver stop local'
     save_file_before "$PROCESS_LOG"
     process_text
+    note_start
     start_process "$PROCESS_FILE" "$PROCESS_LOG" "$REPLY" env -i "${SERVICE_ENVIRONMENT[@]}" \
         "$NOTEBOOK_PYTHON" -I -c "$HEAR_SIGNALS" "${SERVICE_COMMAND[@]}"
 }

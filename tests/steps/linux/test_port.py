@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,3 +48,24 @@ def test_a_port_is_our_servers_own_only_where_it_listens_there(tmp_path: Path, o
         )
     words = f"TCP port {ports[1]} is used by another program"
     assert (done.returncode, words in done.stdout.decode()) == ((0, False) if own else (3, True)), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("ip"), reason="needs ip (iproute2)")
+def test_the_addresses_of_this_machine_are_its_own() -> None:
+    shown = json.loads(subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout)
+    own = [address["local"] for link in shown for address in link["addr_info"]]
+    ask = (
+        parts.step("preflight")
+        + """
+    for address in "$@"; do if is_foreign_address "$address"; then echo "$address"; fi; done
+    ipv6_digits 2001:db8::7; echo "$REPLY"; ipv6_digits ::1; echo "$REPLY"; ipv6_digits fe80:1:2:3:4:5:6:7; echo "$REPLY"
+    """
+    )
+    done = parts.run(ask, "*", "0.0.0.0", "::", "127.0.0.2", *own, "192.0.2.99", "2001:db8::99")
+    assert done.stdout.decode().split() == [
+        "192.0.2.99",
+        "2001:db8::99",
+        "20010db8000000000000000000000007",
+        "00000000000000000000000000000001",
+        "fe800001000200030004000500060007",
+    ]

@@ -14,6 +14,9 @@ from tests.ports import free_port
 from tests.steps.linux.small_steps import SECRETS, STEPS, host
 
 __all__ = ["host", "sandbox"]
+NOTEBOOK = parts.SETTINGS["notebook"]
+MOUNT = "mount -t tmpfs"
+READ_ONLY = "/srv/my people/n cannot be used: the file system at /srv/my people is read-only"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,16 @@ __all__ = ["host", "sandbox"]
         ),
         ("rm /etc/os-release /usr/lib/os-release", {}, "this host runs an unknown system, but only Debian"),
         ("rm /usr/bin/flock", {}, "the program flock is not installed"),
+        ("", {"notebook": {**NOTEBOOK, "ip": "192.0.2.99"}}, "notebook.ip is 192.0.2.99, which is not an address of this host"),
+        ("", {"notebook": {**NOTEBOOK, "ip": "2001:db8::99"}}, "notebook.ip is 2001:db8::99, which is not an address of this host"),
+        (f"mkdir -p /opt && {MOUNT} -o noexec tmpfs /opt", {}, "programs cannot run from /opt/nbserver: the file system at /opt is"),
+        (
+            f"mkdir '/srv/my people' && {MOUNT} -o ro tmpfs '/srv/my people'",
+            {"notebook": {**NOTEBOOK, "directory": "/srv/my people/n"}},
+            READ_ONLY,
+        ),
+        ("mkdir -p /etc/nbserver/key.pem", {}, "/etc/nbserver/key.pem is a folder, but"),
+        ("mount --bind /usr /usr && mount -o remount,bind,ro /usr", {}, "is a transactional or read-only system"),
     ],
 )
 def test_preflight_refuses(host: Sandbox, change: str, settings: dict[str, object], words: str) -> None:

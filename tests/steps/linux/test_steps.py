@@ -128,7 +128,8 @@ def test_what_makes_a_new_certificate(host: Sandbox, change: str, settings: dict
 
 def test_the_configuration(host: Sandbox) -> None:
     notebook = {"directory": '/srv/caf\u00e9 "x"/b\\s', "ip": "2001:db8::7", "port": 8443, "session": 25}
-    assert run(host, "apply", STEPS, secrets=SECRETS, notebook=notebook).outcome == "ok"
+    every_address = "is_foreign_address() { return 1; }"  # this host does not have that one
+    assert run(host, "apply", [*STEPS, every_address], secrets=SECRETS, notebook=notebook).outcome == "ok"
     found = json.loads(host.read(f"{CONFIGURATION}/jupyter_config.json"))
     assert found["ServerApp"] == {
         "ip": "2001:db8::7",

@@ -1,0 +1,56 @@
+# ---- prelude: disks --------------------------------------------------------------------------------
+# Refuse folders in which nothing can be created, and a folder in the place of a file.
+
+MOUNT='' MOUNT_OPTIONS=''                          # of read_mount
+
+assert_folders_writable() {
+    local path folder
+    for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER" \
+        "$NB_NOTEBOOK_DIRECTORY"; do
+        folder=$path
+        while [[ $folder && ! -e $folder ]]; do folder=${folder%/*}; done
+        read_mount "${folder:-/}"
+        if [[ $MOUNT_OPTIONS == *,ro,* ]]; then
+            fail folder-read-only '{path} cannot be used: the file system at {mount} is read-only. '\
+'Mount it with write access (mount -o remount,rw {mount}), then try again' \
+                path "$path" mount "$MOUNT"
+        fi
+        if [[ $path == "$PROGRAMS" && $MOUNT_OPTIONS == *,noexec,* ]]; then
+            fail folder-noexec 'programs cannot run from {path}: the file system at {mount} is mounted with noexec. '\
+'Mount it with exec (mount -o remount,exec {mount}, and in /etc/fstab), then try again' \
+                path "$path" mount "$MOUNT"
+        fi
+        if [[ $path != "$NB_NOTEBOOK_DIRECTORY" && ! -w ${folder:-/} ]]; then
+            fail folder-not-writable 'you cannot write to {folder}. If sudo created it, give it to your user '\
+'(chown), then try again' \
+                folder "${folder:-/}"
+        fi
+    done
+}
+
+# MOUNT and MOUNT_OPTIONS: where the file system of an existing folder is mounted, and its options between commas. In a
+# line of /proc/self/mountinfo (proc_pid_mountinfo(5)), field 5 is the place, in which \\040 is a space. Field 6 has the
+# options of the mount, and the last field those of the file system. Of two with the same place, the later one counts.
+read_mount() { # FOLDER
+    local real place options line
+    MOUNT='' MOUNT_OPTIONS=''
+    real=$(readlink -e -- "$1") || return 0
+    while read -r _ _ _ _ place options line; do
+        printf -v place %b "$place"
+        if [[ $real/ == "${place%/}"/* ]] && ((${#place} >= ${#MOUNT})); then
+            MOUNT=$place MOUNT_OPTIONS=,$options,${line##* },
+        fi
+    done </proc/self/mountinfo
+}
+
+# A folder in the place of a file could not be replaced.
+assert_no_folder_in_place() { # PATH...
+    local path
+    for path in "$@"; do
+        if [[ -d $path && ! -L $path ]]; then
+            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file there. '\
+'Rename or remove the folder, then try again' \
+                path "$path"
+        fi
+    done
+}
