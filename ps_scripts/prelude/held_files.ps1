@@ -5,6 +5,7 @@
 # remove the file, and to move the folders above it.
 
 $HeldPatience = 60                                       # for how many seconds to try again
+$SharingViolation = -2147024864                          # 80070020 in hexadecimal
 
 # How Windows refuses it: access denied (a folder with an open file, or a file that is removed when it is closed),
 # sharing and lock violations, folder not empty (a file in it is removed when it is closed), busy, the three errors of
@@ -64,7 +65,10 @@ function Edit-Path {
             else { [IO.File]::Move($Path, $With) }
         }
         'move-folder' { [IO.Directory]::Move($Path, $With) }
-        'remove-file' { [IO.File]::Delete($Path) }
+        'remove-file' {
+            [IO.File]::Delete($Path)
+            if ([IO.File]::Exists($Path)) { throw (New-Object IO.IOException('a program has it open', $SharingViolation)) }
+        }
         'remove-folder' { [IO.Directory]::Delete($Path, $false) }
         'remove-tree' { Remove-Tree $With }
     }

@@ -20,74 +20,74 @@
 #   498  lock                   Allow only one run at a time to change this host.
 #   557  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
 #   637  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   755  access                 Set and check access lists: who may read and change a folder.
-#   830  places                 Set the folders of nbserver on this host, and who has access to them.
-#   867  record                 Keep the record: the state of each thing before its first change, for undo.
-#   931  registry               Read values in the registry.
-#   942  registry_values        Compare, set, and restore values in the registry.
-#   976  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1096  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1183  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1216  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1304  path_access            Find other accounts that could replace a folder with another folder.
-#  1332  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1387  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1535  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1697  server_command         Define the command line of the server, and what it was started with.
-#  1716  programs               Run other programs until they exit, and report their output.
-#  1840  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1859  downloads              Download files into the cache, and check their hashes before they are used.
-#  2031  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2118  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2194  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2249  foreign_places         Define where configuration from other installations may be on this host.
-#  2263  package_environment    Choose the environment variables of pip and uv.
-#  2303  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2308  installer_failures     Explain the exit codes of installers.
-#  2379  installers             Run installers and uninstallers, and wait while another one runs.
-#  2424  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2481  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2543  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2568  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2632  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2671  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2711  installed_files        Compare files with those that were installed.
-#  2859  running_server         Stop the server before its programs are replaced.
-#  2882  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  2996  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3055  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3105  port_process           Find the program that listens on a TCP port, and what started it.
-#  3131  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3250  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3296  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3354  certificates           Read certificates from PEM files.
-#  3371  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3443  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3577  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3696  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3804  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3872  password_hash          Get the hash of the password.
-#  3877  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3922  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3944  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4010  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   759  access                 Set and check access lists: who may read and change a folder.
+#   834  places                 Set the folders of nbserver on this host, and who has access to them.
+#   871  record                 Keep the record: the state of each thing before its first change, for undo.
+#   935  registry               Read values in the registry.
+#   946  registry_values        Compare, set, and restore values in the registry.
+#   980  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1100  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1187  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1220  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1308  path_access            Find other accounts that could replace a folder with another folder.
+#  1336  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1391  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1539  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1701  server_command         Define the command line of the server, and what it was started with.
+#  1720  programs               Run other programs until they exit, and report their output.
+#  1844  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1863  downloads              Download files into the cache, and check their hashes before they are used.
+#  2035  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2122  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2198  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2253  foreign_places         Define where configuration from other installations may be on this host.
+#  2267  package_environment    Choose the environment variables of pip and uv.
+#  2307  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2312  installer_failures     Explain the exit codes of installers.
+#  2383  installers             Run installers and uninstallers, and wait while another one runs.
+#  2428  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2485  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2547  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2572  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2636  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2675  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2715  installed_files        Compare files with those that were installed.
+#  2863  running_server         Stop the server before its programs are replaced.
+#  2886  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3000  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3059  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3109  port_process           Find the program that listens on a TCP port, and what started it.
+#  3135  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3254  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3300  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3358  certificates           Read certificates from PEM files.
+#  3375  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3447  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3581  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3700  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3808  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3876  password_hash          Get the hash of the password.
+#  3881  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3926  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3948  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4014  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4109  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4186  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4205  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4224  python                 Install Python from the publisher, or use one that is installed.
-#  4358  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4419  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4537  packages               Install the packages of the lock in a virtual environment.
-#  4703  path                   Add the programs of the server to the PATH of the machine.
-#  4732  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4758  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4878  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5085  service                Run the server as a scheduled task.
-#  5227  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5292  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5367  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5405  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4113  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4190  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4209  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4228  python                 Install Python from the publisher, or use one that is installed.
+#  4362  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4423  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4541  packages               Install the packages of the lock in a virtual environment.
+#  4707  path                   Add the programs of the server to the PATH of the machine.
+#  4736  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4762  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4882  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5089  service                Run the server as a scheduled task.
+#  5231  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5296  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5371  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5409  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -641,6 +641,7 @@ function Assert-KnownPath([string]$Path) {
 # remove the file, and to move the folders above it.
 
 $HeldPatience = 60                                       # for how many seconds to try again
+$SharingViolation = -2147024864                          # 80070020 in hexadecimal
 
 # How Windows refuses it: access denied (a folder with an open file, or a file that is removed when it is closed),
 # sharing and lock violations, folder not empty (a file in it is removed when it is closed), busy, the three errors of
@@ -700,7 +701,10 @@ function Edit-Path {
             else { [IO.File]::Move($Path, $With) }
         }
         'move-folder' { [IO.Directory]::Move($Path, $With) }
-        'remove-file' { [IO.File]::Delete($Path) }
+        'remove-file' {
+            [IO.File]::Delete($Path)
+            if ([IO.File]::Exists($Path)) { throw (New-Object IO.IOException('a program has it open', $SharingViolation)) }
+        }
         'remove-folder' { [IO.Directory]::Delete($Path, $false) }
         'remove-tree' { Remove-Tree $With }
     }

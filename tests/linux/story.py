@@ -163,7 +163,9 @@ def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The summary line of --json."""
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["event"] == "summary"
-    return dict(summary["hosts"]["lin1"])
+    found = dict(summary["hosts"]["lin1"])
+    assert found.pop("seconds") >= 0
+    return found
 
 
 def good(done: subprocess.CompletedProcess[str]) -> bool:

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from nbserver.verify.picture import check
-from tests import canary
+from tests import canary, installer_options
 from tests.boxes import windows_desktop
-from tests.boxes.linux.base import PIP_OPTIONS, UV_OPTIONS
 from tests.boxes.mirror import Mirror
 from tests.boxes.prefixes import prefix_folder
 from tests.boxes.windows_desktop import Done, WindowsDesktop
@@ -33,7 +32,7 @@ class Story:
         self.site, self.local = self.home / "nbserver-site", self.home / "AppData" / "Local"
         self.site.mkdir()
         (self.site / "nbserver.toml").write_text(f"[hosts.local]\nnotebook.port = {self.port}\n")
-        for name, text in {"pip/pip.ini": PIP_OPTIONS, "uv/uv.toml": UV_OPTIONS}.items():
+        for name, text in {"pip/pip.ini": installer_options.PIP, "uv/uv.toml": installer_options.UV}.items():
             file = self.home / "AppData" / "Roaming" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("[global]\n" + text if name.endswith("ini") else text)

@@ -146,13 +146,13 @@ def test_the_service_runs_without_administrator_rights_and_without_limit(story: 
     task = story.snapshots["applied"]["tasks"]["nbserver"]
     for part in (
         "S-1-5-19",
-        "LeastPrivilege",
-        "Unrestricted",
         "<ExecutionTimeLimit>PT0S<",
         "<DisallowStartIfOnBatteries>false<",
         "BootTrigger",
     ):
         assert part in task
+    for default in ("RunLevel", "ProcessTokenSidType"):  # left out: the least privileges, and an unrestricted token SID
+        assert default not in task
     assert story.snapshots["applied"]["running"] == ["nbserver"]
 
 

@@ -87,10 +87,15 @@ class Catalog:
         return choose(own or self.downloads, wanted)
 
     def _of_site(self, wanted: Requirement) -> Download | None:
-        """Return the choice from the site catalog. It takes precedence, also if it is older: other hosts may be out of reach."""
+        """Return the choice from the site catalog. It takes precedence, also if it is older: other hosts may be out of reach.
+
+        Raises CatalogError if the site catalog has what is wanted, but without a hash.
+        """
         try:
             return choose(self.downloads[: self.of_site], wanted)
-        except CatalogError:
+        except CatalogError as error:
+            if error.code == "program-unverified":
+                raise
             return None
 
     def lock(self, python_version: str, architecture: str) -> Lock:

@@ -30,11 +30,6 @@ USERS = {  # user -> a line for sudoers.d, or nothing
 }
 
 
-# Options of pip and uv that users set for other purposes. Each would install packages elsewhere, other ones, or none.
-PIP_OPTIONS = "user = true\nrequire-virtualenv = true\ntarget = /srv/elsewhere\nno-binary = :all:\nconstraint = /etc/none.txt\nquiet = 2\n"
-UV_OPTIONS = 'exclude-newer = "2020-01-01T00:00:00Z"\noffline = true\nno-binary = true\n'
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How a base is made: Debian's packages, then `finish`, called with the root folder and a folder to work in."""
@@ -137,9 +132,7 @@ def _configure_network(root: Path) -> None:
     """Nothing but the lab's proxy leads out, and there are no name servers."""
     (root / "etc/apt/apt.conf.d/90proxy").write_text(f'Acquire::http::Proxy "{PROXY}";\nAcquire::https::Proxy "{PROXY}";\n')
     bundle = "/etc/ssl/certs/ca-certificates.crt"
-    (root / "etc/pip.conf").write_text(f"[global]\nproxy = {PROXY}\ncert = {bundle}\n{PIP_OPTIONS}")
-    (root / "etc/uv").mkdir()
-    (root / "etc/uv/uv.toml").write_text(UV_OPTIONS)
+    (root / "etc/pip.conf").write_text(f"[global]\nproxy = {PROXY}\ncert = {bundle}\n")
     for certificate in AUTHORITIES.glob("*.crt"):
         shutil.copy(certificate, root / "usr/local/share/ca-certificates")
     _run("chroot", str(root), "update-ca-certificates")
