@@ -207,14 +207,14 @@ def test_program_data_that_cannot_be_written(site: Site, windows_host: WindowsBo
 @pytest.mark.usefixtures("undone")
 def test_proxy_that_refuses_packages(site: Site, mirror: Mirror) -> None:
     """With 407, or a page to sign in on: for uv itself, which pip fetches; for what uv fetches; and for a way through to https."""
-    todo = "packages.index_url and downloads.proxy in the inventory"
+    todo = "these settings: packages.index_url, downloads.proxy"
     inside, outside = mirror.index_url, "https://packages.example.com/simple/"
     cases: list[tuple[str, Kind, str, tuple[str, ...]]] = [
         (inside, "proxy_authentication", "/simple/uv/", ("python.exe exited with code 1", "No matching distribution found for uv==")),
         (inside, "html", "/simple/uv/", ("python.exe exited with code 1", "No matching distribution found for uv==")),
         (inside, "proxy_authentication", "/simple/[!u]*", ("uv.exe exited with code", "407")),
         (inside, "html", "/simple/[!u]*", ("uv.exe exited with code",)),
-        (outside, "proxy_authentication", "packages.example.com:443", ("python.exe exited with code 1", "Check packages.index_url", "407")),
+        (outside, "proxy_authentication", "packages.example.com:443", ("python.exe exited with code 1", "407")),
     ]
     for index_url, kind, path, words in cases:
         mirror.behave()
@@ -272,7 +272,7 @@ def test_clock_that_is_a_year_off(site: Site, mode: Mode, days: int) -> None:
 def test_clock_that_is_minutes_off(site: Site, minutes: int, told: int) -> None:
     events = started_at(site, "test", timedelta(minutes=minutes))
     assert events[-1]["outcome"] == "ok" and events[-1]["differs"] is True
-    assert [event["text"].count("clock") for event in events if event["event"] == "warning"] == [1][:told]
+    assert ["clock" in event["text"] for event in events if event["event"] == "warning"] == [True][:told]
 
 
 def test_the_orchestrator_tells_the_time(site: Site) -> None:

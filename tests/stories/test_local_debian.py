@@ -99,6 +99,7 @@ class Story:
         with canary.watching(self.command_lines[name]):
             self.run(name, command, user)
         configuration = Path("etc/nbserver" if user == "root" else f"{HOME[1:]}/.config/nbserver", "jupyter_config.json")
+        assert (self.host.root / configuration).exists(), self.done[name].stdout + self.done[name].stderr
         digest = json.loads((self.host.root / configuration).read_text("utf-8"))["PasswordIdentityProvider"]["hashed_password"]
         secrets = {"password": self.password if name == "up" else PASSWORD, "hash": digest}
         self.found[name] = canary.files_with(secrets, [self.host.folder / "upper"])
