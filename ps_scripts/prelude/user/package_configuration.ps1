@@ -17,7 +17,7 @@ function Set-PackageConfiguration([hashtable]$Environment) {
     Set-OwnAuthority $Environment $pip
     $used = @($UsedOptions | Where-Object { $pip[$_] }) -join ' '
     if ($used) {
-        $PackageSource.Settings += ", pip $used"
+        $PackageSource.Settings = "packages.index_url, downloads.proxy, pip $used"
         Write-Notice log pip-settings-used 'Options used from the pip configuration: {options}' @{ options = $used }
     }
 }

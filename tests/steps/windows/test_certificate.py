@@ -167,7 +167,7 @@ def test_a_key_of_another_certificate_is_refused_by_the_workstation_and_by_the_h
 
     write_workstation(site, other, first, INTERMEDIATE.certificate)
     refused = site.run("apply", "win1")
-    assert refused.code == 2 and "belongs to the key" in refused.error and not refused.events
+    assert refused.code == 2 and "matches the private key" in refused.error and not refused.events
 
     from nbserver.certificate import workstation
 
@@ -304,7 +304,7 @@ def test_requested_and_signed_elsewhere(site: CertificateSite) -> None:
     wrong = site.folder / "wrong.pem"
     wrong.write_text(pem(INTERMEDIATE.sign(ec_key().public_key(), NAMES), INTERMEDIATE.certificate))
     refused = site.run("certificate", "install", "win1", str(wrong))
-    assert refused.code == 2 and "belongs to the key" in refused.error and not refused.events
+    assert refused.code == 2 and "matches the private key" in refused.error and not refused.events
 
     signed = INTERMEDIATE.answer(csr, ends=NOW + 200 * DAY)
     chain = site.folder / "signed.pem"

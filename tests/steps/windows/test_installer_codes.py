@@ -20,28 +20,31 @@ COMPILER = "x86_64-w64-mingw32-gcc"
 FILES = ("installer_failures", "installers", "msi_packages", "bundles", "inno_setup")
 KEY = r"HKCU:\Software\nbserver installers"
 PYTHON_NAME = "python-3.11.9-amd64.exe"
-LOG = r" If there is a log in {folder}\runs\r"
+LOG = r" If there is a log in {folder}\runs\r, fix the error that it shows, then try again"
 # Exit code -> the code of the message, and its text.
 FAILED = ("installer-failed", "{name} failed (exit code {code})." + LOG)
 WINDOWS_CODES = {
     1602: ("installer-cancelled", "{name} was canceled (exit code {code}). Try again, and let it finish"),
     1603: FAILED,
-    1625: ("installer-forbidden", "a policy of this host forbids {name} (exit code {code}). Ask the administrator of the policy"),
+    1625: (
+        "installer-forbidden",
+        "a policy of this host forbids {name} (exit code {code}). Ask the administrator of the policy for an exception, then try again",
+    ),
     1638: (
         "installer-other-version",
         "{name} cannot replace the version that is already installed (exit code {code}). Uninstall that version, or set it in the inventory",
     ),
 }
 INNO_CODES = {
-    1: ("installer-not-started", "{name} could not start (exit code {code}). Restart Windows"),
+    1: ("installer-not-started", "{name} could not start (exit code {code}). Restart Windows, then try again"),
     2: ("installer-cancelled-early", "{name} was canceled before it changed anything (exit code {code}). Try again, and let it finish"),
     3: (
         "installer-failed-early",
-        "{name} failed before it changed anything (exit code {code}). Close other programs to free memory",
+        "{name} failed before it changed anything (exit code {code}). Close other programs to free memory, then try again",
     ),
     4: FAILED,
     5: ("installer-stopped", "{name} was canceled or could not write a file (exit code {code})." + LOG),
-    6: ("installer-killed", "{name} was stopped by a debugger (exit code {code}). Close the debugger"),
+    6: ("installer-killed", "{name} was stopped by a debugger (exit code {code}). Close the debugger, then try again"),
     7: ("installer-cannot-continue", "{name} cannot continue on this host (exit code {code})." + LOG),
     8: (
         "installer-needs-restart",

@@ -162,7 +162,9 @@ def test_both_quotas_of_memory_count(session: Session) -> None:
     """One is of command shells, the other of the endpoint of PowerShell; 0 is no limit."""
     for shell, endpoint in (("1024", "1024"), ("0", "2048"), ("2147483647", "0")):
         assert session.run(MEMORY.format(shell=shell, endpoint=endpoint)) == []
-    with pytest.raises(EngineError, match=r"quota of remote shells is 512 MB.*Set-Item WSMan:\\localhost\\Shell\\MaxMemoryPerShellMB 2048"):
+    with pytest.raises(
+        EngineError, match=r"remote shells have a memory quota of 512 MB.*Set-Item WSMan:\\localhost\\Shell\\MaxMemoryPerShellMB 2048"
+    ):
         session.run(MEMORY.format(shell="512", endpoint="1024"))
     with pytest.raises(
         EngineError, match=r"endpoint Microsoft.PowerShell is 512 MB.*Plugin\\Microsoft.PowerShell\\Quotas\\MaxMemoryPerShellMB 2048"

@@ -116,7 +116,7 @@ def test_one_that_others_could_change_is_refused(session: Session, where: str) -
 @pytest.mark.parametrize(
     ("path", "sddl", "words"),
     [
-        (FOLDER, CLOSED.replace("O:SY", "O:BU"), "belongs to S-1-5-32-545"),
+        (FOLDER, CLOSED.replace("O:SY", "O:BU"), "belongs to the account S-1-5-32-545"),
         (FOLDER, CLOSED + "(A;OICIIO;GW;;;BU)", "S-1-5-32-545 has access"),
         (FOLDER, CLOSED + "(A;;WD;;;WD)", "S-1-1-0 has access"),
         ("C:\\", DRIVE + "(A;;DT;;;BU)", "S-1-5-32-545 has access to C:\\"),

@@ -25,7 +25,7 @@ def test_the_places_are_those_of_the_script(tmp_path: Path, monkeypatch: pytest.
         text = (
             settings_block({**parts.SETTINGS, "scope": scope}) + parts.prelude(scope) + f"printf '%s\\n' {printed} \"${{SYSTEMCTL[*]}}\"\n"
         )
-        done = subprocess.run([parts.require_bash(), "-c", text], capture_output=True, text=True, check=True)
+        done = subprocess.run([parts.require_bash(), "-s"], input=text, capture_output=True, text=True, check=True)
         found = linux_places(LocalLinuxHost.model_validate({"scope": scope}))
         assert done.stdout.split("\n")[:5] == [
             str(found.configuration),
