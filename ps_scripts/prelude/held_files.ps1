@@ -5,7 +5,7 @@
 # remove the file, and to move the folders above it.
 
 $HeldPatience = 60                                       # for how many seconds to try again
-$SharingViolation = -2147024864                          # 80070020 in hexadecimal
+$StillHeld = @{}                                         # paths that were held to the end: this run does not wait again
 
 # How Windows refuses it: access denied (a folder with an open file, or a file that is removed when it is closed),
 # sharing and lock violations, folder not empty (a file in it is removed when it is closed), busy, the three errors of
@@ -43,14 +43,21 @@ function Invoke-FileChange {
     $codes = $HeldCodes
     if ($Change -eq 'remove-tree') { $codes += '80070002', '80070003' }   # not found: a program removed it meanwhile
     while ($true) {
-        try { Edit-Path $Change $Path $With; return }
+        try {
+            Edit-Path $Change $Path $With
+            # Windows removes a file that a program has open only when that program closes it.
+            if ($Change -ne 'remove-file' -or -not [IO.File]::Exists($Path)) { return }
+            $cause = New-Failure file-still-open '{path} is still open in another program' @{ path = $Path }
+        }
         catch {
             if (-not (Test-WindowsError $_.Exception $codes)) { throw }
             if ($Change -eq 'remove-tree') { Reset-Wait $wait $With.Count }
-            if ($wait.Watch.Elapsed.TotalSeconds -ge $HeldPatience) {
-                $failure = Get-HeldFailure $Path $_.Exception
-                throw $failure
-            }
+            $cause = $_.Exception
+        }
+        if ($StillHeld[$Path] -or $wait.Watch.Elapsed.TotalSeconds -ge $HeldPatience) {
+            $StillHeld[$Path] = $true
+            $failure = Get-HeldFailure $Path $cause
+            throw $failure
         }
         Wait-Holder $wait
     }
@@ -65,10 +72,7 @@ function Edit-Path {
             else { [IO.File]::Move($Path, $With) }
         }
         'move-folder' { [IO.Directory]::Move($Path, $With) }
-        'remove-file' {
-            [IO.File]::Delete($Path)
-            if ([IO.File]::Exists($Path)) { throw (New-Object IO.IOException('a program has it open', $SharingViolation)) }
-        }
+        'remove-file' { [IO.File]::Delete($Path) }
         'remove-folder' { [IO.Directory]::Delete($Path, $false) }
         'remove-tree' { Remove-Tree $With }
     }

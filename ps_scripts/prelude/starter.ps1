@@ -136,7 +136,7 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
-with open(configuration, encoding="ascii") as file:
+with open(configuration, encoding="utf-8") as file:
     settings = json.load(file)
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]

@@ -20,74 +20,74 @@
 #   600  lock                   Allow only one run at a time to change this host.
 #   659  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
 #   739  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   861  access                 Set and check access lists: who may read and change a folder.
-#   936  places                 Set the folders of nbserver on this host, and who has access to them.
-#   973  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1037  registry               Read values in the registry.
-#  1048  registry_values        Compare, set, and restore values in the registry.
-#  1082  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1202  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1289  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1322  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1410  path_access            Find other accounts that could replace a folder with another folder.
-#  1438  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1493  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1641  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1803  server_command         Define the command line of the server, and what it was started with.
-#  1822  programs               Run other programs until they exit, and report their output.
-#  1946  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1965  downloads              Download files into the cache, and check their hashes before they are used.
-#  2137  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2224  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2300  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2355  foreign_places         Define where configuration from other installations may be on this host.
-#  2369  package_environment    Choose the environment variables of pip and uv.
-#  2409  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2414  installer_failures     Explain the exit codes of installers.
-#  2485  installers             Run installers and uninstallers, and wait while another one runs.
-#  2530  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2587  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2649  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2674  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2738  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2777  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2817  installed_files        Compare files with those that were installed.
-#  2965  running_server         Stop the server before its programs are replaced.
-#  2988  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3102  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3161  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3211  port_process           Find the program that listens on a TCP port, and what started it.
-#  3237  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3356  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3402  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3460  certificates           Read certificates from PEM files.
-#  3477  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3549  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3683  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3802  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3910  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3978  password_hash          Get the hash of the password.
-#  3983  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4028  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4050  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4116  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   865  access                 Set and check access lists: who may read and change a folder.
+#   940  places                 Set the folders of nbserver on this host, and who has access to them.
+#   977  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1041  registry               Read values in the registry.
+#  1052  registry_values        Compare, set, and restore values in the registry.
+#  1086  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1206  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1293  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1326  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1414  path_access            Find other accounts that could replace a folder with another folder.
+#  1442  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1497  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1645  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1807  server_command         Define the command line of the server, and what it was started with.
+#  1826  programs               Run other programs until they exit, and report their output.
+#  1950  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1969  downloads              Download files into the cache, and check their hashes before they are used.
+#  2141  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2228  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2304  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2359  foreign_places         Define where configuration from other installations may be on this host.
+#  2373  package_environment    Choose the environment variables of pip and uv.
+#  2413  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2418  installer_failures     Explain the exit codes of installers.
+#  2489  installers             Run installers and uninstallers, and wait while another one runs.
+#  2534  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2591  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2653  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2678  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2742  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2781  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2821  installed_files        Compare files with those that were installed.
+#  2969  running_server         Stop the server before its programs are replaced.
+#  2992  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3106  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3165  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3215  port_process           Find the program that listens on a TCP port, and what started it.
+#  3241  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3360  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3406  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3464  certificates           Read certificates from PEM files.
+#  3481  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3553  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3687  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3806  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3914  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3982  password_hash          Get the hash of the password.
+#  3987  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4032  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4054  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4120  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4215  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4292  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4311  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4330  python                 Install Python from the publisher, or use one that is installed.
-#  4464  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4525  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4643  packages               Install the packages of the lock in a virtual environment.
-#  4809  path                   Add the programs of the server to the PATH of the machine.
-#  4838  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4864  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4984  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5191  service                Run the server as a scheduled task.
-#  5333  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5398  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5473  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5511  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4219  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4296  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4315  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4334  python                 Install Python from the publisher, or use one that is installed.
+#  4468  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4529  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4647  packages               Install the packages of the lock in a virtual environment.
+#  4813  path                   Add the programs of the server to the PATH of the machine.
+#  4842  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4868  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4988  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5195  service                Run the server as a scheduled task.
+#  5337  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5402  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5477  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5515  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -743,7 +743,7 @@ function Assert-KnownPath([string]$Path) {
 # remove the file, and to move the folders above it.
 
 $HeldPatience = 60                                       # for how many seconds to try again
-$SharingViolation = -2147024864                          # 80070020 in hexadecimal
+$StillHeld = @{}                                         # paths that were held to the end: this run does not wait again
 
 # How Windows refuses it: access denied (a folder with an open file, or a file that is removed when it is closed),
 # sharing and lock violations, folder not empty (a file in it is removed when it is closed), busy, the three errors of
@@ -781,14 +781,21 @@ function Invoke-FileChange {
     $codes = $HeldCodes
     if ($Change -eq 'remove-tree') { $codes += '80070002', '80070003' }   # not found: a program removed it meanwhile
     while ($true) {
-        try { Edit-Path $Change $Path $With; return }
+        try {
+            Edit-Path $Change $Path $With
+            # Windows removes a file that a program has open only when that program closes it.
+            if ($Change -ne 'remove-file' -or -not [IO.File]::Exists($Path)) { return }
+            $cause = New-Failure file-still-open '{path} is still open in another program' @{ path = $Path }
+        }
         catch {
             if (-not (Test-WindowsError $_.Exception $codes)) { throw }
             if ($Change -eq 'remove-tree') { Reset-Wait $wait $With.Count }
-            if ($wait.Watch.Elapsed.TotalSeconds -ge $HeldPatience) {
-                $failure = Get-HeldFailure $Path $_.Exception
-                throw $failure
-            }
+            $cause = $_.Exception
+        }
+        if ($StillHeld[$Path] -or $wait.Watch.Elapsed.TotalSeconds -ge $HeldPatience) {
+            $StillHeld[$Path] = $true
+            $failure = Get-HeldFailure $Path $cause
+            throw $failure
         }
         Wait-Holder $wait
     }
@@ -803,10 +810,7 @@ function Edit-Path {
             else { [IO.File]::Move($Path, $With) }
         }
         'move-folder' { [IO.Directory]::Move($Path, $With) }
-        'remove-file' {
-            [IO.File]::Delete($Path)
-            if ([IO.File]::Exists($Path)) { throw (New-Object IO.IOException('a program has it open', $SharingViolation)) }
-        }
+        'remove-file' { [IO.File]::Delete($Path) }
         'remove-folder' { [IO.Directory]::Delete($Path, $false) }
         'remove-tree' { Remove-Tree $With }
     }
@@ -1776,7 +1780,7 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
-with open(configuration, encoding="ascii") as file:
+with open(configuration, encoding="utf-8") as file:
     settings = json.load(file)
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]

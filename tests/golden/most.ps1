@@ -20,74 +20,74 @@
 #   498  lock                   Allow only one run at a time to change this host.
 #   557  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
 #   637  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   759  access                 Set and check access lists: who may read and change a folder.
-#   834  places                 Set the folders of nbserver on this host, and who has access to them.
-#   871  record                 Keep the record: the state of each thing before its first change, for undo.
-#   935  registry               Read values in the registry.
-#   946  registry_values        Compare, set, and restore values in the registry.
-#   980  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1100  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1187  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1220  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1308  path_access            Find other accounts that could replace a folder with another folder.
-#  1336  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1391  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1539  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1701  server_command         Define the command line of the server, and what it was started with.
-#  1720  programs               Run other programs until they exit, and report their output.
-#  1844  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1863  downloads              Download files into the cache, and check their hashes before they are used.
-#  2035  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2122  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2198  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2253  foreign_places         Define where configuration from other installations may be on this host.
-#  2267  package_environment    Choose the environment variables of pip and uv.
-#  2307  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2312  installer_failures     Explain the exit codes of installers.
-#  2383  installers             Run installers and uninstallers, and wait while another one runs.
-#  2428  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2485  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2547  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2572  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2636  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2675  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2715  installed_files        Compare files with those that were installed.
-#  2863  running_server         Stop the server before its programs are replaced.
-#  2886  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3000  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3059  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3109  port_process           Find the program that listens on a TCP port, and what started it.
-#  3135  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3254  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3300  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3358  certificates           Read certificates from PEM files.
-#  3375  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3447  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3581  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3700  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3808  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3876  password_hash          Get the hash of the password.
-#  3881  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3926  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3948  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4014  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   763  access                 Set and check access lists: who may read and change a folder.
+#   838  places                 Set the folders of nbserver on this host, and who has access to them.
+#   875  record                 Keep the record: the state of each thing before its first change, for undo.
+#   939  registry               Read values in the registry.
+#   950  registry_values        Compare, set, and restore values in the registry.
+#   984  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1104  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1191  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1224  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1312  path_access            Find other accounts that could replace a folder with another folder.
+#  1340  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1395  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1543  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1705  server_command         Define the command line of the server, and what it was started with.
+#  1724  programs               Run other programs until they exit, and report their output.
+#  1848  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1867  downloads              Download files into the cache, and check their hashes before they are used.
+#  2039  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2126  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2202  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2257  foreign_places         Define where configuration from other installations may be on this host.
+#  2271  package_environment    Choose the environment variables of pip and uv.
+#  2311  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2316  installer_failures     Explain the exit codes of installers.
+#  2387  installers             Run installers and uninstallers, and wait while another one runs.
+#  2432  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2489  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2551  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2576  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2640  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2679  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2719  installed_files        Compare files with those that were installed.
+#  2867  running_server         Stop the server before its programs are replaced.
+#  2890  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3004  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3063  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3113  port_process           Find the program that listens on a TCP port, and what started it.
+#  3139  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3258  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3304  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3362  certificates           Read certificates from PEM files.
+#  3379  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3451  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3585  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3704  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3812  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3880  password_hash          Get the hash of the password.
+#  3885  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3930  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3952  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4018  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4113  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4190  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4209  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4228  python                 Install Python from the publisher, or use one that is installed.
-#  4362  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4423  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4541  packages               Install the packages of the lock in a virtual environment.
-#  4707  path                   Add the programs of the server to the PATH of the machine.
-#  4736  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4762  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4882  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5089  service                Run the server as a scheduled task.
-#  5231  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5296  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5371  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5409  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4117  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4194  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4213  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4232  python                 Install Python from the publisher, or use one that is installed.
+#  4366  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4427  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4545  packages               Install the packages of the lock in a virtual environment.
+#  4711  path                   Add the programs of the server to the PATH of the machine.
+#  4740  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4766  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4886  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5093  service                Run the server as a scheduled task.
+#  5235  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5300  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5375  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5413  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -641,7 +641,7 @@ function Assert-KnownPath([string]$Path) {
 # remove the file, and to move the folders above it.
 
 $HeldPatience = 60                                       # for how many seconds to try again
-$SharingViolation = -2147024864                          # 80070020 in hexadecimal
+$StillHeld = @{}                                         # paths that were held to the end: this run does not wait again
 
 # How Windows refuses it: access denied (a folder with an open file, or a file that is removed when it is closed),
 # sharing and lock violations, folder not empty (a file in it is removed when it is closed), busy, the three errors of
@@ -679,14 +679,21 @@ function Invoke-FileChange {
     $codes = $HeldCodes
     if ($Change -eq 'remove-tree') { $codes += '80070002', '80070003' }   # not found: a program removed it meanwhile
     while ($true) {
-        try { Edit-Path $Change $Path $With; return }
+        try {
+            Edit-Path $Change $Path $With
+            # Windows removes a file that a program has open only when that program closes it.
+            if ($Change -ne 'remove-file' -or -not [IO.File]::Exists($Path)) { return }
+            $cause = New-Failure file-still-open '{path} is still open in another program' @{ path = $Path }
+        }
         catch {
             if (-not (Test-WindowsError $_.Exception $codes)) { throw }
             if ($Change -eq 'remove-tree') { Reset-Wait $wait $With.Count }
-            if ($wait.Watch.Elapsed.TotalSeconds -ge $HeldPatience) {
-                $failure = Get-HeldFailure $Path $_.Exception
-                throw $failure
-            }
+            $cause = $_.Exception
+        }
+        if ($StillHeld[$Path] -or $wait.Watch.Elapsed.TotalSeconds -ge $HeldPatience) {
+            $StillHeld[$Path] = $true
+            $failure = Get-HeldFailure $Path $cause
+            throw $failure
         }
         Wait-Holder $wait
     }
@@ -701,10 +708,7 @@ function Edit-Path {
             else { [IO.File]::Move($Path, $With) }
         }
         'move-folder' { [IO.Directory]::Move($Path, $With) }
-        'remove-file' {
-            [IO.File]::Delete($Path)
-            if ([IO.File]::Exists($Path)) { throw (New-Object IO.IOException('a program has it open', $SharingViolation)) }
-        }
+        'remove-file' { [IO.File]::Delete($Path) }
         'remove-folder' { [IO.Directory]::Delete($Path, $false) }
         'remove-tree' { Remove-Tree $With }
     }
@@ -1674,7 +1678,7 @@ classes.append(("the kernel specification manager", type(server.kernel_spec_mana
 
 # ---- compare the configuration with the values of the server, and with those that it uses to answer requests
 
-with open(configuration, encoding="ascii") as file:
+with open(configuration, encoding="utf-8") as file:
     settings = json.load(file)
 answering = server.web_app.settings
 differs = [what for what, found, expected in classes if found is not expected]

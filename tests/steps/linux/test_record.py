@@ -142,12 +142,12 @@ def test_a_step_that_fails_says_why_and_where(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("apply", "words"),
     [
-        ("false", "false exited with code 1"),
+        ("false", "the script exited with code 1"),
         (': "$no_such_variable"', "the script stopped unexpectedly with exit code 1"),
-        ("local x; x=$(false; echo y)", "x=$(false; echo y) exited with code 1"),
+        ("local x; x=$(false; echo y)", "the script exited with code 1"),
         ("true", 'everything did not change as expected: expected "right", got "wrong"'),
         ("fail no-way 'no way'", "no way"),
-        ("no_such_command", "no_such_command exited with code 127"),
+        ("no_such_command", "the script exited with code 127"),
         ("exit 0", "the script stopped unexpectedly with exit code 0"),
     ],
 )
