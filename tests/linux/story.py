@@ -164,7 +164,8 @@ def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["event"] == "summary"
     found = dict(summary["hosts"]["lin1"])
-    assert found.pop("seconds") >= 0
+    if not isinstance(found.get("seconds"), dict):  # of verify, it has the durations of its steps
+        assert found.pop("seconds") >= 0
     return found
 
 
