@@ -79,7 +79,15 @@ def readable(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
                 one.not_valid_after_utc,
                 one.signature_hash_algorithm,
             )
-        except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm):
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            x509.InvalidVersion,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+            UnsupportedAlgorithm,
+        ):
             raise ChainFault(
                 "certificate-not-valid", "the file contains a certificate that is not valid", todo="Ask the issuer for a new certificate"
             ) from None
