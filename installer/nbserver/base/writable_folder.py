@@ -1,4 +1,4 @@
-"""Find out whether a folder can be written, before anything depends on it."""
+"""Create a folder that will be written, and find out whether it can be, before anything depends on it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 
 
 def require_writable(folder: Path) -> None:
-    """Create a file in the folder and remove it. Raises OSError. Access rights alone do not say it: a file system can be read-only."""
+    """Create the folder if it is missing, and a file in it, which is removed. Raises OSError.
+
+    Access rights alone do not say it: a file system can be read-only.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(prefix=".nbserver.", dir=folder):
         pass

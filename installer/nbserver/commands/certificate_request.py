@@ -44,7 +44,6 @@ def request(
     for host in hosts:
         _require_source(host)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         require_writable(folder)
     except OSError as error:
         raise UsageError(

@@ -71,7 +71,6 @@ def verify_all(
 
 def _require_writable(pictures: Path) -> None:
     try:
-        pictures.mkdir(parents=True, exist_ok=True)
         require_writable(pictures)
     except OSError as error:
         raise UsageError(

@@ -78,7 +78,6 @@ def expected(path: Path, host: str) -> str | None:
 def require_writable(path: Path) -> None:
     """Raise UsageError if the file could not be written, before a host is contacted."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         writable_folder.require_writable(path.parent)
     except OSError as error:
         raise UsageError(
