@@ -15,6 +15,7 @@ from typing import IO, Any
 import click
 
 from nbserver.base.errors import UsageError
+from nbserver.base.plain_text import clean
 
 CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)  # the errors of a pipe without a reader
 PAUSE = 1.0  # seconds between looks at a stream that takes no more
@@ -122,6 +123,12 @@ def say(text: str = "", *, err: bool = False) -> bool:
     Returns whether it was written.
     """
     return _written(text, err) or _written(text, not err) or _on_terminal(text)
+
+
+def warn(text: object) -> None:
+    """Print a warning on standard error, on one line. It changes neither a run nor its exit code, also if nobody reads it."""
+    with suppress(OSError):
+        click.echo(f"nbserver: warning: {clean(str(text))}", err=True)
 
 
 def _written(text: str, err: bool) -> bool:

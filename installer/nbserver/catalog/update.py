@@ -11,6 +11,7 @@ import click
 
 from nbserver.base import atomic_file
 from nbserver.base.errors import CatalogError, DownloadError, UsageError
+from nbserver.base.standard_streams import warn
 from nbserver.catalog import reader, site_catalog, windows_releases
 from nbserver.catalog.catalog import Catalog
 from nbserver.catalog.choice import PREFERRED, numbers
@@ -60,7 +61,7 @@ def run(output: Path, wanted: Wanted, *, date: str, ca_file: Path | None, dry_ru
         for line in difference.lines():
             click.echo(line)
     for warning in update.warnings:
-        click.echo(f"nbserver: warning: {warning}", err=True)
+        warn(warning)
     if not update.differences:
         click.echo(f"{output} is up to date")
         return 0

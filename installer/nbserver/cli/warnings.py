@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import click
+from nbserver.base.standard_streams import warn
 
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
@@ -19,7 +19,7 @@ def show_warnings(hosts: Sequence[AnyHost]) -> None:
     for host in hosts:
         warning = blocked_port(host)
         if warning:
-            click.echo(f"nbserver: warning: {host.name}: {warning}", err=True)
+            warn(f"{host.name}: {warning}")
 
 
 def show_moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> None:
@@ -27,4 +27,4 @@ def show_moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> None:
     from nbserver.commands.moved_downloads import moved
 
     for warning in moved(hosts, results):
-        click.echo(f"nbserver: warning: {warning}", err=True)
+        warn(warning)

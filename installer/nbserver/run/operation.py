@@ -14,12 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from nbserver.approval import manifest
 from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
 from nbserver.base.message import message
-from nbserver.base.plain_text import clean
+from nbserver.base.standard_streams import warn
 from nbserver.render import render
 from nbserver.run import evidence, fleet, host_job, known_certificates, notebook_password, site_salt
 from nbserver.run.envelope import Mode, PasswordHash
@@ -55,8 +53,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
             manifest.require_approved(approved, options.approved, script)
     jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
     for warning in host_job.warnings(hosts):
-        with suppress(OSError):  # nobody reads standard error
-            click.echo(f"nbserver: warning: {clean(str(warning))}", err=True)
+        warn(warning)
     known_file = options.known or inventory.path.parent / known_certificates.FILE_NAME
     known_certificates.read(known_file)  # report an unreadable file before contacting a host
     if mode != "undo":
