@@ -1,8 +1,15 @@
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
 
-# Where packages come from: names of settings for a message, and whether a folder of wheels replaces any index.
-$PackageSource = @{ Settings = 'packages.index_url, downloads.proxy'; NoIndex = $false }
+# The options of pip that are used, and whether a folder of wheels replaces any index: both only in user scope.
+$PackageSource = @{ Used = @(); NoIndex = $false }
+
+# Return the names of the settings that decide where packages come from, for a message.
+function Get-SourceSetting {
+    $names = 'packages.index_url, downloads.proxy'
+    if ($PackageSource.Used) { $names += ", pip $($PackageSource.Used -join ' ')" }
+    $names
+}
 
 # Return variables for Invoke-Program, which removes those with the value $null. Configuration files and variables of
 # pip and uv are turned off, because they could change what is installed, or where. Set-PackageConfiguration adds what

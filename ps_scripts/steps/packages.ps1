@@ -85,7 +85,7 @@ function Install-Uv([hashtable]$Variables) {
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
         'exited with code {exit_code}): {output}. Check the free disk space, and these settings: {settings}'
-    ) -Values @{ settings = $PackageSource.Settings }
+    ) -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
 
@@ -111,7 +111,7 @@ function Invoke-PackageInstaller {
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
         'packages ({program} exited with code {exit_code}): {output}. Check the free disk space, and these settings: ' +
         '{settings}. If a package has no build for this Python, set another python.version'
-    ) -Values @{ settings = $PackageSource.Settings }
+    ) -Values @{ settings = Get-SourceSetting }
 }
 
 function Compare-Environment {

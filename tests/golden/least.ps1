@@ -42,52 +42,52 @@
 #  2304  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
 #  2359  foreign_places         Define where configuration from other installations may be on this host.
 #  2373  package_environment    Choose the environment variables of pip and uv.
-#  2413  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2418  installer_failures     Explain the exit codes of installers.
-#  2489  installers             Run installers and uninstallers, and wait while another one runs.
-#  2534  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2591  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2653  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2678  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2742  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2781  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2821  installed_files        Compare files with those that were installed.
-#  2969  running_server         Stop the server before its programs are replaced.
-#  2992  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3106  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3165  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3215  port_process           Find the program that listens on a TCP port, and what started it.
-#  3241  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3360  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3406  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3464  certificates           Read certificates from PEM files.
-#  3481  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3553  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3687  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3806  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3914  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3982  password_hash          Get the hash of the password.
-#  3987  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4032  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4054  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4120  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  2420  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2425  installer_failures     Explain the exit codes of installers.
+#  2496  installers             Run installers and uninstallers, and wait while another one runs.
+#  2541  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2598  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2660  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2685  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2749  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2788  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2828  installed_files        Compare files with those that were installed.
+#  2976  running_server         Stop the server before its programs are replaced.
+#  2999  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3113  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3172  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3222  port_process           Find the program that listens on a TCP port, and what started it.
+#  3248  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3367  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3413  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3471  certificates           Read certificates from PEM files.
+#  3488  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3560  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3694  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3813  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3921  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3989  password_hash          Get the hash of the password.
+#  3994  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4039  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4061  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4127  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4219  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4296  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4315  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4334  python                 Install Python from the publisher, or use one that is installed.
-#  4468  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4529  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4647  packages               Install the packages of the lock in a virtual environment.
-#  4813  path                   Add the programs of the server to the PATH of the machine.
-#  4842  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4868  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4988  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5195  service                Run the server as a scheduled task.
-#  5337  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5402  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5477  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5515  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4226  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4303  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4322  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4341  python                 Install Python from the publisher, or use one that is installed.
+#  4475  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4536  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4654  packages               Install the packages of the lock in a virtual environment.
+#  4820  path                   Add the programs of the server to the PATH of the machine.
+#  4849  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4875  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4995  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5202  service                Run the server as a scheduled task.
+#  5344  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5409  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5484  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5522  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2373,8 +2373,15 @@ function Get-IgnoredPackageFile {
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
 
-# Where packages come from: names of settings for a message, and whether a folder of wheels replaces any index.
-$PackageSource = @{ Settings = 'packages.index_url, downloads.proxy'; NoIndex = $false }
+# The options of pip that are used, and whether a folder of wheels replaces any index: both only in user scope.
+$PackageSource = @{ Used = @(); NoIndex = $false }
+
+# Return the names of the settings that decide where packages come from, for a message.
+function Get-SourceSetting {
+    $names = 'packages.index_url, downloads.proxy'
+    if ($PackageSource.Used) { $names += ", pip $($PackageSource.Used -join ' ')" }
+    $names
+}
 
 # Return variables for Invoke-Program, which removes those with the value $null. Configuration files and variables of
 # pip and uv are turned off, because they could change what is installed, or where. Set-PackageConfiguration adds what
@@ -4731,7 +4738,7 @@ function Install-Uv([hashtable]$Variables) {
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
         'exited with code {exit_code}): {output}. Check the free disk space, and these settings: {settings}'
-    ) -Values @{ settings = $PackageSource.Settings }
+    ) -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
 
@@ -4757,7 +4764,7 @@ function Invoke-PackageInstaller {
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
         'packages ({program} exited with code {exit_code}): {output}. Check the free disk space, and these settings: ' +
         '{settings}. If a package has no build for this Python, set another python.version'
-    ) -Values @{ settings = $PackageSource.Settings }
+    ) -Values @{ settings = Get-SourceSetting }
 }
 
 function Compare-Environment {

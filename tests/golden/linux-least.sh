@@ -46,23 +46,23 @@
 #  2990  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
 #  3048  system_checks          Refuse a host with the wrong system, rights, or clock.
 #  3110  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3153  proxy                  Pass the proxy of the settings to programs that download.
-#  3167  installed_files        Compare the files of the environment with those that were installed.
-#  3313  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3452  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3153  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3178  installed_files        Compare the files of the environment with those that were installed.
+#  3324  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3463  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3471  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3502  python                 Install Python from the distribution.
-#  3564  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3639  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3652  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3666  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3759  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3915  service                Run the notebook server as a service that starts with the system.
-#  4019  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4083  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4231  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4309  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3476  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3507  python                 Install Python from the distribution.
+#  3569  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3644  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3657  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3671  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3764  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3920  service                Run the notebook server as a service that starts with the system.
+#  4024  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4088  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4236  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4314  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3151,10 +3151,21 @@ read_foreign_paths() {
 }
 
 # ---- prelude: proxy --------------------------------------------------------------------------------
-# Pass the proxy of the settings to programs that download.
+# Pass the proxy of the settings, and the trusted authorities, to programs that download.
 
 PROXY=(env)                                        # `env` and the variables of the proxy, for run_program
 AUTHORITIES=(/etc/ssl/certs/ca-certificates.crt /etc/ssl/ca-bundle.pem)   # of Debian and Ubuntu, of openSUSE and SLES
+
+# PROXY: pip and uv trust the authorities in the first of these files that can be read. REPLY: that file, or ''.
+trust_authorities() { # FILE...
+    for REPLY in "$@"; do
+        if [[ -f $REPLY && -r $REPLY ]]; then
+            PROXY+=("PIP_CERT=$REPLY" "SSL_CERT_FILE=$REPLY")
+            return
+        fi
+    done
+    REPLY=''
+}
 
 # Some programs read only the lower-case names of these variables.
 read_proxy() {
@@ -3455,17 +3466,11 @@ mark_environment() {
 # PROXY: the environment of pip and uv. Their other configuration is not used: its files are disabled and its variables
 # removed. They trust the authorities that this host trusts; pip would prefer REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE.
 read_package_environment() {
-    local file
     unset "${!PIP_@}" "${!UV_@}" REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
     read_proxy
     PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
     PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1)
-    for file in "${AUTHORITIES[@]}"; do
-        if [[ -r $file ]]; then
-            PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file")
-            return
-        fi
-    done
+    trust_authorities "${AUTHORITIES[@]}"
 }
 
 # ---- step: preflight -------------------------------------------------------------------------------

@@ -42,52 +42,52 @@
 #  2202  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
 #  2257  foreign_places         Define where configuration from other installations may be on this host.
 #  2271  package_environment    Choose the environment variables of pip and uv.
-#  2311  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2316  installer_failures     Explain the exit codes of installers.
-#  2387  installers             Run installers and uninstallers, and wait while another one runs.
-#  2432  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2489  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2551  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2576  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2640  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2679  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2719  installed_files        Compare files with those that were installed.
-#  2867  running_server         Stop the server before its programs are replaced.
-#  2890  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3004  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3063  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3113  port_process           Find the program that listens on a TCP port, and what started it.
-#  3139  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3258  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3304  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3362  certificates           Read certificates from PEM files.
-#  3379  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3451  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3585  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3704  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3812  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3880  password_hash          Get the hash of the password.
-#  3885  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3930  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3952  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4018  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  2318  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2323  installer_failures     Explain the exit codes of installers.
+#  2394  installers             Run installers and uninstallers, and wait while another one runs.
+#  2439  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2496  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2558  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2583  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2647  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2686  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2726  installed_files        Compare files with those that were installed.
+#  2874  running_server         Stop the server before its programs are replaced.
+#  2897  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3011  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3070  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3120  port_process           Find the program that listens on a TCP port, and what started it.
+#  3146  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3265  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3311  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3369  certificates           Read certificates from PEM files.
+#  3386  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3458  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3592  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3711  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3819  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3887  password_hash          Get the hash of the password.
+#  3892  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3937  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3959  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4025  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4117  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4194  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4213  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4232  python                 Install Python from the publisher, or use one that is installed.
-#  4366  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4427  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4545  packages               Install the packages of the lock in a virtual environment.
-#  4711  path                   Add the programs of the server to the PATH of the machine.
-#  4740  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4766  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4886  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5093  service                Run the server as a scheduled task.
-#  5235  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5300  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5375  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5413  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4124  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4201  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4220  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4239  python                 Install Python from the publisher, or use one that is installed.
+#  4373  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4434  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4552  packages               Install the packages of the lock in a virtual environment.
+#  4718  path                   Add the programs of the server to the PATH of the machine.
+#  4747  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4773  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4893  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5100  service                Run the server as a scheduled task.
+#  5242  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5307  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5382  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5420  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2271,8 +2271,15 @@ function Get-IgnoredPackageFile {
 # ---- prelude: package_environment ------------------------------------------------------------------
 # Choose the environment variables of pip and uv.
 
-# Where packages come from: names of settings for a message, and whether a folder of wheels replaces any index.
-$PackageSource = @{ Settings = 'packages.index_url, downloads.proxy'; NoIndex = $false }
+# The options of pip that are used, and whether a folder of wheels replaces any index: both only in user scope.
+$PackageSource = @{ Used = @(); NoIndex = $false }
+
+# Return the names of the settings that decide where packages come from, for a message.
+function Get-SourceSetting {
+    $names = 'packages.index_url, downloads.proxy'
+    if ($PackageSource.Used) { $names += ", pip $($PackageSource.Used -join ' ')" }
+    $names
+}
 
 # Return variables for Invoke-Program, which removes those with the value $null. Configuration files and variables of
 # pip and uv are turned off, because they could change what is installed, or where. Set-PackageConfiguration adds what
@@ -4629,7 +4636,7 @@ function Install-Uv([hashtable]$Variables) {
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
         'exited with code {exit_code}): {output}. Check the free disk space, and these settings: {settings}'
-    ) -Values @{ settings = $PackageSource.Settings }
+    ) -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
 
@@ -4655,7 +4662,7 @@ function Invoke-PackageInstaller {
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
         'packages ({program} exited with code {exit_code}): {output}. Check the free disk space, and these settings: ' +
         '{settings}. If a package has no build for this Python, set another python.version'
-    ) -Values @{ settings = $PackageSource.Settings }
+    ) -Values @{ settings = Get-SourceSetting }
 }
 
 function Compare-Environment {

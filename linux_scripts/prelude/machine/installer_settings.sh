@@ -4,15 +4,9 @@
 # PROXY: the environment of pip and uv. Their other configuration is not used: its files are disabled and its variables
 # removed. They trust the authorities that this host trusts; pip would prefer REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE.
 read_package_environment() {
-    local file
     unset "${!PIP_@}" "${!UV_@}" REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
     read_proxy
     PROXY+=(PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_PROGRESS=1)
     PROXY+=(PIP_CONFIG_FILE=/dev/null PIP_ROOT_USER_ACTION=ignore UV_NO_CONFIG=1 UV_SYSTEM_CERTS=1)
-    for file in "${AUTHORITIES[@]}"; do
-        if [[ -r $file ]]; then
-            PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file")
-            return
-        fi
-    done
+    trust_authorities "${AUTHORITIES[@]}"
 }

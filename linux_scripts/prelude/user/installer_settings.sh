@@ -34,9 +34,8 @@ read_own_package_environment() {
     if [[ ! $NB_DOWNLOADS_PROXY ]]; then use_option proxy http_proxy https_proxy; fi
     use_option client-cert PIP_CLIENT_CERT SSL_CLIENT_CERT
     use_own_authorities
-    INSTALLER_SETTINGS='packages.index_url, downloads.proxy'
     if ((${#USED_FROM_PIP[@]})); then
-        printf -v INSTALLER_SETTINGS '%s, pip %s' "$INSTALLER_SETTINGS" "${USED_FROM_PIP[*]}"
+        INSTALLER_SETTINGS+=", pip ${USED_FROM_PIP[*]}"
         note pip-settings-used 'Options used from the pip configuration: {options}' options "${USED_FROM_PIP[*]}"
     fi
     if ((${#IGNORED_FROM_PIP[@]})); then
@@ -74,14 +73,8 @@ use_option() { # OPTION VARIABLE...
 
 # pip and uv trust the same authorities: those of pip's configuration, of the user's environment, or of this host.
 use_own_authorities() {
-    local file
-    for file in "${CONFIGURED[cert]:-}" "$USED_AUTHORITIES" "${AUTHORITIES[@]}"; do
-        if [[ -f $file && -r $file ]]; then
-            PROXY+=("PIP_CERT=$file" "SSL_CERT_FILE=$file")
-            if [[ $file == "${CONFIGURED[cert]:-}" ]]; then USED_FROM_PIP+=(cert); fi
-            return
-        fi
-    done
+    trust_authorities "${CONFIGURED[cert]:-}" "$USED_AUTHORITIES" "${AUTHORITIES[@]}"
+    if [[ $REPLY && $REPLY == "${CONFIGURED[cert]:-}" ]]; then USED_FROM_PIP+=(cert); fi
 }
 
 # CONFIGURED and IGNORED_FROM_PIP, from lines such as global.index-url='https://...'. A variable takes precedence over

@@ -8,42 +8,40 @@ $UsedOptions = @('index-url', 'extra-index-url', 'no-index', 'find-links', 'prox
 
 function Set-PackageConfiguration([hashtable]$Environment) {
     $pip = Get-PipConfiguration $Environment
-    if (-not $Settings.packages.index_url) { Set-IndexVariable $Environment $pip }
-    if ($pip['proxy']) { Set-ProxyVariable $Environment $pip['proxy'] }
-    if ($pip['client-cert']) {
-        $Environment.PIP_CLIENT_CERT = $pip['client-cert']
-        $Environment.SSL_CLIENT_CERT = $pip['client-cert']
-    }
+    $PackageSource.Used = @()
+    if (-not $Settings.packages.index_url) { Set-OwnIndex $Environment $pip }
+    if (-not $Settings.downloads.proxy) { Set-FromPip $Environment $pip 'proxy' 'HTTP_PROXY', 'HTTPS_PROXY' }
+    Set-FromPip $Environment $pip 'client-cert' 'PIP_CLIENT_CERT', 'SSL_CLIENT_CERT'
     Set-OwnAuthority $Environment $pip
-    $used = @($UsedOptions | Where-Object { $pip[$_] }) -join ' '
-    if ($used) {
-        $PackageSource.Settings = "packages.index_url, downloads.proxy, pip $used"
-        Write-Notice log pip-settings-used 'Options used from the pip configuration: {options}' @{ options = $used }
+    if ($PackageSource.Used) {
+        Write-Notice log pip-settings-used 'Options used from the pip configuration: {options}' @{
+            options = $PackageSource.Used -join ' '
+        }
     }
 }
 
+# Set the variables to the value of an option of pip, if it has one.
+function Set-FromPip {
+    param([hashtable]$Environment, [hashtable]$Pip, [string]$Option, [string[]]$Variables)
+    if (-not $Pip[$Option]) { return }
+    $PackageSource.Used += $Option
+    foreach ($name in $Variables) { $Environment[$name] = $Pip[$Option] }
+}
+
 # pip and uv separate several values by spaces; only the folders of UV_FIND_LINKS are separated by commas.
-function Set-IndexVariable([hashtable]$Environment, [hashtable]$Pip) {
-    if ($Pip['index-url']) {
-        $Environment.PIP_INDEX_URL = $Pip['index-url']
-        $Environment.UV_DEFAULT_INDEX = $Pip['index-url']
-    }
+function Set-OwnIndex([hashtable]$Environment, [hashtable]$Pip) {
+    Set-FromPip $Environment $Pip 'index-url' 'PIP_INDEX_URL', 'UV_DEFAULT_INDEX'
+    Set-FromPip $Environment $Pip 'extra-index-url' 'PIP_EXTRA_INDEX_URL', 'UV_INDEX'
     if ($Pip['extra-index-url']) {
-        $Environment.PIP_EXTRA_INDEX_URL = $Pip['extra-index-url']
-        $Environment.UV_INDEX = $Pip['extra-index-url']
         $Environment.UV_INDEX_STRATEGY = 'unsafe-best-match'   # as pip does: the version of the lock from any index
     }
-    if ($Pip['find-links']) {
-        $Environment.PIP_FIND_LINKS = $Pip['find-links']
-        $Environment.UV_FIND_LINKS = $Pip['find-links'] -replace ' +', ','
-    }
-    if ($Pip['trusted-host']) {
-        $Environment.PIP_TRUSTED_HOST = $Pip['trusted-host']
-        $Environment.UV_INSECURE_HOST = $Pip['trusted-host']
-    }
-    if ($Pip['keyring-provider']) { $Environment.PIP_KEYRING_PROVIDER = $Pip['keyring-provider'] }
+    Set-FromPip $Environment $Pip 'find-links' 'PIP_FIND_LINKS'
+    if ($Pip['find-links']) { $Environment.UV_FIND_LINKS = $Pip['find-links'] -replace ' +', ',' }
+    Set-FromPip $Environment $Pip 'trusted-host' 'PIP_TRUSTED_HOST', 'UV_INSECURE_HOST'
+    Set-FromPip $Environment $Pip 'keyring-provider' 'PIP_KEYRING_PROVIDER'
     if ($Pip['keyring-provider'] -ceq 'subprocess') { $Environment.UV_KEYRING_PROVIDER = 'subprocess' }
     $PackageSource.NoIndex = "$($Pip['no-index'])".ToLowerInvariant() -cmatch '^(1|y|yes|t|true|on)$'
+    if ($PackageSource.NoIndex) { $PackageSource.Used += 'no-index' }
 }
 
 # The authorities of pip's configuration or of the user's environment take precedence over those of Windows. pip would
@@ -56,6 +54,7 @@ function Set-OwnAuthority([hashtable]$Environment, [hashtable]$Pip) {
         if ($file -and (Test-Path -LiteralPath $file -PathType Leaf)) {
             $Environment.PIP_CERT = $file
             $Environment.SSL_CERT_FILE = $file
+            if ($file -ceq $Pip['cert']) { $PackageSource.Used += 'cert' }
             return
         }
     }

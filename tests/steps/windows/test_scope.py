@@ -393,7 +393,7 @@ def test_other_settings_of_pip_and_uv_change_nothing(session: Session, tmp_path:
         foreach ($name in 'PIP_TARGET', 'PIP_PYTHON', 'UV_OFFLINE', 'UV_INDEX_URL', 'PIP_PROXY') {{ "$name $($environment.ContainsKey($name)) $($null -eq $environment[$name])" }}
         "asked with $($Asked.PIP_PROXY) $($Asked.PIP_TARGET) $($Asked.PIP_USER)"
         foreach ($name in 'PIP_CONFIG_FILE', 'UV_NO_CONFIG', 'UV_SYSTEM_CERTS', 'PIP_USE_FEATURE', 'PIP_INDEX_URL') {{ "$name=$($environment[$name])" }}
-        "$((Get-LockArgument 'f')[-1]), $($PackageSource.Settings)"
+        "$((Get-LockArgument 'f')[-1]), $(Get-SourceSetting)"
         $PackageSource.NoIndex = $false
         """
     said = session.run(ask, lines)
