@@ -8,7 +8,6 @@ import pytest
 
 from nbserver.base.errors import InventoryError
 from nbserver.inventory.browser_ports import blocked_port
-from nbserver.inventory.names import name_fault
 from nbserver.inventory.reader import load
 from nbserver.inventory.windows_host import WindowsHost
 from tests.checkout import CHECKOUT
@@ -390,32 +389,3 @@ def test_ports_that_browsers_block(tmp_path: Path, setting: str, warning: str | 
     (tmp_path / "nbserver.toml").write_text(f"{COMPLETE}{setting}\n")
     found = blocked_port(load(tmp_path / "nbserver.toml").hosts["win1"])
     assert (found is None) if warning is None else str(found).startswith(warning)
-
-
-@pytest.mark.parametrize("name", ["win1", "a", "192.0.2.1", "A-b_c.d", "console", "com10", "localhost", "x" * 100])
-def test_good_names(name: str) -> None:
-    assert name_fault(name) is None
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        "-a",
-        ".a",
-        "a.",
-        "a b",
-        "a/b",
-        "ä",
-        "CON",
-        "nul.txt",
-        "Com1",
-        "lpt9.x",
-        "LOCAL",
-        "x" * 101,
-        "2026-11-22T10",
-        "a\n",
-    ],
-)
-def test_bad_names(name: str) -> None:
-    assert name_fault(name) is not None
