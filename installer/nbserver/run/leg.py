@@ -24,9 +24,9 @@ class Leg:
 
     The host is not trusted: an event counts only if it is valid, directly follows the previous one, comes after the event with
     the hash of the sent script, and comes before the end. `until`, in seconds of time.monotonic, is when the leg must have
-    finished. `sent` is whether the script was handed to a connected transport, and `repeated`
-    whether that was done twice. `changed_before` is the number of changes in earlier legs. `boot` (when Windows started) and `words` (the last
-    warning) are initially those of the previous leg.
+    finished. `sent` is whether the script was handed to a connected transport, and `repeated` whether that was done twice.
+    `changed_before` is the number of changes in earlier legs. `boot` (when Windows started) and `words` (the last warning) are
+    initially those of the previous leg.
     """
 
     host: str

@@ -18,9 +18,8 @@ _SHELL_FINDS_NOTHING = 127
 def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool, answered: bool = False) -> HostError:
     """Return why the bootstrap did not start.
 
-    `words` is the error output of the host's shell or of sudo, in which sudo may repeat the whole command; without a `code`, it is
-    still running. `answered` is whether sudo
-    received a password.
+    `words` is the error output of the host's shell or of sudo, in which sudo may repeat the whole command. Without a `code`, it is
+    still running. `answered` is whether sudo received a password.
     """
     silence = message("no-output-within", "no output within {seconds} s", seconds=f"{host.connect_timeout:g}")
     reason = last_words.of_exit_code(words, code) if code is not None else last_words.end_of(words) or silence
