@@ -21,8 +21,8 @@ assert_folders_writable() {
                 path "$path" mount "$MOUNT"
         fi
         if [[ $path != "$NB_NOTEBOOK_DIRECTORY" && ! -w ${folder:-/} ]]; then
-            fail folder-not-writable 'you cannot write to {folder}. If sudo created it, give it to your user '\
-'(chown), then try again' \
+            fail folder-not-writable 'you cannot write to {folder}. If it was created with sudo, make your user its '\
+'owner with chown, then try again' \
                 folder "${folder:-/}"
         fi
     done

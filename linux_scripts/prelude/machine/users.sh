@@ -26,7 +26,7 @@ add_user() { # NAME HOME
 
 restore_user() { # NAME
     if ((${#USER_IS_KEPT_FOR[@]})); then
-        warn user-stays 'the user {user} is kept, because files in {folders} belong to it. Remove these files or '\
+        warn user-stays 'the user {user} was kept, because files in {folders} belong to it. Remove these files or '\
 'change their owner, then run nbserver undo again' \
             user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
@@ -34,8 +34,8 @@ restore_user() { # NAME
     fi
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
-        'could not remove the user ({program} exited with code {exit_code}): {output}. Stop all processes of this '\
-'user' \
+        'could not remove the user ({program} exited with code {exit_code}): {output}. Fix this error (for example, '\
+'stop all processes of this user), then try again' \
         userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
 }
@@ -107,7 +107,7 @@ assert_account_groups() { # NAME
         group=''
         IFS=: read -r group _ < <(getent group "$number") || true
         fail account-in-group 'the user {user} is in the group {group}, so everyone who can log in to the notebook '\
-'would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
+'server would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
             user "$1" group "${group:-$number}"
     done
 }
@@ -135,7 +135,7 @@ assert_account_locked() { # NAME
     local password=''
     IFS=: read -r _ password _ < <(getent shadow "$1") || true
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the account of the user {user} is not locked: it has a password, or no entry in '\
+        fail account-password 'the user account {user} is not locked: it has a password, or it has no entry in '\
 '/etc/shadow. Run passwd --lock {user}, then try again' \
             user "$1"
     fi

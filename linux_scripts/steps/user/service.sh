@@ -3,7 +3,7 @@
 
 # It is a process in the background if that systemd is not running: see prelude/service.
 
-step service 'The notebook server runs'
+step service 'The notebook server is running'
 
 service_test() {
     if is_unit; then
@@ -28,7 +28,7 @@ service_apply() {
 warn_of_root() {
     if [[ -d /run/systemd/system ]]; then
         warn server-has-root 'the notebook server runs as root, and so does everything that users run in it. To run '\
-'it as a separate user, run nbserver undo, then set scope = "machine" in the inventory'
+'it as a separate user, run nbserver undo, set scope = "machine" in the inventory, then run nbserver apply'
     else
         warn server-has-root-here 'the notebook server runs as root, and so does everything that users run in it. To '\
 'avoid this, run nbserver as another user'

@@ -18,7 +18,8 @@ function Set-PackageConfiguration([hashtable]$Environment) {
     $used = @($UsedOptions | Where-Object { $pip[$_] }) -join ' '
     if ($used) {
         $PackageSource.Settings += ", pip $used"
-        Write-Notice log pip-settings-used 'Options used from the pip configuration: {options}' @{ options = $used }
+        Write-Notice log pip-settings-used ('nbserver uses these options from ' +
+            'the pip configuration: {options}') @{ options = $used }
     }
 }
 
@@ -98,7 +99,7 @@ function ConvertFrom-PipConfig([string[]]$Lines) {
         $rank[$name] = $ranks[$place]
     }
     if ($ignored) {
-        Write-Notice log pip-settings-ignored 'Options ignored in the pip configuration: {options}' @{
+        Write-Notice log pip-settings-ignored 'nbserver ignores these options in the pip configuration: {options}' @{
             options = $ignored -join ' '
         }
     }

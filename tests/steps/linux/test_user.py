@@ -40,7 +40,7 @@ def host(sandbox: Sandbox) -> Sandbox:
             MAKE.replace("--user-group", "--no-user-group --gid games"),
             ("the primary group of the user nbserver is games, expected nbserver",),
         ),
-        (f"{MAKE}; echo nbserver:x | chpasswd", ("the account of the user nbserver is not locked: it has a password",)),
+        (f"{MAKE}; echo nbserver:x | chpasswd", ("the user account nbserver is not locked: it has a password",)),
         ("groupadd nbserver", ("the group nbserver exists, but the user nbserver does not", "groupdel nbserver")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
