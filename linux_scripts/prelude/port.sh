@@ -4,7 +4,7 @@
 assert_port_free() {
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
         fail port-used 'TCP port {port} is used by another program (find it with ss --listening --tcp --processes). '\
-'Stop this program, or choose another notebook.port in the inventory' \
+'Stop it, or choose another notebook.port in the inventory' \
             port "$NB_NOTEBOOK_PORT"
     fi
 }

@@ -83,8 +83,8 @@ undo_line() { # LINE
 # Whether undo may restore the thing that split_line has read.
 check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
-        problem unknown-kind 'this release cannot restore the kind "{kind}" in the record. Run undo with the nbserver '\
-'release that recorded it' \
+        problem unknown-kind 'this release cannot restore "{kind}" entries in the record. Run undo with the nbserver '\
+'release that recorded them' \
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then

@@ -9,7 +9,7 @@ KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
 CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
 
-step certificate 'The server has a certificate for its names, with a key that only it can read'
+step certificate 'The server has a certificate for its names and a private key that only it can read'
 
 certificate_test() {
     read_access "$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE"

@@ -55,8 +55,8 @@ notebook_apply() {
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
     # The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
     if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
-        fail password-hash-invalid 'the hash of the notebook password is missing or not valid. Create a hash with '\
-'nbserver hash-password, then run this script again with that hash'
+        fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
+'hash-password, then run this script again with that hash'
     fi
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700

@@ -63,7 +63,7 @@ function Compare-InstalledFile {
     }
     $lines = [IO.File]::ReadAllLines($list, $Utf8)
     if ($lines[0] -ne $Source) {
-        Add-Difference other-download 'download of {path}' $lines[0] $Source @{ path = $Folder }
+        Add-Difference other-download 'download for {path}' $lines[0] $Source @{ path = $Folder }
         return
     }
     $files = @(Get-InstalledFile $Folder -Caches:$Caches)

@@ -18,7 +18,7 @@ release_user() {
 has_files_of_service() { # FOLDER
     local found
     if ! has_user "$SERVICE_USER"; then return 1; fi
-    report_start searching-files 'Searching {path} for files of the service' path "$1"
+    report_start searching-files 'Searching {path} for files that belong to the service' path "$1"
     found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
     [[ $found ]]
 }

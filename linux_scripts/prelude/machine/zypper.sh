@@ -29,7 +29,7 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
             106) warn repository-skipped 'zypper could not refresh a repository and skipped it. Run zypper refresh to '\
 'see which repository failed' ;;
             107) warn package-script-failed 'zypper finished, but a package script failed. Check the zypper output in '\
-'the events of this run' ;;
+'the events of this run (nbserver events shows them)' ;;
         esac
         return 0
     done
@@ -90,12 +90,12 @@ install_with_zypper() { # NAME...
 
 refuse_missing_packages() { # NAME...
     if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
-        fail sles-module-missing 'the repositories of this host lack some of these packages: {packages}. On Service '\
-'Pack 4 or newer, python311 is in the Python 3 Module: run SUSEConnect -p '\
+        fail sles-module-missing 'the repositories on this host lack some of these packages: {packages}. On Service '\
+'Pack 4 or newer, the Python 3 Module provides python311: run SUSEConnect -p '\
 'sle-module-python3/{version}/{architecture}, then run nbserver apply again' \
             packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
     fi
-    fail packages-missing 'the repositories of this host lack some of these packages: {packages}. Add a repository '\
+    fail packages-missing 'the repositories on this host lack some of these packages: {packages}. Add a repository '\
 'that provides them (zypper repos lists the current repositories), then run nbserver apply again' \
         packages "$*"
 }

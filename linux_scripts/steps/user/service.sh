@@ -37,8 +37,7 @@ warn_of_root() {
 
 warn_of_logout() {
     if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then
-        warn stops-at-logout 'the server runs only while you are logged in. '\
-'To keep it running after you log out, run loginctl enable-linger'
+        warn stops-at-logout 'the server stops when you log out. To keep it running, run loginctl enable-linger'
     fi
 }
 
@@ -73,7 +72,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 process_apply() {
     warn server-in-background 'your systemd user instance is not running, so the server runs in the background until '\
-'the machine restarts or you run nbserver stop local'
+'this machine restarts or until you run nbserver stop local'
     save_file_before "$PROCESS_LOG"
     process_text
     note_start

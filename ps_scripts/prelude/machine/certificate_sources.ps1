@@ -73,7 +73,7 @@ function Write-ExpiryNotice($Certificate) {
     if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
     $CertificateNotes.Written = $true
     Write-Notice warning certificate-expires-soon ('the certificate expires on {time} and is not renewed ' +
-        'automatically. Replace it as described in docs/certificates.md') @{ time = $end.ToString('u') }
+        'automatically. Replace the certificate as described in docs/certificates.md') @{ time = $end.ToString('u') }
 }
 
 function Install-GivenCertificate {

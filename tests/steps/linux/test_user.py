@@ -31,14 +31,14 @@ def host(sandbox: Sandbox) -> Sandbox:
         (MAKE.replace("--system ", ""), ("has the user ID 100", "a system user must have an ID from 1 to 999")),
         (MAKE.replace("--system", "--system --uid 0 --non-unique"), ("has the user ID 0",)),
         (MAKE.replace("--system", "--system --uid 1 --non-unique"), ("the users nbserver and daemon have the same user ID (1)",)),
-        (MAKE.replace("/usr/sbin/nologin", "/bin/bash"), ("the login shell of the user nbserver is /bin/bash",)),
+        (MAKE.replace("/usr/sbin/nologin", "/bin/bash"), ("the user nbserver has the login shell /bin/bash",)),
         (
             MAKE.replace("--home-dir /var/lib/nbserver/work", "--home-dir /root"),
-            ("the home folder of the user nbserver is /root, expected /var/lib/nbserver/work",),
+            ("the user nbserver has the home folder /root, expected /var/lib/nbserver/work",),
         ),
         (
             MAKE.replace("--user-group", "--no-user-group --gid games"),
-            ("the primary group of the user nbserver is games, expected nbserver",),
+            ("the user nbserver has the primary group games, expected nbserver",),
         ),
         (f"{MAKE}; echo nbserver:x | chpasswd", ("the user account nbserver is not locked: it has a password",)),
         ("groupadd nbserver", ("the group nbserver exists, but the user nbserver does not", "groupdel nbserver")),

@@ -81,7 +81,7 @@ def test_without_any_repository_it_says_what_is_missing(host: Sandbox) -> None:
     ]
     (failed,) = done.of("failed")
     assert failed["text"] == (
-        "the repositories of this host lack some of these packages: python311. Add a repository that provides them (zypper repos lists the current repositories), then run nbserver apply again"
+        "the repositories on this host lack some of these packages: python311. Add a repository that provides them (zypper repos lists the current repositories), then run nbserver apply again"
     )
 
 
