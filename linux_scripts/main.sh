@@ -59,7 +59,7 @@ apply_step() { # STEP
     test_step "$1"
     if ((${#DIFFERENCES[@]})); then
         fail still-differs '{what} did not change as expected: expected "{should}", got "{is}". Check whether another '\
-'program changes it back, then try again' \
+'program is changing it back, then try again' \
             what "${DIFFERENCES[2]}" is "${DIFFERENCES[3]}" should "${DIFFERENCES[4]}"
     fi
     RUN_CHANGED=$((RUN_CHANGED + 1))
@@ -124,7 +124,7 @@ start_change() {
     read_record
     folder=$STATE_FOLDER/runs/$RUN_ID
     if [[ -e $folder ]]; then
-        fail run-id-used 'this host already has a run "{run}". Use another run ID' run "$RUN_ID"
+        fail run-id-used 'this host already has a run with the ID "{run}". Use another run ID' run "$RUN_ID"
     fi
     mkdir -p -- "$folder"
     RUN_FOLDER=$folder
@@ -178,8 +178,8 @@ give_up() { # CODE COMMAND
 # The first event has the hash of the script, which only a file has: what a pipe contained is gone.
 assert_script_is_file() {
     if [[ -f ${BASH_SOURCE[0]} ]]; then return; fi
-    fail script-is-no-file 'the script must be a file on this host, but it came through a pipe or as an argument. '\
-'Copy {host}.sh to the host, then run there: bash {host}.sh' \
+    fail script-is-no-file 'the script must be a file on this host, but it was read from a pipe or an argument. Copy '\
+'{host}.sh to the host, then run on the host: bash {host}.sh' \
         host "$NB_HOST"
 }
 

@@ -35,7 +35,7 @@ function Write-OpenBracket($Step) {
     $Run.Differences = New-Object Collections.ArrayList
     & $Step.Test
     if ($Run.Differences.Count) { return }
-    Add-Difference bracket-open 'temporary change of the step {step}, left by run {run}, which was cut off' `
+    Add-Difference bracket-open 'temporary change from the step {step} in run {run}, which was interrupted' `
         'in effect' 'restored' @{ step = $Step.Name; run = Get-CutOffRun }
     Write-Difference
     $Run.Differs = $true
@@ -57,7 +57,7 @@ function Invoke-Apply($Step) {
     Invoke-Test $Step
     foreach ($left in $Run.Differences) {
         throw (New-Failure still-differs ('{what} did not change as expected: expected "{should}", got "{is}". Check ' +
-                'whether another program changes it back, then try again') @{
+                'whether another program is changing it back, then try again') @{
                 what = $left.what; is = $left.is; should = $left.should
             })
     }
@@ -127,7 +127,7 @@ function Start-Change {
     Enter-Lock
     $folder = Join-Path $StateFolder "runs\$($Run.Id)"
     if (Test-Path -LiteralPath $folder) {
-        throw (New-Failure run-id-used 'this host already has a run "{run}". Use another run ID' @{
+        throw (New-Failure run-id-used 'this host already has a run with the ID "{run}". Use another run ID' @{
                 run = $Run.Id
             })
     }

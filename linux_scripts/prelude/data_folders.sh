@@ -34,8 +34,8 @@ create_data_folder() { # PATH MODE
     else
         IFS=: read -r _ _ _ group _ < <(getent passwd "$owner") || true
         if [[ ! $group ]]; then
-            fail folder-without-user '{folder} belongs to the user ID {owner}, which no user has. Run chown USER '\
-'{folder}, then run nbserver apply again' \
+            fail folder-without-user '{folder} belongs to the user ID {owner}, but no user has this ID. Run chown '\
+'USER {folder}, then run nbserver apply again' \
                 folder "$parent" owner "$owner"
         fi
         run_program setpriv --reuid="$owner" --regid="$group" --clear-groups mkdir -m "$2" -- "$1"

@@ -17,12 +17,12 @@ assert_folders_writable() {
         fi
         if [[ $path == "$PROGRAMS" && $MOUNT_OPTIONS == *,noexec,* ]]; then
             fail folder-noexec 'programs cannot run from {path}: the file system at {mount} is mounted with noexec. '\
-'Mount it with exec (mount -o remount,exec {mount}, and in /etc/fstab), then try again' \
+'Remount it with exec (mount -o remount,exec {mount}), remove noexec from /etc/fstab, then try again' \
                 path "$path" mount "$MOUNT"
         fi
         if [[ $path != "$NB_NOTEBOOK_DIRECTORY" && ! -w ${folder:-/} ]]; then
-            fail folder-not-writable 'you cannot write to {folder}. If sudo created it, give it to your user '\
-'(chown), then try again' \
+            fail folder-not-writable 'you cannot write to {folder}. If it was created with sudo, make your user its '\
+'owner with chown, then try again' \
                 folder "${folder:-/}"
         fi
     done

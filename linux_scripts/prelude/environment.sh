@@ -17,7 +17,7 @@ compare_environment() {
     local -a lines=() folders=()
     compare_programs_folder
     if [[ $RUN_REPAIR ]]; then
-        differs repair-requested 'packages' 'not checked' 'installed again, as --repair says'
+        differs repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
         return
     fi
     if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
@@ -86,8 +86,8 @@ create_environment() {
     program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
     report_start creating-environment 'Creating the virtual environment'
     run_program --failure environment-not-created \
-        'could not create the virtual environment ({program} exited with code {exit_code}): {output}. Make sure that '\
-'the disk has free space, then try again' \
+        'could not create the virtual environment ({program} exited with code {exit_code}): {output}. Fix this error '\
+'(for example, free some disk space), then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
     if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
@@ -106,8 +106,8 @@ install_with_uv() {
     done >"$ENVIRONMENT/uv-lock.txt"
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
-        'could not install uv ({program} exited with code {exit_code}): {output}. Check the free disk space, and '\
-'these settings: {settings}' --value settings "$INSTALLER_SETTINGS" \
+        'could not install uv ({program} exited with code {exit_code}): {output}. Check the free disk space and these '\
+'settings, then try again: {settings}' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'
@@ -118,8 +118,9 @@ install_with_uv() {
 
 run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
-        'could not install the packages ({program} exited with code {exit_code}): {output}. Check the free disk '\
-'space, and these settings: {settings}. If a package has no build for this Python, set another python.version' \
+        'could not install the packages ({program} exited with code {exit_code}): {output}. Check the free disk space '\
+'and these settings: {settings}. If a package has no build for this Python version, set another python.version. Then '\
+'try again' \
         --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 

@@ -44,8 +44,8 @@ event_time() {
 # The events on the host are evidence: without them, a run does not continue.
 assert_events_kept() {
     if [[ $RUN_NOT_KEPT ]]; then
-        fail events-not-kept 'could not write the events of this run to {folder}: {error}. Make sure that the disk is '\
-'writable and has free space, then try again' \
+        fail events-not-kept 'could not write the events of this run to {folder}: {error}. Fix this error (for '\
+'example, free some disk space), then try again' \
             folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"
     fi
 }
@@ -54,7 +54,7 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "this host has no run \"$RUN_ID\". Correct the run ID" >&2
+        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Correct the run ID" >&2
         exit 3
     fi
     exec 8<"$file"

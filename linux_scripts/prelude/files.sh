@@ -45,8 +45,8 @@ write_whole() { # PATH OWNER MODE TEXT
     hold_parent "$1"
     rm -f -- "$HELD/$name.new"
     printf %s "$4" >"$HELD/$name.new" ||
-        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free '\
-'space' path "$1"
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$1"
     chown --no-dereference -- "$2" "$HELD/$name.new"
     chmod -- "$3" "$HELD/$name.new"
     mv -T -- "$HELD/$name.new" "$HELD/$name"

@@ -7,8 +7,8 @@ assert_architecture() {
     local should=x86_64
     if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
     if [[ $HOSTTYPE != "$should" ]]; then
-        fail wrong-architecture 'the processor is {is}, but the inventory has architecture = "{architecture}". '\
-'Correct architecture in the inventory' \
+        fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
+'"{architecture}". Correct architecture in the inventory' \
             is "$HOSTTYPE" architecture "$NB_ARCHITECTURE"
     fi
 }

@@ -84,7 +84,7 @@ compare_list() { # LIST FUNCTION
 compare_installed_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     if ! has_lists; then
-        differs files-not-listed 'list of the files in {path}' '' complete path "$ENVIRONMENT"
+        differs files-not-listed 'file list for {path}' '' complete path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
         return
     fi
@@ -112,24 +112,24 @@ compare_recorded_hashes() {
 # A comparison that failed would find no difference.
 assert_complete() { # LIST [LAST-LINE]
     if [[ ${2:-} != complete ]]; then
-        fail files-not-compared 'the installed files could not be compared with {list}. Run this again' list "$1"
+        fail files-not-compared 'could not compare the installed files with {list}. Try again' list "$1"
     fi
 }
 
 report_changed_files() {
     if ((${#CHANGED_FILES[@]})); then
-        differs files-changed 'installed files ({count}), first {path}' changed 'as installed' \
+        differs files-changed 'installed files ({count}), such as {path}' changed 'as installed' \
             count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
     fi
     if ((${#MISSING_FILES[@]})); then
-        differs files-missing 'installed files ({count}), first {path}' '' 'as installed' \
+        differs files-missing 'installed files ({count}), such as {path}' '' 'as installed' \
             count "${#MISSING_FILES[@]}" path "${MISSING_FILES[0]}"
     fi
 }
 
 report_other_content() {
     if ((${#CHANGED_FILES[@]})); then
-        differs files-other-content 'content of installed files ({count}), first {path}' changed 'as installed' \
+        differs files-other-content 'content of installed files ({count}), such as {path}' changed 'as installed' \
             count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
     fi
 }
@@ -139,7 +139,7 @@ report_other_content() {
 report_added_files() {
     if ((${#ADDED_FILES[@]} == 0)) || [[ $ADDED_REPORTED ]] || can_notebooks_install; then return; fi
     ADDED_REPORTED=1
-    warn files-added '{folder} has files that nbserver did not install ({count}), first {path}. '\
-'Check where they come from; apply --repair removes them' \
+    warn files-added '{folder} contains files that nbserver did not install ({count}), such as {path}. Check where '\
+'they came from. To remove them, run nbserver apply --repair' \
         folder "$ENVIRONMENT" count "${#ADDED_FILES[@]}" path "${ADDED_FILES[0]}"
 }

@@ -50,5 +50,5 @@ end_left_program() {
         sleep 0.1
     done
     fail left-program-runs 'run {run} was interrupted, and a program that it started is still running (process {id}). '\
-'Wait for it or stop it, then run this again' run "$run" id "${LEFT[0]}"
+'Wait for this program to finish, or stop it, then try again' run "$run" id "${LEFT[0]}"
 }

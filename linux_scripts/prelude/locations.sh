@@ -30,8 +30,8 @@ is_data_folder() { # PATH
 
 assert_notebook_folder_allowed() {
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
-        fail notebook-folder-reserved 'notebook.directory is {path}, which is a folder of the system, a folder of '\
-'nbserver, or a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
+        fail notebook-folder-reserved 'notebook.directory is {path}, which is a system folder, an nbserver folder, or '\
+'a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
@@ -40,14 +40,14 @@ assert_own_folders_safe() {
     local path
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
         check_location "$path" ||
-            fail own-folder-unsafe '{path} is not safe to use for nbserver: {cause}. After fixing this, try '\
-'again' path "$path"
+            fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
+'this problem, try again' path "$path"
     done
 }
 
 assert_notebook_folder_safe() {
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
-        fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this, or set '\
+        fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this problem, or set '\
 'notebook.directory in the inventory to another folder'
 }
 

@@ -12,8 +12,8 @@ enter_lock() {
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
         "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" ||
-        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free '\
-'space' path "$LOCK_FILE"
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$LOCK_FILE"
 }
 
 refuse_second_run() {

@@ -26,14 +26,14 @@ take_hold() { # FOLDER PATH
     local real
     check_links "$2" || return
     { exec 6<"$1/."; } 2>/dev/null ||
-        problem folder-not-opened 'could not open {path} as a folder. Make sure that it exists and is not a '\
-'file' path "$1" || return
+        problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
+'readable, then try again' path "$1" || return
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
     real=$(readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
-        problem path-has-link 'a part of {path} is a link, and the path leads to {real}. Replace the link with a '\
-'folder' path "$1" real "$real" || return
+        problem path-has-link '{path} contains a link and leads to {real}. Replace the '\
+'link with a folder' path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
 }
 
@@ -69,7 +69,7 @@ check_path() { # PATH OWNER
         check_folder_mode "$1" "$folder" "$mode" "$group" || return
     done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
     ((i == ${#folders[@]})) ||
-        problem owners-unknown 'could not read the owners of the folders above {path}' path "$1"
+        problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1"
 }
 
 check_folder_owner() { # PATH OWNER FOLDER NUMBER USER

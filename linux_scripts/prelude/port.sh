@@ -4,7 +4,7 @@
 assert_port_free() {
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
         fail port-used 'TCP port {port} is used by another program (find it with ss --listening --tcp --processes). '\
-'Stop this program, or choose another notebook.port in the inventory' \
+'Stop it, or choose another notebook.port in the inventory' \
             port "$NB_NOTEBOOK_PORT"
     fi
 }
@@ -45,8 +45,8 @@ assert_address_local() {
     local allowed=0
     { read -r allowed </proc/sys/net/ipv4/ip_nonlocal_bind; } 2>/dev/null || true
     if [[ $allowed == 0 ]] && is_foreign_address "$NB_NOTEBOOK_IP"; then
-        fail address-not-local 'notebook.ip is {address}, which is not an address of this host (ip address shows '\
-'them). Set it to one of them, or to "*" for all' \
+        fail address-not-local 'notebook.ip is {address}, but this host does not have this address. Set notebook.ip '\
+'to an address that the command ip address shows on this host, or to "*" for all addresses' \
             address "$NB_NOTEBOOK_IP"
     fi
 }

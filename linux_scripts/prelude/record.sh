@@ -20,8 +20,8 @@ read_record() {
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'the record {path} contains a line that is not valid. Restore the file from a backup '\
-'or correct the line, then try again' \
+            fail record-damaged 'the record {path} contains a line that is not valid. Restore the record from a '\
+'backup, or correct the line, then try again' \
                 path "$RECORD_FILE"
         fi
     done
@@ -75,7 +75,7 @@ undo_line() { # LINE
     done
     RECORD=("${others[@]}")
     write_record || problem file-not-written 'could not write {path}. Make sure that its disk is writable and has '\
-'free space' path "$RECORD_FILE" || return
+'free space, then try again' path "$RECORD_FILE" || return
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
@@ -83,13 +83,13 @@ undo_line() { # LINE
 # Whether undo may restore the thing that split_line has read.
 check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
-        problem unknown-kind 'this release cannot restore the kind "{kind}" in the record. Run undo with the nbserver '\
-'release that recorded it' \
+        problem unknown-kind 'this release cannot restore "{kind}" entries in the record. Run undo with the nbserver '\
+'release that recorded them' \
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'nbserver never changes this, but the record {path} contains it. Find out who added '\
-'this line to the record, then remove the line' \
+        problem not-of-nbserver 'the record {path} contains this entry, but nbserver never changes it. Find out who '\
+'added this entry to the record, then remove it from the record' \
             path "$RECORD_FILE" || return
     fi
 }

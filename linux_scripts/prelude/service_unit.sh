@@ -82,13 +82,14 @@ refuse_unit() {
     ending=$REPLY
     if ((status == 218 || status >= 226 && status <= 231)); then
         read_refused_settings
-        fail unit-settings-refused 'systemd cannot start {unit} with {settings} (status {status}): {lines}. '\
-'In a container, these settings may need more rights. Fix the cause, or change the settings with '\
-'{command}, then try again' \
+        fail unit-settings-refused 'systemd could not start {unit} with {settings} (status {status}). In a container, '\
+'these settings may need more rights. Fix the error that the log shows, or change the settings with {command}, then '\
+'try again. Last lines of the log: {lines}' \
             unit "$SERVICE_UNIT" command "${SYSTEMCTL[*]} edit $SERVICE_UNIT" \
             settings "$REPLY" status "$status" lines "$ending"
     fi
-    fail unit-not-started 'systemd cannot start {unit} (status {status}): {lines}. Fix the cause, then try again' \
+    fail unit-not-started 'systemd could not start {unit} (status {status}). Fix the error that its log shows, then '\
+'try again. Last lines of the log: {lines}' \
         unit "$SERVICE_UNIT" status "$status" lines "$ending"
 }
 

@@ -20,14 +20,14 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     hold_folder "$STATE_FOLDER" ||
-        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this, '\
-'try again'
+        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this '\
+'problem, try again'
 }
 
 assert_no_link() { # PATH
     if [[ -L $1 || ! -d $1 ]]; then
-        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. Find out who created '\
-'it, remove it, then try again' \
+        fail state-folder-link 'undo cannot trust {path}, because it is a link or is not a folder. Find out who '\
+'created it, remove it, then try again' \
             path "$1"
     fi
 }

@@ -9,7 +9,7 @@ KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
 CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
 
-step certificate 'The server has a certificate for its names, with a key that only it can read'
+step certificate 'The server has a certificate for its names and a private key that only it can read'
 
 certificate_test() {
     read_access "$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE"
@@ -21,7 +21,7 @@ certificate_test() {
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
         differs certificate-expires 'certificate' 'expires soon' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
-        differs certificate-names 'names of the certificate' different "${NB_CERTIFICATE_NAMES[*]}"
+        differs certificate-names 'certificate names' different "${NB_CERTIFICATE_NAMES[*]}"
     else
         compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
         compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"

@@ -91,14 +91,14 @@ refuse_silent_server() {
     fi
     log_lines print_service_log
     if [[ ! $REPLY ]]; then
-        fail server-silent-without-lines 'the notebook server does not answer on TCP port {port}, and its log is '\
-'empty. Find the error with systemctl status nbserver (in user scope: systemctl --user status nbserver), fix it, then '\
-'try again' \
+        fail server-silent-without-lines 'the notebook server is not responding on TCP port {port}, and its log is '\
+'empty. Find the error with systemctl status nbserver (in user scope: systemctl --user status nbserver), fix it, '\
+'then try again' \
             port "$NB_NOTEBOOK_PORT"
     fi
     fail server-silent-with-lines \
-        'the notebook server does not answer on TCP port {port}. Fix the error at the end of its log, then try again: '\
-'{lines}' \
+        'the notebook server is not responding on TCP port {port}. Fix the error that its log shows, then try again. '\
+'Last lines of the log: {lines}' \
         port "$NB_NOTEBOOK_PORT" lines "$REPLY"
 }
 
@@ -110,10 +110,10 @@ assert_server_closed() {
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
-        fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the password '\
-'with {status} instead of 401 or 403, so anyone who can connect may be able to run programs as its user. Stop the '\
-'server ({stop}) and read its log ({log}). If someone added files to {folder}, remove these files. Then run nbserver '\
-'apply again' \
+        fail server-open-to-everybody 'the notebook server on TCP port {port} responded to a request without the '\
+'password with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under the '\
+'server account. Stop the server ({stop}) and read its log ({log}). If someone added files to {folder}, remove these '\
+'files. Then run nbserver apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

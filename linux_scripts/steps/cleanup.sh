@@ -6,14 +6,14 @@
 
 KEPT_FOLDERS_ARE_REPORTED=''
 
-step cleanup 'What earlier runs left and nothing needs is removed or restored'
+step cleanup 'Unused files and settings from earlier runs are removed or restored'
 
 cleanup_test() {
     local line
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting 'what an earlier setting changed ({kind} {key})' changed restored \
+            differs dropped-setting '{kind} {key}, changed by an earlier setting' changed restored \
                 kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"
@@ -36,8 +36,8 @@ cleanup_apply() {
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which an earlier setting changed: {cause}. '\
-'The new server is already running. Fix this error, then run nbserver apply again' \
+                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by an earlier setting: '\
+'{cause}. The new server is already running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi
     done

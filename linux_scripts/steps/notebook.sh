@@ -33,7 +33,7 @@ compare_configuration() {
     read_salts
     if has_other_salt; then
         around=around
-        differs salt 'salt of the password hash in {path}' "$SALT_SET" "$SALT_SENT" path "$NOTEBOOK_FILE"
+        differs salt 'password hash salt in {path}' "$SALT_SET" "$SALT_SENT" path "$NOTEBOOK_FILE"
     fi
     configuration_text
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
@@ -47,16 +47,16 @@ notebook_apply() {
     read_salts
     if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
         fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
-'{sent}. Restore nbserver.salt next to the inventory, or run nbserver apply --new-salt, which replaces the hash and '\
-'restarts the server' \
+'{sent}. Restore the previous nbserver.salt file next to the inventory, or run nbserver apply --new-salt, which '\
+'replaces the hash and restarts the server' \
             path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
     fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
     # The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
     if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
-        fail password-hash-invalid 'the hash of the notebook password is missing or not valid. Create a hash with '\
-'nbserver hash-password, then try again'
+        fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
+'hash-password, then run this script again with that hash'
     fi
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700

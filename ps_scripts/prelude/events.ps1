@@ -22,8 +22,8 @@ filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
 function Save-Event([string]$Json) {
     try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
     catch {
-        $Run.NotKept = New-Failure events-not-kept ('could not write the events of this run to {file}: {cause}. Make ' +
-            'sure that the disk is writable and has free space, then try again') @{
+        $Run.NotKept = New-Failure events-not-kept ('could not write the events of this run to {file}: {cause}. Fix ' +
+            'this error (for example, free some disk space), then try again') @{
             file = $Run.EventFile
         } -Cause $_.Exception
     }
@@ -45,7 +45,8 @@ function ConvertTo-AsciiJson([string]$Json) {
 function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
-        throw (New-Failure no-such-run 'this host has no run "{run}". Correct the run ID' @{ run = $Run.Id })
+        throw (New-Failure no-such-run ('this host has no run with the ID "{run}". ' +
+                'Correct the run ID') @{ run = $Run.Id })
     }
     $sent = $After
     do {

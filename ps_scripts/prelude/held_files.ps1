@@ -114,12 +114,12 @@ function Get-HeldFailure([string]$Path, [Exception]$Exception) {
     $holder = Get-Holder $Path
     if ($holder) {
         $values.program = $holder
-        return New-Failure file-held-by ('{path} could not be moved, replaced, or removed within {seconds} seconds: ' +
-            '{cause}. {program} probably holds it. Run this again; if it fails again, stop that program meanwhile, ' +
-            'or exclude {folder} from its scan') $values -Cause $Exception.GetBaseException()
+        return New-Failure file-held-by ('could not move, replace, or remove {path} within {seconds} seconds: ' +
+            '{cause}. {program} is probably using it. Try again. If it fails again, stop {program} during the run, ' +
+            'or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
     }
-    New-Failure file-held ('{path} could not be moved, replaced, or removed within {seconds} seconds: {cause}. ' +
-        'Another program probably holds it, such as a virus scanner, or this account may not change it. Run this ' +
-        'again; if it fails again, stop that program meanwhile, or exclude {folder} from its scan'
-    ) $values -Cause $Exception.GetBaseException()
+    New-Failure file-held ('could not move, replace, or remove {path} within {seconds} seconds: {cause}. Another ' +
+        'program, such as a virus scanner, is probably using it, or this account has no permission to change it. Try ' +
+        'again. If it fails again, stop that program during the run, exclude {folder} from its scans, or grant the ' +
+        'permission') $values -Cause $Exception.GetBaseException()
 }

@@ -3,8 +3,8 @@
 
 function Assert-SixtyFourBit {
     if ([IntPtr]::Size -ne 8) {
-        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use 64-bit PowerShell on 64-bit ' +
-                'Windows'))
+        throw (New-Failure powershell-32-bit ('PowerShell is running as a 32-bit program. Use 64-bit PowerShell on ' +
+                '64-bit Windows'))
     }
 }
 
@@ -12,8 +12,8 @@ function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
     if ($is -ne $should) {
-        throw (New-Failure wrong-architecture ('the processor is {is}, but the inventory has architecture = ' +
-                '"{architecture}". Correct architecture in the inventory') @{
+        throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
+                'architecture = "{architecture}". Correct architecture in the inventory') @{
                 is = $is; architecture = $Settings.architecture
             })
     }
@@ -32,12 +32,12 @@ function Assert-ExecutionPolicy {
     $scope = [string]$policy[0].Scope
     if ($scope -cmatch 'Policy$') {
         throw (New-Failure only-signed-by-policy ('a group policy allows only signed scripts on this host (execution ' +
-                'policy AllSigned, scope {scope}), but this script is not signed. Ask the administrator of the ' +
-                'policy to exempt this host') @{ scope = $scope })
+                'policy AllSigned, scope {scope}), but this script is not signed. Ask the administrator who manages ' +
+                'this policy to exempt this host') @{ scope = $scope })
     }
     throw (New-Failure only-signed ('this host allows only signed scripts (execution policy AllSigned, scope ' +
-            '{scope}), but this script is not signed. Relax the policy until nbserver has finished: ' +
-            'Set-ExecutionPolicy RemoteSigned -Scope {scope}') @{ scope = $scope })
+            '{scope}), but this script is not signed. To relax the policy until nbserver has finished, run ' +
+            'Set-ExecutionPolicy RemoteSigned -Scope {scope}, then try again') @{ scope = $scope })
 }
 
 function Assert-WindowsVersion {
@@ -51,9 +51,9 @@ function Assert-WindowsVersion {
 # Windows 10 has the runtime. wusa.exe, which installs updates, is refused over WinRM.
 function Assert-UniversalRuntime {
     if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
-    throw (New-Failure universal-runtime-missing ('the Universal C Runtime is missing, and Python needs it. Install ' +
-            'it by Windows Update, or install update KB2999226 at the console of this host: over WinRM, Windows ' +
-            'refuses wusa.exe'))
+    throw (New-Failure universal-runtime-missing ('Python needs the Universal C Runtime, which is not installed. ' +
+            'Install it with Windows Update, or install update KB2999226 at this host''s console (Windows does not ' +
+            'allow wusa.exe over WinRM), then try again'))
 }
 
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
@@ -63,12 +63,12 @@ function Assert-Clock {
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
     if ($minutes -gt 24 * 60) {
-        throw (New-Failure clock-wrong ('the clock of this host shows {host_time}, but the clock of the workstation ' +
-                'shows {workstation_time}. Correct the wrong clock (on this host with w32tm /resync or Set-Date), ' +
+        throw (New-Failure clock-wrong ('the clock on this host shows {host_time}, but the clock on the workstation ' +
+                'shows {workstation_time}. Correct the wrong clock (on this host, run w32tm /resync or Set-Date), ' +
                 'then try again') $times)
     }
-    Write-Notice warning clock-differs ('the clock of this host shows {host_time}, but the clock of the workstation ' +
-        'shows {workstation_time}. Correct the wrong clock (on this host with w32tm /resync or Set-Date)') $times
+    Write-Notice warning clock-differs ('the clock on this host shows {host_time}, but the clock on the workstation ' +
+        'shows {workstation_time}. Correct the wrong clock (on this host, run w32tm /resync or Set-Date)') $times
     $Run.ClockAhead = [TimeSpan]::Zero   # so that the next Test does not report it again
 }
 
@@ -77,7 +77,7 @@ function Assert-FreeSpace {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
     throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB are required. Free some ' +
-            'space on it, then try again') @{
+            'disk space, then try again') @{
             free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
         })
 }

@@ -58,12 +58,12 @@ function Compare-InstalledFile {
     param([string]$Name, [string]$Folder, [string]$Source, [switch]$Caches)
     $list = Get-FileList $Name
     if (-not (Test-Path -LiteralPath $list)) {
-        Add-Difference files-not-listed 'list of the files in {path}' $null 'complete' @{ path = $Folder }
+        Add-Difference files-not-listed 'file list for {path}' $null 'complete' @{ path = $Folder }
         return
     }
     $lines = [IO.File]::ReadAllLines($list, $Utf8)
     if ($lines[0] -ne $Source) {
-        Add-Difference other-download 'download of {path}' $lines[0] $Source @{ path = $Folder }
+        Add-Difference other-download 'download for {path}' $lines[0] $Source @{ path = $Folder }
         return
     }
     $files = @(Get-InstalledFile $Folder -Caches:$Caches)
@@ -98,12 +98,12 @@ function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
 
 function Add-ChangedFile([string[]]$Changed, [string[]]$Missing) {
     if ($Changed.Count) {
-        Add-Difference files-changed 'installed files ({count}), first {path}' 'changed' 'as installed' @{
+        Add-Difference files-changed 'installed files ({count}), such as {path}' 'changed' 'as installed' @{
             count = $Changed.Count; path = $Changed[0]
         }
     }
     if ($Missing.Count) {
-        Add-Difference files-missing 'installed files ({count}), first {path}' $null 'as installed' @{
+        Add-Difference files-missing 'installed files ({count}), such as {path}' $null 'as installed' @{
             count = $Missing.Count; path = $Missing[0]
         }
     }
@@ -111,7 +111,8 @@ function Add-ChangedFile([string[]]$Changed, [string[]]$Missing) {
 
 function Add-OtherContent([string[]]$Paths) {
     if (-not $Paths.Count) { return }
-    Add-Difference files-other-content 'content of installed files ({count}), first {path}' 'changed' 'as installed' @{
+    Add-Difference files-other-content ('content of installed files ' +
+        '({count}), such as {path}') 'changed' 'as installed' @{
         count = $Paths.Count; path = $Paths[0]
     }
 }

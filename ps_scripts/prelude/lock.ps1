@@ -28,8 +28,8 @@ function New-LockFailure([Exception]$Cause) {
         return New-Failure run-in-progress ('another run is changing this host: {owner}. Wait for it to finish, then ' +
             'try again') @{ owner = $owner }
     }
-    New-Failure lock-not-opened ('could not open {file}: {cause}. Close the program that uses this file, then try ' +
-        'again') @{ file = $LockFile } -Cause $Cause
+    New-Failure lock-not-opened ('could not open {file}: {cause}. Fix this error (for example, close the program ' +
+        'that is using this file), then try again') @{ file = $LockFile } -Cause $Cause
 }
 
 function Exit-Lock {

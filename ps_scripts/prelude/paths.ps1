@@ -30,7 +30,7 @@ function Get-Link([string]$Path) {
 function Assert-NoLink([string]$Path) {
     foreach ($link in @(Get-Link $Path)) {
         throw (New-Failure link-in-path ('{path} was not changed, because {link} is a link (a junction, symbolic ' +
-                'link, or mounted volume). Check where the link leads and remove it, then try again') @{
+                'link, or mounted volume). Check where the link points, remove it, then try again') @{
                 path = $Path; link = $link
             })
     }
@@ -71,8 +71,8 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('the record contains {path}, which is not in a folder of nbserver. ' +
-                'Find out who added this line to {record}, remove it, then try again') @{
+        throw (New-Failure record-path-unknown ('the record contains {path}, which is not in an nbserver folder. ' +
+                'Find out who added this line to {record}, remove the line, then try again') @{
                 path = $Path; record = $RecordFile
             })
     }

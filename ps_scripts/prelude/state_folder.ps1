@@ -10,15 +10,15 @@ function Initialize-StateFolder {
 function New-StateFolder {
     try { New-ClosedFolder $StateFolder $StateAccess }
     catch {
-        throw (New-Failure state-folder-not-created ('could not create {path}: {cause}. Run nbserver with an account ' +
-                'that can write to {parent}') @{
+        throw (New-Failure state-folder-not-created ('could not create {path}: {cause}. Fix this error (for example, ' +
+                'use an account that can write to {parent}), then try again') @{
                 path = $StateFolder; parent = Split-Path -Parent $StateFolder
             } -Cause $_.Exception)
     }
     if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) {
-        throw (New-Failure state-folder-filled ('another account created {path} and files in it while nbserver was ' +
-                'creating it. Check who created these ' +
-                'files, remove the folder, then try again') @{ path = $StateFolder })
+        throw (New-Failure state-folder-filled ('another account created {path} and put files in it while nbserver ' +
+                'was creating it. Find out who created these files, remove the ' +
+                'folder, then try again') @{ path = $StateFolder })
     }
 }
 
@@ -27,6 +27,6 @@ function Assert-StateFolder {
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
         throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, check ' +
-                'what is in this folder and remove it, then try again') @{ path = $StateFolder } -Cause $fault)
+                'the files in this folder, remove the folder, then try again') @{ path = $StateFolder } -Cause $fault)
     }
 }

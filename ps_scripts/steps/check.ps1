@@ -47,14 +47,14 @@ function Wait-Server {
         [Threading.Thread]::Sleep(1000)
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
-        throw (New-Failure server-silent-without-log ('the notebook server does not answer on TCP port {port} and ' +
+        throw (New-Failure server-silent-without-log ('the notebook server is not responding on TCP port {port} and ' +
                 'has not written its log ({log}). Find the error in the Application log in Event Viewer, fix it, ' +
                 'then try again') @{
                 port = $port; log = $ServerLog
             })
     }
-    throw (New-Failure server-silent ('the notebook server does not answer on TCP port {port}. Its log ({log}) ends ' +
-            'with: {lines}. Fix this error, then try again') @{
+    throw (New-Failure server-silent ('the notebook server is not responding on TCP port {port}. Fix the error that ' +
+            'its log ({log}) shows, then try again. Last lines of the log: {lines}') @{
             port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
         })
 }

@@ -4,10 +4,10 @@
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.
 
-Add-Step cleanup 'What earlier runs left and nothing needs is removed or restored' -Test {
+Add-Step cleanup 'Unused files and settings from earlier runs are removed or restored' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
-        Add-Difference dropped-setting 'what an earlier setting changed ({kind} {key})' 'changed' 'restored' @{
+        Add-Difference dropped-setting '{kind} {key}, changed by an earlier setting' 'changed' 'restored' @{
             kind = $line.kind; key = $line.key
         }
     }
@@ -20,7 +20,8 @@ Add-Step cleanup 'What earlier runs left and nothing needs is removed or restore
         }
         catch {
             throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
-                    'running. Close the programs that use {path}, then try again') @{
+                    'running. Fix this error (for example, close the programs that are using {path}), then run ' +
+                    'nbserver apply again') @{
                     path = $line.key
                 } -Cause $_.Exception)
         }
@@ -28,8 +29,9 @@ Add-Step cleanup 'What earlier runs left and nothing needs is removed or restore
     foreach ($line in @(Get-DroppedLine)) {
         try { Undo-Line $line }
         catch {
-            throw (New-Failure dropped-not-restored ('{kind} {key}, which an earlier setting changed, could not be ' +
-                    'restored: {cause}. Fix the cause, then run this again. The new server is already running') @{
+            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by an ' +
+                    'earlier setting: {cause}. The new server is already running. Fix this error, then run nbserver ' +
+                    'apply again') @{
                     kind = $line.kind; key = $line.key
                 } -Cause $_.Exception)
         }

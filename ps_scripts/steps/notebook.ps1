@@ -32,9 +32,9 @@ function Assert-Salt {
     Read-Salt
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
         throw (New-Failure salt-differs ('the password hash in {file} has the salt {is}, but this run sent a hash ' +
-                'with the salt {sent}. Restore nbserver.salt next to the inventory, or run nbserver apply ' +
-                '--new-salt, which replaces the ' +
-                'hash and restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
+                'with the salt {sent}. Restore the previous nbserver.salt file next to the inventory, or run ' +
+                'nbserver apply --new-salt, which replaces the hash ' +
+                'and restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
     }
 }
 
@@ -89,7 +89,7 @@ function Compare-Configuration {
     Read-Salt
     $other = Test-OtherSalt
     if ($other) {
-        Add-Difference salt 'salt of the password hash in {file}' $Salts.Set $Salts.Sent @{ file = $ConfigurationFile }
+        Add-Difference salt 'password hash salt in {file}' $Salts.Set $Salts.Sent @{ file = $ConfigurationFile }
     }
     if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) {
         Add-Difference file-content '{file}' 'different or missing' 'as in the settings' @{ file = $ConfigurationFile }
@@ -104,7 +104,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
     if (-not (Test-ServiceGrant $directory)) {
-        Add-Difference notebook-folder 'the server''s access to {folder}' 'none' 'modify' @{ folder = $directory }
+        Add-Difference notebook-folder 'notebook server access to {folder}' 'none' 'modify' @{ folder = $directory }
     }
     Compare-Configuration
 } -Apply {

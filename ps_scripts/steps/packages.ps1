@@ -72,8 +72,8 @@ function New-Environment([string[]]$Options, [hashtable]$Variables) {
     Write-StepProgress creating-environment 'Creating the virtual environment'
     $arguments = @('-I', '-X', 'utf8', '-m', 'venv') + $Options + (Get-EnvironmentFolder)
     Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text ('could not create the ' +
-        'virtual environment ({program} exited with code {exit_code}): {output}. Make sure that the disk has free ' +
-        'space, then try again')
+        'virtual environment ({program} exited with code {exit_code}): {output}. Fix this error (for example, free ' +
+        'some disk space), then try again')
 }
 
 # Return the path of uv, which is installed from the lock.
@@ -84,7 +84,8 @@ function Install-Uv([hashtable]$Variables) {
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
-        'exited with code {exit_code}): {output}. Check the free disk space, and these settings: {settings}'
+        'exited with code {exit_code}): {output}. Check the free disk space and these settings, then try again: ' +
+        '{settings}'
     ) -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
@@ -109,8 +110,9 @@ function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
 function Invoke-PackageInstaller {
     param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
-        'packages ({program} exited with code {exit_code}): {output}. Check the free disk space, and these settings: ' +
-        '{settings}. If a package has no build for this Python, set another python.version'
+        'packages ({program} exited with code {exit_code}): {output}. Check the free disk space and these settings: ' +
+        '{settings}. If a package has no build for this Python version, set another ' +
+        'python.version. Then try again'
     ) -Values @{ settings = Get-SourceSetting }
 }
 
@@ -135,9 +137,9 @@ function Test-EnvironmentKept {
     Test-OnlyUnlisted
 }
 
-Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {
+Add-Step packages 'The packages in the lock are installed in a virtual environment' -Test {
     if ($Run.Repair) {
-        Add-Difference repair-requested 'packages' 'not checked' 'installed again, as --repair says'
+        Add-Difference repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
     }
     elseif (Test-LockMark) { Compare-Environment }
     else { Add-Difference packages 'packages' $null (Get-EnvironmentFolder) }

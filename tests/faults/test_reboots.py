@@ -146,8 +146,7 @@ def test_the_last_restart_that_is_allowed_is_the_last(host: RebootingHost, monke
     ran = host.run("apply", "if-needed", ("tool", "tool2", "text"))
     assert (ran.result.outcome, ran.result.changed, host.restarts, len(host.calls("shutdown.exe"))) == ("reboot", 2, 1, 1)
     assert (
-        ran.result.error
-        == "win1: Windows must restart again, but this run has reached its limit of restarts. Restart Windows, then try again"
+        ran.result.error == "win1: Windows must restart again, but this run has reached its restart limit. Restart Windows, then try again"
     )
 
 
@@ -227,4 +226,4 @@ def test_by_hand_the_exit_code_says_so(host: RebootingHost, reboot: str) -> None
     )
     assert done.stdout.splitlines()[-1] == "exit code 3010", done.stdout + done.stderr
     assert not host.calls("shutdown.exe")
-    assert ("a script that is run by hand does not restart it" in done.stdout) is (reboot == "if-needed")
+    assert ("a script that you run by hand does not restart it" in done.stdout) is (reboot == "if-needed")

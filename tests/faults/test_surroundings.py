@@ -264,8 +264,8 @@ def test_clock_that_is_a_year_off(site: Site, mode: Mode, days: int) -> None:
     assert events[1]["step"] == "preflight"
     told = events[1]["text"]
     assert "w32tm /resync" in told and "then try again" in told
-    assert any(f"the clock of this host shows {day:%Y-%m-%d}" in told for day in (before, now))  # one of them, at midnight
-    assert any(f"but the clock of the workstation shows {day - timedelta(days=days):%Y-%m-%d}" in told for day in (before, now))
+    assert any(f"the clock on this host shows {day:%Y-%m-%d}" in told for day in (before, now))  # one of them, at midnight
+    assert any(f"but the clock on the workstation shows {day - timedelta(days=days):%Y-%m-%d}" in told for day in (before, now))
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(10, 1), (-10, 1), (2, 0), (-2, 0)])
@@ -298,5 +298,5 @@ def test_refused_certificate_of_a_mirror_names_the_clock(site: Site) -> None:
     finally:
         transport.close()
     days = {f"{day:%Y-%m-%d}" for day in (before, datetime.now(UTC))}
-    assert refused.startswith(tuple(f"the certificate is not valid (the clock of this host shows {day}" for day in days))
+    assert refused.startswith(tuple(f"the certificate is not valid (the clock on this host shows {day}" for day in days))
     assert reset == "no secure channel"

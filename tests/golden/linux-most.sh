@@ -14,55 +14,55 @@
 # Prelude, which the steps use:
 #   216  run                    Set the options of the shell, the folders, and the state of this run.
 #   259  places                 Name the places of a server for the whole machine, which root sets up.
-#   331  json                   Read and write JSON strings in bash alone.
-#   427  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   542  events                 Report events: lines of JSON, which are the only output of this script.
-#   626  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   731  lock                   Let only one run at a time change this host.
-#   774  left_program           End the program that a run left behind when it was killed.
-#   829  record                 Record the previous state of everything that is changed, and restore it.
-#   964  programs               Run other programs: those that change something or take long through run_program.
-#  1098  paths                  Open folders without following links, and check who could replace them.
-#  1204  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1273  folders                Create folders, and set who may use them.
-#  1349  files                  Write text files, and restore the files that were replaced.
-#  1437  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1501  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1546  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1605  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1676  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1831  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1977  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2118  zypper                 Run zypper, without questions.
-#  2243  units                  Install and remove units of systemd.
-#  2332  service_unit           Compare the unit of the notebook server, and install it.
-#  2473  service                Find out what the unit of the notebook server does.
-#  2499  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2612  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2680  certificate_program    Create a certificate with OpenSSL.
-#  2688  starter                Define the Python program that starts the notebook server.
-#  2846  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2935  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  2992  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3050  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3112  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3155  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3180  installed_files        Compare the files of the environment with those that were installed.
-#  3326  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3465  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   332  json                   Read and write JSON strings in bash alone.
+#   428  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   543  events                 Report events: lines of JSON, which are the only output of this script.
+#   627  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   732  lock                   Let only one run at a time change this host.
+#   775  left_program           End the program that a run left behind when it was killed.
+#   830  record                 Record the previous state of everything that is changed, and restore it.
+#   965  programs               Run other programs: those that change something or take long through run_program.
+#  1099  paths                  Open folders without following links, and check who could replace them.
+#  1205  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1274  folders                Create folders, and set who may use them.
+#  1350  files                  Write text files, and restore the files that were replaced.
+#  1438  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1502  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1547  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1606  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1677  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1832  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1978  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2119  zypper                 Run zypper, without questions.
+#  2245  units                  Install and remove units of systemd.
+#  2334  service_unit           Compare the unit of the notebook server, and install it.
+#  2476  service                Find out what the unit of the notebook server does.
+#  2502  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2615  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2683  certificate_program    Create a certificate with OpenSSL.
+#  2691  starter                Define the Python program that starts the notebook server.
+#  2849  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2938  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  2995  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3053  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3115  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3158  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3183  installed_files        Compare the files of the environment with those that were installed.
+#  3329  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3469  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3478  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3509  python                 Install Python from the distribution.
-#  3571  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3646  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3659  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3673  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3766  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3922  service                Run the notebook server as a service that starts with the system.
-#  4026  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4090  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4238  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4316  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3482  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3513  python                 Install Python from the distribution.
+#  3575  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3650  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3663  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3677  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3770  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3926  service                Run the notebook server as a service that starts with the system.
+#  4031  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4095  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4243  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4321  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -285,7 +285,8 @@ can_read_state() {
 
 assert_root_for_change() {
     if [[ $EUID -ne 0 ]]; then
-        fail needs-root 'only root can change this host. Run nbserver, or this script, as root or with sudo'
+        fail needs-root 'changing this host requires root privileges. Run nbserver, or this script, as root or with '\
+'sudo'
     fi
 }
 BEFORE_CHANGE+=(assert_root_for_change)
@@ -585,8 +586,8 @@ event_time() {
 # The events on the host are evidence: without them, a run does not continue.
 assert_events_kept() {
     if [[ $RUN_NOT_KEPT ]]; then
-        fail events-not-kept 'could not write the events of this run to {folder}: {error}. Make sure that the disk is '\
-'writable and has free space, then try again' \
+        fail events-not-kept 'could not write the events of this run to {folder}: {error}. Fix this error (for '\
+'example, free some disk space), then try again' \
             folder "$RUN_FOLDER" error "$RUN_NOT_KEPT"
     fi
 }
@@ -595,7 +596,7 @@ assert_events_kept() {
 send_events_after() {
     local file=$STATE_FOLDER/runs/$RUN_ID/events.jsonl line='' part running
     if [[ ! -e $file ]]; then
-        printf '%s\n' "this host has no run \"$RUN_ID\". Correct the run ID" >&2
+        printf '%s\n' "this host has no run with the ID \"$RUN_ID\". Correct the run ID" >&2
         exit 3
     fi
     exec 8<"$file"
@@ -742,8 +743,8 @@ enter_lock() {
     RUN_LOCKED=1
     printf "run %s, mode %s, by '%s', process %d, since %(%Y-%m-%dT%H:%M:%SZ)T\n" \
         "$RUN_ID" "$RUN_MODE" "${RUN_OPERATOR//[[:cntrl:]]/ }" $$ -1 >"$LOCK_FILE" ||
-        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free '\
-'space' path "$LOCK_FILE"
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$LOCK_FILE"
 }
 
 refuse_second_run() {
@@ -823,7 +824,7 @@ end_left_program() {
         sleep 0.1
     done
     fail left-program-runs 'run {run} was interrupted, and a program that it started is still running (process {id}). '\
-'Wait for it or stop it, then run this again' run "$run" id "${LEFT[0]}"
+'Wait for this program to finish, or stop it, then try again' run "$run" id "${LEFT[0]}"
 }
 
 # ---- prelude: record -------------------------------------------------------------------------------
@@ -848,8 +849,8 @@ read_record() {
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'the record {path} contains a line that is not valid. Restore the file from a backup '\
-'or correct the line, then try again' \
+            fail record-damaged 'the record {path} contains a line that is not valid. Restore the record from a '\
+'backup, or correct the line, then try again' \
                 path "$RECORD_FILE"
         fi
     done
@@ -903,7 +904,7 @@ undo_line() { # LINE
     done
     RECORD=("${others[@]}")
     write_record || problem file-not-written 'could not write {path}. Make sure that its disk is writable and has '\
-'free space' path "$RECORD_FILE" || return
+'free space, then try again' path "$RECORD_FILE" || return
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
@@ -911,13 +912,13 @@ undo_line() { # LINE
 # Whether undo may restore the thing that split_line has read.
 check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
-        problem unknown-kind 'this release cannot restore the kind "{kind}" in the record. Run undo with the nbserver '\
-'release that recorded it' \
+        problem unknown-kind 'this release cannot restore "{kind}" entries in the record. Run undo with the nbserver '\
+'release that recorded them' \
             kind "$LINE_KIND" || return
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
-        problem not-of-nbserver 'nbserver never changes this, but the record {path} contains it. Find out who added '\
-'this line to the record, then remove the line' \
+        problem not-of-nbserver 'the record {path} contains this entry, but nbserver never changes it. Find out who '\
+'added this entry to the record, then remove it from the record' \
             path "$RECORD_FILE" || return
     fi
 }
@@ -1123,14 +1124,14 @@ take_hold() { # FOLDER PATH
     local real
     check_links "$2" || return
     { exec 6<"$1/."; } 2>/dev/null ||
-        problem folder-not-opened 'could not open {path} as a folder. Make sure that it exists and is not a '\
-'file' path "$1" || return
+        problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
+'readable, then try again' path "$1" || return
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
     real=$(readlink -- "$HELD")
     if [[ $real == "$1" ]]; then return; fi
     can_have_links ||
-        problem path-has-link 'a part of {path} is a link, and the path leads to {real}. Replace the link with a '\
-'folder' path "$1" real "$real" || return
+        problem path-has-link '{path} contains a link and leads to {real}. Replace the '\
+'link with a folder' path "$1" real "$real" || return
     check_path "$real/x" "$EUID"
 }
 
@@ -1166,7 +1167,7 @@ check_path() { # PATH OWNER
         check_folder_mode "$1" "$folder" "$mode" "$group" || return
     done < <(stat --dereference --format=%u/%a/%U/%G -- "${folders[@]}")
     ((i == ${#folders[@]})) ||
-        problem owners-unknown 'could not read the owners of the folders above {path}' path "$1"
+        problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1"
 }
 
 check_folder_owner() { # PATH OWNER FOLDER NUMBER USER
@@ -1233,8 +1234,8 @@ is_data_folder() { # PATH
 
 assert_notebook_folder_allowed() {
     if ! is_data_folder "$NB_NOTEBOOK_DIRECTORY"; then
-        fail notebook-folder-reserved 'notebook.directory is {path}, which is a folder of the system, a folder of '\
-'nbserver, or a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
+        fail notebook-folder-reserved 'notebook.directory is {path}, which is a system folder, an nbserver folder, or '\
+'a home folder. Set notebook.directory to another folder, such as /srv/notebooks' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
@@ -1243,14 +1244,14 @@ assert_own_folders_safe() {
     local path
     for path in "$PROGRAMS" "$CONFIGURATION_FOLDER" "$STATE_FOLDER" "$WORK_FOLDER" "$UNIT_FOLDER"; do
         check_location "$path" ||
-            fail own-folder-unsafe '{path} is not safe to use for nbserver: {cause}. After fixing this, try '\
-'again' path "$path"
+            fail own-folder-unsafe 'nbserver cannot safely use {path}: {cause}. After fixing '\
+'this problem, try again' path "$path"
     done
 }
 
 assert_notebook_folder_safe() {
     check_location "$NB_NOTEBOOK_DIRECTORY" ||
-        fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this, or set '\
+        fail notebook-folder-unsafe 'notebook.directory is not safe to use: {cause}. Fix this problem, or set '\
 'notebook.directory in the inventory to another folder'
 }
 
@@ -1328,7 +1329,7 @@ restore_folder() { # PATH
     hold_parent "$1" || return
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
-        problem folder-not-removed 'could not remove all files of the folder'
+        problem folder-not-removed 'could not remove all files in the folder'
 }
 
 # Kind access: owner and mode of a folder that existed before this script.
@@ -1393,8 +1394,8 @@ write_whole() { # PATH OWNER MODE TEXT
     hold_parent "$1"
     rm -f -- "$HELD/$name.new"
     printf %s "$4" >"$HELD/$name.new" ||
-        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free '\
-'space' path "$1"
+        problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
+'then try again' path "$1"
     chown --no-dereference -- "$2" "$HELD/$name.new"
     chmod -- "$3" "$HELD/$name.new"
     mv -T -- "$HELD/$name.new" "$HELD/$name"
@@ -1456,14 +1457,14 @@ assert_state_folder() {
     assert_no_other_writer
     assert_no_other_reader
     hold_folder "$STATE_FOLDER" ||
-        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this, '\
-'try again'
+        fail state-folder-unsafe 'undo cannot trust the folder that contains the record: {cause}. After fixing this '\
+'problem, try again'
 }
 
 assert_no_link() { # PATH
     if [[ -L $1 || ! -d $1 ]]; then
-        fail state-folder-link 'undo cannot trust {path}, because it is a link or not a folder. Find out who created '\
-'it, remove it, then try again' \
+        fail state-folder-link 'undo cannot trust {path}, because it is a link or is not a folder. Find out who '\
+'created it, remove it, then try again' \
             path "$1"
     fi
 }
@@ -1534,8 +1535,8 @@ create_data_folder() { # PATH MODE
     else
         IFS=: read -r _ _ _ group _ < <(getent passwd "$owner") || true
         if [[ ! $group ]]; then
-            fail folder-without-user '{folder} belongs to the user ID {owner}, which no user has. Run chown USER '\
-'{folder}, then run nbserver apply again' \
+            fail folder-without-user '{folder} belongs to the user ID {owner}, but no user has this ID. Run chown '\
+'USER {folder}, then run nbserver apply again' \
                 folder "$parent" owner "$owner"
         fi
         run_program setpriv --reuid="$owner" --regid="$group" --clear-groups mkdir -m "$2" -- "$1"
@@ -1563,7 +1564,7 @@ release_user() {
 has_files_of_service() { # FOLDER
     local found
     if ! has_user "$SERVICE_USER"; then return 1; fi
-    report_start searching-files 'Searching {path} for files of the service' path "$1"
+    report_start searching-files 'Searching {path} for files that belong to the service' path "$1"
     found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
     [[ $found ]]
 }
@@ -1596,9 +1597,9 @@ read_lost_files() { # FOLDER
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
     if [[ ! $REPLY ]]; then return; fi
-    fail files-without-user '{path} belongs to {owner} instead of the service or an existing user. If an earlier '\
-'nbserver created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; otherwise, change its '\
-'owner with chown. Then run nbserver apply again' \
+    fail files-without-user '{path} belongs to {owner}, but must belong to the service or an existing user. If an '\
+'earlier nbserver installation created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; '\
+'otherwise, change its owner with chown. Then run nbserver apply again' \
         path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
 }
 
@@ -1617,7 +1618,7 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'access of the notebook server to {path}' none 'read and write' \
+        differs notebook-folder-access 'notebook server access to {path}' none 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"
@@ -1640,8 +1641,8 @@ add_service_access() { # PATH
 warn_of_kept_folder() { # PATH
     read_access "$1"
     if ! can_service_write "$1"; then return; fi
-    warn earlier-notebook-folder '{path} was notebook.directory before, and the service can still write in it. '\
-'Move its files, or give it to another user (chown -R)' \
+    warn earlier-notebook-folder '{path} is the previous notebook.directory, and the service can still write to it. '\
+'Move its files to another folder, or change its owner with chown -R' \
         path "$1"
 }
 
@@ -1665,7 +1666,7 @@ restore_access() { # PATH BEFORE
     keep_user_for "$1"
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'could not set owner and mode to {access}' access "$2" || return
+        problem access-not-restored 'could not set the owner and mode to {access}' access "$2" || return
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else
@@ -1701,7 +1702,7 @@ add_user() { # NAME HOME
 
 restore_user() { # NAME
     if ((${#USER_IS_KEPT_FOR[@]})); then
-        warn user-stays 'the user {user} is kept, because files in {folders} belong to it. Remove these files or '\
+        warn user-stays 'the user {user} was kept, because files in {folders} belong to it. Remove these files or '\
 'change their owner, then run nbserver undo again' \
             user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
@@ -1709,8 +1710,8 @@ restore_user() { # NAME
     fi
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
-        'could not remove the user ({program} exited with code {exit_code}): {output}. Stop all processes of this '\
-'user' \
+        'could not remove the user ({program} exited with code {exit_code}): {output}. Fix this error (for example, '\
+'stop the processes that this user runs), then try again' \
         userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
 }
@@ -1768,8 +1769,8 @@ assert_account_primary_group() { # NAME
     local group=''
     IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
     if [[ $group != "$1" ]]; then
-        fail account-primary-group 'the primary group of the user {user} is {group}, expected {user}. Run usermod '\
-'--gid {user} {user}, then try again' \
+        fail account-primary-group 'the user {user} has the primary group {group}, expected {user}. Run usermod --gid '\
+'{user} {user}, then try again' \
             user "$1" group "${group:-$ACCOUNT_GROUP}"
     fi
 }
@@ -1782,14 +1783,14 @@ assert_account_groups() { # NAME
         group=''
         IFS=: read -r group _ < <(getent group "$number") || true
         fail account-in-group 'the user {user} is in the group {group}, so everyone who can log in to the notebook '\
-'would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
+'server would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
             user "$1" group "${group:-$number}"
     done
 }
 
 assert_account_home() { # NAME HOME
     if [[ $ACCOUNT_HOME != "$2" ]]; then
-        fail account-home 'the home folder of the user {user} is {home}, expected {expected}. If a person uses this '\
+        fail account-home 'the user {user} has the home folder {home}, expected {expected}. If a person uses this '\
 'account, rename it with usermod --login NEW_NAME {user}; otherwise, run usermod --home {expected} {user}. Then try '\
 'again' \
             user "$1" home "$ACCOUNT_HOME" expected "$2"
@@ -1800,8 +1801,8 @@ assert_account_shell() { # NAME
     case $ACCOUNT_SHELL in
         /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) return 0 ;;
     esac
-    fail account-shell 'the login shell of the user {user} is {shell}, expected /usr/sbin/nologin. Run usermod '\
-'--shell /usr/sbin/nologin {user}, then try again' \
+    fail account-shell 'the user {user} has the login shell {shell}, expected /usr/sbin/nologin. Run usermod --shell '\
+'/usr/sbin/nologin {user}, then try again' \
         user "$1" shell "$ACCOUNT_SHELL"
 }
 
@@ -1810,7 +1811,7 @@ assert_account_locked() { # NAME
     local password=''
     IFS=: read -r _ password _ < <(getent shadow "$1") || true
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the account of the user {user} is not locked: it has a password, or no entry in '\
+        fail account-password 'the user account {user} is not locked: it has a password, or it has no entry in '\
 '/etc/shadow. Run passwd --lock {user}, then try again' \
             user "$1"
     fi
@@ -1905,8 +1906,8 @@ assert_plan_is_known() { # PLAN NAME...
     if [[ $1 ]]; then return; fi
     for name in "${@:2}"; do
         if [[ ! ${PACKAGE_TRACES[$name]} ]]; then
-            fail package-plan-empty '{program} does not report what it would install for {packages}, so undo '\
-'could not remove them. Install {packages} yourself, then run this again' \
+            fail package-plan-empty '{program} does not report what it would install for {packages}, so undo could '\
+'not remove these packages. Install {packages} yourself, then try again' \
                 program "$PACKAGE_MANAGER" packages "${*:2}"
         fi
     done
@@ -1934,8 +1935,8 @@ restore_packages() { # KEY BEFORE
     if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
     if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
     "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
-    warn packages-stay 'undo keeps the packages {packages}, because packages that were installed later require some '\
-'of them: {others}' \
+    warn packages-stay 'undo kept the packages {packages}, because other packages that were installed later require '\
+'some of them: {others}' \
         packages "${kept[*]}" others "${others# }"
     if ((${#removed[@]})); then remove_packages "$2" "${removed[@]}"; fi
 }
@@ -2043,8 +2044,8 @@ refresh_with_apt() {
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then
         error_text
-        warn apt-update-failed 'apt-get update exited with code {exit_code}, so the existing package lists are used. '\
-'Correct or remove the failing source in /etc/apt: {output}' \
+        warn apt-update-failed 'apt-get update exited with code {exit_code}, so nbserver uses the existing package '\
+'lists. Correct or remove the source in /etc/apt that caused this error: {output}' \
             exit_code "$EXIT_CODE" output "$REPLY"
     fi
 }
@@ -2073,8 +2074,8 @@ read_new_packages_apt() { # NAME...
     wait "$!" || code=$?
     if ((code)); then
         error_text
-        fail apt-plan-failed 'apt-get cannot determine what to install for {packages}: {output}. '\
-'Check the package sources in /etc/apt, then run this again' packages "$*" output "$REPLY"
+        fail apt-plan-failed 'apt-get cannot determine what to install for {packages}: {output}. Check the package '\
+'sources in /etc/apt, then try again' packages "$*" output "$REPLY"
     fi
     REPLY=$plan
 }
@@ -2092,8 +2093,8 @@ read_removed_by_apt() { # NAME...
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
     done < <(apt-get --simulate --quiet --yes purge -- "$@" 2>/dev/null)
     wait "$!" ||
-        problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. To see why, run apt-get '\
-'--simulate purge with these packages' \
+        problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. Run apt-get --simulate '\
+'purge {packages}, fix the error that it shows, then try again' \
             packages "$*" || return
     REPLY=$plan
 }
@@ -2137,15 +2138,16 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     read_proxy
     for try in 1 2; do
         run_program --to-its-end --failure zypper-failed \
-            '{program} exited with code {exit_code}: {output}. Look up the code under EXIT CODES in man zypper' \
+            '{program} exited with code {exit_code}: {output}. Look up this exit code under EXIT CODES in man zypper, '\
+'fix the error, then try again' \
             "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
             103) continue ;;
             106) warn repository-skipped 'zypper could not refresh a repository and skipped it. Run zypper refresh to '\
-'see which one' ;;
-            107) warn package-script-failed 'zypper finished, but a script of a package failed. Check the output of '\
-'zypper in the events of this run' ;;
+'see which repository failed' ;;
+            107) warn package-script-failed 'zypper finished, but a package script failed. Check the zypper output in '\
+'the events of this run (nbserver events shows them)' ;;
         esac
         return 0
     done
@@ -2156,8 +2158,8 @@ refresh_with_zypper() {
     run_zypper --accept '0 4 6 106' -- refresh
     if ((EXIT_CODE == 4 || EXIT_CODE == 6)); then
         warn zypper-refresh-failed \
-            'zypper refresh exited with code {exit_code}, so the existing package lists are used. If a package cannot '\
-'be installed, check the repositories with zypper repos' \
+            'zypper refresh exited with code {exit_code}, so nbserver uses the existing package lists. If a package '\
+'cannot be installed, check the repositories with zypper repos' \
             exit_code "$EXIT_CODE"
     fi
 }
@@ -2174,8 +2176,8 @@ read_new_packages_zypper() { # NAME...
         0 | 102 | 103 | 106) ;;
         104) refuse_missing_packages "$@" ;;
         *)
-            fail zypper-plan-for-install-failed 'zypper cannot determine what to install for {packages} '\
-'(exit code {exit_code}; see man zypper). Run zypper install --dry-run {packages} to see why, then run this again' \
+            fail zypper-plan-for-install-failed 'zypper cannot determine what to install for {packages} (exit code '\
+'{exit_code}; see man zypper). Run zypper install --dry-run {packages}, fix the error that it shows, then try again' \
                 packages "$*" exit_code "$code"
             ;;
     esac
@@ -2206,13 +2208,13 @@ install_with_zypper() { # NAME...
 
 refuse_missing_packages() { # NAME...
     if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
-        fail sles-module-missing 'the repositories of this host lack some of these packages: {packages}. On Service '\
-'Pack 4 or newer, python311 is in the Python 3 Module: run SUSEConnect -p '\
+        fail sles-module-missing 'the repositories on this host lack some of these packages: {packages}. On Service '\
+'Pack 4 or newer, the Python 3 Module provides python311: run SUSEConnect -p '\
 'sle-module-python3/{version}/{architecture}, then run nbserver apply again' \
             packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
     fi
-    fail packages-missing 'the repositories of this host lack some of these packages: {packages}. Add a repository '\
-'that provides them (zypper repos shows the current ones), then run nbserver apply again' \
+    fail packages-missing 'the repositories on this host lack some of these packages: {packages}. Add a repository '\
+'that provides them (zypper repos lists the current repositories), then run nbserver apply again' \
         packages "$*"
 }
 
@@ -2225,8 +2227,8 @@ read_removed_by_zypper() { # NAME...
     )
     wait "$!" || code=$?
     ((code == 0 || code == 106)) ||
-        problem zypper-plan-failed 'zypper could not simulate the removal of {packages}. To see why, run zypper '\
-'remove --dry-run with these packages' packages "$*"
+        problem zypper-plan-failed 'zypper could not simulate the removal of {packages}. Run zypper remove --dry-run '\
+'{packages}, fix the error that it shows, then try again' packages "$*"
 }
 
 # zypper has no command that marks a package as one that only other packages need.
@@ -2413,13 +2415,14 @@ refuse_unit() {
     ending=$REPLY
     if ((status == 218 || status >= 226 && status <= 231)); then
         read_refused_settings
-        fail unit-settings-refused 'systemd cannot start {unit} with {settings} (status {status}): {lines}. '\
-'In a container, these settings may need more rights. Fix the cause, or change the settings with '\
-'{command}, then try again' \
+        fail unit-settings-refused 'systemd could not start {unit} with {settings} (status {status}). In a container, '\
+'these settings may need more rights. Fix the error that the log shows, or change the settings with {command}, then '\
+'try again. Last lines of the log: {lines}' \
             unit "$SERVICE_UNIT" command "${SYSTEMCTL[*]} edit $SERVICE_UNIT" \
             settings "$REPLY" status "$status" lines "$ending"
     fi
-    fail unit-not-started 'systemd cannot start {unit} (status {status}): {lines}. Fix the cause, then try again' \
+    fail unit-not-started 'systemd could not start {unit} (status {status}). Fix the error that its log shows, then '\
+'try again. Last lines of the log: {lines}' \
         unit "$SERVICE_UNIT" status "$status" lines "$ending"
 }
 
@@ -2849,7 +2852,7 @@ server.start()
 assert_port_free() {
     if is_listening "$NB_NOTEBOOK_PORT" && ! is_own_port "$REPLY"; then
         fail port-used 'TCP port {port} is used by another program (find it with ss --listening --tcp --processes). '\
-'Stop this program, or choose another notebook.port in the inventory' \
+'Stop it, or choose another notebook.port in the inventory' \
             port "$NB_NOTEBOOK_PORT"
     fi
 }
@@ -2890,8 +2893,8 @@ assert_address_local() {
     local allowed=0
     { read -r allowed </proc/sys/net/ipv4/ip_nonlocal_bind; } 2>/dev/null || true
     if [[ $allowed == 0 ]] && is_foreign_address "$NB_NOTEBOOK_IP"; then
-        fail address-not-local 'notebook.ip is {address}, which is not an address of this host (ip address shows '\
-'them). Set it to one of them, or to "*" for all' \
+        fail address-not-local 'notebook.ip is {address}, but this host does not have this address. Set notebook.ip '\
+'to an address that the command ip address shows on this host, or to "*" for all addresses' \
             address "$NB_NOTEBOOK_IP"
     fi
 }
@@ -2951,12 +2954,12 @@ assert_folders_writable() {
         fi
         if [[ $path == "$PROGRAMS" && $MOUNT_OPTIONS == *,noexec,* ]]; then
             fail folder-noexec 'programs cannot run from {path}: the file system at {mount} is mounted with noexec. '\
-'Mount it with exec (mount -o remount,exec {mount}, and in /etc/fstab), then try again' \
+'Remount it with exec (mount -o remount,exec {mount}), remove noexec from /etc/fstab, then try again' \
                 path "$path" mount "$MOUNT"
         fi
         if [[ $path != "$NB_NOTEBOOK_DIRECTORY" && ! -w ${folder:-/} ]]; then
-            fail folder-not-writable 'you cannot write to {folder}. If sudo created it, give it to your user '\
-'(chown), then try again' \
+            fail folder-not-writable 'you cannot write to {folder}. If it was created with sudo, make your user its '\
+'owner with chown, then try again' \
                 folder "${folder:-/}"
         fi
     done
@@ -2998,8 +3001,8 @@ assert_architecture() {
     local should=x86_64
     if [[ $NB_ARCHITECTURE == arm64 ]]; then should=aarch64; fi
     if [[ $HOSTTYPE != "$should" ]]; then
-        fail wrong-architecture 'the processor is {is}, but the inventory has architecture = "{architecture}". '\
-'Correct architecture in the inventory' \
+        fail wrong-architecture 'this host has the processor architecture {is}, but the inventory has architecture = '\
+'"{architecture}". Correct architecture in the inventory' \
             is "$HOSTTYPE" architecture "$NB_ARCHITECTURE"
     fi
 }
@@ -3052,7 +3055,7 @@ read_installation_folder() {
 
 assert_root() {
     if [[ $EUID -ne 0 ]]; then
-        fail not-root 'root rights are required. Run nbserver, or this script, as root or with sudo'
+        fail not-root 'root privileges are required. Run nbserver, or this script, as root or with sudo'
     fi
 }
 
@@ -3074,8 +3077,8 @@ assert_distribution() {
 'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-an unknown system}"
     fi
-    fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
-'supported. Use a host with one of these systems' \
+    fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are supported. Use a '\
+'host that runs one of these systems' \
         name "${SYSTEM_NAME:-an unknown system}"
 }
 
@@ -3083,8 +3086,8 @@ assert_distribution() {
 assert_packages_installable() {
     read_mount /usr
     if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
-    fail system-read-only '{name} is a transactional or read-only system: packages cannot be installed while it runs. '\
-'Choose a host with a writable /usr' \
+    fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
+'running. Choose a host with a writable /usr' \
         name "${SYSTEM_NAME:-this host}"
 }
 
@@ -3099,12 +3102,12 @@ assert_clock() {
     seconds=${seconds#-}
     if ((seconds <= 300)); then return; fi
     if ((seconds > 86400)); then
-        fail clock-wrong 'the clock of this host shows {host_time}, but the clock of the workstation shows '\
-'{workstation_time}. Correct the wrong clock (on this host with timedatectl set-ntp true), then try again' \
+        fail clock-wrong 'the clock on this host shows {host_time}, but the clock on the workstation shows '\
+'{workstation_time}. Correct the wrong clock (on this host, run timedatectl set-ntp true), then try again' \
             host_time "$host_time" workstation_time "$RUN_TIME"
     fi
-    warn clock-differs 'the clock of this host shows {host_time}, but the clock of the workstation shows '\
-'{workstation_time}. Correct the wrong clock (on this host with timedatectl set-ntp true)' \
+    warn clock-differs 'the clock on this host shows {host_time}, but the clock on the workstation shows '\
+'{workstation_time}. Correct the wrong clock (on this host, run timedatectl set-ntp true)' \
         host_time "$host_time" workstation_time "$RUN_TIME"
     RUN_TIME=''                                    # the warning is reported once per run
 }
@@ -3263,7 +3266,7 @@ compare_list() { # LIST FUNCTION
 compare_installed_files() {
     local list=$FILE_LISTS/${ENVIRONMENT##*/}
     if ! has_lists; then
-        differs files-not-listed 'list of the files in {path}' '' complete path "$ENVIRONMENT"
+        differs files-not-listed 'file list for {path}' '' complete path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
         return
     fi
@@ -3291,24 +3294,24 @@ compare_recorded_hashes() {
 # A comparison that failed would find no difference.
 assert_complete() { # LIST [LAST-LINE]
     if [[ ${2:-} != complete ]]; then
-        fail files-not-compared 'the installed files could not be compared with {list}. Run this again' list "$1"
+        fail files-not-compared 'could not compare the installed files with {list}. Try again' list "$1"
     fi
 }
 
 report_changed_files() {
     if ((${#CHANGED_FILES[@]})); then
-        differs files-changed 'installed files ({count}), first {path}' changed 'as installed' \
+        differs files-changed 'installed files ({count}), such as {path}' changed 'as installed' \
             count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
     fi
     if ((${#MISSING_FILES[@]})); then
-        differs files-missing 'installed files ({count}), first {path}' '' 'as installed' \
+        differs files-missing 'installed files ({count}), such as {path}' '' 'as installed' \
             count "${#MISSING_FILES[@]}" path "${MISSING_FILES[0]}"
     fi
 }
 
 report_other_content() {
     if ((${#CHANGED_FILES[@]})); then
-        differs files-other-content 'content of installed files ({count}), first {path}' changed 'as installed' \
+        differs files-other-content 'content of installed files ({count}), such as {path}' changed 'as installed' \
             count "${#CHANGED_FILES[@]}" path "${CHANGED_FILES[0]}"
     fi
 }
@@ -3318,8 +3321,8 @@ report_other_content() {
 report_added_files() {
     if ((${#ADDED_FILES[@]} == 0)) || [[ $ADDED_REPORTED ]] || can_notebooks_install; then return; fi
     ADDED_REPORTED=1
-    warn files-added '{folder} has files that nbserver did not install ({count}), first {path}. '\
-'Check where they come from; apply --repair removes them' \
+    warn files-added '{folder} contains files that nbserver did not install ({count}), such as {path}. Check where '\
+'they came from. To remove them, run nbserver apply --repair' \
         folder "$ENVIRONMENT" count "${#ADDED_FILES[@]}" path "${ADDED_FILES[0]}"
 }
 
@@ -3342,7 +3345,7 @@ compare_environment() {
     local -a lines=() folders=()
     compare_programs_folder
     if [[ $RUN_REPAIR ]]; then
-        differs repair-requested 'packages' 'not checked' 'installed again, as --repair says'
+        differs repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
         return
     fi
     if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
@@ -3411,8 +3414,8 @@ create_environment() {
     program=$(readlink -e -- "$PYTHON")            # after an upgrade, python3 may be a link to another program
     report_start creating-environment 'Creating the virtual environment'
     run_program --failure environment-not-created \
-        'could not create the virtual environment ({program} exited with code {exit_code}): {output}. Make sure that '\
-'the disk has free space, then try again' \
+        'could not create the virtual environment ({program} exited with code {exit_code}): {output}. Fix this error '\
+'(for example, free some disk space), then try again' \
         "${PROXY[@]}" "$program" -I -m venv "$ENVIRONMENT"
     printf '%s\n' "${LOCK[@]}" >"$ENVIRONMENT/lock.txt"
     if [[ $NB_PACKAGES_INDEX_URL ]]; then LOCK_OPTIONS+=(--index-url "$NB_PACKAGES_INDEX_URL"); fi
@@ -3431,8 +3434,8 @@ install_with_uv() {
     done >"$ENVIRONMENT/uv-lock.txt"
     report_start installing-uv 'Installing uv'
     run_program --failure uv-not-installed \
-        'could not install uv ({program} exited with code {exit_code}): {output}. Check the free disk space, and '\
-'these settings: {settings}' --value settings "$INSTALLER_SETTINGS" \
+        'could not install uv ({program} exited with code {exit_code}): {output}. Check the free disk space and these '\
+'settings, then try again: {settings}' --value settings "$INSTALLER_SETTINGS" \
         "${PROXY[@]}" "$NOTEBOOK_PYTHON" -I -m pip install --no-cache-dir "${LOCK_OPTIONS[@]}" \
         --requirement "$ENVIRONMENT/uv-lock.txt"
     report_start installing-with-uv 'Installing packages with uv'
@@ -3443,8 +3446,9 @@ install_with_uv() {
 
 run_installer() { # PROGRAM [ARGUMENT...]
     run_program --failure packages-not-installed \
-        'could not install the packages ({program} exited with code {exit_code}): {output}. Check the free disk '\
-'space, and these settings: {settings}. If a package has no build for this Python, set another python.version' \
+        'could not install the packages ({program} exited with code {exit_code}): {output}. Check the free disk space '\
+'and these settings: {settings}. If a package has no build for this Python version, set another python.version. Then '\
+'try again' \
         --value settings "$INSTALLER_SETTINGS" "${PROXY[@]}" "$@"
 }
 
@@ -3540,8 +3544,8 @@ assert_python_version() {
     version=${PACKAGES[$package]%%[!0-9.]*}
     if [[ ! $version ]]; then return; fi
     if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
-        fail python-too-old '{package} of {system} has version {version}, but Python 3.10 or newer is required. Set '\
-'python.version in the inventory to a newer version that this distribution provides' \
+        fail python-too-old '{system} provides {package} in version {version}, but Python 3.10 or newer is required. '\
+'Set python.version in the inventory to a newer version that this distribution provides' \
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi
     if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
@@ -3578,7 +3582,7 @@ choose_python() {
 
 NOTEBOOK_PACKAGES=()                               # of the distribution; empty if wheels are used
 
-step packages 'The packages of the notebook server are installed'
+step packages 'The notebook server packages are installed'
 
 packages_test() {
     local name
@@ -3606,7 +3610,7 @@ choose_packages() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
     if [[ $NB_PYTHON_VERSION ]]; then
         fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version, '\
-'because the packages of a distribution require its default Python. Remove python.version from the inventory'
+'because distribution packages require the default Python version. Remove python.version from the inventory'
     fi
     NOTEBOOK_PYTHON=$PYTHON                        # of the step python
     case "$PACKAGE_MANAGER $SYSTEM_ID" in
@@ -3617,7 +3621,7 @@ choose_packages() {
             NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy)
             ;;
         *)
-            fail no-distribution-packages '{system} does not provide the packages of the notebook server. Set '\
+            fail no-distribution-packages '{system} does not provide the notebook server packages. Set '\
 'packages.source = "wheels" in the inventory' \
                 system "$SYSTEM_NAME"
             ;;
@@ -3627,9 +3631,9 @@ choose_packages() {
 # Once per run.
 warn_of_repair() {
     if [[ $RUN_REPAIR || $RUN_THOROUGH ]]; then
-        warn distribution-not-checked 'the packages of the notebook server are those of the distribution, which '\
-'checks and repairs them: dpkg --verify and apt-get install --reinstall, or rpm --verify and zypper install --force. '\
-'They are {packages}' \
+        warn distribution-not-checked 'nbserver did not check the files of packages from the distribution. Check and '\
+'repair these packages with dpkg --verify and apt-get install --reinstall, or with rpm --verify and zypper install '\
+'--force: {packages}' \
             packages "${NOTEBOOK_PACKAGES[*]}"
         RUN_REPAIR='' RUN_THOROUGH=''
     fi
@@ -3649,7 +3653,7 @@ install_environment() {
 step openssl 'OpenSSL is installed'
 
 openssl_test() {
-    if ! has_openssl; then differs openssl 'OpenSSL' '' 'the package openssl'; fi
+    if ! has_openssl; then differs openssl 'OpenSSL' '' 'the openssl package'; fi
 }
 
 openssl_apply() {
@@ -3681,7 +3685,7 @@ KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
 CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
 
-step certificate 'The server has a certificate for its names, with a key that only it can read'
+step certificate 'The server has a certificate for its names and a private key that only it can read'
 
 certificate_test() {
     read_access "$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE"
@@ -3693,7 +3697,7 @@ certificate_test() {
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
         differs certificate-expires 'certificate' 'expires soon' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
-        differs certificate-names 'names of the certificate' different "${NB_CERTIFICATE_NAMES[*]}"
+        differs certificate-names 'certificate names' different "${NB_CERTIFICATE_NAMES[*]}"
     else
         compare_access "$KEY_FILE" "$READERS" "$FILE_MODE"
         compare_access "$CERTIFICATE_FILE" "$READERS" "$FILE_MODE"
@@ -3798,7 +3802,7 @@ compare_configuration() {
     read_salts
     if has_other_salt; then
         around=around
-        differs salt 'salt of the password hash in {path}' "$SALT_SET" "$SALT_SENT" path "$NOTEBOOK_FILE"
+        differs salt 'password hash salt in {path}' "$SALT_SET" "$SALT_SENT" path "$NOTEBOOK_FILE"
     fi
     configuration_text
     if ! has_text "$NOTEBOOK_FILE" "$REPLY" notebook.password_hash "$around"; then
@@ -3812,16 +3816,16 @@ notebook_apply() {
     read_salts
     if [[ ! $RUN_NEW_SALT ]] && has_other_salt; then
         fail salt-differs 'the password hash in {path} has the salt {is}, but this run sent a hash with the salt '\
-'{sent}. Restore nbserver.salt next to the inventory, or run nbserver apply --new-salt, which replaces the hash and '\
-'restarts the server' \
+'{sent}. Restore the previous nbserver.salt file next to the inventory, or run nbserver apply --new-salt, which '\
+'replaces the hash and restarts the server' \
             path "$NOTEBOOK_FILE" is "$SALT_SET" sent "$SALT_SENT"
     fi
     keep_password_hash
     request_secret notebook.password_hash 'Hash of the notebook password (from nbserver hash-password)'
     # The hash is written into JSON unchanged. Hashes of argon2 and the older kinds have only these characters.
     if [[ ! ${SECRETS[notebook.password_hash]:-} =~ ^[A-Za-z0-9:$=,+/.]+$ ]]; then
-        fail password-hash-invalid 'the hash of the notebook password is missing or not valid. Create a hash with '\
-'nbserver hash-password, then try again'
+        fail password-hash-invalid 'the notebook password hash is missing or not valid. Create a hash with nbserver '\
+'hash-password, then run this script again with that hash'
     fi
     add_folder "$CONFIGURATION_FOLDER" "$READERS" "$FOLDER_MODE"
     add_folder "$WORK_FOLDER" "$SERVICE" 700
@@ -3925,7 +3929,7 @@ shared_configuration() {
 # It is a unit of systemd, which runs as the user of the service and can write in two folders only: its own and that of
 # the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
 
-step service 'The notebook server runs'
+step service 'The notebook server is running'
 
 service_test() {
     compare_unit
@@ -4017,8 +4021,9 @@ UMask=0027"
 # REPLY: a path as one word of a line in a unit.
 unit_word() { # PATH
     if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then
-        fail notebook-folder-characters 'notebook.directory contains a quotation mark, colon, backslash, or control '\
-'character, which a path in a systemd unit must not contain. Set notebook.directory to another folder'
+        fail notebook-folder-characters 'notebook.directory must not contain a quotation mark, colon, backslash, or '\
+'control character, because a systemd unit contains this path. Set notebook.directory in the inventory to another '\
+'folder'
     fi
     REPLY="\"${1//%/%%}\""
 }
@@ -4180,14 +4185,14 @@ refuse_silent_server() {
     fi
     log_lines print_service_log
     if [[ ! $REPLY ]]; then
-        fail server-silent-without-lines 'the notebook server does not answer on TCP port {port}, and its log is '\
-'empty. Find the error with systemctl status nbserver (in user scope: systemctl --user status nbserver), fix it, then '\
-'try again' \
+        fail server-silent-without-lines 'the notebook server is not responding on TCP port {port}, and its log is '\
+'empty. Find the error with systemctl status nbserver (in user scope: systemctl --user status nbserver), fix it, '\
+'then try again' \
             port "$NB_NOTEBOOK_PORT"
     fi
     fail server-silent-with-lines \
-        'the notebook server does not answer on TCP port {port}. Fix the error at the end of its log, then try again: '\
-'{lines}' \
+        'the notebook server is not responding on TCP port {port}. Fix the error that its log shows, then try again. '\
+'Last lines of the log: {lines}' \
         port "$NB_NOTEBOOK_PORT" lines "$REPLY"
 }
 
@@ -4199,10 +4204,10 @@ assert_server_closed() {
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
-        fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the password '\
-'with {status} instead of 401 or 403, so anyone who can connect may be able to run programs as its user. Stop the '\
-'server ({stop}) and read its log ({log}). If someone added files to {folder}, remove these files. Then run nbserver '\
-'apply again' \
+        fail server-open-to-everybody 'the notebook server on TCP port {port} responded to a request without the '\
+'password with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under the '\
+'server account. Stop the server ({stop}) and read its log ({log}). If someone added files to {folder}, remove these '\
+'files. Then run nbserver apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done
@@ -4243,14 +4248,14 @@ read_shown() {
 
 KEPT_FOLDERS_ARE_REPORTED=''
 
-step cleanup 'What earlier runs left and nothing needs is removed or restored'
+step cleanup 'Unused files and settings from earlier runs are removed or restored'
 
 cleanup_test() {
     local line
     for line in "${RECORD[@]}"; do
         if is_unused_environment "$line"; then differs installed-path '{path}' installed '' path "$LINE_KEY"; fi
         if is_dropped "$line"; then
-            differs dropped-setting 'what an earlier setting changed ({kind} {key})' changed restored \
+            differs dropped-setting '{kind} {key}, changed by an earlier setting' changed restored \
                 kind "$LINE_KIND" key "$LINE_KEY"
         elif [[ $LINE_KIND == data_folder && ! $KEPT_FOLDERS_ARE_REPORTED ]] && is_earlier_notebook_folder; then
             warn_of_kept_folder "$LINE_KEY"
@@ -4273,8 +4278,8 @@ cleanup_apply() {
                     path "$LINE_KEY"
         elif is_dropped "$line"; then
             undo_line "$line" ||
-                fail dropped-not-restored 'could not restore {kind} {key}, which an earlier setting changed: {cause}. '\
-'The new server is already running. Fix this error, then run nbserver apply again' \
+                fail dropped-not-restored 'could not restore {kind} {key}, which was changed by an earlier setting: '\
+'{cause}. The new server is already running. Fix this error, then run nbserver apply again' \
                     kind "$LINE_KIND" key "$LINE_KEY"
         fi
     done
@@ -4374,7 +4379,7 @@ apply_step() { # STEP
     test_step "$1"
     if ((${#DIFFERENCES[@]})); then
         fail still-differs '{what} did not change as expected: expected "{should}", got "{is}". Check whether another '\
-'program changes it back, then try again' \
+'program is changing it back, then try again' \
             what "${DIFFERENCES[2]}" is "${DIFFERENCES[3]}" should "${DIFFERENCES[4]}"
     fi
     RUN_CHANGED=$((RUN_CHANGED + 1))
@@ -4439,7 +4444,7 @@ start_change() {
     read_record
     folder=$STATE_FOLDER/runs/$RUN_ID
     if [[ -e $folder ]]; then
-        fail run-id-used 'this host already has a run "{run}". Use another run ID' run "$RUN_ID"
+        fail run-id-used 'this host already has a run with the ID "{run}". Use another run ID' run "$RUN_ID"
     fi
     mkdir -p -- "$folder"
     RUN_FOLDER=$folder
@@ -4493,8 +4498,8 @@ give_up() { # CODE COMMAND
 # The first event has the hash of the script, which only a file has: what a pipe contained is gone.
 assert_script_is_file() {
     if [[ -f ${BASH_SOURCE[0]} ]]; then return; fi
-    fail script-is-no-file 'the script must be a file on this host, but it came through a pipe or as an argument. '\
-'Copy {host}.sh to the host, then run there: bash {host}.sh' \
+    fail script-is-no-file 'the script must be a file on this host, but it was read from a pipe or an argument. Copy '\
+'{host}.sh to the host, then run on the host: bash {host}.sh' \
         host "$NB_HOST"
 }
 

@@ -16,78 +16,78 @@
 #   236  messages               Write messages: a sentence with named values, and a code that no release changes.
 #   315  hashes                 Compute SHA-256, the only hash that this script uses.
 #   334  events                 Report events: lines of JSON, which are the only output of this script.
-#   423  envelope               Read the envelope: the only input of a run in addition to this script.
-#   498  lock                   Allow only one run at a time to change this host.
-#   557  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   637  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   763  access                 Set and check access lists: who may read and change a folder.
-#   838  places                 Set the folders of nbserver on this host, and who has access to them.
-#   875  record                 Keep the record: the state of each thing before its first change, for undo.
-#   939  registry               Read values in the registry.
-#   950  registry_values        Compare, set, and restore values in the registry.
-#   984  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1104  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1191  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1224  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1312  path_access            Find other accounts that could replace a folder with another folder.
-#  1340  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1395  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1543  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1705  server_command         Define the command line of the server, and what it was started with.
-#  1724  programs               Run other programs until they exit, and report their output.
-#  1848  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1867  downloads              Download files into the cache, and check their hashes before they are used.
-#  2039  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2126  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2202  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2257  foreign_places         Define where configuration from other installations may be on this host.
-#  2271  package_environment    Choose the environment variables of pip and uv.
-#  2318  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2323  installer_failures     Explain the exit codes of installers.
-#  2394  installers             Run installers and uninstallers, and wait while another one runs.
-#  2439  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2496  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2558  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2583  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2647  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2686  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2726  installed_files        Compare files with those that were installed.
-#  2874  running_server         Stop the server before its programs are replaced.
-#  2897  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3011  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3070  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3120  port_process           Find the program that listens on a TCP port, and what started it.
-#  3146  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3265  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3311  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3369  certificates           Read certificates from PEM files.
-#  3386  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3458  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3592  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3711  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3819  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3887  password_hash          Get the hash of the password.
-#  3892  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3937  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3959  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4025  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   424  envelope               Read the envelope: the only input of a run in addition to this script.
+#   499  lock                   Allow only one run at a time to change this host.
+#   558  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   638  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   764  access                 Set and check access lists: who may read and change a folder.
+#   839  places                 Set the folders of nbserver on this host, and who has access to them.
+#   876  record                 Keep the record: the state of each thing before its first change, for undo.
+#   940  registry               Read values in the registry.
+#   951  registry_values        Compare, set, and restore values in the registry.
+#   985  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1105  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1192  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1225  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1313  path_access            Find other accounts that could replace a folder with another folder.
+#  1341  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1398  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1547  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1709  server_command         Define the command line of the server, and what it was started with.
+#  1728  programs               Run other programs until they exit, and report their output.
+#  1852  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1871  downloads              Download files into the cache, and check their hashes before they are used.
+#  2044  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2131  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2207  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2262  foreign_places         Define where configuration from other installations may be on this host.
+#  2276  package_environment    Choose the environment variables of pip and uv.
+#  2323  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2328  installer_failures     Explain the exit codes of installers.
+#  2400  installers             Run installers and uninstallers, and wait while another one runs.
+#  2445  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2502  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2564  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2589  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2653  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2692  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2732  installed_files        Compare files with those that were installed.
+#  2881  running_server         Stop the server before its programs are replaced.
+#  2904  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3018  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3077  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3127  port_process           Find the program that listens on a TCP port, and what started it.
+#  3153  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3272  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3318  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3376  certificates           Read certificates from PEM files.
+#  3393  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3465  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3599  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3719  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3828  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3896  password_hash          Get the hash of the password.
+#  3901  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3946  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3968  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4034  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4124  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4201  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4220  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4239  python                 Install Python from the publisher, or use one that is installed.
-#  4373  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4434  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4552  packages               Install the packages of the lock in a virtual environment.
-#  4718  path                   Add the programs of the server to the PATH of the machine.
-#  4747  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4773  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4893  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5100  service                Run the server as a scheduled task.
-#  5242  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5307  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5382  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5420  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4133  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4210  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4229  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4248  python                 Install Python from the publisher, or use one that is installed.
+#  4382  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4443  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4562  packages               Install the packages of the lock in a virtual environment.
+#  4730  path                   Add the programs of the server to the PATH of the machine.
+#  4759  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4785  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4905  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5113  service                Run the server as a scheduled task.
+#  5255  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5320  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5395  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5435  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -355,8 +355,8 @@ filter Write-OtherOutput { Write-Event log @{ text = [string]$_ } }
 function Save-Event([string]$Json) {
     try { [IO.File]::AppendAllText($Run.EventFile, $Json + "`n", $Utf8) }
     catch {
-        $Run.NotKept = New-Failure events-not-kept ('could not write the events of this run to {file}: {cause}. Make ' +
-            'sure that the disk is writable and has free space, then try again') @{
+        $Run.NotKept = New-Failure events-not-kept ('could not write the events of this run to {file}: {cause}. Fix ' +
+            'this error (for example, free some disk space), then try again') @{
             file = $Run.EventFile
         } -Cause $_.Exception
     }
@@ -378,7 +378,8 @@ function ConvertTo-AsciiJson([string]$Json) {
 function Send-EventsAfter([int]$After) {
     $file = Join-Path $StateFolder "runs\$($Run.Id)\events.jsonl"
     if (-not (Test-Path -LiteralPath $file)) {
-        throw (New-Failure no-such-run 'this host has no run "{run}". Correct the run ID' @{ run = $Run.Id })
+        throw (New-Failure no-such-run ('this host has no run with the ID "{run}". ' +
+                'Correct the run ID') @{ run = $Run.Id })
     }
     $sent = $After
     do {
@@ -525,8 +526,8 @@ function New-LockFailure([Exception]$Cause) {
         return New-Failure run-in-progress ('another run is changing this host: {owner}. Wait for it to finish, then ' +
             'try again') @{ owner = $owner }
     }
-    New-Failure lock-not-opened ('could not open {file}: {cause}. Close the program that uses this file, then try ' +
-        'again') @{ file = $LockFile } -Cause $Cause
+    New-Failure lock-not-opened ('could not open {file}: {cause}. Fix this error (for example, close the program ' +
+        'that is using this file), then try again') @{ file = $LockFile } -Cause $Cause
 }
 
 function Exit-Lock {
@@ -586,7 +587,7 @@ function Get-Link([string]$Path) {
 function Assert-NoLink([string]$Path) {
     foreach ($link in @(Get-Link $Path)) {
         throw (New-Failure link-in-path ('{path} was not changed, because {link} is a link (a junction, symbolic ' +
-                'link, or mounted volume). Check where the link leads and remove it, then try again') @{
+                'link, or mounted volume). Check where the link points, remove it, then try again') @{
                 path = $Path; link = $link
             })
     }
@@ -627,8 +628,8 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('the record contains {path}, which is not in a folder of nbserver. ' +
-                'Find out who added this line to {record}, remove it, then try again') @{
+        throw (New-Failure record-path-unknown ('the record contains {path}, which is not in an nbserver folder. ' +
+                'Find out who added this line to {record}, remove the line, then try again') @{
                 path = $Path; record = $RecordFile
             })
     }
@@ -750,14 +751,14 @@ function Get-HeldFailure([string]$Path, [Exception]$Exception) {
     $holder = Get-Holder $Path
     if ($holder) {
         $values.program = $holder
-        return New-Failure file-held-by ('{path} could not be moved, replaced, or removed within {seconds} seconds: ' +
-            '{cause}. {program} probably holds it. Run this again; if it fails again, stop that program meanwhile, ' +
-            'or exclude {folder} from its scan') $values -Cause $Exception.GetBaseException()
+        return New-Failure file-held-by ('could not move, replace, or remove {path} within {seconds} seconds: ' +
+            '{cause}. {program} is probably using it. Try again. If it fails again, stop {program} during the run, ' +
+            'or exclude {folder} from its scans') $values -Cause $Exception.GetBaseException()
     }
-    New-Failure file-held ('{path} could not be moved, replaced, or removed within {seconds} seconds: {cause}. ' +
-        'Another program probably holds it, such as a virus scanner, or this account may not change it. Run this ' +
-        'again; if it fails again, stop that program meanwhile, or exclude {folder} from its scan'
-    ) $values -Cause $Exception.GetBaseException()
+    New-Failure file-held ('could not move, replace, or remove {path} within {seconds} seconds: {cause}. Another ' +
+        'program, such as a virus scanner, is probably using it, or this account has no permission to change it. Try ' +
+        'again. If it fails again, stop that program during the run, exclude {folder} from its scans, or grant the ' +
+        'permission') $values -Cause $Exception.GetBaseException()
 }
 
 # ---- prelude: access -------------------------------------------------------------------------------
@@ -904,8 +905,8 @@ function Test-Record([string]$Kind, [string]$Key) {
 # Restore one thing, then remove its line from the record.
 function Undo-Line($Line) {
     if (-not $Restore.ContainsKey($Line.kind)) {
-        throw (New-Failure unknown-kind ('this release cannot restore the kind "{kind}" in the record. Run undo with ' +
-                'the nbserver release that recorded it') @{ kind = $Line.kind })
+        throw (New-Failure unknown-kind ('this release cannot restore "{kind}" entries in the record. Run undo with ' +
+                'the nbserver release that recorded them') @{ kind = $Line.kind })
     }
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     & $Restore[$Line.kind] $Line.key $Line.before
@@ -1200,15 +1201,15 @@ function Initialize-StateFolder {
 function New-StateFolder {
     try { New-ClosedFolder $StateFolder $StateAccess }
     catch {
-        throw (New-Failure state-folder-not-created ('could not create {path}: {cause}. Run nbserver with an account ' +
-                'that can write to {parent}') @{
+        throw (New-Failure state-folder-not-created ('could not create {path}: {cause}. Fix this error (for example, ' +
+                'use an account that can write to {parent}), then try again') @{
                 path = $StateFolder; parent = Split-Path -Parent $StateFolder
             } -Cause $_.Exception)
     }
     if (@(Get-ChildItem -LiteralPath $StateFolder -Force).Count) {
-        throw (New-Failure state-folder-filled ('another account created {path} and files in it while nbserver was ' +
-                'creating it. Check who created these ' +
-                'files, remove the folder, then try again') @{ path = $StateFolder })
+        throw (New-Failure state-folder-filled ('another account created {path} and put files in it while nbserver ' +
+                'was creating it. Find out who created these files, remove the ' +
+                'folder, then try again') @{ path = $StateFolder })
     }
 }
 
@@ -1217,7 +1218,7 @@ function Assert-StateFolder {
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
         throw (New-Failure state-folder-untrusted ('undo cannot trust {path}: {cause}. As an administrator, check ' +
-                'what is in this folder and remove it, then try again') @{ path = $StateFolder } -Cause $fault)
+                'the files in this folder, remove the folder, then try again') @{ path = $StateFolder } -Cause $fault)
     }
 }
 
@@ -1361,10 +1362,12 @@ function Get-FolderNameFault([string]$Folder) {
 # below are compared with the form in which Windows writes a path.
 function Get-FolderSyntaxFault([string]$Folder) {
     if ($Folder -match '~\d|[. ](\\|$)') {
-        return New-Failure folder-name-ambiguous ('the path contains a short name such as PROGRA~1, or a name that ' +
-            'ends with a period or space')
+        return New-Failure folder-name-ambiguous ('the path must not contain a short name such as PROGRA~1 or a name ' +
+            'that ends with a period or space')
     }
-    if ($Folder -cmatch '\A[A-Za-z]:\z') { return New-Failure folder-is-drive 'the path is the root of a drive' }
+    if ($Folder -cmatch '\A[A-Za-z]:\z') {
+        return New-Failure folder-is-drive 'the path must not be the root of a drive'
+    }
     if ($Folder -cnotmatch '\A[A-Za-z]:\\[^:]+\z' -or $Folder -ne [IO.Path]::GetFullPath($Folder)) {
         New-Failure folder-name-form 'expected a path with a drive letter and without / or .., such as D:\notebooks'
     }
@@ -1374,10 +1377,10 @@ function Get-ProfileFault([string]$Folder) {
     $profiles = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
     if ($profiles + $env:ProgramData -contains $Folder) {
-        return New-Failure folder-of-others 'this folder contains folders of other programs or users'
+        return New-Failure folder-of-others 'this folder contains folders that belong to other programs or users'
     }
     if ($profiles -contains (Split-Path -Parent $Folder)) {
-        New-Failure folder-is-profile 'this folder is the profile of a user'
+        New-Failure folder-is-profile 'the folder must not be a user profile'
     }
 }
 
@@ -1420,8 +1423,9 @@ function Assert-DataFolder([string]$Path) {
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
         throw (New-Failure data-folder-replaceable ('{path} cannot be used for notebooks, because other accounts ' +
-                'could replace it: {cause}. Let only administrators own it, delete it, and change its permissions, ' +
-                'or set notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
+                'could replace it: {cause}. Allow only administrators to own or delete this folder or change its ' +
+                'permissions, or set notebook.directory in the ' +
+                'inventory to another folder') @{ path = $Path } -Cause $fault)
     }
 }
 
@@ -1431,8 +1435,8 @@ function Assert-RecordedFolder([string]$Path) {
     if ((Test-KnownPath $Path) -or (Test-NotebookPath $Path)) { return }
     $fault = Get-FolderNameFault $Path.TrimEnd('\')
     if ($fault) {
-        throw (New-Failure record-folder-refused ('the record contains {path} as a folder for notebooks, but it ' +
-                'cannot be one: {cause}. Find out who added this line to {record}, remove it, then try again') @{
+        throw (New-Failure record-folder-refused ('the record lists {path} as a notebook folder, but this path ' +
+                'cannot be one: {cause}. Find out who added this line to {record}, remove the line, then try again') @{
                 path = $Path; record = $RecordFile
             } -Cause $fault)
     }
@@ -1489,8 +1493,8 @@ $Restore.grant = {
     }
     finally { $lock.Close() }
     if ($left.Count) {
-        throw (New-Failure grant-not-removed ('the service still has access to {count} files or folders in {path}. ' +
-                'First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+        throw (New-Failure grant-not-removed ('could not remove the service''s access to {count} files or folders in ' +
+                '{path}. First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
     }
 }
 
@@ -1904,12 +1908,13 @@ function Receive-Download($Download, [string]$Part) {
             $status = Get-HttpStatus $_.Exception
         }
         if ($try -ge 3 -or ($status -ge 400 -and $status -lt 500)) {
-            throw (New-Failure download-failed ('could not download {url}: {cause}. Check the network connection of ' +
-                    'this host and downloads.proxy in the inventory, or add the URL of a mirror to a site catalog') @{
+            throw (New-Failure download-failed ('could not download {url}: {cause}. Check this host''s network ' +
+                    'connection and downloads.proxy in the inventory, or add a mirror URL to a site catalog') @{
                     url = $Download.url
                 } -Cause $failure)
         }
-        Write-Notice warning download-interrupted 'the download of {url} was interrupted ({reason}) and continues' @{
+        Write-Notice warning download-interrupted ('the download of {url} was interrupted ({reason}) and is ' +
+            'continuing') @{
             url = $Download.url; reason = $failure.Message
         }
         [Threading.Thread]::Sleep(1000 * $try)
@@ -1922,8 +1927,8 @@ function Assert-Download($Download, [string]$Part) {
     $size = (Get-Item -LiteralPath $Part).Length
     Remove-SingleFile $Part
     throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
-            '{actual} ({size} bytes). The file was deleted. Check whether a proxy replaces it, and compare the hash ' +
-            'with the publisher''s before you change the catalog') @{
+            '{actual} ({size} bytes). The downloaded file was deleted. Check whether a proxy replaces this file. ' +
+            'Before you change the catalog, compare the hash with the one that the publisher lists') @{
             url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
         })
 }
@@ -2013,8 +2018,8 @@ function Get-WebFailure([Exception]$Exception) {
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('{error} (the clock of this host shows {time}; if it is ' +
-                'wrong, correct it)') @{
+            return New-Failure tls-certificate-refused ('{error} (the clock on this host shows {time}; if that time ' +
+                'is wrong, correct the clock)') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }
@@ -2077,15 +2082,15 @@ function Complete-BeforeRestart {
     if ($Run.BootBefore -and -not $Run.Changed) { Write-StillPending; return }
     if ($Settings.reboot -ne 'if-needed') { return }
     if (-not $Run.Boot) {
-        Write-Notice warning boot-time-unknown ('Windows does not report when it started, so nbserver does not ' +
-            'restart it. Restart Windows, then try again')
+        Write-Notice warning boot-time-unknown ('could not determine when Windows last started, so nbserver did not ' +
+            'restart it. Restart Windows yourself, then try again')
     }
     elseif (-not $Run.Restarts -and $Run.BootBefore) {
-        Write-Notice warning restarts-used-up ('Windows must restart again, but this run has reached its limit of ' +
-            'restarts. Restart Windows, then try again')
+        Write-Notice warning restarts-used-up ('Windows must restart again, but this run has reached its restart ' +
+            'limit. Restart Windows, then try again')
     }
     elseif (-not $Run.Restarts) {
-        Write-Notice warning no-restart-by-hand ('Windows must restart, but a script that is run by hand does not ' +
+        Write-Notice warning no-restart-by-hand ('Windows must restart, but a script that you run by hand does not ' +
             'restart it. Restart Windows, then run the script again')
     }
     else {
@@ -2111,7 +2116,7 @@ function Write-StillPending {
 # installation of an application. Two exit codes are not failures of shutdown.exe: with 1115
 # (ERROR_SHUTDOWN_IN_PROGRESS), Windows already restarts; with 1190 (ERROR_SHUTDOWN_IS_SCHEDULED), it is unknown when.
 function Restart-Windows {
-    Write-Notice warning restarting 'Windows restarts in ten seconds. This run continues after the restart'
+    Write-Notice warning restarting 'Windows will restart in ten seconds. This run will continue after the restart'
     $shutdown = Join-Path $env:SystemRoot 'System32\shutdown.exe'
     $comment = 'nbserver: an installer requires a restart'
     Invoke-Program $shutdown @('/r', '/t', '10', '/d', 'p:4:2', '/c', $comment) -Accept 0, 1115, 1190 `
@@ -2335,7 +2340,7 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
     $logs = @{ installer = $Name; exit_code = $ExitCode; folder = Get-InstallerLogFolder }
     switch ($ExitCode) {
         1602 { New-Failure installer-cancelled ('{installer} was canceled (exit code {exit_code}). Try again, and ' +
-                'let it finish') $values }
+            'let the installer finish') $values }
         1603 {
             New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If there is a log in ' +
                 '{folder}, fix the error that it shows, then try again') $logs
@@ -2345,12 +2350,13 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
                 'installer is running on this host. Wait for it to finish, then try again') $values
         }
         1625 {
-            New-Failure installer-forbidden ('a policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
-                'the administrator of the policy for an exception, then try again') $values
+            New-Failure installer-forbidden ('a policy on this host forbids {installer} (exit code {exit_code}). Ask ' +
+                'the administrator who manages this policy for an exception, then try again') $values
         }
         1638 {
             New-Failure installer-other-version ('{installer} cannot replace the version that is already installed ' +
-                '(exit code {exit_code}). Uninstall that version, or set it in the inventory') $values
+                '(exit code {exit_code}). Uninstall the installed version, or set it in the ' +
+                'inventory, then try again') $values
         }
     }
 }
@@ -2364,7 +2370,7 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
                 'Windows, then try again') $values }
         2 {
             New-Failure installer-cancelled-early ('{installer} was canceled before it changed anything (exit code ' +
-                '{exit_code}). Try again, and let it finish') $values
+                '{exit_code}). Try again, and let the installer finish') $values
         }
         3 {
             New-Failure installer-failed-early ('{installer} failed before it changed anything (exit code ' +
@@ -2385,8 +2391,8 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
                 '{exit_code}). If there is a log in {folder}, fix the error that it shows, then try again') $logs
         }
         8 {
-            New-Failure installer-needs-restart ('{installer} cannot continue before Windows has restarted (exit ' +
-                'code {exit_code}). Restart Windows, then try again') $values
+            New-Failure installer-needs-restart ('{installer} cannot continue until Windows restarts (exit code ' +
+                '{exit_code}). Restart Windows, then try again') $values
         }
     }
 }
@@ -2533,8 +2539,8 @@ function Get-BundleRemoval([string]$File) {
         return
     }
     if ($name -match '\d+\.\d+\.\d+') { return $copy }
-    Write-Notice warning newer-bundle-kept ('undo kept {copy}, which may be newer than {path} and needed by other ' +
-        'programs. If no program needs it, uninstall it in Settings > Apps') @{
+    Write-Notice warning newer-bundle-kept ('undo kept {copy}, because it may be newer than {path} and other ' +
+        'programs may need it. If no program needs it, uninstall it in Settings > Apps') @{
         path = $File; copy = $copy
     }
 }
@@ -2692,8 +2698,8 @@ $Restore.task_state = {
 function Add-ClosingTask([string]$Path, [string]$Name) {
     $before = Get-RegistryValue $Path $Name
     if (-not $before -or $before.type -ne 'DWord') {
-        throw (New-Failure value-not-dword ('{path}\{name} is not a DWORD value, so nbserver could not restore it ' +
-                'after a restart. Set skip = ["ie_esc"] in the inventory') @{ path = $Path; name = $Name })
+        throw (New-Failure value-not-dword ('{path}\{name} must be a DWORD value, because nbserver cannot restore ' +
+                'other types after a restart. Set skip = ["ie_esc"] in the inventory') @{ path = $Path; name = $Name })
     }
     $task = "nbserver-close-$($Run.Step)"
     $key = Protect-Xml ($Path -creplace '^HKLM:', 'HKLM')
@@ -2783,12 +2789,12 @@ function Compare-InstalledFile {
     param([string]$Name, [string]$Folder, [string]$Source, [switch]$Caches)
     $list = Get-FileList $Name
     if (-not (Test-Path -LiteralPath $list)) {
-        Add-Difference files-not-listed 'list of the files in {path}' $null 'complete' @{ path = $Folder }
+        Add-Difference files-not-listed 'file list for {path}' $null 'complete' @{ path = $Folder }
         return
     }
     $lines = [IO.File]::ReadAllLines($list, $Utf8)
     if ($lines[0] -ne $Source) {
-        Add-Difference other-download 'download of {path}' $lines[0] $Source @{ path = $Folder }
+        Add-Difference other-download 'download for {path}' $lines[0] $Source @{ path = $Folder }
         return
     }
     $files = @(Get-InstalledFile $Folder -Caches:$Caches)
@@ -2823,12 +2829,12 @@ function Compare-EachFile([string[]]$Lines, [IO.FileInfo[]]$Files) {
 
 function Add-ChangedFile([string[]]$Changed, [string[]]$Missing) {
     if ($Changed.Count) {
-        Add-Difference files-changed 'installed files ({count}), first {path}' 'changed' 'as installed' @{
+        Add-Difference files-changed 'installed files ({count}), such as {path}' 'changed' 'as installed' @{
             count = $Changed.Count; path = $Changed[0]
         }
     }
     if ($Missing.Count) {
-        Add-Difference files-missing 'installed files ({count}), first {path}' $null 'as installed' @{
+        Add-Difference files-missing 'installed files ({count}), such as {path}' $null 'as installed' @{
             count = $Missing.Count; path = $Missing[0]
         }
     }
@@ -2836,7 +2842,8 @@ function Add-ChangedFile([string[]]$Changed, [string[]]$Missing) {
 
 function Add-OtherContent([string[]]$Paths) {
     if (-not $Paths.Count) { return }
-    Add-Difference files-other-content 'content of installed files ({count}), first {path}' 'changed' 'as installed' @{
+    Add-Difference files-other-content ('content of installed files ' +
+        '({count}), such as {path}') 'changed' 'as installed' @{
         count = $Paths.Count; path = $Paths[0]
     }
 }
@@ -2888,8 +2895,8 @@ function Write-AddedFile([string[]]$Paths) {
     $folder = ($Paths[0].Substring($Programs.Length + 1) -split '\\')[0]
     if ($AddedReported[$folder]) { return }
     $AddedReported[$folder] = $true
-    Write-Notice warning files-added ('{folder} has files that nbserver did not install ({count}), first {path}. ' +
-        'Check where they come from; apply --repair removes them from the environment') @{
+    Write-Notice warning files-added ('{folder} contains files that nbserver did not install ({count}), such as ' +
+        '{path}. Check where they came from. To remove them, run nbserver apply --repair') @{
         folder = Join-Path $Programs $folder; count = $Paths.Count; path = $Paths[0]
     }
 }
@@ -2908,9 +2915,9 @@ function Test-FirewallRunning {
 
 function Assert-FirewallRunning {
     if (Test-FirewallRunning) { return }
-    throw (New-Failure firewall-stopped ('the service of the Windows firewall (MpsSvc) does not run, so its rules ' +
-            'can be neither read nor changed. Start it (Start-Service MpsSvc); or, if another firewall protects this ' +
-            'host, set skip = ["firewall"] in the inventory'))
+    throw (New-Failure firewall-stopped ('the Windows firewall service (MpsSvc) is not running, so firewall rules ' +
+            'can be neither read nor changed. Start the service (Start-Service MpsSvc), or, if another firewall ' +
+            'protects this host, set skip = ["firewall"] in the inventory'))
 }
 
 # The filters that restrict a rule in addition to its ports and remote addresses, and their values in a rule without.
@@ -3435,13 +3442,13 @@ function Compare-OwnCertificate($Certificate) {
     }
     $end = $Certificate.NotAfter.ToUniversalTime()
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
-        Add-Difference certificate-expires 'expiry of the certificate' $end.ToString('u') 'later'
+        Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'later'
     }
     elseif (-not (Test-TextFile $SourceFile 'host')) {
-        Add-Difference certificate-source 'source of the certificate' 'different' 'host'
+        Add-Difference certificate-source 'certificate source' 'different' 'host'
     }
     elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
-        Add-Difference certificate-names 'names of the certificate' 'different' $names
+        Add-Difference certificate-names 'certificate names' 'different' $names
     }
 }
 
@@ -3480,7 +3487,7 @@ $AllowedPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'    # serverAuth, anyExtend
 
 # Return why the server must not use a certificate for the names in the settings; or nothing.
 function Get-CertificateFault($Certificate) {
-    if (-not $Certificate) { return New-Failure certificate-empty 'the file contains no certificate in PEM' }
+    if (-not $Certificate) { return New-Failure certificate-empty 'the file must contain a certificate in PEM format' }
     $fault = Get-ValidityFault $Certificate
     if (-not $fault) { $fault = Get-NameFault $Certificate }
     if (-not $fault) { $fault = Get-SignatureFault $Certificate }
@@ -3505,19 +3512,20 @@ function Get-NameFault($Certificate) {
     $names = @(Get-CertificateName $Certificate)
     $wildcards = @($names | Where-Object { $_.Contains('*') })
     if ($wildcards.Count) {
-        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}: anyone who can use a ' +
-            'notebook could read its key and impersonate every host that matches this name') @{
+        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}, which is refused: ' +
+            'anyone who can use a notebook could read the private key and impersonate every host that matches this ' +
+            'name') @{
             name = $wildcards[0]
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
     $asName = @($missing | Where-Object { $names -contains "DNS:$(Format-Name $_)" })
     if ($asName.Count) {
-        return New-Failure certificate-address-as-name ('it has the IP address {address} as a DNS name, which ' +
-            'browsers do not accept') @{ address = $asName[0] }
+        return New-Failure certificate-address-as-name ('the certificate has the IP address {address} as a DNS name, ' +
+            'which browsers do not accept') @{ address = $asName[0] }
     }
     if ($missing.Count) {
-        New-Failure certificate-lacks-name 'the subject alternative names lack {names}' @{
+        New-Failure certificate-lacks-name 'the subject alternative names must include {names}' @{
             names = $missing -join ', '
         }
     }
@@ -3539,8 +3547,8 @@ function Get-CertificateName($Certificate) {
 function Get-SignatureFault($Certificate) {
     $algorithm = $Certificate.SignatureAlgorithm.Value
     if ($AllowedSignatures -notcontains $algorithm) {
-        New-Failure certificate-signature ('the certificate is signed with {algorithm}, but RSA or ECDSA with ' +
-            'SHA-256, SHA-384, or SHA-512 is required') @{ algorithm = $algorithm }
+        New-Failure certificate-signature ('the certificate is signed with {algorithm}, expected RSA or ECDSA with ' +
+            'SHA-256, SHA-384, or SHA-512') @{ algorithm = $algorithm }
     }
 }
 
@@ -3548,8 +3556,8 @@ function Get-SignatureFault($Certificate) {
 function Get-PurposeFault($Certificate) {
     foreach ($authority in Get-Extension $Certificate X509BasicConstraintsExtension) {
         if ($authority.CertificateAuthority) {
-            return New-Failure certificate-of-authority ('this is a CA certificate (CA:TRUE): notebooks can read the ' +
-                'server''s private key and could use it to issue certificates')
+            return New-Failure certificate-of-authority ('the certificate must not be a CA certificate (CA:TRUE), ' +
+                'because notebooks can read its private key and could use it to issue certificates')
         }
     }
     foreach ($purposes in Get-Extension $Certificate X509EnhancedKeyUsageExtension) {
@@ -3562,8 +3570,8 @@ function Get-PurposeFault($Certificate) {
     $digitalSignature = [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature
     foreach ($usage in Get-Extension $Certificate X509KeyUsageExtension) {
         if (-not ($usage.KeyUsages -band $digitalSignature)) {
-            return New-Failure certificate-key-usage ('the key usage lacks digitalSignature, which TLS 1.2 and 1.3 ' +
-                'require')
+            return New-Failure certificate-key-usage ('the key usage does not include digitalSignature, which TLS ' +
+                '1.2 and 1.3 require')
         }
     }
 }
@@ -3578,14 +3586,13 @@ function Get-KeyFault($Certificate) {
     if ($key.Oid.Value -eq $RsaKey) {
         $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
         if ($bits -lt 2048 -or $bits -gt 8192) {
-            New-Failure certificate-key-length ('the RSA key of the certificate has {bits} bits, but 2048 to 8192 ' +
-                'are required') @{
+            New-Failure certificate-key-length 'the RSA key has {bits} bits, expected 2048 to 8192' @{
                 bits = $bits
             }
         }
     }
     elseif ($AllowedCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) {
-        New-Failure certificate-key-type 'the key of the certificate is neither RSA nor EC on P-256 or P-384'
+        New-Failure certificate-key-type 'the certificate must have an RSA key, or an EC key on P-256 or P-384'
     }
 }
 
@@ -3638,11 +3645,11 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     if (-not (Test-TextFile $SourceFile $source)) {
-        Add-Difference certificate-source 'source of the certificate' 'different' $source
+        Add-Difference certificate-source 'certificate source' 'different' $source
         return
     }
     if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
-        Add-Difference certificate-key 'private key' 'not the key of the certificate' 'the key of the certificate'
+        Add-Difference certificate-key 'private key' 'does not match the certificate' 'matches the certificate'
         return
     }
     $fault = Get-CertificateFault $Certificate
@@ -3664,7 +3671,7 @@ function Write-ExpiryNotice($Certificate) {
     if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
     $CertificateNotes.Written = $true
     Write-Notice warning certificate-expires-soon ('the certificate expires on {time} and is not renewed ' +
-        'automatically. Replace it as described in docs/certificates.md') @{ time = $end.ToString('u') }
+        'automatically. Replace the certificate as described in docs/certificates.md') @{ time = $end.ToString('u') }
 }
 
 function Install-GivenCertificate {
@@ -3677,8 +3684,9 @@ function Install-GivenCertificate {
 
 function Install-SentCertificate {
     if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw (New-Failure certificate-on-workstation ('the certificate and its key are on the workstation and were ' +
-                'not sent. Run nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
+        throw (New-Failure certificate-on-workstation ('the certificate and its private key are on the workstation ' +
+                'and were not sent. Run nbserver apply on the workstation, or add both to the envelope (see ' +
+                'docs/by-hand.md)'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Set-TextFile $NewKeyFile '@certificate.key@' 'certificate.key'
@@ -3699,7 +3707,7 @@ function Complete-Certificate([string]$Key) {
 function Assert-NewCertificate([string]$Key) {
     $fault = Get-CertificateFault (Read-Certificate $NewCertificateFile | Select-Object -First 1)
     if (-not $fault -and -not (Test-KeyPair $NewCertificateFile $Key)) {
-        $fault = New-Failure certificate-other-key 'the certificate does not belong to the key'
+        $fault = New-Failure certificate-other-key 'the certificate does not match the private key'
     }
     if (-not $fault) { return }
     foreach ($file in $NewCertificateFile, $NewKeyFile) { Remove-SingleFile $file }
@@ -3718,14 +3726,15 @@ function Get-StoreCertificate {
     $path = Get-StorePath
     $certificate = Read-Store $Settings.certificate.thumbprint
     if (-not $certificate) {
-        throw (New-Failure store-certificate-missing ('{path} does not exist. Import the certificate with its key ' +
-                'for the local computer (certlm.msc, Personal), or correct certificate.thumbprint in the inventory') @{
+        throw (New-Failure store-certificate-missing ('{path} does not exist. Import the certificate with its ' +
+                'private key into the local computer''s Personal store (certlm.msc), or correct ' +
+                'certificate.thumbprint in the inventory') @{
                 path = $path
             })
     }
     if (-not $certificate.HasPrivateKey) {
         throw (New-Failure store-certificate-without-key ('{path} has no private key on this host. Import the ' +
-                'certificate again with its key, marked as exportable') @{ path = $path })
+                'certificate again with its private key, marked as exportable, then try again') @{ path = $path })
     }
     $fault = Get-CertificateFault $certificate
     if ($fault) {
@@ -3799,9 +3808,9 @@ function Export-StoreKey {
                 -ChainOption EndEntityCertOnly -Force)
     }
     catch {
-        throw (New-Failure store-key-not-exportable ('could not export the key of {path}: {cause}. Import the ' +
-                'certificate again with its key marked as exportable, or use certificate.pfx or certificate.request ' +
-                'instead of certificate.thumbprint') @{ path = Get-StorePath } -Cause $_.Exception)
+        throw (New-Failure store-key-not-exportable ('could not export the private key for {path}: {cause}. Import ' +
+                'the certificate again with its private key marked as exportable, or use certificate.pfx or ' +
+                'certificate.request instead of certificate.thumbprint') @{ path = Get-StorePath } -Cause $_.Exception)
     }
 }
 
@@ -3812,8 +3821,8 @@ function Convert-StoreKey {
     Invoke-OpenSsl $arguments $Variables -Accept 0, 1 -Quiet
     if (-not $Run.ExitCode) { return }
     Invoke-OpenSsl ($arguments + '-legacy') $Variables -Quiet -Code store-export-unreadable -Text ('openssl could ' +
-        'not read the key that Windows exported (exit code {exit_code}): {output}. Set openssl.version to one with ' +
-        'legacy.dll, or use certificate.pfx instead of certificate.thumbprint')
+        'not read the private key that Windows exported (exit code {exit_code}): {output}. Set openssl.version to a ' +
+        'version that includes legacy.dll, or use certificate.pfx instead of certificate.thumbprint')
 }
 
 # ---- prelude: certificate_requests -----------------------------------------------------------------
@@ -3856,7 +3865,7 @@ function Install-RequestedCertificate {
     if (-not $Secrets.ContainsKey('certificate.chain')) {
         throw (New-Failure certificate-not-issued ('no certificate has been installed for this host''s request. Run ' +
                 'nbserver certificate request {host} -o DIR, have the request in DIR signed, then run nbserver ' +
-                'certificate install {host} FILE') @{ host = $Settings.host })
+                'certificate install {host} FILE with the signed certificate') @{ host = $Settings.host })
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     $isRequested = (Test-Path -LiteralPath $RequestedKeyFile) -and (Test-KeyPair $NewCertificateFile $RequestedKeyFile)
@@ -4027,8 +4036,8 @@ function Test-Refused([string]$Status) { '401', '403' -contains $Status }
 
 function Assert-SixtyFourBit {
     if ([IntPtr]::Size -ne 8) {
-        throw (New-Failure powershell-32-bit ('PowerShell runs as a 32-bit program. Use 64-bit PowerShell on 64-bit ' +
-                'Windows'))
+        throw (New-Failure powershell-32-bit ('PowerShell is running as a 32-bit program. Use 64-bit PowerShell on ' +
+                '64-bit Windows'))
     }
 }
 
@@ -4036,8 +4045,8 @@ function Assert-Architecture {
     $is = [Environment]::GetEnvironmentVariable('PROCESSOR_ARCHITECTURE')
     $should = @{ x64 = 'AMD64'; arm64 = 'ARM64' }[$Settings.architecture]
     if ($is -ne $should) {
-        throw (New-Failure wrong-architecture ('the processor is {is}, but the inventory has architecture = ' +
-                '"{architecture}". Correct architecture in the inventory') @{
+        throw (New-Failure wrong-architecture ('this host has the processor architecture {is}, but the inventory has ' +
+                'architecture = "{architecture}". Correct architecture in the inventory') @{
                 is = $is; architecture = $Settings.architecture
             })
     }
@@ -4056,12 +4065,12 @@ function Assert-ExecutionPolicy {
     $scope = [string]$policy[0].Scope
     if ($scope -cmatch 'Policy$') {
         throw (New-Failure only-signed-by-policy ('a group policy allows only signed scripts on this host (execution ' +
-                'policy AllSigned, scope {scope}), but this script is not signed. Ask the administrator of the ' +
-                'policy to exempt this host') @{ scope = $scope })
+                'policy AllSigned, scope {scope}), but this script is not signed. Ask the administrator who manages ' +
+                'this policy to exempt this host') @{ scope = $scope })
     }
     throw (New-Failure only-signed ('this host allows only signed scripts (execution policy AllSigned, scope ' +
-            '{scope}), but this script is not signed. Relax the policy until nbserver has finished: ' +
-            'Set-ExecutionPolicy RemoteSigned -Scope {scope}') @{ scope = $scope })
+            '{scope}), but this script is not signed. To relax the policy until nbserver has finished, run ' +
+            'Set-ExecutionPolicy RemoteSigned -Scope {scope}, then try again') @{ scope = $scope })
 }
 
 function Assert-WindowsVersion {
@@ -4075,9 +4084,9 @@ function Assert-WindowsVersion {
 # Windows 10 has the runtime. wusa.exe, which installs updates, is refused over WinRM.
 function Assert-UniversalRuntime {
     if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
-    throw (New-Failure universal-runtime-missing ('the Universal C Runtime is missing, and Python needs it. Install ' +
-            'it by Windows Update, or install update KB2999226 at the console of this host: over WinRM, Windows ' +
-            'refuses wusa.exe'))
+    throw (New-Failure universal-runtime-missing ('Python needs the Universal C Runtime, which is not installed. ' +
+            'Install it with Windows Update, or install update KB2999226 at this host''s console (Windows does not ' +
+            'allow wusa.exe over WinRM), then try again'))
 }
 
 # A wrong clock dates the certificate, and makes downloads over TLS fail. A difference of a day is not an accident.
@@ -4087,12 +4096,12 @@ function Assert-Clock {
     $now = [DateTime]::UtcNow
     $times = @{ host_time = $now.ToString('u'); workstation_time = ($now - $Run.ClockAhead).ToString('u') }
     if ($minutes -gt 24 * 60) {
-        throw (New-Failure clock-wrong ('the clock of this host shows {host_time}, but the clock of the workstation ' +
-                'shows {workstation_time}. Correct the wrong clock (on this host with w32tm /resync or Set-Date), ' +
+        throw (New-Failure clock-wrong ('the clock on this host shows {host_time}, but the clock on the workstation ' +
+                'shows {workstation_time}. Correct the wrong clock (on this host, run w32tm /resync or Set-Date), ' +
                 'then try again') $times)
     }
-    Write-Notice warning clock-differs ('the clock of this host shows {host_time}, but the clock of the workstation ' +
-        'shows {workstation_time}. Correct the wrong clock (on this host with w32tm /resync or Set-Date)') $times
+    Write-Notice warning clock-differs ('the clock on this host shows {host_time}, but the clock on the workstation ' +
+        'shows {workstation_time}. Correct the wrong clock (on this host, run w32tm /resync or Set-Date)') $times
     $Run.ClockAhead = [TimeSpan]::Zero   # so that the next Test does not report it again
 }
 
@@ -4101,7 +4110,7 @@ function Assert-FreeSpace {
     $drive = New-Object IO.DriveInfo ([IO.Path]::GetPathRoot($Programs))
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
     throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB are required. Free some ' +
-            'space on it, then try again') @{
+            'disk space, then try again') @{
             free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name
         })
 }
@@ -4165,10 +4174,10 @@ function Assert-ShellMemory {
     }
     $quota = Get-EndpointMemory
     if ($quota -and $quota -lt 1024) {
-        throw (New-Failure endpoint-memory-low ('the memory quota of the endpoint Microsoft.PowerShell is {quota} ' +
-                'MB, and at least 1024 MB are needed. Run: Set-Item ' +
-                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; ' +
-                'Restart-Service WinRM') @{ quota = $quota })
+        throw (New-Failure endpoint-memory-low ('the Microsoft.PowerShell endpoint has a memory quota of {quota} MB, ' +
+                'but at least 1024 MB are required. Run on the host: Set-Item ' +
+                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB ' +
+                '2048; Restart-Service WinRM') @{ quota = $quota })
     }
 }
 
@@ -4191,8 +4200,8 @@ function Find-PendingReboot {
         if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
         $Run.Reboot = $true
         $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending ('Windows must restart before nbserver changes this host ({key}). ' +
-            'Restart it, or let nbserver restart it with reboot = "if-needed" in the inventory') @{
+        Write-Notice warning reboot-pending ('Windows must restart before nbserver can change this host ({key}). ' +
+            'Restart Windows, or set reboot = "if-needed" in the inventory to let nbserver restart it') @{
             key = $key
         }
     }
@@ -4301,8 +4310,8 @@ function Assert-RegisteredPython($Registered) {
     $values = @{ is = $Registered.Version; folder = $Registered.Folder }
     if ($Registered.Version -ne $Settings.python.version) {
         $values.version = $Settings.python.version
-        throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the installer of ' +
-                '{version} would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
+        throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the Python {version} ' +
+                'installer would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
                 'to install a separate Python') $values)
     }
     if (Test-Below $Registered.Folder $Programs) { return }
@@ -4310,8 +4319,8 @@ function Assert-RegisteredPython($Registered) {
     $fault = Get-ProgramFault $Registered.Folder
     if ($fault) {
         throw (New-Failure python-unsafe ('Python {is} in {folder} would run with administrator rights, but other ' +
-                'accounts can change it: {cause}. Let only SYSTEM and administrators write to this folder, or set ' +
-                'python.kind = "zip" in the inventory to install a separate Python') $values -Cause $fault)
+                'accounts can change it: {cause}. Allow only SYSTEM and administrators to write to this folder, or ' +
+                'set python.kind = "zip" in the inventory to install a separate Python') $values -Cause $fault)
     }
 }
 
@@ -4468,8 +4477,9 @@ function Assert-ForeignOpenSsl([string]$Path) {
     $is = Get-FileVersion $Path
     if ($is -ne (Get-WantedOpenSslVersion)) {
         throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} ({path}) was not installed by nbserver, and the ' +
-                'msi of {version} would replace it permanently. Uninstall it, or set openssl.version = "{is}" and ' +
-                'adopt = true in the inventory, or use openssl.kind = "zip" with a site catalog') @{
+                'MSI package for {version} would replace it permanently. Uninstall OpenSSL {is}; or set ' +
+                'openssl.version = "{is}" and adopt = true in the inventory; or use openssl.kind = "zip" with a site ' +
+                'catalog') @{
                 is = $is; path = $Path; version = $Settings.openssl.version
             })
     }
@@ -4623,8 +4633,8 @@ function New-Environment([string[]]$Options, [hashtable]$Variables) {
     Write-StepProgress creating-environment 'Creating the virtual environment'
     $arguments = @('-I', '-X', 'utf8', '-m', 'venv') + $Options + (Get-EnvironmentFolder)
     Invoke-Program (Get-Python) $arguments $Variables -Code environment-not-created -Text ('could not create the ' +
-        'virtual environment ({program} exited with code {exit_code}): {output}. Make sure that the disk has free ' +
-        'space, then try again')
+        'virtual environment ({program} exited with code {exit_code}): {output}. Fix this error (for example, free ' +
+        'some disk space), then try again')
 }
 
 # Return the path of uv, which is installed from the lock.
@@ -4635,7 +4645,8 @@ function Install-Uv([hashtable]$Variables) {
     $arguments = @('-I', '-X', 'utf8', '-m', 'pip', 'install', '--target', $tools, '--upgrade', '--no-cache-dir') +
     @(Get-LockArgument $lockFile)
     Invoke-Program (Get-Python) $arguments $Variables -Code uv-not-installed -Text ('could not install uv ({program} ' +
-        'exited with code {exit_code}): {output}. Check the free disk space, and these settings: {settings}'
+        'exited with code {exit_code}): {output}. Check the free disk space and these settings, then try again: ' +
+        '{settings}'
     ) -Values @{ settings = Get-SourceSetting }
     Join-Path $tools 'bin\uv.exe'
 }
@@ -4660,8 +4671,9 @@ function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
 function Invoke-PackageInstaller {
     param([string]$Program, [string[]]$Arguments, [hashtable]$Variables)
     Invoke-Program $Program $Arguments $Variables -Code packages-not-installed -Text ('could not install the ' +
-        'packages ({program} exited with code {exit_code}): {output}. Check the free disk space, and these settings: ' +
-        '{settings}. If a package has no build for this Python, set another python.version'
+        'packages ({program} exited with code {exit_code}): {output}. Check the free disk space and these settings: ' +
+        '{settings}. If a package has no build for this Python version, set another ' +
+        'python.version. Then try again'
     ) -Values @{ settings = Get-SourceSetting }
 }
 
@@ -4686,9 +4698,9 @@ function Test-EnvironmentKept {
     Test-OnlyUnlisted
 }
 
-Add-Step packages 'The packages of the lock are installed in a virtual environment' -Test {
+Add-Step packages 'The packages in the lock are installed in a virtual environment' -Test {
     if ($Run.Repair) {
-        Add-Difference repair-requested 'packages' 'not checked' 'installed again, as --repair says'
+        Add-Difference repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
     }
     elseif (Test-LockMark) { Compare-Environment }
     else { Add-Difference packages 'packages' $null (Get-EnvironmentFolder) }
@@ -4758,7 +4770,7 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
         'then run nbserver apply again')
 }
 
-Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
+Add-Step certificate 'The server has a certificate for its names and a private key that only it can read' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
     if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }
@@ -4804,9 +4816,9 @@ function Assert-Salt {
     Read-Salt
     if ((Test-OtherSalt) -and -not $Run.NewSalt) {
         throw (New-Failure salt-differs ('the password hash in {file} has the salt {is}, but this run sent a hash ' +
-                'with the salt {sent}. Restore nbserver.salt next to the inventory, or run nbserver apply ' +
-                '--new-salt, which replaces the ' +
-                'hash and restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
+                'with the salt {sent}. Restore the previous nbserver.salt file next to the inventory, or run ' +
+                'nbserver apply --new-salt, which replaces the hash ' +
+                'and restarts the server') @{ file = $ConfigurationFile; is = $Salts.Set; sent = $Salts.Sent })
     }
 }
 
@@ -4861,7 +4873,7 @@ function Compare-Configuration {
     Read-Salt
     $other = Test-OtherSalt
     if ($other) {
-        Add-Difference salt 'salt of the password hash in {file}' $Salts.Set $Salts.Sent @{ file = $ConfigurationFile }
+        Add-Difference salt 'password hash salt in {file}' $Salts.Set $Salts.Sent @{ file = $ConfigurationFile }
     }
     if (-not (Test-TextFile $ConfigurationFile (Get-Configuration) 'notebook.password_hash' -Around:$other)) {
         Add-Difference file-content '{file}' 'different or missing' 'as in the settings' @{ file = $ConfigurationFile }
@@ -4876,7 +4888,7 @@ Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
     if (-not (Test-ServiceGrant $directory)) {
-        Add-Difference notebook-folder 'the server''s access to {folder}' 'none' 'modify' @{ folder = $directory }
+        Add-Difference notebook-folder 'notebook server access to {folder}' 'none' 'modify' @{ folder = $directory }
     }
     Compare-Configuration
 } -Apply {
@@ -4927,31 +4939,32 @@ function Compare-EarlierTask {
     if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
     if (Test-StoredPassword ([xml]$task)) {
         Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
-        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('the scheduled task ' +
-                'nbserver has a stored password, so undo could not restore it. Export the task and delete it, then ' +
-                'run nbserver apply again'))
+        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('the nbserver ' +
+                'scheduled task has a stored password, so undo could not restore it. Export and delete the task, ' +
+                'then run nbserver apply again'))
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
-    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the scheduled task nbserver is from an ' +
-            'earlier nbserver and is not in the record. Remove this task, or set adopt = true in the inventory to ' +
-            'replace it'))
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is from an ' +
+            'earlier nbserver installation and is not in the record. Remove this task, or set adopt = true in the ' +
+            'inventory to replace it'))
 }
 
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the firewall rule nbserver is from an ' +
-            'earlier nbserver and is not in the record. Remove this rule, or set adopt = true in the inventory to ' +
-            'replace it'))
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is from an ' +
+            'earlier nbserver installation and is not in the record. Remove this rule, or set adopt = true in the ' +
+            'inventory to replace it'))
 }
 
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
     Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
-    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver and is not in the ' +
-            'record. Remove this folder, or set adopt = true in the inventory to use it') @{ path = $Programs })
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver installation and ' +
+            'is not in the record. Remove this folder, or set adopt = true in the ' +
+            'inventory to use it') @{ path = $Programs })
 }
 
 function Compare-Port {
@@ -4990,8 +5003,8 @@ function Assert-NoConflict([object[]]$Conflicts) {
         throw $failure
     }
     if (-not $Takeover.Reported) {
-        Write-Notice warning apply-will-refuse ('nbserver apply will ' +
-            'refuse this host: {cause}') @{ cause = $failure.Message }
+        Write-Notice warning apply-will-refuse ('nbserver apply will fail ' +
+            'on this host: {cause}') @{ cause = $failure.Message }
     }
 }
 
@@ -5001,14 +5014,14 @@ function Get-Refusal([object[]]$Conflicts) {
     $blocking = @($Conflicts | Where-Object { -not $_.Adoptable } | ForEach-Object { $_.Name })
     if ($blocking.Count) {
         return New-Failure takeover-impossible ('the notebook server conflicts with the following on this host: ' +
-            '{names}. adopt = true cannot replace everything: stop or remove {blocking}, then run nbserver apply ' +
-            'again') @{
+            '{names}. Stop or remove {blocking}, which adopt = true cannot replace, then run nbserver apply again') @{
             names = $names; blocking = $blocking -join ', '
         }
     }
     if ($Settings.adopt -or -not $names) { return }
     New-Failure takeover-refused ('the notebook server conflicts with the following on this host: {names}. Remove ' +
-        'it, or set adopt = true in the inventory to replace it (undo restores it), then run nbserver apply again') @{
+        'what conflicts, or set adopt = true in the inventory to replace it (undo restores it), then run nbserver ' +
+        'apply again') @{
         names = $names
     }
 }
@@ -5060,9 +5073,9 @@ function Compare-HidingPathEntry {
     foreach ($entry in Get-HidingPathEntry) {
         if ($Settings.adopt) { Add-Difference path-entry 'PATH' $entry $null }
         elseif (-not $Takeover.Reported) {
-            Write-Notice warning path-entry-kept ('{entry} comes before the entries of nbserver in PATH, so Windows ' +
-                'finds its programs first. Set adopt = true ' +
-                'in the inventory to remove it from PATH') @{ entry = $entry }
+            Write-Notice warning path-entry-kept ('{entry} comes before the nbserver entries in PATH, so Windows ' +
+                'finds programs from that entry first. Set adopt = true in the inventory to remove the entry from ' +
+                'PATH') @{ entry = $entry }
         }
     }
 }
@@ -5076,8 +5089,8 @@ function Write-Leftover {
         }
     }
     if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
-        Write-Notice warning adopted-folder ('{path} exists, but is not in the record. With adopt = true, nbserver ' +
-            'uses this folder, and undo keeps it') @{ path = $Programs }
+        Write-Notice warning adopted-folder ('{path} exists but is not in the record. Because adopt = true is set, ' +
+            'nbserver uses this folder, and undo keeps it') @{ path = $Programs }
     }
 }
 
@@ -5231,13 +5244,13 @@ function Wait-TaskStart([string]$Name) {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open ('the notebook server on TCP port {port} answered a request without the password with ' +
-        '{status} instead of 401 or 403, so anyone who can connect may be able to run programs with its account. ' +
-        'Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ({log}). If ' +
-        'someone added files to {folder}, remove this folder. Then run nbserver apply again') $Values
+    New-Failure server-open ('the notebook server on TCP port {port} responded to a request without the password ' +
+        'with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under the server ' +
+        'account. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
+        '({log}). If someone added files to {folder}, remove this folder. Then run nbserver apply again') $Values
 }
 
-Add-Step service 'The notebook server runs' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }
+Add-Step service 'The notebook server is running' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }
 
 # ---- step: firewall --------------------------------------------------------------------------------
 # Open the notebook port in the firewall, with one inbound rule.
@@ -5264,9 +5277,9 @@ function Write-IgnoredRule {
         })
     if (-not $profiles.Count -or $LocalRules.Reported) { return }
     $LocalRules.Reported = $true
-    Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore the firewall rules of this host ' +
-        '(AllowLocalPolicyMerge = 0 in {profiles}), so the rule nbserver has no effect there. Open TCP port {port} ' +
-        'in the group policy, and set skip = ["firewall"] in the inventory') @{
+    Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore local firewall rules ' +
+        '(AllowLocalPolicyMerge = 0 in {profiles}), so the nbserver firewall rule has no effect. Open TCP port ' +
+        '{port} in the group policy, and set skip = ["firewall"] in the inventory') @{
         profiles = $profiles -join ', '; port = $Settings.notebook.port
     }
 }
@@ -5353,14 +5366,14 @@ function Wait-Server {
         [Threading.Thread]::Sleep(1000)
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
-        throw (New-Failure server-silent-without-log ('the notebook server does not answer on TCP port {port} and ' +
+        throw (New-Failure server-silent-without-log ('the notebook server is not responding on TCP port {port} and ' +
                 'has not written its log ({log}). Find the error in the Application log in Event Viewer, fix it, ' +
                 'then try again') @{
                 port = $port; log = $ServerLog
             })
     }
-    throw (New-Failure server-silent ('the notebook server does not answer on TCP port {port}. Its log ({log}) ends ' +
-            'with: {lines}. Fix this error, then try again') @{
+    throw (New-Failure server-silent ('the notebook server is not responding on TCP port {port}. Fix the error that ' +
+            'its log ({log}) shows, then try again. Last lines of the log: {lines}') @{
             port = $port; log = $ServerLog; lines = @(Read-LastLine $ServerLog 3) -join ' / '
         })
 }
@@ -5385,10 +5398,10 @@ Add-Step check 'The server presents its certificate and refuses requests without
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.
 
-Add-Step cleanup 'What earlier runs left and nothing needs is removed or restored' -Test {
+Add-Step cleanup 'Unused files and settings from earlier runs are removed or restored' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
-        Add-Difference dropped-setting 'what an earlier setting changed ({kind} {key})' 'changed' 'restored' @{
+        Add-Difference dropped-setting '{kind} {key}, changed by an earlier setting' 'changed' 'restored' @{
             kind = $line.kind; key = $line.key
         }
     }
@@ -5401,7 +5414,8 @@ Add-Step cleanup 'What earlier runs left and nothing needs is removed or restore
         }
         catch {
             throw (New-Failure unused-not-removed ('could not remove {path}: {cause}. The new server is already ' +
-                    'running. Close the programs that use {path}, then try again') @{
+                    'running. Fix this error (for example, close the programs that are using {path}), then run ' +
+                    'nbserver apply again') @{
                     path = $line.key
                 } -Cause $_.Exception)
         }
@@ -5409,8 +5423,9 @@ Add-Step cleanup 'What earlier runs left and nothing needs is removed or restore
     foreach ($line in @(Get-DroppedLine)) {
         try { Undo-Line $line }
         catch {
-            throw (New-Failure dropped-not-restored ('{kind} {key}, which an earlier setting changed, could not be ' +
-                    'restored: {cause}. Fix the cause, then run this again. The new server is already running') @{
+            throw (New-Failure dropped-not-restored ('could not restore {kind} {key}, which was changed by an ' +
+                    'earlier setting: {cause}. The new server is already running. Fix this error, then run nbserver ' +
+                    'apply again') @{
                     kind = $line.kind; key = $line.key
                 } -Cause $_.Exception)
         }
@@ -5454,7 +5469,7 @@ function Write-OpenBracket($Step) {
     $Run.Differences = New-Object Collections.ArrayList
     & $Step.Test
     if ($Run.Differences.Count) { return }
-    Add-Difference bracket-open 'temporary change of the step {step}, left by run {run}, which was cut off' `
+    Add-Difference bracket-open 'temporary change from the step {step} in run {run}, which was interrupted' `
         'in effect' 'restored' @{ step = $Step.Name; run = Get-CutOffRun }
     Write-Difference
     $Run.Differs = $true
@@ -5476,7 +5491,7 @@ function Invoke-Apply($Step) {
     Invoke-Test $Step
     foreach ($left in $Run.Differences) {
         throw (New-Failure still-differs ('{what} did not change as expected: expected "{should}", got "{is}". Check ' +
-                'whether another program changes it back, then try again') @{
+                'whether another program is changing it back, then try again') @{
                 what = $left.what; is = $left.is; should = $left.should
             })
     }
@@ -5546,7 +5561,7 @@ function Start-Change {
     Enter-Lock
     $folder = Join-Path $StateFolder "runs\$($Run.Id)"
     if (Test-Path -LiteralPath $folder) {
-        throw (New-Failure run-id-used 'this host already has a run "{run}". Use another run ID' @{
+        throw (New-Failure run-id-used 'this host already has a run with the ID "{run}". Use another run ID' @{
                 run = $Run.Id
             })
     }

@@ -118,13 +118,13 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     told = warnings(events)
     assert [text for text in told if text.startswith(f"TCP port {port} is used by another program (python.exe, process ")]
     assert [
-        text for text in told if text.startswith("nbserver apply will refuse this host: ") and "set adopt = true in the inventory" in text
+        text for text in told if text.startswith("nbserver apply will fail on this host: ") and "set adopt = true in the inventory" in text
     ]
     assert [text for text in told if '"IPython Notebook" ({6D2F0F38' in text and "let nbserver disable it" in text]
     assert len([text for text in told if " and other ports, " in text]) == 2
-    assert [text for text in told if "before the entries of nbserver" in text] == [
-        f"{entry} comes before the entries of nbserver in PATH, so Windows finds its programs first. "
-        "Set adopt = true in the inventory to remove it from PATH"
+    assert [text for text in told if "before the nbserver entries" in text] == [
+        f"{entry} comes before the nbserver entries in PATH, so Windows finds programs from that entry first. "
+        "Set adopt = true in the inventory to remove the entry from PATH"
         for entry in (r"C:\Python27", r"C:\Python27\Scripts", r"C:\OpenSSL-Win64\bin")
     ]
     assert [text for text in told if text.startswith(PROFILE) and "copy them to" in text]
@@ -208,9 +208,9 @@ def test_an_nbserver_whose_record_is_lost(existing: Existing, hand_made: HandMad
         ]
         said, events = existing.run("apply", 3)
         for words in (
-            "the scheduled task nbserver is from an earlier nbserver and is not in the record",
-            "the firewall rule nbserver is from an earlier nbserver and is not in the record",
-            r"C:\Program Files\nbserver is from an earlier nbserver and is not in the record",
+            "the nbserver scheduled task is from an earlier nbserver installation and is not in the record",
+            "the nbserver firewall rule is from an earlier nbserver installation and is not in the record",
+            r"C:\Program Files\nbserver is from an earlier nbserver installation and is not in the record",
             r"scheduled task '\IPython Notebook'",
             "adopt = true",
         ):
@@ -245,9 +245,9 @@ def test_a_program_that_nobody_runs_is_ended_with_a_warning(existing: Existing, 
     listener.unlink()
     existing.want(adopt=True)
     said, _ = existing.run("apply", 3)
-    assert "adopt = true cannot replace everything: stop or remove " in said
+    assert ", which adopt = true cannot replace, then run nbserver apply again" in said
     said, _ = existing.run("plan", 4)
-    assert "nbserver apply will refuse this host: " in said
+    assert "nbserver apply will fail on this host: " in said
     assert existing.host.scheduler.is_running("service.nobody")
     listener.write_text(process)
     _, events = existing.run("apply", 0)
@@ -265,10 +265,12 @@ def test_a_task_with_a_stored_password_is_not_taken(existing: Existing, hand_mad
     assert next(item["is"] for item in said_by(events, "takeover", "difference")) == "registered with a stored password"
     assert [text for text in warnings(events) if "stored password" in text]
     assert [
-        text for text in warnings(events) if text.startswith("nbserver apply will refuse this host: ") and "scheduled task nbserver" in text
+        text
+        for text in warnings(events)
+        if text.startswith("nbserver apply will fail on this host: ") and "scheduled task nbserver" in text
     ]
     said, events = existing.run("apply", 3)
-    assert "Export the task and delete it" in said and "adopt = true cannot replace everything" in said
+    assert "Export and delete the task" in said and "which adopt = true cannot replace" in said
     assert not steps(events, "changed") and existing.snapshot() == before
 
 
@@ -281,7 +283,7 @@ def test_a_service_that_others_need_is_not_taken(existing: Existing, hand_made: 
     existing.want(adopt=True)
     _, events = existing.run("plan", 4)
     assert [text for text in warnings(events) if "that other running services need: Reports, Mails" in text]
-    assert [text for text in warnings(events) if text.startswith("nbserver apply will refuse this host: ")]
+    assert [text for text in warnings(events) if text.startswith("nbserver apply will fail on this host: ")]
     said, events = existing.run("apply", 3)
     assert "that other running services need: Reports, Mails. Stop these services, or" in said
     assert not steps(events, "changed") and existing.snapshot() == before

@@ -221,7 +221,9 @@ def test_processor_that_the_inventory_does_not_mean(site: Site) -> None:
     catalog = site.folder / "site-catalog.toml"
     catalog.write_text(catalog.read_text(encoding="utf-8").replace('"x64"', '"arm64"'), encoding="utf-8")
     site.write(architecture="arm64")
-    assert 'the processor is AMD64, but the inventory has architecture = "arm64"' in refused(site, "plan", "win1", code=3)
+    assert 'this host has the processor architecture AMD64, but the inventory has architecture = "arm64"' in refused(
+        site, "plan", "win1", code=3
+    )
 
 
 def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsBox) -> None:
@@ -253,7 +255,7 @@ def test_pending_reboot_is_told(site: Site, windows_host: WindowsBox) -> None:
     finally:
         run(windows_host.prefix, "reg", "delete", key, "/f")
     assert done.returncode == 4, done.stdout
-    assert "Windows must restart before nbserver changes this host" in done.stdout and "reboot pending" in done.stdout
+    assert "Windows must restart before nbserver can change this host" in done.stdout and "reboot pending" in done.stdout
 
 
 # -- on the host, in the middle: the brackets are closed, undo restores
@@ -283,7 +285,7 @@ def test_download_through_the_hosts_proxy_is_resumed_and_a_wrong_hash_is_refused
     site.mirror.misbehave("cut", "*/python-*.zip", after=5_000_000)
     site.write(downloads__proxy=site.mirror.url)
     said = refused(site, "apply", "win1", code=3)
-    assert "does not match the catalog: expected SHA-256" in said and "00" * 32 in said and "The file was deleted" in said
+    assert "does not match the catalog: expected SHA-256" in said and "00" * 32 in said and "The downloaded file was deleted" in said
     asked = site.mirror.asked("python-")
     assert [bool(request.range) for request in asked] == [False, True] and all(request.through_proxy for request in asked)
     events = site.last_events()
@@ -389,7 +391,7 @@ def test_server_that_does_not_start(site: Site) -> None:
     use_lock(site, [line for line in site.mirror.lock_file.read_text().splitlines() if line.startswith("six==")])
     site.write(packages__installer="pip")
     said = refused(site, "apply", "win1", code=3)
-    assert f"the notebook server does not answer on TCP port {site.port}" in said and "No module named 'jupyter_core'" in said
+    assert f"the notebook server is not responding on TCP port {site.port}" in said and "No module named 'jupyter_core'" in said
     events = site.last_events()
     assert steps(events, "failed") == ["check"] and "firewall" in steps(events, "changed")
     assert steps(events, "restored") == ["ie_esc", "ie_esc"]

@@ -114,12 +114,12 @@ WISHES = {
     "MachinePolicy": (
         POLICY,
         "a group policy allows only signed scripts on this host",
-        "Ask the administrator of the policy to exempt this host",
+        "Ask the administrator who manages this policy to exempt this host",
     ),
     "CurrentUser": (
         "Set-ExecutionPolicy AllSigned -Scope CurrentUser -Force -ErrorAction SilentlyContinue",
         "this host allows only signed scripts",
-        "Relax the policy until nbserver has finished: Set-ExecutionPolicy RemoteSigned -Scope CurrentUser",
+        "To relax the policy until nbserver has finished, run Set-ExecutionPolicy RemoteSigned -Scope CurrentUser",
     ),
 }
 

@@ -67,8 +67,8 @@ refresh_with_apt() {
     run_apt --accept '0 100' -- update
     if ((EXIT_CODE)); then
         error_text
-        warn apt-update-failed 'apt-get update exited with code {exit_code}, so the existing package lists are used. '\
-'Correct or remove the failing source in /etc/apt: {output}' \
+        warn apt-update-failed 'apt-get update exited with code {exit_code}, so nbserver uses the existing package '\
+'lists. Correct or remove the source in /etc/apt that caused this error: {output}' \
             exit_code "$EXIT_CODE" output "$REPLY"
     fi
 }
@@ -97,8 +97,8 @@ read_new_packages_apt() { # NAME...
     wait "$!" || code=$?
     if ((code)); then
         error_text
-        fail apt-plan-failed 'apt-get cannot determine what to install for {packages}: {output}. '\
-'Check the package sources in /etc/apt, then run this again' packages "$*" output "$REPLY"
+        fail apt-plan-failed 'apt-get cannot determine what to install for {packages}: {output}. Check the package '\
+'sources in /etc/apt, then try again' packages "$*" output "$REPLY"
     fi
     REPLY=$plan
 }
@@ -116,8 +116,8 @@ read_removed_by_apt() { # NAME...
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
     done < <(apt-get --simulate --quiet --yes purge -- "$@" 2>/dev/null)
     wait "$!" ||
-        problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. To see why, run apt-get '\
-'--simulate purge with these packages' \
+        problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. Run apt-get --simulate '\
+'purge {packages}, fix the error that it shows, then try again' \
             packages "$*" || return
     REPLY=$plan
 }

@@ -18,7 +18,7 @@ release_user() {
 has_files_of_service() { # FOLDER
     local found
     if ! has_user "$SERVICE_USER"; then return 1; fi
-    report_start searching-files 'Searching {path} for files of the service' path "$1"
+    report_start searching-files 'Searching {path} for files that belong to the service' path "$1"
     found=$(find "$1" -user "$SERVICE_USER" -print -quit) || return 0
     [[ $found ]]
 }
@@ -51,8 +51,8 @@ read_lost_files() { # FOLDER
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
     if [[ ! $REPLY ]]; then return; fi
-    fail files-without-user '{path} belongs to {owner} instead of the service or an existing user. If an earlier '\
-'nbserver created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; otherwise, change its '\
-'owner with chown. Then run nbserver apply again' \
+    fail files-without-user '{path} belongs to {owner}, but must belong to the service or an existing user. If an '\
+'earlier nbserver installation created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; '\
+'otherwise, change its owner with chown. Then run nbserver apply again' \
         path "${REPLY#* }" owner "${REPLY%% *}" service "$SERVICE" folder "$1"
 }

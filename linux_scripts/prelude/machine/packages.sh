@@ -75,8 +75,8 @@ assert_plan_is_known() { # PLAN NAME...
     if [[ $1 ]]; then return; fi
     for name in "${@:2}"; do
         if [[ ! ${PACKAGE_TRACES[$name]} ]]; then
-            fail package-plan-empty '{program} does not report what it would install for {packages}, so undo '\
-'could not remove them. Install {packages} yourself, then run this again' \
+            fail package-plan-empty '{program} does not report what it would install for {packages}, so undo could '\
+'not remove these packages. Install {packages} yourself, then try again' \
                 program "$PACKAGE_MANAGER" packages "${*:2}"
         fi
     done
@@ -104,8 +104,8 @@ restore_packages() { # KEY BEFORE
     if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
     if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
     "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
-    warn packages-stay 'undo keeps the packages {packages}, because packages that were installed later require some '\
-'of them: {others}' \
+    warn packages-stay 'undo kept the packages {packages}, because other packages that were installed later require '\
+'some of them: {others}' \
         packages "${kept[*]}" others "${others# }"
     if ((${#removed[@]})); then remove_packages "$2" "${removed[@]}"; fi
 }

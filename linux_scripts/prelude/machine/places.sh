@@ -27,7 +27,8 @@ can_read_state() {
 
 assert_root_for_change() {
     if [[ $EUID -ne 0 ]]; then
-        fail needs-root 'only root can change this host. Run nbserver, or this script, as root or with sudo'
+        fail needs-root 'changing this host requires root privileges. Run nbserver, or this script, as root or with '\
+'sudo'
     fi
 }
 BEFORE_CHANGE+=(assert_root_for_change)

@@ -13,7 +13,7 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'access of the notebook server to {path}' none 'read and write' \
+        differs notebook-folder-access 'notebook server access to {path}' none 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
     read_lost_files "$NB_NOTEBOOK_DIRECTORY"
@@ -36,8 +36,8 @@ add_service_access() { # PATH
 warn_of_kept_folder() { # PATH
     read_access "$1"
     if ! can_service_write "$1"; then return; fi
-    warn earlier-notebook-folder '{path} was notebook.directory before, and the service can still write in it. '\
-'Move its files, or give it to another user (chown -R)' \
+    warn earlier-notebook-folder '{path} is the previous notebook.directory, and the service can still write to it. '\
+'Move its files to another folder, or change its owner with chown -R' \
         path "$1"
 }
 
@@ -61,7 +61,7 @@ restore_access() { # PATH BEFORE
     keep_user_for "$1"
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'could not set owner and mode to {access}' access "$2" || return
+        problem access-not-restored 'could not set the owner and mode to {access}' access "$2" || return
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else

@@ -3,7 +3,7 @@
 
 assert_root() {
     if [[ $EUID -ne 0 ]]; then
-        fail not-root 'root rights are required. Run nbserver, or this script, as root or with sudo'
+        fail not-root 'root privileges are required. Run nbserver, or this script, as root or with sudo'
     fi
 }
 
@@ -25,8 +25,8 @@ assert_distribution() {
 'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-an unknown system}"
     fi
-    fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are '\
-'supported. Use a host with one of these systems' \
+    fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are supported. Use a '\
+'host that runs one of these systems' \
         name "${SYSTEM_NAME:-an unknown system}"
 }
 
@@ -34,8 +34,8 @@ assert_distribution() {
 assert_packages_installable() {
     read_mount /usr
     if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
-    fail system-read-only '{name} is a transactional or read-only system: packages cannot be installed while it runs. '\
-'Choose a host with a writable /usr' \
+    fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
+'running. Choose a host with a writable /usr' \
         name "${SYSTEM_NAME:-this host}"
 }
 
@@ -50,12 +50,12 @@ assert_clock() {
     seconds=${seconds#-}
     if ((seconds <= 300)); then return; fi
     if ((seconds > 86400)); then
-        fail clock-wrong 'the clock of this host shows {host_time}, but the clock of the workstation shows '\
-'{workstation_time}. Correct the wrong clock (on this host with timedatectl set-ntp true), then try again' \
+        fail clock-wrong 'the clock on this host shows {host_time}, but the clock on the workstation shows '\
+'{workstation_time}. Correct the wrong clock (on this host, run timedatectl set-ntp true), then try again' \
             host_time "$host_time" workstation_time "$RUN_TIME"
     fi
-    warn clock-differs 'the clock of this host shows {host_time}, but the clock of the workstation shows '\
-'{workstation_time}. Correct the wrong clock (on this host with timedatectl set-ntp true)' \
+    warn clock-differs 'the clock on this host shows {host_time}, but the clock on the workstation shows '\
+'{workstation_time}. Correct the wrong clock (on this host, run timedatectl set-ntp true)' \
         host_time "$host_time" workstation_time "$RUN_TIME"
     RUN_TIME=''                                    # the warning is reported once per run
 }

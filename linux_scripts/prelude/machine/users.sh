@@ -26,7 +26,7 @@ add_user() { # NAME HOME
 
 restore_user() { # NAME
     if ((${#USER_IS_KEPT_FOR[@]})); then
-        warn user-stays 'the user {user} is kept, because files in {folders} belong to it. Remove these files or '\
+        warn user-stays 'the user {user} was kept, because files in {folders} belong to it. Remove these files or '\
 'change their owner, then run nbserver undo again' \
             user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
@@ -34,8 +34,8 @@ restore_user() { # NAME
     fi
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
-        'could not remove the user ({program} exited with code {exit_code}): {output}. Stop all processes of this '\
-'user' \
+        'could not remove the user ({program} exited with code {exit_code}): {output}. Fix this error (for example, '\
+'stop the processes that this user runs), then try again' \
         userdel "$1" || return
     run_program --accept '0 6' groupdel "$1"
 }
@@ -93,8 +93,8 @@ assert_account_primary_group() { # NAME
     local group=''
     IFS=: read -r group _ < <(getent group "$ACCOUNT_GROUP") || true
     if [[ $group != "$1" ]]; then
-        fail account-primary-group 'the primary group of the user {user} is {group}, expected {user}. Run usermod '\
-'--gid {user} {user}, then try again' \
+        fail account-primary-group 'the user {user} has the primary group {group}, expected {user}. Run usermod --gid '\
+'{user} {user}, then try again' \
             user "$1" group "${group:-$ACCOUNT_GROUP}"
     fi
 }
@@ -107,14 +107,14 @@ assert_account_groups() { # NAME
         group=''
         IFS=: read -r group _ < <(getent group "$number") || true
         fail account-in-group 'the user {user} is in the group {group}, so everyone who can log in to the notebook '\
-'would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
+'server would have the rights of this group. Run gpasswd --delete {user} {group}, then try again' \
             user "$1" group "${group:-$number}"
     done
 }
 
 assert_account_home() { # NAME HOME
     if [[ $ACCOUNT_HOME != "$2" ]]; then
-        fail account-home 'the home folder of the user {user} is {home}, expected {expected}. If a person uses this '\
+        fail account-home 'the user {user} has the home folder {home}, expected {expected}. If a person uses this '\
 'account, rename it with usermod --login NEW_NAME {user}; otherwise, run usermod --home {expected} {user}. Then try '\
 'again' \
             user "$1" home "$ACCOUNT_HOME" expected "$2"
@@ -125,8 +125,8 @@ assert_account_shell() { # NAME
     case $ACCOUNT_SHELL in
         /usr/sbin/nologin | /sbin/nologin | /usr/bin/false | /bin/false) return 0 ;;
     esac
-    fail account-shell 'the login shell of the user {user} is {shell}, expected /usr/sbin/nologin. Run usermod '\
-'--shell /usr/sbin/nologin {user}, then try again' \
+    fail account-shell 'the user {user} has the login shell {shell}, expected /usr/sbin/nologin. Run usermod --shell '\
+'/usr/sbin/nologin {user}, then try again' \
         user "$1" shell "$ACCOUNT_SHELL"
 }
 
@@ -135,7 +135,7 @@ assert_account_locked() { # NAME
     local password=''
     IFS=: read -r _ password _ < <(getent shadow "$1") || true
     if [[ $password != '!'* && $password != '*'* ]]; then
-        fail account-password 'the account of the user {user} is not locked: it has a password, or no entry in '\
+        fail account-password 'the user account {user} is not locked: it has a password, or it has no entry in '\
 '/etc/shadow. Run passwd --lock {user}, then try again' \
             user "$1"
     fi

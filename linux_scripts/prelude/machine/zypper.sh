@@ -20,15 +20,16 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
     read_proxy
     for try in 1 2; do
         run_program --to-its-end --failure zypper-failed \
-            '{program} exited with code {exit_code}: {output}. Look up the code under EXIT CODES in man zypper' \
+            '{program} exited with code {exit_code}: {output}. Look up this exit code under EXIT CODES in man zypper, '\
+'fix the error, then try again' \
             "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
             103) continue ;;
             106) warn repository-skipped 'zypper could not refresh a repository and skipped it. Run zypper refresh to '\
-'see which one' ;;
-            107) warn package-script-failed 'zypper finished, but a script of a package failed. Check the output of '\
-'zypper in the events of this run' ;;
+'see which repository failed' ;;
+            107) warn package-script-failed 'zypper finished, but a package script failed. Check the zypper output in '\
+'the events of this run (nbserver events shows them)' ;;
         esac
         return 0
     done
@@ -39,8 +40,8 @@ refresh_with_zypper() {
     run_zypper --accept '0 4 6 106' -- refresh
     if ((EXIT_CODE == 4 || EXIT_CODE == 6)); then
         warn zypper-refresh-failed \
-            'zypper refresh exited with code {exit_code}, so the existing package lists are used. If a package cannot '\
-'be installed, check the repositories with zypper repos' \
+            'zypper refresh exited with code {exit_code}, so nbserver uses the existing package lists. If a package '\
+'cannot be installed, check the repositories with zypper repos' \
             exit_code "$EXIT_CODE"
     fi
 }
@@ -57,8 +58,8 @@ read_new_packages_zypper() { # NAME...
         0 | 102 | 103 | 106) ;;
         104) refuse_missing_packages "$@" ;;
         *)
-            fail zypper-plan-for-install-failed 'zypper cannot determine what to install for {packages} '\
-'(exit code {exit_code}; see man zypper). Run zypper install --dry-run {packages} to see why, then run this again' \
+            fail zypper-plan-for-install-failed 'zypper cannot determine what to install for {packages} (exit code '\
+'{exit_code}; see man zypper). Run zypper install --dry-run {packages}, fix the error that it shows, then try again' \
                 packages "$*" exit_code "$code"
             ;;
     esac
@@ -89,13 +90,13 @@ install_with_zypper() { # NAME...
 
 refuse_missing_packages() { # NAME...
     if [[ $SYSTEM_ID == sles* && $SYSTEM_VERSION == 15* ]]; then
-        fail sles-module-missing 'the repositories of this host lack some of these packages: {packages}. On Service '\
-'Pack 4 or newer, python311 is in the Python 3 Module: run SUSEConnect -p '\
+        fail sles-module-missing 'the repositories on this host lack some of these packages: {packages}. On Service '\
+'Pack 4 or newer, the Python 3 Module provides python311: run SUSEConnect -p '\
 'sle-module-python3/{version}/{architecture}, then run nbserver apply again' \
             packages "$*" version "$SYSTEM_VERSION" architecture "$HOSTTYPE"
     fi
-    fail packages-missing 'the repositories of this host lack some of these packages: {packages}. Add a repository '\
-'that provides them (zypper repos shows the current ones), then run nbserver apply again' \
+    fail packages-missing 'the repositories on this host lack some of these packages: {packages}. Add a repository '\
+'that provides them (zypper repos lists the current repositories), then run nbserver apply again' \
         packages "$*"
 }
 
@@ -108,8 +109,8 @@ read_removed_by_zypper() { # NAME...
     )
     wait "$!" || code=$?
     ((code == 0 || code == 106)) ||
-        problem zypper-plan-failed 'zypper could not simulate the removal of {packages}. To see why, run zypper '\
-'remove --dry-run with these packages' packages "$*"
+        problem zypper-plan-failed 'zypper could not simulate the removal of {packages}. Run zypper remove --dry-run '\
+'{packages}, fix the error that it shows, then try again' packages "$*"
 }
 
 # zypper has no command that marks a package as one that only other packages need.

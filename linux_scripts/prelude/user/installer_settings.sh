@@ -36,10 +36,11 @@ read_own_package_environment() {
     use_own_authorities
     if ((${#USED_FROM_PIP[@]})); then
         INSTALLER_SETTINGS+=", pip ${USED_FROM_PIP[*]}"
-        note pip-settings-used 'Options used from the pip configuration: {options}' options "${USED_FROM_PIP[*]}"
+        note pip-settings-used 'nbserver uses these options from '\
+'the pip configuration: {options}' options "${USED_FROM_PIP[*]}"
     fi
     if ((${#IGNORED_FROM_PIP[@]})); then
-        note pip-settings-ignored 'Options ignored in the pip configuration: {options}' \
+        note pip-settings-ignored 'nbserver ignores these options in the pip configuration: {options}' \
             options "${IGNORED_FROM_PIP[*]}"
     fi
 }
@@ -87,7 +88,8 @@ read_pip_configuration() {
     CONFIGURED=() IGNORED_FROM_PIP=()
     text=$(list_pip_configuration 2>&1) ||
         fail pip-configuration-unreadable \
-            'pip cannot read its configuration: {output}. Correct the file, then run this again' output "${text:0:500}"
+            'pip cannot read its configuration: {output}. Correct the pip configuration '\
+'file, then try again' output "${text:0:500}"
     while IFS= read -r line; do
         if [[ ! $line =~ ^(global|install|:env:)\.([a-z-]+)=\'(.*)\'$ ]]; then continue; fi
         rank=${ranks[${BASH_REMATCH[1]}]}

@@ -7,7 +7,7 @@ can_service_write() { # PATH
 
 compare_notebook_folder() {
     if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
-        differs notebook-folder-access 'access of the notebook server to {path}' none 'read and write' \
+        differs notebook-folder-access 'notebook server access to {path}' none 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
@@ -36,5 +36,5 @@ restore_access() { # PATH BEFORE
     if [[ ! -e $1 && ! -L $1 ]]; then return; fi
     hold_folder "$1" || return
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
-        problem access-not-restored 'could not set owner and mode to {access}' access "$2" || return
+        problem access-not-restored 'could not set the owner and mode to {access}' access "$2" || return
 }

@@ -4,7 +4,7 @@
 step openssl 'OpenSSL is installed'
 
 openssl_test() {
-    if ! has_openssl; then differs openssl 'OpenSSL' '' 'the package openssl'; fi
+    if ! has_openssl; then differs openssl 'OpenSSL' '' 'the openssl package'; fi
 }
 
 openssl_apply() {

@@ -8,7 +8,7 @@
 
 NOTEBOOK_PACKAGES=()                               # of the distribution; empty if wheels are used
 
-step packages 'The packages of the notebook server are installed'
+step packages 'The notebook server packages are installed'
 
 packages_test() {
     local name
@@ -36,7 +36,7 @@ choose_packages() {
     if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
     if [[ $NB_PYTHON_VERSION ]]; then
         fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version, '\
-'because the packages of a distribution require its default Python. Remove python.version from the inventory'
+'because distribution packages require the default Python version. Remove python.version from the inventory'
     fi
     NOTEBOOK_PYTHON=$PYTHON                        # of the step python
     case "$PACKAGE_MANAGER $SYSTEM_ID" in
@@ -47,7 +47,7 @@ choose_packages() {
             NOTEBOOK_PACKAGES=(python313-notebook python313-ipykernel python313-matplotlib python313-numpy)
             ;;
         *)
-            fail no-distribution-packages '{system} does not provide the packages of the notebook server. Set '\
+            fail no-distribution-packages '{system} does not provide the notebook server packages. Set '\
 'packages.source = "wheels" in the inventory' \
                 system "$SYSTEM_NAME"
             ;;
@@ -57,9 +57,9 @@ choose_packages() {
 # Once per run.
 warn_of_repair() {
     if [[ $RUN_REPAIR || $RUN_THOROUGH ]]; then
-        warn distribution-not-checked 'the packages of the notebook server are those of the distribution, which '\
-'checks and repairs them: dpkg --verify and apt-get install --reinstall, or rpm --verify and zypper install --force. '\
-'They are {packages}' \
+        warn distribution-not-checked 'nbserver did not check the files of packages from the distribution. Check and '\
+'repair these packages with dpkg --verify and apt-get install --reinstall, or with rpm --verify and zypper install '\
+'--force: {packages}' \
             packages "${NOTEBOOK_PACKAGES[*]}"
         RUN_REPAIR='' RUN_THOROUGH=''
     fi

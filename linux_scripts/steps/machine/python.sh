@@ -32,8 +32,8 @@ assert_python_version() {
     version=${PACKAGES[$package]%%[!0-9.]*}
     if [[ ! $version ]]; then return; fi
     if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
-        fail python-too-old '{package} of {system} has version {version}, but Python 3.10 or newer is required. Set '\
-'python.version in the inventory to a newer version that this distribution provides' \
+        fail python-too-old '{system} provides {package} in version {version}, but Python 3.10 or newer is required. '\
+'Set python.version in the inventory to a newer version that this distribution provides' \
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi
     if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then

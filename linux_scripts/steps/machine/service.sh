@@ -4,7 +4,7 @@
 # It is a unit of systemd, which runs as the user of the service and can write in two folders only: its own and that of
 # the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
 
-step service 'The notebook server runs'
+step service 'The notebook server is running'
 
 service_test() {
     compare_unit
@@ -96,8 +96,9 @@ UMask=0027"
 # REPLY: a path as one word of a line in a unit.
 unit_word() { # PATH
     if [[ $1 == *[[:cntrl:]\"\\:]* ]]; then
-        fail notebook-folder-characters 'notebook.directory contains a quotation mark, colon, backslash, or control '\
-'character, which a path in a systemd unit must not contain. Set notebook.directory to another folder'
+        fail notebook-folder-characters 'notebook.directory must not contain a quotation mark, colon, backslash, or '\
+'control character, because a systemd unit contains this path. Set notebook.directory in the inventory to another '\
+'folder'
     fi
     REPLY="\"${1//%/%%}\""
 }

@@ -5,7 +5,7 @@
 # environment (prelude/environment), whose folder is named after the lock: another lock gets another environment, next
 # to the one in use.
 
-step packages 'The packages of the notebook server are installed'
+step packages 'The notebook server packages are installed'
 
 packages_test() {
     compare_environment

@@ -44,11 +44,11 @@ refuse_own_python() { # NAME
         fail no-suitable-python-here 'neither {own}, which runs nbserver, nor any {name} in /usr/bin, /usr/local/bin, '\
 'or ~/.local/bin is Python 3.10 or newer with the venv and ensurepip modules. Run nbserver with such a Python (for '\
 'example from uv or conda), or run sudo apt install python3-venv (Debian, Ubuntu) or sudo zypper install python313 '\
-'(openSUSE, SLES)' \
+'(openSUSE, SLES), then try again' \
             name "$1" own "$NB_PYTHON_PROGRAM"
     fi
     fail no-suitable-python 'no {name} in /usr/bin, /usr/local/bin, or ~/.local/bin is Python 3.10 or newer with the '\
 'venv and ensurepip modules. Run sudo apt install python3-venv (Debian, Ubuntu) or sudo zypper install python313 '\
-'(openSUSE, SLES)' \
+'(openSUSE, SLES), then try again' \
         name "$1"
 }

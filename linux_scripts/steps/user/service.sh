@@ -3,7 +3,7 @@
 
 # It is a process in the background if that systemd is not running: see prelude/service.
 
-step service 'The notebook server runs'
+step service 'The notebook server is running'
 
 service_test() {
     if is_unit; then
@@ -28,7 +28,7 @@ service_apply() {
 warn_of_root() {
     if [[ -d /run/systemd/system ]]; then
         warn server-has-root 'the notebook server runs as root, and so does everything that users run in it. To run '\
-'it as a separate user, run nbserver undo, then set scope = "machine" in the inventory'
+'it as a separate user, run nbserver undo, set scope = "machine" in the inventory, then run nbserver apply'
     else
         warn server-has-root-here 'the notebook server runs as root, and so does everything that users run in it. To '\
 'avoid this, run nbserver as another user'
@@ -37,8 +37,7 @@ warn_of_root() {
 
 warn_of_logout() {
     if [[ $(loginctl show-user --property=Linger -- "$EUID" 2>/dev/null || true) != Linger=yes ]]; then
-        warn stops-at-logout 'the server runs only while you are logged in. '\
-'To keep it running after you log out, run loginctl enable-linger'
+        warn stops-at-logout 'the server stops when you log out. To keep it running, run loginctl enable-linger'
     fi
 }
 
@@ -73,7 +72,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 process_apply() {
     warn server-in-background 'your systemd user instance is not running, so the server runs in the background until '\
-'the machine restarts or you run nbserver stop local'
+'this machine restarts or until you run nbserver stop local'
     save_file_before "$PROCESS_LOG"
     process_text
     note_start

@@ -38,8 +38,8 @@ function Get-BundleRemoval([string]$File) {
         return
     }
     if ($name -match '\d+\.\d+\.\d+') { return $copy }
-    Write-Notice warning newer-bundle-kept ('undo kept {copy}, which may be newer than {path} and needed by other ' +
-        'programs. If no program needs it, uninstall it in Settings > Apps') @{
+    Write-Notice warning newer-bundle-kept ('undo kept {copy}, because it may be newer than {path} and other ' +
+        'programs may need it. If no program needs it, uninstall it in Settings > Apps') @{
         path = $File; copy = $copy
     }
 }

@@ -23,7 +23,7 @@ $AllowedPurposes = '1.3.6.1.5.5.7.3.1', '2.5.29.37.0'    # serverAuth, anyExtend
 
 # Return why the server must not use a certificate for the names in the settings; or nothing.
 function Get-CertificateFault($Certificate) {
-    if (-not $Certificate) { return New-Failure certificate-empty 'the file contains no certificate in PEM' }
+    if (-not $Certificate) { return New-Failure certificate-empty 'the file must contain a certificate in PEM format' }
     $fault = Get-ValidityFault $Certificate
     if (-not $fault) { $fault = Get-NameFault $Certificate }
     if (-not $fault) { $fault = Get-SignatureFault $Certificate }
@@ -48,19 +48,20 @@ function Get-NameFault($Certificate) {
     $names = @(Get-CertificateName $Certificate)
     $wildcards = @($names | Where-Object { $_.Contains('*') })
     if ($wildcards.Count) {
-        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}: anyone who can use a ' +
-            'notebook could read its key and impersonate every host that matches this name') @{
+        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}, which is refused: ' +
+            'anyone who can use a notebook could read the private key and impersonate every host that matches this ' +
+            'name') @{
             name = $wildcards[0]
         }
     }
     $missing = @($Settings.certificate.names | Where-Object { $names -notcontains (Format-Name $_) })
     $asName = @($missing | Where-Object { $names -contains "DNS:$(Format-Name $_)" })
     if ($asName.Count) {
-        return New-Failure certificate-address-as-name ('it has the IP address {address} as a DNS name, which ' +
-            'browsers do not accept') @{ address = $asName[0] }
+        return New-Failure certificate-address-as-name ('the certificate has the IP address {address} as a DNS name, ' +
+            'which browsers do not accept') @{ address = $asName[0] }
     }
     if ($missing.Count) {
-        New-Failure certificate-lacks-name 'the subject alternative names lack {names}' @{
+        New-Failure certificate-lacks-name 'the subject alternative names must include {names}' @{
             names = $missing -join ', '
         }
     }
@@ -82,8 +83,8 @@ function Get-CertificateName($Certificate) {
 function Get-SignatureFault($Certificate) {
     $algorithm = $Certificate.SignatureAlgorithm.Value
     if ($AllowedSignatures -notcontains $algorithm) {
-        New-Failure certificate-signature ('the certificate is signed with {algorithm}, but RSA or ECDSA with ' +
-            'SHA-256, SHA-384, or SHA-512 is required') @{ algorithm = $algorithm }
+        New-Failure certificate-signature ('the certificate is signed with {algorithm}, expected RSA or ECDSA with ' +
+            'SHA-256, SHA-384, or SHA-512') @{ algorithm = $algorithm }
     }
 }
 
@@ -91,8 +92,8 @@ function Get-SignatureFault($Certificate) {
 function Get-PurposeFault($Certificate) {
     foreach ($authority in Get-Extension $Certificate X509BasicConstraintsExtension) {
         if ($authority.CertificateAuthority) {
-            return New-Failure certificate-of-authority ('this is a CA certificate (CA:TRUE): notebooks can read the ' +
-                'server''s private key and could use it to issue certificates')
+            return New-Failure certificate-of-authority ('the certificate must not be a CA certificate (CA:TRUE), ' +
+                'because notebooks can read its private key and could use it to issue certificates')
         }
     }
     foreach ($purposes in Get-Extension $Certificate X509EnhancedKeyUsageExtension) {
@@ -105,8 +106,8 @@ function Get-PurposeFault($Certificate) {
     $digitalSignature = [Security.Cryptography.X509Certificates.X509KeyUsageFlags]::DigitalSignature
     foreach ($usage in Get-Extension $Certificate X509KeyUsageExtension) {
         if (-not ($usage.KeyUsages -band $digitalSignature)) {
-            return New-Failure certificate-key-usage ('the key usage lacks digitalSignature, which TLS 1.2 and 1.3 ' +
-                'require')
+            return New-Failure certificate-key-usage ('the key usage does not include digitalSignature, which TLS ' +
+                '1.2 and 1.3 require')
         }
     }
 }
@@ -121,13 +122,12 @@ function Get-KeyFault($Certificate) {
     if ($key.Oid.Value -eq $RsaKey) {
         $bits = Get-ModulusBits $key.EncodedKeyValue.RawData
         if ($bits -lt 2048 -or $bits -gt 8192) {
-            New-Failure certificate-key-length ('the RSA key of the certificate has {bits} bits, but 2048 to 8192 ' +
-                'are required') @{
+            New-Failure certificate-key-length 'the RSA key has {bits} bits, expected 2048 to 8192' @{
                 bits = $bits
             }
         }
     }
     elseif ($AllowedCurves -notcontains [BitConverter]::ToString($key.EncodedParameters.RawData)) {
-        New-Failure certificate-key-type 'the key of the certificate is neither RSA nor EC on P-256 or P-384'
+        New-Failure certificate-key-type 'the certificate must have an RSA key, or an EC key on P-256 or P-384'
     }
 }

@@ -47,11 +47,11 @@ function Compare-InstalledCertificate($Certificate) {
         return
     }
     if (-not (Test-TextFile $SourceFile $source)) {
-        Add-Difference certificate-source 'source of the certificate' 'different' $source
+        Add-Difference certificate-source 'certificate source' 'different' $source
         return
     }
     if ((Test-Path -LiteralPath (Get-OpenSsl)) -and -not (Test-KeyPair $CertificateFile $KeyFile)) {
-        Add-Difference certificate-key 'private key' 'not the key of the certificate' 'the key of the certificate'
+        Add-Difference certificate-key 'private key' 'does not match the certificate' 'matches the certificate'
         return
     }
     $fault = Get-CertificateFault $Certificate
@@ -73,7 +73,7 @@ function Write-ExpiryNotice($Certificate) {
     if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
     $CertificateNotes.Written = $true
     Write-Notice warning certificate-expires-soon ('the certificate expires on {time} and is not renewed ' +
-        'automatically. Replace it as described in docs/certificates.md') @{ time = $end.ToString('u') }
+        'automatically. Replace the certificate as described in docs/certificates.md') @{ time = $end.ToString('u') }
 }
 
 function Install-GivenCertificate {
@@ -86,8 +86,9 @@ function Install-GivenCertificate {
 
 function Install-SentCertificate {
     if (-not ($Secrets.ContainsKey('certificate.chain') -and $Secrets.ContainsKey('certificate.key'))) {
-        throw (New-Failure certificate-on-workstation ('the certificate and its key are on the workstation and were ' +
-                'not sent. Run nbserver apply there, or add both to the envelope (see docs/by-hand.md)'))
+        throw (New-Failure certificate-on-workstation ('the certificate and its private key are on the workstation ' +
+                'and were not sent. Run nbserver apply on the workstation, or add both to the envelope (see ' +
+                'docs/by-hand.md)'))
     }
     Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
     Set-TextFile $NewKeyFile '@certificate.key@' 'certificate.key'
@@ -108,7 +109,7 @@ function Complete-Certificate([string]$Key) {
 function Assert-NewCertificate([string]$Key) {
     $fault = Get-CertificateFault (Read-Certificate $NewCertificateFile | Select-Object -First 1)
     if (-not $fault -and -not (Test-KeyPair $NewCertificateFile $Key)) {
-        $fault = New-Failure certificate-other-key 'the certificate does not belong to the key'
+        $fault = New-Failure certificate-other-key 'the certificate does not match the private key'
     }
     if (-not $fault) { return }
     foreach ($file in $NewCertificateFile, $NewKeyFile) { Remove-SingleFile $file }

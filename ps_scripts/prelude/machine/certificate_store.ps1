@@ -8,14 +8,15 @@ function Get-StoreCertificate {
     $path = Get-StorePath
     $certificate = Read-Store $Settings.certificate.thumbprint
     if (-not $certificate) {
-        throw (New-Failure store-certificate-missing ('{path} does not exist. Import the certificate with its key ' +
-                'for the local computer (certlm.msc, Personal), or correct certificate.thumbprint in the inventory') @{
+        throw (New-Failure store-certificate-missing ('{path} does not exist. Import the certificate with its ' +
+                'private key into the local computer''s Personal store (certlm.msc), or correct ' +
+                'certificate.thumbprint in the inventory') @{
                 path = $path
             })
     }
     if (-not $certificate.HasPrivateKey) {
         throw (New-Failure store-certificate-without-key ('{path} has no private key on this host. Import the ' +
-                'certificate again with its key, marked as exportable') @{ path = $path })
+                'certificate again with its private key, marked as exportable, then try again') @{ path = $path })
     }
     $fault = Get-CertificateFault $certificate
     if ($fault) {
@@ -89,9 +90,9 @@ function Export-StoreKey {
                 -ChainOption EndEntityCertOnly -Force)
     }
     catch {
-        throw (New-Failure store-key-not-exportable ('could not export the key of {path}: {cause}. Import the ' +
-                'certificate again with its key marked as exportable, or use certificate.pfx or certificate.request ' +
-                'instead of certificate.thumbprint') @{ path = Get-StorePath } -Cause $_.Exception)
+        throw (New-Failure store-key-not-exportable ('could not export the private key for {path}: {cause}. Import ' +
+                'the certificate again with its private key marked as exportable, or use certificate.pfx or ' +
+                'certificate.request instead of certificate.thumbprint') @{ path = Get-StorePath } -Cause $_.Exception)
     }
 }
 
@@ -102,6 +103,6 @@ function Convert-StoreKey {
     Invoke-OpenSsl $arguments $Variables -Accept 0, 1 -Quiet
     if (-not $Run.ExitCode) { return }
     Invoke-OpenSsl ($arguments + '-legacy') $Variables -Quiet -Code store-export-unreadable -Text ('openssl could ' +
-        'not read the key that Windows exported (exit code {exit_code}): {output}. Set openssl.version to one with ' +
-        'legacy.dll, or use certificate.pfx instead of certificate.thumbprint')
+        'not read the private key that Windows exported (exit code {exit_code}): {output}. Set openssl.version to a ' +
+        'version that includes legacy.dll, or use certificate.pfx instead of certificate.thumbprint')
 }

@@ -22,10 +22,12 @@ function Get-FolderNameFault([string]$Folder) {
 # below are compared with the form in which Windows writes a path.
 function Get-FolderSyntaxFault([string]$Folder) {
     if ($Folder -match '~\d|[. ](\\|$)') {
-        return New-Failure folder-name-ambiguous ('the path contains a short name such as PROGRA~1, or a name that ' +
-            'ends with a period or space')
+        return New-Failure folder-name-ambiguous ('the path must not contain a short name such as PROGRA~1 or a name ' +
+            'that ends with a period or space')
     }
-    if ($Folder -cmatch '\A[A-Za-z]:\z') { return New-Failure folder-is-drive 'the path is the root of a drive' }
+    if ($Folder -cmatch '\A[A-Za-z]:\z') {
+        return New-Failure folder-is-drive 'the path must not be the root of a drive'
+    }
     if ($Folder -cnotmatch '\A[A-Za-z]:\\[^:]+\z' -or $Folder -ne [IO.Path]::GetFullPath($Folder)) {
         New-Failure folder-name-form 'expected a path with a drive letter and without / or .., such as D:\notebooks'
     }
@@ -35,10 +37,10 @@ function Get-ProfileFault([string]$Folder) {
     $profiles = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
     if ($profiles + $env:ProgramData -contains $Folder) {
-        return New-Failure folder-of-others 'this folder contains folders of other programs or users'
+        return New-Failure folder-of-others 'this folder contains folders that belong to other programs or users'
     }
     if ($profiles -contains (Split-Path -Parent $Folder)) {
-        New-Failure folder-is-profile 'this folder is the profile of a user'
+        New-Failure folder-is-profile 'the folder must not be a user profile'
     }
 }
 

@@ -26,8 +26,9 @@ function Assert-DataFolder([string]$Path) {
     $fault = Get-PathFault $folder $allowed
     if ($fault) {
         throw (New-Failure data-folder-replaceable ('{path} cannot be used for notebooks, because other accounts ' +
-                'could replace it: {cause}. Let only administrators own it, delete it, and change its permissions, ' +
-                'or set notebook.directory in the inventory to another folder') @{ path = $Path } -Cause $fault)
+                'could replace it: {cause}. Allow only administrators to own or delete this folder or change its ' +
+                'permissions, or set notebook.directory in the ' +
+                'inventory to another folder') @{ path = $Path } -Cause $fault)
     }
 }
 
@@ -37,8 +38,8 @@ function Assert-RecordedFolder([string]$Path) {
     if ((Test-KnownPath $Path) -or (Test-NotebookPath $Path)) { return }
     $fault = Get-FolderNameFault $Path.TrimEnd('\')
     if ($fault) {
-        throw (New-Failure record-folder-refused ('the record contains {path} as a folder for notebooks, but it ' +
-                'cannot be one: {cause}. Find out who added this line to {record}, remove it, then try again') @{
+        throw (New-Failure record-folder-refused ('the record lists {path} as a notebook folder, but this path ' +
+                'cannot be one: {cause}. Find out who added this line to {record}, remove the line, then try again') @{
                 path = $Path; record = $RecordFile
             } -Cause $fault)
     }
@@ -95,8 +96,8 @@ $Restore.grant = {
     }
     finally { $lock.Close() }
     if ($left.Count) {
-        throw (New-Failure grant-not-removed ('the service still has access to {count} files or folders in {path}. ' +
-                'First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
+        throw (New-Failure grant-not-removed ('could not remove the service''s access to {count} files or folders in ' +
+                '{path}. First error: {cause}') @{ count = $left.Count; path = $Path } -Cause $left[0])
     }
 }
 

@@ -38,12 +38,13 @@ function Receive-Download($Download, [string]$Part) {
             $status = Get-HttpStatus $_.Exception
         }
         if ($try -ge 3 -or ($status -ge 400 -and $status -lt 500)) {
-            throw (New-Failure download-failed ('could not download {url}: {cause}. Check the network connection of ' +
-                    'this host and downloads.proxy in the inventory, or add the URL of a mirror to a site catalog') @{
+            throw (New-Failure download-failed ('could not download {url}: {cause}. Check this host''s network ' +
+                    'connection and downloads.proxy in the inventory, or add a mirror URL to a site catalog') @{
                     url = $Download.url
                 } -Cause $failure)
         }
-        Write-Notice warning download-interrupted 'the download of {url} was interrupted ({reason}) and continues' @{
+        Write-Notice warning download-interrupted ('the download of {url} was interrupted ({reason}) and is ' +
+            'continuing') @{
             url = $Download.url; reason = $failure.Message
         }
         [Threading.Thread]::Sleep(1000 * $try)
@@ -56,8 +57,8 @@ function Assert-Download($Download, [string]$Part) {
     $size = (Get-Item -LiteralPath $Part).Length
     Remove-SingleFile $Part
     throw (New-Failure download-wrong-hash ('{url} does not match the catalog: expected SHA-256 {expected}, got ' +
-            '{actual} ({size} bytes). The file was deleted. Check whether a proxy replaces it, and compare the hash ' +
-            'with the publisher''s before you change the catalog') @{
+            '{actual} ({size} bytes). The downloaded file was deleted. Check whether a proxy replaces this file. ' +
+            'Before you change the catalog, compare the hash with the one that the publisher lists') @{
             url = $Download.url; expected = $Download.sha256; actual = $actual; size = $size
         })
 }
@@ -147,8 +148,8 @@ function Get-WebFailure([Exception]$Exception) {
     }
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
-            return New-Failure tls-certificate-refused ('{error} (the clock of this host shows {time}; if it is ' +
-                'wrong, correct it)') @{
+            return New-Failure tls-certificate-refused ('{error} (the clock on this host shows {time}; if that time ' +
+                'is wrong, correct the clock)') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }

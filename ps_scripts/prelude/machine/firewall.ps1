@@ -12,9 +12,9 @@ function Test-FirewallRunning {
 
 function Assert-FirewallRunning {
     if (Test-FirewallRunning) { return }
-    throw (New-Failure firewall-stopped ('the service of the Windows firewall (MpsSvc) does not run, so its rules ' +
-            'can be neither read nor changed. Start it (Start-Service MpsSvc); or, if another firewall protects this ' +
-            'host, set skip = ["firewall"] in the inventory'))
+    throw (New-Failure firewall-stopped ('the Windows firewall service (MpsSvc) is not running, so firewall rules ' +
+            'can be neither read nor changed. Start the service (Start-Service MpsSvc), or, if another firewall ' +
+            'protects this host, set skip = ["firewall"] in the inventory'))
 }
 
 # The filters that restrict a rule in addition to its ports and remote addresses, and their values in a rule without.

@@ -13,7 +13,7 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
     $logs = @{ installer = $Name; exit_code = $ExitCode; folder = Get-InstallerLogFolder }
     switch ($ExitCode) {
         1602 { New-Failure installer-cancelled ('{installer} was canceled (exit code {exit_code}). Try again, and ' +
-                'let it finish') $values }
+            'let the installer finish') $values }
         1603 {
             New-Failure installer-failed ('{installer} failed (exit code {exit_code}). If there is a log in ' +
                 '{folder}, fix the error that it shows, then try again') $logs
@@ -23,12 +23,13 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
                 'installer is running on this host. Wait for it to finish, then try again') $values
         }
         1625 {
-            New-Failure installer-forbidden ('a policy of this host forbids {installer} (exit code {exit_code}). Ask ' +
-                'the administrator of the policy for an exception, then try again') $values
+            New-Failure installer-forbidden ('a policy on this host forbids {installer} (exit code {exit_code}). Ask ' +
+                'the administrator who manages this policy for an exception, then try again') $values
         }
         1638 {
             New-Failure installer-other-version ('{installer} cannot replace the version that is already installed ' +
-                '(exit code {exit_code}). Uninstall that version, or set it in the inventory') $values
+                '(exit code {exit_code}). Uninstall the installed version, or set it in the ' +
+                'inventory, then try again') $values
         }
     }
 }
@@ -42,7 +43,7 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
                 'Windows, then try again') $values }
         2 {
             New-Failure installer-cancelled-early ('{installer} was canceled before it changed anything (exit code ' +
-                '{exit_code}). Try again, and let it finish') $values
+                '{exit_code}). Try again, and let the installer finish') $values
         }
         3 {
             New-Failure installer-failed-early ('{installer} failed before it changed anything (exit code ' +
@@ -63,8 +64,8 @@ function Get-InnoFailure([string]$Name, [int]$ExitCode) {
                 '{exit_code}). If there is a log in {folder}, fix the error that it shows, then try again') $logs
         }
         8 {
-            New-Failure installer-needs-restart ('{installer} cannot continue before Windows has restarted (exit ' +
-                'code {exit_code}). Restart Windows, then try again') $values
+            New-Failure installer-needs-restart ('{installer} cannot continue until Windows restarts (exit code ' +
+                '{exit_code}). Restart Windows, then try again') $values
         }
     }
 }

@@ -39,15 +39,15 @@ function Complete-BeforeRestart {
     if ($Run.BootBefore -and -not $Run.Changed) { Write-StillPending; return }
     if ($Settings.reboot -ne 'if-needed') { return }
     if (-not $Run.Boot) {
-        Write-Notice warning boot-time-unknown ('Windows does not report when it started, so nbserver does not ' +
-            'restart it. Restart Windows, then try again')
+        Write-Notice warning boot-time-unknown ('could not determine when Windows last started, so nbserver did not ' +
+            'restart it. Restart Windows yourself, then try again')
     }
     elseif (-not $Run.Restarts -and $Run.BootBefore) {
-        Write-Notice warning restarts-used-up ('Windows must restart again, but this run has reached its limit of ' +
-            'restarts. Restart Windows, then try again')
+        Write-Notice warning restarts-used-up ('Windows must restart again, but this run has reached its restart ' +
+            'limit. Restart Windows, then try again')
     }
     elseif (-not $Run.Restarts) {
-        Write-Notice warning no-restart-by-hand ('Windows must restart, but a script that is run by hand does not ' +
+        Write-Notice warning no-restart-by-hand ('Windows must restart, but a script that you run by hand does not ' +
             'restart it. Restart Windows, then run the script again')
     }
     else {
@@ -73,7 +73,7 @@ function Write-StillPending {
 # installation of an application. Two exit codes are not failures of shutdown.exe: with 1115
 # (ERROR_SHUTDOWN_IN_PROGRESS), Windows already restarts; with 1190 (ERROR_SHUTDOWN_IS_SCHEDULED), it is unknown when.
 function Restart-Windows {
-    Write-Notice warning restarting 'Windows restarts in ten seconds. This run continues after the restart'
+    Write-Notice warning restarting 'Windows will restart in ten seconds. This run will continue after the restart'
     $shutdown = Join-Path $env:SystemRoot 'System32\shutdown.exe'
     $comment = 'nbserver: an installer requires a restart'
     Invoke-Program $shutdown @('/r', '/t', '10', '/d', 'p:4:2', '/c', $comment) -Accept 0, 1115, 1190 `

@@ -15,8 +15,8 @@ function Write-AddedFile([string[]]$Paths) {
     $folder = ($Paths[0].Substring($Programs.Length + 1) -split '\\')[0]
     if ($AddedReported[$folder]) { return }
     $AddedReported[$folder] = $true
-    Write-Notice warning files-added ('{folder} has files that nbserver did not install ({count}), first {path}. ' +
-        'Check where they come from; apply --repair removes them from the environment') @{
+    Write-Notice warning files-added ('{folder} contains files that nbserver did not install ({count}), such as ' +
+        '{path}. Check where they came from. To remove them, run nbserver apply --repair') @{
         folder = Join-Path $Programs $folder; count = $Paths.Count; path = $Paths[0]
     }
 }

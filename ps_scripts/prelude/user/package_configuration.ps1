@@ -14,9 +14,8 @@ function Set-PackageConfiguration([hashtable]$Environment) {
     Set-FromPip $Environment $pip 'client-cert' 'PIP_CLIENT_CERT', 'SSL_CLIENT_CERT'
     Set-OwnAuthority $Environment $pip
     if ($PackageSource.Used) {
-        Write-Notice log pip-settings-used 'Options used from the pip configuration: {options}' @{
-            options = $PackageSource.Used -join ' '
-        }
+        Write-Notice log pip-settings-used ('nbserver uses these options from ' +
+            'the pip configuration: {options}') @{ options = $PackageSource.Used -join ' ' }
     }
 }
 
@@ -97,7 +96,7 @@ function ConvertFrom-PipConfig([string[]]$Lines) {
         $rank[$name] = $ranks[$place]
     }
     if ($ignored) {
-        Write-Notice log pip-settings-ignored 'Options ignored in the pip configuration: {options}' @{
+        Write-Notice log pip-settings-ignored 'nbserver ignores these options in the pip configuration: {options}' @{
             options = $ignored -join ' '
         }
     }

@@ -32,12 +32,13 @@ Add-Hook BeforeRun { Assert-Account }
 
 function Assert-Account {
     if ($UserSid -eq 'S-1-5-18') {
-        throw (New-Failure user-scope-as-system ('scope = "user" cannot be used with the account SYSTEM. Run ' +
-                'nbserver as the user of the notebook server, or set scope = "machine" in the inventory'))
+        throw (New-Failure user-scope-as-system ('scope = "user" cannot be used with the SYSTEM account. Run ' +
+                'nbserver under the account that the notebook server should use, or set scope = "machine" in the ' +
+                'inventory'))
     }
     if ("$env:LOCALAPPDATA" -cnotmatch '\A[A-Za-z]:\\.' -or -not (Test-Path -LiteralPath $env:LOCALAPPDATA)) {
-        throw (New-Failure local-folder-invalid ('LOCALAPPDATA is "{folder}", which is not an existing folder with a ' +
-                'drive letter. Remove your own value ' +
-                'of this variable and sign in again') @{ folder = $env:LOCALAPPDATA })
+        throw (New-Failure local-folder-invalid ('LOCALAPPDATA is "{folder}", but it must be an existing folder with ' +
+                'a drive letter. Remove the LOCALAPPDATA variable that you set, sign in ' +
+                'again, then try again') @{ folder = $env:LOCALAPPDATA })
     }
 }

@@ -12,7 +12,7 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
         'then run nbserver apply again')
 }
 
-Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
+Add-Step certificate 'The server has a certificate for its names and a private key that only it can read' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
     if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }

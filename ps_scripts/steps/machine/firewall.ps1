@@ -23,9 +23,9 @@ function Write-IgnoredRule {
         })
     if (-not $profiles.Count -or $LocalRules.Reported) { return }
     $LocalRules.Reported = $true
-    Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore the firewall rules of this host ' +
-        '(AllowLocalPolicyMerge = 0 in {profiles}), so the rule nbserver has no effect there. Open TCP port {port} ' +
-        'in the group policy, and set skip = ["firewall"] in the inventory') @{
+    Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore local firewall rules ' +
+        '(AllowLocalPolicyMerge = 0 in {profiles}), so the nbserver firewall rule has no effect. Open TCP port ' +
+        '{port} in the group policy, and set skip = ["firewall"] in the inventory') @{
         profiles = $profiles -join ', '; port = $Settings.notebook.port
     }
 }

@@ -35,8 +35,9 @@ function Assert-ForeignOpenSsl([string]$Path) {
     $is = Get-FileVersion $Path
     if ($is -ne (Get-WantedOpenSslVersion)) {
         throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} ({path}) was not installed by nbserver, and the ' +
-                'msi of {version} would replace it permanently. Uninstall it, or set openssl.version = "{is}" and ' +
-                'adopt = true in the inventory, or use openssl.kind = "zip" with a site catalog') @{
+                'MSI package for {version} would replace it permanently. Uninstall OpenSSL {is}; or set ' +
+                'openssl.version = "{is}" and adopt = true in the inventory; or use openssl.kind = "zip" with a site ' +
+                'catalog') @{
                 is = $is; path = $Path; version = $Settings.openssl.version
             })
     }

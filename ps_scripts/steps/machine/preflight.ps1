@@ -42,10 +42,10 @@ function Assert-ShellMemory {
     }
     $quota = Get-EndpointMemory
     if ($quota -and $quota -lt 1024) {
-        throw (New-Failure endpoint-memory-low ('the memory quota of the endpoint Microsoft.PowerShell is {quota} ' +
-                'MB, and at least 1024 MB are needed. Run: Set-Item ' +
-                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; ' +
-                'Restart-Service WinRM') @{ quota = $quota })
+        throw (New-Failure endpoint-memory-low ('the Microsoft.PowerShell endpoint has a memory quota of {quota} MB, ' +
+                'but at least 1024 MB are required. Run on the host: Set-Item ' +
+                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB ' +
+                '2048; Restart-Service WinRM') @{ quota = $quota })
     }
 }
 
@@ -68,8 +68,8 @@ function Find-PendingReboot {
         if ($Run.Reboot -or -not (Test-Path -LiteralPath $key)) { continue }
         $Run.Reboot = $true
         $Run.Pending = " ($key)"
-        Write-Notice warning reboot-pending ('Windows must restart before nbserver changes this host ({key}). ' +
-            'Restart it, or let nbserver restart it with reboot = "if-needed" in the inventory') @{
+        Write-Notice warning reboot-pending ('Windows must restart before nbserver can change this host ({key}). ' +
+            'Restart Windows, or set reboot = "if-needed" in the inventory to let nbserver restart it') @{
             key = $key
         }
     }

@@ -63,8 +63,8 @@ function Assert-RegisteredPython($Registered) {
     $values = @{ is = $Registered.Version; folder = $Registered.Folder }
     if ($Registered.Version -ne $Settings.python.version) {
         $values.version = $Settings.python.version
-        throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the installer of ' +
-                '{version} would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
+        throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the Python {version} ' +
+                'installer would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
                 'to install a separate Python') $values)
     }
     if (Test-Below $Registered.Folder $Programs) { return }
@@ -72,8 +72,8 @@ function Assert-RegisteredPython($Registered) {
     $fault = Get-ProgramFault $Registered.Folder
     if ($fault) {
         throw (New-Failure python-unsafe ('Python {is} in {folder} would run with administrator rights, but other ' +
-                'accounts can change it: {cause}. Let only SYSTEM and administrators write to this folder, or set ' +
-                'python.kind = "zip" in the inventory to install a separate Python') $values -Cause $fault)
+                'accounts can change it: {cause}. Allow only SYSTEM and administrators to write to this folder, or ' +
+                'set python.kind = "zip" in the inventory to install a separate Python') $values -Cause $fault)
     }
 }
 

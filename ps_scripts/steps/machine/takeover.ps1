@@ -35,31 +35,32 @@ function Compare-EarlierTask {
     if (-not $task -or (Test-Record 'task' 'nbserver')) { return }
     if (Test-StoredPassword ([xml]$task)) {
         Add-Difference task 'scheduled task nbserver' 'registered with a stored password' $null
-        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('the scheduled task ' +
-                'nbserver has a stored password, so undo could not restore it. Export the task and delete it, then ' +
-                'run nbserver apply again'))
+        return New-Conflict 'scheduled task nbserver' $false (New-Failure task-with-password ('the nbserver ' +
+                'scheduled task has a stored password, so undo could not restore it. Export and delete the task, ' +
+                'then run nbserver apply again'))
     }
     Add-Difference task 'scheduled task nbserver' 'registered, but not in the record' $null
-    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the scheduled task nbserver is from an ' +
-            'earlier nbserver and is not in the record. Remove this task, or set adopt = true in the inventory to ' +
-            'replace it'))
+    New-Conflict 'scheduled task nbserver' $true (New-Failure earlier-task ('the nbserver scheduled task is from an ' +
+            'earlier nbserver installation and is not in the record. Remove this task, or set adopt = true in the ' +
+            'inventory to replace it'))
 }
 
 function Compare-EarlierRule {
     if ($Settings.skip -contains 'firewall' -or (Test-Record 'firewall_rule' 'nbserver')) { return }
     if (-not (Get-FirewallRule 'nbserver')) { return }
     Add-Difference firewall-rule 'firewall rule nbserver' 'created, but not in the record' $null
-    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the firewall rule nbserver is from an ' +
-            'earlier nbserver and is not in the record. Remove this rule, or set adopt = true in the inventory to ' +
-            'replace it'))
+    New-Conflict 'firewall rule nbserver' $true (New-Failure earlier-rule ('the nbserver firewall rule is from an ' +
+            'earlier nbserver installation and is not in the record. Remove this rule, or set adopt = true in the ' +
+            'inventory to replace it'))
 }
 
 function Compare-EarlierFolder {
     if ($Settings.adopt -or (Test-Record 'task' 'nbserver') -or (Test-Record 'folder' $Programs)) { return }
     if (-not (Test-Path -LiteralPath $Programs)) { return }
     Add-Difference installed-path '{path}' 'created, but not in the record' $null @{ path = $Programs }
-    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver and is not in the ' +
-            'record. Remove this folder, or set adopt = true in the inventory to use it') @{ path = $Programs })
+    New-Conflict $Programs $true (New-Failure earlier-folder ('{path} is from an earlier nbserver installation and ' +
+            'is not in the record. Remove this folder, or set adopt = true in the ' +
+            'inventory to use it') @{ path = $Programs })
 }
 
 function Compare-Port {
@@ -98,8 +99,8 @@ function Assert-NoConflict([object[]]$Conflicts) {
         throw $failure
     }
     if (-not $Takeover.Reported) {
-        Write-Notice warning apply-will-refuse ('nbserver apply will ' +
-            'refuse this host: {cause}') @{ cause = $failure.Message }
+        Write-Notice warning apply-will-refuse ('nbserver apply will fail ' +
+            'on this host: {cause}') @{ cause = $failure.Message }
     }
 }
 
@@ -109,14 +110,14 @@ function Get-Refusal([object[]]$Conflicts) {
     $blocking = @($Conflicts | Where-Object { -not $_.Adoptable } | ForEach-Object { $_.Name })
     if ($blocking.Count) {
         return New-Failure takeover-impossible ('the notebook server conflicts with the following on this host: ' +
-            '{names}. adopt = true cannot replace everything: stop or remove {blocking}, then run nbserver apply ' +
-            'again') @{
+            '{names}. Stop or remove {blocking}, which adopt = true cannot replace, then run nbserver apply again') @{
             names = $names; blocking = $blocking -join ', '
         }
     }
     if ($Settings.adopt -or -not $names) { return }
     New-Failure takeover-refused ('the notebook server conflicts with the following on this host: {names}. Remove ' +
-        'it, or set adopt = true in the inventory to replace it (undo restores it), then run nbserver apply again') @{
+        'what conflicts, or set adopt = true in the inventory to replace it (undo restores it), then run nbserver ' +
+        'apply again') @{
         names = $names
     }
 }
@@ -168,9 +169,9 @@ function Compare-HidingPathEntry {
     foreach ($entry in Get-HidingPathEntry) {
         if ($Settings.adopt) { Add-Difference path-entry 'PATH' $entry $null }
         elseif (-not $Takeover.Reported) {
-            Write-Notice warning path-entry-kept ('{entry} comes before the entries of nbserver in PATH, so Windows ' +
-                'finds its programs first. Set adopt = true ' +
-                'in the inventory to remove it from PATH') @{ entry = $entry }
+            Write-Notice warning path-entry-kept ('{entry} comes before the nbserver entries in PATH, so Windows ' +
+                'finds programs from that entry first. Set adopt = true in the inventory to remove the entry from ' +
+                'PATH') @{ entry = $entry }
         }
     }
 }
@@ -184,8 +185,8 @@ function Write-Leftover {
         }
     }
     if ($Settings.adopt -and (Test-Path -LiteralPath $Programs) -and -not (Test-Record 'folder' $Programs)) {
-        Write-Notice warning adopted-folder ('{path} exists, but is not in the record. With adopt = true, nbserver ' +
-            'uses this folder, and undo keeps it') @{ path = $Programs }
+        Write-Notice warning adopted-folder ('{path} exists but is not in the record. Because adopt = true is set, ' +
+            'nbserver uses this folder, and undo keeps it') @{ path = $Programs }
     }
 }
 

@@ -1,7 +1,7 @@
 # ---- step: certificate -----------------------------------------------------------------------------
 # Provide a certificate for the server; only the user and administrators can read the key.
 
-Add-Step certificate 'The server has a certificate for its names, with a key that only it can read' -Test {
+Add-Step certificate 'The server has a certificate for its names and a private key that only it can read' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
     if ($certificate) { $Run.Fingerprint = Get-Fingerprint $certificate }

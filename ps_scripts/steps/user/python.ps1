@@ -31,8 +31,8 @@ function Assert-PresentVersion([string]$Python) {
     $file = [Diagnostics.FileVersionInfo]::GetVersionInfo($Python)
     $is = "$($file.FileMajorPart).$($file.FileMinorPart)"
     if ($is -ne $Settings.python.version) {
-        throw (New-Failure python-version ('{python} has version {is}, but version {expected} is expected. Install ' +
-                'nbserver in an environment with Python {expected}, then try again') @{
+        throw (New-Failure python-version ('{python} has version {is}, expected {expected}. Install nbserver in an ' +
+                'environment with Python {expected}, then try again') @{
                 python = $Python; is = $is; expected = $Settings.python.version
             })
     }

@@ -31,10 +31,10 @@ function Start-BackgroundServer {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open-as-user ('the notebook server on TCP port {port} answered a request without the password ' +
-        'with {status} instead of 401 or 403, so anyone who can connect may be able to run programs as you. Stop the ' +
-        'server (nbserver stop local) and read its log ({log}). If someone added files to {folder}, remove this ' +
-        'folder. Then run nbserver apply again') $Values
+    New-Failure server-open-as-user ('the notebook server on TCP port {port} responded to a request without the ' +
+        'password with {status} instead of 401 or 403, so anyone who can connect may be able to run programs under ' +
+        'your account. Stop the server (nbserver stop local) and read its log ({log}). If someone added files to ' +
+        '{folder}, remove this folder. Then run nbserver apply again') $Values
 }
 
-Add-Step service 'The notebook server runs' -Test { Compare-BackgroundServer } -Apply { Start-BackgroundServer }
+Add-Step service 'The notebook server is running' -Test { Compare-BackgroundServer } -Apply { Start-BackgroundServer }

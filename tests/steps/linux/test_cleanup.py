@@ -72,7 +72,7 @@ def test_a_removal_that_is_cut_off_goes_on(host: Sandbox) -> None:
     cut = f'rm() {{ if [[ $1 == -rf && $4 == */{name} ]]; then return 1; fi; command rm "$@"; }}; {GOOD}'
     done = go(host, "apply", "b", cut)
     (failed,) = done.of("failed")
-    assert failed["step"] == "cleanup" and f"could not remove {OLD}: could not remove all files of the folder" in failed["text"]
+    assert failed["step"] == "cleanup" and f"could not remove {OLD}: could not remove all files in the folder" in failed["text"]
     assert recorded(host) == [OLD, NEW] and not host.exists(f"{OLD}/nbserver.lock")
     assert ("packages", "difference") in go(host, "test", "a").steps
     assert go(host, "apply", "b").outcome == "ok" and OLD not in environments(host) and recorded(host) == [NEW]
@@ -116,7 +116,7 @@ def test_an_earlier_folder_for_notebooks_is_given_back(sandbox: Sandbox) -> None
     apply("/srv/theirs")
     assert sandbox.access("/srv/theirs") == "root:nbserver 770"
     planned = apply(f"{PEOPLE}/one", "test")
-    assert [event["what"] for event in planned.of("difference")][-1] == "what an earlier setting changed (access /srv/theirs)"
+    assert [event["what"] for event in planned.of("difference")][-1] == "access /srv/theirs, changed by an earlier setting"
     apply(f"{PEOPLE}/one")
     assert sandbox.access("/srv/theirs") == "root:root 750"
     assert apply(f"{PEOPLE}/one/deeper", "test").steps[-1] == ("cleanup", "unchanged"), "what is in it is needed"
@@ -145,7 +145,7 @@ firewall_apply() { save_before firewall_port 'ufw 9999 Any' ''; }
     assert go_on("apply").outcome == "ok" and record(host)[-1]["kind"] == "firewall_port"
     assert go_on("test").of("difference") == []
     assert [event["what"] for event in go_on("test", "firewall").of("difference")] == [
-        "what an earlier setting changed (firewall_port ufw 9999 Any)"
+        "firewall_port ufw 9999 Any, changed by an earlier setting"
     ]
     done = go_on("apply", "firewall")
     assert done.outcome == "ok" and [event["what"] for event in done.of("restored")] == ["ufw 9999 Any"]

@@ -184,8 +184,8 @@ def test_a_script_that_is_no_file_says_how_to_run_it(tmp_path: Any, command: str
     failed, finished = (json.loads(line) for line in done.stdout.splitlines())
     assert (done.returncode, finished["outcome"]) == (3, "failed")
     assert failed["text"] == (
-        "the script must be a file on this host, but it came through a pipe or as an argument. "
-        "Copy lin1.sh to the host, then run there: bash lin1.sh"
+        "the script must be a file on this host, but it was read from a pipe or an argument. "
+        "Copy lin1.sh to the host, then run on the host: bash lin1.sh"
     )
 
 

@@ -34,7 +34,7 @@ def test_files_that_stay_keep_their_owner_and_the_account(host: Sandbox) -> None
     assert [event["text"] for event in done.of("warning")] == [
         f"{NOTEBOOKS} contains files and was kept",
         "/srv/people contains files and was kept",
-        f"the user nbserver is kept, because files in {NOTEBOOKS} belong to it. Remove these files or change their owner, then run nbserver undo again",
+        f"the user nbserver was kept, because files in {NOTEBOOKS} belong to it. Remove these files or change their owner, then run nbserver undo again",
     ]
     host.run("useradd", "--system", "another")
     assert host.access(f"{NOTEBOOKS}/a/b.ipynb") == "nbserver:nbserver 640" and host.access(NOTEBOOKS) == "nbserver:nbserver 750"
@@ -93,14 +93,14 @@ def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None
             f"mkdir -p -m 750 {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}",
             NOTEBOOKS,
             (
-                "belongs to 12345 instead of the service or an existing user",
+                "belongs to 12345, but must belong to the service or an existing user",
                 f"run chown --recursive --no-dereference --from=12345 nbserver:nbserver {NOTEBOOKS}",
             ),
         ),
         (
             f"mkdir -p {NOTEBOOKS}/a; echo 1 >{NOTEBOOKS}/a/b; chown -R anna:anna {NOTEBOOKS}; chown 12345:12345 {NOTEBOOKS}/a/b",
             NOTEBOOKS,
-            (f"{NOTEBOOKS}/a/b belongs to 12345 instead of the service or an existing user",),
+            (f"{NOTEBOOKS}/a/b belongs to 12345, but must belong to the service or an existing user",),
         ),
         (
             "mkdir -p /var/lib/nbserver/notebooks; chown daemon: /var/lib/nbserver/notebooks; chmod 755 /var/lib/nbserver",

@@ -128,7 +128,7 @@ def test_a_configuration_that_pip_cannot_read_is_named(tmp_path: Path, python: P
     )
     (event,) = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
     assert (done.returncode, event["code"]) == (3, "pip-configuration-unreadable")
-    assert f"{tmp_path}/pip.conf" in event["text"] and event["text"].endswith("Correct the file, then run this again")
+    assert f"{tmp_path}/pip.conf" in event["text"] and event["text"].endswith("Correct the pip configuration file, then try again")
 
 
 @pytest.mark.parametrize("scope", ["user", "machine"])

@@ -120,7 +120,7 @@ def test_a_runs_name_is_used_once(sandbox: Sandbox) -> None:
     step = "step nothing 'nothing'\nnothing_test() { :; }\nnothing_apply() { :; }\n"
     assert run(sandbox, "apply", [step], name="once").outcome == "ok"
     again = run(sandbox, "apply", [step], name="once")
-    assert again.outcome == "failed" and 'this host already has a run "once"' in again.of("failed")[0]["text"]
+    assert again.outcome == "failed" and 'this host already has a run with the ID "once"' in again.of("failed")[0]["text"]
     assert len(sandbox.read(f"{STATE}/runs/once/events.jsonl").splitlines()) == 3, "the first one's events are untouched"
 
 
@@ -158,7 +158,7 @@ def test_a_torn_last_line_is_left_out(sandbox: Sandbox) -> None:
 
 def test_a_run_that_nobody_knows(sandbox: Sandbox) -> None:
     done = again(sandbox, "unheard", 0, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (3, b"", b'this host has no run "unheard". Correct the run ID\n')
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"", b'this host has no run with the ID "unheard". Correct the run ID\n')
     assert not sandbox.exists("/var/lib/nbserver"), "asking changes nothing"
 
 

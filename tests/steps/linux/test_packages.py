@@ -129,7 +129,7 @@ def test_what_another_package_needs_meanwhile_stays(host: Sandbox) -> None:
     assert done.outcome == "ok", words(done)
     assert {"nb-other", "nb-below"} <= installed(host) and "nb-top" not in installed(host), "what nothing needs goes"
     assert [event["text"] for event in done.of("warning")] == [
-        "undo keeps the packages nb-below, because packages that were installed later require some of them: nb-other"
+        "undo kept the packages nb-below, because other packages that were installed later require some of them: nb-other"
     ]
     host.run("apt-get", "-qy", "purge", "nb-other")
     host.run("apt-get", "-qy", "autoremove", "--purge")

@@ -31,8 +31,8 @@ READ_ONLY = "/srv/my people/n cannot be used: the file system at /srv/my people 
         ),
         ("rm /etc/os-release /usr/lib/os-release", {}, "this host runs an unknown system, but only Debian"),
         ("rm /usr/bin/flock", {}, "the program flock is not installed"),
-        ("", {"notebook": {**NOTEBOOK, "ip": "192.0.2.99"}}, "notebook.ip is 192.0.2.99, which is not an address of this host"),
-        ("", {"notebook": {**NOTEBOOK, "ip": "2001:db8::99"}}, "notebook.ip is 2001:db8::99, which is not an address of this host"),
+        ("", {"notebook": {**NOTEBOOK, "ip": "192.0.2.99"}}, "notebook.ip is 192.0.2.99, but this host does not have this address"),
+        ("", {"notebook": {**NOTEBOOK, "ip": "2001:db8::99"}}, "notebook.ip is 2001:db8::99, but this host does not have this address"),
         (f"mkdir -p /opt && {MOUNT} -o noexec tmpfs /opt", {}, "programs cannot run from /opt/nbserver: the file system at /opt is"),
         (
             f"mkdir '/srv/my people' && {MOUNT} -o ro tmpfs '/srv/my people'",

@@ -152,7 +152,7 @@ def test_events_that_cannot_be_kept_are_told_and_the_run_stops(full: Sandbox) ->
     done = run(full, "apply", [step(TALKS), step("true", name="next")])
     assert (
         re.sub(r"runs/r\d+", "runs/<run>", failed(done))
-        == f"could not write the events of this run to {FULL}. Make sure that the disk is writable and has free space, then try again"
+        == f"could not write the events of this run to {FULL}. Fix this error (for example, free some disk space), then try again"
     )
     assert [event["text"] for event in done.of("log")] == [f"line {i} of a program that talks" for i in range(1, 401)]
     assert full.exists("/run/ended") and not full.exists("/run/went-on") and not any(name == "next" for name, _ in done.steps)

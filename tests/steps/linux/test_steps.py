@@ -104,7 +104,7 @@ def test_the_certificate(host: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("change", "settings", "word"),
     [
-        ("", {"certificate": {"days": 90, "names": ["other.example.com"]}}, "names of the certificate"),
+        ("", {"certificate": {"days": 90, "names": ["other.example.com"]}}, "certificate names"),
         ("rm /etc/nbserver/key.pem", {}, "certificate"),
         ("echo x >/etc/nbserver/certificate.pem", {}, "certificate"),
         (
@@ -174,7 +174,7 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> 
     before = host.read(file)
     planned = run(host, "test", SALT_STEPS, secrets=with_salt(other))
     assert [(event["what"], event["is"], event["should"]) for event in planned.of("difference")] == [
-        (f"salt of the password hash in {file}", salt, other)
+        (f"password hash salt in {file}", salt, other)
     ]
     refused = run(host, "apply", SALT_STEPS, secrets=with_salt(other))
     assert refused.outcome == "failed" and host.read(file) == before

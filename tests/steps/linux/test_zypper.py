@@ -66,8 +66,8 @@ def test_a_repository_that_is_gone_is_skipped(host: Sandbox) -> None:
     done = run(host, "apply", [PYTHON])
     assert (done.outcome, done.code) == ("ok", 0), words(done)
     assert warnings(done) == [
-        "zypper refresh exited with code 4, so the existing package lists are used. If a package cannot be installed, check the repositories with zypper repos",
-        "zypper could not refresh a repository and skipped it. Run zypper refresh to see which one",
+        "zypper refresh exited with code 4, so nbserver uses the existing package lists. If a package cannot be installed, check the repositories with zypper repos",
+        "zypper could not refresh a repository and skipped it. Run zypper refresh to see which repository failed",
     ]
     assert [line["key"] for line in record(host)] == ["zypper openssl python311"]
     assert run(host, "undo", [PYTHON]).outcome == "ok" and installed(host) == before
@@ -77,11 +77,11 @@ def test_without_any_repository_it_says_what_is_missing(host: Sandbox) -> None:
     host.run(*ZYPPER, "removerepo", "repo-oss")
     done = run(host, "apply", [PYTHON])
     assert warnings(done) == [
-        "zypper refresh exited with code 6, so the existing package lists are used. If a package cannot be installed, check the repositories with zypper repos"
+        "zypper refresh exited with code 6, so nbserver uses the existing package lists. If a package cannot be installed, check the repositories with zypper repos"
     ]
     (failed,) = done.of("failed")
     assert failed["text"] == (
-        "the repositories of this host lack some of these packages: python311. Add a repository that provides them (zypper repos shows the current ones), then run nbserver apply again"
+        "the repositories on this host lack some of these packages: python311. Add a repository that provides them (zypper repos lists the current repositories), then run nbserver apply again"
     )
 
 
@@ -97,7 +97,7 @@ def test_the_script_of_a_package_that_fails_is_a_warning(host: Sandbox) -> None:
     add(host, "post-fails")
     done = run(host, "apply", [PYTHON])
     assert (done.outcome, done.code) == ("ok", 0), words(done)
-    assert warnings(done) == ["zypper finished, but a script of a package failed. Check the output of zypper in the events of this run"]
+    assert warnings(done) == ["zypper finished, but a package script failed. Check the zypper output in the events of this run"]
     assert "python311-3.11.11" in installed(host)
 
 
@@ -136,7 +136,7 @@ def test_what_another_package_needs_meanwhile_stays_and_the_rest_goes(host: Sand
     assert done.outcome == "ok", words(done)
     assert installed(host) - before == {"python311-pip-22.3.1", "python311-3.11.10", "openssl-3.1.4"}
     assert warnings(done) == [
-        "undo keeps the packages openssl python311, because packages that were installed later require some of them: python311-pip"
+        "undo kept the packages openssl python311, because other packages that were installed later require some of them: python311-pip"
     ]
     assert record(host) == []
 
@@ -155,7 +155,7 @@ def test_a_new_key_is_not_trusted(host: Sandbox) -> None:
     before = installed(host)
     done = run(host, "apply", [PYTHON])
     assert done.outcome == "ok", words(done)
-    assert warnings(done)[-1] == "zypper could not refresh a repository and skipped it. Run zypper refresh to see which one"
+    assert warnings(done)[-1] == "zypper could not refresh a repository and skipped it. Run zypper refresh to see which repository failed"
     assert installed(host) - before == {"python311-3.11.10", "openssl-3.1.4"}, "of the repository that is trusted; no key came"
 
 

@@ -174,7 +174,7 @@ def test_a_key_of_another_certificate_is_refused_by_the_workstation_and_by_the_h
     chain = pem(INTERMEDIATE.sign(key.public_key(), NAMES))
     monkeypatch.setattr(workstation, "read", lambda host, ask: workstation.ServerCertificate(chain, key_pem(other)))
     ran = expect(site, "apply", "failed")
-    assert ran.code == 3 and "the certificate does not belong to the key" in ran.failure
+    assert ran.code == 3 and "the certificate does not match the private key" in ran.failure
     assert served(site)[0] == first
     assert site.files() == ["certificate.pem", "certificate.source", "key.pem"]
 
@@ -261,7 +261,7 @@ def test_what_the_store_lacks_is_told_before_anything_is_changed(site: Certifica
     bound = INTERMEDIATE.sign(key.public_key(), NAMES)
     site.write(thumbprint=put_into_store(site, bound, key, exportable=False))
     ran = expect(site, "apply", "failed")
-    assert "could not export the key of" in ran.failure and "exportable" in ran.failure
+    assert "could not export the private key for" in ran.failure and "exportable" in ran.failure
     assert site.files() == []
 
     (site.windows.path(r"C:\nbserver-test\certificates") / f"{bound.fingerprint(hashes.SHA1()).hex().upper()}.key").write_text(key_pem(key))

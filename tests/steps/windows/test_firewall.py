@@ -147,7 +147,7 @@ def test_a_service_that_does_not_run_is_named_and_nothing_is_forgotten(session: 
         for script in ("& $Steps[0].Test", "foreach ($line in @(Read-Record)) { [void](Undo-Line $line) }"):
             with pytest.raises(EngineError) as error:
                 session.run(script)
-            assert "the service of the Windows firewall (MpsSvc) does not run" in str(error.value)
+            assert "the Windows firewall service (MpsSvc) is not running" in str(error.value)
             assert 'skip = ["firewall"]' in str(error.value)
         assert session.run("[string]@(Read-Record).Count; [string]@(Get-DroppedLine).Count") == ["1", "0"]
         skipped = '$Settings.skip = @("firewall"); '

@@ -123,9 +123,9 @@ def test_what_stays_held_is_reported_with_what_probably_holds_it(place: Place) -
         json.loads, place.run(f"{HOLD.format(path=path)}$HeldPatience = 0; {process}{catch}; function Get-Process {{ }}; {catch}{release}")
     )
     assert named["code"] == "file-held-by" and named["values"]["program"] == "Microsoft Defender Antivirus"
-    assert f"{path} could not be moved, replaced, or removed within 0 seconds: " in named["text"]
+    assert f"could not move, replace, or remove {path} within 0 seconds: " in named["text"]
     assert (
-        f"Microsoft Defender Antivirus probably holds it. Run this again; if it fails again, stop that program meanwhile, or exclude {folder} from its scan"
+        f"Microsoft Defender Antivirus is probably using it. Try again. If it fails again, stop Microsoft Defender Antivirus during the run, or exclude {folder} from its scans"
         in named["text"]
     )
     assert unknown["code"] == "file-held" and "such as a virus scanner" in unknown["text"]

@@ -24,20 +24,20 @@ LOG = r" If there is a log in {folder}\runs\r, fix the error that it shows, then
 # Exit code -> the code of the message, and its text.
 FAILED = ("installer-failed", "{name} failed (exit code {code})." + LOG)
 WINDOWS_CODES = {
-    1602: ("installer-cancelled", "{name} was canceled (exit code {code}). Try again, and let it finish"),
+    1602: ("installer-cancelled", "{name} was canceled (exit code {code}). Try again, and let the installer finish"),
     1603: FAILED,
-    1625: (
-        "installer-forbidden",
-        "a policy of this host forbids {name} (exit code {code}). Ask the administrator of the policy for an exception, then try again",
-    ),
+    1625: ("installer-forbidden", "a policy on this host forbids {name} (exit code {code}). Ask the administrator who manages this policy"),
     1638: (
         "installer-other-version",
-        "{name} cannot replace the version that is already installed (exit code {code}). Uninstall that version, or set it in the inventory",
+        "{name} cannot replace the version that is already installed (exit code {code}). Uninstall the installed version, or set it in the inventory, then try again",
     ),
 }
 INNO_CODES = {
-    1: ("installer-not-started", "{name} could not start (exit code {code}). Restart Windows, then try again"),
-    2: ("installer-cancelled-early", "{name} was canceled before it changed anything (exit code {code}). Try again, and let it finish"),
+    1: ("installer-not-started", "{name} could not start (exit code {code}). Restart Windows"),
+    2: (
+        "installer-cancelled-early",
+        "{name} was canceled before it changed anything (exit code {code}). Try again, and let the installer finish",
+    ),
     3: (
         "installer-failed-early",
         "{name} failed before it changed anything (exit code {code}). Close other programs to free memory, then try again",
@@ -48,7 +48,7 @@ INNO_CODES = {
     7: ("installer-cannot-continue", "{name} cannot continue on this host (exit code {code})." + LOG),
     8: (
         "installer-needs-restart",
-        "{name} cannot continue before Windows has restarted (exit code {code}). Restart Windows, then try again",
+        "{name} cannot continue until Windows restarts (exit code {code}). Restart Windows, then try again",
     ),
 }
 # What the prelude runs, and the exit codes that it explains.
@@ -210,4 +210,4 @@ def test_a_runtime_that_other_programs_may_have_renewed_stays(bench: Bench) -> N
     register(bench, "VC_redist.x64.exe")
     gone = bench.cache / "fedcba9876543210-VC_redist.x64.exe"
     did = bench.do(f"& $Restore.bundle '{host_path(gone)}' ''")
-    assert (did.error, did.calls) == ("", []) and "and needed by other programs" in str(did.of("warning"))
+    assert (did.error, did.calls) == ("", []) and "and other programs may need it" in str(did.of("warning"))

@@ -193,7 +193,7 @@ def test_a_registered_python_is_used_when_it_is_the_one_and_refused_when_it_is_n
         done = site.run("plan", "win1")
         assert done.returncode == 3
         assert (
-            r'Python 3.11.5 is installed in C:\Python311, and the installer of 3.11.9 would move it. Set python.version = "3.11.5"'
+            r'Python 3.11.5 is installed in C:\Python311, and the Python 3.11.9 installer would move it. Set python.version = "3.11.5"'
             in done.stdout
         )
         run(windows_host.prefix, "reg", "add", branch, "/v", "Version", "/d", "3.11.9", "/f")

@@ -75,7 +75,7 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> Non
     before = step.file.read_bytes()
     assert step.differences(hashed(OURS)) == []
     assert [(one["what"], one["is"], one["should"]) for one in step.differences(hashed(OTHER))] == [
-        (f"salt of the password hash in {step.path}", OURS, OTHER)
+        (f"password hash salt in {step.path}", OURS, OTHER)
     ]
     for lines in ([hashed(OTHER)], [hashed(OTHER), "former-salt " + "c" * 22]):
         with pytest.raises(EngineError) as refused:

@@ -152,7 +152,7 @@ def test_one_of_others_in_another_version_is_never_replaced(host: StepHost, plac
         for ran in (host.run("test"), host.run("apply")):
             assert ran.result.outcome == "failed"
             assert (
-                f"OpenSSL {version} ({place}) was not installed by nbserver, and the msi of {OLD} would replace it permanently"
+                f"OpenSSL {version} ({place}) was not installed by nbserver, and the MSI package for {OLD} would replace it permanently"
                 in ran.failure
             )
     assert path.read_bytes() == before and installed(host) == [] and host.record() == []

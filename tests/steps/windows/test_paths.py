@@ -53,7 +53,7 @@ def test_nothing_is_changed_through_a_link(place: Place, change: str, where: str
     before = place.access(place.target)
     path = where.format(state=host_path(place.state))
     said = place.refused(CHANGES[change].format(path=path))
-    assert "is a link" in said and "Check where the link leads and remove it" in said
+    assert "is a link" in said and "Check where the link points, remove it" in said
     assert sorted(str(path.relative_to(place.target)) for path in place.target.rglob("*")) == ["inner", "inner/kept.txt", "kept.txt"]
     assert [path.read_text() for path in sorted(place.target.rglob("*.txt"))] == ["kept"] * 2
     assert [place.access(path) for path in (place.target, place.target / "inner")] == [before] * 2
@@ -125,7 +125,7 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
     said = place.run('foreach ($line in @(Read-Record)) { try { Undo-Line $line | Out-Null; "done $($line.key)" } catch { "$_" } }')
     assert said[0] == rf"done {own}\cache" and not (place.state / "cache").exists()
     assert all("the record contains" in text and "who added this line to" in text for text in said[1:])
-    assert "as a folder for notebooks, but it cannot be one: " in said[-1]
+    assert "as a notebook folder, but this path cannot be one: " in said[-1]
     assert (foreign / "kept.txt").read_text() == "kept"
     assert len((place.state / "record.jsonl").read_text().splitlines()) == 7
     (place.state / "record.jsonl").unlink()

@@ -167,7 +167,8 @@ def test_both_quotas_of_memory_count(session: Session) -> None:
     ):
         session.run(MEMORY.format(shell="512", endpoint="1024"))
     with pytest.raises(
-        EngineError, match=r"endpoint Microsoft.PowerShell is 512 MB.*Plugin\\Microsoft.PowerShell\\Quotas\\MaxMemoryPerShellMB 2048"
+        EngineError,
+        match=r"Microsoft.PowerShell endpoint has a memory quota of 512 MB.*Plugin\\Microsoft.PowerShell\\Quotas\\MaxMemoryPerShellMB 2048",
     ):
         session.run(MEMORY.format(shell="2048", endpoint="512"))
     assert session.run("function Get-WSManInstance { throw 'not running' }; Assert-ShellMemory") == []
@@ -175,7 +176,9 @@ def test_both_quotas_of_memory_count(session: Session) -> None:
 
 def test_a_windows_without_the_runtime_of_python_is_refused(session: Session) -> None:
     assert session.run("Assert-UniversalRuntime") == []
-    with pytest.raises(EngineError, match=r"install update KB2999226 at the console of this host: over WinRM, Windows refuses wusa\.exe"):
+    with pytest.raises(
+        EngineError, match=r"install update KB2999226 at this host's console \(Windows does not allow wusa\.exe over WinRM\)"
+    ):
         session.run("function Test-Path($LiteralPath) { $LiteralPath -notlike '*\\system32\\ucrtbase.dll' }; Assert-UniversalRuntime")
 
 

@@ -94,7 +94,7 @@ def test_a_lost_record_is_explained_and_refused(session: Session) -> None:
     assert codes(events) == ["earlier-task", "earlier-rule", "earlier-folder", "apply-will-refuse"]
     names = f"scheduled task nbserver, firewall rule nbserver, {PROGRAMS}"
     assert events[-1]["text"].startswith(
-        f"nbserver apply will refuse this host: the notebook server conflicts with the following on this host: {names}. Remove it, or"
+        f"nbserver apply will fail on this host: the notebook server conflicts with the following on this host: {names}. Remove what conflicts, or"
     )
     text = refused(session, LOST)
     assert names in text and "or set adopt = true in the inventory to replace it (undo restores it), then run nbserver apply again" in text
@@ -132,7 +132,7 @@ def test_what_a_person_must_do_is_refused_with_adopt_as_well(session: Session, h
     for adopt in (False, True):
         differences, events = look(session, host, adopt=adopt)
         assert len(differences) == 1 and codes(events) == [code, "apply-will-refuse"]
-        assert f"adopt = true cannot replace everything: stop or remove {name}, then run nbserver apply again" in refused(
+        assert f"Stop or remove {name}, which adopt = true cannot replace, then run nbserver apply again" in refused(
             session, host, adopt=adopt
         )
     if host == NEEDED:
