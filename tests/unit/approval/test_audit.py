@@ -82,11 +82,11 @@ def test_no_other_text_passes_for_the_script(
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("# nbserver", "the header or settings of the script do not match"),
-        ('"port": 9999', "the header or settings of the script do not match"),
+        ("# nbserver", "the script's header or settings do not match"),
+        ('"port": 9999', "the script's header or settings do not match"),
         ("numpy==", "between the settings and the body is not the lock"),
         (")\n\n# ==== body", "between the settings and the body is not the lock"),
-        ("port_retries = 0", "the body of the script does not match release"),
+        ("port_retries = 0", "the script body does not match release"),
     ],
 )
 def test_the_message_says_which_part_was_changed(where: str, words: str, script: Script, tmp_path: Path) -> None:

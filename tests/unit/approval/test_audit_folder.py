@@ -218,7 +218,7 @@ def test_the_folder_is_no_link(files: dict[str, bytes], tmp_path: Path) -> None:
     with pytest.raises(ApprovalError, match="nothing: "):
         audit.audit(tmp_path / "nothing")
     (tmp_path / "file").touch()
-    with pytest.raises(ApprovalError, match="file: this is not a folder"):
+    with pytest.raises(ApprovalError, match="file: must be a folder"):
         audit.audit(tmp_path / "file")
 
 

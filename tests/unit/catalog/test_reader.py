@@ -179,7 +179,7 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         (entry(executable='["a.exe", "b.exe"]'), "site.toml:1: python[1]: for a zip, executable must be a single path inside the zip"),
         (entry(executable="[]"), "site.toml:7: python[1].executable: "),
         (entry(kind='"msi"').replace("python]", "openssl]"), "openssl[1]: for an msi, executable must be an absolute path"),
-        (entry() + entry(), "site.toml:8: python[2]: this is a duplicate of an earlier entry"),
+        (entry() + entry(), "site.toml:8: python[2]: the entry duplicates an earlier one"),
         ("[defaults]\npython = 3.13\n", "site.toml:2: defaults.python: expected text, found a number"),
         (
             '[[lock]]\npython = "3.13"\narchitecture = "x64"\nfile = "absent.txt"\n',

@@ -200,7 +200,7 @@ def test_a_curve_that_is_written_out(tmp_path: Path) -> None:
     assert "BEGIN" in explicit_key_pem(KEY) and len(explicit_key_pem(KEY)) > 500
     assert read(pem_host(tmp_path, pem(*CHAIN), explicit_key_pem(KEY))).key == key_pem(KEY)
     leaf, key = explicit_curve(NAMES)
-    assert "the EC key of CN=server has explicit curve parameters" in refusal(pem_host(tmp_path, pem(leaf), key_pem(key)))
+    assert "CN=server has an EC key with explicit curve parameters" in refusal(pem_host(tmp_path, pem(leaf), key_pem(key)))
 
 
 def test_an_address_as_a_dns_name(tmp_path: Path) -> None:
@@ -286,8 +286,8 @@ KEYS = {
         'certificate.password = { env = "SERVER_SECRET" }',
         "the password is wrong",
     ),
-    "a certificate": (pem(LEAF), "", "not a private key in PEM"),
-    "words": ("a key", "", "not a private key in PEM"),
+    "a certificate": (pem(LEAF), "", "a private key in PEM"),
+    "words": ("a key", "", "a private key in PEM"),
 }
 
 
@@ -444,7 +444,7 @@ def test_a_signed_certificate_that_does_not_fit_its_request(tmp_path: Path, chai
 
 
 def test_a_request_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not a certificate signing request"):
+    with pytest.raises(UsageError, match="expected a certificate signing request"):
         install(tmp_path, b"a request", pem(*CHAIN))
     found = host(tmp_path, "certificate.request = true")
     loaded = reader.load(tmp_path / "nbserver.toml")
@@ -488,7 +488,7 @@ def test_a_request_that_is_not_for_its_host_is_not_handed_on(
     loaded = reader.load(tmp_path / "nbserver.toml")
     hosts = loaded.select(["win1"])
     monkeypatch.setattr(certificate_request, "operate", lambda *given: {"win1": Result("win1", "ok", csr=text)})
-    with pytest.raises(ScriptError, match="a request that does not match it"):
+    with pytest.raises(ScriptError, match="a certificate request that does not match this host"):
         certificate_request.request(loaded, hosts, tmp_path / "out", Options(), None, None, print)  # type: ignore[arg-type]
     assert not list((tmp_path / "out").iterdir())
 
