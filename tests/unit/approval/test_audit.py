@@ -204,7 +204,7 @@ def test_the_check_of_render_follows_no_link(tmp_path: Path, name: str) -> None:
     write(rendered, tmp_path / "rendered")
     (tmp_path / "rendered" / name).rename(tmp_path / name)
     (tmp_path / "rendered" / name).symlink_to(tmp_path / name)
-    with pytest.raises(ApprovalError, match=f"{name}: this is a link"):
+    with pytest.raises(ApprovalError, match=f"{name}: expected a file, found a link"):
         compare(rendered, tmp_path / "rendered")
 
 

@@ -383,7 +383,7 @@ def test_users_of_windows(tmp_path: Path, user: str) -> None:
         ("notebook.port = 6000", "browsers do not connect to port 6000; choose another notebook.port"),
         ("notebook.port = 6001", None),
         ("notebook.port = 6000\nnotebook.public_url = 'https://a.example.com'", None),
-        ("notebook.public_url = 'https://a.example.com:10080'", "browsers do not connect to port 10080 of notebook.public_url"),
+        ("notebook.public_url = 'https://a.example.com:10080'", "browsers do not connect to port 10080, which notebook.public_url uses"),
     ],
 )
 def test_ports_that_browsers_block(tmp_path: Path, setting: str, warning: str | None) -> None:
