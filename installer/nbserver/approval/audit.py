@@ -132,9 +132,7 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: st
     head = script.text[: len(script.text) - len(released.body.text)].encode("ascii")
     settings = head.rpartition(b"(\n")[0]
     if not code.startswith(settings):
-        return ApprovalError(
-            "script-head-changed", "the script's header or settings do not match the manifest", where=where, todo=COMPARE
-        )
+        return ApprovalError("script-head-changed", "the script's header or settings do not match the manifest", where=where, todo=COMPARE)
     if not code.startswith(head):
         return ApprovalError(
             "script-lock-changed",

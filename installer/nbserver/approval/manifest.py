@@ -74,7 +74,11 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
     approved = manifest["hosts"].get(script.host)
     if approved is None:
         raise ApprovalError(
-            "not-approved", "{name} is not in the approved manifest", where=where, todo="Have the script for this host approved first", name=script.host
+            "not-approved",
+            "{name} is not in the approved manifest",
+            where=where,
+            todo="Have the script for this host approved first",
+            name=script.host,
         )
     for key in HASHES:
         if key in approved and approved[key] != getattr(script, key):

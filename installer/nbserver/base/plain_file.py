@@ -22,7 +22,9 @@ def read(path: Path, limit: int, *, advice: Message) -> bytes:
     try:
         before = os.lstat(path)
         if is_link(before):
-            raise ApprovalError("file-is-link", "expected a file, found a link", where=shown(path), todo="Specify the file that the link points to")
+            raise ApprovalError(
+                "file-is-link", "expected a file, found a link", where=shown(path), todo="Specify the file that the link points to"
+            )
         if not stat.S_ISREG(before.st_mode):
             raise ApprovalError("not-a-regular-file", "must be a regular file", where=shown(path), todo="{advice}", advice=advice)
         with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 (the flags are what this is about)
@@ -53,7 +55,9 @@ def names(folder: Path) -> set[str]:
     try:
         found = os.lstat(folder)
         if is_link(found):
-            raise ApprovalError("folder-is-link", "expected a folder, found a link", where=shown(folder), todo="Specify the folder that the link points to")
+            raise ApprovalError(
+                "folder-is-link", "expected a folder, found a link", where=shown(folder), todo="Specify the folder that the link points to"
+            )
         if not stat.S_ISDIR(found.st_mode):
             raise ApprovalError(
                 "not-a-folder", "must be a folder", where=shown(folder), todo="Specify the folder that nbserver render wrote"

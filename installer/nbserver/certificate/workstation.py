@@ -122,7 +122,10 @@ def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[obje
         ) from None
     if pfx.key is None:
         raise InventoryError(
-            "pfx-without-key", "the file contains no private key", where=where, todo="Export the certificate again together with its private key"
+            "pfx-without-key",
+            "the file contains no private key",
+            where=where,
+            todo="Export the certificate again together with its private key",
         )
     return pfx.key, [one.certificate for one in ([pfx.cert] if pfx.cert else []) + list(pfx.additional_certs)]
 

@@ -146,7 +146,10 @@ SETTINGS = [
     ("notebook.password_minimum = 129", "notebook.password_minimum: the number is out of range"),
     ('notebook.ip = "localhost"', "notebook.ip: must be an IP address; expected "),
     ('notebook.directory = "notebooks"', "notebook.directory: must be an absolute path"),
-    ('notebook.directory = "C:/notebooks"', "must use backslashes instead of slashes; write the path in single quotes, such as 'C:\\notebooks'"),
+    (
+        'notebook.directory = "C:/notebooks"',
+        "must use backslashes instead of slashes; write the path in single quotes, such as 'C:\\notebooks'",
+    ),
     ('notebook.directory = "%ProgramData%/notebooks"', "must use backslashes instead of slashes"),
     ("notebook.directory = 'C:\\notebooks/anna'", "must use backslashes instead of slashes"),
     ("notebook.directory = '\\\\server\\share'", "must not be a network path: the notebook server's account cannot reach it"),
