@@ -38,7 +38,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
 def test_it_is_noticed_before_any_host_is_contacted(folder: Path, tmp_path: Path) -> None:
     runs, known = ("--runs", str(tmp_path / "runs")), ("--known", str(tmp_path / "known"))
     code, said = run(folder, "plan", "win1")
-    assert code == 2 and "nbserver.known: could not write to the folder of the known certificates (Read-only file system)" in said
+    assert code == 2 and "nbserver.known: could not write to the folder for known certificates (Read-only file system)" in said
     code, said = run(folder, "plan", "win1", *runs)
     assert code == 2 and "choose another file with --known" in said and not (tmp_path / "runs").exists()
     code, said = run(folder, "plan", "win1", *known)

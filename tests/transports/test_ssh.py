@@ -149,7 +149,7 @@ def test_an_agent_that_is_gone_has_no_keys(sshd: Sshd, user: User, monkeypatch: 
 def test_the_password(sshd: Sshd, user: User) -> None:
     host = host_of(sshd, user, key_file=None)
     assert said(host, password=PASSWORD) == who(user.name)
-    assert f"rejected the password of {user.name}." in refused(host, AuthenticationError, password="Canary-Wrong")
+    assert f"rejected the password for {user.name}." in refused(host, AuthenticationError, password="Canary-Wrong")
     failed = len(re.findall("Failed password for", sshd.log.read_text()))
     assert failed == 1, "one attempt: more could lock the account"
 

@@ -46,7 +46,7 @@ def test_a_password_that_has_expired(sshd: Sshd, user: User) -> None:
     try:
         for sudo in (False, True):
             words = refused(host_of(sshd, user, sudo=sudo), AuthenticationError)
-            assert f"the password of {user.name} on the host has expired: WARNING: Your password has expired" in words
+            assert f"the password for {user.name} on the host has expired: WARNING: Your password has expired" in words
     finally:
         user.expires()
 
@@ -67,14 +67,14 @@ def test_what_is_asked_after_the_password_is_not_blamed_on_it(user: User) -> Non
                 assert f"did not let {user.name} log on: {words}" in refused(host, AuthenticationError, password=PASSWORD)
         finally:
             user.expires()
-        assert f"rejected the password of {user.name}" in refused(host, AuthenticationError, password="Canary-Wrong")
+        assert f"rejected the password for {user.name}" in refused(host, AuthenticationError, password="Canary-Wrong")
 
 
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("ForceCommand echo hello", "the host did not run the command of nbserver, but another one: hello"),
-        ("ForceCommand true", "the host did not run the command of nbserver, but another one: exit code 0"),
+        ("ForceCommand echo hello", "the host ran another command instead of nbserver's: hello"),
+        ("ForceCommand true", "the host ran another command instead of nbserver's: exit code 0"),
         ("ForceCommand internal-sftp", "the host's shell did not start the script: This service allows sftp connections only"),
         ("ForceCommand false", "the host's shell did not start the script: exit code 1, no error output"),
         ("ForceCommand cat", "the host's shell did not start the script: no output within 0.5 s"),
@@ -84,7 +84,7 @@ def test_what_is_asked_after_the_password_is_not_blamed_on_it(user: User) -> Non
 def test_a_forced_command(user: User, option: str, words: str) -> None:
     with server(user, option.replace(" ", "-"), option) as forced:
         said = refused(host_of(forced, user, connect_timeout=0.5 if "cat" in option else 30), ScriptError)
-        assert words in said and "ForceCommand in sshd's configuration" in said
+        assert words in said and "ForceCommand in the sshd configuration" in said
 
 
 def test_a_forced_command_that_runs_the_original_one(user: User) -> None:
@@ -148,7 +148,7 @@ def test_csh_is_sent_nothing(sshd: Sshd, user: User, sudo: bool) -> None:
         words = refused(host_of(sshd, user, sudo=sudo), ScriptError, sudo_password="Canary-Not-Wanted")
     finally:
         user.shell("/bin/bash")
-    assert f"the login shell of {user.name} on the host is csh or tcsh" in words and f"chsh -s /bin/bash {user.name}" in words
+    assert f"the login shell for {user.name} on the host is csh or tcsh" in words and f"chsh -s /bin/bash {user.name}" in words
     assert set(user.home.iterdir()) == before, "no line of the bootstrap was run"
 
 

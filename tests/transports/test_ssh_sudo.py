@@ -35,7 +35,7 @@ def test_sudo_with_a_password(sshd: Sshd, user: User) -> None:
     user.sudo("Defaults:%u passwd_tries=3", "%u ALL=(root) PASSWD: ALL")
     host = host_of(sshd, user, sudo=True)
     assert said(host, sudo_password=PASSWORD) == who("root")
-    assert f"sudo on the host requires the password of {user.name}, but sudo_password is not set" in refused(host, AuthenticationError)
+    assert f"sudo on the host requires the password for {user.name}, but sudo_password is not set" in refused(host, AuthenticationError)
     assert "sudo on the host rejected sudo_password" in refused(host, AuthenticationError, sudo_password="Canary-Wrong")
 
 
@@ -101,8 +101,8 @@ def test_a_second_factor(sshd: Sshd, user: User, state: Path) -> None:
 @pytest.mark.parametrize(
     ("account", "words"),
     [
-        ("account required pam_deny.so", "the host does not accept the account of {user}: "),
-        ("account required pam_unix.so", "the password of {user} on the host has expired: "),
+        ("account required pam_deny.so", "the host does not accept the account {user}: "),
+        ("account required pam_unix.so", "the password for {user} on the host has expired: "),
     ],
     ids=["refused", "expired"],
 )

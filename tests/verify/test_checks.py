@@ -304,7 +304,7 @@ def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: s
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (401, {})},
-            "wrong_password: unexpected response to GET /login: expected 200 and a cookie _xsrf, got 404",
+            "wrong_password: unexpected response to GET /login: expected 200 and an _xsrf cookie, got 404",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},

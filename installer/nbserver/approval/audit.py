@@ -132,9 +132,7 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: st
     head = script.text[: len(script.text) - len(released.body.text)].encode("ascii")
     settings = head.rpartition(b"(\n")[0]
     if not code.startswith(settings):
-        return ApprovalError(
-            "script-head-changed", "the header or settings of the script do not match the manifest", where=where, todo=COMPARE
-        )
+        return ApprovalError("script-head-changed", "the script's header or settings do not match the manifest", where=where, todo=COMPARE)
     if not code.startswith(head):
         return ApprovalError(
             "script-lock-changed",
@@ -144,7 +142,7 @@ def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: st
         )
     return ApprovalError(
         "script-body-changed",
-        "the body of the script does not match release {release}",
+        "the script body does not match release {release}",
         where=where,
         todo=COMPARE,
         release=__version__,

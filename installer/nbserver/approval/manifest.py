@@ -74,7 +74,11 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script) ->
     approved = manifest["hosts"].get(script.host)
     if approved is None:
         raise ApprovalError(
-            "not-approved", "{name} is not in the approved manifest", where=where, todo="Have its script approved first", name=script.host
+            "not-approved",
+            "{name} is not in the approved manifest",
+            where=where,
+            todo="Have the script for this host approved first",
+            name=script.host,
         )
     for key in HASHES:
         if key in approved and approved[key] != getattr(script, key):
@@ -108,7 +112,7 @@ def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual:
     if key == "head_sha256":
         return ApprovalError(
             "head-not-approved",
-            "the head of the script for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
+            "the script head for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
             where=where,
             todo=REVIEW,
             name=name,
@@ -117,7 +121,7 @@ def _not_the_approved(key: str, where: str, *, name: str, expected: str, actual:
         )
     return ApprovalError(
         "body-not-approved",
-        "the body of the script for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
+        "the script body for {name} does not match the approved one: expected SHA-256 {expected}, got {actual}",
         where=where,
         todo=REVIEW,
         name=name,

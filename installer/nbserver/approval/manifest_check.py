@@ -61,7 +61,7 @@ def require_manifest(value: Any) -> None:
     if type(version) is not int or version not in ENTRIES:
         raise DescribedError(
             "manifest-version-unknown",
-            "this is not a manifest of a supported version ({versions})",
+            "the manifest version is not supported; expected {versions}",
             versions=" or ".join(map(str, ENTRIES)),
         )
     _require(value, Manifest, "")
@@ -69,7 +69,7 @@ def require_manifest(value: Any) -> None:
     for host, entry in value["hosts"].items():
         at = dotted(("hosts", host))
         if not is_host(host):
-            raise DescribedError("manifest-host-invalid", "{key}: this is not a valid host name", key=at)
+            raise DescribedError("manifest-host-invalid", "{key}: must be a valid host name", key=at)
         other = taken.setdefault(host.lower(), host)
         if other != host:
             raise DescribedError("manifest-host-case", '{key}: the name differs from "{other}" only in case', key=at, other=other)

@@ -38,7 +38,7 @@ class FingerprintMismatch(Exception):
     """
 
     def __init__(self, expected: str, actual: str) -> None:
-        super().__init__(f"the server showed a different certificate: expected {expected}, got {actual or 'none'}")
+        super().__init__(f"the server presented a different certificate: expected {expected}, got {actual or 'none'}")
         self.expected = expected
         self.actual = actual
 
@@ -46,7 +46,7 @@ class FingerprintMismatch(Exception):
         """Return the mismatch as an error for the user. `advice` is what to do."""
         return CertificateError(
             "other-certificate",
-            "the server showed a different certificate: expected {expected}, got {actual}",
+            "the server presented a different certificate: expected {expected}, got {actual}",
             host=host,
             where=where,
             todo="{advice}",
@@ -209,7 +209,7 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
     try:
         proxy_port = parts.port or 80
     except ValueError:
-        raise ProxyRefused("proxy-port-invalid", "the port of the proxy {proxy} is not a valid number", proxy=parts.hostname) from None
+        raise ProxyRefused("proxy-port-invalid", "the proxy {proxy} must have a valid port number", proxy=parts.hostname) from None
     raw = socket.create_connection((parts.hostname, proxy_port), timeout)
     try:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

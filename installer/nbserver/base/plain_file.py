@@ -22,14 +22,16 @@ def read(path: Path, limit: int, *, advice: Message) -> bytes:
     try:
         before = os.lstat(path)
         if is_link(before):
-            raise ApprovalError("file-is-link", "this is a link, expected a file", where=shown(path), todo="Use the file itself")
+            raise ApprovalError(
+                "file-is-link", "expected a file, found a link", where=shown(path), todo="Specify the file that the link points to"
+            )
         if not stat.S_ISREG(before.st_mode):
-            raise ApprovalError("not-a-regular-file", "this is not a regular file", where=shown(path), todo="{advice}", advice=advice)
+            raise ApprovalError("not-a-regular-file", "must be a regular file", where=shown(path), todo="{advice}", advice=advice)
         with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 (the flags are what this is about)
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode) or not os.path.samestat(found, before):
                 raise ApprovalError(
-                    "file-replaced", "the file was replaced while it was read", where=shown(path), todo="{advice}", advice=advice
+                    "file-replaced", "the file was replaced while it was being read", where=shown(path), todo="{advice}", advice=advice
                 )
             data = file.read(limit + 1) if found.st_size <= limit else None
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
@@ -53,10 +55,12 @@ def names(folder: Path) -> set[str]:
     try:
         found = os.lstat(folder)
         if is_link(found):
-            raise ApprovalError("folder-is-link", "this is a link, expected a folder", where=shown(folder), todo="Use the folder itself")
+            raise ApprovalError(
+                "folder-is-link", "expected a folder, found a link", where=shown(folder), todo="Specify the folder that the link points to"
+            )
         if not stat.S_ISDIR(found.st_mode):
             raise ApprovalError(
-                "not-a-folder", "this is not a folder", where=shown(folder), todo="Specify the folder that nbserver render wrote"
+                "not-a-folder", "must be a folder", where=shown(folder), todo="Specify the folder that nbserver render wrote"
             )
         return set(os.listdir(folder))  # noqa: PTH208 (names only)
     except (OSError, ValueError) as error:

@@ -106,7 +106,7 @@ def not_written() -> UsageError | None:
     return UsageError(
         "output-not-written",
         "could not write to standard output ({reason})",
-        todo="Redirect it to a file or a terminal that can be written",
+        todo="Redirect standard output to a writable file or to a terminal",
         reason=found.strerror or type(found).__name__,
     )
 

@@ -59,7 +59,7 @@ def choose(downloads: Iterable[Download], wanted: Requirement) -> Download:
     if verified:
         return _best(verified)
     if living:
-        add = message("add-verified-entry", "add an entry with the hash from the publisher to a site catalog")
+        add = message("add-verified-entry", "add an entry with the publisher's hash to a site catalog")
         raise CatalogError(
             "program-unverified",
             "{program} is unverified: the catalog has {versions}, but not the publisher's hash for it",

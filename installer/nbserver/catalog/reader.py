@@ -66,7 +66,7 @@ def _read_layer(file: TomlFile, folder: _Folder) -> _Layer:
     wrong: list[tuple[int, Described]] = [(file.line(key), reason) for key, reason in faults(file.values, CatalogFile, {}, missing=True)]
     if not wrong:
         wrong = [
-            (file.line(key), message("entry-twice", "{key}: this is a duplicate of an earlier entry", key=dotted(key)))
+            (file.line(key), message("entry-twice", "{key}: the entry duplicates an earlier one", key=dotted(key)))
             for key in _repeated(file.values)
         ]
     _raise(file.name, wrong)

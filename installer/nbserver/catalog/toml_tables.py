@@ -14,7 +14,7 @@ from nbserver.settings.types import Array, Settings, VersionPrefix, WebAddress
 
 def _hash(text: str) -> str:
     if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
-        raise refuse("catalog-hash-malformed", "this is not a SHA-256 hash ({count} characters)", count=len(text))
+        raise refuse("catalog-hash-malformed", "expected a SHA-256 hash of 64 hex digits, found {count} characters", count=len(text))
     return text.lower()
 
 

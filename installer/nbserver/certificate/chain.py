@@ -58,7 +58,7 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
         raise ChainFault(
             "certificate-not-pem",
             "the file contains no valid PEM certificate",
-            todo="Convert it to PEM with: openssl x509 -in FILE -inform DER",
+            todo="Convert the certificate to PEM with: openssl x509 -in FILE -inform DER",
         )
     return readable(found)
 
@@ -89,7 +89,7 @@ def readable(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
             UnsupportedAlgorithm,
         ):
             raise ChainFault(
-                "certificate-not-valid", "the file contains a certificate that is not valid", todo="Ask the issuer for a new certificate"
+                "certificate-not-valid", "the file contains an invalid certificate", todo="Ask the issuer for a new certificate"
             ) from None
     return list(dict.fromkeys(found))
 
@@ -271,7 +271,7 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
         raise ChainFault(
             "certificate-not-yet-valid",
             "{subject} is not valid before {time} UTC",
-            todo="Wait until then, or check the clock of this machine",
+            todo="Wait until then, or check this machine's clock",
             subject=_subject(certificate),
             time=f"{begins:%Y-%m-%d %H:%M}",
         )
@@ -306,7 +306,7 @@ def _check_curve(certificate: x509.Certificate) -> None:
     if key[start : name + 2 + key[name + 1]] not in certificate.tbs_certificate_bytes:
         raise ChainFault(
             "ec-key-explicit",
-            "the EC key of {subject} has explicit curve parameters, which Windows and browsers do not support",
+            "{subject} has an EC key with explicit curve parameters, which Windows and browsers do not support",
             todo="Have the certificate reissued for a key with a named curve: openssl ecparam -name prime256v1 -param_enc named_curve -genkey",
             subject=_subject(certificate),
         )
@@ -354,7 +354,7 @@ def _extension(certificate: x509.Certificate | x509.CertificateSigningRequest, k
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise ChainFault(
             "certificate-extension-invalid",
-            "the certificate has an extension that is not valid",
+            "the certificate has an invalid extension",
             todo="Ask the issuer for a new certificate",
         ) from None
 

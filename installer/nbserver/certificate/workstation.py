@@ -73,7 +73,7 @@ def _read_key(host: WindowsHost, pem: str, password: str | None) -> object:
             "key-unsupported",
             "certificate.key: the key type or encryption is not supported",
             where=host.name,
-            todo="Convert it with: openssl pkcs8 -topk8 -v2 aes256",
+            todo="Convert the key with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out NEW-KEY",
         ) from None
     except (ValueError, TypeError):
         if encrypted:
@@ -85,7 +85,7 @@ def _read_key(host: WindowsHost, pem: str, password: str | None) -> object:
             ) from None
         raise SecretError(
             "key-not-pem",
-            "certificate.key: this is not a private key in PEM format",
+            "certificate.key: must be a private key in PEM format",
             where=host.name,
             todo="Use a PKCS#8, PKCS#1, or SEC1 key, including the BEGIN and END lines",
         ) from None
@@ -102,9 +102,9 @@ def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[obje
     except UnsupportedAlgorithm:
         raise InventoryError(
             "pfx-encryption-unsupported",
-            "the encryption of the file is not supported",
+            "the file's encryption is not supported",
             where=where,
-            todo="Export it again with AES-256 and SHA-256",
+            todo="Export the file again with AES-256 and SHA-256",
         ) from None
     except ValueError:
         if password is None:
@@ -122,7 +122,10 @@ def _read_pfx(host: WindowsHost, path: Path, password: str | None) -> tuple[obje
         ) from None
     if pfx.key is None:
         raise InventoryError(
-            "pfx-without-key", "the file contains no private key", where=where, todo="Export it again with the private key"
+            "pfx-without-key",
+            "the file contains no private key",
+            where=where,
+            todo="Export the certificate again together with its private key",
         )
     return pfx.key, [one.certificate for one in ([pfx.cert] if pfx.cert else []) + list(pfx.additional_certs)]
 

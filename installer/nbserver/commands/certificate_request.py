@@ -99,9 +99,9 @@ def install(
 def _refuse_linux(host: LinuxHost | LocalLinuxHost) -> None:
     raise InventoryError(
         "request-on-linux",
-        "only Windows hosts can request certificates, and this is a Linux host",
+        "only Windows hosts can request certificates, but this host runs Linux",
         where=host.name,
-        todo="Leave out this host",
+        todo="Select only Windows hosts",
     )
 
 
@@ -127,7 +127,7 @@ def _check_request(host: AnyHost, pem: str) -> None:
     except Exception as error:  # also an error of a library: the host controls the request, and those of the other hosts remain valid
         raise ScriptError(
             "request-does-not-match",
-            "the host returned a request that does not match it: {reason}",
+            "the host returned a certificate request that does not match this host: {reason}",
             host=host.name,
             todo="Run the command again",
             reason=cause(error, 4000),
@@ -183,7 +183,7 @@ def _load_request(pem: bytes, where: str) -> x509.CertificateSigningRequest:
     if not valid:
         raise UsageError(
             "request-not-pem",
-            "this is not a certificate signing request in PEM format",
+            "expected a certificate signing request in PEM format",
             where=where,
             todo="Specify the file that nbserver certificate request wrote",
         )

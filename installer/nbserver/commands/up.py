@@ -53,7 +53,7 @@ def first_password(hosts: Sequence[AnyHost]) -> dict[str, str]:
         raise UsageError(
             "password-not-shown",
             "the notebook password would be generated, but neither standard output nor standard error can be written",
-            todo="Redirect one of them to a file that can be written, or set notebook.password in the inventory",
+            todo="Redirect one of them to a writable file, or set notebook.password in the inventory",
         )
     return made
 

@@ -58,7 +58,7 @@ def absolute_folder(text: str) -> str:
         raise refuse("path-too-long", "must not be longer than 200 characters")
     if not text.startswith("/"):
         if re.match(r"[A-Za-z]:|\\|%", text):
-            raise refuse("path-of-windows", "must be a path of Linux, such as /srv/notebooks; this is one of Windows")
+            raise refuse("path-of-windows", "must be a Linux path such as /srv/notebooks, not a Windows path")
         raise refuse("path-not-absolute", "must be an absolute path")
     if text.endswith("/") or "//" in text:
         raise refuse("path-empty-component", "must not end in / or contain an empty component")
@@ -96,17 +96,17 @@ def public_host_key(text: str) -> str:
     if any(re.fullmatch(r"(MD5:)?([0-9a-f]{2}:){15}[0-9a-f]{2}", word) for word in words):
         raise refuse("host-key-md5", "an MD5 fingerprint is not secure; run ssh-keygen -l without -E md5")
     if words and words[0] in ("@revoked", "@cert-authority"):
-        raise refuse("host-key-marker", "must be the key of the host itself, without a marker such as @cert-authority")
+        raise refuse("host-key-marker", "must be the host's own key, without a marker such as @cert-authority")
     if len(words) > 1 and _KEY_TYPE.fullmatch(words[1]) and not _KEY_TYPE.fullmatch(words[0]):
         words = words[1:]
     if len(words) < 2 or not _KEY_TYPE.fullmatch(words[0]):
-        raise refuse("host-key-malformed", "this is neither a fingerprint nor a public key")
+        raise refuse("host-key-malformed", "must be a fingerprint (SHA256:...) or a public key")
     try:
         blob = base64.b64decode(words[1], validate=True)
     except binascii.Error:
-        raise refuse("host-key-not-base64", "the key is not valid Base64; copy the whole line of the public key file") from None
+        raise refuse("host-key-not-base64", "the key is not valid Base64; copy the entire line from the public key file") from None
     if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != words[0].encode():
-        raise refuse("host-key-type-differs", "the key type does not match the key data; copy the whole line")
+        raise refuse("host-key-type-differs", "the key type does not match the key data; copy the entire line from the public key file")
     return " ".join(words[:2])
 
 

@@ -142,7 +142,7 @@ class _Reader:
             key,
             message(
                 "not-a-table",
-                "{key}: expected a table [{table}], found {kind}",
+                "{key}: expected a [{table}] table, found {kind}",
                 key=dotted(key[:1]),
                 table=dotted(place),
                 kind=kind(value),

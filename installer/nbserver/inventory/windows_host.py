@@ -179,7 +179,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
             settings.get("windows") == "2012" and settings.get("accept_end_of_life") is not True,
             message(
                 "windows-2012-without-python",
-                "no supported Python runs on Windows Server 2012; upgrade the host, or set accept_end_of_life = true to use the last Python release that runs on it",
+                "no supported Python version runs on Windows Server 2012; upgrade the host, or set accept_end_of_life = true to use the last Python release that runs on it",
             ),
         ),
         (

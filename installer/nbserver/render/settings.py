@@ -18,7 +18,7 @@ from nbserver.settings.types import Array, HostName, ListenAddress, ProxyUrl, We
 
 def _host(text: str) -> str:
     if not is_host(text):
-        raise refuse("host-name-invalid", "this is not a valid host name")
+        raise refuse("host-name-invalid", "must be a valid host name")
     return text
 
 

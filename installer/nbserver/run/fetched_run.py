@@ -24,7 +24,7 @@ class FetchedLeg(Leg):
 
     def _begin(self, event: Event) -> None:
         if event.n != 1 or event.data["run"] != self.envelope.run:
-            raise self._broken(message("fetched-other-run", "the events are for another run"))
+            raise self._broken(message("fetched-other-run", "the events belong to another run"))
         if self.sent_sha256 and event.data["script_sha256"] != self.sent_sha256:
             raise self._another_script(event.data["script_sha256"], self.sent_sha256)
         self.hashed = True
@@ -64,14 +64,14 @@ def _without_end(leg: FetchedLeg) -> HostError:
     if not leg.last:
         return ScriptError(
             "run-not-on-host",
-            "the host has no events of run {run}",
+            "the host has no events for run {run}",
             host=leg.host,
             todo="Check the run ID; plan keeps no events on a host",
             run=leg.envelope.run,
         )
     return ScriptError(
         "run-without-end",
-        "run {run} is no longer running, and did not report its end: its script was ended from outside, or the host restarted",
+        "run {run} stopped without reporting a result: its script was terminated, or the host restarted",
         host=leg.host,
         todo="Run nbserver apply again; it continues where the run stopped",
         run=leg.envelope.run,

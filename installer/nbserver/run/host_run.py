@@ -305,8 +305,7 @@ class HostRun:
             if self.result.steps.get(step) in ("differs", "changed"):
                 return message(
                     "bracket-may-be-open",
-                    "{reason}. The temporary change of the step {step} may still be in effect: the next apply or undo restores it, "
-                    "and so does the next start of Windows",
+                    "{reason}. A temporary change by the step {step} may still be in effect; the next apply or undo reverts it, and so does the next start of Windows",
                     reason=error,
                     step=step,
                 )

@@ -70,7 +70,7 @@ class Journal:
             failure = UsageError(
                 "summary-not-written",
                 "could not write {file} ({reason})",
-                todo="Free disk space in this folder; the run itself has finished",
+                todo="Make sure that the folder is writable and its disk has free space; the run itself has finished",
                 file=self.folder / "summary.json",
                 reason=error.strerror,
             )

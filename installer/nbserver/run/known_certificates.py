@@ -82,7 +82,7 @@ def require_writable(path: Path) -> None:
     except OSError as error:
         raise UsageError(
             "known-folder-not-writable",
-            "could not write to the folder of the known certificates ({reason})",
+            "could not write to the folder for known certificates ({reason})",
             where=str(path),
             todo="Make the folder writable, or choose another file with --known",
             reason=error.strerror or type(error).__name__,

@@ -154,7 +154,7 @@ class _Run:
         if leaks:
             leak = message(
                 "secret-in-event",
-                "{name}: an event of this host contains a secret, which nbserver masked. "
+                "{name}: an event from this host contains a secret, which nbserver masked. "
                 "Change the secret, and find out what on the host prints it",
                 name=name,
             )

@@ -26,7 +26,7 @@ _HEAD = """\
 # the inventory: with another salt every hash changes, and every notebook server has to restart.
 """
 _LINE = re.compile(r"nbserver-salt-1 ([A-Za-z0-9+/]{22}==)")
-_RESTORE = "Restore it from version control"
+_RESTORE = "Restore the salt file from version control"
 
 
 def of_site(folder: Path, named: Path | None, *, create: bool) -> bytes:

@@ -33,9 +33,9 @@ def host_name(text: str) -> str:
         pass
     labels = name.split(".")
     if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)):
-        raise refuse("not-a-host", "this is neither a DNS name nor an IP address")
+        raise refuse("not-a-host", "must be a DNS name or an IP address")
     if labels[-1].isdigit():
-        raise refuse("not-an-ipv4-address", "this is not a valid IPv4 address, and a DNS name cannot end in a number")
+        raise refuse("not-an-ipv4-address", "must be a valid IPv4 address, because a DNS name cannot end in a number")
     return name
 
 
@@ -47,4 +47,4 @@ def _ascii(text: str) -> str:
     try:
         return idna.encode(text, uts46=True).decode("ascii")
     except UnicodeError:
-        raise refuse("not-an-international-name", "this is not a valid internationalized DNS name") from None
+        raise refuse("not-an-international-name", "must be a valid internationalized DNS name") from None

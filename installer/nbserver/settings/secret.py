@@ -26,7 +26,7 @@ Ask = Callable[[str], str]  # prompts without echo, and returns what was entered
 
 def _variable(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise refuse("variable-name-invalid", "this is not the name of an environment variable")
+        raise refuse("variable-name-invalid", "must be a valid environment variable name")
     return text
 
 
@@ -179,7 +179,7 @@ def _from_file(path: Path, what: str, host: str) -> str:
                 "secret-file-unreadable",
                 "{key}: could not read the secret file {path}: {reason}",
                 where=host,
-                todo="Correct the path or the permissions of the file",
+                todo="Correct the path or the file's permissions",
                 key=what,
                 path=path,
                 reason=reason.strerror,
@@ -188,7 +188,7 @@ def _from_file(path: Path, what: str, host: str) -> str:
             "secret-file-missing",
             "{key}: could not read the secret file: {reason}",
             where=host,
-            todo="Correct the path or the permissions of the file",
+            todo="Correct the path or the file's permissions",
             key=what,
             reason=reason.strerror,
         ) from None

@@ -33,7 +33,7 @@ def decode(content: bytes, error: type[NbserverError], *, name: str) -> str:
             "toml-mixed-encodings",
             "the text is UTF-8 at first and UTF-16 from this line on, or it is not text",
             where=f"{name}:{line}",
-            todo="Save the file as UTF-8. In Windows PowerShell, do not append to it with >>, but with Add-Content -Encoding UTF8",
+            todo="Save the file as UTF-8. In Windows PowerShell, append to it with Add-Content -Encoding UTF8 instead of >>",
         )
     return text
 

@@ -74,7 +74,7 @@ def listen_address(text: str) -> str:
     try:
         return text if text == "*" else str(ipaddress.ip_address(text))
     except ValueError:
-        raise refuse("not-an-address", "this is not an IP address") from None
+        raise refuse("not-an-address", "must be an IP address") from None
 
 
 def remote_address(text: str) -> str:
@@ -87,7 +87,7 @@ def remote_address(text: str) -> str:
     except ValueError as reason:
         if "host bits" in str(reason):
             raise refuse("network-host-bits", "the network address has bits set after its prefix length") from None
-        raise refuse("not-a-remote-address", "this is not an IP address, a network, or a firewall keyword") from None
+        raise refuse("not-a-remote-address", "must be an IP address, a network, or a firewall keyword") from None
 
 
 def one_firewall_rule(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def fingerprint(text: str) -> str:
     """Return SHA256: and 64 lower-case hex digits."""
     digits = text[7:].replace(":", "").lower()
     if text[:7].upper() != "SHA256:" or not re.fullmatch(r"[0-9a-f]{64}", digits):
-        raise refuse("not-a-fingerprint", "this is not SHA256: followed by 64 hex digits")
+        raise refuse("not-a-fingerprint", "must be SHA256: followed by 64 hex digits")
     return f"SHA256:{digits}"
 
 
@@ -163,7 +163,7 @@ def thumbprint(text: str) -> str:
 
 def version_prefix(text: str) -> str:
     if not re.fullmatch(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){0,3}", text):
-        raise refuse("not-a-version", "this is not a version made up of numbers and dots, such as 3.11.9")
+        raise refuse("not-a-version", "must be a version made up of numbers and dots, such as 3.11.9")
     return text
 
 

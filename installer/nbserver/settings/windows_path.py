@@ -28,7 +28,7 @@ def windows_path(text: str) -> str:
         if part in (".", ".."):
             raise refuse("path-dots", "must not contain . or .. as a component")
         if part != part.rstrip(". "):
-            raise refuse("windows-path-end", "must not have a component that ends with a dot or space: Windows leaves it out")
+            raise refuse("windows-path-end", "must not have a component that ends with a dot or space, which Windows would remove")
         if RESERVED.fullmatch(part):
             raise refuse("windows-path-reserved", "must not have a component whose name Windows reserves for a device")
     if "\\\\" in rest:
@@ -54,11 +54,11 @@ def _not_absolute(text: str) -> PydanticCustomError:
     if re.match(r"[A-Za-z]:", text):
         return refuse("path-without-backslash", "must have a backslash after the drive")
     if text.startswith(("/", "~")):
-        return refuse("path-of-linux", "must be a path of Windows, such as 'C:\\notebooks'; this is one of Linux")
+        return refuse("path-of-linux", "must be a Windows path such as 'C:\\notebooks', not a Linux path")
     if re.match(r"\$(env:|\{env:)", text, re.IGNORECASE):
         return refuse("path-with-powershell-variable", "must have variables in the form %ProgramData%, not $env:ProgramData")
     return refuse("path-not-absolute", "must be an absolute path")
 
 
 def _with_slashes() -> PydanticCustomError:
-    return refuse("path-with-slashes", "must have backslashes instead of slashes; write it in single quotes, such as 'C:\\notebooks'")
+    return refuse("path-with-slashes", "must use backslashes instead of slashes; write the path in single quotes, such as 'C:\\notebooks'")

@@ -79,7 +79,7 @@ def start_is_too_long(host: str, length: int) -> None:
             "start-output-too-large",
             "the host sent more than {limit} kB before the script started",
             host=host,
-            todo="Check what the start-up files of the user's shell on the host print",
+            todo="Check what the user's shell start-up files on the host print",
             limit=LARGEST_START // 1000,
         )
 
@@ -89,7 +89,7 @@ def in_time(host: str, deadline: float) -> None:
     if time.monotonic() > deadline:
         raise StreamError(
             "run-too-slow",
-            "the run did not finish in time, and nbserver closed the connection",
+            "the run did not finish in time, so nbserver closed the connection",
             host=host,
-            todo="Find out what the host is doing, then try again",
+            todo="Check the host's load, then try again",
         )

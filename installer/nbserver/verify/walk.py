@@ -71,7 +71,7 @@ class Walk:
                 "{place} did not send a complete response within {seconds} s",
                 host=host,
                 where=where,
-                todo="Check the load of the host and the network, and that this is the address of the notebook server",
+                todo="Check the host's load and the network, and that the notebook server uses this address",
                 place=place,
                 seconds=f"{seconds:.0f}",
             )
@@ -99,7 +99,7 @@ class Walk:
                 "{place} did not answer in time",
                 host=host,
                 where=where,
-                todo="Check the firewall, the cloud provider's rules for the port, and that the nbserver service is running on the host",
+                todo="Check that the nbserver service is running on the host, and that neither a firewall nor the cloud provider blocks the port",
                 place=place,
             )
         if isinstance(error, pinned_tls.ProxyRefused):

@@ -26,14 +26,17 @@ FAILED = ("installer-failed", "{name} failed (exit code {code})." + LOG)
 WINDOWS_CODES = {
     1602: ("installer-cancelled", "{name} was canceled (exit code {code}). Try again, and let the installer finish"),
     1603: FAILED,
-    1625: ("installer-forbidden", "a policy on this host forbids {name} (exit code {code}). Ask the administrator who manages this policy"),
+    1625: (
+        "installer-forbidden",
+        "a policy on this host forbids {name} (exit code {code}). Ask the administrator who manages this policy for an exception, then try again",
+    ),
     1638: (
         "installer-other-version",
         "{name} cannot replace the version that is already installed (exit code {code}). Uninstall the installed version, or set it in the inventory, then try again",
     ),
 }
 INNO_CODES = {
-    1: ("installer-not-started", "{name} could not start (exit code {code}). Restart Windows"),
+    1: ("installer-not-started", "{name} could not start (exit code {code}). Restart Windows, then try again"),
     2: (
         "installer-cancelled-early",
         "{name} was canceled before it changed anything (exit code {code}). Try again, and let the installer finish",

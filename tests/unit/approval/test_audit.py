@@ -82,11 +82,11 @@ def test_no_other_text_passes_for_the_script(
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("# nbserver", "the header or settings of the script do not match"),
-        ('"port": 9999', "the header or settings of the script do not match"),
+        ("# nbserver", "the script's header or settings do not match"),
+        ('"port": 9999', "the script's header or settings do not match"),
         ("numpy==", "between the settings and the body is not the lock"),
         (")\n\n# ==== body", "between the settings and the body is not the lock"),
-        ("port_retries = 0", "the body of the script does not match release"),
+        ("port_retries = 0", "the script body does not match release"),
     ],
 )
 def test_the_message_says_which_part_was_changed(where: str, words: str, script: Script, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_the_check_of_render_follows_no_link(tmp_path: Path, name: str) -> None:
     write(rendered, tmp_path / "rendered")
     (tmp_path / "rendered" / name).rename(tmp_path / name)
     (tmp_path / "rendered" / name).symlink_to(tmp_path / name)
-    with pytest.raises(ApprovalError, match=f"{name}: this is a link"):
+    with pytest.raises(ApprovalError, match=f"{name}: expected a file, found a link"):
         compare(rendered, tmp_path / "rendered")
 
 

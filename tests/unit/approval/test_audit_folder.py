@@ -213,12 +213,12 @@ def test_only_regular_files_are_read(files: dict[str, bytes], tmp_path: Path, na
 def test_the_folder_is_no_link(files: dict[str, bytes], tmp_path: Path) -> None:
     put(files, tmp_path / "rendered")
     (tmp_path / "link").symlink_to("rendered")
-    with pytest.raises(ApprovalError, match="link: this is a link"):
+    with pytest.raises(ApprovalError, match="link: expected a folder, found a link"):
         audit.audit(tmp_path / "link")
     with pytest.raises(ApprovalError, match="nothing: "):
         audit.audit(tmp_path / "nothing")
     (tmp_path / "file").touch()
-    with pytest.raises(ApprovalError, match="file: this is not a folder"):
+    with pytest.raises(ApprovalError, match="file: must be a folder"):
         audit.audit(tmp_path / "file")
 
 

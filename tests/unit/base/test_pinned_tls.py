@@ -193,7 +193,7 @@ def test_connect_refuses_another_certificate(certificate: Certificate) -> None:
     assert server.received == b""
     error = refused.value.for_host("win1", advice=message("ask", "Ask"))
     assert isinstance(error, CertificateError)
-    assert str(error) == (f"win1: the server showed a different certificate: expected {OTHER}, got {certificate.fingerprint}. Ask")
+    assert str(error) == (f"win1: the server presented a different certificate: expected {OTHER}, got {certificate.fingerprint}. Ask")
 
 
 def test_connect_goes_through_a_proxy(certificate: Certificate) -> None:
@@ -209,7 +209,7 @@ def test_connect_goes_through_a_proxy(certificate: Certificate) -> None:
     [
         ("http://user:p%40ss@127.0.0.1:PORT", "refused to connect to win1.example.com:443 .status 501"),
         ("socks5://user:p%40ss@127.0.0.1:PORT", "begins with socks5://"),
-        ("http://user:p%40ss@127.0.0.1:x", "is not a valid number"),
+        ("http://user:p%40ss@127.0.0.1:x", "must have a valid port number"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(proxy: str, reason: str) -> None:

@@ -157,7 +157,7 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         ("\n[[pyhton]]\n", 'site.toml:2: unknown key (did you mean "python"?); valid keys: defaults, python'),
         (entry(size="-1"), "site.toml:8: python[1].size: the number is out of range"),
         (entry(size='"5"'), "site.toml:8: python[1].size: expected a number, found text"),
-        (entry(sha256='"abc"'), "site.toml:6: python[1].sha256: this is not a SHA-256 hash (3 characters)"),
+        (entry(sha256='"abc"'), "site.toml:6: python[1].sha256: expected a SHA-256 hash of 64 hex digits, found 3 characters"),
         (entry(sha256='"' + "g" * 64 + '"'), "site.toml:6: python[1].sha256"),
         (
             entry(url='"https://u:hunter2@x/y.zip"'),
@@ -181,7 +181,7 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         (entry(executable='["a.exe", "b.exe"]'), "site.toml:1: python[1]: for a zip, executable must be a single path inside the zip"),
         (entry(executable="[]"), "site.toml:7: python[1].executable: "),
         (entry(kind='"msi"').replace("python]", "openssl]"), "openssl[1]: for an msi, executable must be an absolute path"),
-        (entry() + entry(), "site.toml:8: python[2]: this is a duplicate of an earlier entry"),
+        (entry() + entry(), "site.toml:8: python[2]: the entry duplicates an earlier one"),
         ("[defaults]\npython = 3.13\n", "site.toml:2: defaults.python: expected text, found a number"),
         (
             '[[lock]]\npython = "3.13"\narchitecture = "x64"\nfile = "absent.txt"\n',

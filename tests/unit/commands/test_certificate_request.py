@@ -52,7 +52,7 @@ def test_a_signed_certificate_that_does_not_fit_its_request(tmp_path: Path, chai
 
 
 def test_a_request_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not a certificate signing request"):
+    with pytest.raises(UsageError, match="expected a certificate signing request"):
         install(tmp_path, b"a request", pem(*CHAIN))
     found = host(tmp_path, "certificate.request = true")
     loaded = reader.load(tmp_path / "nbserver.toml")
@@ -96,7 +96,7 @@ def test_a_request_that_is_not_for_its_host_is_not_handed_on(
     loaded = reader.load(tmp_path / "nbserver.toml")
     hosts = loaded.select(["win1"])
     monkeypatch.setattr(certificate_request, "operate", lambda *given: {"win1": Result("win1", "ok", csr=text)})
-    with pytest.raises(ScriptError, match="a request that does not match it"):
+    with pytest.raises(ScriptError, match="a certificate request that does not match this host"):
         certificate_request.request(loaded, hosts, tmp_path / "out", Options(), None, None, print)  # type: ignore[arg-type]
     assert not list((tmp_path / "out").iterdir())
 

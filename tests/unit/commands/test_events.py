@@ -93,7 +93,7 @@ def test_a_run_of_another_workstation(site: Site) -> None:
 @pytest.mark.parametrize(
     ("said", "error"),
     [
-        ([], "the host has no events of run run-9"),
+        ([], "the host has no events for run run-9"),
         ([event(1, "changed", "path"), ended(2, "ok")], "the host ran a different script"),
         ([ConnectError("winrm-no-answer", "win1 did not answer", host="win1")], "win1 did not answer"),
     ],
@@ -102,9 +102,9 @@ def test_what_is_no_end_of_a_run_fails(site: Site, said: list[Any], error: str) 
     site.says(said, said)
     assert site.events("run-9") == 3 and error in "".join(site.shown)
     site.says([site.started("run-8", "5" * 64)], [])
-    assert site.events("run-9") == 3 and "the events are for another run" in "".join(site.shown)
+    assert site.events("run-9") == 3 and "the events belong to another run" in "".join(site.shown)
     site.says([site.started("run-9", "5" * 64)])
-    assert site.events("run-9") == 3 and "did not report its end" in "".join(site.shown)
+    assert site.events("run-9") == 3 and "stopped without reporting a result" in "".join(site.shown)
 
 
 def test_a_run_id_is_no_path_and_no_pattern(site: Site) -> None:

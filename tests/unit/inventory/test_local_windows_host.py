@@ -70,7 +70,7 @@ def test_its_own_table(tmp_path: Path) -> None:
         ('skip = ["path"]', 1, 'skip: requires scope = "machine"'),
         ('python.version = "3.12"', 1, 'python: with scope = "user", the Python that runs nbserver is used'),
         ('scope = "machine"', 1, 'notebook.password: required with scope = "machine"'),
-        ('notebook.directory = "~/notebooks"', 2, "must be a path of Windows"),
+        ('notebook.directory = "~/notebooks"', 2, "must be a Windows path such as"),
         ('notebook.directory = "C:"', 2, "must have a backslash after the drive"),
         ('system = "linux"', 2, "unknown value"),
         ('packages.source = "wheels"', 2, "packages.source: unknown key"),

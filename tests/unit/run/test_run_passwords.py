@@ -173,7 +173,7 @@ def test_another_file_can_be_named_and_must_be_there(site: Site, tmp_path: Path)
 
 def test_a_broken_salt_is_refused_before_a_host_is_contacted(site: Site) -> None:
     site.salt.write_bytes(b"x")
-    assert "Restore it from version control" in str(site.refused("apply", "lin1")) and site.salt.read_bytes() == b"x"
+    assert "Restore the salt file from version control" in str(site.refused("apply", "lin1")) and site.salt.read_bytes() == b"x"
 
 
 LEAKS: dict[str, Callable[[str, list[str]], str | Exception]] = {
@@ -192,7 +192,7 @@ def test_an_event_with_a_secret_fails_the_run_and_is_kept_without_it(
     site.says = LEAKS[leak]
     results = site.run("apply", "lin1", "lin3", "own", view=JsonLines() if view == "json" else None)
     assert (results["lin1"].outcome, results["lin3"].outcome) == ("ok", "failed") and exit_code(results) == 3
-    assert "lin3: an event of this host contains a secret" in results["lin3"].error
+    assert "lin3: an event from this host contains a secret" in results["lin3"].error
     kept = "".join(
         path.read_text()
         for path in site.folder.rglob("*")

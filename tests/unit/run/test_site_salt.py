@@ -70,7 +70,7 @@ def test_what_is_a_salt(tmp_path: Path, content: bytes) -> None:
 def test_what_is_no_salt_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "nbserver.salt"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="Restore it from version control") as refused:
+    with pytest.raises(UsageError, match="Restore the salt file from version control") as refused:
         site_salt.ensure(path)
     assert refused.value.where == str(path) and path.read_bytes() == content
 

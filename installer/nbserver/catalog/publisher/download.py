@@ -170,7 +170,7 @@ def _explain(error: Exception, url: str) -> DownloadError:
     if has(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
         return DownloadError("index-proxy", "could not connect through the proxy set in the environment", where=url, todo=_WAY)
     if has(socket.gaierror, UnicodeError):
-        return DownloadError("index-name-not-resolved", "could not resolve the name of the server", where=url, todo=_WAY)
+        return DownloadError("index-name-not-resolved", "could not resolve the server's name", where=url, todo=_WAY)
     if has(ConnectionRefusedError):
         return DownloadError("index-refused-connection", "the server refused the connection", where=url, todo=_WAY)
     if has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):

@@ -156,7 +156,7 @@ def _url(entry: Table, name: str, publisher: Publisher) -> str:
     try:
         url = file_url(text, publisher)
     except ValueError as reason:
-        raise entry.refuse("index-url-invalid", "url is not valid: {reason}: {url}", reason=reason_of(reason), url=shown(text)) from None
+        raise entry.refuse("index-url-invalid", "url {url} is not valid: {reason}", reason=reason_of(reason), url=shown(text)) from None
     if url.rpartition("/")[2] != name:
         raise entry.refuse(
             "index-url-unexpected-file", "url is not valid: expected the file {file}, found {url}", file=name, url=shown(text)

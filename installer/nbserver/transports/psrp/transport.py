@@ -106,7 +106,7 @@ class PsrpTransport:
                 yield from _taken(pipeline, allowance)
                 if self._no_more and pipeline.state == PSInvocationState.RUNNING:
                     raise ConnectError(
-                        "response-end-lost", "the end of a response was lost", host=self._host.name, todo="Run the command again"
+                        "response-end-lost", "the end of the host's response was lost", host=self._host.name, todo="Run the command again"
                     )
         except GeneratorExit:
             raise

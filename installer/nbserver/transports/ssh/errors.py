@@ -128,7 +128,7 @@ def _not_connected(error: asyncssh.Error | OSError, host: LinuxHost, place: str,
         "ssh-not-reached",
         "could not connect to {place}: {reason}",
         host=host.name,
-        todo="Check address and port in the inventory, and the network of this workstation",
+        todo="Check address and port in the inventory, and this workstation's network connection",
         place=place,
         reason=error.strerror or str(error),
     )
@@ -150,7 +150,7 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
     if PASSWORD in tried and keys:
         return AuthenticationError(
             "ssh-password-and-keys-rejected",
-            "{place} rejected the password of {user}, as well as {keys}",
+            "{place} rejected the password for {user}, as well as {keys}",
             host=host.name,
             todo="Check user and password in the inventory, and sshd's log on the host",
             keys=keys,
@@ -160,7 +160,7 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
     if PASSWORD in tried:
         return AuthenticationError(
             "ssh-password-rejected",
-            "{place} rejected the password of {user}",
+            "{place} rejected the password for {user}",
             host=host.name,
             todo="Check user and password in the inventory, and sshd's log on the host",
             place=place,
@@ -191,7 +191,7 @@ def _refused(host: LinuxHost, place: str, logon: Logon | None) -> Authentication
             "ssh-passwords-not-accepted",
             "{place} does not accept passwords for {user}",
             host=host.name,
-            todo="Use key_file or an SSH agent, or allow passwords in sshd's configuration (PasswordAuthentication)",
+            todo="Use key_file or an SSH agent, or allow passwords in the sshd configuration (PasswordAuthentication)",
             place=place,
             user=host.user,
         )

@@ -117,7 +117,7 @@ class HostKeys:
         if not self._trusted and not self._authorities:
             return HostKeyError(
                 "host-key-unknown",
-                "the host key of {place} is not known on this workstation: the {key}",
+                "the host key for {place} is not known on this workstation: the {key}",
                 host=host.name,
                 todo='Run on the host: ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub . If it prints the same fingerprint, set host_key = "{fingerprint}" in the inventory, or {how}',
                 place=place,
@@ -128,7 +128,7 @@ class HostKeys:
             )
         return HostKeyError(
             "host-key-changed",
-            "the host key of {place} has changed: the {key}, which is not in {file}",
+            "the host key for {place} has changed: the {key}, which is not in {file}",
             host=host.name,
             todo=_ATTACK,
             place=place,

@@ -35,7 +35,7 @@ def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool, an
             "sudo-did-not-start",
             "sudo did not start the script: {reason}",
             host=host.name,
-            todo="Log on as {user} and run: sudo bash -c true",
+            todo="Log on as {user} and check the output of: sudo bash -c true",
             reason=reason,
             user=host.user,
         )
@@ -43,7 +43,7 @@ def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool, an
         "shell-did-not-start",
         "the host's shell did not start the script: {reason}",
         host=host.name,
-        todo="Check the login shell of {user} on the host, command= in ~{user}/.ssh/authorized_keys, and ForceCommand in sshd's configuration",
+        todo="Check the login shell for {user} on the host, command= in ~{user}/.ssh/authorized_keys, and ForceCommand in the sshd configuration",
         reason=reason,
         user=host.user,
     )
@@ -54,7 +54,7 @@ def _no_bash(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> Ho
     if code == _IS_CSH:
         return ScriptError(
             "login-shell-is-csh",
-            "the login shell of {user} on the host is csh or tcsh, which cannot start the script",
+            "the login shell for {user} on the host is csh or tcsh, which cannot start the script",
             host=host.name,
             todo="Run on the host: sudo chsh -s /bin/bash {user}, or set another user in the inventory",
             user=host.user,
@@ -91,18 +91,18 @@ def _account_refused(host: LinuxHost, words: str) -> AuthenticationError | None:
     if _said(words, "password has expired", "assword change required", "assword is expired", "Password expired"):
         return AuthenticationError(
             "password-expired",
-            "the password of {user} on the host has expired: {reason}",
+            "the password for {user} on the host has expired: {reason}",
             host=host.name,
-            todo="Log on as {user} with ssh and change the password, then change it in the inventory, too",
+            todo="Log on as {user} with ssh and change the password, then update it in the inventory",
             user=host.user,
             reason=last_words.end_of(words),
         )
     if _said(words, "ccount has expired", "Account expired", "account validation failure", "account management error", "account is locked"):
         return AuthenticationError(
             "account-refused",
-            "the host does not accept the account of {user}: {reason}",
+            "the host does not accept the account {user}: {reason}",
             host=host.name,
-            todo="Check on the host whether it has expired or is locked: chage -l {user}",
+            todo="Check on the host whether the account has expired or is locked: chage -l {user}",
             user=host.user,
             reason=last_words.end_of(words),
         )
@@ -112,10 +112,9 @@ def _account_refused(host: LinuxHost, words: str) -> AuthenticationError | None:
 def _another_command(host: LinuxHost, reason: Described | str) -> ScriptError:
     return ScriptError(
         "another-command-ran",
-        "the host did not run the command of nbserver, but another one: {reason}",
+        "the host ran another command instead of nbserver's: {reason}",
         host=host.name,
-        todo="Use a key without command= in ~{user}/.ssh/authorized_keys on the host, and check ForceCommand in sshd's configuration "
-        "and the login shell of {user}",
+        todo="Use a key without command= in ~{user}/.ssh/authorized_keys on the host, and check the login shell for {user} and ForceCommand in the sshd configuration",
         user=host.user,
         reason=reason,
     )
@@ -156,7 +155,7 @@ def sudo_wants_password(host: LinuxHost) -> AuthenticationError:
     """Return the error for a sudo that asks for a password when none is set."""
     return AuthenticationError(
         "sudo-wants-password",
-        "sudo on the host requires the password of {user}, but sudo_password is not set",
+        "sudo on the host requires the password for {user}, but sudo_password is not set",
         host=host.name,
         todo="Set sudo_password in the inventory, or allow sudo without a password on the host (NOPASSWD in /etc/sudoers.d)",
         user=host.user,
@@ -186,7 +185,7 @@ def sudo_waits(host: LinuxHost, output: bytes) -> AuthenticationError:
             "sudo-asks-more",
             'sudo on the host does not ask {user} for a password, but: "{question}"',
             host=host.name,
-            todo="Exempt {user} from the second factor of sudo on the host, or allow sudo without a password (NOPASSWD in /etc/sudoers.d)",
+            todo="Exempt {user} from sudo's second factor on the host, or allow sudo without a password (NOPASSWD in /etc/sudoers.d)",
             user=host.user,
             question=last_words.end_of(question),
         )
@@ -194,7 +193,7 @@ def sudo_waits(host: LinuxHost, output: bytes) -> AuthenticationError:
         "sudo-silent",
         "sudo on the host did not respond within {seconds} s ({reason})",
         host=host.name,
-        todo="Log on as {user} and run: sudo -S bash -c true",
+        todo="Log on as {user} and check the output of: sudo -S bash -c true",
         seconds=f"{host.connect_timeout:g}",
         reason=last_words.end_of(words) or message("no-output", "no output"),
         user=host.user,
@@ -207,6 +206,6 @@ def sudo_asks_twice(host: LinuxHost) -> AuthenticationError:
         "sudo-asks-twice",
         "sudo on the host asks {user} for a second secret after the password, such as a one-time code",
         host=host.name,
-        todo="Exempt {user} from the second factor of sudo on the host, or allow sudo without a password (NOPASSWD in /etc/sudoers.d)",
+        todo="Exempt {user} from sudo's second factor on the host, or allow sudo without a password (NOPASSWD in /etc/sudoers.d)",
         user=host.user,
     )

@@ -136,6 +136,6 @@ class _Limited(BaseAdapter):
                 "winrm-response-too-slow",
                 "a response took longer than {seconds} s",
                 host=self._host,
-                todo="Find out what the host is doing, then try again",
+                todo="Check the host's load, then try again",
                 seconds=f"{ANSWER_TIMEOUT:.0f}",
             )

@@ -52,13 +52,13 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
             "ca-file-not-pem",
             "{file} contains no PEM certificate",
             host=name,
-            todo="Save the CA's certificate in this file in PEM format",
+            todo="Save the CA certificate in PEM format in this file",
             file=host.ca_file,
         )
     if isinstance(error, requests.exceptions.SSLError):
         return _tls(str(error), host, place)
     if isinstance(error, FragmentError):
-        return ConnectError("response-part-lost", "a part of the host's response was lost", host=name, todo="Try again")
+        return ConnectError("response-part-lost", "part of the host's response was lost", host=name, todo="Try again")
     if isinstance(error, PermissionError) and "NTLM" in str(error):
         return AuthenticationError(
             "ntlm-not-offered",
@@ -132,7 +132,7 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
             "winrm-access-denied",
             "the host denied access",
             host=host,
-            todo="Use an account in the group Administrators or Remote Management Users",
+            todo="Use an account in the Administrators or Remote Management Users group",
         )
     if fault == 995:
         return ConnectError(
@@ -197,7 +197,7 @@ def _http(code: int, host: WindowsHost, place: str) -> HostError:
             "winrm-unavailable",
             "{place} is temporarily unavailable (HTTP status {status})",
             host=host.name,
-            todo="Try again; if it does not help, check the load and the event log of the host",
+            todo="Try again; if that does not help, check the host's load and event log",
             place=place,
             status=code,
         )

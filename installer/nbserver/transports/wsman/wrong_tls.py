@@ -36,7 +36,7 @@ def explain_opening(error: Exception, host: WindowsHost) -> HostError:
             "tls-not-offered",
             "{place} answers without TLS, but the inventory says tls = true",
             host=host.name,
-            todo="Set port to the port of the listener with TLS (5986 by default), or set tls = false",
+            todo="Set port to the TLS listener's port (5986 by default), or set tls = false",
             place=place,
         )
     return found

@@ -191,7 +191,7 @@ def test_a_port_where_nothing_listens(site: Site) -> None:
 
 
 def test_a_name_that_is_not_known() -> None:
-    with IndexDownload(None) as download, pytest.raises(DownloadError, match="could not resolve the name of the server"):
+    with IndexDownload(None) as download, pytest.raises(DownloadError, match="could not resolve the server's name"):
         download("https://no-such-host.invalid/x.json")
 
 

@@ -74,7 +74,7 @@ def test_a_port_without_tls_that_is_asked_for_it(tmp_path: Path, transport: str,
         error = refused(tmp_path, port, transport, "true", fingerprint=f'"SHA256:{"00" * 32}"')
     if answer:
         assert f"127.0.0.1:{port} answers without TLS, but the inventory says tls = true" in str(error)
-        assert "Set port to the port of the listener with TLS (5986 by default), or set tls = false" in str(error)
+        assert "Set port to the TLS listener's port (5986 by default), or set tls = false" in str(error)
     else:
         assert error.code in ("winrm-no-tls", "connection-lost")
 
