@@ -59,7 +59,7 @@ def test_a_search_that_fails_has_not_found_that_there_are_no_files(host: Sandbox
     assert apply(host).outcome == "ok"
     host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"echo 1 >{NOTEBOOKS}/a.ipynb")
     done = apply(host, [*STEPS, "find() { return 1; }"], mode="undo")
-    assert "the user nbserver is kept" in done.of("warning")[-1]["text"]
+    assert "the user nbserver was kept" in done.of("warning")[-1]["text"]
     assert host.run("getent", "passwd", "nbserver").returncode == 0 and ("user", "nbserver") in [
         (line["kind"], line["key"]) for line in record(host)
     ]
@@ -72,7 +72,7 @@ def test_files_in_somebody_elses_folder_keep_their_owners(host: Sandbox) -> None
         "setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "bash", "-c", f"umask 027; echo 1 >{NOTEBOOKS}/ours.ipynb"
     )
     done = apply(host, mode="undo")
-    assert done.outcome == "ok" and "the user nbserver is kept" in done.of("warning")[-1]["text"]
+    assert done.outcome == "ok" and "the user nbserver was kept" in done.of("warning")[-1]["text"]
     assert (
         host.access(NOTEBOOKS) == "anna:anna 755"
         and host.access(f"{NOTEBOOKS}/ours.ipynb") == "nbserver:nbserver 640"

@@ -63,11 +63,11 @@ REASONS = {
     ),
     "a file on a read-only disk": (
         f"mount_ro; set_text_file {SMALL}/x root:root 600 words",
-        f"could not write {SMALL}/x. Make sure that its disk is writable and has free space ({SMALL}/x.new: Read-only file system)",
+        f"could not write {SMALL}/x. Make sure that its disk is writable and has free space, then try again ({SMALL}/x.new: Read-only file system)",
     ),
     "a full disk": (
         f"local text; printf -v text '%9000s' ''; set_text_file {SMALL}/x root:root 600 \"@notebook.password_hash@$text\" notebook.password_hash",
-        f"could not write {SMALL}/x. Make sure that its disk is writable and has free space (printf: write error: No space left on device)",
+        f"could not write {SMALL}/x. Make sure that its disk is writable and has free space, then try again (printf: write error: No space left on device)",
     ),
     "no such user": (
         f"set_text_file {SMALL}/x nosuch:root 600 @notebook.password_hash@ notebook.password_hash",

@@ -198,7 +198,7 @@ def test_another_salt_is_told_and_is_refused_without_new_salt(host: Sandbox) -> 
 def test_what_is_no_hash_is_refused(host: Sandbox, hash_: str) -> None:
     secret = f"secret notebook.password_hash {base64.b64encode(hash_.encode()).decode()}\n"
     done = run(host, "apply", STEPS, secrets=secret)
-    assert done.outcome == "failed" and "the hash of the notebook password is missing or not valid" in done.of("failed")[0]["text"]
+    assert done.outcome == "failed" and "the notebook password hash is missing or not valid" in done.of("failed")[0]["text"]
     assert not hash_ or hash_ not in done.of("failed")[0]["text"]
 
 

@@ -249,7 +249,7 @@ def test_what_the_store_lacks_is_told_before_anything_is_changed(site: Certifica
     assert "wildcard" in expect(site, "apply", "failed").failure
     lacking = INTERMEDIATE.sign(key.public_key(), NAMES[:1])
     site.write(thumbprint=put_into_store(site, lacking, key))
-    assert "lack win1.example.com" in expect(site, "apply", "failed").failure
+    assert "must include win1.example.com" in expect(site, "apply", "failed").failure
     ended = INTERMEDIATE.sign(key.public_key(), NAMES, ends=NOW - DAY / 2)
     site.write(thumbprint=put_into_store(site, ended, key))
     assert "the certificate expired on" in expect(site, "apply", "failed").failure
@@ -269,7 +269,7 @@ def test_what_the_store_lacks_is_told_before_anything_is_changed(site: Certifica
         "none that can be opened"
     )
     ran = expect(site, "apply", "failed")
-    assert "could not read the key that Windows exported" in ran.failure
+    assert "could not read the private key that Windows exported" in ran.failure
     assert site.files() == []
 
 
@@ -336,7 +336,7 @@ def test_requested_and_signed_elsewhere(site: CertificateSite) -> None:
 
     site.write(request=True, names=["other.example.com"])
     lacking = expect(site, "plan", "difference")
-    assert "lack other.example.com" in str(lacking.of("difference"))
+    assert "must include other.example.com" in str(lacking.of("difference"))
     assert "certificate request" in expect(site, "apply", "failed").failure
     expect_undone(site)
 

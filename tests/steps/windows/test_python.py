@@ -108,7 +108,7 @@ def test_one_that_others_could_change_is_refused(session: Session, where: str) -
     assert (
         f"S-1-5-11 has access to {FOLDER}{where}" in said
         and 'python.kind = "zip"' in said
-        and "Allow only SYSTEM and administrators write to this folder" in said
+        and "Allow only SYSTEM and administrators to write to this folder" in said
     )
 
 

@@ -107,7 +107,7 @@ def test_only_the_user_system_and_administrators_have_access(session: Session) -
 @pytest.mark.parametrize("folder", ["", "nbserver", r"\\server\profiles\anna", r"C:\there is no such folder"])
 def test_a_local_folder_that_is_none_is_refused(session: Session, folder: str) -> None:
     body = f"{prelude(*FILES, scope='user')}\nInvoke-Hook BeforeRun"
-    with pytest.raises(EngineError, match=r'LOCALAPPDATA is ".*", which is not an existing folder with a drive letter'):
+    with pytest.raises(EngineError, match=r'LOCALAPPDATA is ".*", but it must be an existing folder with a drive letter'):
         session.run(
             f"$old = $env:LOCALAPPDATA; try {{ $env:LOCALAPPDATA = {text(folder)}\n{body} }} finally {{ $env:LOCALAPPDATA = $old }}"
         )

@@ -116,7 +116,7 @@ def test_a_program_on_the_port_is_named_and_adopted(session: Session) -> None:
     differences, events = look(session, SERVICE)
     assert differences == [["TCP port 9999", named, "free"]] and codes(events) == ["port-taken-by-program", "apply-will-refuse"]
     assert events[0]["text"].startswith(f"TCP port 9999 is used by another program ({named}). Stop it, or choose another notebook.port")
-    assert "on this host: TCP port 9999. Remove it, or set adopt = true" in refused(session, SERVICE)
+    assert "on this host: TCP port 9999. Remove what conflicts, or set adopt = true" in refused(session, SERVICE)
     assert look(session, SERVICE, adopt=True, mode="apply") == ([["TCP port 9999", named, "free"]], [])
 
 
