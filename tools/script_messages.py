@@ -32,6 +32,9 @@ _PS_DIFFERENCES = re.compile(
     rf"(?<![\w-])Add-Difference{_PS_GAP}{_PS_CODE}{_PS_GAP}(?P<text>{_PS_TEXT})"
     rf"(?:{_PS_GAP}(?:(?P<is>{_PS_LITERAL})|{_PS_EXPRESSION}))?(?:{_PS_GAP}(?P<should>{_PS_LITERAL}))?"
 )
+_PS_DEFAULTS = re.compile(rf"\[string\]\$Code = {_PS_CODE},\s*\[string\]\$Text = (?P<text>{_PS_LITERAL})")
+# An event that is written as JSON, because nothing else works there: its only value is an expression between two literals.
+_PS_JSON = re.compile(r'"code":"(?P<code>[a-z0-9-]+)",[^}]*?"values":\{"(?P<name>\w+)":"[^}]*\}[^}]*?"text":"(?P<text>[^}]*)"\}\'')
 _PS_STEPS = re.compile(rf"(?<![\w-])Add-Step{_PS_GAP}(?P<code>\w+){_PS_GAP}(?P<text>{_PS_LITERAL}){_PS_GAP}-")
 _PS_COMMENTS = re.compile(r"<#.*?#>|^[ \t]*#[^\n]*", re.DOTALL | re.MULTILINE)
 
@@ -48,6 +51,7 @@ _SH_DIFFERENCES = re.compile(
     rf"(?<![\w$.-])differs{_SH_GAP}{_SH_CODE}{_SH_GAP}(?P<text>{_SH_WORD})"
     rf"(?:{_SH_GAP}(?:(?P<is>{_SH_WORD})|{_SH_EXPRESSION}))?(?:{_SH_GAP}(?P<should>{_SH_WORD}))?"
 )
+_SH_DEFAULTS = re.compile(rf"(?<=[ \t])code={_SH_CODE} text=(?P<text>'[^'\n]*')")
 _SH_STEPS = re.compile(rf"^[ \t]*step{_SH_GAP}(?P<code>\w+){_SH_GAP}(?P<text>'[^'\n]*')[ \t]*$", re.MULTILINE)
 _SH_COMMENTS = re.compile(r"^[ \t]*#[^\n]*", re.MULTILINE)
 
@@ -68,6 +72,8 @@ def of_powershell(text: str, file: str) -> list[Entry]:
         [
             *_entries(_PS_CALLS, text, file, _powershell_value),
             *_differences(_PS_DIFFERENCES, text, file, _powershell_value),
+            *_entries(_PS_DEFAULTS, text, file, _powershell_value),
+            *_json(text, file),
             *_steps(_PS_STEPS, text, file, _powershell_value),
         ],
         key=lambda entry: entry.line,
@@ -81,6 +87,7 @@ def of_bash(text: str, file: str) -> list[Entry]:
         [
             *_entries(_SH_CALLS, text, file, _bash_value),
             *_differences(_SH_DIFFERENCES, text, file, _bash_value),
+            *_entries(_SH_DEFAULTS, text, file, _bash_value),
             *_steps(_SH_STEPS, text, file, _bash_value),
         ],
         key=lambda entry: entry.line,
@@ -107,6 +114,13 @@ def _steps(pattern: re.Pattern[str], text: str, file: str, value: _Value) -> Ite
     """Yield the titles of steps. Their code is the name of the step after `step-`."""
     for found in pattern.finditer(text):
         yield Entry(f"step-{found['code'].replace('_', '-')}", value(found["text"]), "", file, _line(text, found), "step")
+
+
+def _json(text: str, file: str) -> Iterator[Entry]:
+    """Yield the messages of events that are written as JSON."""
+    for found in _PS_JSON.finditer(text):
+        joined = re.sub(r"'\s*\+\s*'", "", found["text"])
+        yield Entry(found["code"], re.sub(r"' \+ [^']+ \+\s+'", f"{{{found['name']}}}", joined), "", file, _line(text, found))
 
 
 def _powershell_value(source: str) -> str:

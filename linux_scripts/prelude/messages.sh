@@ -5,7 +5,8 @@ MESSAGE='' MESSAGE_CODE='' MESSAGE_VALUES=''       # of format_message: the text
 PROBLEM='' PROBLEM_CODE='' PROBLEM_VALUES=''       # of the function that returned 1: why it failed
 
 # Replace each {name} in TEXT by the value of that name. Braces in a value are left as they are.
-# {cause} stands for the message of the last problem.
+# {cause} stands for the message of the last problem. A value may end with a period; if the sentence ends there, one
+# period is enough.
 format_message() { # CODE TEXT [NAME VALUE]...
     local rest=$2 name values=''
     local -A value=([cause]=$PROBLEM)
@@ -23,8 +24,9 @@ format_message() { # CODE TEXT [NAME VALUE]...
     fi
     while [[ $rest =~ ^([^{]*)\{([a-z0-9_]+)\}(.*)$ ]]; do
         name=${BASH_REMATCH[2]}
-        MESSAGE+=${BASH_REMATCH[1]}${value[$name]}
         rest=${BASH_REMATCH[3]}
+        MESSAGE+=${BASH_REMATCH[1]}${value[$name]}
+        if [[ $rest == '. '* ]]; then MESSAGE=${MESSAGE%.}; fi
     done
     MESSAGE+=$rest
     MESSAGE_VALUES="{${values#,}}"

@@ -1,9 +1,15 @@
 # ---- prelude: messages -----------------------------------------------------------------------------
 # Write messages: a sentence with named values, and a code that no release changes.
 
-# Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are.
+# Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are. A value
+# may end with a period, such as a message of Windows; if the sentence ends there, one period is enough.
 function Format-Message([string]$Text, [hashtable]$Values) {
-    [regex]::Replace($Text, '\{([a-z0-9_]+)\}', { param($match) [string]$Values[$match.Groups[1].Value] })
+    [regex]::Replace($Text, '\{([a-z0-9_]+)\}(\. )?', {
+            param($match)
+            $value = [string]$Values[$match.Groups[1].Value]
+            $end = $match.Groups[2].Value
+            if ($end -and $value.EndsWith('.', [StringComparison]::Ordinal)) { $value + ' ' } else { $value + $end }
+        })
 }
 
 # Return an exception to throw. {cause} in the text stands for the message of another exception, $Cause.

@@ -14,80 +14,80 @@
 # Prelude, which the steps use:
 #   272  run                    Check the language mode, and set the module path and the state of this run.
 #   338  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   417  hashes                 Compute SHA-256, the only hash that this script uses.
-#   436  events                 Report events: lines of JSON, which are the only output of this script.
-#   526  envelope               Read the envelope: the only input of a run in addition to this script.
-#   601  lock                   Allow only one run at a time to change this host.
-#   660  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   740  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   866  access                 Set and check access lists: who may read and change a folder.
-#   941  places                 Set the folders of nbserver on this host, and who has access to them.
-#   978  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1042  registry               Read values in the registry.
-#  1053  registry_values        Compare, set, and restore values in the registry.
-#  1087  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1207  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1294  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1327  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1415  path_access            Find other accounts that could replace a folder with another folder.
-#  1443  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1500  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1649  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1811  server_command         Define the command line of the server, and what it was started with.
-#  1830  programs               Run other programs until they exit, and report their output.
-#  1954  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1973  downloads              Download files into the cache, and check their hashes before they are used.
-#  2146  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2233  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2309  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2364  foreign_places         Define where configuration from other installations may be on this host.
-#  2378  package_environment    Choose the environment variables of pip and uv.
-#  2425  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2430  installer_failures     Explain the exit codes of installers.
-#  2502  installers             Run installers and uninstallers, and wait while another one runs.
-#  2547  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2604  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2666  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2691  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2755  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2794  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2834  installed_files        Compare files with those that were installed.
-#  2983  running_server         Stop the server before its programs are replaced.
-#  3006  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3120  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3179  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3229  port_process           Find the program that listens on a TCP port, and what started it.
-#  3255  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3374  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3420  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3478  certificates           Read certificates from PEM files.
-#  3495  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3567  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3701  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3821  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3930  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3998  password_hash          Get the hash of the password.
-#  4003  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4048  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4070  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4136  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   423  hashes                 Compute SHA-256, the only hash that this script uses.
+#   442  events                 Report events: lines of JSON, which are the only output of this script.
+#   532  envelope               Read the envelope: the only input of a run in addition to this script.
+#   607  lock                   Allow only one run at a time to change this host.
+#   666  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   746  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   872  access                 Set and check access lists: who may read and change a folder.
+#   947  places                 Set the folders of nbserver on this host, and who has access to them.
+#   984  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1048  registry               Read values in the registry.
+#  1059  registry_values        Compare, set, and restore values in the registry.
+#  1093  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1213  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1300  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1333  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1421  path_access            Find other accounts that could replace a folder with another folder.
+#  1449  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1506  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1655  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1817  server_command         Define the command line of the server, and what it was started with.
+#  1836  programs               Run other programs until they exit, and report their output.
+#  1960  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1979  downloads              Download files into the cache, and check their hashes before they are used.
+#  2152  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2239  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2315  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2370  foreign_places         Define where configuration from other installations may be on this host.
+#  2384  package_environment    Choose the environment variables of pip and uv.
+#  2431  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2436  installer_failures     Explain the exit codes of installers.
+#  2508  installers             Run installers and uninstallers, and wait while another one runs.
+#  2553  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2610  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2672  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2697  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2761  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2800  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2840  installed_files        Compare files with those that were installed.
+#  2989  running_server         Stop the server before its programs are replaced.
+#  3012  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3126  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3185  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3235  port_process           Find the program that listens on a TCP port, and what started it.
+#  3261  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3380  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3426  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3484  certificates           Read certificates from PEM files.
+#  3501  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3573  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3707  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3827  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3936  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4004  password_hash          Get the hash of the password.
+#  4009  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4054  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4076  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4142  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4235  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4312  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4331  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4350  python                 Install Python from the publisher, or use one that is installed.
-#  4484  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4545  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4664  packages               Install the packages of the lock in a virtual environment.
-#  4832  path                   Add the programs of the server to the PATH of the machine.
-#  4861  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4887  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5007  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5215  service                Run the server as a scheduled task.
-#  5357  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5422  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5497  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5537  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4241  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4318  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4337  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4356  python                 Install Python from the publisher, or use one that is installed.
+#  4490  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4551  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4670  packages               Install the packages of the lock in a virtual environment.
+#  4838  path                   Add the programs of the server to the PATH of the machine.
+#  4867  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4893  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5013  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5221  service                Run the server as a scheduled task.
+#  5363  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5428  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5503  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5543  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -281,8 +281,8 @@ if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
     $Head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
     $Head + '1,"event":"failed","code":"restricted-language",' +
     '"values":{"mode":"' + $ExecutionContext.SessionState.LanguageMode + '"},' +
-    '"text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode + ' mode, and this script needs ' +
-    'FullLanguage. Ask for an exception for this script in the application control policy of this host (WDAC or ' +
+    '"text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode + ' mode, and nbserver needs ' +
+    'FullLanguage. Ask for an exception for its scripts in the application control policy of this host (WDAC or ' +
     'AppLocker). If only the endpoint has this mode, set configuration_name in the inventory to another endpoint"}'
     $Head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
     if ($IsFile) { exit 3 }
@@ -338,9 +338,15 @@ function Expand-Path([string]$Path) {
 # ---- prelude: messages -----------------------------------------------------------------------------
 # Write messages: a sentence with named values, and a code that no release changes.
 
-# Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are.
+# Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are. A value
+# may end with a period, such as a message of Windows; if the sentence ends there, one period is enough.
 function Format-Message([string]$Text, [hashtable]$Values) {
-    [regex]::Replace($Text, '\{([a-z0-9_]+)\}', { param($match) [string]$Values[$match.Groups[1].Value] })
+    [regex]::Replace($Text, '\{([a-z0-9_]+)\}(\. )?', {
+            param($match)
+            $value = [string]$Values[$match.Groups[1].Value]
+            $end = $match.Groups[2].Value
+            if ($end -and $value.EndsWith('.', [StringComparison]::Ordinal)) { $value + ' ' } else { $value + $end }
+        })
 }
 
 # Return an exception to throw. {cause} in the text stands for the message of another exception, $Cause.

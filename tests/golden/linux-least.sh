@@ -16,53 +16,53 @@
 #   257  places                 Name the places of a server for the whole machine, which root sets up.
 #   330  json                   Read and write JSON strings in bash alone.
 #   426  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   541  events                 Report events: lines of JSON, which are the only output of this script.
-#   625  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   730  lock                   Let only one run at a time change this host.
-#   773  left_program           End the program that a run left behind when it was killed.
-#   828  record                 Record the previous state of everything that is changed, and restore it.
-#   963  programs               Run other programs: those that change something or take long through run_program.
-#  1097  paths                  Open folders without following links, and check who could replace them.
-#  1203  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1272  folders                Create folders, and set who may use them.
-#  1348  files                  Write text files, and restore the files that were replaced.
-#  1436  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1500  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1545  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1604  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1675  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1830  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1976  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2117  zypper                 Run zypper, without questions.
-#  2243  units                  Install and remove units of systemd.
-#  2332  service_unit           Compare the unit of the notebook server, and install it.
-#  2474  service                Find out what the unit of the notebook server does.
-#  2500  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2613  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2681  certificate_program    Create a certificate with OpenSSL.
-#  2689  starter                Define the Python program that starts the notebook server.
-#  2847  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2936  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  2993  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3051  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3113  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3156  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3181  installed_files        Compare the files of the environment with those that were installed.
-#  3327  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3467  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   543  events                 Report events: lines of JSON, which are the only output of this script.
+#   627  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   732  lock                   Let only one run at a time change this host.
+#   775  left_program           End the program that a run left behind when it was killed.
+#   830  record                 Record the previous state of everything that is changed, and restore it.
+#   965  programs               Run other programs: those that change something or take long through run_program.
+#  1099  paths                  Open folders without following links, and check who could replace them.
+#  1205  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1274  folders                Create folders, and set who may use them.
+#  1350  files                  Write text files, and restore the files that were replaced.
+#  1438  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1502  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1547  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1606  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1677  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1832  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1978  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2119  zypper                 Run zypper, without questions.
+#  2245  units                  Install and remove units of systemd.
+#  2334  service_unit           Compare the unit of the notebook server, and install it.
+#  2476  service                Find out what the unit of the notebook server does.
+#  2502  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2615  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2683  certificate_program    Create a certificate with OpenSSL.
+#  2691  starter                Define the Python program that starts the notebook server.
+#  2849  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2938  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  2995  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3053  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3115  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3158  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3183  installed_files        Compare the files of the environment with those that were installed.
+#  3329  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3469  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
 # Steps, in the order in which they run:
-#  3480  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3511  python                 Install Python from the distribution.
-#  3573  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3648  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3661  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3675  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3768  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3924  service                Run the notebook server as a service that starts with the system.
-#  4029  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4093  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4241  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4319  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3482  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3513  python                 Install Python from the distribution.
+#  3575  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3650  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3663  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3677  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3770  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  3926  service                Run the notebook server as a service that starts with the system.
+#  4031  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4095  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4243  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4321  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -430,7 +430,8 @@ MESSAGE='' MESSAGE_CODE='' MESSAGE_VALUES=''       # of format_message: the text
 PROBLEM='' PROBLEM_CODE='' PROBLEM_VALUES=''       # of the function that returned 1: why it failed
 
 # Replace each {name} in TEXT by the value of that name. Braces in a value are left as they are.
-# {cause} stands for the message of the last problem.
+# {cause} stands for the message of the last problem. A value may end with a period; if the sentence ends there, one
+# period is enough.
 format_message() { # CODE TEXT [NAME VALUE]...
     local rest=$2 name values=''
     local -A value=([cause]=$PROBLEM)
@@ -448,8 +449,9 @@ format_message() { # CODE TEXT [NAME VALUE]...
     fi
     while [[ $rest =~ ^([^{]*)\{([a-z0-9_]+)\}(.*)$ ]]; do
         name=${BASH_REMATCH[2]}
-        MESSAGE+=${BASH_REMATCH[1]}${value[$name]}
         rest=${BASH_REMATCH[3]}
+        MESSAGE+=${BASH_REMATCH[1]}${value[$name]}
+        if [[ $rest == '. '* ]]; then MESSAGE=${MESSAGE%.}; fi
     done
     MESSAGE+=$rest
     MESSAGE_VALUES="{${values#,}}"

@@ -14,80 +14,80 @@
 # Prelude, which the steps use:
 #   170  run                    Check the language mode, and set the module path and the state of this run.
 #   236  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   315  hashes                 Compute SHA-256, the only hash that this script uses.
-#   334  events                 Report events: lines of JSON, which are the only output of this script.
-#   424  envelope               Read the envelope: the only input of a run in addition to this script.
-#   499  lock                   Allow only one run at a time to change this host.
-#   558  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   638  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   764  access                 Set and check access lists: who may read and change a folder.
-#   839  places                 Set the folders of nbserver on this host, and who has access to them.
-#   876  record                 Keep the record: the state of each thing before its first change, for undo.
-#   940  registry               Read values in the registry.
-#   951  registry_values        Compare, set, and restore values in the registry.
-#   985  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1105  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1192  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1225  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1313  path_access            Find other accounts that could replace a folder with another folder.
-#  1341  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1398  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1547  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1709  server_command         Define the command line of the server, and what it was started with.
-#  1728  programs               Run other programs until they exit, and report their output.
-#  1852  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1871  downloads              Download files into the cache, and check their hashes before they are used.
-#  2044  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2131  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2207  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2262  foreign_places         Define where configuration from other installations may be on this host.
-#  2276  package_environment    Choose the environment variables of pip and uv.
-#  2323  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2328  installer_failures     Explain the exit codes of installers.
-#  2400  installers             Run installers and uninstallers, and wait while another one runs.
-#  2445  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2502  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2564  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2589  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2653  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2692  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2732  installed_files        Compare files with those that were installed.
-#  2881  running_server         Stop the server before its programs are replaced.
-#  2904  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3018  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3077  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3127  port_process           Find the program that listens on a TCP port, and what started it.
-#  3153  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3272  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3318  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3376  certificates           Read certificates from PEM files.
-#  3393  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3465  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3599  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3719  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3828  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3896  password_hash          Get the hash of the password.
-#  3901  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3946  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3968  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4034  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   321  hashes                 Compute SHA-256, the only hash that this script uses.
+#   340  events                 Report events: lines of JSON, which are the only output of this script.
+#   430  envelope               Read the envelope: the only input of a run in addition to this script.
+#   505  lock                   Allow only one run at a time to change this host.
+#   564  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   644  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   770  access                 Set and check access lists: who may read and change a folder.
+#   845  places                 Set the folders of nbserver on this host, and who has access to them.
+#   882  record                 Keep the record: the state of each thing before its first change, for undo.
+#   946  registry               Read values in the registry.
+#   957  registry_values        Compare, set, and restore values in the registry.
+#   991  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1111  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1198  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1231  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1319  path_access            Find other accounts that could replace a folder with another folder.
+#  1347  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1404  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1553  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1715  server_command         Define the command line of the server, and what it was started with.
+#  1734  programs               Run other programs until they exit, and report their output.
+#  1858  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1877  downloads              Download files into the cache, and check their hashes before they are used.
+#  2050  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2137  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2213  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2268  foreign_places         Define where configuration from other installations may be on this host.
+#  2282  package_environment    Choose the environment variables of pip and uv.
+#  2329  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2334  installer_failures     Explain the exit codes of installers.
+#  2406  installers             Run installers and uninstallers, and wait while another one runs.
+#  2451  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2508  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2570  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2595  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2659  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2698  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2738  installed_files        Compare files with those that were installed.
+#  2887  running_server         Stop the server before its programs are replaced.
+#  2910  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3024  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3083  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3133  port_process           Find the program that listens on a TCP port, and what started it.
+#  3159  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3278  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3324  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3382  certificates           Read certificates from PEM files.
+#  3399  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3471  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3605  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3725  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3834  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3902  password_hash          Get the hash of the password.
+#  3907  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3952  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3974  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4040  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
 # Steps, in the order in which they run:
-#  4133  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4210  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4229  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4248  python                 Install Python from the publisher, or use one that is installed.
-#  4382  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4443  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4562  packages               Install the packages of the lock in a virtual environment.
-#  4730  path                   Add the programs of the server to the PATH of the machine.
-#  4759  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4785  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4905  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5113  service                Run the server as a scheduled task.
-#  5255  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5320  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5395  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5435  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4139  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4216  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4235  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4254  python                 Install Python from the publisher, or use one that is installed.
+#  4388  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4449  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4568  packages               Install the packages of the lock in a virtual environment.
+#  4736  path                   Add the programs of the server to the PATH of the machine.
+#  4765  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4791  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  4911  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5119  service                Run the server as a scheduled task.
+#  5261  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5326  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5401  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5441  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -179,8 +179,8 @@ if ("$($ExecutionContext.SessionState.LanguageMode)" -ne 'FullLanguage') {
     $Head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
     $Head + '1,"event":"failed","code":"restricted-language",' +
     '"values":{"mode":"' + $ExecutionContext.SessionState.LanguageMode + '"},' +
-    '"text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode + ' mode, and this script needs ' +
-    'FullLanguage. Ask for an exception for this script in the application control policy of this host (WDAC or ' +
+    '"text":"PowerShell runs in ' + $ExecutionContext.SessionState.LanguageMode + ' mode, and nbserver needs ' +
+    'FullLanguage. Ask for an exception for its scripts in the application control policy of this host (WDAC or ' +
     'AppLocker). If only the endpoint has this mode, set configuration_name in the inventory to another endpoint"}'
     $Head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
     if ($IsFile) { exit 3 }
@@ -236,9 +236,15 @@ function Expand-Path([string]$Path) {
 # ---- prelude: messages -----------------------------------------------------------------------------
 # Write messages: a sentence with named values, and a code that no release changes.
 
-# Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are.
+# Return the text with each {name} replaced by the value of that name. Braces in a value are left as they are. A value
+# may end with a period, such as a message of Windows; if the sentence ends there, one period is enough.
 function Format-Message([string]$Text, [hashtable]$Values) {
-    [regex]::Replace($Text, '\{([a-z0-9_]+)\}', { param($match) [string]$Values[$match.Groups[1].Value] })
+    [regex]::Replace($Text, '\{([a-z0-9_]+)\}(\. )?', {
+            param($match)
+            $value = [string]$Values[$match.Groups[1].Value]
+            $end = $match.Groups[2].Value
+            if ($end -and $value.EndsWith('.', [StringComparison]::Ordinal)) { $value + ' ' } else { $value + $end }
+        })
 }
 
 # Return an exception to throw. {cause} in the text stands for the message of another exception, $Cause.

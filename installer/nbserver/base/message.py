@@ -12,6 +12,7 @@ from nbserver.base.plain_text import clean
 
 CODE = re.compile(r"(?=.{1,64}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+VALUE = re.compile(PLACEHOLDER.pattern + r"(\.(?=\s|$))?")  # and the period that ends the sentence
 LONGEST = 4000  # characters of a value
 
 
@@ -96,10 +97,11 @@ def checked(code: str, templates: tuple[str, ...], values: Mapping[str, Given]) 
 def fill(template: str, values: Mapping[str, Value]) -> str:
     """Return the template with each `{name}` replaced by its value, in a single pass: braces in a value are never expanded.
 
-    Other braces are plain text. A value of None is shown as "none".
+    Other braces are plain text. A value of None is shown as "none". If a sentence ends after a value that is itself a
+    sentence, such as a message of another program, it ends with one period.
     """
     shown = {name: "none" if value is None else str(value) for name, value in values.items()}
-    return PLACEHOLDER.sub(lambda found: shown[found[1]], template)
+    return VALUE.sub(lambda found: shown[found[1]].removesuffix(".") + "." if found[2] else shown[found[1]], template)
 
 
 def cause(error: Exception, limit: int = 2000) -> Described | str:

@@ -30,6 +30,11 @@ def test_a_value_is_inserted_as_it_is(one: str, two: str) -> None:
     assert event == {"event": "warning", "code": "two-values", "values": {"one": one, "two": two}, "text": f"{one} and {two}, {one}"}
 
 
+def test_a_sentence_ends_with_one_period() -> None:
+    (event,) = events("warn a-code '{a}. {b}.txt' a 'Access is denied.' b x.")
+    assert event["text"] == "Access is denied. x..txt" and event["values"] == {"a": "Access is denied.", "b": "x."}
+
+
 def test_progress_has_numbers() -> None:
     (event,) = events("report_progress waiting 'Waiting for {what}' 5 180 seconds what apt")
     assert event == {

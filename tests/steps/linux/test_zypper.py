@@ -97,7 +97,9 @@ def test_the_script_of_a_package_that_fails_is_a_warning(host: Sandbox) -> None:
     add(host, "post-fails")
     done = run(host, "apply", [PYTHON])
     assert (done.outcome, done.code) == ("ok", 0), words(done)
-    assert warnings(done) == ["zypper finished, but a package script failed. Check the zypper output in the events of this run (nbserver events shows them)"]
+    assert warnings(done) == [
+        "zypper finished, but a package script failed. Check the zypper output in the events of this run (nbserver events shows them)"
+    ]
     assert "python311-3.11.11" in installed(host)
 
 

@@ -34,6 +34,10 @@ def test_a_value_is_inserted_as_it_is(session: Session, one: str, two: str) -> N
     assert "\n".join(said) == f"{one} and {two}, {one}"
 
 
+def test_a_sentence_ends_with_one_period(session: Session) -> None:
+    assert session.run(START + "Format-Message '{a}. {b}.txt' @{ a = 'Access is denied.'; b = 'x.' }") == ["Access is denied. x..txt"]
+
+
 def failed(session: Session, code: str) -> dict[str, object]:
     (line,) = session.run(START + f"try {{ {code} }} catch {{ Write-Event failed (Get-FailureField $_.Exception) }}; Get-Said")
     assert parse(line).event == "failed"

@@ -20,7 +20,7 @@ NAME = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 
 
 @given(
-    st.dictionaries(NAME, HOSTILE, min_size=1), st.lists(st.text(alphabet=st.characters(exclude_characters="{}")), min_size=9, max_size=9)
+    st.dictionaries(NAME, HOSTILE, min_size=1), st.lists(st.text(alphabet=st.characters(exclude_characters="{}.")), min_size=9, max_size=9)
 )
 def test_a_value_is_inserted_as_it_is(values: dict[str, str], between: list[str]) -> None:
     names = list(values)[:8]
@@ -35,6 +35,13 @@ def test_the_values_of_an_error_are_those_that_were_given(a: str, b: str) -> Non
     error = NbserverError("two-values", "a is {a}, b is {b}", todo="Look at {a}", a=a, b=b)
     assert (error.code, error.values) == ("two-values", {"a": a, "b": b})
     assert len(json.dumps(detail(error))) < 100_000 and str(error).startswith("a is ")
+
+
+def test_a_sentence_ends_with_one_period() -> None:
+    """A message of another program is a sentence with its period; a file name, and three periods, stay as they are."""
+    assert fill("it failed: {a}. Try again", {"a": "Access is denied."}) == "it failed: Access is denied. Try again"
+    assert fill("{a}. {b}.", {"a": "cut off...", "b": "No."}) == "cut off... No."
+    assert fill("{a}.txt and {b}", {"a": "x.", "b": "y."}) == "x..txt and y."
 
 
 def test_other_braces_are_text() -> None:
