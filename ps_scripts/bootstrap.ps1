@@ -4,8 +4,7 @@ if ($mode -ne 'FullLanguage') {
     $head = '{"v":1,"time":"' + [DateTime]::UtcNow.ToString('o') + '","step":"","n":'
     $head + '1,"event":"failed","code":"restricted-language","values":{"mode":"' + $mode +
     '"},"text":"PowerShell runs in ' + $mode + ' mode, and nbserver needs FullLanguage. ' +
-    'Ask for an exception for its scripts in the application control policy of this host (WDAC or AppLocker). ' +
-    'If only the endpoint has this mode, set configuration_name in the inventory to another endpoint"}'
+    'Ask for an exception in the application control policy of this host (WDAC or AppLocker)"}'
     $head + '2,"event":"finished","outcome":"failed","differs":false,"changed":0,"reboot":false,"fingerprint":""}'
     exit 3
 }

@@ -20,15 +20,18 @@ recognize an error by its code (see [Formats](formats.md#messages)).
 remedy says what to do in its text, or is a part of another one. `tools/messages` writes this page from the source; do
 not edit it.
 """
+WINDOWS_BOOTSTRAP = "ps_scripts/bootstrap.ps1"
 TABLE = "| Code | Message | {third} | Raised in |\n| --- | --- | --- | --- |\n"
 
 
 def collect(root: Path) -> tuple[dict[str, list[Entry]], list[str]]:
     """Return the messages of a checkout, by heading, and the rules that they break."""
     found = python_messages.collect(root / "installer" / "nbserver", root)
+    windows = script_messages.collect(root / "ps_scripts", root)
     systems = {
         "Orchestrator": found.entries,
-        "Windows script": script_messages.collect(root / "ps_scripts", root),
+        "Windows script": [entry for entry in windows if entry.file != WINDOWS_BOOTSTRAP],
+        "Windows bootstrap": [entry for entry in windows if entry.file == WINDOWS_BOOTSTRAP],
         "Linux script": script_messages.collect(root / "linux_scripts", root),
     }
     shared = [f"{title}: two texts have the code {code}" for title, entries in systems.items() for code in twice(entries)]
