@@ -156,7 +156,7 @@ def test_disk_full_while_events_are_written(small_host: SmallHost, disk: SmallDi
     before = small_host.state()
     with disk.in_place_of(small_host.state_folder / "runs"):
         ran = full_at(small_host, disk, gate)
-        assert "could not write the events of this run to" in ran.result.error and "free space" in ran.result.error
+        assert "could not write the events of this run to" in ran.result.error and "disk space" in ran.result.error
         told = small_host.events_of(ran.id)
         assert told == ran.lines[: len(told)] and len(told) < len(ran.lines)
         assert "place" not in small_host.applied(ran.id)
