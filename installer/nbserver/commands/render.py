@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.approval import manifest
+from nbserver.approval import manifest, target
 from nbserver.base import atomic_file, plain_file
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import Described, Lines, message
@@ -21,10 +21,11 @@ LONGER = 16_000_000  # excess bytes up to which a file is reported as "differs" 
 
 
 def files(hosts: Sequence[AnyHost]) -> dict[str, bytes]:
-    """Return the bytes of each file by its name: one script per host, and the manifest. Raises CatalogError."""
+    """Return the bytes of each file by its name: one script per host, and the manifest. Raises CatalogError and InventoryError."""
     rendered = render_all(hosts)
     found = {script.file_name: script.text.encode("ascii") for script, _ in rendered}
-    content = manifest.build([script for script, _ in rendered], {script.host: digest for script, digest in rendered})
+    scripts, digests = [script for script, _ in rendered], {script.host: digest for script, digest in rendered}
+    content = manifest.build(scripts, digests, {host.name: target.of(host) for host in hosts})
     found[manifest.FILE_NAME] = manifest.to_text(content).encode("ascii")
     return found
 

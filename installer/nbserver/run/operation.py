@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.approval import manifest
+from nbserver.approval import manifest, target
 from nbserver.base.errors import Abandoned, NbserverError, ScriptError, SecretError
 from nbserver.base.message import message
 from nbserver.base.standard_streams import warn
@@ -49,8 +49,8 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
     if options.approved and mode != "test":
         data = manifest.read_bytes(options.approved)
         approved, approval = manifest.parse(data, options.approved), (options.approved.absolute(), evidence.sha256(data))
-        for script in scripts.values():
-            manifest.require_approved(approved, options.approved, script)
+        for host in hosts:
+            manifest.require_approved(approved, options.approved, scripts[host.name], target.of(host))
     jobs = {host.name: host_job.prepare(host, scripts[host.name], mode, options, ask) for host in hosts}
     for warning in host_job.warnings(hosts):
         warn(warning)
