@@ -35,7 +35,7 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
     data = manifest.read_bytes(path)
     content = manifest.parse(data, path)
     _require_this_release(content, path)
-    strange = names - {manifest.FILE_NAME, *(entry["script"] for entry in content["hosts"].values())}
+    strange = names - {manifest.FILE_NAME, manifest.APPROVALS, *(entry["script"] for entry in content["hosts"].values())}
     if strange:
         raise ApprovalError(
             "file-not-in-render",

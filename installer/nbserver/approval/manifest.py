@@ -16,6 +16,7 @@ from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 
 FILE_NAME = "manifest.json"
+APPROVALS = "approvals"  # the folder of the signed approvals, next to the manifest; what is rendered does not include it
 VERSION = 3
 LIMIT = 16_000_000  # maximum size in bytes, enough for about 4000 hosts
 REVIEW = "Run nbserver render, review the changes, and have the script approved again"
@@ -73,6 +74,18 @@ def parse(data: bytes, path: Path) -> dict[str, Any]:
         ) from None
     found: dict[str, Any] = value
     return found
+
+
+def require_targets(manifest: Mapping[str, Any], path: Path) -> None:
+    """Raise ApprovalError if the manifest is of an earlier version, which names no target: a signature would approve any."""
+    if manifest["v"] != VERSION:
+        raise ApprovalError(
+            "manifest-without-targets",
+            "a version {version} manifest does not name the target of each host, which a signed approval requires",
+            where=plain_file.shown(path),
+            todo="Render the scripts again and have them approved",
+            version=manifest["v"],
+        )
 
 
 def require_approved(manifest: Mapping[str, Any], path: Path, script: Script, reached: Mapping[str, Any]) -> None:

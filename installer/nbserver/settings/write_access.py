@@ -1,0 +1,69 @@
+"""Who may write to a file that nbserver trusts, apart from its user and administrators."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from nbserver.base.message import Message, message
+
+Who = Message | None
+Members = Callable[[int, int], Collection[str]]
+"""The names of the users who belong to a group (first number), apart from a user (second number)."""
+
+
+def others(path: Path, *, administrators_only: bool = False, any_owner: bool = False) -> Who:
+    """Return who else may write to a file or to its folder, where they could replace it, or None.
+
+    The user who runs nbserver and administrators may write to it; with `administrators_only`, only the latter. With `any_owner`,
+    the owner may be any user, who is then trusted too. Raises OSError if the permissions cannot be read.
+    """
+    if os.name == "nt":
+        return _others_on_windows(path, administrators_only)
+    trusted = None if any_owner else {0} if administrators_only else {0, os.geteuid()}
+    return others_on_posix(path.lstat(), trusted, _members) or others_on_posix(path.parent.stat(), trusted, _members)
+
+
+def others_on_posix(found: os.stat_result, trusted: Collection[int] | None, members: Members) -> Who:
+    """Return who may write according to owner and mode. `trusted` are the user IDs that may own the file; None is any.
+
+    A group counts if it has members other than the owner: many distributions give each user a group. With an access list, the mode
+    of the group is its mask, so a permission in the list counts as one of the group. In a folder with the sticky bit, only the owner
+    of a file can replace it.
+    """
+    mode = found.st_mode
+    if trusted is not None and found.st_uid not in trusted:
+        return message("writer-owner", "its owner (user ID {uid})", uid=found.st_uid)
+    if stat.S_ISDIR(mode) and mode & stat.S_ISVTX:
+        return None
+    if mode & stat.S_IWOTH:
+        return message("writer-everybody", "every user")
+    if mode & stat.S_IWGRP and found.st_gid != 0 and members(found.st_gid, found.st_uid):
+        return message("writer-group", "a group of several users (group ID {gid})", gid=found.st_gid)
+    return None
+
+
+def _members(gid: int, uid: int) -> Collection[str]:
+    """Return the members of a group apart from a user. A group that cannot be read has unknown members."""
+    import grp
+    import pwd
+
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+        named = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:
+        return ["unknown"]
+    primary = {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid}
+    return (named | primary) - {owner}
+
+
+def _others_on_windows(path: Path, administrators_only: bool) -> Who:
+    from nbserver.settings import windows_access
+
+    for place in (path, path.parent):
+        who = windows_access.other_writer(windows_access.access_of(place), administrators_only=administrators_only)
+        if who:
+            return message("writer-of-windows", "{who}", who=who)
+    return None
