@@ -9,24 +9,36 @@ from pathlib import Path
 
 from nbserver.base.message import Message, message
 
-Who = Message | None
 Members = Callable[[int, int], Collection[str]]
 """The names of the users who belong to a group (first number), apart from a user (second number)."""
 
 
-def others(path: Path, *, administrators_only: bool = False, any_owner: bool = False) -> Who:
-    """Return who else may write to a file or to its folder, where they could replace it, or None.
+def others(path: Path, *, administrators_only: bool = False) -> Message | None:
+    """Return who else may write to a file, or to its folder, where they could replace it, or None.
 
-    The user who runs nbserver and administrators may write to it; with `administrators_only`, only the latter. With `any_owner`,
-    the owner may be any user, who is then trusted too. Raises OSError if the permissions cannot be read.
+    The user who runs nbserver and administrators may write to it; with `administrators_only`, only the latter.
+    Raises OSError if the permissions cannot be read.
     """
     if os.name == "nt":
         return _others_on_windows(path, administrators_only)
-    trusted = None if any_owner else {0} if administrators_only else {0, os.geteuid()}
-    return others_on_posix(path.lstat(), trusted, _members) or others_on_posix(path.parent.stat(), trusted, _members)
+    trusted = {0} if administrators_only else {0, os.geteuid()}
+    return others_on_posix(path.stat(), trusted, _members) or others_on_posix(path.parent.stat(), trusted, _members)
 
 
-def others_on_posix(found: os.stat_result, trusted: Collection[int] | None, members: Members) -> Who:
+def others_of_working_file(path: Path) -> Message | None:
+    """Return who may write to a file of an operator, such as the inventory, apart from its owner, or None.
+
+    The owner may be any user, such as the one who has called sudo, and a group may share the folder. Links are followed.
+    Raises OSError if the permissions cannot be read.
+    """
+    if os.name == "nt":
+        return _others_on_windows(path, administrators_only=False)
+    folders = {path.parent, path.resolve().parent}
+    found = (others_on_posix(folder.stat(), None, lambda gid, uid: ()) for folder in folders)
+    return others_on_posix(path.stat(), None, _members) or next(filter(None, found), None)
+
+
+def others_on_posix(found: os.stat_result, trusted: Collection[int] | None, members: Members) -> Message | None:
     """Return who may write according to owner and mode. `trusted` are the user IDs that may own the file; None is any.
 
     A group counts if it has members other than the owner: many distributions give each user a group. With an access list, the mode
@@ -59,7 +71,7 @@ def _members(gid: int, uid: int) -> Collection[str]:
     return (named | primary) - {owner}
 
 
-def _others_on_windows(path: Path, administrators_only: bool) -> Who:
+def _others_on_windows(path: Path, administrators_only: bool) -> Message | None:
     from nbserver.settings import windows_access
 
     for place in (path, path.parent):

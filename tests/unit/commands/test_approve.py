@@ -140,7 +140,7 @@ def load(path: Path, word: str | None = None) -> signing_key.SigningKey:
 def test_an_encrypted_key_needs_its_passphrase(tmp_path: Path) -> None:
     path = approvals.key(tmp_path / "id", b"correct horse")
     sshsig.parse(load(path, "correct horse").armored(b"x", "n")).verify(b"x", "n")
-    with pytest.raises(SecretError, match="there is no terminal to ask for its passphrase. Add --key-password"):
+    with pytest.raises(SecretError, match=r"there is no terminal to ask for its passphrase. Add --key-password"):
         load(path)
     with pytest.raises(SecretError, match="or the passphrase is wrong"):
         load(path, "wrong horse")
