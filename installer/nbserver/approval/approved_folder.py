@@ -36,7 +36,10 @@ class Signed:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a run wants to do, and the rules of the site for it. `signers` are lists that must all allow a signer."""
+    """What a run wants to do, and the rules of the site for it.
+
+    `mode` is empty if an approval for any mode will do. `signers` are lists that must all allow a signer.
+    """
 
     manifest: Mapping[str, Any]
     manifest_sha256: str
@@ -132,7 +135,7 @@ def reason(approval: Approval, wanted: Wanted) -> Described | None:
             expected=approval.release,
             actual=wanted.manifest["release"],
         )
-    if wanted.mode not in approval.modes:
+    if wanted.mode and wanted.mode not in approval.modes:
         return message("approval-of-other-mode", "it is for {modes}, not for {mode}", modes=", ".join(approval.modes), mode=wanted.mode)
     if wanted.now < approval.issued - SKEW:
         return message(
