@@ -78,7 +78,9 @@ def require(folder: Path, wanted: Wanted) -> tuple[Signed, ...]:
 def _documents(folder: Path) -> set[str]:
     """Return the names of the documents. Raises ApprovalError for a file that is neither a document nor its signature."""
     place = folder / APPROVALS
-    if not os.path.lexists(place):
+    names = plain_file.names(place) if os.path.lexists(place) else set()
+    documents = {name for name in names if document.ID.fullmatch(name.removesuffix(".json")) and name.endswith(".json")}
+    if not names:
         raise ApprovalError(
             "no-approvals",
             "nobody has approved the scripts in this folder",
@@ -86,8 +88,6 @@ def _documents(folder: Path) -> set[str]:
             todo="Have them approved with nbserver approve {folder}",
             folder=plain_file.shown(folder),
         )
-    names = plain_file.names(place)
-    documents = {name for name in names if document.ID.fullmatch(name.removesuffix(".json")) and name.endswith(".json")}
     strange = names - documents - {name + SIGNATURE for name in documents}
     if strange or len(names) > MANY:
         raise ApprovalError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def require(mode: Mode, hosts: Sequence[AnyHost], scripts: Mapping[str, Script],
     if options.approved is None:
         _require_nothing_demanded(rules, options)
         return None
-    is_folder = options.approved.is_dir()
+    is_folder = os.path.isdir(options.approved)  # noqa: PTH112 (Path.is_dir raises PermissionError)
     folder = options.approved if is_folder else options.approved.parent
     path = folder / manifest.FILE_NAME if is_folder else options.approved
     data = manifest.read_bytes(path)

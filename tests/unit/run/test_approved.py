@@ -138,6 +138,8 @@ def test_another_script_than_in_the_manifest_does_not_count(site: Site) -> None:
 
 def test_nobody_has_approved(site: Site) -> None:
     assert "nobody has approved the scripts in this folder. Have them approved with nbserver approve" in site.refused()
+    (site.approved / "approvals").mkdir()
+    assert "nobody has approved" in site.refused(approvals=2)
 
 
 def test_the_key_must_be_that_of_the_person(site: Site) -> None:
