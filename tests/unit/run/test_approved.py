@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from nbserver.approval import policy
 from nbserver.base import utc
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.cli import program
@@ -21,85 +20,15 @@ from nbserver.commands import events
 from nbserver.commands import render as rendering
 from nbserver.inventory import reader
 from nbserver.render.render import render_all
-from nbserver.run import approved, host_job
+from nbserver.run import approved
 from nbserver.run.evidence import Evidence
-from nbserver.run.operation import operate
 from nbserver.run.options import Options
 from nbserver.view.plain_lines import PlainLines
 from tests import approvals, golden
 from tests.approvals import ANNA, BEN, WEEK
+from tests.unit.run.approved_site import INVENTORY, Contacted, Site, fifo, huge, link, rendered, site
 
-INVENTORY = """
-[defaults]
-system = "windows"
-user = "admin"
-password = { env = "NONE" }
-notebook.password = { prompt = true }
-[hosts.win1]
-address = "192.0.2.1"
-[hosts.win2]
-address = "192.0.2.2"
-"""
-
-
-class Contacted(Exception):
-    """A host was contacted."""
-
-
-class Site:
-    """A rendered folder, the keys of two people, and a file that allows both."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.approved, self.signers = folder, folder / "approved", folder / "allowed_signers"
-        self.anna, self.ben = (approvals.key(folder / name) for name in ("anna", "ben"))
-        self.signers.write_text(approvals.line(ANNA, self.anna) + approvals.line(BEN, self.ben))
-        self.inventory(INVENTORY)
-        hosts = reader.load(folder / "nbserver.toml").hosts
-        rendering.write(rendering.files(list(hosts.values())), self.approved)
-
-    def inventory(self, text: str) -> None:
-        (self.folder / "nbserver.toml").write_text(text)
-
-    def run(self, mode: Any = "apply", *hosts: str, **given: Any) -> None:
-        loaded = reader.load(self.folder / "nbserver.toml")
-        options = Options(**{"approved": self.approved, "signers": self.signers} | given)
-        operate(mode, loaded, loaded.select(hosts or ["win1"]), options, None, PlainLines(lambda line: None))
-
-    def accepted(self, mode: Any = "apply", *hosts: str, **given: Any) -> bool:
-        """Whether the run begins."""
-        with pytest.raises(Contacted):
-            self.run(mode, *hosts, **given)
-        return True
-
-    def refused(self, mode: Any = "apply", *hosts: str, **given: Any) -> str:
-        with pytest.raises(ApprovalError) as raised:
-            self.run(mode, *hosts, **given)
-        said = str(raised.value)
-        assert raised.value.exit_code == 5 and said.isprintable() and not (self.folder / "nbserver-runs").exists()
-        return said.replace(str(self.folder), "")
-
-    def sign(self, key: Path, by: str, **given: Any) -> Path:
-        return approvals.sign(self.approved, key, by, **given)
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Site(tmp_path_factory.mktemp("site")).folder
-
-
-@pytest.fixture
-def site(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    def prepare(*given: Any) -> Any:
-        raise Contacted
-
-    monkeypatch.setattr(host_job, "prepare", prepare)
-    monkeypatch.setattr(policy, "site_file", lambda: tmp_path / "etc" / "site.toml")
-    monkeypatch.delenv(policy.VARIABLE, raising=False)
-    shutil.copytree(rendered, tmp_path, dirs_exist_ok=True)
-    found = object.__new__(Site)
-    found.folder, found.approved, found.signers = tmp_path, tmp_path / "approved", tmp_path / "allowed_signers"
-    found.anna, found.ben = tmp_path / "anna", tmp_path / "ben"
-    return found
+__all__ = ["rendered", "site"]
 
 
 def test_what_was_approved_may_run(site: Site) -> None:
@@ -234,21 +163,6 @@ def test_a_manifest_alone_is_accepted_as_before(site: Site) -> None:
 # ---- files that are not what they should be
 
 
-def huge(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.truncate(100_000_000)
-
-
-def fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def link(path: Path) -> None:
-    path.rename(path.parents[1] / "kept")
-    path.symlink_to(path.parents[1] / "kept")
-
-
 def folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -310,98 +224,6 @@ def test_signers_that_others_may_write_are_refused(site: Site) -> None:
     assert site.accepted(signers=place / "allowed_signers")
     place.chmod(0o777)
     assert "every user may write" in site.refused(signers=place / "allowed_signers")
-
-
-# ---- the rules of a site
-
-
-def rules(site: Site, text: str) -> None:
-    site_file = policy.site_file()
-    site_file.parent.mkdir(exist_ok=True)
-    site_file.write_text(text)
-
-
-POSIX_ROOT = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="this needs root: only administrators may write a site file")
-
-
-@POSIX_ROOT
-def test_a_site_can_require_an_approval(site: Site) -> None:
-    rules(site, 'require_approval = true\nallowed_signers = "../allowed_signers"\n')
-    nothing = {"approved": None, "signers": None}
-    for mode in ("test", "apply", "undo", "request"):
-        assert "/etc/site.toml: this site requires an approval for every run. Add --approved DIR" in site.refused(mode, **nothing)
-    manifest = {"approved": site.approved / "manifest.json", "signers": None}
-    assert "nobody has approved" in site.refused(**manifest)
-    site.sign(site.anna, ANNA)
-    assert site.accepted(**manifest) and site.accepted(signers=None)
-
-
-@POSIX_ROOT
-def test_a_further_file_can_only_be_stricter(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    rules(site, 'require_approval = true\nallowed_signers = "../allowed_signers"\napprovals = 2\n')
-    further = site.folder / "further.toml"
-    further.write_text("require_approval = false\napprovals = 1\n")
-    monkeypatch.setenv(policy.VARIABLE, str(further))
-    site.sign(site.anna, ANNA)
-    assert "requires an approval" in site.refused(approved=None, signers=None, site=further)
-    assert "2 approvals by different people" in site.refused(site=further, approvals=1)
-    site.sign(site.ben, BEN)
-    assert site.accepted(site=further, approvals=1)
-    fewer = site.folder / "fewer"
-    fewer.write_text(approvals.line(ANNA, site.anna))
-    assert "only 1 count: anna@example.com" in site.refused(signers=fewer)
-    more = site.folder / "more"
-    more.write_text(approvals.line("*", site.anna) + approvals.line("*", site.ben))
-    assert site.accepted(signers=more)
-    site.sign(approvals.key(site.folder / "eve"), "eve@example.com")
-    further.write_text("approvals = 3\n")
-    assert "3 approvals by different people" in site.refused()
-
-
-def test_the_variable_alone_counts_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    (site.folder / "further.toml").write_text("require_approval = true\n")
-    monkeypatch.setenv(policy.VARIABLE, str(site.folder / "further.toml"))
-    assert "requires an approval" in site.refused(approved=None, signers=None)
-    assert "a signed approval is required, but no file says who may sign" in site.refused(signers=None)
-    monkeypatch.setenv(policy.VARIABLE, str(site.folder / "none.toml"))
-    assert "none.toml: could not read the file" in site.refused(approved=None, signers=None)
-
-
-@POSIX_ROOT
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("require_approval = 1\n", "site.toml:1: require_approval: expected"),
-        ("\nrequired = true\n", "site.toml:2: unknown key"),
-        ("approvals = 0\n", "site.toml:1: approvals: "),
-        ("require_approval = \n", "site.toml:1: "),
-        ("\0", "site.toml:1: "),
-    ],
-)
-def test_a_site_file_with_a_fault_is_refused(site: Site, text: str, said: str) -> None:
-    rules(site, text)
-    assert said in site.refused(approved=None, signers=None)
-
-
-@POSIX_ROOT
-@pytest.mark.parametrize("change", [lambda path: path.chmod(0o664), lambda path: path.chmod(0o646), lambda path: os.chown(path, 1234, 0)])
-@pytest.mark.parametrize("of_folder", [False, True])
-def test_only_administrators_may_write_the_site_file(site: Site, change: Callable[[Path], Any], of_folder: bool) -> None:
-    rules(site, "require_approval = false\n")
-    path = policy.site_file()
-    os.chown(path, 0, 1234)
-    os.chown(path.parent, 0, 1234)
-    assert site.accepted(approved=None, signers=None)
-    change(path.parent if of_folder else path)
-    assert "may write to this file or its folder, but only administrators may" in site.refused(approved=None, signers=None)
-
-
-@POSIX_ROOT
-@pytest.mark.parametrize(("change", "said"), [(fifo, "regular file"), (link, "found a link"), (huge, "larger than 100000 bytes")])
-def test_the_site_file_is_a_plain_file(site: Site, change: Callable[[Path], None], said: str) -> None:
-    rules(site, "require_approval = true\n")
-    change(policy.site_file())
-    assert said in site.refused(approved=None, signers=None)
 
 
 def test_options_that_have_no_effect_are_refused(site: Site) -> None:
