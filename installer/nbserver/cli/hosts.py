@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @run_options
+@approved_option
 @salt_option
 @thorough_option
 def plan(**given: Any) -> int:
@@ -73,11 +74,11 @@ def _operate(
     runs: Path | None,
     known: Path | None,
     as_json: bool,
-    approved: Path | None = None,
     salt: Path | None = None,
     new_salt: bool = False,
     thorough: bool = False,
     repair: bool = False,
+    **approval: Any,
 ) -> int:
     from nbserver.commands import addresses, up
     from nbserver.inventory import reader
@@ -93,7 +94,6 @@ def _operate(
     made = up.first_password(selected) if mode == "apply" else {}
     options = Options(
         runs=runs,
-        approved=approved,
         forks=forks,
         passwords=made,
         salt=salt,
@@ -102,6 +102,7 @@ def _operate(
         repair=repair,
         known=known,
         command=command_line(),
+        **approval,
     )
     with up.password_not_lost(made):
         results = operation.operate(mode, loaded, selected, options, asker(), choice.choose(as_json))
@@ -119,7 +120,8 @@ def _operate(
 @inventory_option
 @runs_option
 @json_option
-def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool) -> int:
+@approved_option
+def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json: bool, **approval: Any) -> int:
     """Show a run's events that its host has kept
 
     Fetches the events that this workstation has not received, such as after a lost connection, and follows a run that is
@@ -128,6 +130,7 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json
     from nbserver.base.errors import UsageError
     from nbserver.commands import events as fetched
     from nbserver.inventory import reader
+    from nbserver.run.options import Options
     from nbserver.view import choice
 
     loaded = reader.load_for(inventory_path, [host])
@@ -140,7 +143,7 @@ def events(run: str, host: str, inventory_path: Path, runs: Path | None, as_json
             pattern=host,
             count=len(selected),
         )
-    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json))
+    return fetched.events(loaded, run, selected[0], runs, asker(), choice.choose(as_json), Options(**approval))
 
 
 @click.command()
