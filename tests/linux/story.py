@@ -128,7 +128,7 @@ def move(story: Story) -> None:
     site.write()
     story.nbserver("moved", "apply", "--json")
     story.see("ufw moved", "ufw show added")
-    story.see("security moved", "systemd-analyze security --no-pager --threshold=20 nbserver.service")
+    story.see("security moved", "systemd-analyze security --no-pager --threshold=17 nbserver.service")
     story.nbserver("verify moved", "verify", "--json")
     story.nbserver("moved again", "apply", "--json")
 

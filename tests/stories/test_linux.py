@@ -45,7 +45,7 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         story.snapshot("planned")
         run_by_hand(story, "by hand before")
         story.nbserver("apply", "apply", "--approved", "rendered/manifest.json", watch=True)
-        story.see("security", "systemd-analyze security --no-pager --threshold=20 nbserver.service")
+        story.see("security", "systemd-analyze security --no-pager --threshold=15 nbserver.service")
         inside = "nsenter --mount --target=$(systemctl show --property=MainPID --value nbserver)"
         story.see("kernel's files", f"{inside} cat /proc/meminfo /proc/stat /proc/cpuinfo")
         story.see("others' processes", f"{inside} setpriv --reuid=nbserver --regid=nbserver --clear-groups cat /proc/1/cmdline 2>/dev/null")
