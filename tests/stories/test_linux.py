@@ -308,6 +308,17 @@ def test_other_settings_replace_ours_and_start_the_server_again(debian: Story) -
     assert outcome(debian.done["moved again"]) == UNCHANGED
 
 
+def test_a_rotation_evicts_who_knew_everything(debian: Story) -> None:
+    """The former password, cookie, key, and a startup file: none of them is worth anything. `verify moved` has the new password."""
+    assert good(debian.done["rotated"])
+    changed = [step for step, word in outcome(debian.done["rotated"])["steps"].items() if word == "changed"]
+    assert changed == ["certificate", "notebook", "service", "check"]
+    assert debian.seen["former user"] == "200 403 403"
+    key, _ = debian.seen["before rotation"].splitlines()
+    aside, new_key, _ = debian.seen["after rotation"].splitlines()
+    assert aside.endswith("/work/ipython/profile_default/startup/00.py") and new_key != key
+
+
 def test_undo_again_has_nothing_to_do(debian: Story) -> None:
     assert good(debian.done["undo again"])
     assert steps(debian.events["undo again"], "restored") == []
