@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.formats import validate
 from tests.linux.fixtures import Run, run, sandbox
+from tests.linux.parts import run as run_parts
 from tests.linux.parts import script
 from tests.linux.sandbox import Sandbox
 from tests.steps.linux.small_steps import SECRETS, STEPS, host
@@ -145,3 +147,26 @@ def test_an_undo_forgets_a_rotation_that_was_cut_off(deployed: Sandbox) -> None:
     assert deployed.exists(f"{STATE}/rotation")
     assert run(deployed, "undo", ALL).outcome == "ok" and not deployed.exists(f"{STATE}/rotation")
     assert run(deployed, "apply", ALL, secrets=SECRETS).outcome == "ok"
+
+
+def test_in_user_scope_the_process_is_stopped_and_the_person_is_warned(tmp_path: Path) -> None:
+    """Everything is below the home folder of the user, who may not be root."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "planted").write_text("evil")
+    (tmp_path / "state").mkdir(mode=0o700)
+    code = """
+        STATE_FOLDER=$1/state WORK_FOLDER=$1/work ROTATION_FILE=$1/state/rotation SET_ASIDE_FOLDER=$1/state/set-aside
+        RUN_ID=r1 FORMER_PASSWORD=$2
+        check_path() { return 0; }                     # the folder of a test is below one that everybody can write to
+        is_unit() { return 1; }
+        stop_process() { printf 'stopped %s\\n' "$1" >&2; }
+        begin_rotation
+        set_work_aside
+        warn_of_account
+        """
+    done = run_parts(code, str(tmp_path), "0" * 64, scope="user")
+    assert done.returncode == 0 and b"stopped " in done.stderr, done.stderr
+    assert [json.loads(line)["code"] for line in done.stdout.splitlines()] == ["work-set-aside", "rotated-own-account"]
+    assert (tmp_path / "state" / "set-aside" / "r1" / "work" / "planted").exists() and not (tmp_path / "work").exists()
+    assert (tmp_path / "state" / "set-aside").stat().st_mode & 0o777 == 0o700
+    validate("rotation", json.loads((tmp_path / "state" / "rotation").read_text()))
