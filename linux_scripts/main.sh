@@ -52,6 +52,11 @@ apply_step() { # STEP
         write_event unchanged
         return
     fi
+    change_step "$1"
+}
+
+# Make the change for the differences that were found.
+change_step() { # STEP
     write_event started title "${STEP_TITLES[$1]}"
     write_differences
     assert_events_kept
@@ -68,6 +73,7 @@ apply_step() { # STEP
 
 apply() {
     local name
+    assert_rotation_complete
     plan
     for name in "${STEPS[@]}"; do
         if [[ $RUN_DIFFERS == true ]]; then
@@ -98,6 +104,7 @@ undo() {
         fi
     done
     remove_file_copies
+    if [[ $RUN_OUTCOME != failed ]]; then end_rotation; fi
 }
 
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
@@ -183,7 +190,7 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|apply|undo [--thorough] [--repair]] | envelope
+main() { # [test|apply|undo|rotate [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -193,12 +200,12 @@ main() { # [test|apply|undo [--thorough] [--repair]] | envelope
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
     case ${1:-test} in
-        test | apply | undo)
+        test | apply | undo | rotate)
             RUN_MODE=${1:-test}
             read_options "${@:2}"
             ;;
         envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, or undo' mode "$1" ;;
+        *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, undo, or rotate' mode "$1" ;;
     esac
     exec </dev/null
     assert_script_is_file
@@ -206,8 +213,12 @@ main() { # [test|apply|undo [--thorough] [--repair]] | envelope
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run
     case $RUN_MODE in
-        test) plan ;;
+        test)
+            if can_read_state; then assert_rotation_complete; fi
+            plan
+            ;;
         apply) apply ;;
+        rotate) rotate ;;
         undo) undo ;;
     esac
     assert_events_kept

@@ -51,6 +51,11 @@ function Invoke-Apply($Step) {
         Write-Notice warning waits-for-restart 'this step was not applied, because Windows must restart first'
         return
     }
+    Invoke-Change $Step
+}
+
+# Make the change for the differences that were found.
+function Invoke-Change($Step) {
     Write-Event started @{ title = $Step.Title }
     Write-Difference
     & $Step.Apply
@@ -145,9 +150,13 @@ function Complete-Run {
 
 # ---- modes: the prelude may have more
 
-$Modes.test = { Invoke-Plan }
+$Modes.test = {
+    Assert-RotationComplete
+    Invoke-Plan
+}
 
 $Modes.apply = {
+    Assert-RotationComplete
     Invoke-Plan
     if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
 }
@@ -156,12 +165,13 @@ $Modes.undo = {
     Invoke-Hook BeforeUndo
     Undo-Record
     Remove-FileCopy
+    if ($Run.Outcome -eq 'ok') { Remove-SingleFile $RotationFile }
 }
 
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
         throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, apply, or undo') @{ mode = $Run.Mode })
+                '"{mode}". Use test, apply, undo, or rotate') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }

@@ -1,7 +1,7 @@
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
-# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
+# Lines of `name value`: mode test|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
 # former-salt SALT, new-salt yes, thorough yes, repair yes, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
@@ -13,7 +13,7 @@ read_envelope() {
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|apply|undo|events)$ ]]; then
+        if [[ $line =~ ^mode\ (test|apply|undo|rotate|events)$ ]]; then
             RUN_MODE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
             RUN_ID=${BASH_REMATCH[1]}
@@ -89,10 +89,10 @@ name_run() {
     if [[ ! $RUN_ID ]]; then printf -v RUN_ID '%(%Y%m%dT%H%M%SZ)T-by-hand' -1; fi
 }
 
-# An apply by hand has no envelope, and asks for the secret.
+# A run by hand has no envelope, and asks for the secret.
 request_secret() { # NAME PROMPT
     local typed
-    if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
+    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate) ]]; then return; fi
     if ! : 2>/dev/null >/dev/tty; then
         fail no-terminal 'cannot ask for {name} without a terminal. Run this script in a terminal, or use nbserver '\
 'apply' \

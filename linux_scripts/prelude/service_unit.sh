@@ -80,7 +80,7 @@ refuse_unit() {
     status=${UNIT[ExecMainStatus]:-0}
     log_lines print_service_unit_log
     ending=$REPLY
-    if ((status == 218 || status >= 226 && status <= 231)); then
+    if ((status == 217 || status == 218 || status >= 226 && status <= 231)); then
         read_refused_settings
         fail unit-settings-refused 'systemd could not start {unit} with {settings} (status {status}). In a container, '\
 'these settings may need more rights. Fix the error that the log shows, or change the settings with {command}, then '\

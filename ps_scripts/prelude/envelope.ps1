@@ -13,7 +13,7 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|apply|undo|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^mode (test|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
@@ -55,9 +55,9 @@ function New-RunId {
     [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand'
 }
 
-# An apply that is run by hand asks for what the envelope would contain.
+# A run by hand asks for what the envelope would contain.
 function Request-Secret([string]$Name, [string]$Prompt) {
-    if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
+    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }

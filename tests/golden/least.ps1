@@ -1,100 +1,103 @@
 # nbserver 0.5.0: sets up a secured notebook server on the Windows host least
 #
 # By hand:
-#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1               reports differences, changes nothing
-#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply   makes the changes
-#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode undo    restores the previous state
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1                reports differences, changes nothing
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode apply    makes the changes
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode undo     restores the previous state
+#   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate   evicts everybody who could log in
 # Exit codes: 0 success, 2 differences (test), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#    96  parameters             The mode for a run by hand.
-#   101  settings               What differs from host to host: data, no code.
-#   165  lock                   The Python packages, with versions and hashes.
+#    99  parameters             The mode for a run by hand.
+#   104  settings               What differs from host to host: data, no code.
+#   168  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   272  run                    Check the language mode, and set the module path and the state of this run.
-#   338  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   423  hashes                 Compute SHA-256, the only hash that this script uses.
-#   442  events                 Report events: lines of JSON, which are the only output of this script.
-#   532  envelope               Read the envelope: the only input of a run in addition to this script.
-#   607  lock                   Allow only one run at a time to change this host.
-#   666  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   746  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   872  access                 Set and check access lists: who may read and change a folder.
-#   947  places                 Set the folders of nbserver on this host, and who has access to them.
-#   984  record                 Keep the record: the state of each thing before its first change, for undo.
-#  1048  registry               Read values in the registry.
-#  1059  registry_values        Compare, set, and restore values in the registry.
-#  1093  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1213  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1300  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1333  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1421  path_access            Find other accounts that could replace a folder with another folder.
-#  1449  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1506  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1655  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1817  server_command         Define the command line of the server, and what it was started with.
-#  1836  programs               Run other programs until they exit, and report their output.
-#  1960  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1979  downloads              Download files into the cache, and check their hashes before they are used.
-#  2152  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2239  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2315  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2370  foreign_places         Define where configuration from other installations may be on this host.
-#  2384  package_environment    Choose the environment variables of pip and uv.
-#  2431  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2436  installer_failures     Explain the exit codes of installers.
-#  2508  installers             Run installers and uninstallers, and wait while another one runs.
-#  2553  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2610  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2672  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2697  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2761  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2800  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2840  installed_files        Compare files with those that were installed.
-#  2989  running_server         Stop the server before its programs are replaced.
-#  3012  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3126  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3185  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3235  port_process           Find the program that listens on a TCP port, and what started it.
-#  3261  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3380  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3426  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3484  certificates           Read certificates from PEM files.
-#  3501  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3573  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3707  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3827  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3936  certificate_requests   Create certificate requests, and install what is issued for them.
-#  4004  password_hash          Get the hash of the password.
-#  4009  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  4054  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  4076  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4142  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   275  run                    Check the language mode, and set the module path and the state of this run.
+#   341  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   426  hashes                 Compute SHA-256, the only hash that this script uses.
+#   445  events                 Report events: lines of JSON, which are the only output of this script.
+#   535  envelope               Read the envelope: the only input of a run in addition to this script.
+#   610  lock                   Allow only one run at a time to change this host.
+#   669  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   749  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   875  access                 Set and check access lists: who may read and change a folder.
+#   950  places                 Set the folders of nbserver on this host, and who has access to them.
+#   987  record                 Keep the record: the state of each thing before its first change, for undo.
+#  1051  registry               Read values in the registry.
+#  1062  registry_values        Compare, set, and restore values in the registry.
+#  1096  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1216  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1303  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1336  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1424  path_access            Find other accounts that could replace a folder with another folder.
+#  1452  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1509  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1658  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1820  server_command         Define the command line of the server, and what it was started with.
+#  1839  programs               Run other programs until they exit, and report their output.
+#  1963  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1982  downloads              Download files into the cache, and check their hashes before they are used.
+#  2155  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2242  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2318  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2373  foreign_places         Define where configuration from other installations may be on this host.
+#  2387  package_environment    Choose the environment variables of pip and uv.
+#  2434  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2439  installer_failures     Explain the exit codes of installers.
+#  2511  installers             Run installers and uninstallers, and wait while another one runs.
+#  2556  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2613  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2675  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2700  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2764  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2803  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2843  installed_files        Compare files with those that were installed.
+#  2992  running_server         Stop the server before its programs are replaced.
+#  3015  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3129  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3188  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3238  port_process           Find the program that listens on a TCP port, and what started it.
+#  3264  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3383  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3429  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3487  certificates           Read certificates from PEM files.
+#  3504  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3576  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3710  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3830  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3939  certificate_requests   Create certificate requests, and install what is issued for them.
+#  4007  password_hash          Get the hash of the password.
+#  4012  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  4057  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  4079  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4145  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4244  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4396  rotated_keys           Refuse a rotation with a certificate that has the old key.
 # Steps, in the order in which they run:
-#  4241  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4318  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4337  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4356  python                 Install Python from the publisher, or use one that is installed.
-#  4490  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4551  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4670  packages               Install the packages of the lock in a virtual environment.
-#  4838  path                   Add the programs of the server to the PATH of the machine.
-#  4867  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4893  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  5013  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5221  service                Run the server as a scheduled task.
-#  5363  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5428  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5503  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5543  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4434  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4511  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4530  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4549  python                 Install Python from the publisher, or use one that is installed.
+#  4683  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4744  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4863  packages               Install the packages of the lock in a virtual environment.
+#  5031  path                   Add the programs of the server to the PATH of the machine.
+#  5060  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  5086  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5206  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5414  service                Run the server as a scheduled task.
+#  5556  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5621  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5696  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5736  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
 #        prelude: certificate_requests  the host signs its certificate itself
 
 param(
-    [ValidateSet('test', 'apply', 'undo', 'request')]
+    [ValidateSet('test', 'apply', 'undo', 'rotate', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -544,7 +547,7 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|apply|undo|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^mode (test|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
@@ -586,9 +589,9 @@ function New-RunId {
     [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand'
 }
 
-# An apply that is run by hand asks for what the envelope would contain.
+# A run by hand asks for what the envelope would contain.
 function Request-Secret([string]$Name, [string]$Prompt) {
-    if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
+    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
@@ -4238,6 +4241,196 @@ function Write-SmartAppControl {
         'without a reset')
 }
 
+# ---- prelude: rotation -----------------------------------------------------------------------------
+# Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+
+# Until a rotation is complete, a file names it. The server stays stopped as long as it could be anybody else's, and the
+# next rotation does everything again. An apply would start the server for those who are evicted, so it is refused.
+
+$RotationFile = Join-Path $StateFolder 'rotation'
+$SetAsideFolder = Join-Path $StateFolder 'set-aside'     # what kernels wrote: a folder for each rotation
+$RotatedSteps = 'certificate', 'notebook', 'service', 'check'
+$StepsNotNeeded = 'tls', 'path', 'firewall', 'cleanup'   # the server starts without what they do
+$Former = @{ Run = ''; Password = ''; Key = '' }         # the incomplete rotation; hashes of what must not come again
+$HashSecret = 'notebook.password_hash'
+
+# Mode rotate.
+function Invoke-Rotation {
+    $Run.NewSalt = $true                                 # the hash is replaced in any case
+    Read-Rotation
+    Assert-Deployed
+    foreach ($step in $Steps) {
+        if ($step.Bracket -or ($RotatedSteps + $StepsNotNeeded) -contains $step.Name) { continue }
+        Assert-StepReady $step
+    }
+    Assert-NewPassword
+    Assert-NewKey
+    Start-Rotation
+    foreach ($step in $Steps) {
+        if ($RotatedSteps -contains $step.Name) { Invoke-RotatedStep $step }
+    }
+    Remove-SingleFile $RotationFile
+    Write-AccountNotice
+}
+
+# $Former: what the file says.
+function Read-Rotation {
+    $Former.Run = ''
+    if (-not (Test-Path -LiteralPath $RotationFile)) { return }
+    $hex = '[0-9a-f]{64}'
+    $pattern = "\A\{`"v`":1,`"run`":`"([0-9A-Za-z-]{1,64})`",`"password`":`"($hex)`",`"key`":(null|`"$hex`")\}\s*\z"
+    $found = [regex]::Match([IO.File]::ReadAllText($RotationFile, $Utf8), $pattern)
+    if (-not $found.Success) {
+        throw (New-Failure rotation-file-damaged ('{path} is not valid, so it is not known who may still have ' +
+                'access. Remove this file, then run nbserver rotate with another password') @{ path = $RotationFile })
+    }
+    $Former.Run = $found.Groups[1].Value
+    $Former.Password = $found.Groups[2].Value
+    $Former.Key = $found.Groups[3].Value.Trim('"')
+}
+
+function Assert-Deployed {
+    if (Test-Record 'file' $ConfigurationFile) { return }
+    throw (New-Failure rotate-not-deployed ('this host has no notebook server of nbserver, so there is nobody to ' +
+            'evict. Run nbserver apply instead'))
+}
+
+# The server must start again, so nothing else may be missing.
+function Assert-StepReady($Step) {
+    Invoke-Test $Step
+    if (-not $Run.Differences.Count) { Write-Event unchanged; return }
+    Write-Difference
+    throw (New-Failure rotate-needs-apply ('{what} differs from the settings, so the server might not start again. ' +
+            'Run nbserver apply, then nbserver rotate again. Nothing was changed') @{ what = $Run.Differences[0].what })
+}
+
+# Without another password, those who are evicted could log in again.
+function Assert-NewPassword {
+    $Run.Step = 'notebook'
+    Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
+    if (-not $Secrets.ContainsKey($HashSecret)) {
+        throw (New-Failure rotate-without-password ('a rotation needs the hash of a new notebook password. Set ' +
+                'notebook.password in the inventory, then try again'))
+    }
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
+    if (-not $Former.Run) { $Former.Password = Format-Digest $sha256.ComputeHash($Utf8.GetBytes($set)) }
+    $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
+    if ((Format-Digest $sent) -ne $Former.Password) { return }
+    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so everybody who knows it ' +
+            'could log in again. Set another notebook.password, then try again. Nothing was changed'))
+}
+
+function Format-Digest([byte[]]$Bytes) { ([BitConverter]::ToString($Bytes) -replace '-', '').ToLowerInvariant() }
+
+# Return the SHA-256 of the public key of a certificate.
+function Get-KeyDigest($Certificate) { Get-Sha256 $Certificate.PublicKey.EncodedKeyValue.RawData }
+
+# From here on, the server does not run until everything has been replaced.
+function Start-Rotation {
+    $Run.Step = 'service'
+    $key = 'null'
+    if (-not $Former.Run) {
+        $certificate = Get-ServerCertificate
+        if ($certificate) { $Former.Key = Get-KeyDigest $certificate }
+    }
+    if ($Former.Key -and $Former.Key -ne 'null') { $key = "`"$($Former.Key)`"" }
+    Write-TextFile $RotationFile "{`"v`":1,`"run`":`"$($Run.Id)`",`"password`":`"$($Former.Password)`",`"key`":$key}`n"
+    Stop-Server
+}
+
+function Invoke-RotatedStep($Step) {
+    $Run.Step = $Step.Name
+    $Run.Differences = New-Object Collections.ArrayList
+    switch ($Step.Name) {
+        'certificate' {
+            $is = $null
+            $certificate = Get-ServerCertificate
+            if ($certificate) { $is = Get-Fingerprint $certificate }
+            Add-Difference rotated-key 'private key and certificate' $is 'a new key and certificate'
+        }
+        'notebook' {
+            Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
+            Add-Difference rotated-work '{path}' 'files of earlier sessions' 'a new folder' @{ path = $WorkFolder }
+            Move-WorkAside
+        }
+        'service' { Add-Difference rotated-sessions 'sessions and kernels' 'stopped' 'a new start' }
+        'check' {
+            Add-Difference rotated-port 'certificate on TCP port {port}' $null 'the new certificate' @{
+                port = $Settings.notebook.port
+            }
+        }
+    }
+    Invoke-Change $Step
+}
+
+# The folder is renamed as a whole, into one that only administrators can open. So nothing in it is read, and no link in
+# it is followed.
+function Move-WorkAside {
+    if (-not (Test-Path -LiteralPath $WorkFolder)) { return }
+    Assert-NoLink $WorkFolder
+    $folder = Join-Path $SetAsideFolder $Run.Id
+    foreach ($path in $SetAsideFolder, $folder) {
+        if (-not (Test-Path -LiteralPath $path)) { New-ClosedFolder $path $StateAccess }
+    }
+    Invoke-FileChange 'move-folder' $WorkFolder (Join-Path $folder 'work')
+    Write-Notice log work-set-aside '{path} was moved to {folder}. Notebooks in {notebooks} were kept' @{
+        path = $WorkFolder; folder = $folder; notebooks = Expand-Path $Settings.notebook.directory
+    }
+}
+
+# An apply would start the server of a rotation that was interrupted.
+function Assert-RotationComplete {
+    Read-Rotation
+    if (-not $Former.Run) { return }
+    if ($Run.Mode -ne 'test') {
+        throw (New-Failure rotation-incomplete-apply ('the rotation of run {run} was interrupted, and an apply would ' +
+                'start the server for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
+    }
+    Write-Notice warning rotation-incomplete ('the rotation of run {run} was interrupted, so the server must not ' +
+        'start. Run nbserver rotate again') @{ run = $Former.Run }
+}
+
+$Modes.rotate = { Invoke-Rotation }
+
+# ---- prelude: rotated_keys -------------------------------------------------------------------------
+# Refuse a rotation with a certificate that has the old key.
+
+# Whoever could read the old key can still pretend to be this server with it.
+
+# The host creates a new key for its own certificate. Any other certificate comes with its key.
+function Assert-NewKey {
+    $Run.Step = 'certificate'
+    $new = Get-RotatedCertificate
+    $old = $Former.Key
+    if (-not $Former.Run) {
+        $certificate = Get-ServerCertificate
+        if ($certificate) { $old = Get-KeyDigest $certificate }
+    }
+    if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
+    throw (New-Failure rotate-same-key ('the certificate in the inventory still has the old key, which earlier ' +
+            'users could read. Create a certificate with a new key, then try again. Nothing was changed'))
+}
+
+# Return the certificate that this rotation will install, unless the host creates it.
+function Get-RotatedCertificate {
+    if ($Settings.certificate.source -eq 'host') { return }
+    if ($Settings.certificate.source -eq 'store') { return Get-StoreCertificate }
+    if (-not $Secrets.ContainsKey('certificate.chain')) {
+        throw (New-Failure rotate-without-certificate-sent ('a rotation needs a certificate with a new key, which ' +
+                'was not sent. Run nbserver rotate on the workstation'))
+    }
+    Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
+    Read-Certificate $NewCertificateFile | Select-Object -First 1
+    Remove-SingleFile $NewCertificateFile
+}
+
+# Code in a notebook runs as LOCAL SERVICE, which may register tasks.
+function Write-AccountNotice {
+    Write-Notice warning rotated-local-service ('notebooks run as LOCAL SERVICE, so they may have registered tasks ' +
+        'or left processes that nbserver does not know. Check the tasks and processes of this account')
+}
+
 # ---- step: preflight -------------------------------------------------------------------------------
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
@@ -5593,6 +5786,11 @@ function Invoke-Apply($Step) {
         Write-Notice warning waits-for-restart 'this step was not applied, because Windows must restart first'
         return
     }
+    Invoke-Change $Step
+}
+
+# Make the change for the differences that were found.
+function Invoke-Change($Step) {
     Write-Event started @{ title = $Step.Title }
     Write-Difference
     & $Step.Apply
@@ -5687,9 +5885,13 @@ function Complete-Run {
 
 # ---- modes: the prelude may have more
 
-$Modes.test = { Invoke-Plan }
+$Modes.test = {
+    Assert-RotationComplete
+    Invoke-Plan
+}
 
 $Modes.apply = {
+    Assert-RotationComplete
     Invoke-Plan
     if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
 }
@@ -5698,12 +5900,13 @@ $Modes.undo = {
     Invoke-Hook BeforeUndo
     Undo-Record
     Remove-FileCopy
+    if ($Run.Outcome -eq 'ok') { Remove-SingleFile $RotationFile }
 }
 
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
         throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, apply, or undo') @{ mode = $Run.Mode })
+                '"{mode}". Use test, apply, undo, or rotate') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }

@@ -1,68 +1,70 @@
 # nbserver 0.5.0: sets up a secured notebook server on the Linux host linux-most
 #
 # By hand:
-#   sudo bash linux-most.sh          reports differences, changes nothing
-#   sudo bash linux-most.sh apply    makes the changes
-#   sudo bash linux-most.sh undo     restores the previous state
+#   sudo bash linux-most.sh           reports differences, changes nothing
+#   sudo bash linux-most.sh apply     makes the changes
+#   sudo bash linux-most.sh undo      restores the previous state
+#   sudo bash linux-most.sh rotate    evicts everybody who could log in
 # Exit codes: 0 success, 2 differences (test), 3 failed, 102 success, but the host must restart
 # Requires bash 4.4 or newer, systemd, and root
 # shellcheck shell=bash disable=SC2034,SC2088,SC2317
 #
 # Contents, by line:
-#    69  settings               What differs from host to host: data, no code.
-#    90  lock                   The Python packages, with versions and hashes.
+#    71  settings               What differs from host to host: data, no code.
+#    95  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   216  run                    Set the options of the shell, the folders, and the state of this run.
-#   259  places                 Name the places of a server for the whole machine, which root sets up.
-#   332  json                   Read and write JSON strings in bash alone.
-#   428  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   545  events                 Report events: lines of JSON, which are the only output of this script.
-#   629  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#   734  lock                   Let only one run at a time change this host.
-#   777  left_program           End the program that a run left behind when it was killed.
-#   832  record                 Record the previous state of everything that is changed, and restore it.
-#   967  programs               Run other programs: those that change something or take long through run_program.
-#  1101  paths                  Open folders without following links, and check who could replace them.
-#  1207  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1276  folders                Create folders, and set who may use them.
-#  1352  files                  Write text files, and restore the files that were replaced.
-#  1440  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
-#  1504  data_folders           Create folders for notebooks; undo removes them only if they are empty.
-#  1549  files_of_service       Find files of the service that stay after undo, and keep their user.
-#  1608  service_access         Let the service write in the folder for notebooks, and undo that.
-#  1679  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  1834  packages               Install and remove packages of the distribution, with apt or zypper.
-#  1980  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2121  zypper                 Run zypper, without questions.
-#  2247  units                  Install and remove units of systemd.
-#  2336  service_unit           Compare the unit of the notebook server, and install it.
-#  2478  service                Find out what the unit of the notebook server does.
-#  2504  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  2617  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
-#  2685  certificate_program    Create a certificate with OpenSSL.
-#  2693  starter                Define the Python program that starts the notebook server.
-#  2851  port                   Find out who listens on the port of the notebook server, and check its address.
-#  2940  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
-#  2997  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  3055  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  3117  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
-#  3160  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  3185  installed_files        Compare the files of the environment with those that were installed.
-#  3331  environment            Create the virtual environment, and install the packages of the lock in it.
-#  3471  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#   221  run                    Set the options of the shell, the folders, and the state of this run.
+#   264  places                 Name the places of a server for the whole machine, which root sets up.
+#   337  json                   Read and write JSON strings in bash alone.
+#   433  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   550  events                 Report events: lines of JSON, which are the only output of this script.
+#   634  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#   739  lock                   Let only one run at a time change this host.
+#   782  left_program           End the program that a run left behind when it was killed.
+#   837  record                 Record the previous state of everything that is changed, and restore it.
+#   972  programs               Run other programs: those that change something or take long through run_program.
+#  1106  paths                  Open folders without following links, and check who could replace them.
+#  1212  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1281  folders                Create folders, and set who may use them.
+#  1357  files                  Write text files, and restore the files that were replaced.
+#  1445  state_folder           Create the folder that undo trusts, or check that nobody else could write to it.
+#  1509  data_folders           Create folders for notebooks; undo removes them only if they are empty.
+#  1554  files_of_service       Find files of the service that stay after undo, and keep their user.
+#  1613  service_access         Let the service write in the folder for notebooks, and undo that.
+#  1684  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  1839  packages               Install and remove packages of the distribution, with apt or zypper.
+#  1985  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2126  zypper                 Run zypper, without questions.
+#  2252  units                  Install and remove units of systemd.
+#  2341  service_unit           Compare the unit of the notebook server, and install it.
+#  2483  service                Find out what the unit of the notebook server does.
+#  2518  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  2631  tls                    Read certificates, with OpenSSL or Python, and ask the server for its own.
+#  2699  certificate_program    Create a certificate with OpenSSL.
+#  2707  starter                Define the Python program that starts the notebook server.
+#  2865  port                   Find out who listens on the port of the notebook server, and check its address.
+#  2954  disks                  Refuse folders in which nothing can be created, and a folder in the place of a file.
+#  3011  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  3069  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  3131  foreign_configuration  Warn of configuration from other installations, which the notebook server does not use.
+#  3174  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  3199  installed_files        Compare the files of the environment with those that were installed.
+#  3345  environment            Create the virtual environment, and install the packages of the lock in it.
+#  3485  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  3498  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
 # Steps, in the order in which they run:
-#  3484  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  3515  python                 Install Python from the distribution.
-#  3577  packages               Install the packages of the notebook server: a virtual environment as the lock says.
-#  3652  openssl                Install OpenSSL from the distribution, which creates the certificate.
-#  3665  user                   Create the system user that runs the server: without a password, without a login shell.
-#  3679  certificate            Create a certificate for the server; only root and the service can read its key.
-#  3772  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  3928  service                Run the notebook server as a service that starts with the system.
-#  4033  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  4097  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  4245  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  4323  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  3659  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  3690  python                 Install Python from the distribution.
+#  3752  packages               Install the packages of the notebook server: a virtual environment as the lock says.
+#  3827  openssl                Install OpenSSL from the distribution, which creates the certificate.
+#  3840  user                   Create the system user that runs the server: without a password, without a login shell.
+#  3854  certificate            Create a certificate for the server; only root and the service can read its key.
+#  3947  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  4103  service                Run the notebook server as a service that starts with the system.
+#  4237  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  4301  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  4449  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  4527  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -84,6 +86,9 @@ NB_PYTHON_PROGRAM=''
 NB_PYTHON_VERSION='3.13'
 NB_RELEASE='0.5.0'
 NB_SCOPE='machine'
+NB_SERVICE_CPU_QUOTA='infinity'
+NB_SERVICE_MEMORY_MAX='90%'
+NB_SERVICE_TASKS_MAX='15%'
 NB_SKIP=( 'firewall' )
 NB_SYSTEM='linux'
 
@@ -629,7 +634,7 @@ send_line() { # LINE
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
-# Lines of `name value`: mode test|apply|undo|events, run ID, operator BASE64, time UTC, after N,
+# Lines of `name value`: mode test|apply|undo|rotate|events, run ID, operator BASE64, time UTC, after N,
 # former-salt SALT, new-salt yes, thorough yes, repair yes, secret NAME BASE64.
 # Only builtins handle secrets, which stay in SECRETS: other users can see the arguments of programs, and older versions
 # of bash keep a here-document in a file.
@@ -641,7 +646,7 @@ read_envelope() {
     local time='([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)'
     while IFS= read -r line || [[ $line ]]; do
         number=$((number + 1))
-        if [[ $line =~ ^mode\ (test|apply|undo|events)$ ]]; then
+        if [[ $line =~ ^mode\ (test|apply|undo|rotate|events)$ ]]; then
             RUN_MODE=${BASH_REMATCH[1]}
         elif [[ $line =~ ^run\ ([0-9A-Za-z-]{1,64})$ ]]; then
             RUN_ID=${BASH_REMATCH[1]}
@@ -717,10 +722,10 @@ name_run() {
     if [[ ! $RUN_ID ]]; then printf -v RUN_ID '%(%Y%m%dT%H%M%SZ)T-by-hand' -1; fi
 }
 
-# An apply by hand has no envelope, and asks for the secret.
+# A run by hand has no envelope, and asks for the secret.
 request_secret() { # NAME PROMPT
     local typed
-    if [[ ${SECRETS[$1]+known} || $RUN_MODE != apply ]]; then return; fi
+    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate) ]]; then return; fi
     if ! : 2>/dev/null >/dev/tty; then
         fail no-terminal 'cannot ask for {name} without a terminal. Run this script in a terminal, or use nbserver '\
 'apply' \
@@ -2415,7 +2420,7 @@ refuse_unit() {
     status=${UNIT[ExecMainStatus]:-0}
     log_lines print_service_unit_log
     ending=$REPLY
-    if ((status == 218 || status >= 226 && status <= 231)); then
+    if ((status == 217 || status == 218 || status >= 226 && status <= 231)); then
         read_refused_settings
         fail unit-settings-refused 'systemd could not start {unit} with {settings} (status {status}). In a container, '\
 'these settings may need more rights. Fix the error that the log shows, or change the settings with {command}, then '\
@@ -2499,6 +2504,15 @@ print_service_log() {
 read_service_commands() {
     STOP_COMMAND="systemctl stop $SERVICE_UNIT"
     LOG_COMMAND="journalctl --unit $SERVICE_UNIT"
+}
+
+stop_service() {
+    stop_unit "$SERVICE_UNIT"
+}
+
+# The unit ends all its processes, and the service can write only to its own folder and to the notebooks.
+warn_of_account() {
+    return 0
 }
 
 # ---- prelude: firewall -----------------------------------------------------------------------------
@@ -3481,6 +3495,167 @@ read_package_environment() {
     trust_authorities "${AUTHORITIES[@]}"
 }
 
+# ---- prelude: rotation -----------------------------------------------------------------------------
+# Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+
+# Until a rotation is complete, a file names it. The server stays stopped as long as it could be anybody else's, and the
+# next rotation does everything again. An apply would start the server for those who are evicted, so it is refused.
+
+ROTATION_FILE=$STATE_FOLDER/rotation
+SET_ASIDE_FOLDER=$STATE_FOLDER/set-aside           # what kernels wrote: a folder for each rotation
+ROTATION_PATTERN='^\{"v":1,"run":"([0-9A-Za-z-]{1,64})","password":"([0-9a-f]{64})","key":(null|"[0-9a-f]{64}")\}$'
+ROTATION_RUN='' FORMER_PASSWORD=''                 # of the rotation that is not complete: its run, a hash of the hash
+
+# Mode rotate.
+rotate() {
+    local name
+    RUN_NEW_SALT=1                                 # the hash is replaced in any case
+    read_rotation
+    assert_deployed
+    for name in "${STEPS[@]}"; do
+        if ! is_rotated "$name"; then assert_step_ready "$name"; fi
+    done
+    test_step service                              # in user scope, fails if the user's own systemd does not run
+    assert_new_password
+    begin_rotation
+    for name in "${STEPS[@]}"; do
+        if ! is_rotated "$name"; then continue; fi
+        read_rotated "$name"
+        if [[ $name == notebook ]]; then set_work_aside; fi
+        change_step "$name"
+    done
+    end_rotation
+    warn_of_account
+}
+
+is_rotated() { # STEP
+    [[ $1 == @(certificate|notebook|service|check) ]]
+}
+
+# ROTATION_RUN and FORMER_PASSWORD: what the file says, or ''.
+read_rotation() {
+    local text=''
+    ROTATION_RUN='' FORMER_PASSWORD=''
+    if [[ ! -e $ROTATION_FILE ]]; then return; fi
+    IFS= read -r text <"$ROTATION_FILE" || true
+    if [[ ! $text =~ $ROTATION_PATTERN ]]; then
+        fail rotation-file-damaged '{path} is not valid, so it is not known who may still have access. Remove this '\
+'file, then run nbserver rotate with another password' path "$ROTATION_FILE"
+    fi
+    ROTATION_RUN=${BASH_REMATCH[1]} FORMER_PASSWORD=${BASH_REMATCH[2]}
+}
+
+assert_deployed() {
+    if has_record file "$NOTEBOOK_FILE"; then return; fi
+    fail rotate-not-deployed 'this host has no notebook server of nbserver, so there is nobody to evict. Run nbserver '\
+'apply instead'
+}
+
+# The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier
+# settings do not matter.
+assert_step_ready() { # STEP
+    if [[ $1 == @(firewall|cleanup) ]]; then return; fi
+    test_step "$1"
+    if ((${#DIFFERENCES[@]} == 0)); then
+        write_event unchanged
+        return
+    fi
+    write_differences
+    fail rotate-needs-apply '{what} differs from the settings, so the server might not start again. Run nbserver '\
+'apply, then nbserver rotate again. Nothing was changed' what "${DIFFERENCES[2]}"
+}
+
+# Without another password, those who are evicted could log in again.
+assert_new_password() {
+    local former=$FORMER_PASSWORD
+    RUN_STEP=notebook
+    request_secret notebook.password_hash 'Hash of the new notebook password (from nbserver hash-password)'
+    if [[ ! $former ]]; then
+        read_hash
+        digest_of "$REPLY"
+        former=$REPLY
+    fi
+    expand_secret @notebook.password_hash@ notebook.password_hash
+    if [[ ! $REPLY ]]; then
+        fail rotate-without-password 'a rotation needs the hash of a new notebook password. Set notebook.password in '\
+'the inventory, then try again'
+    fi
+    digest_of "$REPLY"
+    if [[ $REPLY == "$former" ]]; then
+        fail rotate-same-password 'the notebook password is the same as before, so everybody who knows it could log '\
+'in again. Set another notebook.password, then try again. Nothing was changed'
+    fi
+    FORMER_PASSWORD=$former
+}
+
+# REPLY: the SHA-256 of a text, which no program gets as an argument.
+digest_of() { # TEXT
+    read -r REPLY _ < <(printf %s "$1" | sha256sum)
+}
+
+# From here on, the server does not run until everything has been replaced.
+begin_rotation() {
+    RUN_STEP=service
+    write_whole "$ROTATION_FILE" "$PROGRAM_OWNER" 600 \
+        "{\"v\":1,\"run\":\"$RUN_ID\",\"password\":\"$FORMER_PASSWORD\",\"key\":null}"$'\n'
+    stop_service
+}
+
+end_rotation() {
+    rm -f -- "$ROTATION_FILE"
+}
+
+# DIFFERENCES: what the rotation replaces in a step.
+read_rotated() { # STEP
+    RUN_STEP=$1 DIFFERENCES=()
+    case $1 in
+        certificate)
+            read_certificate
+            differs rotated-key 'private key and certificate' "$RUN_FINGERPRINT" 'a new key and certificate'
+            ;;
+        notebook)
+            differs rotated-password 'notebook password' 'the previous one' 'a new one'
+            differs rotated-work '{path}' 'files of earlier sessions' 'a new folder' path "$WORK_FOLDER"
+            ;;
+        service) differs rotated-sessions 'sessions and kernels' stopped 'a new start' ;;
+        check)
+            differs rotated-port 'certificate on TCP port {port}' '' 'the new certificate' port "$NB_NOTEBOOK_PORT"
+            ;;
+    esac
+}
+
+# The folder is renamed as a whole, into one that only root can open, or in user scope the user. So nothing in it is
+# read, and no link in it is followed.
+set_work_aside() {
+    local folder=$SET_ASIDE_FOLDER/$RUN_ID
+    if [[ ! -e $WORK_FOLDER && ! -L $WORK_FOLDER ]]; then return; fi
+    if [[ -L $WORK_FOLDER || $NB_NOTEBOOK_DIRECTORY/ == "$WORK_FOLDER"/* ]]; then
+        fail work-not-separate '{path} is a link or contains the notebooks, so it cannot be set aside. Set '\
+'notebook.directory to another folder, or replace the link with a folder, then run nbserver rotate again' \
+            path "$WORK_FOLDER"
+    fi
+    hold_parent "$WORK_FOLDER"
+    mkdir -p -- "$folder"
+    mv -T -- "$HELD/${WORK_FOLDER##*/}" "$folder/work" ||
+        fail work-not-moved 'could not move {path} to {folder}. Make sure that it is not a mount point, then run '\
+'nbserver rotate again' path "$WORK_FOLDER" folder "$folder"
+    note work-set-aside '{path} was moved to {folder}. Notebooks in {notebooks} were kept' \
+        path "$WORK_FOLDER" folder "$folder" notebooks "$NB_NOTEBOOK_DIRECTORY"
+}
+
+# An apply would start the server of a rotation that was interrupted.
+assert_rotation_complete() {
+    read_rotation
+    if [[ ! $ROTATION_RUN ]]; then return; fi
+    if [[ $RUN_MODE == test ]]; then
+        warn rotation-incomplete 'the rotation of run {run} was interrupted, so the server must not start. Run '\
+'nbserver rotate again' run "$ROTATION_RUN"
+    else
+        fail rotation-incomplete-apply 'the rotation of run {run} was interrupted, and an apply would start the '\
+'server for earlier users. Run nbserver rotate again' run "$ROTATION_RUN"
+    fi
+}
+
 # ---- step: preflight -------------------------------------------------------------------------------
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
@@ -3944,24 +4119,24 @@ service_apply() {
 # REPLY: the unit. Memory that is both writable and executable is allowed, because just-in-time compilers and foreign
 # function interfaces need it.
 unit_text() {
-    local capabilities='' ambient='' home='ProtectHome=yes' started folder
+    local home='ProtectHome=yes' started folder rights
     started_text
     started=$REPLY
-    if ((NB_NOTEBOOK_PORT < 1024)); then
-        capabilities=CAP_NET_BIND_SERVICE
-        ambient=$'\nAmbientCapabilities=CAP_NET_BIND_SERVICE'
-    fi
     unit_word "$NB_NOTEBOOK_DIRECTORY"
     folder=$REPLY
     # Of the home folders, the service sees only the notebooks.
     case $NB_NOTEBOOK_DIRECTORY in
         /home/* | /root/* | /run/user/*) home="ProtectHome=tmpfs"$'\n'"BindPaths=$folder" ;;
     esac
+    rights_section
+    rights=$REPLY
+    resource_section
+    rights+=$REPLY
     run_section "$folder"
     REPLY="$UNIT_SECTION
 $REPLY
 
-CapabilityBoundingSet=$capabilities$ambient
+$rights
 NoNewPrivileges=yes
 ProtectSystem=strict
 $home
@@ -3974,6 +4149,34 @@ WantedBy=multi-user.target
 Started=$started
 "
 }
+
+# REPLY: the capabilities of the unit, and whether it has its own users. A capability of such a unit does not count for
+# the network of the host, so it could not open a port below 1024.
+rights_section() {
+    REPLY='CapabilityBoundingSet='
+    if ((NB_NOTEBOOK_PORT < 1024)); then
+        REPLY=$'CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE'
+    elif can_have_own_users; then
+        REPLY+=$'\nPrivateUsers=yes'
+    fi
+}
+
+# Whether the kernel has user namespaces, and no setting of the host forbids them.
+can_have_own_users() {
+    local most=0
+    { IFS= read -r most </proc/sys/user/max_user_namespaces; } 2>/dev/null || return 1
+    [[ $most =~ ^[1-9][0-9]*$ ]]
+}
+
+# REPLY: what the unit may use of the host. If its memory is used up, only the process that the kernel ends is lost,
+# such as a kernel of a notebook; without OOMPolicy, systemd would stop the server.
+resource_section() {
+    REPLY=$'\n'"MemoryMax=$NB_SERVICE_MEMORY_MAX
+TasksMax=$NB_SERVICE_TASKS_MAX
+OOMPolicy=continue"
+    if [[ $NB_SERVICE_CPU_QUOTA != infinity ]]; then REPLY+=$'\n'"CPUQuota=$NB_SERVICE_CPU_QUOTA"; fi
+}
+
 UNIT_SECTION="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl edit $SERVICE_UNIT
 [Unit]
 Description=nbserver: secured notebook server
@@ -3983,6 +4186,7 @@ StartLimitBurst=10
 "
 UNIT_LIMITS='PrivateTmp=yes
 PrivateDevices=yes
+PrivateMounts=yes
 DevicePolicy=closed
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -4374,6 +4578,11 @@ apply_step() { # STEP
         write_event unchanged
         return
     fi
+    change_step "$1"
+}
+
+# Make the change for the differences that were found.
+change_step() { # STEP
     write_event started title "${STEP_TITLES[$1]}"
     write_differences
     assert_events_kept
@@ -4390,6 +4599,7 @@ apply_step() { # STEP
 
 apply() {
     local name
+    assert_rotation_complete
     plan
     for name in "${STEPS[@]}"; do
         if [[ $RUN_DIFFERS == true ]]; then
@@ -4420,6 +4630,7 @@ undo() {
         fi
     done
     remove_file_copies
+    if [[ $RUN_OUTCOME != failed ]]; then end_rotation; fi
 }
 
 # A run that makes changes takes the lock and keeps its events on the host; a test leaves nothing behind.
@@ -4505,7 +4716,7 @@ assert_script_is_file() {
         host "$NB_HOST"
 }
 
-main() { # [test|apply|undo [--thorough] [--repair]] | envelope
+main() { # [test|apply|undo|rotate [--thorough] [--repair]] | envelope
     # Events go to the original standard output; what anything else prints cannot be mistaken for one.
     exec 3>&1 1>&2
     read_last_error                                # a file may already contain lines
@@ -4515,12 +4726,12 @@ main() { # [test|apply|undo [--thorough] [--repair]] | envelope
     trap : PIPE                                    # nobody reads the events any more: they are in their file
     RUN_MODE='test'
     case ${1:-test} in
-        test | apply | undo)
+        test | apply | undo | rotate)
             RUN_MODE=${1:-test}
             read_options "${@:2}"
             ;;
         envelope) read_envelope ;;
-        *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, or undo' mode "$1" ;;
+        *) fail unknown-mode 'this script has no mode "{mode}". Use test, apply, undo, or rotate' mode "$1" ;;
     esac
     exec </dev/null
     assert_script_is_file
@@ -4528,8 +4739,12 @@ main() { # [test|apply|undo [--thorough] [--repair]] | envelope
     if [[ $RUN_MODE == events ]]; then send_events_after; exit 0; fi
     start_run
     case $RUN_MODE in
-        test) plan ;;
+        test)
+            if can_read_state; then assert_rotation_complete; fi
+            plan
+            ;;
         apply) apply ;;
+        rotate) rotate ;;
         undo) undo ;;
     esac
     assert_events_kept

@@ -1,93 +1,96 @@
 # nbserver 0.5.0: sets up a secured notebook server on the Windows host most
 #
 # By hand:
-#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1               reports differences, changes nothing
-#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode apply   makes the changes
-#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode undo    restores the previous state
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1                reports differences, changes nothing
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode apply    makes the changes
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode undo     restores the previous state
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate   evicts everybody who could log in
 # Exit codes: 0 success, 2 differences (test), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 #
 # Contents, by line:
-#   100  parameters             The mode for a run by hand.
-#   105  settings               What differs from host to host: data, no code.
-#   162  lock                   The Python packages, with versions and hashes.
+#   103  parameters             The mode for a run by hand.
+#   108  settings               What differs from host to host: data, no code.
+#   165  lock                   The Python packages, with versions and hashes.
 # Prelude, which the steps use:
-#   170  run                    Check the language mode, and set the module path and the state of this run.
-#   236  messages               Write messages: a sentence with named values, and a code that no release changes.
-#   321  hashes                 Compute SHA-256, the only hash that this script uses.
-#   340  events                 Report events: lines of JSON, which are the only output of this script.
-#   430  envelope               Read the envelope: the only input of a run in addition to this script.
-#   505  lock                   Allow only one run at a time to change this host.
-#   564  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#   644  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
-#   770  access                 Set and check access lists: who may read and change a folder.
-#   845  places                 Set the folders of nbserver on this host, and who has access to them.
-#   882  record                 Keep the record: the state of each thing before its first change, for undo.
-#   946  registry               Read values in the registry.
-#   957  registry_values        Compare, set, and restore values in the registry.
-#   991  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1111  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1198  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
-#  1231  removal                Remove folders with everything in them, and never what a link in them leads to.
-#  1319  path_access            Find other accounts that could replace a folder with another folder.
-#  1347  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  1404  data_folders           Give the service access to folders with people's files, and take it away at undo.
-#  1553  starter                Define the Python program that starts the server; Linux hosts get the same text.
-#  1715  server_command         Define the command line of the server, and what it was started with.
-#  1734  programs               Run other programs until they exit, and report their output.
-#  1858  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
-#  1877  downloads              Download files into the cache, and check their hashes before they are used.
-#  2050  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  2137  windows_version        Recognize the release of Windows, and compare it with the inventory.
-#  2213  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  2268  foreign_places         Define where configuration from other installations may be on this host.
-#  2282  package_environment    Choose the environment variables of pip and uv.
-#  2329  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
-#  2334  installer_failures     Explain the exit codes of installers.
-#  2406  installers             Run installers and uninstallers, and wait while another one runs.
-#  2451  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  2508  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  2570  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  2595  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  2659  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  2698  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  2738  installed_files        Compare files with those that were installed.
-#  2887  running_server         Stop the server before its programs are replaced.
-#  2910  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  3024  port_rules             Find and disable other firewall rules that open the notebook port.
-#  3083  services               Disable Windows services of other programs, and enable and start them in undo.
-#  3133  port_process           Find the program that listens on a TCP port, and what started it.
-#  3159  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  3278  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  3324  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  3382  certificates           Read certificates from PEM files.
-#  3399  own_certificate        Compare and replace a certificate that the host signs itself.
-#  3471  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
-#  3605  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  3725  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  3834  certificate_requests   Create certificate requests, and install what is issued for them.
-#  3902  password_hash          Get the hash of the password.
-#  3907  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
-#  3952  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
-#  3974  server_check           Ask the running server for its certificate, and send requests without the password.
-#  4040  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#   173  run                    Check the language mode, and set the module path and the state of this run.
+#   239  messages               Write messages: a sentence with named values, and a code that no release changes.
+#   324  hashes                 Compute SHA-256, the only hash that this script uses.
+#   343  events                 Report events: lines of JSON, which are the only output of this script.
+#   433  envelope               Read the envelope: the only input of a run in addition to this script.
+#   508  lock                   Allow only one run at a time to change this host.
+#   567  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#   647  held_files             Move, replace, and remove files that other programs, such as a virus scanner, hold.
+#   773  access                 Set and check access lists: who may read and change a folder.
+#   848  places                 Set the folders of nbserver on this host, and who has access to them.
+#   885  record                 Keep the record: the state of each thing before its first change, for undo.
+#   949  registry               Read values in the registry.
+#   960  registry_values        Compare, set, and restore values in the registry.
+#   994  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1114  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1201  state_folder           Create the state folder, or refuse it: undo trusts the record in it.
+#  1234  removal                Remove folders with everything in them, and never what a link in them leads to.
+#  1322  path_access            Find other accounts that could replace a folder with another folder.
+#  1350  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  1407  data_folders           Give the service access to folders with people's files, and take it away at undo.
+#  1556  starter                Define the Python program that starts the server; Linux hosts get the same text.
+#  1718  server_command         Define the command line of the server, and what it was started with.
+#  1737  programs               Run other programs until they exit, and report their output.
+#  1861  openssl                Run openssl.exe, with nothing loaded from folders that others may be able to create.
+#  1880  downloads              Download files into the cache, and check their hashes before they are used.
+#  2053  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  2140  windows_version        Recognize the release of Windows, and compare it with the inventory.
+#  2216  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  2271  foreign_places         Define where configuration from other installations may be on this host.
+#  2285  package_environment    Choose the environment variables of pip and uv.
+#  2332  package_configuration  Add no configuration of pip and uv: in machine scope, the inventory has all of it.
+#  2337  installer_failures     Explain the exit codes of installers.
+#  2409  installers             Run installers and uninstallers, and wait while another one runs.
+#  2454  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  2511  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  2573  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  2598  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  2662  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  2701  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  2741  installed_files        Compare files with those that were installed.
+#  2890  running_server         Stop the server before its programs are replaced.
+#  2913  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  3027  port_rules             Find and disable other firewall rules that open the notebook port.
+#  3086  services               Disable Windows services of other programs, and enable and start them in undo.
+#  3136  port_process           Find the program that listens on a TCP port, and what started it.
+#  3162  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  3281  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  3327  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  3385  certificates           Read certificates from PEM files.
+#  3402  own_certificate        Compare and replace a certificate that the host signs itself.
+#  3474  certificate_rules      Refuse certificates that the server must not use, as the workstation does.
+#  3608  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  3728  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  3837  certificate_requests   Create certificate requests, and install what is issued for them.
+#  3905  password_hash          Get the hash of the password.
+#  3910  unused_programs        Find what earlier runs installed or changed, and the present settings do not use.
+#  3955  dropped_settings       Find what earlier settings changed on this host and the present settings leave alone.
+#  3977  server_check           Ask the running server for its certificate, and send requests without the password.
+#  4043  host_checks            Refuse a host by its processor, policy, version, clock, or free space.
+#  4142  rotation               Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+#  4294  rotated_keys           Refuse a rotation with a certificate that has the old key.
 # Steps, in the order in which they run:
-#  4139  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  4216  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  4235  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  4254  python                 Install Python from the publisher, or use one that is installed.
-#  4388  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  4449  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  4568  packages               Install the packages of the lock in a virtual environment.
-#  4736  path                   Add the programs of the server to the PATH of the machine.
-#  4765  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  4791  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  4911  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
-#  5119  service                Run the server as a scheduled task.
-#  5261  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  5326  check                  Check that the server shows its certificate, and refuses requests without the password.
-#  5401  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
-#  5441  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  4332  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  4409  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  4428  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  4447  python                 Install Python from the publisher, or use one that is installed.
+#  4581  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  4642  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  4761  packages               Install the packages of the lock in a virtual environment.
+#  4929  path                   Add the programs of the server to the PATH of the machine.
+#  4958  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  4984  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  5104  takeover               Adopt what was on the host before, with adopt = true; refuse the host without it.
+#  5312  service                Run the server as a scheduled task.
+#  5454  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  5519  check                  Check that the server shows its certificate, and refuses requests without the password.
+#  5594  cleanup                Remove or restore what earlier runs installed or changed and nothing needs any more.
+#  5634  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -98,7 +101,7 @@
 #        step: firewall                 skipped in the inventory
 
 param(
-    [ValidateSet('test', 'apply', 'undo', 'request')]
+    [ValidateSet('test', 'apply', 'undo', 'rotate', 'request')]
     [string]$Mode = 'test'
 )
 
@@ -442,7 +445,7 @@ function Read-Envelope {
     foreach ($line in $EnvelopeLines) {
         $number++
         switch -CaseSensitive -Regex ([string]$line) {
-            '^mode (test|apply|undo|request|events)\z' { $Run.Mode = $Matches[1]; break }
+            '^mode (test|apply|undo|rotate|request|events)\z' { $Run.Mode = $Matches[1]; break }
             '^run ([0-9A-Za-z-]{1,64})\z' { $Run.Id = $Matches[1]; break }
             '^operator ([^ ]*)\z' {
                 $Run.Operator = $Utf8.GetString([Convert]::FromBase64String($Matches[1]))
@@ -484,9 +487,9 @@ function New-RunId {
     [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand'
 }
 
-# An apply that is run by hand asks for what the envelope would contain.
+# A run by hand asks for what the envelope would contain.
 function Request-Secret([string]$Name, [string]$Prompt) {
-    if ($Secrets.ContainsKey($Name) -or $Run.Mode -ne 'apply') { return }
+    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
@@ -4136,6 +4139,196 @@ function Write-SmartAppControl {
         'without a reset')
 }
 
+# ---- prelude: rotation -----------------------------------------------------------------------------
+# Evict everybody who could log in: replace the key, the password, and what kernels wrote.
+
+# Until a rotation is complete, a file names it. The server stays stopped as long as it could be anybody else's, and the
+# next rotation does everything again. An apply would start the server for those who are evicted, so it is refused.
+
+$RotationFile = Join-Path $StateFolder 'rotation'
+$SetAsideFolder = Join-Path $StateFolder 'set-aside'     # what kernels wrote: a folder for each rotation
+$RotatedSteps = 'certificate', 'notebook', 'service', 'check'
+$StepsNotNeeded = 'tls', 'path', 'firewall', 'cleanup'   # the server starts without what they do
+$Former = @{ Run = ''; Password = ''; Key = '' }         # the incomplete rotation; hashes of what must not come again
+$HashSecret = 'notebook.password_hash'
+
+# Mode rotate.
+function Invoke-Rotation {
+    $Run.NewSalt = $true                                 # the hash is replaced in any case
+    Read-Rotation
+    Assert-Deployed
+    foreach ($step in $Steps) {
+        if ($step.Bracket -or ($RotatedSteps + $StepsNotNeeded) -contains $step.Name) { continue }
+        Assert-StepReady $step
+    }
+    Assert-NewPassword
+    Assert-NewKey
+    Start-Rotation
+    foreach ($step in $Steps) {
+        if ($RotatedSteps -contains $step.Name) { Invoke-RotatedStep $step }
+    }
+    Remove-SingleFile $RotationFile
+    Write-AccountNotice
+}
+
+# $Former: what the file says.
+function Read-Rotation {
+    $Former.Run = ''
+    if (-not (Test-Path -LiteralPath $RotationFile)) { return }
+    $hex = '[0-9a-f]{64}'
+    $pattern = "\A\{`"v`":1,`"run`":`"([0-9A-Za-z-]{1,64})`",`"password`":`"($hex)`",`"key`":(null|`"$hex`")\}\s*\z"
+    $found = [regex]::Match([IO.File]::ReadAllText($RotationFile, $Utf8), $pattern)
+    if (-not $found.Success) {
+        throw (New-Failure rotation-file-damaged ('{path} is not valid, so it is not known who may still have ' +
+                'access. Remove this file, then run nbserver rotate with another password') @{ path = $RotationFile })
+    }
+    $Former.Run = $found.Groups[1].Value
+    $Former.Password = $found.Groups[2].Value
+    $Former.Key = $found.Groups[3].Value.Trim('"')
+}
+
+function Assert-Deployed {
+    if (Test-Record 'file' $ConfigurationFile) { return }
+    throw (New-Failure rotate-not-deployed ('this host has no notebook server of nbserver, so there is nobody to ' +
+            'evict. Run nbserver apply instead'))
+}
+
+# The server must start again, so nothing else may be missing.
+function Assert-StepReady($Step) {
+    Invoke-Test $Step
+    if (-not $Run.Differences.Count) { Write-Event unchanged; return }
+    Write-Difference
+    throw (New-Failure rotate-needs-apply ('{what} differs from the settings, so the server might not start again. ' +
+            'Run nbserver apply, then nbserver rotate again. Nothing was changed') @{ what = $Run.Differences[0].what })
+}
+
+# Without another password, those who are evicted could log in again.
+function Assert-NewPassword {
+    $Run.Step = 'notebook'
+    Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
+    if (-not $Secrets.ContainsKey($HashSecret)) {
+        throw (New-Failure rotate-without-password ('a rotation needs the hash of a new notebook password. Set ' +
+                'notebook.password in the inventory, then try again'))
+    }
+    $sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
+    $set = [regex]::Match([IO.File]::ReadAllText($ConfigurationFile, $Utf8), $HashPattern).Groups[1].Value
+    if (-not $Former.Run) { $Former.Password = Format-Digest $sha256.ComputeHash($Utf8.GetBytes($set)) }
+    $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
+    if ((Format-Digest $sent) -ne $Former.Password) { return }
+    throw (New-Failure rotate-same-password ('the notebook password is the same as before, so everybody who knows it ' +
+            'could log in again. Set another notebook.password, then try again. Nothing was changed'))
+}
+
+function Format-Digest([byte[]]$Bytes) { ([BitConverter]::ToString($Bytes) -replace '-', '').ToLowerInvariant() }
+
+# Return the SHA-256 of the public key of a certificate.
+function Get-KeyDigest($Certificate) { Get-Sha256 $Certificate.PublicKey.EncodedKeyValue.RawData }
+
+# From here on, the server does not run until everything has been replaced.
+function Start-Rotation {
+    $Run.Step = 'service'
+    $key = 'null'
+    if (-not $Former.Run) {
+        $certificate = Get-ServerCertificate
+        if ($certificate) { $Former.Key = Get-KeyDigest $certificate }
+    }
+    if ($Former.Key -and $Former.Key -ne 'null') { $key = "`"$($Former.Key)`"" }
+    Write-TextFile $RotationFile "{`"v`":1,`"run`":`"$($Run.Id)`",`"password`":`"$($Former.Password)`",`"key`":$key}`n"
+    Stop-Server
+}
+
+function Invoke-RotatedStep($Step) {
+    $Run.Step = $Step.Name
+    $Run.Differences = New-Object Collections.ArrayList
+    switch ($Step.Name) {
+        'certificate' {
+            $is = $null
+            $certificate = Get-ServerCertificate
+            if ($certificate) { $is = Get-Fingerprint $certificate }
+            Add-Difference rotated-key 'private key and certificate' $is 'a new key and certificate'
+        }
+        'notebook' {
+            Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
+            Add-Difference rotated-work '{path}' 'files of earlier sessions' 'a new folder' @{ path = $WorkFolder }
+            Move-WorkAside
+        }
+        'service' { Add-Difference rotated-sessions 'sessions and kernels' 'stopped' 'a new start' }
+        'check' {
+            Add-Difference rotated-port 'certificate on TCP port {port}' $null 'the new certificate' @{
+                port = $Settings.notebook.port
+            }
+        }
+    }
+    Invoke-Change $Step
+}
+
+# The folder is renamed as a whole, into one that only administrators can open. So nothing in it is read, and no link in
+# it is followed.
+function Move-WorkAside {
+    if (-not (Test-Path -LiteralPath $WorkFolder)) { return }
+    Assert-NoLink $WorkFolder
+    $folder = Join-Path $SetAsideFolder $Run.Id
+    foreach ($path in $SetAsideFolder, $folder) {
+        if (-not (Test-Path -LiteralPath $path)) { New-ClosedFolder $path $StateAccess }
+    }
+    Invoke-FileChange 'move-folder' $WorkFolder (Join-Path $folder 'work')
+    Write-Notice log work-set-aside '{path} was moved to {folder}. Notebooks in {notebooks} were kept' @{
+        path = $WorkFolder; folder = $folder; notebooks = Expand-Path $Settings.notebook.directory
+    }
+}
+
+# An apply would start the server of a rotation that was interrupted.
+function Assert-RotationComplete {
+    Read-Rotation
+    if (-not $Former.Run) { return }
+    if ($Run.Mode -ne 'test') {
+        throw (New-Failure rotation-incomplete-apply ('the rotation of run {run} was interrupted, and an apply would ' +
+                'start the server for earlier users. Run nbserver rotate again') @{ run = $Former.Run })
+    }
+    Write-Notice warning rotation-incomplete ('the rotation of run {run} was interrupted, so the server must not ' +
+        'start. Run nbserver rotate again') @{ run = $Former.Run }
+}
+
+$Modes.rotate = { Invoke-Rotation }
+
+# ---- prelude: rotated_keys -------------------------------------------------------------------------
+# Refuse a rotation with a certificate that has the old key.
+
+# Whoever could read the old key can still pretend to be this server with it.
+
+# The host creates a new key for its own certificate. Any other certificate comes with its key.
+function Assert-NewKey {
+    $Run.Step = 'certificate'
+    $new = Get-RotatedCertificate
+    $old = $Former.Key
+    if (-not $Former.Run) {
+        $certificate = Get-ServerCertificate
+        if ($certificate) { $old = Get-KeyDigest $certificate }
+    }
+    if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
+    throw (New-Failure rotate-same-key ('the certificate in the inventory still has the old key, which earlier ' +
+            'users could read. Create a certificate with a new key, then try again. Nothing was changed'))
+}
+
+# Return the certificate that this rotation will install, unless the host creates it.
+function Get-RotatedCertificate {
+    if ($Settings.certificate.source -eq 'host') { return }
+    if ($Settings.certificate.source -eq 'store') { return Get-StoreCertificate }
+    if (-not $Secrets.ContainsKey('certificate.chain')) {
+        throw (New-Failure rotate-without-certificate-sent ('a rotation needs a certificate with a new key, which ' +
+                'was not sent. Run nbserver rotate on the workstation'))
+    }
+    Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
+    Read-Certificate $NewCertificateFile | Select-Object -First 1
+    Remove-SingleFile $NewCertificateFile
+}
+
+# Code in a notebook runs as LOCAL SERVICE, which may register tasks.
+function Write-AccountNotice {
+    Write-Notice warning rotated-local-service ('notebooks run as LOCAL SERVICE, so they may have registered tasks ' +
+        'or left processes that nbserver does not know. Check the tasks and processes of this account')
+}
+
 # ---- step: preflight -------------------------------------------------------------------------------
 # Refuse a host on which the notebook server cannot work, before anything is changed.
 
@@ -5491,6 +5684,11 @@ function Invoke-Apply($Step) {
         Write-Notice warning waits-for-restart 'this step was not applied, because Windows must restart first'
         return
     }
+    Invoke-Change $Step
+}
+
+# Make the change for the differences that were found.
+function Invoke-Change($Step) {
     Write-Event started @{ title = $Step.Title }
     Write-Difference
     & $Step.Apply
@@ -5585,9 +5783,13 @@ function Complete-Run {
 
 # ---- modes: the prelude may have more
 
-$Modes.test = { Invoke-Plan }
+$Modes.test = {
+    Assert-RotationComplete
+    Invoke-Plan
+}
 
 $Modes.apply = {
+    Assert-RotationComplete
     Invoke-Plan
     if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
 }
@@ -5596,12 +5798,13 @@ $Modes.undo = {
     Invoke-Hook BeforeUndo
     Undo-Record
     Remove-FileCopy
+    if ($Run.Outcome -eq 'ok') { Remove-SingleFile $RotationFile }
 }
 
 function Invoke-Mode {
     if (-not $Modes.ContainsKey($Run.Mode)) {
         throw (New-Failure unknown-mode ('this script has no mode ' +
-                '"{mode}". Use test, apply, or undo') @{ mode = $Run.Mode })
+                '"{mode}". Use test, apply, undo, or rotate') @{ mode = $Run.Mode })
     }
     & $Modes[$Run.Mode]
 }

@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "python": {"program": None, "version": None},
     "release": "0.1.0",
     "scope": "machine",
+    "service": {"cpu_quota": "infinity", "memory_max": "90%", "tasks_max": "15%"},
     "skip": [],
     "system": "linux",
 }

@@ -10,12 +10,15 @@ import secrets as random
 import shutil
 import ssl
 import subprocess
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+import requests
+from urllib3.exceptions import InsecureRequestWarning
 
 from tests import browser, canary
 from tests.boxes.linux.host import LinuxBox
@@ -29,7 +32,7 @@ FOREIGN = TESTS / "foreign_configuration"
 FOREIGN_TOKEN = "T0kenOfOthers"
 ODD_FOLDER = "/home/admin/note books %h \u00e9"
 # What an undo leaves on purpose: evidence, and the lock file, empty.
-EVIDENCE = re.compile(r"(files|names): var/lib/nbserver(/state(/lock|/record\.jsonl|/runs(/.*)?)?)?: absent -> ")
+EVIDENCE = re.compile(r"(files|names): var/lib/nbserver(/state(/lock|/record\.jsonl|/(runs|set-aside)(/.*)?)?)?: absent -> ")
 
 
 class Story:
@@ -128,9 +131,36 @@ def move(story: Story) -> None:
     site.write()
     story.nbserver("moved", "apply", "--json")
     story.see("ufw moved", "ufw show added")
-    story.see("security moved", "systemd-analyze security --no-pager --threshold=20 nbserver.service")
+    rotate(story)
+    story.see("security moved", "systemd-analyze security --no-pager --threshold=17 nbserver.service")
     story.nbserver("verify moved", "verify", "--json")
     story.nbserver("moved again", "apply", "--json")
+
+
+def rotate(story: Story) -> None:
+    """Evicts who has a cookie, the password, the key, and a file that runs at each start of a kernel."""
+    url, former = f"https://127.0.0.1:{story.host.forward(443).port}", story.site.secrets["NOTEBOOK_PASSWORD"]
+    startup = "/var/lib/nbserver/work/ipython/profile_default/startup"
+    story.see("before rotation", f"mkdir -p {startup} && echo 'raise SystemExit' >{startup}/00.py && sha256sum /etc/nbserver/key.pem")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+        session = logged_in(url, former)
+        statuses = [session.get(f"{url}/api/kernels", timeout=60).status_code]
+        story.site.secrets["NOTEBOOK_PASSWORD"] = password()
+        story.nbserver("rotated", "rotate", "--json")
+        statuses += [one.get(f"{url}/api/kernels", timeout=60).status_code for one in (session, logged_in(url, former))]
+    story.seen["former user"] = " ".join(map(str, statuses))
+    story.see("after rotation", f"cd /var/lib/nbserver && find state/set-aside -name 00.py; ls {startup}; sha256sum /etc/nbserver/key.pem")
+
+
+def logged_in(url: str, password: str) -> requests.Session:
+    """A session that has sent the password to the login form, as a browser does. It believes every certificate."""
+    session = requests.Session()
+    session.verify, session.trust_env = False, False
+    session.get(f"{url}/login", timeout=60)
+    form = {"_xsrf": session.cookies.get("_xsrf"), "password": password}
+    session.post(f"{url}/login", data=form, timeout=60, allow_redirects=False)
+    return session
 
 
 def find_secrets(story: Story) -> dict[str, list[Path]]:

@@ -45,7 +45,7 @@ def debian(debian_host: Fresh, linux_mirror: Mirror, tmp_path_factory: pytest.Te
         story.snapshot("planned")
         run_by_hand(story, "by hand before")
         story.nbserver("apply", "apply", "--approved", "rendered/manifest.json", watch=True)
-        story.see("security", "systemd-analyze security --no-pager --threshold=20 nbserver.service")
+        story.see("security", "systemd-analyze security --no-pager --threshold=15 nbserver.service")
         inside = "nsenter --mount --target=$(systemctl show --property=MainPID --value nbserver)"
         story.see("kernel's files", f"{inside} cat /proc/meminfo /proc/stat /proc/cpuinfo")
         story.see("others' processes", f"{inside} setpriv --reuid=nbserver --regid=nbserver --clear-groups cat /proc/1/cmdline 2>/dev/null")
@@ -306,6 +306,17 @@ def test_other_settings_replace_ours_and_start_the_server_again(debian: Story) -
     assert debian.seen["ufw moved"].splitlines()[1:-1] == ["ufw allow 22/tcp", *rules]
     assert good(debian.done["verify moved"]), "with the new password, on a port below 1024, in a folder below /home"
     assert outcome(debian.done["moved again"]) == UNCHANGED
+
+
+def test_a_rotation_evicts_who_knew_everything(debian: Story) -> None:
+    """The former password, cookie, key, and a startup file: none of them is worth anything. `verify moved` has the new password."""
+    assert good(debian.done["rotated"])
+    changed = [step for step, word in outcome(debian.done["rotated"])["steps"].items() if word == "changed"]
+    assert changed == ["certificate", "notebook", "service", "check"]
+    assert debian.seen["former user"] == "200 403 403"
+    key, _ = debian.seen["before rotation"].splitlines()
+    aside, new_key, _ = debian.seen["after rotation"].splitlines()
+    assert aside.endswith("/work/ipython/profile_default/startup/00.py") and new_key != key
 
 
 def test_undo_again_has_nothing_to_do(debian: Story) -> None:

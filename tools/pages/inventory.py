@@ -55,6 +55,7 @@ MORE = {  # the page that explains a key
     "certificate.request": "[Certificates](certificates.md#requested-by-the-host-signed-elsewhere)",
     "notebook.public_url": "[Windows hosts](windows.md#use-port-443-outside-and-9999-inside)",
     "notebook.directory": {"LinuxHostSettings": "[Linux hosts](linux.md#where-notebooks-may-be-kept)"},
+    **dict.fromkeys(("service.memory_max", "service.tasks_max", "service.cpu_quota"), "[Linux hosts](linux.md#limits)"),
     "notebook.password_minimum": "[Security](security.md#the-notebooks-password)",
 }
 

@@ -128,6 +128,11 @@ def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, Message]]:
                 user and settings.packages.source == "distribution",
                 message("distribution-in-user-scope", '"distribution" requires scope = "machine"'),
             ),
+            (
+                "service",
+                {value is None for value in settings.service.as_json().values()} != {user},
+                message("limits-of-scope", "must all be null in user scope, and none of them otherwise"),
+            ),
             ("python.program", settings.python.program is not None and not user, message("user-scope-only", 'requires scope = "user"')),
         ]
     else:

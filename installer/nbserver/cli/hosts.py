@@ -1,4 +1,4 @@
-"""plan, apply, undo and verify: commands that contact the hosts of an inventory."""
+"""plan, apply, undo, rotate and verify: commands that contact the hosts of an inventory."""
 
 from __future__ import annotations
 
@@ -64,6 +64,51 @@ def undo(**given: Any) -> int:
     Undoes every change that apply recorded on the host.
     """
     return _operate("undo", **given)
+
+
+@click.command()
+@run_options
+@approved_option
+@salt_option
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Certificate that was signed for the host's newest request; for certificate.request = true and a single host.",
+)
+@click.option(
+    "--csr",
+    "csr_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Request that was signed (default: the newest request in the runs).",
+)
+def rotate(
+    hosts: tuple[str, ...],
+    inventory_path: Path,
+    forks: int,
+    runs: Path | None,
+    known: Path | None,
+    as_json: bool,
+    salt: Path | None,
+    certificate: Path | None,
+    csr_file: Path | None,
+    **approval: Any,
+) -> int:
+    """Evict everybody who could log in to a server
+
+    Set a new notebook password first. The server stops, and its sessions and kernels end. It gets a new key, certificate,
+    and cookie secret. What its kernels wrote outside the notebooks is set aside, then the server starts again.
+    """
+    from nbserver.commands import rotation
+    from nbserver.inventory import reader
+    from nbserver.run.options import Options
+    from nbserver.view import choice
+
+    loaded = reader.load_for(inventory_path, hosts)
+    options = Options(runs=runs, forks=forks, salt=salt, known=known, command=command_line(), **approval)
+    view = choice.choose(as_json)
+    return rotation.rotate(loaded, loaded.select(hosts), certificate, csr_file, options, asker(), view, quiet=as_json)
 
 
 def _operate(

@@ -82,6 +82,14 @@ def install(
 
     The request is `csr_file`, or the newest one in the runs. Raises UsageError for a file that does not match.
     """
+    sent = replace(options, chains={host.name: signed_chain(inventory, host, file, csr_file, options, now)})
+    return exit_code(operate("apply", inventory, [host], sent, ask, view))
+
+
+def signed_chain(
+    inventory: Inventory, host: AnyHost, file: Path, csr_file: Path | None, options: Options, now: datetime | None = None
+) -> str:
+    """Return the certificate in `file` with its chain, in PEM, for the request of the host. Raises UsageError, InventoryError."""
     _require_source(host)
     csr = (
         _load_request(_read(csr_file), str(csr_file)) if csr_file else _newest_request(options.runs or inventory.path.parent / FOLDER, host)
@@ -92,8 +100,7 @@ def install(
         certificate_chain.check(chain, subject_alternative_names(host), now)
     except ChainFault as fault:
         raise UsageError.of(fault, where=str(file)) from None
-    sent = replace(options, chains={host.name: certificate_chain.to_pem(chain)})
-    return exit_code(operate("apply", inventory, [host], sent, ask, view))
+    return certificate_chain.to_pem(chain)
 
 
 def _refuse_linux(host: LinuxHost | LocalLinuxHost) -> None:

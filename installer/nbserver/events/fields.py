@@ -113,7 +113,7 @@ FORMS: Mapping[str, Mapping[str, Field]] = {
     "started": {
         **_OF_THE_RUN,
         "run": Field(_text("[0-9A-Za-z-]{1,64}")),
-        "mode": Field(_one_of("test", "apply", "undo", "request")),
+        "mode": Field(_one_of("test", "apply", "undo", "rotate", "request")),
         "operator": Field(_text(most=WORDS_LENGTH)),
         "release": Field(_text(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*", most=NAME_LENGTH)),
         "host": Field(_text("[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")),

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import WithJsonSchema
 
 from nbserver.base.message import Message, message
+from nbserver.inventory.service_limits import ServiceSettings
 from nbserver.inventory.windows_tables import DownloadsSettings, HostCertificateSettings, NotebookSettings
 from nbserver.settings.refusal import contradiction, refuse
 from nbserver.settings.secret import SecretReference
@@ -227,6 +228,7 @@ class LinuxHostSettings(Settings):
     certificate: HostCertificateSettings = HostCertificateSettings()
     notebook: LinuxNotebookSettings
     firewall: LinuxFirewallSettings = LinuxFirewallSettings()
+    service: ServiceSettings = ServiceSettings()
 
 
 class LinuxHost(LinuxHostSettings):

@@ -20,6 +20,7 @@ from nbserver.inventory.linux_host import (
     absolute_folder,
 )
 from nbserver.inventory.local_host import LocalCertificateSettings, LocalNotebookSettings
+from nbserver.inventory.service_limits import ServiceSettings
 from nbserver.inventory.windows_tables import DownloadsSettings
 from nbserver.settings.refusal import contradiction
 from nbserver.settings.types import Array, HostName, Settings, unlike
@@ -78,6 +79,7 @@ class LocalLinuxHost(Settings):
     certificate: LocalCertificateSettings = LocalCertificateSettings()
     notebook: LocalLinuxNotebookSettings = LocalLinuxNotebookSettings()
     firewall: LinuxFirewallSettings = LinuxFirewallSettings()
+    service: ServiceSettings = ServiceSettings()
 
     @property
     def reboot(self) -> Literal["never"]:
@@ -119,6 +121,10 @@ class LocalLinuxHost(Settings):
                     'with scope = "machine" (the default for root), must be an absolute path such as /var/lib/nbserver/notebooks',
                 ),
             ),
+        ]
+        rules += [
+            (f"service.{key}", not machine, message("limit-in-user-scope", 'only applies with scope = "machine"'))
+            for key in sorted(self.service.model_fields_set)
         ]
         broken = [(key, reason) for key, is_broken, reason in rules if is_broken]
         if broken:

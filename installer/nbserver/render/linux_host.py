@@ -8,7 +8,7 @@ from nbserver.certificate.names import subject_alternative_names
 from nbserver.inventory.linux_host import LinuxHost
 from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.render.bash import render_linux
-from nbserver.render.linux_settings import LinuxNotebook, LinuxPackages, LinuxPython, LinuxScriptSettings
+from nbserver.render.linux_settings import LinuxNotebook, LinuxPackages, LinuxPython, LinuxScriptSettings, ServiceLimits
 from nbserver.render.own_python import own_program
 from nbserver.render.script import Script
 from nbserver.render.settings import Certificate, Downloads
@@ -34,7 +34,14 @@ def render(host: LinuxHost | LocalLinuxHost, lock: LinuxLock) -> Script:
         python=LinuxPython(program=own_program() if host.scope == "user" else None, version=host.python.version),
         release=__version__,
         scope=host.scope,
+        service=_limits(host),
         skip=tuple(sorted(host.skip)),
         system=host.system,
     )
     return render_linux(settings, lock.lines)
+
+
+def _limits(host: LinuxHost | LocalLinuxHost) -> ServiceLimits:
+    if host.scope == "user":
+        return ServiceLimits(None, None, None)
+    return ServiceLimits(host.service.cpu_quota, host.service.memory_max, host.service.tasks_max)

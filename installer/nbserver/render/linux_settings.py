@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from nbserver.inventory.linux_host import LinuxFirewallSettings
 from nbserver.inventory.local_linux_host import own_folder
+from nbserver.inventory.service_limits import TaskLimit, memory_limit, processor_quota
 from nbserver.render.settings import Certificate, Notebook, Packages, ScriptSettings, Table
 from nbserver.settings.refusal import refuse
 from nbserver.settings.types import Array, VersionPrefix, unlike
@@ -40,6 +41,20 @@ class LinuxPython(Table):
 
 
 @dataclass(frozen=True)
+class ServiceLimits(Table):
+    """The limits of the unit. In user scope, all are null."""
+
+    cpu_quota: Annotated[
+        Annotated[str, AfterValidator(processor_quota)] | None,
+        Field(description='a percentage of one CPU, such as "200%", "infinity", or null'),
+    ]
+    memory_max: Annotated[
+        Annotated[str, AfterValidator(memory_limit)] | None, Field(description='a percentage, a size such as "8G", "infinity", or null')
+    ]
+    tasks_max: Annotated[TaskLimit | None, Field(description='a whole number, a percentage, "infinity", or null')]
+
+
+@dataclass(frozen=True)
 class LinuxScriptSettings(ScriptSettings):
     certificate: Certificate
     firewall: Annotated[LinuxFirewallSettings, Field(description="a table with remote_addresses")]
@@ -47,6 +62,7 @@ class LinuxScriptSettings(ScriptSettings):
     packages: LinuxPackages
     python: LinuxPython
     scope: Annotated[Literal["machine", "user"], Field(description='"machine" or "user"')]
+    service: ServiceLimits
     skip: Annotated[
         tuple[Literal["firewall"], ...], AfterValidator(unlike), Array, Field(description='an array that is empty or contains "firewall"')
     ]

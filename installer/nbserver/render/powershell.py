@@ -40,7 +40,7 @@ def head(settings: dict[str, Any], lock: tuple[str, ...], body: Body) -> str:
 
 def parameters(settings: dict[str, Any]) -> str:
     """Return the `param` block. Only a script of machine scope has the mode `request`."""
-    modes = "'test', 'apply', 'undo'" + (", 'request'" if settings.get("scope") == "machine" else "")
+    modes = "'test', 'apply', 'undo', 'rotate'" + (", 'request'" if settings.get("scope") == "machine" else "")
     return f"""\
 param(
     [ValidateSet({modes})]
@@ -58,9 +58,10 @@ def header(settings: dict[str, Any]) -> str:
 # nbserver {__version__}: sets up a secured notebook server on the Windows host {host}
 #
 # By hand:
-#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1               reports differences, changes nothing
-#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply   makes the changes
-#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo    restores the previous state
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1                reports differences, changes nothing
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply    makes the changes
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo     restores the previous state
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   evicts everybody who could log in
 # Exit codes: 0 success, 2 differences (test), 3 failed, 3010 success, but Windows must restart
 # Requires Windows PowerShell 3.0 or newer, 64-bit{rights}
 #

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-Mode = Literal["test", "apply", "undo", "request", "events"]
+Mode = Literal["test", "apply", "undo", "rotate", "request", "events"]
 
 BOOT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")

@@ -107,7 +107,7 @@ def warnings(hosts: Iterable[AnyHost]) -> list[Message]:
 
 def _certificate(host: WindowsHost, mode: Mode, ask: Ask | None) -> dict[str, str]:
     """Return the workstation's certificate for the envelope. Raises SecretError and InventoryError."""
-    if mode not in ("test", "apply") or host.certificate.source != "workstation":
+    if mode not in ("test", "apply", "rotate") or host.certificate.source != "workstation":
         return {}
     certificate = workstation.read(host, ask)
     return {"certificate.chain": certificate.chain, "certificate.key": certificate.key}
@@ -122,8 +122,8 @@ _sent_certificate = ByKind(windows=_certificate, linux=_no_certificate, local_wi
 
 def _password(host: AnyHost, mode: Mode, ask: Ask | None, given: str | None) -> str | None:
     """Return the plain password whose hash the envelope contains, or None to keep the host's password. Raises SecretError."""
-    if mode not in ("test", "apply") or (given is None and host.notebook.password is None):
+    if mode not in ("test", "apply", "rotate") or (given is None and host.notebook.password is None):
         return None
-    plain = given if given is not None else notebook_password.plain(host, confirmed(ask) if mode == "apply" else ask)
+    plain = given if given is not None else notebook_password.plain(host, ask if mode == "test" else confirmed(ask))
     notebook_password.check_password(plain, host=host.name, minimum=host.notebook.password_minimum)
     return plain

@@ -57,7 +57,7 @@ def operate(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost], options:
         stop = threading.Event()
         hashes = None
         if any(job.password is not None for job in jobs.values()):
-            salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode == "apply")
+            salt = site_salt.of_site(inventory.path.parent, options.salt, create=mode in ("apply", "rotate"))
             hashes = stack.enter_context(closing(PasswordHashes(salt, stop)))
         mask = mask_of(inventory, jobs.values())
         facts = Evidence(list(jobs), inventory.path, options.command, approved)

@@ -51,7 +51,7 @@ def explain(details: ErrorDetails, model: type[BaseModel]) -> Message:
 def unknown_key(location: Key, model: type[BaseModel]) -> Message:
     key, table = str(location[-1]), _model_at(model, location[:-1])
     allowed = list(table.model_fields)
-    near = difflib.get_close_matches(key.lower(), allowed, 1) or [x for x in _dotted_names(model) if x.endswith(f".{key}")]
+    near = [x for x in _dotted_names(model) if x.endswith(f".{key}")] or difflib.get_close_matches(key.lower(), allowed, 1)
     reason = unknown(near[0] if near else "", allowed)
     where = dotted(location if key in _known_keys(Settings) else location[:-1])
     return message("setting-invalid", "{key}: {reason}", key=where, reason=reason) if where else reason

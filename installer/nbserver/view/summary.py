@@ -46,6 +46,8 @@ def summary_lines(mode: str, results: Mapping[str, Result], folder: Path, shown:
         words = "" if result.outcome == "failed" else f"  {WORDS.get(result.outcome, '')}"
         if mode == "undo" and result.outcome == "ok":
             words = "  previous state restored"
+        if mode == "rotate" and result.outcome == "ok":
+            words = "  earlier users evicted"
         if mode == "events":
             words = "  the run has finished" if result.outcome == "ok" else ""
         if mode == "request" and result.outcome == "ok":

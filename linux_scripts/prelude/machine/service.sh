@@ -23,3 +23,12 @@ read_service_commands() {
     STOP_COMMAND="systemctl stop $SERVICE_UNIT"
     LOG_COMMAND="journalctl --unit $SERVICE_UNIT"
 }
+
+stop_service() {
+    stop_unit "$SERVICE_UNIT"
+}
+
+# The unit ends all its processes, and the service can write only to its own folder and to the notebooks.
+warn_of_account() {
+    return 0
+}

@@ -48,6 +48,22 @@ read_server_process() {
     fi
 }
 
+stop_service() {
+    if is_unit; then
+        stop_unit "$SERVICE_UNIT"
+    else
+        stop_process "$PROCESS_FILE"
+    fi
+}
+
+# Kernels have the rights of the user, so a rotation cannot find everything that they changed.
+warn_of_account() {
+    RUN_STEP=service
+    warn rotated-own-account 'notebooks run with all rights of your account, so they may have changed your other '\
+'files. Check ~/.bashrc, ~/.profile, ~/.ssh/authorized_keys, and crontab -l. Then run nbserver apply --repair, which '\
+'installs the packages of the server again'
+}
+
 # Print its last three lines.
 print_service_log() {
     local -a lines=()

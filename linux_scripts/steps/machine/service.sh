@@ -17,24 +17,24 @@ service_apply() {
 # REPLY: the unit. Memory that is both writable and executable is allowed, because just-in-time compilers and foreign
 # function interfaces need it.
 unit_text() {
-    local capabilities='' ambient='' home='ProtectHome=yes' started folder
+    local home='ProtectHome=yes' started folder rights
     started_text
     started=$REPLY
-    if ((NB_NOTEBOOK_PORT < 1024)); then
-        capabilities=CAP_NET_BIND_SERVICE
-        ambient=$'\nAmbientCapabilities=CAP_NET_BIND_SERVICE'
-    fi
     unit_word "$NB_NOTEBOOK_DIRECTORY"
     folder=$REPLY
     # Of the home folders, the service sees only the notebooks.
     case $NB_NOTEBOOK_DIRECTORY in
         /home/* | /root/* | /run/user/*) home="ProtectHome=tmpfs"$'\n'"BindPaths=$folder" ;;
     esac
+    rights_section
+    rights=$REPLY
+    resource_section
+    rights+=$REPLY
     run_section "$folder"
     REPLY="$UNIT_SECTION
 $REPLY
 
-CapabilityBoundingSet=$capabilities$ambient
+$rights
 NoNewPrivileges=yes
 ProtectSystem=strict
 $home
@@ -47,6 +47,34 @@ WantedBy=multi-user.target
 Started=$started
 "
 }
+
+# REPLY: the capabilities of the unit, and whether it has its own users. A capability of such a unit does not count for
+# the network of the host, so it could not open a port below 1024.
+rights_section() {
+    REPLY='CapabilityBoundingSet='
+    if ((NB_NOTEBOOK_PORT < 1024)); then
+        REPLY=$'CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE'
+    elif can_have_own_users; then
+        REPLY+=$'\nPrivateUsers=yes'
+    fi
+}
+
+# Whether the kernel has user namespaces, and no setting of the host forbids them.
+can_have_own_users() {
+    local most=0
+    { IFS= read -r most </proc/sys/user/max_user_namespaces; } 2>/dev/null || return 1
+    [[ $most =~ ^[1-9][0-9]*$ ]]
+}
+
+# REPLY: what the unit may use of the host. If its memory is used up, only the process that the kernel ends is lost,
+# such as a kernel of a notebook; without OOMPolicy, systemd would stop the server.
+resource_section() {
+    REPLY=$'\n'"MemoryMax=$NB_SERVICE_MEMORY_MAX
+TasksMax=$NB_SERVICE_TASKS_MAX
+OOMPolicy=continue"
+    if [[ $NB_SERVICE_CPU_QUOTA != infinity ]]; then REPLY+=$'\n'"CPUQuota=$NB_SERVICE_CPU_QUOTA"; fi
+}
+
 UNIT_SECTION="# Made by nbserver; an apply replaces what is changed here. Own settings: systemctl edit $SERVICE_UNIT
 [Unit]
 Description=nbserver: secured notebook server
@@ -56,6 +84,7 @@ StartLimitBurst=10
 "
 UNIT_LIMITS='PrivateTmp=yes
 PrivateDevices=yes
+PrivateMounts=yes
 DevicePolicy=closed
 ProtectClock=yes
 ProtectControlGroups=yes

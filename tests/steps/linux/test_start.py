@@ -19,6 +19,9 @@ import os, ssl, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 how = open("/etc/nbserver/how").read()
 print("[I] the server starts")
+for folder in "/var/lib/nbserver/work", "/srv/people/notebooks":
+    with open(folder + "/written", "w") as file:
+        file.write(str(os.stat("/srv/people").st_uid) + " " + open("/proc/self/uid_map").read())
 if how == "fail":
     print("ModuleNotFoundError: No module named 'zmq'")
     sys.exit(1)
@@ -110,6 +113,20 @@ def test_a_port_that_was_taken_meanwhile_is_named(starts: Starts) -> None:
     finally:
         starts.box.ssh(f"kill {other.stdout}")
     assert failed["code"] == "port-used" and "TCP port 9999 is used by another program" in failed["text"]
+
+
+def test_the_server_sees_no_other_users_and_its_files_are_its_own(starts: Starts) -> None:
+    """Of the users of the host, only root and the service itself are in its namespace; outside, files belong to the service."""
+    starts.box.ssh("useradd anna; chown anna /srv/people")
+    assert starts.run("apply", "serve")[-1]["outcome"] == "ok"
+    files = "/var/lib/nbserver/work/written /srv/people/notebooks/written"
+    assert starts.box.ssh(f"stat -c %U:%G {files}").stdout.split() == ["nbserver:nbserver"] * 2
+    owner, *users = starts.box.ssh(f"cat {files}").stdout.split("\n")[0].split()
+    number = starts.box.ssh("id -u nbserver").stdout.strip()
+    assert (owner, users) == ("65534", ["0", "0", "1"]), (owner, users, number)
+    starts.box.ssh("chown root /srv/people; systemd-analyze security --no-pager --threshold=15 nbserver.service")
+    limits = starts.box.ssh("systemctl show --property=MemoryMax,TasksMax,OOMPolicy nbserver").stdout.split()
+    assert "OOMPolicy=continue" in limits and "MemoryMax=infinity" not in limits and "TasksMax=infinity" not in limits
 
 
 def test_a_plan_waits_for_a_server_that_is_just_starting(starts: Starts) -> None:

@@ -90,19 +90,37 @@ def test_systemd_reads_every_variable_whoever_the_user_is(units: Path, user: str
     assert len(variables) == 5
 
 
-@pytest.mark.parametrize("port", [9999, 443])
-def test_the_machines_unit_is_shut_but_for_what_programs_ask_of_the_kernel(tmp_path: Path, port: int) -> None:
+def machine_unit(code: str) -> str:
+    files = "NOTEBOOK_PYTHON=/opt/nbserver/env/bin/python NOTEBOOK_FILE=/none STARTER_FILE=/none CERTIFICATE_FILE=/none\n"
+    done = parts.run(f"{parts.step('service')}{files}{code}\nunit_text\nprintf '%s' \"$REPLY\"\n")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
+
+
+def test_the_machines_unit_has_the_limits_of_the_settings() -> None:
+    lines = machine_unit("").splitlines()
+    assert {"MemoryMax=90%", "TasksMax=15%", "OOMPolicy=continue"} <= set(lines) and not any(line.startswith("CPUQuota") for line in lines)
+    lines = machine_unit("NB_SERVICE_MEMORY_MAX=2G NB_SERVICE_TASKS_MAX=512 NB_SERVICE_CPU_QUOTA=150%").splitlines()
+    assert {"MemoryMax=2G", "TasksMax=512", "CPUQuota=150%"} <= set(lines)
+
+
+def test_a_host_without_user_namespaces_gets_a_unit_that_starts() -> None:
+    assert "PrivateUsers=yes" in machine_unit("can_have_own_users() { return 0; }").splitlines()
+    assert "PrivateUsers" not in machine_unit("can_have_own_users() { return 1; }")
+
+
+@pytest.mark.parametrize(("port", "rating"), [(9999, 13), (443, 17)])
+def test_the_machines_unit_is_shut_but_for_what_programs_ask_of_the_kernel(tmp_path: Path, port: int, rating: int) -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("rating a unit needs systemd-analyze")
-    code = f"NB_NOTEBOOK_PORT={port} NOTEBOOK_PYTHON=/opt/nbserver/env/bin/python NOTEBOOK_FILE=/none STARTER_FILE=/none CERTIFICATE_FILE=/none\nunit_text\nprintf '%s' \"$REPLY\"\n"
-    (tmp_path / "nbserver.service").write_bytes(parts.run(parts.step("service") + code).stdout)
+    (tmp_path / "nbserver.service").write_text(machine_unit(f"NB_NOTEBOOK_PORT={port}"))
     done = subprocess.run(
         [
             "systemd-analyze",
             "security",
             "--offline=true",
             "--no-pager",
-            "--threshold=20",
+            f"--threshold={rating}",
             "--json=short",
             str(tmp_path / "nbserver.service"),
         ],
@@ -114,6 +132,7 @@ def test_the_machines_unit_is_shut_but_for_what_programs_ask_of_the_kernel(tmp_p
     is_set = {row["json_field"]: row["set"] for row in json.loads(done.stdout)}
     # free, psutil and joblib read /proc/meminfo, /proc/stat and /proc/cpuinfo; others' processes are not for them.
     assert (is_set["ProcSubset"], is_set["ProtectProc"]) == (False, True)
+    assert is_set["PrivateUsers"] is (port == 9999), "a capability of such a unit does not count for a port of the host"
 
 
 def test_a_unit_that_runs_is_recorded_before_it_is_stopped(tmp_path: Path) -> None:

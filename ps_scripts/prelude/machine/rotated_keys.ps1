@@ -1,0 +1,37 @@
+# ---- prelude: rotated_keys -------------------------------------------------------------------------
+# Refuse a rotation with a certificate that has the old key.
+
+# Whoever could read the old key can still pretend to be this server with it.
+
+# The host creates a new key for its own certificate. Any other certificate comes with its key.
+function Assert-NewKey {
+    $Run.Step = 'certificate'
+    $new = Get-RotatedCertificate
+    $old = $Former.Key
+    if (-not $Former.Run) {
+        $certificate = Get-ServerCertificate
+        if ($certificate) { $old = Get-KeyDigest $certificate }
+    }
+    if (-not $new -or (Get-KeyDigest $new) -ne $old) { return }
+    throw (New-Failure rotate-same-key ('the certificate in the inventory still has the old key, which earlier ' +
+            'users could read. Create a certificate with a new key, then try again. Nothing was changed'))
+}
+
+# Return the certificate that this rotation will install, unless the host creates it.
+function Get-RotatedCertificate {
+    if ($Settings.certificate.source -eq 'host') { return }
+    if ($Settings.certificate.source -eq 'store') { return Get-StoreCertificate }
+    if (-not $Secrets.ContainsKey('certificate.chain')) {
+        throw (New-Failure rotate-without-certificate-sent ('a rotation needs a certificate with a new key, which ' +
+                'was not sent. Run nbserver rotate on the workstation'))
+    }
+    Set-TextFile $NewCertificateFile '@certificate.chain@' 'certificate.chain'
+    Read-Certificate $NewCertificateFile | Select-Object -First 1
+    Remove-SingleFile $NewCertificateFile
+}
+
+# Code in a notebook runs as LOCAL SERVICE, which may register tasks.
+function Write-AccountNotice {
+    Write-Notice warning rotated-local-service ('notebooks run as LOCAL SERVICE, so they may have registered tasks ' +
+        'or left processes that nbserver does not know. Check the tasks and processes of this account')
+}
