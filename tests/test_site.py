@@ -79,7 +79,7 @@ def test_what_would_be_loaded_from_another_host_is_found() -> None:
 
 
 def test_every_page_is_in_the_site(site: Path) -> None:
-    names = {page.stem for page in (CHECKOUT / "docs").glob("*.md")} | {"CONTRIBUTING", "STYLE", "CHANGELOG"}
+    names = {page.stem for page in (CHECKOUT / "docs").glob("*.md")} | {"CONTRIBUTING", "SECURITY", "STYLE", "CHANGELOG"}
     assert {folder.name for folder in site.iterdir() if (folder / "index.html").is_file()} == names
     assert (site / "index.html").is_file()
     assert (site / "ps_scripts" / "bootstrap.ps1").read_bytes() == (CHECKOUT / "ps_scripts" / "bootstrap.ps1").read_bytes()

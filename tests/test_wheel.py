@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -20,12 +19,13 @@ import pytest
 from nbserver import __version__
 from tests import golden
 from tests.checkout import CHECKOUT, SOURCE
+from tools import build_wheel
 
 ROOT = CHECKOUT
-SOURCES = ("installer", "ps_scripts", "linux_scripts", "setup.cfg", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md")
 HEAVY = frozenset("pypsrp spnego requests pydantic rich cryptography PIL keyring winrm websocket tomlkit".split())
 CONFIGURATION = ("PIP_", "UV_", "SSL_CERT", "REQUESTS_CA", "HTTP", "http", "NO_PROXY", "no_proxy")
 SECONDS = 600
+BUILT = 1_700_000_000  # seconds since 1970
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 
@@ -46,16 +46,7 @@ class Installed:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in SOURCES:  # a copy: a build in the checkout would leave files there, and find those of an earlier one
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    isolation = ["--no-build-isolation"] if _has_setuptools() else []
-    _run([*PIP, "wheel", "--no-deps", *isolation, "-w", str(folder), str(source)], folder, check=True)
-    (wheel,) = folder.glob("*.whl")
+    wheel = build_wheel.build(ROOT, folder, BUILT)
     (folder / "elsewhere").mkdir()
     return _environment(wheel, folder, wheel)
 
@@ -74,13 +65,6 @@ def _environment(wheel: Path, folder: Path, *wheels: Path) -> Installed:
 
 def _python(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def _has_setuptools() -> bool:
-    try:
-        return int(importlib.metadata.version("setuptools").partition(".")[0]) >= 77
-    except importlib.metadata.PackageNotFoundError:
-        return False
 
 
 def _run(
@@ -120,6 +104,23 @@ def test_it_has_every_script_and_all_data(installed: Installed) -> None:
     }
     assert inside.keys() == expected.keys()
     assert inside == expected
+
+
+def test_two_builds_are_the_same_bytes(installed: Installed, tmp_path: Path) -> None:
+    """Another folder, other times and modes of the files, another umask."""
+    source = tmp_path / "another source"
+    source.mkdir()
+    for name in build_wheel.SOURCES:
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
+    for path in source.rglob("*"):
+        path.chmod(0o700)
+        os.utime(path, (1, 1))
+    before = os.umask(0o077)
+    try:
+        other = build_wheel.build(source, tmp_path / "out", BUILT)
+    finally:
+        os.umask(before)
+    assert other.read_bytes() == installed.wheel.read_bytes()
 
 
 def test_it_renders_the_golden_files(installed: Installed, tmp_path: Path) -> None:

@@ -5963,3 +5963,5 @@ if ($IsFile) {
     if ($Run.Reboot) { exit 3010 }
     if ($Run.Mode -eq 'test' -and $Run.Differs) { exit 2 }
 }
+
+# ==== end: only a signature block may follow =======================================================================

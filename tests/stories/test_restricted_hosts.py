@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -11,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from nbserver.commands.signing import Signer
 from tests.boxes.mirror import Mirror
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command, windows_path
 from tests.boxes.winrm.endpoint import Endpoint
+from tests.code_signing import signer
 from tests.ports import free_port
 from tests.site import Site
+
+__all__ = ["signer"]
 
 PASSWORD = "Tr0ub4dor"
 CONSTRAINED = "PowerShell runs in ConstrainedLanguage mode"
@@ -88,6 +93,27 @@ def test_constrained_language_by_hand_ends_with_3(
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert told(events) == [(1, "failed"), (2, "finished")]
     assert CONSTRAINED in events[0]["text"] and TODO in events[0]["text"] and events[1]["outcome"] == "failed"
+
+
+def test_a_signed_script_runs_by_hand(
+    windows_host: WindowsBox, constrained: Endpoint, mirror: Mirror, tmp_path: Path, signer: Signer
+) -> None:
+    """The engine of the tests does not judge signatures: the block is a comment to it, and CRLF changes nothing."""
+    site = make_site(constrained, mirror, tmp_path, "psrp")
+    assert site.run("render", "win1", "-o", "plain").returncode == 0
+    names = [str(signer.certificate.with_name(name)) for name in ("cert.pem", "key.pem")]
+    assert site.run("render", "win1", "-o", "signed", "--sign", names[0], "--sign-key", names[1]).returncode == 0
+    told = {}
+    for folder in ("plain", "signed"):
+        path = site.folder / folder / "win1.ps1"
+        command = [pwsh_command(), "-NoProfile", "-ExecutionPolicy", "Bypass", "-File", windows_path(path)]
+        done = subprocess.run(
+            command, env=environment(windows_host.prefix), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=600, check=False
+        )
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        assert events[0]["script_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        told[folder] = done.returncode, [(event["event"], event["step"], event.get("code")) for event in events]
+    assert told["signed"] == told["plain"]
 
 
 def test_no_language_at_all_is_powershells_own_message(windows_host: WindowsBox, mirror: Mirror, tmp_path: Path) -> None:

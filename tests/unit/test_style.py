@@ -14,7 +14,7 @@ import pytest
 from tests.checkout import CHECKOUT, SOURCE
 from tests.markdown_code import code_lines
 
-LINKING = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "STYLE.md")] + sorted(
+LINKING = [CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "STYLE.md")] + sorted(
     (CHECKOUT / "docs").glob("*.md")
 )
 # The word list of STYLE.md contains the phrases, and body-hashes.md is a publication: their links are checked, their words are not.

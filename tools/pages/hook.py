@@ -13,7 +13,13 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "STYLE.md": "STYLE.md", "CHANGELOG.md": "CHANGELOG.md"}
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "SECURITY.md": "SECURITY.md",
+    "STYLE.md": "STYLE.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+}
 LINKED = ("nbserver.sample.toml", "ps_scripts/bootstrap.ps1", "linux_scripts/bootstrap.sh")
 
 LINK = re.compile(r"(\]\()((?:\.\./)?[\w./-]+)((?:#[\w-]*)?\))")

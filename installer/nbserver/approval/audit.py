@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbserver import __version__
-from nbserver.approval import manifest
+from nbserver.approval import manifest, signature
 from nbserver.approval.reference import Reference, ReleasedBody, Source, UnknownCatalogError
 from nbserver.approval.script_settings import AnyScriptSettings, typed
 from nbserver.base import json_lines, plain_file
@@ -21,6 +21,7 @@ from nbserver.render.script import Script
 LIMIT = 4_000_000  # maximum size of a script in bytes; most have about 200,000
 AGAIN = "Run nbserver render again"
 ADD_CATALOG = "If the inventory names a site catalog, add --catalog FILE; otherwise, run nbserver render again"
+SIGN_AGAIN = "Run nbserver render --sign again"
 COMPARE = "Render the scripts again, and use diff to see what changed"
 
 
@@ -50,8 +51,10 @@ def audit(folder: Path, reference: Reference | None = None) -> list[str]:
         if entry["script"] not in names:
             raise ApprovalError("script-missing", "{script} is missing", where=plain_file.shown(folder), todo=AGAIN, script=entry["script"])
         settings = typed(entry["settings"])
-        source, released = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
-        reports.setdefault(f"{released.system} {released.scope}", _report_body(released)).extend(["", *_report(host, entry, source)])
+        (source, signer), released = _check(folder / entry["script"], path, entry, settings, known), known.body(settings)
+        reports.setdefault(f"{released.system} {released.scope}", _report_body(released)).extend(
+            ["", *_report(host, entry, source, signer)]
+        )
     hosts = ", ".join(sorted(content["hosts"]))
     return [
         f"{manifest.FILE_NAME}: sha256 {hashlib.sha256(data).hexdigest()}, hosts: {hosts}",
@@ -80,18 +83,21 @@ def _require_this_release(content: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference) -> Source:
+def _check(
+    path: Path, manifest_path: Path, entry: dict[str, Any], settings: AnyScriptSettings, known: Reference
+) -> tuple[Source, str | None]:
     code = plain_file.read(path, LIMIT, advice=message("render-again", AGAIN))
-    digest = hashlib.sha256(code).hexdigest()
-    if digest != entry["sha256"]:
+    digest, expected = hashlib.sha256(code).hexdigest(), entry["signed_sha256"] or entry["sha256"]
+    if digest != expected:
         raise ApprovalError(
             "script-hash-differs",
             "the SHA-256 does not match the manifest: expected {expected}, got {actual}",
             where=plain_file.shown(path),
             todo=COMPARE,
-            expected=entry["sha256"],
+            expected=expected,
             actual=digest,
         )
+    code, signer = _unsigned(code, plain_file.shown(path)) if entry["signed_sha256"] else (code, None)
     try:
         source = known.source(settings, entry["catalog_sha256"])
         script = known.rendered(settings, source)
@@ -115,7 +121,7 @@ def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: Any
         ) from None
     if code != script.text.encode("ascii"):
         raise _changed_part(code, script, known.body(settings), plain_file.shown(path))
-    different = manifest.difference(entry, manifest.entry(script, entry["catalog_sha256"], entry["target"]))
+    different = manifest.difference(entry, manifest.entry(script, entry["catalog_sha256"], entry["target"], entry["signed_sha256"]))
     if different:
         raise ApprovalError(
             "manifest-entry-differs",
@@ -126,7 +132,14 @@ def _check(path: Path, manifest_path: Path, entry: dict[str, Any], settings: Any
             key=different,
             file=path.name,
         )
-    return source
+    return source, signer
+
+
+def _unsigned(code: bytes, where: str) -> tuple[bytes, str]:
+    try:
+        return signature.split(code)
+    except ValueError as error:
+        raise ApprovalError("script-signature-invalid", "{reason}", where=where, todo=SIGN_AGAIN, reason=cause(error)) from None
 
 
 def _changed_part(code: bytes, script: Script, released: ReleasedBody, where: str) -> ApprovalError:
@@ -159,7 +172,7 @@ def _report_body(released: ReleasedBody) -> list[str]:
     ]
 
 
-def _report(host: str, entry: Mapping[str, Any], source: Source) -> list[str]:
+def _report(host: str, entry: Mapping[str, Any], source: Source, signer: str | None) -> list[str]:
     no_downloads = (
         "no programs" if entry["settings"]["scope"] == "user" else "no programs; the package manager of the host downloads its own packages"
     )
@@ -174,6 +187,7 @@ def _report(host: str, entry: Mapping[str, Any], source: Source) -> list[str]:
     return [
         f"{host}: {entry['script']}  sha256 {entry['sha256']}",
         f"    head sha256 {entry['head_sha256']}",
+        *([f"    signed sha256 {entry['signed_sha256']}, as {signer}; the signature itself was not verified"] if signer else []),
         "  target",
         *(f"    {key:<18}  {json.dumps(value)}" for key, value in entry["target"].items() if value is not None),
         "  settings",

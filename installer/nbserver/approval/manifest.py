@@ -32,12 +32,13 @@ def build(scripts: Iterable[Script], catalog_digests: Mapping[str, str], targets
     return {"v": VERSION, "release": __version__, "hosts": entries}
 
 
-def entry(script: Script, catalog_digest: str, target: Mapping[str, Any]) -> dict[str, Any]:
+def entry(script: Script, catalog_digest: str, target: Mapping[str, Any], signed_sha256: str | None = None) -> dict[str, Any]:
     """Return the manifest entry of one script. All of it but the target can be recomputed from the script's settings and its catalog."""
     return {
         "catalog_sha256": catalog_digest,
         "script": script.file_name,
         "sha256": script.sha256,
+        "signed_sha256": signed_sha256,
         "head_sha256": script.head_sha256,
         "body_sha256": script.body_sha256,
         "steps": list(script.steps),
@@ -110,7 +111,7 @@ def require_approved(manifest: Mapping[str, Any], path: Path, script: Script, re
         _require_target(approved.get("target") or {}, reached, where, script.host)
     described = {
         key: value
-        for key, value in entry(script, approved["catalog_sha256"], reached).items()
+        for key, value in entry(script, approved["catalog_sha256"], reached, approved.get("signed_sha256")).items()
         if key in approved or manifest["v"] == VERSION
     }
     different = difference(approved, described)

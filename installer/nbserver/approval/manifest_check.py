@@ -46,6 +46,7 @@ class EntryOfVersion2(EntryOfVersion1):
 
 
 class Entry(EntryOfVersion2):
+    signed_sha256: Sha256 | None = Field(description="64 lower-case hex digits, or null")
     target: dict[str, Any] = Field(description="a table with the target of the host")
 
 

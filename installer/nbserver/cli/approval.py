@@ -7,10 +7,13 @@ from typing import Any
 
 import click
 
+from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
 from nbserver.cli.options import asker, hosts_and_inventory
 from nbserver.cli.parameters import Names, Period, Reference
 from nbserver.cli.warnings import show_warnings
+
+FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -18,8 +21,21 @@ from nbserver.cli.warnings import show_warnings
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the scripts and manifest.json."
 )
+@click.option(
+    "--sign", "certificate", type=FILE, metavar="FILE", help="Sign PowerShell scripts with this PFX, or PEM certificate and --sign-key."
+)
+@click.option("--sign-key", "key", type=FILE, metavar="FILE", help="PEM file of the key for --sign.")
+@click.option("--sign-password", "password", metavar="REFERENCE", help="Password for --sign: env:NAME, keyring:NAME, file:PATH, or prompt.")
 @click.option("--check", is_flag=True, help="Compare the folder with what would be rendered; write nothing.")
-def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bool) -> int:
+def render(
+    hosts: tuple[str, ...],
+    inventory_path: Path,
+    output: Path,
+    certificate: Path | None,
+    key: Path | None,
+    password: str | None,
+    check: bool,
+) -> int:
     """Write the script of each host and a manifest
 
     The manifest, manifest.json, lists the scripts with their hashes. No host is contacted.
@@ -28,6 +44,10 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
     from nbserver.commands import render as rendering
     from nbserver.inventory import reader
 
+    if certificate is None and (key or password):
+        raise UsageError("sign-missing", "--sign-key and --sign-password only apply with --sign", todo="Add --sign FILE")
+    if certificate and check:
+        raise UsageError("sign-and-check", "--sign cannot be combined with --check; use one or the other")
     selected = reader.load_for(inventory_path, hosts).select(hosts)
     show_warnings(selected)
     files = rendering.files(selected)
@@ -35,6 +55,12 @@ def render(hosts: tuple[str, ...], inventory_path: Path, output: Path, check: bo
         rendering.compare(files, output)
         say(f"{plain_file.shown(output)} matches what this release renders")
     else:
+        if certificate:
+            from nbserver.commands import signing
+            from nbserver.settings import secret
+
+            said = secret.of_option(password, "--sign-password", ask=asker()) if password else ""
+            files = signing.sign_all(files, signing.Signer(certificate, key, said))
         rendering.write(files, output)
         for line in rendering.overview(selected, output):
             say(line)

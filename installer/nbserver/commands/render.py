@@ -12,6 +12,7 @@ from nbserver.base import atomic_file, plain_file
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.message import Described, Lines, message
 from nbserver.base.plain_text import clean
+from nbserver.commands.signing import keep_signatures
 from nbserver.render.render import render_all
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def _require_no_link(folder: Path) -> None:
 def compare(found: Mapping[str, bytes], folder: Path) -> None:
     """Raise an ApprovalError that names every file that is missing, differs or does not belong in the folder."""
     present = plain_file.names(folder) - {manifest.APPROVALS}
+    found = keep_signatures(found, folder, present)
     wrong: list[Described] = [
         message("file-not-rendered", "{file} does not belong in this folder", file=clean(name, 100))
         for name in sorted(present - found.keys())
@@ -88,7 +90,10 @@ def compare(found: Mapping[str, bytes], folder: Path) -> None:
 def overview(hosts: Sequence[AnyHost], folder: Path) -> list[str]:
     """Return the lines that list what was written, with the hashes that an approval refers to."""
     content = manifest.read(folder / manifest.FILE_NAME)
-    lines = [f"{plain_file.shown(folder / entry['script'])}  sha256 {entry['sha256']}" for entry in content["hosts"].values()]
+    lines = [
+        f"{plain_file.shown(folder / entry['script'])}  sha256 {entry['signed_sha256'] or entry['sha256']}"
+        for entry in content["hosts"].values()
+    ]
     bodies = sorted({entry["body_sha256"] for entry in content["hosts"].values()})
     return [
         *lines,

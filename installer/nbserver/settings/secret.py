@@ -84,6 +84,28 @@ def resolve(reference: SecretReference, *, what: str, host: str, ask: Ask | None
     return _from_person(what, host, ask)
 
 
+def of_option(text: str, what: str, *, ask: Ask | None) -> str:
+    """Return the secret that an option refers to: `env:NAME`, `keyring:NAME`, `file:PATH`, or `prompt`. Raises SecretError.
+
+    A message never repeats the text, because it may be the secret itself.
+    """
+    place, _, name = text.partition(":")
+    if place == "env" and name:
+        return _from_environment(name, what, "")
+    if place == "keyring" and name:
+        return _from_keyring(name, what, "")
+    if place == "file" and name:
+        return _from_file(Path(name), what, "")
+    if text == "prompt":
+        return _from_person(what, "the signing certificate", ask)
+    raise SecretError(
+        "option-not-reference",
+        "{key} must be a reference, never the secret itself",
+        todo="Use env:NAME, keyring:NAME, file:PATH, or prompt",
+        key=what,
+    )
+
+
 def confirmed(ask: Ask | None) -> Ask | None:
     """Return a prompt that asks twice, so that no mistyped password is set. It raises SecretError if the entries differ."""
     if ask is None:

@@ -141,7 +141,7 @@ def test_another_catalog_that_gives_the_same_script_is_approved(scripts: list[Sc
 def as_version_1(content: dict[str, Any]) -> dict[str, Any]:
     """What release 0.1.0 wrote."""
     hosts = {
-        host: {key: value for key, value in entry.items() if key not in ("head_sha256", "target")}
+        host: {key: value for key, value in entry.items() if key not in ("head_sha256", "signed_sha256", "target")}
         for host, entry in content["hosts"].items()
     }
     return {**content, "v": 1, "hosts": hosts}
@@ -161,7 +161,10 @@ def test_a_manifest_of_version_1_approves_by_the_hash_of_the_script(scripts: lis
 
 def test_a_manifest_of_version_2_approves_any_target(scripts: list[Script], approved: Path) -> None:
     content = manifest.read(approved)
-    hosts = {host: {key: value for key, value in entry.items() if key != "target"} for host, entry in content["hosts"].items()}
+    hosts = {
+        host: {key: value for key, value in entry.items() if key not in ("signed_sha256", "target")}
+        for host, entry in content["hosts"].items()
+    }
     approved.write_text(json.dumps({**content, "v": 2, "hosts": hosts}), "ascii")
     for script in scripts:
         manifest.require_approved(manifest.read(approved), approved, script, {"address": "elsewhere.example.com"})

@@ -1,0 +1,96 @@
+"""docs/audit.md: its commands for coreutils accept what was rendered, and fail where something was changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nbserver.commands import signing
+from tests.checkout import CHECKOUT
+from tests.code_signing import signer
+from tests.rendered_folders import MANIFEST, put
+from tests.unit.approval.audited import files
+
+__all__ = ["files", "signer"]
+
+PAGE = (CHECKOUT / "docs" / "audit.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def run(files: dict[str, bytes], folder: Path) -> subprocess.CompletedProcess[str]:
+    """All commands in one shell. A command that finds something else ends it."""
+    if not shutil.which("openssl") or not shutil.which("sha256sum"):
+        pytest.skip("this needs openssl and coreutils")
+    put(files, folder / "rendered")
+    digest = json.loads(files[MANIFEST])["hosts"]["win1"]["sha256"]
+    (folder / "events.jsonl").write_text(json.dumps({"v": 1, "script_sha256": digest}) + "\n{}\n", "ascii")
+    checked = re.sub(r"^(?=.*&& echo ok$)(.*)$", r"{ \1; } || exit 9", "".join(blocks("sh")), flags=re.MULTILINE)
+    return subprocess.run(["bash", "-c", checked], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_each_step_has_commands_for_both() -> None:
+    steps = re.split(r"^## \d\. ", PAGE, flags=re.MULTILINE)[1:]
+    assert len(steps) == 6
+    assert all("```sh\n" in step and "```powershell\n" in step for step in steps)
+
+
+@pytest.mark.parametrize("kind", ["unsigned", "signed"])
+def test_what_was_rendered_is_accepted(files: dict[str, bytes], kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    found = files if kind == "unsigned" else signing.sign_all(files, request.getfixturevalue("signer"))
+    done = run(found, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines().count("ok") == 10
+    body = hashlib.sha256(b"# ==== body" + files["win1.ps1"].partition(b"\n# ==== body")[2]).hexdigest()
+    assert f"{body}  body.ps1" in done.stdout and '"port": 9999' in done.stdout and "# ---- step: cleanup" in done.stdout
+
+
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "a setting": lambda code: code.replace(b'"port": 9999', b'"port": 9998'),
+    "code in the head": lambda code: code.replace(b"\n$Lock = @(\n", b"\nRemove-Item x\n$Lock = @(\n"),
+    "code in the settings": lambda code: code.replace(b'"port": 9999', b"\"port\": 9999'; Remove-Item x; '"),
+    "code in the lock": lambda code: code.replace(b"$Lock = @(\n", b"$Lock = @(\n    'x'; Remove-Item x; 'y'\n"),
+    "a package": lambda code: code.replace(b"'anyio==", b"'anyjo=="),
+    "the body": lambda code: code.replace(b"function Invoke-Mode {", b"function Invoke-Mode { Remove-Item x;"),
+    "another end": lambda code: code + b"Remove-Item x\n",
+    "a letter that looks alike": lambda code: code.replace(b"# nbserver", "# nbserv\u0435r".encode(), 1),
+    "a carriage return": lambda code: code.replace(b"\n", b"\n\r", 1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_was_changed_is_found(files: dict[str, bytes], change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    changed = change(files["win1.ps1"])
+    assert changed != files["win1.ps1"]
+    assert run({**files, "win1.ps1": changed}, tmp_path).returncode == 9
+    # Where the manifest was changed as well, the form of the head and the published hash of the body are what remains.
+
+
+@pytest.mark.parametrize("more", [b"Remove-Item x\r\n", b"# a\rRemove-Item x\r\n"])
+@pytest.mark.parametrize("at", [b"# SIG # End", b""])
+def test_code_in_or_below_a_signature_block_is_found(
+    files: dict[str, bytes], more: bytes, at: bytes, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    found = signing.sign_all(files, request.getfixturevalue("signer"))
+    before, mark, after = found["win1.ps1"].partition(at) if at else (found["win1.ps1"], b"", b"")
+    assert run({**found, "win1.ps1": before + more + mark + after}, tmp_path).returncode == 9
+
+
+@pytest.mark.parametrize("name", ["code in the head", "code in the settings", "code in the lock"])
+def test_code_in_the_head_is_found_with_matching_hashes(files: dict[str, bytes], name: str, tmp_path: Path) -> None:
+    changed = CHANGES[name](files["win1.ps1"])
+    content = json.loads(files[MANIFEST])
+    entry = content["hosts"]["win1"]
+    entry["sha256"] = hashlib.sha256(changed).hexdigest()
+    entry["head_sha256"] = hashlib.sha256(changed.partition(b"# ==== body")[0]).hexdigest()
+    manifest = (json.dumps(content, indent=2, sort_keys=True) + "\n").encode("ascii")
+    assert run({**files, "win1.ps1": changed, MANIFEST: manifest}, tmp_path).returncode == 9
