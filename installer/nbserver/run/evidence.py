@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from nbserver.run import release
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,8 @@ class Evidence:
     """The facts of a run that are known before it begins.
 
     `hosts` are the names of the selected hosts, and `command` are the arguments of nbserver. `manifest` and `manifest_sha256` are
-    the file of --approved and the hash of its bytes that were checked; both are empty if no approval was required.
+    the file of --approved and the hash of its bytes that were checked; both are empty if no approval was required. `approval` are
+    the files of the approval by name, such as the manifest and its signatures.
     """
 
     hosts: Sequence[str] = ()
@@ -23,6 +27,7 @@ class Evidence:
     command: Sequence[str] = ()
     manifest: Path | None = None
     manifest_sha256: str = ""
+    approval: Mapping[str, bytes] = field(default_factory=dict)
 
     def as_json(self, mask: Callable[[str], str]) -> dict[str, Any]:
         """Return the fields of run.json. `mask` removes secrets, which no option takes but anybody can type by mistake."""
@@ -32,6 +37,8 @@ class Evidence:
             "inventory": {"file": str(self.inventory), "sha256": _sha256(self.inventory)} if self.inventory else None,
             "command": [mask(argument) for argument in self.command],
             "approved": approved,
+            "workstation": {"name": platform.node(), "system": platform.platform()},
+            "package": release.fingerprint(),
         }
 
 

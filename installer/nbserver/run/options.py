@@ -15,12 +15,14 @@ class Options:
     request that was created on it. `passwords` maps a host to a notebook password that is not from the inventory. `salt` is the
     file with the site's salt, by default the one next to the inventory. With `new_salt`, hosts may replace a password hash that
     has another salt. With `thorough`, hosts compare the hashes of all installed files; with `repair`, they install the packages again.
+    `approval_files` are further files of the approval, such as its signatures, which the run directory keeps.
     `known` is the file with the known certificates, by default the one next to the inventory. `command` are the arguments of nbserver,
     for run.json.
     """
 
     runs: Path | None = None
     approved: Path | None = None
+    approval_files: tuple[Path, ...] = ()
     forks: int = 10
     chains: Mapping[str, str] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
